@@ -1,0 +1,157 @@
+//! The one error type: what failed, said for a person, and the exit code that
+//! tells it to a script.
+//!
+//! The kind is set where the error arises, never by reading a message again.
+//! Printing is left to `main`.
+
+use std::fmt;
+
+/// Shorthand for results of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What kind of failure ended the run; decides the exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The query returned no rows and an empty result was not allowed.
+    NoRows,
+    /// Something that configures the run is wrong: a flag, the configuration
+    /// file, the SQL text, the shape of the result for the chosen format.
+    Config,
+    /// The server could not be reached or refused the login.
+    Connect,
+    /// The query failed, or its result broke off.
+    Query,
+    /// The output could not be written.
+    Output,
+    /// The reader of standard output has gone.
+    ReaderGone,
+    /// A signal asked the run to end.
+    Signal(Signal),
+}
+
+/// The signals that end a run in an orderly way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGHUP: the terminal has gone.
+    Hangup,
+    /// SIGINT: Ctrl-C.
+    Interrupt,
+    /// SIGTERM: the polite `kill`.
+    Terminate,
+}
+
+impl ErrorKind {
+    /// The process's exit code for this kind of failure.
+    ///
+    /// Codes above 128 are 128 + the signal's number, as shells report a
+    /// process that a signal ended (POSIX, "Shell Command Language", exit
+    /// status for commands).
+    #[must_use]
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Self::NoRows => 1,
+            Self::Config => 2,
+            Self::Connect => 3,
+            Self::Query => 4,
+            Self::Output => 5,
+            Self::ReaderGone => 141,
+            Self::Signal(Signal::Hangup) => 129,
+            Self::Signal(Signal::Interrupt) => 130,
+            Self::Signal(Signal::Terminate) => 143,
+        }
+    }
+}
+
+/// A failure: its kind, what was being done and what happened, and what to do
+/// next.
+#[derive(Clone, Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    hint: Option<String>,
+}
+
+impl Error {
+    /// An error of `kind` whose `message` says what was being done and what
+    /// happened.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            hint: None,
+        }
+    }
+
+    /// Shorthand for an error of [`ErrorKind::Config`].
+    pub fn config(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Config, message)
+    }
+
+    /// Adds what to do next.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The kind that was set where the error arose.
+    #[must_use]
+    pub const fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// What was being done and what happened.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+/// The message, and on a second line what to do next. Control characters, which
+/// a server's text or a file's name may hold, are made visible, so that they
+/// cannot steer a terminal.
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&printable(&self.message))?;
+        if let Some(hint) = &self.hint {
+            write!(f, "\n  hint: {}", printable(hint))?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// `text` with line ends as spaces and every other control character escaped.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\t' => shown.push(' '),
+            '\r' => {}
+            // Beside the control characters: the marks that re-order a line.
+            c if c.is_control()
+                || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>
+            {
+                shown.extend(c.escape_unicode());
+            }
+            c => shown.push(c),
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_shown_not_sent() {
+        let error = Error::new(ErrorKind::Query, "bad \u{1b}[2Jthing\nhere").hint("try\u{7}");
+        assert_eq!(
+            error.to_string(),
+            "bad \\u{1b}[2Jthing here\n  hint: try\\u{7}"
+        );
+    }
+}

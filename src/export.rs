@@ -1,0 +1,94 @@
+//! The export itself: rows pulled from the source, encoded by the format,
+//! handed to the sink, and published when the statement has really ended.
+
+use std::time::{Duration, Instant};
+
+use crate::{
+    cancel::Cancel,
+    config::{Config, EmptyResult},
+    error::{Error, ErrorKind, Result},
+    format::ValueError,
+    schema::Schema,
+    sink,
+    source::QueryExecutor,
+};
+
+/// What a successful export did.
+#[derive(Debug)]
+pub struct Summary {
+    /// Rows written.
+    pub rows: u64,
+    /// Bytes written, header included.
+    pub bytes: u64,
+    /// From before connecting to after publishing.
+    pub elapsed: Duration,
+    /// The server's warning count for the statement.
+    pub server_warnings: u16,
+    /// What the format has to say about the output.
+    pub warning: Option<String>,
+}
+
+/// Runs one export.
+///
+/// # Errors
+/// Of every kind; the target is then as it was, if it is a regular file.
+pub fn export(config: &Config, cancel: &Cancel) -> Result<Summary> {
+    let result = cancel.explain(try_export(config, cancel));
+    cancel.settle();
+    result
+}
+
+fn try_export(config: &Config, cancel: &Cancel) -> Result<Summary> {
+    let started = Instant::now();
+    let mut executor =
+        QueryExecutor::connect(&config.connection, &config.query, config.access, cancel)?;
+    // Before the query runs for hours, and after the only step that cannot be
+    // ended from outside, so that no temporary file is left behind.
+    let mut sink = sink::open(&config.target, cancel)?;
+    let mut stream = executor.run()?;
+    let mut writer = (config.format.open)(stream.schema(), &config.format_options)?;
+
+    let mut out = Vec::new();
+    let (mut rows, mut bytes) = (0, 0);
+    writer.begin(&mut out);
+    let schema = stream.schema().clone();
+    while let Some(row) = stream.next_row()? {
+        rows += 1;
+        writer
+            .row(row, &mut out)
+            .map_err(|refused| value_error(&refused, rows, &schema))?;
+        sink.write(&out)?;
+        bytes += out.len() as u64;
+        out.clear();
+    }
+    stream.finish()?;
+    if rows == 0 && config.empty_result == EmptyResult::Refuse {
+        return Err(Error::new(
+            ErrorKind::NoRows,
+            format!("no rows; {} left as it was", config.target),
+        ));
+    }
+    writer.finish(&mut out);
+    sink.write(&out)?;
+    bytes += out.len() as u64;
+    sink.commit()?;
+    Ok(Summary {
+        rows,
+        bytes,
+        elapsed: started.elapsed(),
+        server_warnings: executor.warning_count(),
+        warning: writer.warning(),
+    })
+}
+
+fn value_error(refused: &ValueError, row: u64, schema: &Schema) -> Error {
+    let column = &schema.columns[refused.column].name;
+    Error::new(
+        ErrorKind::Query,
+        format!(
+            "row {row}, column {column:?}: the value {}",
+            refused.problem
+        ),
+    )
+    .hint(refused.hint)
+}

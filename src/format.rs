@@ -1,0 +1,129 @@
+//! The output formats: one file each, and the table that everything else
+//! (`--format`, file extensions, help, tests) iterates.
+//!
+//! A format turns rows into bytes in a buffer that the caller owns. It does no
+//! I/O and never sees a file.
+
+use clap::{ValueEnum, builder::PossibleValue};
+
+use crate::{error::Result, row::Row, schema::Schema};
+
+pub mod csv;
+pub mod json;
+pub mod tsv;
+
+/// Every format. A new one is a file of its own, a `mod` line and an entry here.
+pub static FORMATS: &[&Format] = &[&csv::FORMAT, &tsv::FORMAT, &json::FORMAT];
+
+/// What the program knows of a format.
+#[derive(Debug)]
+pub struct Format {
+    /// Its name for `--format` and `[output] format`.
+    pub name: &'static str,
+    /// A short description for the help.
+    pub about: &'static str,
+    /// File extensions, in lower case and without the dot, that choose it.
+    pub extensions: &'static [&'static str],
+    /// The format-specific flags that it honours, without the dashes.
+    pub flags: &'static [&'static str],
+    /// Makes a writer for a result set's columns. An error is about the columns
+    /// and comes before any row is read.
+    pub open: fn(&Schema, &FormatOptions) -> Result<Box<dyn RowWriter>>,
+}
+
+/// Encodes one result set. Every method appends to `out`.
+pub trait RowWriter {
+    /// What stands before the first row.
+    fn begin(&mut self, out: &mut Vec<u8>);
+
+    /// One row, complete: a reader could be shown it at once.
+    ///
+    /// # Errors
+    /// A value that the format cannot carry exactly; `out` may then hold a part
+    /// of the row and must not be used.
+    fn row(&mut self, row: Row<'_>, out: &mut Vec<u8>) -> Result<(), ValueError>;
+
+    /// What stands behind the last row.
+    fn finish(&mut self, out: &mut Vec<u8>);
+
+    /// Something that the user should know about the complete output.
+    fn warning(&self) -> Option<String> {
+        None
+    }
+}
+
+/// A value that a format refuses to write.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ValueError {
+    /// Index of its column.
+    pub column: usize,
+    /// What is wrong, as the end of a sentence that begins with the place.
+    pub problem: &'static str,
+    /// What to do about it.
+    pub hint: &'static str,
+}
+
+/// The settings of all formats; each format reads its own.
+#[derive(Clone, Debug, Default)]
+pub struct FormatOptions {
+    /// How CSV lines end.
+    pub line_ending: LineEnding,
+    /// What CSV writes for NULL, unquoted; empty is the default.
+    pub csv_null: String,
+    /// Whether JSON is laid out in lines for people.
+    pub layout: Layout,
+    /// The name of the object member that holds JSON's array.
+    pub json_root: Option<String>,
+    /// What becomes of columns with one name where names must differ.
+    pub duplicate_columns: DuplicateColumns,
+}
+
+/// How a CSV line ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LineEnding {
+    /// A line feed, as PostgreSQL, DuckDB and ClickHouse write
+    #[default]
+    Lf,
+    /// Carriage return and line feed, as RFC 4180 says
+    Crlf,
+}
+
+/// How JSON is laid out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Layout {
+    /// One object a line.
+    #[default]
+    Compact,
+    /// Indented by two spaces.
+    Pretty,
+}
+
+/// What becomes of columns with one name, in formats whose names must differ.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum DuplicateColumns {
+    /// Refuse the query before any row is read
+    #[default]
+    Error,
+    /// Write `id`, `id_2`, …, passing over names that are taken
+    Suffix,
+}
+
+/// The format called `name`.
+#[must_use]
+pub fn by_name(name: &str) -> Option<&'static Format> {
+    FORMATS.iter().copied().find(|format| format.name == name)
+}
+
+/// The format that a file's extension chooses, in any case of letters.
+#[must_use]
+pub fn by_extension(extension: &str) -> Option<&'static Format> {
+    let extension = extension.to_ascii_lowercase();
+    let mut formats = FORMATS.iter().copied();
+    formats.find(|format| format.extensions.contains(&extension.as_str()))
+}
+
+/// The choices of `--format` with their descriptions.
+pub(crate) fn possible_values() -> impl Iterator<Item = PossibleValue> {
+    let value = |format: &&Format| PossibleValue::new(format.name).help(format.about);
+    FORMATS.iter().map(value)
+}

@@ -1,0 +1,127 @@
+//! CSV as RFC 4180 quotes it: a header row, fields quoted only where needed,
+//! quotes doubled. NULL and the empty string differ: NULL is an empty field
+//! without quotes (or a text of the user's choice), the empty string is `""`.
+
+use super::{Format, FormatOptions, LineEnding, RowWriter, ValueError};
+use crate::{
+    error::{Error, Result},
+    row::{Row, Value},
+    schema::Schema,
+};
+
+/// The entry in the table of formats.
+pub static FORMAT: Format = Format {
+    name: "csv",
+    about: "comma-separated values, RFC 4180 quoting",
+    extensions: &["csv"],
+    flags: &["line-ending", "csv-null"],
+    open,
+};
+
+struct CsvWriter {
+    header: Vec<u8>,
+    null: Vec<u8>,
+    line_end: &'static [u8],
+    blank_lines: BlankLines,
+}
+
+/// With one column, a NULL written as nothing makes a blank line, which some
+/// readers pass over.
+enum BlankLines {
+    Impossible,
+    Count(u64),
+}
+
+fn open(schema: &Schema, options: &FormatOptions) -> Result<Box<dyn RowWriter>> {
+    let null = options.csv_null.as_bytes();
+    if null.iter().copied().any(is_special) {
+        return Err(Error::config(format!(
+            "--csv-null {:?} cannot be told from data: it holds a quote, a comma or a line end",
+            options.csv_null
+        ))
+        .hint("choose a text without them, for example \\N or NULL"));
+    }
+    let line_end: &[u8] = match options.line_ending {
+        LineEnding::Lf => b"\n",
+        LineEnding::Crlf => b"\r\n",
+    };
+    let mut header = Vec::new();
+    for (index, column) in schema.columns.iter().enumerate() {
+        if index > 0 {
+            header.push(b',');
+        }
+        // A name is never NULL, so only its own characters can call for quotes.
+        write_field(column.name.as_bytes(), b"", &mut header);
+    }
+    header.extend_from_slice(line_end);
+    let blank_lines = if schema.columns.len() == 1 && null.is_empty() {
+        BlankLines::Count(0)
+    } else {
+        BlankLines::Impossible
+    };
+    Ok(Box::new(CsvWriter {
+        header,
+        null: null.to_vec(),
+        line_end,
+        blank_lines,
+    }))
+}
+
+impl RowWriter for CsvWriter {
+    fn begin(&mut self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.header);
+    }
+
+    fn row(&mut self, row: Row<'_>, out: &mut Vec<u8>) -> Result<(), ValueError> {
+        for (index, value) in row.values().enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            match value {
+                Value::Null => {
+                    out.extend_from_slice(&self.null);
+                    if let BlankLines::Count(lines) = &mut self.blank_lines {
+                        *lines += 1;
+                    }
+                }
+                Value::Bytes(bytes) => write_field(bytes, &self.null, out),
+            }
+        }
+        out.extend_from_slice(self.line_end);
+        Ok(())
+    }
+
+    fn finish(&mut self, _out: &mut Vec<u8>) {}
+
+    fn warning(&self) -> Option<String> {
+        match self.blank_lines {
+            BlankLines::Count(lines) if lines > 0 => Some(format!(
+                "{lines} NULL values of the only column are blank lines, which some CSV readers skip; \
+                 --csv-null TEXT writes them as TEXT"
+            )),
+            _ => None,
+        }
+    }
+}
+
+/// Bytes that force a field into quotes (RFC 4180, section 2, rule 6).
+const fn is_special(byte: u8) -> bool {
+    matches!(byte, b',' | b'"' | b'\n' | b'\r')
+}
+
+/// Writes data, quoted where it must be or where it would read as NULL.
+fn write_field(bytes: &[u8], null: &[u8], out: &mut Vec<u8>) {
+    if bytes != null && !bytes.is_empty() && !bytes.iter().copied().any(is_special) {
+        out.extend_from_slice(bytes);
+        return;
+    }
+    out.push(b'"');
+    let mut parts = bytes.split(|byte| *byte == b'"');
+    // `split` gives at least one part.
+    out.extend_from_slice(parts.next().unwrap_or_default());
+    for part in parts {
+        out.extend_from_slice(b"\"\"");
+        out.extend_from_slice(part);
+    }
+    out.push(b'"');
+}

@@ -1,0 +1,22 @@
+//! gold_digger streams the rows of a MySQL or MariaDB query into CSV, TSV or
+//! JSON, with flat memory, exact values, and never a truncated file that looks
+//! whole.
+//!
+//! The modules in reading order: what was typed ([`cli`]) becomes what will run
+//! ([`config`], with [`sql`]); [`export`] pulls rows from the [`source`]
+//! ([`schema`], [`row`]), has a [`format`](mod@format) encode them, and hands
+//! the bytes to a [`sink`]. [`signals`] and [`cancel`] end it early; [`error`]
+//! says how it failed.
+
+pub mod cancel;
+pub mod cli;
+pub mod config;
+pub mod error;
+pub mod export;
+pub mod format;
+pub mod row;
+pub mod schema;
+pub mod signals;
+pub mod sink;
+pub mod source;
+pub mod sql;

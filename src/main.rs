@@ -1,0 +1,67 @@
+//! The program: parse, resolve, run, exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use gold_digger::{
+    cli::Args,
+    config::{Config, Verbosity},
+    error::{Error, ErrorKind, printable},
+    export::{Summary, export},
+    signals,
+};
+
+fn main() -> ExitCode {
+    let config = match Config::resolve(Args::parse()) {
+        Ok(config) => config,
+        Err(error) => return fail(&error, Verbosity::Normal),
+    };
+    let (verbosity, target) = (config.verbosity, config.target.clone());
+    match signals::run(move |cancel| export(&config, cancel)) {
+        Ok(summary) => {
+            report(&summary, &target.to_string(), verbosity);
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(&error, verbosity),
+    }
+}
+
+fn fail(error: &Error, verbosity: Verbosity) -> ExitCode {
+    let silent = match error.kind() {
+        // As a filter that SIGPIPE ended.
+        ErrorKind::ReaderGone => true,
+        ErrorKind::NoRows => verbosity == Verbosity::Quiet,
+        _ => false,
+    };
+    if !silent {
+        say(&error.to_string());
+    }
+    ExitCode::from(error.kind().exit_code())
+}
+
+fn report(summary: &Summary, target: &str, verbosity: Verbosity) {
+    if let (Some(warning), true) = (&summary.warning, verbosity >= Verbosity::Normal) {
+        say(&format!("warning: {}", printable(warning)));
+    }
+    if verbosity >= Verbosity::Verbose {
+        let Summary {
+            rows,
+            bytes,
+            elapsed,
+            server_warnings,
+            ..
+        } = summary;
+        let seconds = elapsed.as_secs_f64();
+        say(&format!(
+            "{rows} rows, {bytes} bytes to {} in {seconds:.3} s",
+            printable(target)
+        ));
+        say(&format!("the server counted {server_warnings} warnings"));
+    }
+}
+
+fn say(text: &str) {
+    use std::io::Write;
+    // Where standard error is closed, there is nobody to tell.
+    let _ = writeln!(std::io::stderr(), "gold_digger: {text}");
+}

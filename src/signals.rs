@@ -1,0 +1,138 @@
+//! The run under the eyes of the main thread, which waits for its end or for a
+//! signal. The first signal ends the run in order, the second at once.
+
+use std::{
+    fs,
+    sync::{
+        Arc,
+        atomic::AtomicBool,
+        mpsc::{self, RecvTimeoutError},
+    },
+    thread,
+    time::Duration,
+};
+
+use signal_hook::{
+    consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ},
+    flag,
+    iterator::Signals,
+};
+
+use crate::{
+    cancel::Cancel,
+    error::{Error, ErrorKind, Result, Signal},
+};
+
+/// How long a cancelled run may take to clean up. It is stuck then, for example
+/// in a write to a pipe that nobody reads.
+const GRACE: Duration = Duration::from_millis(700);
+
+enum Event<T> {
+    Ended(Result<T>),
+    Signal(Signal),
+}
+
+/// Does `work` on a thread of its own and ends it early when SIGHUP, SIGINT or
+/// SIGTERM comes.
+///
+/// # Errors
+/// Those of `work`; [`ErrorKind::Signal`] where a signal ended it.
+pub fn run<T: Send + 'static>(
+    work: impl FnOnce(&Cancel) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let (events, inbox) = mpsc::channel();
+    listen(&events).map_err(|error| {
+        Error::config(format!("cannot set up the handling of signals: {error}"))
+    })?;
+    let cancel = Cancel::default();
+    let handle = cancel.clone();
+    thread::spawn(move || {
+        // Nobody listens any more where a signal ended the wait.
+        let _ = events.send(Event::Ended(work(&handle)));
+    });
+    let signal = match inbox.recv() {
+        Ok(Event::Ended(result)) => return result,
+        Ok(Event::Signal(signal)) => signal,
+        Err(_) => {
+            return Err(Error::config(
+                "the export ended without a result; please report it",
+            ));
+        }
+    };
+    let cause = Error::new(
+        ErrorKind::Signal(signal),
+        format!("ended by {}", signal.name()),
+    );
+    cancel.cancel(cause.clone());
+    match inbox.recv_timeout(GRACE) {
+        Ok(Event::Ended(result)) => result,
+        Ok(Event::Signal(_)) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+            cancel.remove_temporary();
+            Err(cause)
+        }
+    }
+}
+
+fn listen<T: Send + 'static>(events: &mpsc::Sender<Event<T>>) -> std::io::Result<()> {
+    // With a handler in place, a file-size limit is an ordinary write error.
+    flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
+    let ignored = ignored_signals();
+    // A signal that was ignored from the start stays so, as `nohup` wants.
+    let signals = [Signal::Hangup, Signal::Interrupt, Signal::Terminate].map(Signal::number);
+    let signals: Vec<i32> = signals
+        .into_iter()
+        .filter(|number| ignored & (1 << (number - 1)) == 0)
+        .collect();
+    let armed = Arc::new(AtomicBool::new(false));
+    for &number in &signals {
+        // The order matters: the first signal arms, the second finds it armed.
+        flag::register_conditional_shutdown(number, 128 + number, Arc::clone(&armed))?;
+        flag::register(number, Arc::clone(&armed))?;
+    }
+    let mut signals = Signals::new(signals)?;
+    let events = events.clone();
+    thread::spawn(move || {
+        for number in signals.forever() {
+            if let Some(signal) = Signal::from_number(number) {
+                let _ = events.send(Event::Signal(signal));
+            }
+        }
+    });
+    Ok(())
+}
+
+impl Signal {
+    const fn number(self) -> i32 {
+        match self {
+            Self::Hangup => SIGHUP,
+            Self::Interrupt => SIGINT,
+            Self::Terminate => SIGTERM,
+        }
+    }
+
+    const fn from_number(number: i32) -> Option<Self> {
+        match number {
+            SIGHUP => Some(Self::Hangup),
+            SIGINT => Some(Self::Interrupt),
+            SIGTERM => Some(Self::Terminate),
+            _ => None,
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Hangup => "SIGHUP",
+            Self::Interrupt => "SIGINT",
+            Self::Terminate => "SIGTERM",
+        }
+    }
+}
+
+/// The signals that this process inherited as ignored, as a bit mask: bit 0 is
+/// signal 1 (proc_pid_status(5), `SigIgn`). Zero where that cannot be read.
+fn ignored_signals() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0)
+}

@@ -1,0 +1,300 @@
+//! Where settings come from, and what becomes of wrong ones.
+
+use std::{fs, path::Path};
+
+use crate::support::{GoldDigger, each_server, fake};
+
+/// Nothing is reached: every mistake must be seen before connecting.
+fn offline() -> GoldDigger {
+    GoldDigger::new().env("DATABASE_URL", "mysql://me:hushhush@127.0.0.1:1/db")
+}
+
+#[test]
+fn the_query_comes_from_exactly_one_place() {
+    each_server(|db| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("q.sql");
+        fs::write(&file, "\u{feff}-- one\nSELECT 'file' AS a;\n").expect("a file");
+        let new = || {
+            GoldDigger::new()
+                .env("DATABASE_URL", db.url())
+                .env("DATABASE_QUERY", "SELECT 'env' AS a")
+        };
+        new().run().wrote("a\nenv\n");
+        new().arg("SELECT 'arg' AS a").run().wrote("a\narg\n");
+        new()
+            .args(["-q", "SELECT 'query' AS a ; "])
+            .run()
+            .wrote("a\nquery\n");
+        new()
+            .args(["--query", "SELECT 'query' AS a"])
+            .run()
+            .wrote("a\nquery\n");
+        new()
+            .arg("--query-file")
+            .arg(&file)
+            .run()
+            .wrote("a\nfile\n");
+        new()
+            .args(["--query-file", "-"])
+            .stdin("SELECT 'in' AS a -- ;")
+            .run()
+            .wrote("a\nin\n");
+    });
+}
+
+#[test]
+fn the_url_takes_tcp_and_sockets_flags_and_environment() {
+    each_server(|db| {
+        let sql = "SELECT CURRENT_USER() LIKE 'root@%' AS me";
+        GoldDigger::new()
+            .args(["--db-url", &db.url(), sql])
+            .run()
+            .wrote("me\n1\n");
+        GoldDigger::new()
+            .args(["--db-url", &db.socket_url(), sql])
+            .run()
+            .wrote("me\n1\n");
+        let mariadb = db.url().replace("mysql://", "mariadb://");
+        GoldDigger::new()
+            .env("DATABASE_URL", &mariadb)
+            .arg(sql)
+            .run()
+            .wrote("me\n1\n");
+        // The flag wins.
+        let wrong = "mysql://nobody@127.0.0.1:1/";
+        GoldDigger::new()
+            .env("DATABASE_URL", wrong)
+            .args(["--db-url", &db.url(), sql])
+            .run()
+            .wrote("me\n1\n");
+    });
+}
+
+#[test]
+fn the_configuration_file_is_the_lowest_layer() {
+    each_server(|db| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = folder.path().join("x.toml");
+        let in_folder =
+            |name: &str| fs::read_to_string(folder.path().join(name)).unwrap_or_default();
+        let text = format!(
+            "[connection]\nurl = \"{}\"\n[query]\nsql = \"SELECT 'file' AS a\"\n[output]\npath = \"out.csv\"\n",
+            db.url()
+        );
+        fs::write(&config, text).expect("a file");
+        let new = || GoldDigger::new().arg("--config").arg(&config);
+        // A relative path is relative to the configuration file.
+        new().run().wrote("");
+        assert_eq!(in_folder("out.csv"), "a\nfile\n");
+        new().arg("SELECT 'arg' AS a").run().wrote("");
+        assert_eq!(in_folder("out.csv"), "a\narg\n");
+        new()
+            .env("OUTPUT_FILE", folder.path().join("env.json"))
+            .run()
+            .wrote("");
+        assert_eq!(in_folder("env.json"), "[\n{\"a\":\"file\"}\n]\n");
+        new()
+            .env("OUTPUT_FILE", folder.path().join("env.json"))
+            .args(["-o", "-"])
+            .run()
+            .wrote("a\nfile\n");
+        // OUTPUT_FILE and DATABASE_QUERY set to nothing are not set.
+        new()
+            .env("OUTPUT_FILE", "")
+            .env("DATABASE_QUERY", "")
+            .arg("--allow-empty")
+            .run()
+            .wrote("");
+
+        fs::write(folder.path().join("q.sql"), "SELECT 1 AS b WHERE 1 = 0").expect("a file");
+        let text = format!(
+            "[connection]\nurl = \"{}\"\n[query]\nfile = \"q.sql\"\n[output]\nformat = \"json\"\nallow_empty = true\n",
+            db.url()
+        );
+        fs::write(&config, text).expect("a file");
+        new().run().wrote("[]\n");
+        // A target that was typed says its format, before the file does.
+        new()
+            .arg("-o")
+            .arg(folder.path().join("typed.csv"))
+            .run()
+            .wrote("");
+        assert_eq!(in_folder("typed.csv"), "b\n");
+    });
+}
+
+#[test]
+fn the_example_configuration_works() {
+    each_server(|db| {
+        db.sql("CREATE TABLE orders (id INT PRIMARY KEY, customer VARCHAR(20), total DECIMAL(9,2), ordered_at DATETIME)");
+        db.sql("INSERT INTO orders VALUES (1, 'Ann', 9.90, NOW() - INTERVAL 1 DAY), (2, NULL, 0.10, '2001-01-01')");
+        let folder = tempfile::tempdir().expect("a folder");
+        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/example.toml");
+        let text = fs::read_to_string(example).expect("the example");
+        let config = folder.path().join("example.toml");
+        fs::write(&config, &text).expect("a copy");
+        GoldDigger::new()
+            .env("DATABASE_URL", db.url())
+            .arg("--config")
+            .arg(&config)
+            .run()
+            .wrote("");
+        let written = fs::read_to_string(folder.path().join("orders.csv")).expect("the output");
+        assert!(
+            written.starts_with("id,customer,total,ordered_at\n1,Ann,9.90,"),
+            "{written}"
+        );
+        assert_eq!(written.lines().count(), 2);
+    });
+}
+
+#[test]
+fn mistakes_exit_2_and_name_themselves() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("latin1.sql"), b"SELECT '\xe4'").expect("a file");
+    let at = |name: &str| path(name).display().to_string();
+    let cases: Vec<(&[&str], &[&str])> = vec![
+        (&[], &["no query is given", "--query-file"]),
+        (&["SELECT 1; SELECT 2"], &["more than one statement"]),
+        (&[" ; "], &["holds no statement"]),
+        (&["SELECT 'x"], &["without an end"]),
+        (
+            &["--query-file", "/nowhere/q.sql"],
+            &["/nowhere/q.sql", "No such file"],
+        ),
+        (
+            &["--db-url", "db.example/shop", "SELECT 1"],
+            &["--db-url", "mysql://"],
+        ),
+        (
+            &["--db-url", "mysql://me:hushhush@db.example/", "SELECT 1"],
+            &["db.example:3306", "--tls disabled"],
+        ),
+        (
+            &["--pretty", "SELECT 1"],
+            &["--pretty", "tsv", "--format json"],
+        ),
+        (
+            &["--csv-null", "x", "-o", "x.json", "SELECT 1"],
+            &["--csv-null", "json"],
+        ),
+    ];
+    for (args, parts) in cases {
+        let outcome = offline().args(args).run().failed(2, parts);
+        assert!(!outcome.stderr.contains("hushhush"), "{}", outcome.stderr);
+    }
+    offline()
+        .arg("--query-file")
+        .arg(path("latin1.sql"))
+        .run()
+        .failed(2, &["latin1.sql", "UTF-8", "byte 8"]);
+    GoldDigger::new()
+        .arg("SELECT 1")
+        .run()
+        .failed(2, &["no server is named", "DATABASE_URL"]);
+
+    let cases = [
+        (
+            "[query]\nsql = 'x'\n\n[conection]\nurl = 'hushhush'\n",
+            ":4:2: unknown field `conection`, expected one of `connection`",
+        ),
+        (
+            "[output]\npath = 'x'\nformt = 'csv'\n",
+            ":3:1: unknown field `formt`, expected one of `path`, `format`",
+        ),
+        ("[connection]\nurl = 'hushhush\n", ":2:"),
+        ("[output]\nallow_empty = 'yes'\n", ":2:15: invalid type"),
+        ("[output]\nformat = 'xml'\n", ": [output] format is \"xml\""),
+        (
+            "[query]\nsql = 'SELECT 1'\nfile = 'q.sql'\n",
+            ": [query] has both sql and file",
+        ),
+    ];
+    for (text, part) in cases {
+        fs::write(path("x.toml"), text).expect("a file");
+        let part = format!("{}{part}", at("x.toml"));
+        let outcome = offline()
+            .arg("--config")
+            .arg(path("x.toml"))
+            .run()
+            .failed(2, &[&part]);
+        assert!(!outcome.stderr.contains("hushhush"), "{}", outcome.stderr);
+    }
+    offline()
+        .args(["--config", "/nowhere/x.toml"])
+        .run()
+        .failed(2, &["/nowhere/x.toml", "No such file"]);
+}
+
+#[test]
+fn mistyped_flags_exit_2_with_the_nearest_right_name() {
+    for (args, part) in [
+        (&["--formt", "csv", "SELECT 1"][..], "'--format'"),
+        (&["--format", "jso", "SELECT 1"], "'json'"),
+        (&["--line-ending", "clrf", "SELECT 1"], "'crlf'"),
+        (
+            &["-q", "SELECT 1", "SELECT 2"],
+            "'--query <SQL>' cannot be used with '[SQL]'",
+        ),
+        (
+            &["--query-file", "x", "SELECT 2"],
+            "'--query-file <FILE>' cannot be used with '[SQL]'",
+        ),
+        (&["--query-file", "x", "-q", "SELECT 2"], "'--query <SQL>'"),
+        (
+            &["--quiet", "-v", "SELECT 2"],
+            "'--quiet' cannot be used with '--verbose...'",
+        ),
+    ] {
+        let outcome = offline().args(args).run();
+        assert_eq!(outcome.status.code(), Some(2), "{args:?}");
+        assert!(
+            outcome.stderr.contains(part),
+            "{part} is not in: {}",
+            outcome.stderr
+        );
+    }
+}
+
+#[test]
+fn another_host_in_plain_text_must_be_asked_for() {
+    // "localhost." leads here, but only the plain name is known to.
+    let port = fake::serve(|_| {});
+    let local = GoldDigger::new()
+        .args(["--db-url", &fake::url(port), "SELECT 1"])
+        .run();
+    local.failed(3, &["lost"]);
+    let named = format!("mysql://me@localhost.:{port}/");
+    GoldDigger::new()
+        .args(["--db-url", &named, "SELECT 1"])
+        .run()
+        .failed(2, &["--tls disabled"]);
+    GoldDigger::new()
+        .args(["--tls", "disabled", "--db-url", &named, "SELECT 1"])
+        .run()
+        .failed(3, &["cannot connect"]);
+}
+
+#[test]
+fn help_and_version_are_complete() {
+    let help = GoldDigger::new().arg("--help").run().ended(0, "");
+    let help = String::from_utf8(help.stdout).expect("UTF-8");
+    for part in [
+        "Examples:",
+        "Exit codes:",
+        "--query-file <FILE>",
+        "DATABASE_URL",
+        "csv",
+        "tsv",
+        "json",
+        "143",
+    ] {
+        assert!(help.contains(part), "{part} is not in the help");
+    }
+    GoldDigger::new()
+        .arg("--version")
+        .run()
+        .wrote(format!("gold_digger {}\n", env!("CARGO_PKG_VERSION")));
+}

@@ -1,0 +1,249 @@
+//! Ending early: signals and readers that go away, while the server is silent
+//! and while the output is stuck.
+
+use std::{
+    fs,
+    io::Read,
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use mysql::prelude::Queryable;
+
+use crate::support::{Database, GoldDigger, Running, each_server, fake, until};
+
+/// What "at once" may take.
+const PROMPT: Duration = Duration::from_secs(2);
+
+/// A query that is silent for long, recognizable in the process list.
+fn silent_query(db: &Database) -> String {
+    format!("SELECT SLEEP(100) AS {}", db.name)
+}
+
+fn is_running(db: &Database) -> bool {
+    let sql = format!(
+        "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE 'SELECT SLEEP%{}'",
+        db.name
+    );
+    let count: Option<u32> = db.connect().query_first(sql).expect("the process list");
+    count == Some(1)
+}
+
+#[track_caller]
+fn wait_until_running(db: &Database) {
+    let running = until(Duration::from_secs(20), || is_running(db).then_some(()));
+    running.expect("the query runs");
+}
+
+/// It ends with `code` within two seconds, and the server stops working.
+#[track_caller]
+fn ends_promptly(db: &Database, run: Running, code: i32, stderr: &str) {
+    let asked = Instant::now();
+    run.wait().ended(code, stderr);
+    assert!(asked.elapsed() < PROMPT, "{:?}", asked.elapsed());
+    let gone = until(PROMPT, || (!is_running(db)).then_some(()));
+    gone.expect("the query is killed on the server");
+}
+
+fn is_empty(folder: &Path) -> bool {
+    fs::read_dir(folder).expect("the folder").next().is_none()
+}
+
+#[test]
+fn signals_end_a_run_that_waits_for_a_silent_server() {
+    each_server(|db| {
+        for (signal, code) in [("HUP", 129), ("INT", 130), ("TERM", 143)] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let run = db
+                .export(&silent_query(db))
+                .arg("-o")
+                .arg(folder.path().join("x.csv"))
+                .start();
+            wait_until_running(db);
+            assert!(!is_empty(folder.path()), "the temporary file is there");
+            run.signal(signal);
+            ends_promptly(
+                db,
+                run,
+                code,
+                &format!("gold_digger: ended by SIG{signal}\n"),
+            );
+            assert!(is_empty(folder.path()), "a file was left behind");
+        }
+    });
+}
+
+#[test]
+fn a_reader_that_goes_away_is_noticed_while_the_server_is_silent() {
+    each_server(|db| {
+        let mut run = db.export(&silent_query(db)).start();
+        wait_until_running(db);
+        drop(run.take_stdout());
+        ends_promptly(db, run, 141, "");
+
+        // A FIFO's reader is nobody's pipeline: its going is an error.
+        let folder = tempfile::tempdir().expect("a folder");
+        let fifo = folder.path().join("fifo");
+        assert!(
+            Command::new("mkfifo")
+                .arg(&fifo)
+                .status()
+                .expect("mkfifo runs")
+                .success()
+        );
+        let run = db.export(&silent_query(db)).arg("-o").arg(&fifo).start();
+        let reader = fs::File::open(&fifo).expect("the FIFO");
+        wait_until_running(db);
+        drop(reader);
+        let message = format!(
+            "gold_digger: cannot write to {}: its reader has gone\n",
+            fifo.display()
+        );
+        ends_promptly(db, run, 5, &message);
+    });
+}
+
+#[test]
+fn a_signal_ends_a_run_whose_output_is_stuck() {
+    each_server(|db| {
+        let many = "SELECT REPEAT('x', 1000) AS x FROM information_schema.COLUMNS AS a, information_schema.COLUMNS AS b";
+        let mut run = db.export(many).start();
+        let mut stdout = run.take_stdout();
+        stdout.read_exact(&mut [0; 2]).expect("the header");
+        // The pipe is full when its writer sleeps in the kernel.
+        let writes = format!("/proc/{}/task", run.child.id());
+        let stuck = until(Duration::from_secs(10), || {
+            let threads = fs::read_dir(&writes).ok()?;
+            let mut waits = threads
+                .flatten()
+                .filter_map(|thread| fs::read_to_string(thread.path().join("wchan")).ok());
+            waits.any(|wait| wait.contains("pipe_write")).then_some(())
+        });
+        let stuck = stuck.is_some();
+        run.signal("TERM");
+        let asked = Instant::now();
+        let outcome = run.wait();
+        assert_eq!(
+            (outcome.status.code(), outcome.stderr.as_str()),
+            (Some(143), "gold_digger: ended by SIGTERM\n")
+        );
+        assert!(
+            asked.elapsed() < PROMPT,
+            "{:?} (stuck: {stuck})",
+            asked.elapsed()
+        );
+        drop(stdout);
+    });
+}
+
+#[test]
+fn a_signal_ends_a_run_that_is_still_connecting() {
+    let port = fake::serve(|mut session| while session.receive().is_some() {});
+    let run = GoldDigger::new()
+        .args(["--db-url", &fake::url(port), "SELECT 1"])
+        .start();
+    caught(&run);
+    run.signal("INT");
+    let asked = Instant::now();
+    run.wait().ended(130, "gold_digger: ended by SIGINT\n");
+    assert!(asked.elapsed() < PROMPT, "{:?}", asked.elapsed());
+}
+
+/// Waits until the process handles signals itself.
+fn caught(run: &Running) {
+    let status = format!("/proc/{}/status", run.child.id());
+    let ready = until(Duration::from_secs(10), || {
+        let text = fs::read_to_string(&status).ok()?;
+        let mask = text.lines().find_map(|line| line.strip_prefix("SigCgt:"))?;
+        let mask = u64::from_str_radix(mask.trim(), 16).ok()?;
+        // SIGTERM is the last that is registered.
+        (mask & (1 << 14) != 0).then_some(())
+    });
+    ready.expect("signals are handled");
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    // It is stuck while connecting, so that the first signal's grace runs.
+    let port = fake::serve(|mut session| while session.receive().is_some() {});
+    let run = GoldDigger::new()
+        .args(["--db-url", &fake::url(port), "SELECT 1"])
+        .start();
+    caught(&run);
+    let asked = Instant::now();
+    run.signal("INT");
+    run.signal("TERM");
+    let outcome = run.wait();
+    assert!(
+        asked.elapsed() < Duration::from_millis(500),
+        "{:?}",
+        asked.elapsed()
+    );
+    assert!(
+        matches!(outcome.status.code(), Some(130 | 143)),
+        "{:?}",
+        outcome.status
+    );
+    assert_eq!(outcome.stderr, "");
+}
+
+#[test]
+fn a_signal_that_was_ignored_stays_ignored() {
+    each_server(|db| {
+        let shell = ["sh", "-c", "trap '' HUP; exec \"$@\"", "sh"];
+        let sql = format!("SELECT SLEEP(1) AS {}", db.name);
+        let run = GoldDigger::within(&shell)
+            .env("DATABASE_URL", db.url())
+            .arg(&sql)
+            .start();
+        wait_until_running(db);
+        run.signal("HUP");
+        run.wait().wrote(format!("{}\n0\n", db.name));
+    });
+}
+
+#[test]
+fn only_the_query_itself_is_killed() {
+    // Behind a balancer, our connection's id may be somebody else's on the
+    // server that a second connection reaches.
+    each_server(|db| {
+        let mut other = db.connect();
+        let id = other.connection_id();
+        let server = db.server.port;
+        // It greets as the server does, with the other connection's id, and is
+        // then silent; later connections go to the real server.
+        let first = std::sync::atomic::AtomicBool::new(true);
+        let port = fake::serve(move |mut session| {
+            if first.swap(false, std::sync::atomic::Ordering::SeqCst) {
+                session.connection_id = id;
+                if session.until_select().is_some() {
+                    while session.receive().is_some() {}
+                }
+            } else {
+                session.forward(server);
+            }
+        });
+        let sql = silent_query(db);
+        let others = std::thread::scope(|scope| {
+            let busy = scope.spawn(|| other.query_drop(format!("SELECT SLEEP(3), '{}'", db.name)));
+            let run = GoldDigger::new()
+                .env("DATABASE_URL", db.url_by_port(port))
+                .arg(&sql)
+                .start();
+            caught(&run);
+            let shown = || {
+                let sql = format!(
+                    "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID = {id} AND INFO LIKE 'SELECT SLEEP(3)%'"
+                );
+                let count: Option<u32> = db.connect().query_first(sql).expect("the process list");
+                (count == Some(1)).then_some(())
+            };
+            until(Duration::from_secs(10), shown).expect("the other query runs");
+            run.signal("TERM");
+            run.wait().ended(143, "gold_digger: ended by SIGTERM\n");
+            busy.join().expect("the other query's thread")
+        });
+        others.expect("the other query was left alone");
+    });
+}

@@ -1,0 +1,371 @@
+//! The exact bytes of each format, and what readers that we did not write make
+//! of them.
+
+use std::{ffi::OsStr, fs, process::Command};
+
+use mysql::{LocalInfileHandler, prelude::Queryable};
+
+use crate::support::{Database, each_server, python};
+
+/// Text, numbers, dates and NULL, with everything that a format must escape.
+fn sample(db: &Database) {
+    db.sql(
+        "CREATE TABLE t (id INT PRIMARY KEY, n BIGINT UNSIGNED, z INT(6) ZEROFILL, d DECIMAL(20,5), x DOUBLE,
+         s VARCHAR(60), at DATETIME(3), y YEAR)",
+    );
+    let rows = [
+        r"(1, 18446744073709551615, 42, 12345678901234.56780, -1.5e300, 'plain', '2026-02-03 04:05:06.789', 1999)",
+        r"(2, NULL, NULL, NULL, NULL, NULL, NULL, NULL)",
+        r"(3, 0, 0, -0.10000, 0, '', '1000-01-01', 0)",
+        r#"(4, 7, 7, 0, 1e-20, 'a,"b"\\c\td\r\ne\0\\N', '9999-12-31 23:59:59.999', 2155)"#,
+        r"(5, 123, 123456, 99, 0.1, '00123 ä 漢 😀', '2000-02-29', 2000)",
+    ];
+    db.sql(&format!("INSERT INTO t VALUES {}", rows.join(",")));
+}
+
+const ALL: &str = "SELECT * FROM t ORDER BY id";
+
+#[test]
+fn csv() {
+    each_server(|db| {
+        sample(db);
+        db.export(ALL).args(["--format", "csv"]).run().wrote(concat!(
+            "id,n,z,d,x,s,at,y\n",
+            "1,18446744073709551615,000042,12345678901234.56780,-1.5e300,plain,2026-02-03 04:05:06.789,1999\n",
+            "2,,,,,,,\n",
+            "3,0,000000,-0.10000,0,\"\",1000-01-01 00:00:00.000,0000\n",
+            "4,7,000007,0.00000,1e-20,\"a,\"\"b\"\"\\c\td\r\ne\0\\N\",9999-12-31 23:59:59.999,2155\n",
+            "5,123,123456,99.00000,0.1,00123 ä 漢 😀,2000-02-29 00:00:00.000,2000\n",
+        ));
+        db.export("SELECT 1 AS `a,b`, 2 AS ``, 3 AS `x\"y`, 4 AS `x\"y`")
+            .args(["--format", "csv", "--line-ending", "crlf"])
+            .run()
+            .wrote("\"a,b\",\"\",\"x\"\"y\",\"x\"\"y\"\r\n1,2,3,4\r\n");
+        db.export("SELECT NULL AS a, '' AS b, 'NULL' AS c, 'x' AS d")
+            .args(["--format", "csv", "--csv-null", "NULL"])
+            .run()
+            .wrote("a,b,c,d\nNULL,\"\",\"NULL\",x\n");
+        db.export("SELECT 1")
+            .args(["--format", "csv", "--csv-null", "a,b"])
+            .run()
+            .failed(2, &["--csv-null \"a,b\""]);
+    });
+}
+
+#[test]
+fn a_lone_null_column_in_csv_is_warned_of_once() {
+    each_server(|db| {
+        sample(db);
+        let nulls = "SELECT s FROM t WHERE id IN (1, 2) ORDER BY id";
+        let outcome = db
+            .export(nulls)
+            .args(["--format", "csv"])
+            .run()
+            .failed(0, &["1 NULL values", "--csv-null"]);
+        assert_eq!(outcome.stdout, b"s\nplain\n\n");
+        db.export(nulls)
+            .args(["--format", "csv", "--quiet"])
+            .run()
+            .wrote("s\nplain\n\n");
+        db.export(nulls)
+            .args(["--format", "csv", "--csv-null", "\\N"])
+            .run()
+            .wrote("s\nplain\n\\N\n");
+    });
+}
+
+#[test]
+fn tsv() {
+    each_server(|db| {
+        sample(db);
+        db.export(ALL).run().wrote(concat!(
+            "id\tn\tz\td\tx\ts\tat\ty\n",
+            "1\t18446744073709551615\t000042\t12345678901234.56780\t-1.5e300\tplain\t2026-02-03 04:05:06.789\t1999\n",
+            "2\t\\N\t\\N\t\\N\t\\N\t\\N\t\\N\t\\N\n",
+            "3\t0\t000000\t-0.10000\t0\t\t1000-01-01 00:00:00.000\t0000\n",
+            "4\t7\t000007\t0.00000\t1e-20\ta,\"b\"\\\\c\\td\\r\\ne\\0\\\\N\t9999-12-31 23:59:59.999\t2155\n",
+            "5\t123\t123456\t99.00000\t0.1\t00123 ä 漢 😀\t2000-02-29 00:00:00.000\t2000\n",
+        ));
+        db.export("SELECT 1 AS `a\tb`, 2 AS `a\tb`")
+            .run()
+            .wrote("a\\tb\ta\\tb\n1\t2\n");
+    });
+}
+
+#[test]
+fn json() {
+    each_server(|db| {
+        sample(db);
+        db.export(ALL).args(["--format", "json"]).run().wrote(concat!(
+            "[\n",
+            r#"{"id":1,"n":18446744073709551615,"z":42,"d":12345678901234.56780,"x":-1.5e300,"s":"plain","at":"2026-02-03 04:05:06.789","y":1999},"#,
+            "\n",
+            r#"{"id":2,"n":null,"z":null,"d":null,"x":null,"s":null,"at":null,"y":null},"#,
+            "\n",
+            r#"{"id":3,"n":0,"z":0,"d":-0.10000,"x":0,"s":"","at":"1000-01-01 00:00:00.000","y":0},"#,
+            "\n",
+            r#"{"id":4,"n":7,"z":7,"d":0.00000,"x":1e-20,"s":"a,\"b\"\\c\td\r\ne\u0000\\N","at":"9999-12-31 23:59:59.999","y":2155},"#,
+            "\n",
+            r#"{"id":5,"n":123,"z":123456,"d":99.00000,"x":0.1,"s":"00123 ä 漢 😀","at":"2000-02-29 00:00:00.000","y":2000}"#,
+            "\n]\n",
+        ));
+    });
+}
+
+#[test]
+fn json_layouts() {
+    each_server(|db| {
+        let two = "SELECT 1 AS id, 'x' AS `a\"b` UNION ALL SELECT 2, NULL";
+        let json = |flags: &[&str]| {
+            let outcome = db
+                .export(two)
+                .args(["--format", "json"])
+                .args(flags)
+                .run()
+                .ended(0, "");
+            String::from_utf8(outcome.stdout).expect("UTF-8")
+        };
+        assert_eq!(
+            json(&[]),
+            "[\n{\"id\":1,\"a\\\"b\":\"x\"},\n{\"id\":2,\"a\\\"b\":null}\n]\n"
+        );
+        assert_eq!(
+            json(&["--json-root", "r\"s"]),
+            "{\"r\\\"s\":[\n{\"id\":1,\"a\\\"b\":\"x\"},\n{\"id\":2,\"a\\\"b\":null}\n]}\n"
+        );
+        // The indented layout is that of serde_json.
+        for root in [&[][..], &["--json-root", "rows"]] {
+            let text = json(&[&["--pretty"], root].concat());
+            let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+            let again = serde_json::to_string_pretty(&value).expect("JSON");
+            // serde_json sorts keys: "a\"b" comes before "id" there.
+            let mut lines: Vec<&str> = text
+                .lines()
+                .map(|line| line.trim_end_matches(','))
+                .collect();
+            let mut expected: Vec<&str> = again
+                .lines()
+                .map(|line| line.trim_end_matches(','))
+                .collect();
+            lines.sort_unstable();
+            expected.sort_unstable();
+            assert_eq!(lines, expected);
+        }
+        assert_eq!(
+            json(&["--pretty"]),
+            "[\n  {\n    \"id\": 1,\n    \"a\\\"b\": \"x\"\n  },\n  {\n    \"id\": 2,\n    \"a\\\"b\": null\n  }\n]\n"
+        );
+    });
+}
+
+#[test]
+fn json_keys_must_differ() {
+    each_server(|db| {
+        let query = "SELECT 1 AS id, 2 AS id_2, 3 AS id, 4 AS ID, 5 AS id, 6 AS x, 7 AS x";
+        db.export(query)
+            .args(["--format", "json"])
+            .run()
+            .failed(2, &["\"id\" and \"x\"", "--duplicate-columns suffix"]);
+        db.export(query)
+            .args(["--format", "json", "--duplicate-columns", "suffix"])
+            .run()
+            .wrote(
+                "[\n{\"id\":1,\"id_2\":2,\"id_3\":3,\"ID\":4,\"id_4\":5,\"x\":6,\"x_2\":7}\n]\n",
+            );
+        // Also where the result is empty, and the table's text is not read.
+        db.export("SELECT 1 AS a, 2 AS a WHERE FALSE")
+            .args(["--format", "json", "--allow-empty"])
+            .run()
+            .failed(2, &["\"a\""]);
+    });
+}
+
+#[test]
+fn json_refuses_what_it_cannot_carry() {
+    each_server(|db| {
+        let query = "SELECT 1 AS id, 'a' AS b UNION ALL SELECT 2, x'c3'";
+        db.export(query)
+            .args(["--format", "json"])
+            .run()
+            .failed(4, &["row 2, column \"b\"", "UTF-8", "TO_BASE64"]);
+    });
+}
+
+#[test]
+fn empty_results() {
+    each_server(|db| {
+        let none = "SELECT 1 AS a, 2 AS b FROM DUAL WHERE FALSE";
+        let folder = tempfile::tempdir().expect("a folder");
+        for (format, empty) in [("csv", "a,b\n"), ("tsv", "a\tb\n"), ("json", "[]\n")] {
+            let target = folder.path().join("x");
+            fs::write(&target, "earlier").expect("a file");
+            let export = || db.export(none).args(["--format", format]);
+            export()
+                .run()
+                .ended(1, "gold_digger: no rows; standard output left as it was\n");
+            export().arg("--quiet").run().ended(1, "");
+            let kept = format!(
+                "gold_digger: no rows; {} left as it was\n",
+                target.display()
+            );
+            export().arg("-o").arg(&target).run().ended(1, &kept);
+            assert_eq!(fs::read_to_string(&target).expect("the file"), "earlier");
+            export()
+                .arg("--allow-empty")
+                .arg("-o")
+                .arg(&target)
+                .run()
+                .wrote("");
+            assert_eq!(fs::read_to_string(&target).expect("the file"), empty);
+        }
+        assert_eq!(fs::read_dir(folder.path()).expect("the folder").count(), 1);
+        let flags = [
+            "--format",
+            "json",
+            "--pretty",
+            "--json-root",
+            "r",
+            "--allow-empty",
+        ];
+        db.export(none)
+            .args(flags)
+            .run()
+            .wrote("{\n  \"r\": []\n}\n");
+    });
+}
+
+#[test]
+fn the_extension_chooses_the_format() {
+    each_server(|db| {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (name, bytes) in [
+            ("a.csv", "a,b\n1,2\n"),
+            ("a.TSV", "a\tb\n1\t2\n"),
+            ("a.txt", "a\tb\n1\t2\n"),
+            ("a.json", "[\n{\"a\":1,\"b\":2}\n]\n"),
+            ("a.data", "a\tb\n1\t2\n"),
+            ("csv", "a\tb\n1\t2\n"),
+        ] {
+            let target = folder.path().join(name);
+            db.export("SELECT 1 AS a, 2 AS b")
+                .arg("-o")
+                .arg(&target)
+                .run()
+                .wrote("");
+            assert_eq!(
+                fs::read_to_string(&target).expect("the file"),
+                bytes,
+                "{name}"
+            );
+        }
+        let target = folder.path().join("b.csv");
+        db.export("SELECT 1 AS a")
+            .args(["--format", "json"])
+            .arg("-o")
+            .arg(&target)
+            .run()
+            .wrote("");
+        assert_eq!(
+            fs::read_to_string(&target).expect("the file"),
+            "[\n{\"a\":1}\n]\n"
+        );
+    });
+}
+
+#[test]
+fn python_and_jq_read_the_same_values() {
+    each_server(|db| {
+        sample(db);
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = |name: &str| folder.path().join(name);
+        db.export(ALL).arg("-o").arg(file("t.csv")).run().wrote("");
+        db.export(ALL).arg("-o").arg(file("t.json")).run().wrote("");
+        // NULL and "" are one to this reader of CSV, so they are made one.
+        let script = r#"
+import csv, json, sys
+rows = list(csv.reader(open(sys.argv[1], newline='', encoding='utf-8'), strict=True))
+objects = json.load(open(sys.argv[2], encoding='utf-8'), parse_int=str, parse_float=str)
+zerofill = [rows[0].index('z'), rows[0].index('y')]
+for row in rows[1:]:
+    for i in zerofill:
+        row[i] = row[i] and str(int(row[i]))
+assert [list(o) for o in objects] == [rows[0]] * len(objects)
+assert [['' if v is None else v for v in o.values()] for o in objects] == rows[1:], (objects, rows)
+print(len(objects), objects[3]['s'] == 'a,"b"\\c\td\r\ne\0\\N', objects[1]['s'] is None)
+"#;
+        let csv_file = file("t.csv");
+        let json_file = file("t.json");
+        assert_eq!(
+            python(script, &[csv_file.as_os_str(), json_file.as_os_str()]),
+            "5 True True\n"
+        );
+        let jq = Command::new("jq")
+            .args(["-c", "[.[] | .y]"])
+            .arg(&json_file)
+            .output()
+            .expect("jq runs");
+        assert_eq!(
+            String::from_utf8_lossy(&jq.stdout),
+            "[1999,null,0,2155,2000]\n"
+        );
+    });
+}
+
+/// Loads a TSV file into a table through the server's own reader.
+pub fn load_data(db: &Database, file: &OsStr, table: &str) {
+    let mut conn = db.connect();
+    conn.set_local_infile_handler(Some(LocalInfileHandler::new(|name, stream| {
+        let name = String::from_utf8_lossy(name).into_owned();
+        std::io::copy(&mut fs::File::open(name)?, stream).map(drop)
+    })));
+    let file = file.to_str().expect("a plain path");
+    let load = format!(
+        "LOAD DATA LOCAL INFILE '{file}' INTO TABLE {table} CHARACTER SET utf8mb4 IGNORE 1 LINES"
+    );
+    conn.query_drop(load).expect("LOAD DATA");
+    let warnings: Vec<mysql::Row> = conn.query("SHOW WARNINGS").expect("the warnings");
+    assert!(warnings.is_empty(), "{warnings:?}");
+}
+
+/// What the server makes of all values of a table.
+pub fn checksum(db: &Database, table: &str) -> u64 {
+    let row: Option<(String, u64)> = db
+        .connect()
+        .query_first(format!("CHECKSUM TABLE {table} EXTENDED"))
+        .expect("a checksum");
+    row.expect("one row").1
+}
+
+#[test]
+fn load_data_gives_back_the_same_table() {
+    each_server(|db| {
+        db.sql(
+            "CREATE TABLE t (id INT PRIMARY KEY, a TINYINT, b SMALLINT UNSIGNED, c MEDIUMINT, d BIGINT, e BIGINT UNSIGNED,
+             f DECIMAL(65,30), g DOUBLE, h INT(9) ZEROFILL, i YEAR, j DATE, k TIME(6), l DATETIME(6), m TIMESTAMP(3) NULL,
+             n CHAR(9), o VARCHAR(200), p TEXT, q ENUM('a','b,\\t'), r SET('x','y'), s VARCHAR(50) CHARACTER SET latin1)",
+        );
+        db.sql(
+            r#"INSERT INTO t VALUES
+            (1, -128, 65535, -8388608, -9223372036854775808, 18446744073709551615,
+             12345678901234567890123456789012345.123456789012345678901234567890, -1.7976931348623157e308, 42, 1901,
+             '1000-01-01', '-838:59:59', '1000-01-01 00:00:00.000001', '1970-01-02 00:00:01.999',
+             'x', 'tab\tnl\ncr\rnul\0bs\\q"''', 'C:\\new\\N', 'b,\t', 'x,y', 'äöü'),
+            (2, 127, 0, 8388607, 9223372036854775807, 0, -0.000000000000000000000000000001, 2.2250738585072014e-308,
+             999999999, 2155, '9999-12-31', '838:59:59', '9999-12-31 23:59:59.999999', '2037-12-31 23:59:59.001',
+             '', '', '😀 漢字 \\', 'a', '', ''),
+            (3, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+            (4, 0, 1, 0, 0, 1, 0, 0.1, 0, 2000, '2024-02-29', '-00:00:00.000001', '2024-02-29 12:00:00', '2024-02-29 12:00:00',
+             '\\N', '\\N', 'NULL', 'a', 'y', '\\')"#,
+        );
+        db.sql("CREATE TABLE copy LIKE t");
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("t.tsv");
+        db.export("SELECT * FROM t")
+            .arg("-o")
+            .arg(&file)
+            .run()
+            .wrote("");
+        load_data(db, file.as_os_str(), "copy");
+        assert_eq!(checksum(db, "copy"), checksum(db, "t"));
+    });
+}

@@ -1,0 +1,17 @@
+//! Every test of the built binary: against a real MariaDB and a real Oracle
+//! MySQL that the support starts, or against a fake server that misbehaves on
+//! purpose.
+
+// A test that cannot go on ends with a panic.
+#![allow(clippy::expect_used, clippy::print_stdout)]
+
+mod support;
+
+mod command_line;
+mod connecting;
+mod ending;
+mod flushing;
+mod formats;
+mod million_rows;
+mod output;
+mod statements;

@@ -1,0 +1,229 @@
+//! Which statements export, which are refused, and that a refused one publishes
+//! nothing.
+
+use std::fs;
+
+use crate::support::{Database, each_server};
+
+/// Exports to a file that exists, must fail with exit code 4 and `parts`, and
+/// must leave the file as it was.
+#[track_caller]
+fn refused(db: &Database, sql: &str, flags: &[&str], parts: &[&str]) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let target = folder.path().join("out.csv");
+    fs::write(&target, "earlier").expect("a file");
+    db.export(sql)
+        .args(flags)
+        .arg("-o")
+        .arg(&target)
+        .run()
+        .failed(4, parts);
+    assert_eq!(fs::read_to_string(&target).expect("the file"), "earlier");
+    assert_eq!(
+        fs::read_dir(folder.path()).expect("the folder").count(),
+        1,
+        "a file was left behind"
+    );
+}
+
+#[test]
+fn server_errors_are_shown() {
+    each_server(|db| {
+        refused(
+            db,
+            "SELEKT 1",
+            &[],
+            &["the query failed", "1064 (42000)", "SELEKT"],
+        );
+        refused(
+            db,
+            "SELECT * FROM nowhere",
+            &[],
+            &["1146 (42S02)", "nowhere"],
+        );
+        // It comes after the first rows have been sent.
+        db.sql("CREATE TABLE t (id INT PRIMARY KEY, s LONGTEXT)");
+        db.sql("INSERT INTO t VALUES (1, REPEAT('x', 40000)), (2, '')");
+        let late = "SELECT s, (SELECT id FROM t AS u WHERE u.id >= t.id) FROM t ORDER BY id DESC";
+        refused(db, late, &[], &["1242 (21000)"]);
+    });
+}
+
+#[test]
+fn the_session_is_read_only_unless_told() {
+    each_server(|db| {
+        db.sql("CREATE TABLE t (id INT PRIMARY KEY)");
+        for write in [
+            "INSERT INTO t VALUES (1)",
+            "DELETE FROM t",
+            "CREATE TABLE u (id INT)",
+        ] {
+            refused(db, write, &[], &["1792 (25006)", "--read-write"]);
+        }
+        // It runs now, but there is nothing to export.
+        refused(
+            db,
+            "INSERT INTO t VALUES (1), (2)",
+            &["--read-write"],
+            &["(INSERT …) ran", "no result set", "2 rows"],
+        );
+        db.export("SELECT COUNT(*) AS n FROM t")
+            .run()
+            .wrote("n\n2\n");
+        if db.is_mariadb() {
+            refused(
+                db,
+                "INSERT INTO t VALUES (3) RETURNING id",
+                &[],
+                &["1792", "--read-write"],
+            );
+            db.export("INSERT INTO t VALUES (3) RETURNING id")
+                .arg("--read-write")
+                .run()
+                .wrote("id\n3\n");
+        }
+    });
+}
+
+#[test]
+fn statements_without_a_result_set_are_errors() {
+    each_server(|db| {
+        for statement in ["SET @a = 1", "DO 1"] {
+            refused(db, statement, &["--allow-empty"], &["no result set"]);
+        }
+    });
+}
+
+#[test]
+fn a_call_exports_one_result_set() {
+    each_server(|db| {
+        db.sql("CREATE PROCEDURE one() SELECT 1 AS a");
+        db.sql("CREATE PROCEDURE two() BEGIN SELECT 1 AS a; SELECT 2 AS b; END");
+        db.sql("CREATE PROCEDURE many() BEGIN SELECT 1 AS a; SELECT REPEAT('x', 60000) FROM information_schema.COLUMNS; END");
+        db.sql("CREATE PROCEDURE late() BEGIN SELECT 1 AS a; SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'too late'; END");
+        db.sql("CREATE PROCEDURE none() SET @a = 1");
+        db.export("CALL one()").run().wrote("a\n1\n");
+        for procedure in ["two", "many"] {
+            refused(
+                db,
+                &format!("CALL {procedure}()"),
+                &[],
+                &["second result set"],
+            );
+        }
+        refused(
+            db,
+            "CALL late()",
+            &[],
+            &["failed after its rows", "1644 (45000)", "too late"],
+        );
+        refused(db, "CALL none()", &[], &["no result set"]);
+    });
+}
+
+#[test]
+fn other_statements_with_rows_work() {
+    each_server(|db| {
+        db.sql("CREATE TABLE t (id INT PRIMARY KEY)");
+        db.export("SHOW TABLES")
+            .run()
+            .wrote(format!("Tables_in_{}\nt\n", db.name));
+        db.export("/* a */ (SELECT 1 AS a) UNION ALL (SELECT 2); -- b")
+            .run()
+            .wrote("a\n1\n2\n");
+        db.export("WITH x AS (SELECT 1 AS a) SELECT * FROM x")
+            .run()
+            .wrote("a\n1\n");
+        let explain = db.export("EXPLAIN SELECT * FROM t").run().ended(0, "");
+        assert!(
+            explain.stdout.starts_with(b"id\tselect_type\ttable\t")
+                || explain.stdout.starts_with(b"EXPLAIN\n")
+        );
+    });
+}
+
+#[test]
+fn the_sql_mode_of_the_session_decides_on_quotes() {
+    each_server(|db| {
+        // One statement to a server that knows backslashes, two to one that does not.
+        let sql = r"SELECT 'a\'; SELECT ''b' AS x";
+        db.export(sql).run().wrote("x\na'; SELECT 'b\n");
+        db.sql("SET GLOBAL sql_mode = CONCAT(@@GLOBAL.sql_mode, ',NO_BACKSLASH_ESCAPES')");
+        let refused = db.export(sql).run();
+        db.sql("SET GLOBAL sql_mode = REPLACE(@@GLOBAL.sql_mode, 'NO_BACKSLASH_ESCAPES', '')");
+        refused.failed(2, &["more than one statement"]);
+    });
+}
+
+#[test]
+fn warnings_of_the_server_are_counted_at_v() {
+    each_server(|db| {
+        let outcome = db
+            .export("SELECT CAST('x' AS SIGNED) AS a UNION ALL SELECT CAST('y' AS SIGNED)")
+            .arg("-v")
+            .run();
+        assert_eq!(outcome.status.code(), Some(0));
+        assert!(
+            outcome
+                .stderr
+                .contains("gold_digger: 2 rows, 6 bytes to standard output in "),
+            "{}",
+            outcome.stderr
+        );
+        assert!(
+            outcome.stderr.ends_with("the server counted 2 warnings\n"),
+            "{}",
+            outcome.stderr
+        );
+        db.export("SELECT CAST('x' AS SIGNED) AS a")
+            .run()
+            .wrote("a\n0\n");
+    });
+}
+
+#[test]
+fn long_values_arrive_whole() {
+    const LENGTH: usize = 64 << 20;
+    each_server(|db| {
+        let query = format!(
+            "SELECT 1 AS a, REPEAT('0123456789abcdef', {}) AS b",
+            LENGTH / 16
+        );
+        let outcome = db.export(&query).run().ended(0, "");
+        assert_eq!(
+            outcome.stdout.len(),
+            "a\tb\n1\t".len() + LENGTH + "\n".len()
+        );
+        let value = &outcome.stdout["a\tb\n1\t".len()..outcome.stdout.len() - 1];
+        assert!(value.chunks(16).all(|chunk| chunk == b"0123456789abcdef"));
+    });
+}
+
+#[test]
+fn the_servers_own_packet_limit_is_its_error() {
+    each_server(|db| {
+        db.sql("CREATE TABLE t (id INT PRIMARY KEY, s LONGTEXT)");
+        db.sql("INSERT INTO t VALUES (1, REPEAT('x', 3000000))");
+        db.sql("SET GLOBAL max_allowed_packet = 1048576");
+        let folder = tempfile::tempdir().expect("a folder");
+        let target = folder.path().join("out.csv");
+        // The value fits no packet of this server any more.
+        let outcome = db
+            .export("SELECT CONCAT(s, s) AS s FROM t")
+            .arg("-o")
+            .arg(&target)
+            .run();
+        db.sql("SET GLOBAL max_allowed_packet = 1073741824");
+        // MySQL refuses it, MariaDB makes NULL of it, with a warning.
+        if outcome.status.code() == Some(0) {
+            assert!(
+                outcome.stderr.contains("1 NULL values"),
+                "{}",
+                outcome.stderr
+            );
+        } else {
+            outcome.failed(4, &["max_allowed_packet"]);
+            assert!(!target.exists());
+        }
+    });
+}

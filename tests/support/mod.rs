@@ -1,0 +1,8 @@
+//! What the tests share: servers, a runner for the binary, and a fake server.
+
+pub mod fake;
+mod program;
+mod server;
+
+pub use program::{GoldDigger, Running, python, until};
+pub use server::{Database, each_server};

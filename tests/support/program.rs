@@ -1,0 +1,227 @@
+//! The binary under test: how it is called, and what came of it.
+
+use std::{
+    ffi::OsStr,
+    io::{Read, Write},
+    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// A run that takes longer than this has hung.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// A call of the binary, with none of its variables in the environment.
+pub struct GoldDigger {
+    command: Command,
+    stdin: Vec<u8>,
+}
+
+impl GoldDigger {
+    pub fn new() -> Self {
+        Self::within(&[])
+    }
+
+    /// The binary as the command that `wrapper` runs, such as `nohup`.
+    pub fn within(wrapper: &[&str]) -> Self {
+        let program = env!("CARGO_BIN_EXE_gold_digger");
+        let mut words = wrapper.iter().copied().chain([program]);
+        let mut command = Command::new(words.next().expect("a program"));
+        command.args(words);
+        for variable in ["DATABASE_URL", "DATABASE_QUERY", "OUTPUT_FILE"] {
+            command.env_remove(variable);
+        }
+        Self {
+            command,
+            stdin: Vec::new(),
+        }
+    }
+
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.command.arg(arg);
+        self
+    }
+
+    pub fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
+        self.command.args(args);
+        self
+    }
+
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.stdin = bytes.into();
+        self
+    }
+
+    pub fn stdout(mut self, target: impl Into<Stdio>) -> Running {
+        self.command.stdout(target);
+        self.spawn()
+    }
+
+    /// Starts it with a pipe for its standard output.
+    pub fn start(mut self) -> Running {
+        self.command.stdout(Stdio::piped());
+        self.spawn()
+    }
+
+    fn spawn(mut self) -> Running {
+        let mut child = self
+            .command
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        // It may end without reading.
+        let _ = stdin.write_all(&self.stdin);
+        Running {
+            child,
+            started: Instant::now(),
+        }
+    }
+
+    /// Runs it to its end.
+    #[track_caller]
+    pub fn run(self) -> Outcome {
+        self.start().wait()
+    }
+}
+
+/// The binary at work.
+pub struct Running {
+    pub child: Child,
+    started: Instant,
+}
+
+impl Running {
+    pub fn take_stdout(&mut self) -> ChildStdout {
+        self.child.stdout.take().expect("standard output is a pipe")
+    }
+
+    /// Sends a signal by its name.
+    pub fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-s", name, &id])
+                .status()
+                .expect("kill runs")
+                .success()
+        );
+    }
+
+    /// Waits for its end; kills it where it hangs.
+    #[track_caller]
+    pub fn wait(mut self) -> Outcome {
+        let stdout = self.child.stdout.take().map(read_aside);
+        let stderr = self.child.stderr.take().map(read_aside);
+        let status = until(DEADLINE, || {
+            self.child.try_wait().expect("the child can be waited for")
+        });
+        if status.is_none() {
+            self.child.kill().expect("the child can be killed");
+        }
+        let elapsed = self.started.elapsed();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8 output");
+        let finished = |reader: Option<thread::JoinHandle<Vec<u8>>>| {
+            reader.map_or_else(Vec::new, |reader| reader.join().expect("read"))
+        };
+        let (stdout, stderr) = (finished(stdout), text(finished(stderr)));
+        let status = status.unwrap_or_else(|| panic!("it hung; standard error: {stderr}"));
+        Outcome {
+            status,
+            stdout,
+            stderr,
+            elapsed,
+        }
+    }
+}
+
+fn read_aside(mut pipe: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        pipe.read_to_end(&mut bytes).expect("a pipe can be read");
+        bytes
+    })
+}
+
+/// What came of a run.
+pub struct Outcome {
+    pub status: ExitStatus,
+    pub stdout: Vec<u8>,
+    pub stderr: String,
+    pub elapsed: Duration,
+}
+
+impl Outcome {
+    /// It ended with `code` and said `stderr`, to the letter.
+    #[track_caller]
+    pub fn ended(self, code: i32, stderr: &str) -> Self {
+        assert_eq!(
+            (self.status.code(), self.stderr.as_str()),
+            (Some(code), stderr)
+        );
+        self
+    }
+
+    /// It ended with `code` and said something that holds each of `parts`.
+    #[track_caller]
+    pub fn failed(self, code: i32, parts: &[&str]) -> Self {
+        assert_eq!(self.status.code(), Some(code), "{}", self.stderr);
+        for part in parts {
+            assert!(
+                self.stderr.contains(part),
+                "{part:?} is not in: {}",
+                self.stderr
+            );
+        }
+        assert!(
+            self.stderr.lines().count() <= 2,
+            "more than two lines: {}",
+            self.stderr
+        );
+        self
+    }
+
+    /// It succeeded without a word, and these are the bytes.
+    #[track_caller]
+    pub fn wrote(self, stdout: impl AsRef<[u8]>) -> Self {
+        let expected = String::from_utf8_lossy(stdout.as_ref()).into_owned();
+        let outcome = self.ended(0, "");
+        assert_eq!(String::from_utf8_lossy(&outcome.stdout), expected);
+        assert_eq!(outcome.stdout, stdout.as_ref());
+        outcome
+    }
+}
+
+/// Asks `condition` again and again until it gives something or `time` is over.
+pub fn until<T>(time: Duration, mut condition: impl FnMut() -> Option<T>) -> Option<T> {
+    let deadline = Instant::now() + time;
+    loop {
+        match condition() {
+            Some(found) => return Some(found),
+            None if Instant::now() > deadline => return None,
+            None => thread::sleep(Duration::from_millis(5)),
+        }
+    }
+}
+
+/// Runs a Python script with `args` and gives what it printed.
+#[track_caller]
+pub fn python(script: &str, args: &[&OsStr]) -> String {
+    let output = Command::new("python3")
+        .args(["-c", script])
+        .args(args)
+        .output()
+        .expect("python3 runs");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).expect("UTF-8")
+}

@@ -1,0 +1,255 @@
+//! The real servers: started once a run, each in a temporary folder of its own,
+//! on a port and socket of its own, and stopped however the run ends.
+
+use std::{
+    env,
+    fmt::Write as _,
+    fs,
+    net::TcpListener,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use mysql::{Conn, OptsBuilder, prelude::Queryable};
+
+use super::{GoldDigger, until};
+
+/// A running server.
+pub struct Server {
+    pub name: &'static str,
+    pub port: u16,
+    pub socket: PathBuf,
+    /// Root's; it is needed in URLs, so it has characters that must be encoded.
+    pub password: String,
+    /// Ends the server when this process ends, also when it is killed: its
+    /// standard input then closes.
+    _guardian: Child,
+}
+
+static MARIADB: LazyLock<Server> = LazyLock::new(|| Server::start("mariadb"));
+static MYSQL: LazyLock<Server> = LazyLock::new(|| Server::start("mysql"));
+
+/// Runs `test` with a new, empty database on each server.
+pub fn each_server(test: impl Fn(&Database)) {
+    for server in [&*MARIADB, &*MYSQL] {
+        println!("on {}", server.name);
+        test(&server.database());
+    }
+}
+
+/// Kills the server and removes its folder when standard input ends.
+const GUARDIAN: &str = r#"
+    trap '' INT TERM HUP
+    folder=$1; shift
+    "$@" </dev/null >>"$folder/log" 2>&1 &
+    cat >/dev/null
+    kill -9 $!; wait $! 2>/dev/null
+    rm -rf "$folder"
+"#;
+
+impl Server {
+    fn start(name: &'static str) -> Self {
+        let program = find_program(name);
+        let folder = tempfile::Builder::new()
+            .prefix("gold_digger-")
+            .tempdir()
+            .expect("a folder")
+            .keep();
+        let data = folder.join("data");
+        let (socket, port) = (folder.join("s"), free_port());
+        let password = format!("p@ss/{}:#", std::process::id());
+        let setup = folder.join("setup.sql");
+        fs::write(&setup, format!("ALTER USER root@localhost IDENTIFIED BY '{password}';\nSET GLOBAL local_infile = 1;\n"))
+            .expect("a set-up file");
+
+        let mut base = vec![
+            "--no-defaults".to_owned(),
+            format!("--datadir={}", data.display()),
+        ];
+        if fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0) {
+            base.push("--user=root".to_owned());
+        }
+        let mut initialize = match name {
+            "mariadb" => {
+                let mut command = Command::new("mariadb-install-db");
+                command
+                    .args(&base)
+                    .args(["--auth-root-authentication-method=normal", "--skip-test-db"]);
+                command
+            }
+            _ => {
+                let mut command = Command::new(&program);
+                command.args(&base).arg("--initialize-insecure");
+                command
+            }
+        };
+        fs::create_dir(&data).expect("a data folder");
+        let output = initialize.output().expect("the server's set-up starts");
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", GUARDIAN, "guardian"])
+            .arg(&folder)
+            .arg(&program)
+            .args(&base);
+        command
+            .arg(format!("--socket={}", socket.display()))
+            .arg(format!("--pid-file={}", folder.join("pid").display()));
+        command
+            .arg(format!("--port={port}"))
+            .arg(format!("--init-file={}", setup.display()));
+        command.args([
+            "--bind-address=127.0.0.1",
+            "--skip-log-bin",
+            "--innodb-flush-log-at-trx-commit=0",
+        ]);
+        command.args([
+            "--innodb-buffer-pool-size=64M",
+            "--performance-schema=OFF",
+            "--max-allowed-packet=1G",
+        ]);
+        command.arg("--secure-file-priv=");
+        if name == "mysql" {
+            command.arg("--mysqlx=OFF");
+        }
+        let guardian = command.stdin(Stdio::piped()).spawn().expect("sh starts");
+        let server = Self {
+            name,
+            port,
+            socket,
+            password,
+            _guardian: guardian,
+        };
+        let ready = until(Duration::from_secs(60), || server.try_connect("").ok());
+        assert!(
+            ready.is_some(),
+            "{name} did not start:\n{}",
+            fs::read_to_string(folder.join("log")).unwrap_or_default()
+        );
+        server
+    }
+
+    fn try_connect(&self, database: &str) -> mysql::Result<Conn> {
+        let options = OptsBuilder::new()
+            .socket(Some(self.socket.to_str().expect("a plain path")))
+            .user(Some("root"))
+            .pass(Some(&self.password))
+            .db_name(Some(database).filter(|name| !name.is_empty()))
+            .max_allowed_packet(Some(1 << 30))
+            .prefer_socket(false);
+        Conn::new(options)
+    }
+
+    fn database(&self) -> Database<'_> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let name = format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        let mut conn = self.try_connect("").expect("the server answers");
+        conn.query_drop(format!("CREATE DATABASE {name} CHARACTER SET utf8mb4"))
+            .expect("a database");
+        Database { server: self, name }
+    }
+}
+
+/// One test's own database.
+pub struct Database<'a> {
+    pub server: &'a Server,
+    pub name: String,
+}
+
+impl Database<'_> {
+    pub fn is_mariadb(&self) -> bool {
+        self.server.name == "mariadb"
+    }
+
+    /// A session of the test's own.
+    pub fn connect(&self) -> Conn {
+        self.server
+            .try_connect(&self.name)
+            .expect("the server answers")
+    }
+
+    /// Runs statements that set the test up.
+    #[track_caller]
+    pub fn sql(&self, statement: &str) {
+        self.connect()
+            .query_drop(statement)
+            .unwrap_or_else(|error| panic!("{error}: {statement}"));
+    }
+
+    fn encoded_password(&self) -> String {
+        self.server
+            .password
+            .bytes()
+            .fold(String::new(), |mut encoded, byte| {
+                write!(encoded, "%{byte:02x}").expect("a string grows");
+                encoded
+            })
+    }
+
+    /// The URL over TCP, by way of another port than the server's own.
+    pub fn url_by_port(&self, port: u16) -> String {
+        format!(
+            "mysql://root:{}@127.0.0.1:{port}/{}",
+            self.encoded_password(),
+            self.name
+        )
+    }
+
+    /// The URL over TCP.
+    pub fn url(&self) -> String {
+        self.url_by_port(self.server.port)
+    }
+
+    /// The URL over the Unix socket.
+    pub fn socket_url(&self) -> String {
+        let socket = self.server.socket.display();
+        format!(
+            "mysql://root:{}@localhost/{}?socket={socket}",
+            self.encoded_password(),
+            self.name
+        )
+    }
+
+    /// The binary, told where this database is.
+    pub fn export(&self, sql: &str) -> GoldDigger {
+        GoldDigger::new().env("DATABASE_URL", self.url()).arg(sql)
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("its address").port()
+}
+
+/// The server's program: what the environment names, or what scripts/test
+/// leaves behind.
+fn find_program(name: &str) -> PathBuf {
+    let variable = format!("GOLD_DIGGER_{}D", name.to_uppercase());
+    if let Some(program) = env::var_os(&variable) {
+        return program.into();
+    }
+    let home = PathBuf::from(env::var_os("HOME").unwrap_or_default());
+    let cache = env::var_os("XDG_CACHE_HOME").map_or(home.join(".cache"), PathBuf::from);
+    let candidates = match name {
+        "mariadb" => [
+            PathBuf::from("/usr/sbin/mariadbd"),
+            PathBuf::from("/usr/local/sbin/mariadbd"),
+        ],
+        _ => [cache.join("gold_digger/mysql/mysqld"), PathBuf::new()],
+    };
+    let found = candidates.into_iter().find(|program| Path::exists(program));
+    found.unwrap_or_else(|| {
+        panic!("no {name} server here: run scripts/test, which installs it, or set {variable}")
+    })
+}
