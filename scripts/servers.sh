@@ -1,7 +1,7 @@
 # Finds or installs the database servers that the demo and the tests start.
 # Sourced by scripts/demo and scripts/test; starts nothing itself.
 #
-#   need_rust                       complains where cargo, fmt or clippy is missing
+#   need_rust                       checks for cargo, and for a C compiler to link with
 #   need_tools COMMAND:PACKAGE...   installs what is missing (as root)
 #   free_port                       prints one
 #   need_mariadb                    sets MARIADBD
@@ -40,6 +40,8 @@ need_rust() {
     command -v cargo >/dev/null || die "no cargo; install Rust, for example with rustup"
     cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 ||
         die "rustfmt or clippy is missing: rustup component add rustfmt clippy"
+    # Rust links with the C compiler and the C library's start files.
+    cc -x c -o /dev/null - <<<'int main(void) { return 0; }' 2>/dev/null || apt_install gcc libc6-dev
 }
 
 # A port of the loopback address that nobody listens on.

@@ -11,7 +11,7 @@ use std::{
 
 use mysql::prelude::Queryable;
 
-use crate::support::{Database, GoldDigger, Running, each_server, fake, until};
+use crate::support::{Database, GoldDigger, Running, Signal, each_server, fake, until};
 
 /// What "at once" may take.
 const PROMPT: Duration = Duration::from_secs(2);
@@ -53,7 +53,11 @@ fn is_empty(folder: &Path) -> bool {
 #[test]
 fn signals_end_a_run_that_waits_for_a_silent_server() {
     each_server(|db| {
-        for (signal, code) in [("HUP", 129), ("INT", 130), ("TERM", 143)] {
+        for (signal, code) in [
+            (Signal::SIGHUP, 129),
+            (Signal::SIGINT, 130),
+            (Signal::SIGTERM, 143),
+        ] {
             let folder = tempfile::tempdir().expect("a folder");
             let run = db
                 .export(&silent_query(db))
@@ -63,12 +67,7 @@ fn signals_end_a_run_that_waits_for_a_silent_server() {
             wait_until_running(db);
             assert!(!is_empty(folder.path()), "the temporary file is there");
             run.signal(signal);
-            ends_promptly(
-                db,
-                run,
-                code,
-                &format!("gold_digger: ended by SIG{signal}\n"),
-            );
+            ends_promptly(db, run, code, &format!("gold_digger: ended by {signal}\n"));
             assert!(is_empty(folder.path()), "a file was left behind");
         }
     });
@@ -121,7 +120,7 @@ fn a_signal_ends_a_run_whose_output_is_stuck() {
             waits.any(|wait| wait.contains("pipe_write")).then_some(())
         });
         let stuck = stuck.is_some();
-        run.signal("TERM");
+        run.signal(Signal::SIGTERM);
         let asked = Instant::now();
         let outcome = run.wait();
         assert_eq!(
@@ -144,7 +143,7 @@ fn a_signal_ends_a_run_that_is_still_connecting() {
         .args(["--db-url", &fake::url(port), "SELECT 1"])
         .start();
     caught(&run);
-    run.signal("INT");
+    run.signal(Signal::SIGINT);
     let asked = Instant::now();
     run.wait().ended(130, "gold_digger: ended by SIGINT\n");
     assert!(asked.elapsed() < PROMPT, "{:?}", asked.elapsed());
@@ -172,8 +171,8 @@ fn a_second_signal_ends_at_once() {
         .start();
     caught(&run);
     let asked = Instant::now();
-    run.signal("INT");
-    run.signal("TERM");
+    run.signal(Signal::SIGINT);
+    run.signal(Signal::SIGTERM);
     let outcome = run.wait();
     assert!(
         asked.elapsed() < Duration::from_millis(500),
@@ -198,7 +197,7 @@ fn a_signal_that_was_ignored_stays_ignored() {
             .arg(&sql)
             .start();
         wait_until_running(db);
-        run.signal("HUP");
+        run.signal(Signal::SIGHUP);
         run.wait().wrote(format!("{}\n0\n", db.name));
     });
 }
@@ -240,7 +239,7 @@ fn only_the_query_itself_is_killed() {
                 (count == Some(1)).then_some(())
             };
             until(Duration::from_secs(10), shown).expect("the other query runs");
-            run.signal("TERM");
+            run.signal(Signal::SIGTERM);
             run.wait().ended(143, "gold_digger: ended by SIGTERM\n");
             busy.join().expect("the other query's thread")
         });

@@ -4,5 +4,5 @@ pub mod fake;
 mod program;
 mod server;
 
-pub use program::{GoldDigger, Running, python, until};
+pub use program::{GoldDigger, Running, Signal, python, until};
 pub use server::{Database, each_server};

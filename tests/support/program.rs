@@ -8,6 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use nix::sys::signal::Signal;
+use nix::{sys::signal::kill, unistd::Pid};
+
 /// A run that takes longer than this has hung.
 const DEADLINE: Duration = Duration::from_secs(120);
 
@@ -102,16 +105,9 @@ impl Running {
         self.child.stdout.take().expect("standard output is a pipe")
     }
 
-    /// Sends a signal by its name.
-    pub fn signal(&self, name: &str) {
-        let id = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-s", name, &id])
-                .status()
-                .expect("kill runs")
-                .success()
-        );
+    pub fn signal(&self, signal: Signal) {
+        let id = i32::try_from(self.child.id()).expect("a process id");
+        kill(Pid::from_raw(id), signal).expect("the process is there");
     }
 
     /// Waits for its end; kills it where it hangs.
