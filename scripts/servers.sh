@@ -38,8 +38,6 @@ need_tools() {
 need_rust() {
     command -v cargo >/dev/null || PATH=$PATH:$HOME/.cargo/bin
     command -v cargo >/dev/null || die "no cargo; install Rust, for example with rustup"
-    cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 ||
-        die "rustfmt or clippy is missing: rustup component add rustfmt clippy"
     # Rust links with the C compiler and the C library's start files.
     cc -x c -o /dev/null - <<<'int main(void) { return 0; }' 2>/dev/null || apt_install gcc libc6-dev
 }
@@ -55,9 +53,8 @@ free_port() {
 # The server packages put mariadbd into sbin, which users may not have in PATH.
 need_mariadb() {
     PATH=$PATH:/usr/sbin:/usr/local/sbin
-    if [ -z "${GOLD_DIGGER_MARIADBD:-}" ]; then
-        need_tools mariadbd:mariadb-server-core mariadb:mariadb-client-core
-    fi
+    [ -n "${GOLD_DIGGER_MARIADBD:-}" ] || need_tools mariadbd:mariadb-server-core
+    need_tools mariadb-install-db:mariadb-server-core mariadb:mariadb-client-core
     MARIADBD=${GOLD_DIGGER_MARIADBD:-$(command -v mariadbd)}
     "$MARIADBD" --version >&2 || die "$MARIADBD does not run"
 }

@@ -3,12 +3,12 @@
 //! What will run is [`Config`](crate::config::Config), which also knows the
 //! environment and the configuration file.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::{ArgAction, Parser, ValueEnum, builder::PossibleValuesParser};
 use secrecy::SecretString;
 
-use crate::format::{self, DuplicateColumns, LineEnding};
+use crate::format::{self, CsvNull, DuplicateColumns, LineEnding};
 
 /// Stream the rows of a MySQL or MariaDB query into CSV, TSV or JSON.
 ///
@@ -74,7 +74,7 @@ pub struct Args {
 
     /// CSV: write NULL as TEXT instead of nothing
     #[arg(long, value_name = "TEXT")]
-    pub csv_null: Option<String>,
+    pub csv_null: Option<CsvNull>,
 
     /// JSON: indent
     #[arg(long)]
@@ -98,6 +98,45 @@ pub struct Args {
 pub enum Tls {
     /// Plain text, readable by everyone on the way
     Disabled,
+}
+
+impl Args {
+    /// Takes the program's arguments apart.
+    ///
+    /// # Errors
+    /// clap's, which also stands for `--help` and `--version`.
+    pub fn parse_arguments(arguments: impl Iterator<Item = OsString>) -> Result<Self, clap::Error> {
+        // SQL may begin with a comment, `-- …`; no flag has white space there.
+        let is_comment = |argument: &OsString| {
+            let bytes = argument.as_encoded_bytes();
+            bytes.starts_with(b"--") && bytes.get(2).is_some_and(u8::is_ascii_whitespace)
+        };
+        Self::try_parse_from(arguments.map(|argument| {
+            let lead = if is_comment(&argument) { " " } else { "" };
+            let mut lead = OsString::from(lead);
+            lead.push(argument);
+            lead
+        }))
+    }
+}
+
+/// `text` with the password of every URL in it made `***`.
+#[must_use]
+pub fn redacted(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("://") {
+        shown.extend([before, "://"]);
+        rest = after;
+        let end = after.find(char::is_whitespace).unwrap_or(after.len());
+        if let (Some(colon), Some(at)) = (after[..end].find(':'), after[..end].rfind('@'))
+            && colon < at
+        {
+            shown.extend([&after[..colon], ":***"]);
+            rest = &after[at..];
+        }
+    }
+    shown + rest
 }
 
 fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
@@ -133,3 +172,25 @@ Exit codes:
        ended by SIGHUP, SIGINT or SIGTERM
   141  the reader of standard output has gone"
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_in_urls_are_redacted() {
+        for (text, shown) in [
+            (
+                "error: unexpected 'mysql://me:s3:c@ret@h/db' found",
+                "error: unexpected 'mysql://me:***@h/db' found",
+            ),
+            (
+                "mysql://me@h:3306/ x://a:b@c",
+                "mysql://me@h:3306/ x://a:***@c",
+            ),
+            ("no URL: here", "no URL: here"),
+        ] {
+            assert_eq!(redacted(text), shown);
+        }
+    }
+}

@@ -119,7 +119,7 @@ pub enum Access {
 pub enum Target {
     /// Standard output.
     Stdout,
-    /// A file, or what stands under that name: a FIFO, a device.
+    /// A file, or what stands under that name: a FIFO, a device, a descriptor.
     Path(PathBuf),
 }
 
@@ -128,18 +128,6 @@ impl std::fmt::Display for Target {
         match self {
             Self::Stdout => f.write_str("standard output"),
             Self::Path(path) => write!(f, "{}", path.display()),
-        }
-    }
-}
-
-impl Target {
-    fn new(path: PathBuf) -> Self {
-        // Opening /dev/stdout anew would begin at offset 0 of a redirected file.
-        let stdout = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
-        if stdout.iter().any(|name| path == Path::new(name)) {
-            Self::Stdout
-        } else {
-            Self::Path(path)
         }
     }
 }
@@ -316,7 +304,11 @@ fn target_and_format(args: &Args, file: &ConfigFile) -> Result<(Target, &'static
         if let (None, Some(path)) = (&target, path) {
             let extension = path.extension().and_then(OsStr::to_str);
             format = format.or_else(|| format::by_extension(extension?));
-            target = Some(Target::new(path));
+            target = Some(if path == Path::new("-") {
+                Target::Stdout
+            } else {
+                Target::Path(path)
+            });
         }
     }
     Ok((

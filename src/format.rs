@@ -12,6 +12,8 @@ pub mod csv;
 pub mod json;
 pub mod tsv;
 
+pub use csv::CsvNull;
+
 /// Every format. A new one is a file of its own, a `mod` line and an entry here.
 pub static FORMATS: &[&Format] = &[&csv::FORMAT, &tsv::FORMAT, &json::FORMAT];
 
@@ -68,8 +70,8 @@ pub struct ValueError {
 pub struct FormatOptions {
     /// How CSV lines end.
     pub line_ending: LineEnding,
-    /// What CSV writes for NULL, unquoted; empty is the default.
-    pub csv_null: String,
+    /// What CSV writes for NULL.
+    pub csv_null: CsvNull,
     /// Whether JSON is laid out in lines for people.
     pub layout: Layout,
     /// The name of the object member that holds JSON's array.

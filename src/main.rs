@@ -1,10 +1,9 @@
 //! The program: parse, resolve, run, exit code.
 
-use std::process::ExitCode;
+use std::{io::Write, process::ExitCode};
 
-use clap::Parser;
 use gold_digger::{
-    cli::Args,
+    cli::{Args, redacted},
     config::{Config, Verbosity},
     error::{Error, ErrorKind, printable},
     export::{Summary, export},
@@ -12,7 +11,11 @@ use gold_digger::{
 };
 
 fn main() -> ExitCode {
-    let config = match Config::resolve(Args::parse()) {
+    let args = match Args::parse_arguments(std::env::args_os()) {
+        Ok(args) => args,
+        Err(error) => return usage(&error),
+    };
+    let config = match Config::resolve(args) {
         Ok(config) => config,
         Err(error) => return fail(&error, Verbosity::Normal),
     };
@@ -24,6 +27,20 @@ fn main() -> ExitCode {
         }
         Err(error) => fail(&error, verbosity),
     }
+}
+
+/// What clap has to say: help, the version, or a mistake in the arguments.
+fn usage(error: &clap::Error) -> ExitCode {
+    let text = error.to_string();
+    let shown = redacted(&text);
+    if shown == text || !error.use_stderr() {
+        // With colours, where it is a terminal. Nobody may be there to read it.
+        let _ = error.print();
+    } else {
+        let _ = write!(std::io::stderr(), "{shown}");
+    }
+    let failed = ErrorKind::Config.exit_code();
+    ExitCode::from(if error.use_stderr() { failed } else { 0 })
 }
 
 fn fail(error: &Error, verbosity: Verbosity) -> ExitCode {
@@ -61,7 +78,6 @@ fn report(summary: &Summary, target: &str, verbosity: Verbosity) {
 }
 
 fn say(text: &str) {
-    use std::io::Write;
     // Where standard error is closed, there is nobody to tell.
     let _ = writeln!(std::io::stderr(), "gold_digger: {text}");
 }

@@ -3,13 +3,14 @@
 
 use std::{
     fs,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
-        atomic::AtomicBool,
+        atomic::{AtomicBool, Ordering},
         mpsc::{self, RecvTimeoutError},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use signal_hook::{
@@ -26,6 +27,10 @@ use crate::{
 /// How long a cancelled run may take to clean up. It is stuck then, for example
 /// in a write to a pipe that nobody reads.
 const GRACE: Duration = Duration::from_millis(700);
+
+/// Signals this close together are one request: `timeout` signals the process
+/// and then its group, and both reach us.
+const ONE_REQUEST: Duration = Duration::from_millis(250);
 
 enum Event<T> {
     Ended(Result<T>),
@@ -47,30 +52,42 @@ pub fn run<T: Send + 'static>(
     let cancel = Cancel::default();
     let handle = cancel.clone();
     thread::spawn(move || {
+        // A panic must end the run, not leave the main thread waiting.
+        let result = catch_unwind(AssertUnwindSafe(|| work(&handle)));
+        let result = result.unwrap_or_else(|_| Err(panicked()));
         // Nobody listens any more where a signal ended the wait.
-        let _ = events.send(Event::Ended(work(&handle)));
+        let _ = events.send(Event::Ended(result));
     });
     let signal = match inbox.recv() {
         Ok(Event::Ended(result)) => return result,
         Ok(Event::Signal(signal)) => signal,
-        Err(_) => {
-            return Err(Error::config(
-                "the export ended without a result; please report it",
-            ));
-        }
+        Err(_) => return Err(panicked()),
     };
     let cause = Error::new(
         ErrorKind::Signal(signal),
         format!("ended by {}", signal.name()),
     );
     cancel.cancel(cause.clone());
-    match inbox.recv_timeout(GRACE) {
-        Ok(Event::Ended(result)) => result,
-        Ok(Event::Signal(_)) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-            cancel.remove_temporary();
-            Err(cause)
+    let deadline = Instant::now() + GRACE;
+    loop {
+        match inbox.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(Event::Ended(result)) => return result,
+            // One that is not the same request ends the process by itself.
+            Ok(Event::Signal(_)) => {}
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                cancel.remove_temporary();
+                return Err(cause);
+            }
         }
     }
+}
+
+fn panicked() -> Error {
+    Error::new(
+        ErrorKind::Query,
+        "the export broke down; nothing was published",
+    )
+    .hint("the message above says where; please report it")
 }
 
 fn listen<T: Send + 'static>(events: &mpsc::Sender<Event<T>>) -> std::io::Result<()> {
@@ -85,17 +102,18 @@ fn listen<T: Send + 'static>(events: &mpsc::Sender<Event<T>>) -> std::io::Result
         .collect();
     let armed = Arc::new(AtomicBool::new(false));
     for &number in &signals {
-        // The order matters: the first signal arms, the second finds it armed.
         flag::register_conditional_shutdown(number, 128 + number, Arc::clone(&armed))?;
-        flag::register(number, Arc::clone(&armed))?;
     }
     let mut signals = Signals::new(signals)?;
     let events = events.clone();
     thread::spawn(move || {
         for number in signals.forever() {
-            if let Some(signal) = Signal::from_number(number) {
-                let _ = events.send(Event::Signal(signal));
-            }
+            let Some(signal) = Signal::from_number(number) else {
+                continue;
+            };
+            let _ = events.send(Event::Signal(signal));
+            thread::sleep(ONE_REQUEST);
+            armed.store(true, Ordering::Relaxed);
         }
     });
     Ok(())

@@ -1,8 +1,12 @@
 //! Where bytes go. The only place of the program that writes output, and the
 //! one that decides when a target appears.
 
-use std::fs;
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
+use self::{file::FileSink, stream::StreamSink};
 use crate::{
     cancel::Cancel,
     config::Target,
@@ -36,17 +40,67 @@ pub trait Sink {
 /// # Errors
 /// [`ErrorKind::Output`], naming the target and what to look at.
 pub fn open(target: &Target, cancel: &Cancel) -> Result<Box<dyn Sink>> {
-    let path = match target {
-        Target::Stdout => return stream::StreamSink::stdout(cancel),
+    let named = match target {
+        Target::Stdout => return StreamSink::stdout(cancel),
         Target::Path(path) => path,
     };
-    match fs::metadata(path) {
+    let failed =
+        |what: io::Error, hint: &str| output_error(named.display(), "open", what).hint(hint);
+    if named.as_os_str().as_encoded_bytes().ends_with(b"/") {
+        return Err(
+            output_error(named.display(), "open", "it is the name of a folder")
+                .hint("name a file in it"),
+        );
+    }
+    let path = follow_links(named).map_err(|error| failed(error, "is that a path for a file?"))?;
+    if is_descriptor(&path) {
+        return StreamSink::descriptor(named, &path, cancel);
+    }
+    match fs::metadata(&path) {
         Ok(found) if found.is_dir() => {
-            Err(output_error(path.display(), "open", "it is a directory").hint("name a file in it"))
+            Err(output_error(named.display(), "open", "it is a directory")
+                .hint("name a file in it"))
         }
-        Ok(found) if !found.is_file() => stream::StreamSink::special_file(path, cancel),
+        Ok(found) if !found.is_file() => StreamSink::special_file(named, &path, cancel),
         // Not there yet, or not to be seen: creating the file will tell.
-        Ok(_) | Err(_) => file::FileSink::create(path, cancel),
+        Ok(_) | Err(_) => FileSink::create(named, &path, cancel),
+    }
+}
+
+/// A chain of symbolic links longer than this is a loop, as for Linux
+/// (path_resolution(7)).
+const MAX_LINKS: usize = 40;
+
+/// The path that `path` names when every symbolic link at its end is followed,
+/// also one that leads to nothing yet. Links of a process's descriptors are not
+/// followed: what they show need not have that name any more, or have one.
+fn follow_links(path: &Path) -> io::Result<PathBuf> {
+    let mut path = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        if is_descriptor(&path) {
+            return Ok(path);
+        }
+        match fs::read_link(&path) {
+            Ok(next) => path = folder(&path).join(next),
+            // EINVAL: there is something, and it is not a link.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Ok(path),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(path),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(nix::Error::ELOOP.into())
+}
+
+/// Whether `path` stands for one of this process's open files.
+fn is_descriptor(path: &Path) -> bool {
+    path.starts_with("/dev/fd") || path.starts_with("/proc/self/fd")
+}
+
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
+        Some(folder) => folder,
+        None => path,
     }
 }
 

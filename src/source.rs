@@ -23,6 +23,9 @@ pub(crate) use live::LiveConnection;
 /// ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION, the same in MySQL and MariaDB.
 const READ_ONLY_TRANSACTION: u16 = 1792;
 
+/// The default of `max_allowed_packet` on old servers, the smallest in use.
+const SMALLEST_DEFAULT_PACKET: usize = 1 << 20;
+
 const READ_WRITE_HINT: &str = "--read-write lets the statement write";
 
 /// A session on a server, which runs one statement at a time.
@@ -30,6 +33,7 @@ pub struct QueryExecutor {
     conn: Conn,
     cancel: Cancel,
     statement: String,
+    keyword: String,
 }
 
 impl QueryExecutor {
@@ -49,6 +53,7 @@ impl QueryExecutor {
             conn: connect::connect(connection, connect::TIMEOUT)?,
             cancel: cancel.clone(),
             statement: String::new(),
+            keyword: query.keyword().to_uppercase(),
         };
         // From here on the run can be ended while the server is silent.
         cancel.register(LiveConnection::new(&executor.conn, connection, query))?;
@@ -64,20 +69,32 @@ impl QueryExecutor {
     pub fn run(&mut self) -> Result<RowStream<'_>> {
         let cancel = self.cancel.clone();
         let result = self.conn.query_iter(&self.statement);
+        let length = self.statement.len();
         let result = result.map_err(|error| {
-            if !matches!(error, mysql::Error::MySqlError(_)) {
-                // The connection has broken; the server may not have noticed.
-                cancel.abort_query();
+            let described = query_error("the query failed", &error);
+            if let mysql::Error::MySqlError(_) = error {
+                return described;
             }
-            query_error("the query failed", &error)
+            // The connection has broken; the server may not have noticed.
+            cancel.abort_query();
+            if length < SMALLEST_DEFAULT_PACKET {
+                return described;
+            }
+            // MySQL just closes the connection then.
+            described.hint(format!(
+                "the SQL text has {length} bytes: is the server's max_allowed_packet smaller?"
+            ))
         });
         let result = cancel.explain(result)?;
         let columns = result.columns();
         if columns.as_ref().is_empty() {
-            let keyword = self.statement.split_whitespace().next().unwrap_or_default();
             return Err(Error::new(
                 ErrorKind::Query,
-                format!("the statement ({keyword} …) ran, but it has no result set; {} rows were affected", result.affected_rows()),
+                format!(
+                    "the statement ({} …) ran, but it has no result set; {} rows were affected",
+                    self.keyword,
+                    result.affected_rows()
+                ),
             )
             .hint("only statements that return rows can be exported"));
         }

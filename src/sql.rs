@@ -164,6 +164,10 @@ impl Query {
     }
 }
 
+fn is_space(c: char) -> bool {
+    c.is_ascii_whitespace() || c == '\x0b'
+}
+
 fn read(text: &str, mode: QuotingMode) -> Reading {
     let mut lexer = Lexer::new(text, mode);
     let mut statement: Option<Statement> = None;
@@ -188,9 +192,10 @@ fn read(text: &str, mode: QuotingMode) -> Reading {
         }
     }
     let mut one = statement.ok_or(Unreadable::Empty)?;
+    // Not `trim`: beyond ASCII, white space is part of a name to the server.
     let body = &text[one.range.clone()];
-    one.range.start += body.len() - body.trim_start().len();
-    one.range.end -= body.len() - body.trim_end().len();
+    one.range.start += body.len() - body.trim_start_matches(is_space).len();
+    one.range.end -= body.len() - body.trim_end_matches(is_space).len();
     Ok(one)
 }
 
@@ -290,7 +295,7 @@ impl<'a> Lexer<'a> {
                 }
                 [byte, ..] => {
                     self.at += 1;
-                    if byte.is_ascii_whitespace() || byte == b'\x0b' {
+                    if is_space(char::from(byte)) {
                         continue;
                     }
                     TokenKind::Symbol

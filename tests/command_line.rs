@@ -26,6 +26,15 @@ fn the_query_comes_from_exactly_one_place() {
             .args(["-q", "SELECT 'query' AS a ; "])
             .run()
             .wrote("a\nquery\n");
+        // A comment at the beginning is no flag.
+        new()
+            .arg("-- one\nSELECT 'arg' AS a")
+            .run()
+            .wrote("a\narg\n");
+        new()
+            .args(["-q", "--\tone\nSELECT 'query' AS a"])
+            .run()
+            .wrote("a\nquery\n");
         new()
             .args(["--query", "SELECT 'query' AS a"])
             .run()
@@ -206,6 +215,14 @@ fn mistakes_exit_2_and_name_themselves() {
         ),
         ("[connection]\nurl = 'hushhush\n", ":2:"),
         ("[output]\nallow_empty = 'yes'\n", ":2:15: invalid type"),
+        (
+            "connection = 'mysql://me:hushhush@h/db'\n",
+            ":1:14: invalid type, expected struct",
+        ),
+        (
+            "'mysql://me:hushhush@h/db' = 1\n",
+            ":1:1: unknown field, expected one of `connection`",
+        ),
         ("[output]\nformat = 'xml'\n", ": [output] format is \"xml\""),
         (
             "[query]\nsql = 'SELECT 1'\nfile = 'q.sql'\n",
@@ -229,11 +246,29 @@ fn mistakes_exit_2_and_name_themselves() {
 }
 
 #[test]
+fn a_password_among_mistyped_arguments_is_not_shown() {
+    let outcome = offline()
+        .args(["SELECT 1", "mysql://me:hushhush@h/db"])
+        .run();
+    assert_eq!(outcome.status.code(), Some(2));
+    assert!(
+        outcome.stderr.contains("mysql://me:***@h/db"),
+        "{}",
+        outcome.stderr
+    );
+    assert!(!outcome.stderr.contains("hushhush"), "{}", outcome.stderr);
+}
+
+#[test]
 fn mistyped_flags_exit_2_with_the_nearest_right_name() {
     for (args, part) in [
         (&["--formt", "csv", "SELECT 1"][..], "'--format'"),
         (&["--format", "jso", "SELECT 1"], "'json'"),
         (&["--line-ending", "clrf", "SELECT 1"], "'crlf'"),
+        (
+            &["--csv-null", "a,b", "--format", "csv", "SELECT 1"],
+            "'a,b' for '--csv-null <TEXT>'",
+        ),
         (
             &["-q", "SELECT 1", "SELECT 2"],
             "'--query <SQL>' cannot be used with '[SQL]'",

@@ -172,3 +172,28 @@ fn a_refused_read_only_session_names_the_flag() {
         ],
     );
 }
+
+#[test]
+fn a_server_that_breaks_the_protocol_does_not_hang_the_run() {
+    // The driver panics on each of these.
+    let greeting = fake::serve(|mut session| session.send(b"\x0anot a version\0"));
+    let answer = fake::serve(|mut session| {
+        if session.until_select().is_some() {
+            session.send(b"");
+        }
+        while session.receive().is_some() {}
+    });
+    let run = |port| {
+        GoldDigger::new()
+            .args(["--db-url", &fake::url(port), "SELECT 1"])
+            .run()
+    };
+    assert_eq!(run(greeting).status.code(), Some(3));
+    let outcome = run(answer);
+    assert_eq!(outcome.status.code(), Some(4));
+    assert!(
+        outcome.stderr.contains("nothing was published"),
+        "{}",
+        outcome.stderr
+    );
+}

@@ -91,7 +91,11 @@ fn impossible_targets_exit_5_and_name_themselves() {
         symlink("loop", path("loop")).expect("a link");
         fs::write(path("file"), "").expect("a file");
         for (target, part) in [
-            (path("nowhere/x.csv"), "create the folder first"),
+            (
+                path("nowhere/x.csv"),
+                "No such file or directory (os error 2)\n  hint: create the folder first",
+            ),
+            (path("nowhere/"), "the name of a folder"),
             (folder.path().to_owned(), "it is a directory"),
             (path("loop"), "symbolic link"),
             (path("file/x.csv"), "Not a directory"),
@@ -181,6 +185,58 @@ fn special_files_are_written_directly() {
             "before\na\n1\n"
         );
         assert_eq!(names(folder.path()), ["fifo.csv", "log"]);
+    });
+}
+
+#[test]
+fn descriptors_are_written_where_they_are() {
+    each_server(|db| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (log, link) = (folder.path().join("log"), folder.path().join("link.csv"));
+        fs::write(&log, "before\n").expect("a file");
+        let shell = ["sh", "-c", "exec \"$@\" 3>>\"$LOG\"", "sh"];
+        let export = || {
+            GoldDigger::within(&shell)
+                .env("LOG", &log)
+                .env("DATABASE_URL", db.url())
+                .arg(ONE)
+        };
+        export().args(["-o", "/dev/fd/3"]).run().wrote("");
+        assert_eq!(fs::read(&log).expect("the file"), b"before\na\n1\n");
+        // A link to standard output is standard output, also when its reader goes.
+        symlink("/dev/stdout", &link).expect("a link");
+        db.export(ONE).arg("-o").arg(&link).run().wrote("a\n1\n");
+        let mut run = db.export("SELECT SLEEP(60)").arg("-o").arg(&link).start();
+        drop(run.take_stdout());
+        run.wait().ended(141, "");
+        let outcome = db.export(ONE).args(["-o", "/dev/stderr"]).run();
+        assert_eq!(
+            (outcome.status.code(), outcome.stderr.as_str()),
+            (Some(0), "a\n1\n")
+        );
+    });
+}
+
+#[test]
+fn a_pipe_that_somebody_made_non_blocking_is_waited_for() {
+    each_server(|db| {
+        // Node.js does that to the pipes that it shares with its children.
+        let script = r#"
+import os, subprocess, sys, time
+read, write = os.pipe()
+os.set_blocking(write, False)
+run = subprocess.Popen(sys.argv[1:], stdout=write)
+os.close(write)
+total = 0
+while chunk := os.read(read, 4096):
+    total += len(chunk)
+    time.sleep(0.001)
+print(run.wait(), total)
+"#;
+        let mut python =
+            GoldDigger::within(&["python3", "-c", script]).env("DATABASE_URL", db.url());
+        python = python.arg("SELECT REPEAT('x', 400000) AS x");
+        python.run().wrote("0 400003\n");
     });
 }
 

@@ -36,6 +36,14 @@ pub(super) fn parse_url(text: &str, origin: &str) -> Result<Connection> {
     }
     let user = decode(url.username(), "user")?.ok_or_else(|| refuse("names no user"))?;
     let password = decode(url.password().unwrap_or_default(), "password")?;
+    if [url.path(), url.query().unwrap_or_default()]
+        .iter()
+        .any(|part| part.contains('@'))
+    {
+        return Err(refuse(
+            "holds an '@' behind the host; one in the password is written %40",
+        ));
+    }
     let path = url.path().trim_start_matches('/');
     if path.contains('/') {
         return Err(refuse("holds more than a database behind the host"));
@@ -58,19 +66,23 @@ pub(super) fn parse_url(text: &str, origin: &str) -> Result<Connection> {
         }
         socket = Some(decode(value, "socket")?.ok_or_else(|| refuse("has an empty socket"))?);
     }
-    let endpoint = match socket {
-        Some(path) => Endpoint::Socket(path),
-        None => Endpoint::Tcp {
-            host: match url.host() {
-                Some(Host::Ipv6(address)) => address.to_string(),
-                Some(Host::Ipv4(address)) => address.to_string(),
-                Some(Host::Domain(name)) => {
-                    decode(name, "host")?.unwrap_or_else(|| "localhost".to_owned())
-                }
-                None => "localhost".to_owned(),
-            },
-            port: url.port().unwrap_or(DEFAULT_PORT),
+    let tcp = Endpoint::Tcp {
+        host: match url.host() {
+            Some(Host::Ipv6(address)) => address.to_string(),
+            Some(Host::Ipv4(address)) => address.to_string(),
+            Some(Host::Domain(name)) => {
+                decode(name, "host")?.unwrap_or_else(|| "localhost".to_owned())
+            }
+            None => "localhost".to_owned(),
         },
+        port: url.port().unwrap_or(DEFAULT_PORT),
+    };
+    let endpoint = match socket {
+        Some(_) if !tcp.is_local() => {
+            return Err(refuse("has a socket, but its host is not localhost"));
+        }
+        Some(path) => Endpoint::Socket(path),
+        None => tcp,
     };
     Ok(Connection {
         endpoint,
@@ -127,6 +139,9 @@ mod tests {
             "mysql://root:secret@localhost/db/table",
             "mysql://root:secret@localhost/db?socket=",
             "mysql://root:secret@localhost/db?sslmode=off",
+            "mysql://root:s3@secret/et@localhost/db",
+            "mysql://root:s3@localhost?secret@localhost/db",
+            "mysql://root:secret@db.example/db?socket=/s",
         ] {
             let error = parse_url(text, "DATABASE_URL").expect_err(text).to_string();
             assert!(error.starts_with("DATABASE_URL "), "{error}");

@@ -60,7 +60,10 @@ impl ConfigFile {
             let before = &text[..error.span().map_or(0, |span| span.start)];
             let line = 1 + before.matches('\n').count();
             let column = 1 + before.chars().rev().take_while(|c| *c != '\n').count();
-            Error::config(format!("{name}:{line}:{column}: {}", error.message()))
+            Error::config(format!(
+                "{name}:{line}:{column}: {}",
+                without_values(error.message())
+            ))
         })?;
         Ok(Self {
             path: path.to_owned(),
@@ -76,6 +79,34 @@ impl ConfigFile {
         }
         self.path.parent().unwrap_or(Path::new("")).join(path)
     }
+}
+
+/// A message of the TOML reader without what the file holds at that place: a
+/// URL in the wrong place is still a secret. Plain key names stay.
+fn without_values(message: &str) -> String {
+    let is_key = |text: &str| {
+        let mut bytes = text.bytes();
+        text.len() <= 40 && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+    };
+    let (before, expected) = match message.split_once(", expected ") {
+        Some((before, expected)) => (before, format!(", expected {expected}")),
+        None => (message, String::new()),
+    };
+    let shown = match before.split_once('`') {
+        Some((_, quoted))
+            if quoted
+                .split_once('`')
+                .is_some_and(|(key, rest)| is_key(key) && rest.is_empty()) =>
+        {
+            before
+        }
+        _ => before
+            .split([':', '`'])
+            .next()
+            .unwrap_or_default()
+            .trim_end(),
+    };
+    format!("{shown}{expected}")
 }
 
 /// The format that the file at `path` calls `name`.

@@ -2,9 +2,11 @@
 //! quotes doubled. NULL and the empty string differ: NULL is an empty field
 //! without quotes (or a text of the user's choice), the empty string is `""`.
 
+use std::str::FromStr;
+
 use super::{Format, FormatOptions, LineEnding, RowWriter, ValueError};
 use crate::{
-    error::{Error, Result},
+    error::Result,
     row::{Row, Value},
     schema::Schema,
 };
@@ -17,6 +19,22 @@ pub static FORMAT: Format = Format {
     flags: &["line-ending", "csv-null"],
     open,
 };
+
+/// What CSV writes for NULL, unquoted: never something that needs quotes as
+/// data. Nothing, by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CsvNull(String);
+
+impl FromStr for CsvNull {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.bytes().any(is_special) {
+            return Err("it holds a quote, a comma or a line end, and could not be told from data");
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
 
 struct CsvWriter {
     header: Vec<u8>,
@@ -32,15 +50,10 @@ enum BlankLines {
     Count(u64),
 }
 
+// The signature is that of every format's `open`.
+#[allow(clippy::unnecessary_wraps)]
 fn open(schema: &Schema, options: &FormatOptions) -> Result<Box<dyn RowWriter>> {
-    let null = options.csv_null.as_bytes();
-    if null.iter().copied().any(is_special) {
-        return Err(Error::config(format!(
-            "--csv-null {:?} cannot be told from data: it holds a quote, a comma or a line end",
-            options.csv_null
-        ))
-        .hint("choose a text without them, for example \\N or NULL"));
-    }
+    let null = options.csv_null.0.as_bytes();
     let line_end: &[u8] = match options.line_ending {
         LineEnding::Lf => b"\n",
         LineEnding::Crlf => b"\r\n",

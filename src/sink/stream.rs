@@ -42,12 +42,29 @@ impl StreamSink {
         Self::open(file, "standard output".to_owned(), Reader::OfStdout, cancel)
     }
 
-    /// Opens what stands under `path`; a FIFO waits here for its reader.
-    pub(super) fn special_file(path: &Path, cancel: &Cancel) -> Result<Box<dyn Sink>> {
-        let name = path.display().to_string();
+    /// Opens `path`, to which `named` leads; a FIFO waits here for its reader.
+    pub(super) fn special_file(
+        named: &Path,
+        path: &Path,
+        cancel: &Cancel,
+    ) -> Result<Box<dyn Sink>> {
+        let name = named.display().to_string();
         let file = OpenOptions::new().write(true).open(path);
         let file =
             file.map_err(|error| output_error(&name, "open", error).hint("may you write to it?"))?;
+        Self::open(file, name, Reader::OfFile, cancel)
+    }
+
+    /// Opens `path`, which stands for one of this process's open files. A
+    /// regular file among them is added to, as by whoever opened it.
+    pub(super) fn descriptor(named: &Path, path: &Path, cancel: &Cancel) -> Result<Box<dyn Sink>> {
+        if path.file_name().is_some_and(|number| number == "1") {
+            return Self::stdout(cancel);
+        }
+        let name = named.display().to_string();
+        let file = OpenOptions::new().append(true).open(path);
+        let file = file
+            .map_err(|error| output_error(&name, "open", error).hint("is that descriptor open?"))?;
         Self::open(file, name, Reader::OfFile, cancel)
     }
 
@@ -58,7 +75,7 @@ impl StreamSink {
             let watched = file.try_clone().map_err(failed)?;
             let (gone, cancel) = (reader.gone(&name), cancel.clone());
             thread::spawn(move || {
-                if wait_for_hang_up(&watched).is_ok() {
+                if wait_for(&watched, PollFlags::empty()).is_ok() {
                     cancel.cancel(gone);
                 }
             });
@@ -68,14 +85,30 @@ impl StreamSink {
 }
 
 impl Sink for StreamSink {
-    fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.file
-            .write_all(bytes)
-            .map_err(|error| match error.kind() {
-                io::ErrorKind::BrokenPipe => self.reader.gone(&self.name),
-                _ => output_error(&self.name, "write to", error)
-                    .hint("what was written before is incomplete"),
-            })
+    fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
+        while !bytes.is_empty() {
+            let error = match self.file.write(bytes) {
+                Ok(0) => io::ErrorKind::WriteZero.into(),
+                Ok(length) => {
+                    bytes = &bytes[length..];
+                    continue;
+                }
+                Err(error) => error,
+            };
+            match error.kind() {
+                io::ErrorKind::Interrupted => {}
+                // Whoever shares the pipe with us made it non-blocking.
+                io::ErrorKind::WouldBlock => {
+                    let _ = wait_for(&self.file, PollFlags::POLLOUT);
+                }
+                io::ErrorKind::BrokenPipe => return Err(self.reader.gone(&self.name)),
+                _ => {
+                    let error = output_error(&self.name, "write to", error);
+                    return Err(error.hint("what was written before is incomplete"));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn commit(self: Box<Self>) -> Result<()> {
@@ -95,14 +128,11 @@ impl Reader {
     }
 }
 
-/// Returns when nobody can read any more what is written to `file`.
-fn wait_for_hang_up(file: &File) -> nix::Result<()> {
+/// Waits for one of `events`, or until nobody can read any more what is written
+/// to `file`: POLLERR and POLLHUP come without being asked for (poll(2)).
+fn wait_for(file: &File, events: PollFlags) -> nix::Result<()> {
     loop {
-        // POLLERR and POLLHUP come without being asked for (poll(2)).
-        match poll(
-            &mut [PollFd::new(file.as_fd(), PollFlags::empty())],
-            PollTimeout::NONE,
-        ) {
+        match poll(&mut [PollFd::new(file.as_fd(), events)], PollTimeout::NONE) {
             Ok(0) | Err(nix::Error::EINTR) => {}
             Ok(_) => return Ok(()),
             Err(error) => return Err(error),

@@ -3,7 +3,10 @@
 
 use std::{
     collections::HashMap,
+    error::Error as _,
+    io,
     net::{SocketAddr, ToSocketAddrs},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::mpsc,
     thread,
     time::{Duration, Instant},
@@ -63,16 +66,19 @@ pub(super) fn connect(connection: &Connection, timeout: Duration) -> Result<Conn
         let share = deadline.saturating_duration_since(Instant::now()) / left;
         left -= 1;
         let options = options(connection, address, share);
-        match within(share, || Conn::new(options)) {
-            Some(Ok(conn)) => return Ok(conn),
+        // The driver panics on some greetings that break the protocol.
+        let connect = AssertUnwindSafe(|| Conn::new(options));
+        match within(share, || catch_unwind(connect)) {
+            Some(Ok(Ok(conn))) => return Ok(conn),
             // The server has answered: another address is the same server.
-            Some(Err(error @ mysql::Error::MySqlError(_))) => {
+            Some(Ok(Err(error @ mysql::Error::MySqlError(_)))) => {
                 return Err(failed(
                     describe(&error),
                     "check the user, its password, and the database's name",
                 ));
             }
-            Some(Err(error)) => last = Some(describe(&error)),
+            Some(Ok(Err(error))) => last = Some(describe(&error)),
+            Some(Err(_)) => last = Some("the server's greeting breaks the protocol".to_owned()),
             None => {}
         }
     }
@@ -138,13 +144,21 @@ pub(super) fn describe(error: &mysql::Error) -> String {
         ),
         Error::DriverError(DriverError::CouldNotConnect(Some((_, what, _)))) => what.clone(),
         Error::DriverError(error) => error.to_string(),
-        Error::IoError(error) => match error.kind() {
-            std::io::ErrorKind::BrokenPipe | std::io::ErrorKind::UnexpectedEof => {
-                "the connection to the server was lost".to_owned()
-            }
-            _ => format!("the connection to the server failed: {error}"),
+        Error::IoError(error) => describe_io(error),
+        Error::CodecError(error) => match error.source().and_then(|inner| inner.downcast_ref()) {
+            Some(inner) => describe_io(inner),
+            None => format!("the server's data cannot be read: {error}"),
         },
-        Error::CodecError(error) => format!("the server's data cannot be read: {error}"),
         other => other.to_string(),
+    }
+}
+
+fn describe_io(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe
+        | io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::UnexpectedEof => "the connection to the server was lost".to_owned(),
+        _ => format!("the connection to the server failed: {error}"),
     }
 }

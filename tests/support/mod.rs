@@ -5,4 +5,4 @@ mod program;
 mod server;
 
 pub use program::{GoldDigger, Running, Signal, python, until};
-pub use server::{Database, each_server};
+pub use server::{Database, GlobalVariable, each_server, each_server_alone};

@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
-        LazyLock,
+        LazyLock, PoisonError, RwLock,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -35,11 +35,63 @@ pub struct Server {
 static MARIADB: LazyLock<Server> = LazyLock::new(|| Server::start("mariadb"));
 static MYSQL: LazyLock<Server> = LazyLock::new(|| Server::start("mysql"));
 
+/// Tests that change what all sessions of a server see run alone.
+static SHARED: RwLock<()> = RwLock::new(());
+
 /// Runs `test` with a new, empty database on each server.
 pub fn each_server(test: impl Fn(&Database)) {
+    // A test that failed alone has put everything back.
+    let _shared = SHARED.read().unwrap_or_else(PoisonError::into_inner);
+    on_both(test);
+}
+
+/// The same, while no other test runs on a server.
+pub fn each_server_alone(test: impl Fn(&Database)) {
+    let _alone = SHARED.write().unwrap_or_else(PoisonError::into_inner);
+    on_both(test);
+}
+
+fn on_both(test: impl Fn(&Database)) {
     for server in [&*MARIADB, &*MYSQL] {
         println!("on {}", server.name);
         test(&server.database());
+    }
+}
+
+/// A global variable of a server, put back when this is dropped.
+pub struct GlobalVariable<'a> {
+    db: &'a Database<'a>,
+    name: &'static str,
+    before: String,
+}
+
+impl<'a> GlobalVariable<'a> {
+    /// Sets `name` to the SQL expression `value`.
+    pub fn set(db: &'a Database<'a>, name: &'static str, value: &str) -> Self {
+        let before: Option<String> = db
+            .connect()
+            .query_first(format!("SELECT QUOTE(@@GLOBAL.{name})"))
+            .expect("the variable");
+        db.sql(&format!("SET GLOBAL {name} = {value}"));
+        Self {
+            db,
+            name,
+            before: before.expect("its value"),
+        }
+    }
+}
+
+impl Drop for GlobalVariable<'_> {
+    fn drop(&mut self) {
+        let Self { db, name, before } = self;
+        // A numeric variable takes no string.
+        let plain = before.trim_matches('\'');
+        let numeric = plain.bytes().all(|byte| byte.is_ascii_digit());
+        let value = if numeric { plain } else { before };
+        // No panic: the test may be panicking already.
+        let _ = db
+            .connect()
+            .query_drop(format!("SET GLOBAL {name} = {value}"));
     }
 }
 
@@ -56,13 +108,13 @@ const GUARDIAN: &str = r#"
 impl Server {
     fn start(name: &'static str) -> Self {
         let program = find_program(name);
-        let folder = tempfile::Builder::new()
+        let unfinished = tempfile::Builder::new()
             .prefix("gold_digger-")
             .tempdir()
-            .expect("a folder")
-            .keep();
+            .expect("a folder");
+        let folder = unfinished.path().to_owned();
         let data = folder.join("data");
-        let (socket, port) = (folder.join("s"), free_port());
+        let socket = folder.join("s");
         let password = format!("p@ss/{}:#", std::process::id());
         let setup = folder.join("setup.sql");
         fs::write(&setup, format!("ALTER USER root@localhost IDENTIFIED BY '{password}';\nSET GLOBAL local_infile = 1;\n"))
@@ -97,6 +149,7 @@ impl Server {
             String::from_utf8_lossy(&output.stderr)
         );
 
+        let port = free_port();
         let mut command = Command::new("sh");
         command
             .args(["-c", GUARDIAN, "guardian"])
@@ -124,6 +177,8 @@ impl Server {
             command.arg("--mysqlx=OFF");
         }
         let guardian = command.stdin(Stdio::piped()).spawn().expect("sh starts");
+        // From here on the guardian removes it.
+        let _ = unfinished.keep();
         let server = Self {
             name,
             port,
