@@ -69,8 +69,9 @@ fn report(summary: &Summary, target: &str, verbosity: Verbosity) {
             ..
         } = summary;
         let seconds = elapsed.as_secs_f64();
+        let rate = *rows as f64 / seconds;
         say(&format!(
-            "{rows} rows, {bytes} bytes to {} in {seconds:.3} s",
+            "{rows} rows, {bytes} bytes to {} in {seconds:.3} s ({rate:.0} rows/s)",
             printable(target)
         ));
         say(&format!("the server counted {server_warnings} warnings"));
