@@ -8,12 +8,28 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use gold_digger::{
     format::{FORMATS, FormatOptions},
     row::Row,
-    schema::{Column, ColumnType, Schema},
+    schema::{Column, ColumnType, FloatLayout, Schema},
 };
 use mysql::{Value, consts::ColumnType as WireType};
 use mysql_common::row::new_row;
 
 const ROWS: usize = 1000;
+
+const FLOATING: FloatLayout = FloatLayout {
+    decimals: None,
+    zerofill: None,
+};
+
+const COLUMN_TYPES: [ColumnType; 8] = [
+    ColumnType::Integer { zerofill: None },
+    ColumnType::Integer { zerofill: None },
+    ColumnType::Decimal { zerofill: None },
+    ColumnType::Double(FLOATING),
+    ColumnType::DateTime { fraction: 3 },
+    ColumnType::Text,
+    ColumnType::Text,
+    ColumnType::Text,
+];
 
 /// A row of eight columns as the text protocol brings it.
 fn row(number: usize, columns: &Arc<[mysql::Column]>) -> mysql::Row {
@@ -43,11 +59,7 @@ fn writers(criterion: &mut Criterion) {
     let rows: Vec<mysql::Row> = (0..ROWS).map(|number| row(number, &wire)).collect();
     let columns = (0..8).map(|index| Column {
         name: format!("column_{index}"),
-        column_type: if index < 4 {
-            ColumnType::Number
-        } else {
-            ColumnType::Text
-        },
+        column_type: COLUMN_TYPES[index],
     });
     let schema = Schema {
         columns: columns.collect(),

@@ -8,7 +8,10 @@ use std::{ffi::OsString, path::PathBuf};
 use clap::{ArgAction, Parser, ValueEnum, builder::PossibleValuesParser};
 use secrecy::SecretString;
 
-use crate::format::{self, CsvNull, DuplicateColumns, LineEnding};
+use crate::format::{
+    self, BinaryEncoding, CsvNull, DuplicateColumns, InvalidUtf8, LineEnding, NumberStyle,
+    ZeroDates,
+};
 
 /// Stream the rows of a MySQL or MariaDB query into CSV, TSV or JSON.
 ///
@@ -64,6 +67,14 @@ pub struct Args {
     #[arg(long)]
     pub allow_empty: bool,
 
+    /// How bytes without a character set are written (BLOB, BINARY, GEOMETRY, …)
+    #[arg(long, value_name = "ENCODING", value_enum)]
+    pub binary: Option<BinaryEncoding>,
+
+    /// What becomes of text that is not UTF-8
+    #[arg(long, value_name = "WHAT", value_enum)]
+    pub invalid_utf8: Option<InvalidUtf8>,
+
     /// What to do where two columns have one name (JSON; CSV and TSV keep both)
     #[arg(long, value_name = "WHAT", value_enum)]
     pub duplicate_columns: Option<DuplicateColumns>,
@@ -83,6 +94,26 @@ pub struct Args {
     /// JSON: wrap the array as {"NAME": […]}
     #[arg(long, value_name = "NAME")]
     pub json_root: Option<String>,
+
+    /// JSON: how to write integers beyond ±(2^53 − 1)
+    #[arg(long, value_name = "STYLE", value_enum)]
+    pub json_bigint: Option<NumberStyle>,
+
+    /// JSON: how to write DECIMAL
+    #[arg(long, value_name = "STYLE", value_enum)]
+    pub json_decimal: Option<NumberStyle>,
+
+    /// JSON: embed the text column NAME, which holds JSON; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub json_column: Vec<String>,
+
+    /// JSON: write TINYINT(1) as true and false
+    #[arg(long)]
+    pub tinyint1_as_bool: bool,
+
+    /// JSON: what becomes of dates whose month or day is zero
+    #[arg(long, value_name = "WHAT", value_enum)]
+    pub zero_dates: Option<ZeroDates>,
 
     /// Say on standard error what was done
     #[arg(short, long, action = ArgAction::Count, conflicts_with = "quiet")]

@@ -18,7 +18,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::{
     cli::{Args, Tls},
     error::{Error, Result},
-    format::{self, Format, FormatOptions, Layout},
+    format::{self, BinaryEncoding, Format, FormatOptions, Layout, TinyInt1},
     sql::Query,
 };
 
@@ -176,17 +176,7 @@ impl Config {
             },
             target,
             format,
-            format_options: FormatOptions {
-                line_ending: args.line_ending.unwrap_or_default(),
-                csv_null: args.csv_null.unwrap_or_default(),
-                layout: if args.pretty {
-                    Layout::Pretty
-                } else {
-                    Layout::Compact
-                },
-                json_root: args.json_root,
-                duplicate_columns: args.duplicate_columns.unwrap_or_default(),
-            },
+            format_options: format_options(&args),
             empty_result: if args.allow_empty || file.output.allow_empty {
                 EmptyResult::Allow
             } else {
@@ -324,6 +314,12 @@ fn refuse_flags_of_other_formats(args: &Args, format: &Format) -> Result<()> {
         ("csv-null", args.csv_null.is_some()),
         ("pretty", args.pretty),
         ("json-root", args.json_root.is_some()),
+        ("json-bigint", args.json_bigint.is_some()),
+        ("json-decimal", args.json_decimal.is_some()),
+        ("json-column", !args.json_column.is_empty()),
+        ("tinyint1-as-bool", args.tinyint1_as_bool),
+        ("zero-dates", args.zero_dates.is_some()),
+        ("binary raw", args.binary == Some(BinaryEncoding::Raw)),
     ];
     let stray = typed
         .iter()
@@ -341,6 +337,31 @@ fn refuse_flags_of_other_formats(args: &Args, format: &Format) -> Result<()> {
             owners.join(" or ")
         )),
     )
+}
+
+fn format_options(args: &Args) -> FormatOptions {
+    FormatOptions {
+        binary: args.binary.unwrap_or_default(),
+        invalid_utf8: args.invalid_utf8.unwrap_or_default(),
+        line_ending: args.line_ending.unwrap_or_default(),
+        csv_null: args.csv_null.clone().unwrap_or_default(),
+        layout: if args.pretty {
+            Layout::Pretty
+        } else {
+            Layout::Compact
+        },
+        json_root: args.json_root.clone(),
+        json_bigint: args.json_bigint.unwrap_or_default(),
+        json_decimal: args.json_decimal.unwrap_or_default(),
+        json_columns: args.json_column.clone(),
+        tinyint1: if args.tinyint1_as_bool {
+            TinyInt1::Bool
+        } else {
+            TinyInt1::Number
+        },
+        zero_dates: args.zero_dates.unwrap_or_default(),
+        duplicate_columns: args.duplicate_columns.unwrap_or_default(),
+    }
 }
 
 /// An environment variable's text; an empty one counts as not set.

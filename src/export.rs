@@ -22,10 +22,10 @@ pub struct Summary {
     pub bytes: u64,
     /// From before connecting to after publishing.
     pub elapsed: Duration,
-    /// The server's warning count for the statement.
-    pub server_warnings: u16,
-    /// What the format has to say about the output.
-    pub warning: Option<String>,
+    /// What the user should know about the output.
+    pub warnings: Vec<String>,
+    /// What is told at `-v`.
+    pub notes: Vec<String>,
 }
 
 /// Runs one export.
@@ -72,12 +72,16 @@ fn try_export(config: &Config, cancel: &Cancel) -> Result<Summary> {
     sink.write(&out)?;
     bytes += out.len() as u64;
     sink.commit()?;
+    let notes = vec![format!(
+        "the server counted {} warnings",
+        executor.warning_count()
+    )];
     Ok(Summary {
         rows,
         bytes,
         elapsed: started.elapsed(),
-        server_warnings: executor.warning_count(),
-        warning: writer.warning(),
+        warnings: writer.warnings(),
+        notes,
     })
 }
 

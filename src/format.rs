@@ -8,10 +8,14 @@ use clap::{ValueEnum, builder::PossibleValue};
 
 use crate::{error::Result, row::Row, schema::Schema};
 
+mod cell;
 pub mod csv;
 pub mod json;
+pub mod number;
+pub mod temporal;
 pub mod tsv;
 
+pub use cell::{BinaryEncoding, InvalidUtf8, ZeroDates};
 pub use csv::CsvNull;
 
 /// Every format. A new one is a file of its own, a `mod` line and an entry here.
@@ -26,7 +30,8 @@ pub struct Format {
     pub about: &'static str,
     /// File extensions, in lower case and without the dot, that choose it.
     pub extensions: &'static [&'static str],
-    /// The format-specific flags that it honours, without the dashes.
+    /// The format-specific flags that it honours, without the dashes; a flag
+    /// with a value where only that value is specific.
     pub flags: &'static [&'static str],
     /// Makes a writer for a result set's columns. An error is about the columns
     /// and comes before any row is read.
@@ -48,10 +53,8 @@ pub trait RowWriter {
     /// What stands behind the last row.
     fn finish(&mut self, out: &mut Vec<u8>);
 
-    /// Something that the user should know about the complete output.
-    fn warning(&self) -> Option<String> {
-        None
-    }
+    /// What the user should know about the complete output.
+    fn warnings(&self) -> Vec<String>;
 }
 
 /// A value that a format refuses to write.
@@ -65,9 +68,24 @@ pub struct ValueError {
     pub hint: &'static str,
 }
 
+impl ValueError {
+    /// Gives a cell's refusal its column.
+    fn at(column: usize) -> impl FnOnce(cell::Refusal) -> Self {
+        move |(problem, hint)| Self {
+            column,
+            problem,
+            hint,
+        }
+    }
+}
+
 /// The settings of all formats; each format reads its own.
 #[derive(Clone, Debug, Default)]
 pub struct FormatOptions {
+    /// How bytes without a character set are written.
+    pub binary: BinaryEncoding,
+    /// What becomes of text that is not UTF-8.
+    pub invalid_utf8: InvalidUtf8,
     /// How CSV lines end.
     pub line_ending: LineEnding,
     /// What CSV writes for NULL.
@@ -76,8 +94,38 @@ pub struct FormatOptions {
     pub layout: Layout,
     /// The name of the object member that holds JSON's array.
     pub json_root: Option<String>,
+    /// How JSON writes integers that a double cannot hold exactly.
+    pub json_bigint: NumberStyle,
+    /// How JSON writes DECIMAL.
+    pub json_decimal: NumberStyle,
+    /// Text columns that hold JSON, to be embedded in JSON.
+    pub json_columns: Vec<String>,
+    /// How JSON writes TINYINT(1).
+    pub tinyint1: TinyInt1,
+    /// What JSON makes of dates whose month or day is zero.
+    pub zero_dates: ZeroDates,
     /// What becomes of columns with one name where names must differ.
     pub duplicate_columns: DuplicateColumns,
+}
+
+/// How JSON writes numbers that many of its readers would round.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum NumberStyle {
+    /// As a number, with every digit
+    #[default]
+    Number,
+    /// As a string
+    String,
+}
+
+/// How JSON writes TINYINT(1), which BOOL stands for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TinyInt1 {
+    /// As a number.
+    #[default]
+    Number,
+    /// As true or false; other values than 1 and 0 are an error.
+    Bool,
 }
 
 /// How a CSV line ends.

@@ -14,6 +14,7 @@ pub mod config;
 pub mod error;
 pub mod export;
 pub mod format;
+pub mod report;
 pub mod row;
 pub mod schema;
 pub mod signals;

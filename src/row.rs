@@ -4,13 +4,61 @@
 #[derive(Clone, Copy, Debug)]
 pub struct Row<'a>(&'a mysql::Row);
 
-/// One cell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// One cell, as it travelled: the text protocol brings all but NULL as bytes,
+/// the binary protocol brings numbers and dates typed.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value<'a> {
     /// SQL NULL.
     Null,
     /// The server's text for the value, or the bytes of a binary one.
     Bytes(&'a [u8]),
+    /// A signed integer.
+    Int(i64),
+    /// An unsigned integer.
+    UInt(u64),
+    /// A FLOAT.
+    Float(f32),
+    /// A DOUBLE.
+    Double(f64),
+    /// A DATE, DATETIME or TIMESTAMP.
+    DateTime(DateTime),
+    /// A TIME.
+    Time(Time),
+}
+
+/// A point in the calendar as the server stores it: also `0000-00-00` and
+/// dates whose month or day is zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DateTime {
+    /// 0 to 9999.
+    pub year: u16,
+    /// 0 to 12.
+    pub month: u8,
+    /// 0 to 31.
+    pub day: u8,
+    /// 0 to 23.
+    pub hour: u8,
+    /// 0 to 59.
+    pub minute: u8,
+    /// 0 to 59.
+    pub second: u8,
+    /// Microseconds, 0 to 999999.
+    pub micros: u32,
+}
+
+/// A span of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Time {
+    /// Whether it is below zero.
+    pub negative: bool,
+    /// Days and hours together, 0 to 838.
+    pub hours: u64,
+    /// 0 to 59.
+    pub minute: u8,
+    /// 0 to 59.
+    pub second: u8,
+    /// Microseconds, 0 to 999999.
+    pub micros: u32,
 }
 
 impl<'a> Row<'a> {
@@ -22,12 +70,38 @@ impl<'a> Row<'a> {
 
     /// The cells in the order of the columns.
     pub fn values(self) -> impl Iterator<Item = Value<'a>> {
-        (0..self.0.len()).map(move |index| match self.0.as_ref(index) {
-            Some(mysql::Value::NULL) => Value::Null,
-            Some(mysql::Value::Bytes(bytes)) => Value::Bytes(bytes),
-            // The text protocol's deserializer makes only these two
-            // (mysql_common, `TextValue`), and nothing takes cells out of rows.
-            _ => unreachable!("a cell of the text protocol is NULL or bytes"),
-        })
+        // Nothing takes cells out of rows, so that all are there.
+        (0..self.0.len()).map(move |index| self.0.as_ref(index).map_or(Value::Null, Value::new))
+    }
+}
+
+impl<'a> Value<'a> {
+    fn new(value: &'a mysql::Value) -> Self {
+        match *value {
+            mysql::Value::NULL => Self::Null,
+            mysql::Value::Bytes(ref bytes) => Self::Bytes(bytes),
+            mysql::Value::Int(number) => Self::Int(number),
+            mysql::Value::UInt(number) => Self::UInt(number),
+            mysql::Value::Float(number) => Self::Float(number),
+            mysql::Value::Double(number) => Self::Double(number),
+            mysql::Value::Date(year, month, day, hour, minute, second, micros) => {
+                Self::DateTime(DateTime {
+                    year,
+                    month,
+                    day,
+                    hour,
+                    minute,
+                    second,
+                    micros,
+                })
+            }
+            mysql::Value::Time(negative, days, hours, minute, second, micros) => Self::Time(Time {
+                negative,
+                hours: u64::from(days) * 24 + u64::from(hours),
+                minute,
+                second,
+                micros,
+            }),
+        }
     }
 }

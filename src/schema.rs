@@ -19,12 +19,52 @@ pub struct Column {
     pub column_type: ColumnType,
 }
 
-/// What a column's values mean, as far as the formats tell them apart.
+/// What a column's values mean (MySQL manual, "Data Types").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ColumnType {
-    /// Integers, YEAR, DECIMAL, FLOAT and DOUBLE: the server's text is a number,
-    /// padded with zeros on the left where the column is declared ZEROFILL.
-    Number,
-    /// Everything that the server writes as text.
+    /// TINYINT to BIGINT and YEAR, signed or not.
+    Integer {
+        /// The width that ZEROFILL declares; 4 for YEAR.
+        zerofill: Option<usize>,
+    },
+    /// TINYINT(1), which BOOL stands for.
+    TinyInt1,
+    /// BIT(n): the bits as bytes, the most significant first.
+    Bit,
+    /// DECIMAL: the digits as text.
+    Decimal {
+        /// The width that ZEROFILL declares.
+        zerofill: Option<usize>,
+    },
+    /// FLOAT.
+    Float(FloatLayout),
+    /// DOUBLE.
+    Double(FloatLayout),
+    /// DATE.
+    Date,
+    /// DATETIME and TIMESTAMP.
+    DateTime {
+        /// The declared digits of the second's fraction, 0 to 6.
+        fraction: usize,
+    },
+    /// TIME: a span, positive or negative.
+    Time {
+        /// The declared digits of the second's fraction, 0 to 6.
+        fraction: usize,
+    },
+    /// MySQL's JSON. MariaDB's is an alias of LONGTEXT, and so text.
+    Json,
+    /// Strings with a character set; the server sends them as UTF-8.
     Text,
+    /// Bytes: BINARY, VARBINARY, BLOBs, GEOMETRY, VECTOR.
+    Binary,
+}
+
+/// How a FLOAT or DOUBLE is declared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FloatLayout {
+    /// The fixed decimals of FLOAT(M,D); none where they float.
+    pub decimals: Option<usize>,
+    /// The width that ZEROFILL declares.
+    pub zerofill: Option<usize>,
 }

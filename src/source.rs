@@ -4,17 +4,18 @@
 //! Types of the driver stop here and in `row`. What the rows become is left to
 //! the formats.
 
-use mysql::{Conn, QueryResult, Text, consts::ColumnType as WireType, prelude::Queryable};
+use mysql::{Conn, QueryResult, Text, prelude::Queryable};
 
 use crate::{
     cancel::Cancel,
     config::{Access, Connection},
     error::{Error, ErrorKind, Result},
     row::Row,
-    schema::{Column, ColumnType, Schema},
+    schema::Schema,
     sql::{Query, QuotingMode},
 };
 
+mod columns;
 mod connect;
 mod live;
 
@@ -98,12 +99,7 @@ impl QueryExecutor {
             )
             .hint("only statements that return rows can be exported"));
         }
-        let columns = columns
-            .as_ref()
-            .iter()
-            .enumerate()
-            .map(|(index, column)| describe(index, column));
-        let schema = columns.collect::<Result<Vec<_>>>();
+        let schema = columns::schema(columns.as_ref());
         let mut stream = RowStream {
             schema: Schema {
                 columns: Vec::new(),
@@ -114,7 +110,7 @@ impl QueryExecutor {
             cancel,
         };
         // Only now: an error from here on drops a stream, which does not drain.
-        stream.schema.columns = schema?;
+        stream.schema = schema?;
         Ok(stream)
     }
 
@@ -155,33 +151,6 @@ fn prepare_session(conn: &mut Conn, query: &Query, access: Access) -> Result<Str
         QuotingMode::Default
     };
     query.statement(mode).map(str::to_owned)
-}
-
-fn describe(index: usize, column: &mysql::Column) -> Result<Column> {
-    let name = std::str::from_utf8(column.name_ref()).map_err(|_| {
-        Error::new(
-            ErrorKind::Query,
-            format!("the name of column {} is not UTF-8", index + 1),
-        )
-        .hint("give it another one with AS")
-    })?;
-    let column_type = match column.column_type() {
-        WireType::MYSQL_TYPE_TINY
-        | WireType::MYSQL_TYPE_SHORT
-        | WireType::MYSQL_TYPE_INT24
-        | WireType::MYSQL_TYPE_LONG
-        | WireType::MYSQL_TYPE_LONGLONG
-        | WireType::MYSQL_TYPE_YEAR
-        | WireType::MYSQL_TYPE_DECIMAL
-        | WireType::MYSQL_TYPE_NEWDECIMAL
-        | WireType::MYSQL_TYPE_FLOAT
-        | WireType::MYSQL_TYPE_DOUBLE => ColumnType::Number,
-        _ => ColumnType::Text,
-    };
-    Ok(Column {
-        name: name.to_owned(),
-        column_type,
-    })
 }
 
 /// The rows of one result set, one at a time; borrows the session.

@@ -175,17 +175,11 @@ fn warnings_of_the_server_are_counted_at_v() {
             .arg("-v")
             .run();
         assert_eq!(outcome.status.code(), Some(0));
+        let lines: Vec<&str> = outcome.stderr.lines().collect();
+        assert_eq!(lines[0], "gold_digger: the server counted 2 warnings");
         assert!(
-            outcome
-                .stderr
-                .contains("gold_digger: 2 rows, 6 bytes to standard output in "),
-            "{}",
-            outcome.stderr
-        );
-        assert!(
-            outcome.stderr.ends_with("the server counted 2 warnings\n"),
-            "{}",
-            outcome.stderr
+            lines[1].starts_with("gold_digger: 2 rows, 6 bytes to standard output in "),
+            "{lines:?}"
         );
         db.export("SELECT CAST('x' AS SIGNED) AS a")
             .run()

@@ -2,14 +2,13 @@
 //! quotes doubled. NULL and the empty string differ: NULL is an empty field
 //! without quotes (or a text of the user's choice), the empty string is `""`.
 
-use std::str::FromStr;
+use std::{borrow::Cow, str::FromStr};
 
-use super::{Format, FormatOptions, LineEnding, RowWriter, ValueError};
-use crate::{
-    error::Result,
-    row::{Row, Value},
-    schema::Schema,
+use super::{
+    Format, FormatOptions, LineEnding, RowWriter, ValueError,
+    cell::{Cell, Rendered, replaced_warning},
 };
+use crate::{error::Result, row::Row, schema::Schema};
 
 /// The entry in the table of formats.
 pub static FORMAT: Format = Format {
@@ -37,6 +36,8 @@ impl FromStr for CsvNull {
 }
 
 struct CsvWriter {
+    cells: Vec<Cell>,
+    replaced: u64,
     header: Vec<u8>,
     null: Vec<u8>,
     line_end: &'static [u8],
@@ -73,6 +74,8 @@ fn open(schema: &Schema, options: &FormatOptions) -> Result<Box<dyn RowWriter>> 
         BlankLines::Impossible
     };
     Ok(Box::new(CsvWriter {
+        cells: Cell::for_columns(schema, options),
+        replaced: 0,
         header,
         null: null.to_vec(),
         line_end,
@@ -86,18 +89,30 @@ impl RowWriter for CsvWriter {
     }
 
     fn row(&mut self, row: Row<'_>, out: &mut Vec<u8>) -> Result<(), ValueError> {
-        for (index, value) in row.values().enumerate() {
-            if index > 0 {
+        for (column, (cell, value)) in self.cells.iter().zip(row.values()).enumerate() {
+            if column > 0 {
                 out.push(b',');
             }
-            match value {
-                Value::Null => {
+            let start = out.len();
+            match cell.render(value, out).map_err(ValueError::at(column))? {
+                Rendered::Null => {
                     out.extend_from_slice(&self.null);
                     if let BlankLines::Count(lines) = &mut self.blank_lines {
                         *lines += 1;
                     }
                 }
-                Value::Bytes(bytes) => write_field(bytes, &self.null, out),
+                // Base64 of nothing is the empty string; and a NULL marker may
+                // look like a number.
+                Rendered::Plain if out.len() == start || out[start..] == *self.null => {
+                    out.insert(start, b'"');
+                    out.push(b'"');
+                }
+                Rendered::Plain => {}
+                Rendered::Text(text) => {
+                    self.replaced += u64::from(matches!(text, Cow::Owned(_)));
+                    write_field(text.as_bytes(), &self.null, out);
+                }
+                Rendered::Bytes(bytes) => write_field(bytes, &self.null, out),
             }
         }
         out.extend_from_slice(self.line_end);
@@ -106,14 +121,18 @@ impl RowWriter for CsvWriter {
 
     fn finish(&mut self, _out: &mut Vec<u8>) {}
 
-    fn warning(&self) -> Option<String> {
-        match self.blank_lines {
+    fn warnings(&self) -> Vec<String> {
+        let blank = match self.blank_lines {
             BlankLines::Count(lines) if lines > 0 => Some(format!(
                 "{lines} NULL values of the only column are blank lines, which some CSV readers skip; \
                  --csv-null TEXT writes them as TEXT"
             )),
             _ => None,
-        }
+        };
+        blank
+            .into_iter()
+            .chain(replaced_warning(self.replaced))
+            .collect()
     }
 }
 

@@ -3,9 +3,14 @@
 //! Whether a value is a number is decided by its column's type alone, and a
 //! number keeps every digit of the server's text.
 
-use std::collections::HashSet;
+use std::{borrow::Cow, collections::HashSet};
 
-use super::{DuplicateColumns, Format, FormatOptions, Layout, RowWriter, ValueError};
+use serde::de::IgnoredAny;
+
+use super::{
+    DuplicateColumns, Format, FormatOptions, Layout, NumberStyle, RowWriter, TinyInt1, ValueError,
+    cell::{Cell, CellOptions, Padding, Refusal, Rendered, replaced_warning},
+};
 use crate::{
     error::{Error, Result},
     row::{Row, Value},
@@ -17,7 +22,15 @@ pub static FORMAT: Format = Format {
     name: "json",
     about: "an array of objects, one object a line",
     extensions: &["json"],
-    flags: &["pretty", "json-root"],
+    flags: &[
+        "pretty",
+        "json-root",
+        "json-bigint",
+        "json-decimal",
+        "json-column",
+        "tinyint1-as-bool",
+        "zero-dates",
+    ],
     open,
 };
 
@@ -27,7 +40,7 @@ struct JsonWriter {
     head: Vec<u8>,
     /// Before a row: the line end and indent.
     row_lead: Vec<u8>,
-    cells: Vec<Cell>,
+    members: Vec<Member>,
     /// Behind a row's last value.
     row_end: Vec<u8>,
     /// Behind the last row, where there was one.
@@ -35,12 +48,55 @@ struct JsonWriter {
     /// What follows `]`.
     tail: Vec<u8>,
     progress: Progress,
+    replaced: u64,
 }
 
-struct Cell {
+struct Member {
     /// `{` or `,` and the key with its colon.
     lead: Vec<u8>,
-    column_type: ColumnType,
+    cell: Cell,
+    style: Style,
+}
+
+/// What a column's text becomes in JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Style {
+    /// A number.
+    Number,
+    /// A number, or a string where a double cannot hold it exactly.
+    BigInt,
+    /// true or false.
+    Bool,
+    /// A string.
+    Quoted,
+    /// JSON already.
+    Embedded,
+}
+
+impl Style {
+    fn new(column: &Column, options: &FormatOptions) -> Self {
+        let number = |style| match style {
+            NumberStyle::Number => Self::Number,
+            NumberStyle::String => Self::Quoted,
+        };
+        match column.column_type {
+            ColumnType::TinyInt1 if options.tinyint1 == TinyInt1::Bool => Self::Bool,
+            ColumnType::Integer { .. } | ColumnType::Bit
+                if options.json_bigint == NumberStyle::String =>
+            {
+                Self::BigInt
+            }
+            ColumnType::Decimal { .. } => number(options.json_decimal),
+            ColumnType::TinyInt1
+            | ColumnType::Integer { .. }
+            | ColumnType::Bit
+            | ColumnType::Float(_)
+            | ColumnType::Double(_) => Self::Number,
+            ColumnType::Json => Self::Embedded,
+            ColumnType::Text if options.json_columns.contains(&column.name) => Self::Embedded,
+            _ => Self::Quoted,
+        }
+    }
 }
 
 #[derive(PartialEq, Eq)]
@@ -51,6 +107,7 @@ enum Progress {
 
 fn open(schema: &Schema, options: &FormatOptions) -> Result<Box<dyn RowWriter>> {
     let names = unique_names(&schema.columns, options.duplicate_columns)?;
+    check_json_columns(&schema.columns, &options.json_columns)?;
     let root = options.json_root.as_deref().map(quoted);
     let depth = usize::from(root.is_some());
     let (line, colon) = match options.layout {
@@ -72,26 +129,30 @@ fn open(schema: &Schema, options: &FormatOptions) -> Result<Box<dyn RowWriter>> 
         Layout::Compact => ("\n".to_owned(), "\n".to_owned()),
         Layout::Pretty => (indent(depth + 1), indent(depth)),
     };
-    let cells = schema
-        .columns
-        .iter()
-        .zip(&names)
-        .enumerate()
-        .map(|(index, (column, name))| {
-            let mark = if index == 0 { '{' } else { ',' };
-            Cell {
-                lead: format!("{mark}{}{}{colon}", indent(depth + 2), quoted(name)).into(),
-                column_type: column.column_type,
-            }
-        });
+    let cell_options = CellOptions {
+        binary: options.binary,
+        invalid_utf8: options.invalid_utf8,
+        zero_dates: options.zero_dates,
+        padding: Padding::Strip,
+    };
+    let member = |(index, (column, name)): (usize, (&Column, &String))| {
+        let mark = if index == 0 { '{' } else { ',' };
+        Member {
+            lead: format!("{mark}{}{}{colon}", indent(depth + 2), quoted(name)).into(),
+            cell: Cell::new(column.column_type, cell_options),
+            style: Style::new(column, options),
+        }
+    };
+    let members = schema.columns.iter().zip(&names).enumerate().map(member);
     Ok(Box::new(JsonWriter {
         head: head.into(),
         row_lead: row_lead.into(),
-        cells: cells.collect(),
+        members: members.collect(),
         row_end: format!("{}}}", indent(depth + 1)).into(),
         array_end: array_end.into(),
         tail: tail.into(),
         progress: Progress::Empty,
+        replaced: 0,
     }))
 }
 
@@ -134,6 +195,17 @@ fn unique_names(columns: &[Column], policy: DuplicateColumns) -> Result<Vec<Stri
     .hint("name them apart with AS, or choose --duplicate-columns suffix"))
 }
 
+fn check_json_columns(columns: &[Column], named: &[String]) -> Result<()> {
+    let is_there = |name: &String| columns.iter().any(|column| column.name == **name);
+    match named.iter().find(|name| !is_there(name)) {
+        Some(name) => Err(Error::config(format!(
+            "--json-column {name:?} names no column of the result"
+        ))
+        .hint("names are compared to the letter")),
+        None => Ok(()),
+    }
+}
+
 impl RowWriter for JsonWriter {
     fn begin(&mut self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.head);
@@ -145,21 +217,10 @@ impl RowWriter for JsonWriter {
         }
         self.progress = Progress::HasRows;
         out.extend_from_slice(&self.row_lead);
-        for (index, (cell, value)) in self.cells.iter().zip(row.values()).enumerate() {
-            out.extend_from_slice(&cell.lead);
-            let written = match (value, cell.column_type) {
-                (Value::Null, _) => {
-                    out.extend_from_slice(b"null");
-                    Ok(())
-                }
-                (Value::Bytes(bytes), ColumnType::Number) => write_number(bytes, out),
-                (Value::Bytes(bytes), ColumnType::Text) => write_string(bytes, out),
-            };
-            written.map_err(|(problem, hint)| ValueError {
-                column: index,
-                problem,
-                hint,
-            })?;
+        for (column, (member, value)) in self.members.iter().zip(row.values()).enumerate() {
+            out.extend_from_slice(&member.lead);
+            let written = member.write(value, out).map_err(ValueError::at(column))?;
+            self.replaced += u64::from(written == Written::Replaced);
         }
         out.extend_from_slice(&self.row_end);
         Ok(())
@@ -171,44 +232,112 @@ impl RowWriter for JsonWriter {
         }
         out.extend_from_slice(&self.tail);
     }
+
+    fn warnings(&self) -> Vec<String> {
+        replaced_warning(self.replaced).into_iter().collect()
+    }
 }
 
-type Refusal = (&'static str, &'static str);
-
-fn write_string(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
-    let not_text = (
-        "is not UTF-8, which JSON needs",
-        "convert it in the query, for example with HEX() or TO_BASE64()",
-    );
-    let text = std::str::from_utf8(bytes).map_err(|_| not_text)?;
-    serde_json::to_writer(out, text).map_err(|_| not_text)
+#[derive(PartialEq, Eq)]
+enum Written {
+    Exactly,
+    /// With U+FFFD for bytes that are not UTF-8.
+    Replaced,
 }
 
-/// Writes the server's text for a number, every digit as it is. Only the zeros
-/// that pad a ZEROFILL column go: JSON has none (RFC 8259, section 6).
-fn write_number(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
-    let (sign, digits) = match bytes {
-        [b'-', digits @ ..] => (&bytes[..1], digits),
-        digits => (&[][..], digits),
-    };
+impl Member {
+    fn write(&self, value: Value<'_>, out: &mut Vec<u8>) -> Result<Written, Refusal> {
+        let start = out.len();
+        if self.style == Style::Quoted {
+            out.push(b'"');
+        }
+        match self.cell.render(value, out)? {
+            Rendered::Null => {
+                out.truncate(start);
+                out.extend_from_slice(b"null");
+            }
+            Rendered::Text(text) => {
+                out.truncate(start);
+                match self.style {
+                    Style::Embedded => embed(&text, out)?,
+                    _ => serde_json::to_writer(out, &*text).map_err(|_| NOT_JSON)?,
+                }
+                if let Cow::Owned(_) = text {
+                    return Ok(Written::Replaced);
+                }
+            }
+            Rendered::Plain => match self.style {
+                Style::Quoted => out.push(b'"'),
+                Style::Bool => {
+                    let truth: &[u8] = match &out[start..] {
+                        b"0" => b"false",
+                        b"1" => b"true",
+                        _ => return Err(("is neither 0 nor 1", "leave --tinyint1-as-bool out")),
+                    };
+                    out.truncate(start);
+                    out.extend_from_slice(truth);
+                }
+                Style::Number | Style::BigInt | Style::Embedded => {
+                    // Only text can be something else than a number.
+                    if matches!(value, Value::Bytes(_)) && !is_number(&out[start..]) {
+                        return Err(NOT_A_NUMBER);
+                    }
+                    if self.style == Style::BigInt && is_beyond_double(&out[start..]) {
+                        out.insert(start, b'"');
+                        out.push(b'"');
+                    }
+                }
+            },
+            // `--binary raw` is TSV's alone.
+            Rendered::Bytes(_) => return Err(NOT_JSON),
+        }
+        Ok(Written::Exactly)
+    }
+}
+
+const NOT_JSON: Refusal = (
+    "is not valid JSON",
+    "leave its --json-column out to write it as a string",
+);
+const NOT_A_NUMBER: Refusal = (
+    "is not a number, though its column is numeric",
+    "report it: the server or a proxy broke the protocol",
+);
+
+/// Writes text that is JSON as it is, digit by digit. A line end can only stand
+/// between its tokens, where a space means the same and keeps the row on one
+/// line.
+fn embed(text: &str, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    serde_json::from_str::<IgnoredAny>(text).map_err(|_| NOT_JSON)?;
+    let flat = text.bytes().map(|byte| {
+        if matches!(byte, b'\n' | b'\r') {
+            b' '
+        } else {
+            byte
+        }
+    });
+    out.extend(flat);
+    Ok(())
+}
+
+/// Whether `number`, an integer, is beyond ±(2^53 − 1), where doubles begin to
+/// leave integers out (RFC 8259, section 6).
+fn is_beyond_double(number: &[u8]) -> bool {
+    const LARGEST_SAFE: &[u8] = b"9007199254740991";
+    let digits = number.strip_prefix(b"-").unwrap_or(number);
+    digits.len() > LARGEST_SAFE.len()
+        || (digits.len() == LARGEST_SAFE.len() && digits > LARGEST_SAFE)
+}
+
+/// Whether `text` is a number as JSON writes them (RFC 8259, section 6).
+fn is_number(text: &[u8]) -> bool {
+    let digits = text.strip_prefix(b"-").unwrap_or(text);
     let integer = digits
         .iter()
         .take_while(|byte| byte.is_ascii_digit())
         .count();
-    let padding = digits[..integer]
-        .iter()
-        .take_while(|byte| **byte == b'0')
-        .count();
-    let padding = padding.min(integer.saturating_sub(1));
-    if integer == 0 || !is_fraction_and_exponent(&digits[integer..]) {
-        return Err((
-            "is not a number, though its column is numeric",
-            "report it: the server broke the protocol",
-        ));
-    }
-    out.extend_from_slice(sign);
-    out.extend_from_slice(&digits[padding..]);
-    Ok(())
+    let padded = integer > 1 && digits[0] == b'0';
+    integer > 0 && !padded && is_fraction_and_exponent(&digits[integer..])
 }
 
 /// Whether `rest` is what may follow a number's integer digits.

@@ -1,0 +1,142 @@
+//! Numbers as text, in the server's own spelling, so that both wire protocols
+//! give the same bytes.
+
+use std::io::Write;
+
+/// A DOUBLE: the shortest digits that read back as the same value.
+pub fn write_double(number: f64, out: &mut Vec<u8>) {
+    write_shortest(zmij::Buffer::new().format_finite(number), out);
+}
+
+/// A FLOAT: the shortest digits that read back as the same 32-bit value.
+pub fn write_float(number: f32, out: &mut Vec<u8>) {
+    write_shortest(zmij::Buffer::new().format_finite(number), out);
+}
+
+/// A number with as many decimals as its column declares, correctly rounded.
+pub fn write_fixed(number: f64, decimals: usize, out: &mut Vec<u8>) {
+    // Writing to a vector cannot fail.
+    let _ = write!(out, "{number:.decimals$}");
+}
+
+/// An integer.
+pub fn write_integer(number: impl itoa::Integer, out: &mut Vec<u8>) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// The most digits that a shortest decimal form of a double has.
+const MAX_DIGITS: usize = 17;
+
+/// Lays shortest digits out as the servers do: plainly where the decimal point
+/// stands within 15 digits to either side, else as `1.5e-20` (`my_gcvt` of both
+/// servers with `MAX_DECPT_FOR_F_FORMAT`).
+fn write_shortest(text: &str, out: &mut Vec<u8>) {
+    let mut digits = [0_u8; MAX_DIGITS];
+    let mut count = 0;
+    // The value is 0.DIGITS × 10^place.
+    let mut place = 0_i32;
+    let mut whole = true;
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
+    for byte in mantissa.bytes() {
+        match byte {
+            b'-' => out.push(b'-'),
+            b'.' => whole = false,
+            b'0' if count == 0 => place -= i32::from(!whole),
+            digit => {
+                // More digits than a double has are zeros before the point.
+                if count < MAX_DIGITS {
+                    digits[count] = digit;
+                    count += 1;
+                }
+                place += i32::from(whole);
+            }
+        }
+    }
+    place += exponent.parse().unwrap_or(0);
+    let trailing = digits[..count]
+        .iter()
+        .rev()
+        .take_while(|digit| **digit == b'0')
+        .count();
+    let digits = &digits[..count - trailing];
+    if digits.is_empty() {
+        return out.push(b'0');
+    }
+    match (usize::try_from(place), place) {
+        (Ok(whole @ 1..=15), _) if whole >= digits.len() => {
+            out.extend_from_slice(digits);
+            out.resize(out.len() + whole - digits.len(), b'0');
+        }
+        (Ok(whole @ 1..=15), _) => {
+            out.extend_from_slice(&digits[..whole]);
+            out.push(b'.');
+            out.extend_from_slice(&digits[whole..]);
+        }
+        (_, -14..=0) => {
+            out.extend_from_slice(b"0.");
+            out.resize(out.len() + place.unsigned_abs() as usize, b'0');
+            out.extend_from_slice(digits);
+        }
+        _ => {
+            out.push(digits[0]);
+            if digits.len() > 1 {
+                out.push(b'.');
+                out.extend_from_slice(&digits[1..]);
+            }
+            out.push(b'e');
+            write_integer(place - 1, out);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn double(number: f64) -> String {
+        let mut out = Vec::new();
+        write_double(number, &mut out);
+        String::from_utf8(out).expect("ASCII")
+    }
+
+    #[test]
+    fn doubles_are_laid_out_as_the_servers_do() {
+        for (number, text) in [
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (1.0, "1"),
+            (-1.5, "-1.5"),
+            (100.0, "100"),
+            (0.1, "0.1"),
+            (123_456_789.125, "123456789.125"),
+            (999_999_999_999_999.0, "999999999999999"),
+            (999_999_999_999_999.9, "999999999999999.9"),
+            (1e15, "1e15"),
+            (1_234_567_890_123_456.0, "1.234567890123456e15"),
+            (1e-15, "0.000000000000001"),
+            (1.5e-15, "0.0000000000000015"),
+            (9.9e-16, "9.9e-16"),
+            (1e-20, "1e-20"),
+            (f64::MAX, "1.7976931348623157e308"),
+            (f64::MIN_POSITIVE, "2.2250738585072014e-308"),
+            (5e-324, "5e-324"),
+        ] {
+            assert_eq!(double(number), text);
+        }
+    }
+
+    #[test]
+    fn floats_have_their_own_shortest_digits() {
+        for (number, text) in [
+            (0.1_f32, "0.1"),
+            (16_777_216.0, "16777216"),
+            (3.402_823_5e38, "3.4028235e38"),
+            (1.175_494_4e-38, "1.1754944e-38"),
+            (1e-45, "1e-45"),
+        ] {
+            let mut out = Vec::new();
+            write_float(number, &mut out);
+            assert_eq!(String::from_utf8(out).expect("ASCII"), text);
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! What people are told on standard error, and the exit code beside it.
+
+use std::{io::Write, process::ExitCode};
+
+use crate::{
+    cli::redacted,
+    config::{Config, Verbosity},
+    error::{Error, ErrorKind, printable},
+    export::Summary,
+};
+
+/// What clap has to say: help, the version, or a mistake in the arguments.
+#[must_use]
+pub fn usage(error: &clap::Error) -> ExitCode {
+    let text = error.to_string();
+    let shown = redacted(&text);
+    if shown == text || !error.use_stderr() {
+        // With colours, where it is a terminal. Nobody may be there to read it.
+        let _ = error.print();
+    } else {
+        let _ = write!(std::io::stderr(), "{shown}");
+    }
+    let failed = ErrorKind::Config.exit_code();
+    ExitCode::from(if error.use_stderr() { failed } else { 0 })
+}
+
+/// A failure's message, unless it is one that ends in silence.
+#[must_use]
+pub fn failure(error: &Error, verbosity: Verbosity) -> ExitCode {
+    let silent = match error.kind() {
+        // As a filter that SIGPIPE ended.
+        ErrorKind::ReaderGone => true,
+        ErrorKind::NoRows => verbosity == Verbosity::Quiet,
+        _ => false,
+    };
+    if !silent {
+        say(&error.to_string());
+    }
+    ExitCode::from(error.kind().exit_code())
+}
+
+/// What a successful export did: warnings, and at `-v` the figures.
+pub fn success(summary: &Summary, config: &Config) {
+    if config.verbosity >= Verbosity::Normal {
+        for warning in &summary.warnings {
+            say(&format!("warning: {}", printable(warning)));
+        }
+    }
+    if config.verbosity >= Verbosity::Verbose {
+        for note in &summary.notes {
+            say(&printable(note));
+        }
+        let Summary {
+            rows,
+            bytes,
+            elapsed,
+            ..
+        } = summary;
+        let target = printable(&config.target.to_string());
+        let seconds = elapsed.as_secs_f64();
+        let rate = *rows as f64 / seconds;
+        say(&format!(
+            "{rows} rows, {bytes} bytes to {target} in {seconds:.3} s ({rate:.0} rows/s)"
+        ));
+    }
+}
+
+fn say(text: &str) {
+    // Where standard error is closed, there is nobody to tell.
+    let _ = writeln!(std::io::stderr(), "gold_digger: {text}");
+}

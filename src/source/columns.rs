@@ -1,0 +1,113 @@
+//! What columns mean, from the server's metadata alone (MySQL internals,
+//! "Column Definition").
+
+use mysql::consts::{ColumnFlags, ColumnType as WireType};
+
+use crate::{
+    error::{Error, ErrorKind, Result},
+    schema::{Column, ColumnType, FloatLayout, Schema},
+};
+
+/// The character set number of bytes that are not text.
+const BINARY: u16 = 63;
+
+/// From this number of decimals on, they are not fixed (`NOT_FIXED_DEC`).
+const FLOATING_DECIMALS: u8 = 31;
+
+/// The most digits that a second's fraction has.
+const MICROSECONDS: usize = 6;
+
+const YEAR_WIDTH: usize = 4;
+
+/// The meaning of a result set's columns.
+///
+/// # Errors
+/// [`ErrorKind::Query`] for a name that is not UTF-8 and for a type that this
+/// program does not know.
+pub(super) fn schema(columns: &[mysql::Column]) -> Result<Schema> {
+    let columns = columns
+        .iter()
+        .enumerate()
+        .map(|(index, column)| describe(index, column));
+    Ok(Schema {
+        columns: columns.collect::<Result<_>>()?,
+    })
+}
+
+fn describe(index: usize, column: &mysql::Column) -> Result<Column> {
+    let name = std::str::from_utf8(column.name_ref()).map_err(|_| {
+        Error::new(
+            ErrorKind::Query,
+            format!("the name of column {} is not UTF-8", index + 1),
+        )
+        .hint("give it another one with AS")
+    })?;
+    let name = name.to_owned();
+    match column_type(column) {
+        Some(column_type) => Ok(Column { name, column_type }),
+        None => Err(Error::new(
+            ErrorKind::Query,
+            format!(
+                "column {name:?} has the type {:?}, which this version does not know",
+                column.column_type()
+            ),
+        )
+        .hint("CAST it in the query, for example to CHAR")),
+    }
+}
+
+fn column_type(column: &mysql::Column) -> Option<ColumnType> {
+    let width = column.column_length() as usize;
+    let zerofill = column
+        .flags()
+        .contains(ColumnFlags::ZEROFILL_FLAG)
+        .then_some(width);
+    let decimals = column.decimals();
+    let float = FloatLayout {
+        decimals: (decimals < FLOATING_DECIMALS).then_some(usize::from(decimals)),
+        zerofill,
+    };
+    let fraction = usize::from(decimals).min(MICROSECONDS);
+    Some(match column.column_type() {
+        WireType::MYSQL_TYPE_TINY if width == 1 && zerofill.is_none() => ColumnType::TinyInt1,
+        WireType::MYSQL_TYPE_TINY
+        | WireType::MYSQL_TYPE_SHORT
+        | WireType::MYSQL_TYPE_INT24
+        | WireType::MYSQL_TYPE_LONG
+        | WireType::MYSQL_TYPE_LONGLONG => ColumnType::Integer { zerofill },
+        WireType::MYSQL_TYPE_YEAR => ColumnType::Integer {
+            zerofill: Some(YEAR_WIDTH),
+        },
+        WireType::MYSQL_TYPE_BIT => ColumnType::Bit,
+        WireType::MYSQL_TYPE_DECIMAL | WireType::MYSQL_TYPE_NEWDECIMAL => {
+            ColumnType::Decimal { zerofill }
+        }
+        WireType::MYSQL_TYPE_FLOAT => ColumnType::Float(float),
+        WireType::MYSQL_TYPE_DOUBLE => ColumnType::Double(float),
+        WireType::MYSQL_TYPE_DATE | WireType::MYSQL_TYPE_NEWDATE => ColumnType::Date,
+        WireType::MYSQL_TYPE_DATETIME | WireType::MYSQL_TYPE_TIMESTAMP => {
+            ColumnType::DateTime { fraction }
+        }
+        WireType::MYSQL_TYPE_TIME => ColumnType::Time { fraction },
+        WireType::MYSQL_TYPE_JSON => ColumnType::Json,
+        WireType::MYSQL_TYPE_GEOMETRY | WireType::MYSQL_TYPE_VECTOR => ColumnType::Binary,
+        WireType::MYSQL_TYPE_STRING
+        | WireType::MYSQL_TYPE_VAR_STRING
+        | WireType::MYSQL_TYPE_VARCHAR
+        | WireType::MYSQL_TYPE_ENUM
+        | WireType::MYSQL_TYPE_SET
+        | WireType::MYSQL_TYPE_TINY_BLOB
+        | WireType::MYSQL_TYPE_MEDIUM_BLOB
+        | WireType::MYSQL_TYPE_LONG_BLOB
+        | WireType::MYSQL_TYPE_BLOB => {
+            if column.character_set() == BINARY {
+                ColumnType::Binary
+            } else {
+                ColumnType::Text
+            }
+        }
+        // A column that is always NULL.
+        WireType::MYSQL_TYPE_NULL => ColumnType::Text,
+        _ => return None,
+    })
+}
