@@ -62,10 +62,15 @@ impl Cancel {
         self.abort_query();
     }
 
+    /// Why the run was cancelled, if it was.
+    pub(crate) fn cause(&self) -> Option<Error> {
+        self.state().cause.clone()
+    }
+
     /// `result`, unless the run was cancelled: then that is what went wrong,
     /// whatever followed from it.
     pub(crate) fn explain<T>(&self, result: Result<T>) -> Result<T> {
-        result.map_err(|error| self.state().cause.clone().unwrap_or(error))
+        result.map_err(|error| self.cause().unwrap_or(error))
     }
 
     /// Registers the connection in use.

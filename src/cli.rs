@@ -12,6 +12,7 @@ use crate::format::{
     self, BinaryEncoding, CsvNull, DuplicateColumns, InvalidUtf8, LineEnding, NumberStyle,
     ZeroDates,
 };
+use crate::{config::Protocol, sql::Parameter};
 
 /// Stream the rows of a MySQL or MariaDB query into CSV, TSV or JSON.
 ///
@@ -33,6 +34,18 @@ pub struct Args {
     /// Read the query from FILE; `-` is standard input
     #[arg(long, value_name = "FILE", group = "sql_source")]
     pub query_file: Option<PathBuf>,
+
+    /// Bind VALUE, as text, to :NAME in the query; may be repeated
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub param: Vec<Parameter>,
+
+    /// How rows travel
+    #[arg(long, value_name = "PROTOCOL", value_enum)]
+    pub protocol: Option<Protocol>,
+
+    /// The session's time zone, in which TIMESTAMPs are shown [default: the server's]
+    #[arg(long, value_name = "ZONE")]
+    pub time_zone: Option<String>,
 
     /// Read settings from a TOML file; flags and environment win over it
     #[arg(long, value_name = "FILE")]

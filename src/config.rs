@@ -5,6 +5,7 @@
 //! over the environment, the environment over the file.
 
 use std::{
+    collections::HashSet,
     env,
     ffi::OsStr,
     fs,
@@ -13,13 +14,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use clap::ValueEnum;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
     cli::{Args, Tls},
     error::{Error, Result},
     format::{self, BinaryEncoding, Format, FormatOptions, Layout, TinyInt1},
-    sql::Query,
+    sql::{Parameter, Query},
 };
 
 mod db_url;
@@ -37,8 +39,12 @@ pub struct Config {
     pub connection: Connection,
     /// The statement.
     pub query: Query,
-    /// What the session may do.
-    pub access: Access,
+    /// The values of its parameters.
+    pub parameters: Vec<Parameter>,
+    /// The way that its rows travel.
+    pub protocol: Protocol,
+    /// What is set before it runs.
+    pub session: Session,
     /// Where the bytes go.
     pub target: Target,
     /// How rows become bytes.
@@ -104,6 +110,27 @@ impl std::fmt::Display for Endpoint {
     }
 }
 
+/// The wire protocol of a statement's rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Protocol {
+    /// Binary for SELECT, WITH, VALUES and TABLE where the server can, else text
+    #[default]
+    Auto,
+    /// The server formats every value
+    Text,
+    /// The statement is prepared, and this program formats; an error where that cannot be
+    Binary,
+}
+
+/// What is set in a session before the statement runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// What the session may do.
+    pub access: Access,
+    /// The time zone that TIMESTAMP values are shown in; none is the server's.
+    pub time_zone: Option<String>,
+}
+
 /// What the session may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -166,13 +193,20 @@ impl Config {
         refuse_flags_of_other_formats(&args, format)?;
         let connection = connection(&args, &file)?;
         let query = Query::parse(sql_text(&args, &file)?)?;
+        let protocol = args.protocol.unwrap_or_default();
+        check_parameters(&query, &args.param, protocol)?;
         Ok(Self {
             connection,
             query,
-            access: if args.read_write {
-                Access::ReadWrite
-            } else {
-                Access::ReadOnly
+            parameters: args.param.clone(),
+            protocol,
+            session: Session {
+                access: if args.read_write {
+                    Access::ReadWrite
+                } else {
+                    Access::ReadOnly
+                },
+                time_zone: args.time_zone.clone(),
             },
             target,
             format,
@@ -209,6 +243,26 @@ fn connection(args: &Args, file: &ConfigFile) -> Result<Connection> {
         .hint("--tls disabled sends the password's proof and all rows in plain text"));
     }
     Ok(connection)
+}
+
+fn check_parameters(query: &Query, parameters: &[Parameter], protocol: Protocol) -> Result<()> {
+    let mut names = HashSet::new();
+    if let Some(again) = parameters
+        .iter()
+        .find(|parameter| !names.insert(&parameter.name))
+    {
+        return Err(Error::config(format!(
+            "--param {} is given twice",
+            again.name
+        )));
+    }
+    if protocol == Protocol::Text && !parameters.is_empty() {
+        return Err(Error::config(
+            "--param needs prepared statements, which --protocol text does without",
+        )
+        .hint("leave --protocol out"));
+    }
+    query.check_parameters(parameters)
 }
 
 /// The SQL text of the highest layer that has one. The command line has one at

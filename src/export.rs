@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::{
     cancel::Cancel,
-    config::{Config, EmptyResult},
+    config::{Config, EmptyResult, Verbosity},
     error::{Error, ErrorKind, Result},
     format::ValueError,
     schema::Schema,
@@ -40,8 +40,7 @@ pub fn export(config: &Config, cancel: &Cancel) -> Result<Summary> {
 
 fn try_export(config: &Config, cancel: &Cancel) -> Result<Summary> {
     let started = Instant::now();
-    let mut executor =
-        QueryExecutor::connect(&config.connection, &config.query, config.access, cancel)?;
+    let mut executor = QueryExecutor::connect(config, cancel)?;
     // Before the query runs for hours, and after the only step that cannot be
     // ended from outside, so that no temporary file is left behind.
     let mut sink = sink::open(&config.target, cancel)?;
@@ -62,6 +61,11 @@ fn try_export(config: &Config, cancel: &Cancel) -> Result<Summary> {
         out.clear();
     }
     stream.finish()?;
+    let notes = match config.verbosity {
+        Verbosity::Verbose => executor.notes()?,
+        Verbosity::Quiet | Verbosity::Normal => Vec::new(),
+    };
+    executor.close_statement()?;
     if rows == 0 && config.empty_result == EmptyResult::Refuse {
         return Err(Error::new(
             ErrorKind::NoRows,
@@ -72,10 +76,6 @@ fn try_export(config: &Config, cancel: &Cancel) -> Result<Summary> {
     sink.write(&out)?;
     bytes += out.len() as u64;
     sink.commit()?;
-    let notes = vec![format!(
-        "the server counted {} warnings",
-        executor.warning_count()
-    )];
     Ok(Summary {
         rows,
         bytes,

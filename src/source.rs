@@ -4,20 +4,24 @@
 //! Types of the driver stop here and in `row`. What the rows become is left to
 //! the formats.
 
-use mysql::{Conn, QueryResult, Text, prelude::Queryable};
+use mysql::{
+    Binary, Conn, Params, QueryResult, Text, Value,
+    prelude::{Protocol as WireProtocol, Queryable},
+};
 
 use crate::{
     cancel::Cancel,
-    config::{Access, Connection},
+    config::{Access, Config, Protocol, Session},
     error::{Error, ErrorKind, Result},
     row::Row,
     schema::Schema,
-    sql::{Query, QuotingMode},
+    sql::{Bound, Query, QuotingMode},
 };
 
 mod columns;
 mod connect;
 mod live;
+mod prepare;
 
 pub(crate) use live::LiveConnection;
 
@@ -33,91 +37,114 @@ const READ_WRITE_HINT: &str = "--read-write lets the statement write";
 pub struct QueryExecutor {
     conn: Conn,
     cancel: Cancel,
-    statement: String,
+    bound: Bound,
     keyword: String,
+    protocol: Protocol,
+    prepared: Option<mysql::Statement>,
+    notes: Vec<String>,
 }
 
 impl QueryExecutor {
-    /// Connects, prepares the session, and gets `query` ready to run.
+    /// Connects, prepares the session, and gets the query ready to run.
     ///
     /// # Errors
     /// [`ErrorKind::Connect`] where there is no session; [`ErrorKind::Config`]
     /// where the server's SQL mode makes several statements of the text;
     /// [`ErrorKind::Query`] where the server refuses to prepare the session.
-    pub fn connect(
-        connection: &Connection,
-        query: &Query,
-        access: Access,
-        cancel: &Cancel,
-    ) -> Result<Self> {
+    pub fn connect(config: &Config, cancel: &Cancel) -> Result<Self> {
+        let Config {
+            connection,
+            query,
+            parameters,
+            ..
+        } = config;
         let mut executor = Self {
             conn: connect::connect(connection, connect::TIMEOUT)?,
             cancel: cancel.clone(),
-            statement: String::new(),
+            bound: Bound::default(),
             keyword: query.keyword().to_uppercase(),
+            protocol: config.protocol,
+            prepared: None,
+            notes: Vec::new(),
         };
         // From here on the run can be ended while the server is silent.
-        cancel.register(LiveConnection::new(&executor.conn, connection, query))?;
-        executor.statement = cancel.explain(prepare_session(&mut executor.conn, query, access))?;
+        let candidates = query.candidates(parameters);
+        cancel.register(LiveConnection::new(&executor.conn, connection, candidates))?;
+        let mode = prepare_session(&mut executor.conn, query, &config.session);
+        executor.bound = query.bind(cancel.explain(mode)?, parameters)?;
         Ok(executor)
     }
 
-    /// Runs the statement over the text protocol, up to the first row.
+    /// Runs the statement, up to the first row: prepared, which lets the server
+    /// send binary rows, or as text.
     ///
     /// # Errors
     /// [`ErrorKind::Query`] where the server refuses it, or where it has no
     /// result set.
     pub fn run(&mut self) -> Result<RowStream<'_>> {
-        let cancel = self.cancel.clone();
-        let result = self.conn.query_iter(&self.statement);
-        let length = self.statement.len();
-        let result = result.map_err(|error| {
-            let described = query_error("the query failed", &error);
-            if let mysql::Error::MySqlError(_) = error {
-                return described;
+        let prepared = prepare::prepare(&mut self.conn, self.protocol, &self.keyword, &self.bound);
+        match self.cancel.explain(prepared)? {
+            prepare::Way::Binary(statement) => {
+                self.prepared = Some(statement.clone());
+                let values = self
+                    .bound
+                    .values
+                    .iter()
+                    .map(|value| Value::from(value.as_str()));
+                let params = match values.collect::<Vec<_>>() {
+                    values if values.is_empty() => Params::Empty,
+                    values => Params::Positional(values),
+                };
+                let result = self.conn.exec_iter(&statement, params);
+                let rows = begun(result, &self.cancel, &self.bound.sql, &self.keyword)?;
+                RowStream::new(Rows::Binary(rows), &self.cancel)
             }
-            // The connection has broken; the server may not have noticed.
-            cancel.abort_query();
-            if length < SMALLEST_DEFAULT_PACKET {
-                return described;
+            prepare::Way::Text(reason) => {
+                self.notes.extend(reason);
+                let result = self.conn.query_iter(&self.bound.sql);
+                let rows = begun(result, &self.cancel, &self.bound.sql, &self.keyword)?;
+                RowStream::new(Rows::Text(rows), &self.cancel)
             }
-            // MySQL just closes the connection then.
-            described.hint(format!(
-                "the SQL text has {length} bytes: is the server's max_allowed_packet smaller?"
-            ))
-        });
-        let result = cancel.explain(result)?;
-        let columns = result.columns();
-        if columns.as_ref().is_empty() {
-            return Err(Error::new(
-                ErrorKind::Query,
-                format!(
-                    "the statement ({} …) ran, but it has no result set; {} rows were affected",
-                    self.keyword,
-                    result.affected_rows()
-                ),
-            )
-            .hint("only statements that return rows can be exported"));
         }
-        let schema = columns::schema(columns.as_ref());
-        let mut stream = RowStream {
-            schema: Schema {
-                columns: Vec::new(),
-            },
-            result,
-            row: None,
-            state: StreamState::Open,
-            cancel,
-        };
-        // Only now: an error from here on drops a stream, which does not drain.
-        stream.schema = schema?;
-        Ok(stream)
     }
 
-    /// The number of warnings that the server counted for the last statement.
-    #[must_use]
-    pub fn warning_count(&self) -> u16 {
-        self.conn.warnings()
+    /// Frees what the server keeps for the statement that has run.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Query`] where the connection has broken.
+    pub fn close_statement(&mut self) -> Result<()> {
+        let Some(statement) = self.prepared.take() else {
+            return Ok(());
+        };
+        let closed = self.conn.close(statement);
+        closed.map_err(|error| query_error("closing the statement failed", &error))
+    }
+
+    /// What is told at `-v` of the statement that has run and its session.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Query`] where the server does not say.
+    pub fn notes(&mut self) -> Result<Vec<String>> {
+        let protocol = if self.prepared.is_some() {
+            "binary"
+        } else {
+            "text"
+        };
+        let warnings = self.conn.warnings();
+        let zones = "SELECT @@SESSION.time_zone, @@GLOBAL.system_time_zone";
+        let zones: Option<(String, String)> = self
+            .conn
+            .query_first(zones)
+            .map_err(|error| query_error("cannot read the session's time zone", &error))?;
+        let zone =
+            zones.map(|(session, system)| if session == "SYSTEM" { system } else { session });
+        let zone = zone.unwrap_or_default();
+        let mut notes = std::mem::take(&mut self.notes);
+        notes.push(format!("the server counted {warnings} warnings"));
+        notes.push(format!(
+            "the rows came over the {protocol} protocol, TIMESTAMPs in the time zone {zone}"
+        ));
+        Ok(notes)
     }
 }
 
@@ -128,29 +155,80 @@ impl Drop for QueryExecutor {
     }
 }
 
-/// Sets what must hold for every statement of the session, and returns the
-/// statement to send.
-fn prepare_session(conn: &mut Conn, query: &Query, access: Access) -> Result<String> {
+/// Sets what must hold for every statement of the session, and gives the
+/// session's quoting mode where the query depends on it.
+fn prepare_session(conn: &mut Conn, query: &Query, session: &Session) -> Result<QuotingMode> {
     // A server can ignore the handshake's character set (MySQL manual,
     // "Connection Character Sets and Collations", --skip-character-set-client-handshake).
     conn.query_drop("SET NAMES utf8mb4")
         .map_err(|error| query_error("the server refused SET NAMES utf8mb4", &error))?;
-    if access == Access::ReadOnly {
+    if let Some(zone) = &session.time_zone {
+        conn.exec_drop("SET time_zone = ?", (zone,))
+            .map_err(|error| {
+                query_error(
+                    &format!("the server refused the time zone {zone:?}"),
+                    &error,
+                )
+                .hint(
+                    "offsets such as +00:00 always work; names need the server's time zone tables",
+                )
+            })?;
+    }
+    if session.access == Access::ReadOnly {
         conn.query_drop("SET SESSION TRANSACTION READ ONLY")
             .map_err(|error| {
                 query_error("the server refused to make the session read-only", &error)
                     .hint("--read-write leaves the session as the server gives it")
             })?;
     }
-    let mode = if query.depends_on_mode() {
-        let sql_mode: Option<String> = conn
-            .query_first("SELECT @@SESSION.sql_mode")
-            .map_err(|error| query_error("cannot read the session's SQL mode", &error))?;
-        QuotingMode::from_sql_mode(&sql_mode.unwrap_or_default())
-    } else {
-        QuotingMode::Default
-    };
-    query.statement(mode).map(str::to_owned)
+    if !query.depends_on_mode() {
+        return Ok(QuotingMode::Default);
+    }
+    let sql_mode: Option<String> = conn
+        .query_first("SELECT @@SESSION.sql_mode")
+        .map_err(|error| query_error("cannot read the session's SQL mode", &error))?;
+    Ok(QuotingMode::from_sql_mode(&sql_mode.unwrap_or_default()))
+}
+
+/// What the server answered to the statement `sql`: a result set, or an error.
+fn begun<'conn, P: WireProtocol>(
+    result: mysql::Result<QueryResult<'conn, 'conn, 'conn, P>>,
+    cancel: &Cancel,
+    sql: &str,
+    keyword: &str,
+) -> Result<QueryResult<'conn, 'conn, 'conn, P>> {
+    let result = result.map_err(|error| {
+        let described = query_error("the query failed", &error);
+        if let mysql::Error::MySqlError(_) = error {
+            return described;
+        }
+        // The connection has broken; the server may not have noticed.
+        cancel.abort_query();
+        packet_hint(described, sql)
+    });
+    let result = cancel.explain(result)?;
+    if result.columns().as_ref().is_empty() {
+        return Err(Error::new(
+            ErrorKind::Query,
+            format!(
+                "the statement ({keyword} …) ran, but it has no result set; {} rows were affected",
+                result.affected_rows()
+            ),
+        )
+        .hint("only statements that return rows can be exported"));
+    }
+    Ok(result)
+}
+
+/// MySQL just closes the connection where a statement exceeds its limit.
+fn packet_hint(error: Error, sql: &str) -> Error {
+    let length = sql.len();
+    if length < SMALLEST_DEFAULT_PACKET {
+        return error;
+    }
+    error.hint(format!(
+        "the SQL text has {length} bytes: is the server's max_allowed_packet smaller?"
+    ))
 }
 
 /// The rows of one result set, one at a time; borrows the session.
@@ -159,10 +237,16 @@ fn prepare_session(conn: &mut Conn, query: &Query, access: Access) -> Result<Str
 /// of reading on.
 pub struct RowStream<'conn> {
     schema: Schema,
-    result: QueryResult<'conn, 'conn, 'conn, Text>,
+    rows: Rows<'conn>,
     row: Option<mysql::Row>,
     state: StreamState,
     cancel: Cancel,
+}
+
+/// The driver's result, over either wire protocol.
+enum Rows<'conn> {
+    Text(QueryResult<'conn, 'conn, 'conn, Text>),
+    Binary(QueryResult<'conn, 'conn, 'conn, Binary>),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -173,7 +257,25 @@ enum StreamState {
     Ended,
 }
 
-impl RowStream<'_> {
+impl<'conn> RowStream<'conn> {
+    fn new(rows: Rows<'conn>, cancel: &Cancel) -> Result<Self> {
+        let mut stream = Self {
+            schema: Schema {
+                columns: Vec::new(),
+            },
+            rows,
+            row: None,
+            state: StreamState::Open,
+            cancel: cancel.clone(),
+        };
+        // Only now: an error from here on drops a stream, which does not drain.
+        stream.schema = match &stream.rows {
+            Rows::Text(result) => columns::schema(result.columns().as_ref()),
+            Rows::Binary(result) => columns::schema(result.columns().as_ref()),
+        }?;
+        Ok(stream)
+    }
+
     /// The columns, known before the first row.
     #[must_use]
     pub const fn schema(&self) -> &Schema {
@@ -187,7 +289,11 @@ impl RowStream<'_> {
     /// [`ErrorKind::Query`] where the server reports an error or the result
     /// breaks off.
     pub fn next_row(&mut self) -> Result<Option<Row<'_>>> {
-        self.row = match self.result.next() {
+        let next = match &mut self.rows {
+            Rows::Text(result) => result.next(),
+            Rows::Binary(result) => result.next(),
+        };
+        self.row = match next {
             Some(Ok(row)) => Some(row),
             Some(Err(error)) => return Err(self.broken("the result broke off", &error)),
             None => None,
@@ -201,31 +307,15 @@ impl RowStream<'_> {
     /// [`ErrorKind::Query`] where a second result set or an error follows, as a
     /// procedure can send.
     pub fn finish(mut self) -> Result<()> {
-        // `next` shows nothing that follows the first result set; `iter` does.
-        let failed = loop {
-            let Some(mut set) = self.result.iter() else {
-                break None;
-            };
-            if !set.columns().as_ref().is_empty() {
-                // Dropping `set` would read all of it.
-                self.cancel.abort_query();
-                return Err(Error::new(
-                    ErrorKind::Query,
-                    "the statement returned a second result set",
-                )
-                .hint("an export is one result set: let the procedure select once"));
-            }
-            if let Some(Err(error)) = set.next() {
-                break Some(error);
-            }
-        };
-        match failed {
-            Some(error) => Err(self.broken("the statement failed after its rows", &error)),
-            None => {
-                self.state = StreamState::Ended;
-                Ok(())
-            }
+        let followed = match &mut self.rows {
+            Rows::Text(result) => read_to_end(result, &self.cancel),
+            Rows::Binary(result) => read_to_end(result, &self.cancel),
+        }?;
+        if let Some(error) = followed {
+            return Err(self.broken("the statement failed after its rows", &error));
         }
+        self.state = StreamState::Ended;
+        Ok(())
     }
 
     fn broken(&mut self, context: &str, error: &mysql::Error) -> Error {
@@ -233,18 +323,40 @@ impl RowStream<'_> {
             // The server has ended the statement itself.
             self.state = StreamState::Ended;
         }
-        let error: Result<()> = Err(query_error(context, error));
-        match self.cancel.explain(error) {
-            Err(error) => error,
-            Ok(()) => unreachable!("an error stays an error"),
+        self.cancel
+            .cause()
+            .unwrap_or_else(|| query_error(context, error))
+    }
+}
+
+/// Reads on behind the first result set; gives the error that follows it, if
+/// one does.
+fn read_to_end<P: WireProtocol>(
+    result: &mut QueryResult<'_, '_, '_, P>,
+    cancel: &Cancel,
+) -> Result<Option<mysql::Error>> {
+    // `next` shows nothing that follows the first result set; `iter` does.
+    while let Some(mut set) = result.iter() {
+        if !set.columns().as_ref().is_empty() {
+            // Dropping `set` would read all of it.
+            cancel.abort_query();
+            return Err(Error::new(
+                ErrorKind::Query,
+                "the statement returned a second result set",
+            )
+            .hint("an export is one result set: let the procedure select once"));
+        }
+        if let Some(Err(error)) = set.next() {
+            return Ok(Some(error));
         }
     }
+    Ok(None)
 }
 
 impl Drop for RowStream<'_> {
     fn drop(&mut self) {
         if self.state == StreamState::Open {
-            // Otherwise dropping `result` would read all that is left.
+            // Otherwise dropping the result would read all that is left.
             self.cancel.abort_query();
         }
     }
@@ -252,10 +364,8 @@ impl Drop for RowStream<'_> {
 
 /// An error of the server or the connection once the session is there.
 fn query_error(context: &str, error: &mysql::Error) -> Error {
-    let described = Error::new(
-        ErrorKind::Query,
-        format!("{context}: {}", connect::describe(error)),
-    );
+    let what = format!("{context}: {}", connect::describe(error));
+    let described = Error::new(ErrorKind::Query, what);
     match error {
         mysql::Error::MySqlError(server) if server.code == READ_ONLY_TRANSACTION => {
             described.hint(READ_WRITE_HINT)

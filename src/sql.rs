@@ -1,17 +1,18 @@
-//! A small lexer of SQL text: how many statements there are, where the one to
-//! run begins and ends, and its first keyword.
+//! SQL text, as far as it must be understood before it is sent: how many
+//! statements there are, where the one to run begins and ends, its first
+//! keyword, and its parameters.
 //!
 //! It knows comments, quotes and words, and no grammar: whether the SQL is
 //! valid is the server's to say. It exists because the text protocol would run
 //! every statement of `SELECT 1; DELETE FROM t` (the driver cannot switch that
 //! off), and because a comment after the last `;` is an error to the server.
-//!
-//! Sources: MySQL manual, "Comments", "String Literals" and "Server SQL Modes";
-//! MariaDB documentation, "Comment Syntax".
 
-use std::ops::Range;
+use std::{fmt, ops::Range, str::FromStr};
 
+use self::lexer::{Lexer, Token, TokenKind, Unreadable, is_space};
 use crate::error::{Error, Result};
+
+mod lexer;
 
 /// The SQL modes that change where a quoted text ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,22 +62,65 @@ pub struct Query {
     readings: [Reading; 3],
 }
 
-/// The one statement of a text: its place, and that of its first keyword.
+/// The one statement of a text: its place, and those of its first keyword and
+/// its parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Statement {
     range: Range<usize>,
     keyword: Range<usize>,
+    /// Each `:name`.
+    parameters: Vec<Range<usize>>,
+    /// Whether a `?` stands beside them.
+    question_mark: bool,
+}
+
+/// A value for each `:name` of a statement.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Parameter {
+    /// The name, without the colon.
+    pub name: String,
+    /// The value, bound as text. It may be personal: `Debug` does not show it.
+    pub value: String,
+}
+
+/// A statement with its parameters as the protocol wants them.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Bound {
+    /// The text, with `?` for each parameter.
+    pub sql: String,
+    /// Where those `?` stand in it.
+    pub marks: Vec<usize>,
+    /// The values, in the order of the marks.
+    pub values: Vec<String>,
 }
 
 type Reading = std::result::Result<Statement, Unreadable>;
 
-/// Why a text is not one statement; the offset is where the reason begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Unreadable {
-    Empty,
-    Several(usize),
-    Unterminated(&'static str, usize),
-    AmbiguousComment(usize),
+impl FromStr for Parameter {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (name, value) = text
+            .split_once('=')
+            .ok_or("it has no '='; write NAME=VALUE")?;
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        if name.is_empty()
+            || name.starts_with(|c: char| c.is_ascii_digit())
+            || !name.chars().all(is_name)
+        {
+            return Err("a name has letters, digits and underscores, and begins with no digit");
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        })
+    }
+}
+
+impl fmt::Debug for Parameter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}=***", self.name)
+    }
 }
 
 impl Query {
@@ -103,7 +147,7 @@ impl Query {
         Ok(query)
     }
 
-    /// Whether the session's SQL mode decides what [`statement`](Self::statement) gives.
+    /// Whether the session's SQL mode decides what [`bind`](Self::bind) gives.
     #[must_use]
     pub fn depends_on_mode(&self) -> bool {
         self.readings
@@ -111,24 +155,77 @@ impl Query {
             .any(|reading| *reading != self.readings[0])
     }
 
-    /// The statement to send, without its terminator and what follows it.
+    /// The statement to send, without its terminator and what follows it, and
+    /// with `parameters` in their places. Without any, `:name` stays as it is.
     ///
     /// # Errors
-    /// As [`parse`](Self::parse), for the one mode.
-    pub fn statement(&self, mode: QuotingMode) -> Result<&str> {
-        match &self.readings[mode as usize] {
-            Ok(statement) => Ok(&self.text[statement.range.clone()]),
-            Err(reason) => Err(self.explain(*reason)),
+    /// As [`parse`](Self::parse), for the one mode; and where a parameter has no
+    /// value or a value no parameter.
+    pub fn bind(&self, mode: QuotingMode, parameters: &[Parameter]) -> Result<Bound> {
+        let statement = self.readings[mode as usize].as_ref();
+        let statement = statement.map_err(|reason| self.explain(*reason))?;
+        if parameters.is_empty() {
+            let sql = self.text[statement.range.clone()].to_owned();
+            return Ok(Bound {
+                sql,
+                ..Bound::default()
+            });
+        }
+        if statement.question_mark {
+            return Err(
+                Error::config("the query has a ? beside its :name parameters")
+                    .hint("write every parameter as :name"),
+            );
+        }
+        let mut bound = Bound::default();
+        let mut from = statement.range.start;
+        for place in &statement.parameters {
+            let name = &self.text[place.start + 1..place.end];
+            let value = parameters.iter().find(|parameter| parameter.name == name);
+            let value = value.ok_or_else(|| {
+                Error::config(format!("the query's parameter :{name} has no value"))
+                    .hint(format!("add --param {name}=VALUE"))
+            })?;
+            bound.sql.push_str(&self.text[from..place.start]);
+            bound.marks.push(bound.sql.len());
+            bound.sql.push('?');
+            bound.values.push(value.value.clone());
+            from = place.end;
+        }
+        bound.sql.push_str(&self.text[from..statement.range.end]);
+        let is_used = |parameter: &&Parameter| {
+            statement
+                .parameters
+                .iter()
+                .any(|place| self.text[place.start + 1..place.end] == *parameter.name)
+        };
+        match parameters.iter().find(|parameter| !is_used(parameter)) {
+            Some(unused) => Err(Error::config(format!(
+                "--param {}: the query has no :{0}",
+                unused.name
+            ))
+            .hint("names are compared to the letter; in quotes and comments they do not count")),
+            None => Ok(bound),
         }
     }
 
     /// What each mode that reads the text as one statement would send.
-    pub(crate) fn statements(&self) -> impl Iterator<Item = &str> {
-        let readings = self
-            .readings
-            .iter()
-            .filter_map(|reading| reading.as_ref().ok());
-        readings.map(|statement| &self.text[statement.range.clone()])
+    pub(crate) fn candidates(&self, parameters: &[Parameter]) -> Vec<Bound> {
+        let bound = QuotingMode::ALL.map(|mode| self.bind(mode, parameters));
+        bound.into_iter().filter_map(Result::ok).collect()
+    }
+
+    /// Checks `parameters` against the text before the session's mode is known.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind), where it fails in every mode.
+    pub fn check_parameters(&self, parameters: &[Parameter]) -> Result<()> {
+        let bound = QuotingMode::ALL.map(|mode| self.bind(mode, parameters));
+        let mut errors = bound.into_iter().filter_map(Result::err);
+        match (self.candidates(parameters).is_empty(), errors.next()) {
+            (true, Some(error)) => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// The first keyword, as it was written; `(` for a parenthesized query.
@@ -164,8 +261,14 @@ impl Query {
     }
 }
 
-fn is_space(c: char) -> bool {
-    c.is_ascii_whitespace() || c == '\x0b'
+impl Statement {
+    fn note(&mut self, token: &Token) {
+        match token.kind {
+            TokenKind::Parameter => self.parameters.push(token.range.clone()),
+            TokenKind::QuestionMark => self.question_mark = true,
+            _ => {}
+        }
+    }
 }
 
 fn read(text: &str, mode: QuotingMode) -> Reading {
@@ -177,10 +280,13 @@ fn read(text: &str, mode: QuotingMode) -> Reading {
         match (&mut statement, token.kind) {
             (None, TokenKind::Terminator) => start = token.range.end,
             (None, _) => {
-                statement = Some(Statement {
+                let one = statement.insert(Statement {
                     range: start..text.len(),
-                    keyword: token.range,
+                    keyword: token.range.clone(),
+                    parameters: Vec::new(),
+                    question_mark: false,
                 });
+                one.note(&token);
             }
             (Some(one), TokenKind::Terminator) if !ended => {
                 one.range.end = token.range.start;
@@ -188,219 +294,15 @@ fn read(text: &str, mode: QuotingMode) -> Reading {
             }
             (Some(_), TokenKind::Terminator) => {}
             (Some(_), _) if ended => return Err(Unreadable::Several(token.range.start)),
-            (Some(_), _) => {}
+            (Some(one), _) => one.note(&token),
         }
     }
     let mut one = statement.ok_or(Unreadable::Empty)?;
-    // Not `trim`: beyond ASCII, white space is part of a name to the server.
+    // Not `trim`, which knows more white space than servers do.
     let body = &text[one.range.clone()];
     one.range.start += body.len() - body.trim_start_matches(is_space).len();
     one.range.end -= body.len() - body.trim_end_matches(is_space).len();
     Ok(one)
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum TokenKind {
-    /// A keyword, an unquoted name or a number.
-    Word,
-    /// A string or a quoted name, with its quotes.
-    Quoted,
-    /// `;`
-    Terminator,
-    /// Any other byte that is neither white space nor part of a comment.
-    Symbol,
-}
-
-#[derive(Clone, Debug)]
-struct Token {
-    kind: TokenKind,
-    range: Range<usize>,
-}
-
-struct Lexer<'a> {
-    text: &'a [u8],
-    at: usize,
-    mode: QuotingMode,
-    /// Within `/*! … */`: where it begins, and where it ends for a server that
-    /// skips it.
-    executable: Option<(usize, usize)>,
-}
-
-impl<'a> Lexer<'a> {
-    fn new(text: &'a str, mode: QuotingMode) -> Self {
-        Self {
-            text: text.as_bytes(),
-            at: 0,
-            mode,
-            executable: None,
-        }
-    }
-
-    fn rest(&self) -> &'a [u8] {
-        &self.text[self.at..]
-    }
-
-    /// The next token, with white space and comments passed over.
-    fn next_token(&mut self) -> std::result::Result<Option<Token>, Unreadable> {
-        loop {
-            let start = self.at;
-            let kind = match *self.rest() {
-                [] => {
-                    return match self.executable {
-                        Some((begin, _)) => Err(Unreadable::Unterminated("a comment", begin)),
-                        None => Ok(None),
-                    };
-                }
-                [b'#', ..] | [b'-', b'-'] => {
-                    self.skip_line();
-                    continue;
-                }
-                [b'-', b'-', after, ..]
-                    if after.is_ascii_whitespace() || after.is_ascii_control() =>
-                {
-                    self.skip_line();
-                    continue;
-                }
-                [b'/', b'*', b'!', ..] | [b'/', b'*', b'M', b'!', ..] => {
-                    self.open_executable_comment()?;
-                    continue;
-                }
-                [b'/', b'*', ..] => {
-                    self.at = comment_end(self.text, start, Nesting::None)?;
-                    continue;
-                }
-                [b'*', b'/', ..] if self.executable.is_some() => {
-                    self.close_executable_comment()?;
-                    continue;
-                }
-                [quote @ (b'\'' | b'"' | b'`'), ..] => {
-                    self.skip_quoted(quote)?;
-                    TokenKind::Quoted
-                }
-                [b';', ..] => {
-                    self.at += 1;
-                    if let Some((begin, _)) = self.executable {
-                        return Err(Unreadable::AmbiguousComment(begin));
-                    }
-                    TokenKind::Terminator
-                }
-                [byte, ..] if is_word(byte) => {
-                    let length = self
-                        .rest()
-                        .iter()
-                        .take_while(|byte| is_word(**byte))
-                        .count();
-                    self.at += length;
-                    TokenKind::Word
-                }
-                [byte, ..] => {
-                    self.at += 1;
-                    if is_space(char::from(byte)) {
-                        continue;
-                    }
-                    TokenKind::Symbol
-                }
-            };
-            return Ok(Some(Token {
-                kind,
-                range: start..self.at,
-            }));
-        }
-    }
-
-    fn skip_line(&mut self) {
-        let length = self
-            .rest()
-            .iter()
-            .take_while(|byte| **byte != b'\n')
-            .count();
-        self.at += length;
-    }
-
-    fn skip_quoted(&mut self, quote: u8) -> std::result::Result<(), Unreadable> {
-        let start = self.at;
-        let escapes = self.mode.escapes_within(quote);
-        self.at += 1;
-        loop {
-            // A doubled quote reads as an end and a new beginning, which comes
-            // to the same place.
-            match *self.rest() {
-                [b'\\', _, ..] if escapes => self.at += 2,
-                [byte, ..] => {
-                    self.at += 1;
-                    if byte == quote {
-                        return Ok(());
-                    }
-                }
-                [] => return Err(Unreadable::Unterminated("a quoted text", start)),
-            }
-        }
-    }
-
-    /// Some servers run what stands in `/*! … */` and others skip it, by their
-    /// version. It is read as code here; [`close_executable_comment`] checks
-    /// that both kinds of server agree on its end.
-    ///
-    /// [`close_executable_comment`]: Self::close_executable_comment
-    fn open_executable_comment(&mut self) -> std::result::Result<(), Unreadable> {
-        let begin = self.at;
-        if let Some((outer, _)) = self.executable {
-            return Err(Unreadable::AmbiguousComment(outer));
-        }
-        self.executable = Some((begin, comment_end(self.text, begin, Nesting::Once)?));
-        self.at += if self.rest().starts_with(b"/*!") {
-            3
-        } else {
-            4
-        };
-        let version = self
-            .rest()
-            .iter()
-            .take(6)
-            .take_while(|byte| byte.is_ascii_digit());
-        self.at += version.count();
-        Ok(())
-    }
-
-    fn close_executable_comment(&mut self) -> std::result::Result<(), Unreadable> {
-        self.at += 2;
-        match self.executable.take() {
-            Some((begin, end)) if end != self.at => Err(Unreadable::AmbiguousComment(begin)),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// Letters, digits, `_`, `$` and everything beyond ASCII (MySQL manual, "Schema
-/// Object Names").
-const fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | 0x80..)
-}
-
-/// Whether comments may stand within a comment: only in executable ones, once.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Nesting {
-    None,
-    Once,
-}
-
-/// Where the comment that begins at `begin` ends when nothing in it is run.
-fn comment_end(
-    text: &[u8],
-    begin: usize,
-    nesting: Nesting,
-) -> std::result::Result<usize, Unreadable> {
-    let mut at = begin + 2;
-    loop {
-        match text[at..] {
-            [b'*', b'/', ..] => return Ok(at + 2),
-            [b'/', b'*', ..] if nesting == Nesting::Once => {
-                at = comment_end(text, at, Nesting::None)?;
-            }
-            [_, ..] => at += 1,
-            [] => return Err(Unreadable::Unterminated("a comment", begin)),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -414,8 +316,10 @@ mod tests {
             !query.depends_on_mode(),
             "{text:?} reads the same in every mode"
         );
-        let statement = query.statement(QuotingMode::Default).expect("a statement");
-        statement.to_owned()
+        query
+            .bind(QuotingMode::Default, &[])
+            .expect("a statement")
+            .sql
     }
 
     #[track_caller]
@@ -492,21 +396,21 @@ mod tests {
     fn the_sql_mode_decides_where_quotes_end() {
         let single = Query::parse(r"SELECT 'a\'; SELECT ''b'").expect("one in some mode");
         assert!(single.depends_on_mode());
-        assert!(single.statement(QuotingMode::Default).is_ok());
-        assert!(single.statement(QuotingMode::AnsiQuotes).is_ok());
-        assert!(single.statement(QuotingMode::NoBackslashEscapes).is_err());
+        assert!(single.bind(QuotingMode::Default, &[]).is_ok());
+        assert!(single.bind(QuotingMode::AnsiQuotes, &[]).is_ok());
+        assert!(single.bind(QuotingMode::NoBackslashEscapes, &[]).is_err());
         let double = Query::parse(r#"SELECT "a\"; SELECT ""b""#).expect("one in some mode");
-        assert!(double.statement(QuotingMode::Default).is_ok());
-        assert!(double.statement(QuotingMode::AnsiQuotes).is_err());
+        assert!(double.bind(QuotingMode::Default, &[]).is_ok());
+        assert!(double.bind(QuotingMode::AnsiQuotes, &[]).is_err());
         let backslash_at_the_end = Query::parse(r"SELECT 'a\'").expect("one in some mode");
         assert!(
             backslash_at_the_end
-                .statement(QuotingMode::Default)
+                .bind(QuotingMode::Default, &[])
                 .is_err()
         );
         assert!(
             backslash_at_the_end
-                .statement(QuotingMode::NoBackslashEscapes)
+                .bind(QuotingMode::NoBackslashEscapes, &[])
                 .is_ok()
         );
     }
@@ -538,5 +442,62 @@ mod tests {
                 keyword
             );
         }
+    }
+
+    #[test]
+    fn parameters_become_question_marks() {
+        let bind = |sql: &str, given: &[&str]| {
+            let given: Vec<Parameter> = given
+                .iter()
+                .map(|text| text.parse().expect("a parameter"))
+                .collect();
+            let bound = Query::parse(sql)
+                .expect("one statement")
+                .bind(QuotingMode::Default, &given);
+            bound
+                .map(|bound| (bound.sql, bound.values))
+                .map_err(|error| error.message().to_owned())
+        };
+        let values = |list: &[&str]| {
+            list.iter()
+                .map(|value| (*value).to_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            bind(
+                "SELECT :a, ':a', \":a\", `:a`, :Ab_1, :a -- :a\n, @x:=1;",
+                &["a=1=2", "Ab_1="]
+            ),
+            Ok((
+                "SELECT ?, ':a', \":a\", `:a`, ?, ? -- :a\n, @x:=1".to_owned(),
+                values(&["1=2", "", "1=2"])
+            ))
+        );
+        assert_eq!(
+            bind("SELECT ':a', ?", &[]),
+            Ok(("SELECT ':a', ?".to_owned(), Vec::new()))
+        );
+        assert_eq!(
+            bind("SELECT :a, :b", &["a=1"]),
+            Err("the query's parameter :b has no value".to_owned())
+        );
+        assert_eq!(
+            bind("SELECT :a, ':b'", &["a=1", "b=1"]),
+            Err("--param b: the query has no :b".to_owned())
+        );
+        assert_eq!(
+            bind("SELECT :a, ?", &["a=1"]),
+            Err("the query has a ? beside its :name parameters".to_owned())
+        );
+        for bad in ["a", "=1", "1a=1", "a b=1", "ä=1"] {
+            assert!(bad.parse::<Parameter>().is_err(), "{bad}");
+        }
+        assert_eq!(
+            format!(
+                "{:?}",
+                "a=secret".parse::<Parameter>().expect("a parameter")
+            ),
+            "a=***"
+        );
     }
 }

@@ -63,11 +63,16 @@ fn signals_end_a_run_that_waits_for_a_silent_server() {
             (Signal::SIGTERM, 143),
         ] {
             let folder = tempfile::tempdir().expect("a folder");
-            let run = db
-                .export(&silent_query(db))
-                .arg("-o")
-                .arg(folder.path().join("x.csv"))
-                .start();
+            // Once prepared, once as text, once with a parameter.
+            let mut export = match signal {
+                Signal::SIGHUP => db.export(&silent_query(db)),
+                Signal::SIGINT => db.export(&silent_query(db)).arg("--protocol=text"),
+                _ => db
+                    .export(&silent_query(db).replace("100", ":seconds"))
+                    .arg("--param=seconds=100"),
+            };
+            export = export.arg("-o").arg(folder.path().join("x.csv"));
+            let run = export.start();
             wait_until_running(db);
             assert!(!is_empty(folder.path()), "the temporary file is there");
             run.signal(signal);

@@ -10,7 +10,7 @@ use mysql::{Conn, prelude::Queryable};
 use nix::sys::socket::{Shutdown, shutdown};
 
 use super::connect::{connect, within};
-use crate::{config::Connection, sql::Query};
+use crate::{config::Connection, sql::Bound};
 
 /// How long killing a query may hold up the end of a run.
 const KILL_TIMEOUT: Duration = Duration::from_millis(800);
@@ -24,16 +24,17 @@ pub(crate) struct LiveConnection {
     socket: RawFd,
     id: u32,
     connection: Connection,
-    query: Query,
+    /// What the statement may be, by the session's SQL mode.
+    statements: Vec<Bound>,
 }
 
 impl LiveConnection {
-    pub(super) fn new(conn: &Conn, connection: &Connection, query: &Query) -> Self {
+    pub(super) fn new(conn: &Conn, connection: &Connection, statements: Vec<Bound>) -> Self {
         Self {
             socket: conn.as_raw_fd(),
             id: conn.connection_id(),
             connection: connection.clone(),
-            query: query.clone(),
+            statements,
         }
     }
 
@@ -55,7 +56,7 @@ impl LiveConnection {
 
     fn try_kill_query(&self) -> Option<()> {
         let id = self.id;
-        let query = self.query.clone();
+        let statements = self.statements.clone();
         let started = Instant::now();
         let mut conn = connect(&self.connection, KILL_TIMEOUT).ok()?;
         within(KILL_TIMEOUT.saturating_sub(started.elapsed()), move || {
@@ -69,16 +70,62 @@ impl LiveConnection {
                     .flatten()
             })?;
             drop(processes);
-            let ours = query
-                .statements()
-                .any(|statement| is_shown_as(statement, &shown));
+            let ours = statements.iter().any(|bound| is_shown_as(bound, &shown));
             ours.then(|| conn.query_drop(format!("KILL QUERY {id}")).ok())
                 .flatten()
         })?
     }
 }
 
-/// Whether a process list that shows `shown` shows `statement`.
-fn is_shown_as(statement: &str, shown: &str) -> bool {
-    statement == shown.trim() || (shown.len() >= SHOWN_AT_LEAST && statement.starts_with(shown))
+/// Whether a process list that shows `shown` shows this statement. MariaDB shows
+/// a prepared statement's `?`, MySQL the values in their places, quoted.
+fn is_shown_as(bound: &Bound, shown: &str) -> bool {
+    let shown = shown.trim();
+    if bound.sql == shown || (shown.len() >= SHOWN_AT_LEAST && bound.sql.starts_with(shown)) {
+        return true;
+    }
+    let (Some(first), Some(last)) = (bound.marks.first(), bound.marks.last()) else {
+        return false;
+    };
+    let rest = shown.strip_prefix(&bound.sql[..*first]);
+    let Some(mut rest) = rest.and_then(|rest| rest.strip_suffix(&bound.sql[last + 1..])) else {
+        return false;
+    };
+    bound.marks.windows(2).all(|marks| {
+        let between = &bound.sql[marks[0] + 1..marks[1]];
+        let found = rest.find(between).map(|at| &rest[at + between.len()..]);
+        found.is_some_and(|behind| {
+            rest = behind;
+            true
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::{Parameter, Query, QuotingMode};
+
+    #[test]
+    fn a_statement_is_known_by_what_stands_around_its_values() {
+        let parameters = ["a=1".parse::<Parameter>().expect("a parameter")];
+        let query = Query::parse("SELECT :a + 1, SLEEP(:a) FROM t").expect("one statement");
+        let bound = query
+            .bind(QuotingMode::Default, &parameters)
+            .expect("bound");
+        for shown in [
+            "SELECT ? + 1, SLEEP(?) FROM t",
+            "SELECT '1' + 1, SLEEP('1') FROM t",
+        ] {
+            assert!(is_shown_as(&bound, shown), "{shown}");
+        }
+        for shown in [
+            "SELECT '1' + 2, SLEEP('1') FROM t",
+            "SELECT '1' + 1, SLEEP('1') FROM u",
+            "SELECT",
+            "",
+        ] {
+            assert!(!is_shown_as(&bound, shown), "{shown}");
+        }
+    }
 }

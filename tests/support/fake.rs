@@ -89,18 +89,18 @@ impl Session {
         self.send(b"\0\0\0\x02\0\0\0");
     }
 
-    /// Accepts, and answers every statement with OK until one begins with
-    /// SELECT; that is the caller's to answer.
+    /// Accepts, refuses to prepare as some proxies do, and answers every
+    /// statement with OK until one begins with SELECT; that is the caller's to
+    /// answer.
     pub fn until_select(&mut self) -> Option<()> {
         self.accept()?;
-        while !self
-            .receive()?
-            .to_ascii_uppercase()
-            .starts_with(b"\x03SELECT")
-        {
-            self.ok();
+        loop {
+            match &*self.receive()?.to_ascii_uppercase() {
+                [b'\x03', b'S', b'E', b'L', ..] => return Some(()),
+                [b'\x16', ..] => self.send(b"\xff\x17\x04#08S01unknown command"),
+                _ => self.ok(),
+            }
         }
-        Some(())
     }
 
     /// The beginning of a result set whose columns are all text.
