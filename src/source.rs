@@ -202,6 +202,10 @@ fn begun<'conn, P: WireProtocol>(
         if let mysql::Error::MySqlError(_) = error {
             return described;
         }
+        if let Some(unknown) = columns::unknown_type(&error) {
+            cancel.abort_query();
+            return unknown;
+        }
         // The connection has broken; the server may not have noticed.
         cancel.abort_query();
         packet_hint(described, sql)

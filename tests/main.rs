@@ -15,3 +15,4 @@ mod formats;
 mod million_rows;
 mod output;
 mod statements;
+mod types;

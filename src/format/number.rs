@@ -27,9 +27,9 @@ pub fn write_integer(number: impl itoa::Integer, out: &mut Vec<u8>) {
 /// The most digits that a shortest decimal form of a double has.
 const MAX_DIGITS: usize = 17;
 
-/// Lays shortest digits out as the servers do: plainly where the decimal point
-/// stands within 15 digits to either side, else as `1.5e-20` (`my_gcvt` of both
-/// servers with `MAX_DECPT_FOR_F_FORMAT`).
+/// Lays shortest digits out as the servers do: plainly from 1e-15 to below 1e15
+/// and where there is a fraction, else as `1.5e-20` (`my_gcvt` in the `dtoa.c` of
+/// both servers, `MAX_DECPT_FOR_F_FORMAT`).
 fn write_shortest(text: &str, out: &mut Vec<u8>) {
     let mut digits = [0_u8; MAX_DIGITS];
     let mut count = 0;
@@ -63,14 +63,14 @@ fn write_shortest(text: &str, out: &mut Vec<u8>) {
         return out.push(b'0');
     }
     match (usize::try_from(place), place) {
-        (Ok(whole @ 1..=15), _) if whole >= digits.len() => {
-            out.extend_from_slice(digits);
-            out.resize(out.len() + whole - digits.len(), b'0');
-        }
-        (Ok(whole @ 1..=15), _) => {
+        (Ok(whole @ 1..), _) if whole < digits.len() => {
             out.extend_from_slice(&digits[..whole]);
             out.push(b'.');
             out.extend_from_slice(&digits[whole..]);
+        }
+        (Ok(whole @ 1..=15), _) => {
+            out.extend_from_slice(digits);
+            out.resize(out.len() + whole - digits.len(), b'0');
         }
         (_, -14..=0) => {
             out.extend_from_slice(b"0.");
@@ -113,6 +113,7 @@ mod tests {
             (999_999_999_999_999.9, "999999999999999.9"),
             (1e15, "1e15"),
             (1_234_567_890_123_456.0, "1.234567890123456e15"),
+            (1_234_567_890_123_456.8, "1234567890123456.8"),
             (1e-15, "0.000000000000001"),
             (1.5e-15, "0.0000000000000015"),
             (9.9e-16, "9.9e-16"),

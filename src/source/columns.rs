@@ -2,6 +2,7 @@
 //! "Column Definition").
 
 use mysql::consts::{ColumnFlags, ColumnType as WireType};
+use mysql_common::constants::UnknownColumnType;
 
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -16,6 +17,8 @@ const FLOATING_DECIMALS: u8 = 31;
 
 /// The most digits that a second's fraction has.
 const MICROSECONDS: usize = 6;
+
+const CAST: &str = "CAST it in the query, for example to CHAR";
 
 const YEAR_WIDTH: usize = 4;
 
@@ -32,6 +35,19 @@ pub(super) fn schema(columns: &[mysql::Column]) -> Result<Schema> {
     Ok(Schema {
         columns: columns.collect::<Result<_>>()?,
     })
+}
+
+/// The error for a column whose type number is not even the driver's, which
+/// then gives up before it hands on the column's name.
+pub(super) fn unknown_type(error: &mysql::Error) -> Option<Error> {
+    let mysql::Error::IoError(error) = error else {
+        return None;
+    };
+    let UnknownColumnType(number) = error.get_ref()?.downcast_ref()?;
+    let what = format!(
+        "a column of the result has the type number {number}, which this version does not know"
+    );
+    Some(Error::new(ErrorKind::Query, what).hint(CAST))
 }
 
 fn describe(index: usize, column: &mysql::Column) -> Result<Column> {
@@ -52,7 +68,7 @@ fn describe(index: usize, column: &mysql::Column) -> Result<Column> {
                 column.column_type()
             ),
         )
-        .hint("CAST it in the query, for example to CHAR")),
+        .hint(CAST)),
     }
 }
 
