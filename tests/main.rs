@@ -14,5 +14,6 @@ mod flushing;
 mod formats;
 mod million_rows;
 mod output;
+mod protocols;
 mod statements;
 mod types;

@@ -1,0 +1,215 @@
+//! Which wire protocol a statement takes, and how parameters get into it.
+
+use mysql::prelude::Queryable;
+
+use crate::support::{Database, GlobalVariable, GoldDigger, each_server, each_server_alone, fake};
+
+/// What a verbose run says of its protocol.
+#[track_caller]
+fn protocol_of(db: &Database, sql: &str, flags: &[&str]) -> (String, String) {
+    let outcome = db.export(sql).args(flags).arg("-v").run();
+    assert_eq!(outcome.status.code(), Some(0), "{sql}: {}", outcome.stderr);
+    let line = |part: &str| {
+        let line = outcome.stderr.lines().find(|line| line.contains(part));
+        line.unwrap_or_default()
+            .trim_start_matches("gold_digger: ")
+            .to_owned()
+    };
+    let came = line("the rows came over the ");
+    let name = came.split(' ').nth(5).unwrap_or_default().to_owned();
+    (name, line("the text protocol is used"))
+}
+
+#[test]
+fn selects_are_prepared_and_everything_else_is_text() {
+    each_server(|db| {
+        db.sql("CREATE TABLE t (id INT PRIMARY KEY)");
+        db.sql("INSERT INTO t VALUES (1)");
+        db.sql("CREATE PROCEDURE p() SELECT 1 AS a");
+        let quiet = |name: &str| (name.to_owned(), String::new());
+        let mut prepared = vec![
+            "SELECT 1",
+            "/* a */ select 1",
+            "(SELECT 1) UNION (SELECT 2)",
+            "WITH x AS (SELECT 1) SELECT * FROM x",
+        ];
+        prepared.extend(if db.is_mariadb() {
+            ["VALUES (1)"; 2]
+        } else {
+            ["VALUES ROW(1)", "TABLE t"]
+        });
+        for sql in prepared {
+            assert_eq!(protocol_of(db, sql, &[]), quiet("binary"), "{sql}");
+            assert_eq!(
+                protocol_of(db, sql, &["--protocol=text"]),
+                quiet("text"),
+                "{sql}"
+            );
+        }
+        for sql in ["SHOW TABLES", "EXPLAIN SELECT 1", "CALL p()", "DESCRIBE t"] {
+            assert_eq!(protocol_of(db, sql, &[]), quiet("text"), "{sql}");
+        }
+        assert_eq!(
+            protocol_of(db, "SHOW TABLES", &["--protocol=binary"]),
+            quiet("binary")
+        );
+    });
+}
+
+#[test]
+fn what_cannot_be_prepared_goes_as_text_and_says_so() {
+    each_server(|db| {
+        // The driver overlooks a quote behind a slash, and takes :b for a parameter.
+        let misread = "SELECT 10/'2' AS a, ':b' AS b";
+        db.export(misread).run().wrote("a\tb\n5\t:b\n");
+        let (name, reason) = protocol_of(db, misread, &[]);
+        assert_eq!(
+            (name.as_str(), reason.as_str()),
+            (
+                "text",
+                "the text protocol is used: the driver would take something in it for a parameter"
+            )
+        );
+        db.export(misread)
+            .arg("--protocol=binary")
+            .run()
+            .failed(4, &["cannot use the binary protocol", "--protocol auto"]);
+        // A genuine mistake is no reason to try again.
+        for protocol in ["auto", "text", "binary"] {
+            db.export("SELECT nothing FROM nowhere")
+                .args(["--protocol", protocol])
+                .run()
+                .failed(4, &["1146 (42S02)"]);
+        }
+        db.export("SELECT ? AS a")
+            .run()
+            .failed(4, &["1064 (42000)"]);
+    });
+}
+
+#[test]
+fn a_refused_preparation_falls_back_once() {
+    each_server_alone(|db| {
+        db.sql("CREATE TABLE runs (n INT)");
+        db.sql("INSERT INTO runs VALUES (0)");
+        db.sql("CREATE FUNCTION bump() RETURNS INT MODIFIES SQL DATA BEGIN UPDATE runs SET n = n + 1; RETURN 7; END");
+        let runs = || -> Option<u32> {
+            db.connect()
+                .query_first("SELECT n FROM runs")
+                .expect("a count")
+        };
+        let closed = || -> u64 {
+            let row: Option<(String, u64)> = db
+                .connect()
+                .query_first("SHOW GLOBAL STATUS LIKE 'Com_stmt_close'")
+                .expect("a status");
+            row.expect("one row").1
+        };
+        let before = closed();
+        for (count, protocol) in [(1, "text"), (2, "binary"), (3, "auto")] {
+            db.export("SELECT bump() AS a")
+                .args(["--read-write", "--protocol", protocol])
+                .run()
+                .wrote("a\n7\n");
+            assert_eq!(runs(), Some(count), "{protocol}");
+        }
+        assert_eq!(closed() - before, 2, "statements are closed");
+        let _limit = GlobalVariable::set(db, "max_prepared_stmt_count", "0");
+        let outcome = db
+            .export("SELECT bump() AS a")
+            .args(["--read-write", "-v"])
+            .run();
+        assert_eq!(
+            (outcome.status.code(), &*outcome.stdout),
+            (Some(0), &b"a\n7\n"[..])
+        );
+        assert!(
+            outcome
+                .stderr
+                .contains("the text protocol is used: server error 1461 (42000)"),
+            "{}",
+            outcome.stderr
+        );
+        assert_eq!(runs(), Some(4));
+        db.export("SELECT 1")
+            .arg("--protocol=binary")
+            .run()
+            .failed(4, &["1461", "--protocol auto"]);
+        db.export("SELECT :a")
+            .arg("--param=a=1")
+            .run()
+            .failed(4, &["1461", "--param needs"]);
+    });
+}
+
+#[test]
+fn a_proxy_that_does_not_prepare_is_worked_with() {
+    let port = fake::serve(|mut session| {
+        let Some(()) = session.until_select() else {
+            return;
+        };
+        session.columns(&["a"]);
+        session.row(&["x"]);
+        session.end();
+        session.receive();
+    });
+    GoldDigger::new()
+        .args(["--db-url", &fake::url(port), "SELECT 1"])
+        .run()
+        .wrote("a\nx\n");
+}
+
+#[test]
+fn parameters_are_bound_and_never_pasted() {
+    each_server(|db| {
+        db.sql("CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(50))");
+        db.sql(r#"INSERT INTO t VALUES (1, 'a'), (2, '\' OR 1=1 -- '), (3, '00123'), (4, 'ä\\😀'), (5, '')"#);
+        let find = |name: &str| {
+            db.export("SELECT id FROM t WHERE name = :Name")
+                .args(["--param", &format!("Name={name}")])
+                .run()
+        };
+        for (name, id) in [
+            ("a", 1),
+            ("' OR 1=1 -- ", 2),
+            ("00123", 3),
+            ("ä\\😀", 4),
+            ("", 5),
+        ] {
+            find(name).wrote(format!("id\n{id}\n"));
+        }
+        find("123").ended(1, "gold_digger: no rows; standard output left as it was\n");
+        db.export("SELECT :a AS x, ':a' AS `:a`, :b_2 AS y, :a AS z -- :c\nLIMIT :n")
+            .args(["--param=a=1=2", "--param=b_2=NULL", "--param=n=5"])
+            .run()
+            .wrote("x\t:a\ty\tz\n1=2\t:a\tNULL\t1=2\n");
+    });
+}
+
+#[test]
+fn wrong_parameters_exit_2() {
+    let offline = || GoldDigger::new().env("DATABASE_URL", "mysql://me@127.0.0.1:1/");
+    offline()
+        .args(["SELECT :a, :b", "--param=a=1"])
+        .run()
+        .failed(2, &[":b has no value", "--param b=VALUE"]);
+    offline()
+        .args(["SELECT :a", "--param=a=1", "--param=B=hushhush"])
+        .run()
+        .failed(2, &["--param B", "no :B"]);
+    offline()
+        .args(["SELECT :a", "--param=a=1", "--param=a=2"])
+        .run()
+        .failed(2, &["--param a is given twice"]);
+    offline()
+        .args(["SELECT :a, ?", "--param=a=1"])
+        .run()
+        .failed(2, &["a ? beside"]);
+    offline()
+        .args(["SELECT :a", "--param=a=1", "--protocol=text"])
+        .run()
+        .failed(2, &["--protocol text"]);
+    let unnamed = offline().args(["SELECT 1", "--param=a"]).run();
+    assert_eq!(unnamed.status.code(), Some(2));
+    assert!(unnamed.stderr.contains("NAME=VALUE"), "{}", unnamed.stderr);
+}
