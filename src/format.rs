@@ -12,6 +12,8 @@ mod cell;
 pub mod csv;
 pub mod json;
 pub mod number;
+#[cfg(test)]
+mod properties;
 pub mod temporal;
 pub mod tsv;
 

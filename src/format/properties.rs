@@ -1,0 +1,217 @@
+//! Property tests: whatever a row holds, each writer's output is read back
+//! equal by a reader that is not ours, where there is one.
+
+use std::sync::Arc;
+
+use mysql::consts::ColumnType as WireType;
+use mysql_common::row::new_row;
+use proptest::{collection::vec, prelude::*};
+
+use super::{BinaryEncoding, FORMATS, FormatOptions, LineEnding, NumberStyle};
+use crate::{
+    row::Row,
+    schema::{Column, ColumnType, FloatLayout, Schema},
+};
+
+/// A cell as the driver brings it, and its exact text; `None` is NULL.
+type Cell = (mysql::Value, Option<String>);
+
+const FLOATING: FloatLayout = FloatLayout {
+    decimals: None,
+    zerofill: None,
+};
+
+/// A column's type and its cells, one for each of `rows` rows.
+fn column(rows: usize) -> impl Strategy<Value = (ColumnType, Vec<Cell>)> {
+    fn cells(
+        column_type: ColumnType,
+        rows: usize,
+        cell: impl Strategy<Value = (mysql::Value, String)> + 'static,
+    ) -> BoxedStrategy<(ColumnType, Vec<Cell>)> {
+        let cell = proptest::option::weighted(0.8, cell).prop_map(|cell| match cell {
+            Some((value, text)) => (value, Some(text)),
+            None => (mysql::Value::NULL, None),
+        });
+        vec(cell, rows)
+            .prop_map(move |cells| (column_type, cells))
+            .boxed()
+    }
+    // Mostly what formats must escape.
+    let text = prop_oneof![any::<String>(), "[,\"\r\n\t\\\\\\x00N a]{0,8}"];
+    let text = text.prop_map(|text| (mysql::Value::from(text.as_bytes()), text));
+    let bytes = vec(any::<u8>(), 0..12).prop_map(|bytes| {
+        let hex = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        (mysql::Value::Bytes(bytes), hex)
+    });
+    let integer = any::<i64>().prop_map(|number| (mysql::Value::Int(number), number.to_string()));
+    let unsigned = any::<u64>().prop_map(|number| (mysql::Value::UInt(number), number.to_string()));
+    let decimal = "-?(0|[1-9][0-9]{0,30})\\.[0-9]{1,20}";
+    let decimal = decimal.prop_map(|text| (mysql::Value::from(text.as_bytes()), text));
+    let double = any::<f64>().prop_filter("servers have no other", |number| number.is_finite());
+    // Its spelling is tested elsewhere; here, that it reads back the same.
+    let double = double.prop_map(|number| (mysql::Value::Double(number), format!("{number:?}")));
+    prop_oneof![
+        cells(ColumnType::Text, rows, text),
+        cells(ColumnType::Binary, rows, bytes),
+        cells(ColumnType::Integer { zerofill: None }, rows, integer),
+        cells(ColumnType::Integer { zerofill: None }, rows, unsigned),
+        cells(ColumnType::Decimal { zerofill: None }, rows, decimal),
+        cells(ColumnType::Double(FLOATING), rows, double),
+    ]
+}
+
+/// A table: two columns or more, as a lone NULL in CSV is a blank line, and some
+/// rows.
+fn table() -> impl Strategy<Value = Vec<(String, ColumnType, Vec<Cell>)>> {
+    (0_usize..5).prop_flat_map(|rows| {
+        vec((any::<String>(), column(rows)), 2..5).prop_map(|columns| {
+            let columns = columns.into_iter().enumerate();
+            // The number keeps the names apart.
+            columns
+                .map(|(index, (name, (column_type, cells)))| {
+                    (format!("{name}{index}"), column_type, cells)
+                })
+                .collect()
+        })
+    })
+}
+
+fn write(
+    format: &str,
+    table: &[(String, ColumnType, Vec<Cell>)],
+    options: &FormatOptions,
+) -> Vec<u8> {
+    let columns = table.iter().map(|(name, column_type, _)| Column {
+        name: name.clone(),
+        column_type: *column_type,
+    });
+    let schema = Schema {
+        columns: columns.collect(),
+    };
+    let format = FORMATS
+        .iter()
+        .find(|entry| entry.name == format)
+        .expect("a format");
+    let mut writer = (format.open)(&schema, options).expect("a writer");
+    let wire: Arc<[mysql::Column]> = table
+        .iter()
+        .map(|_| mysql::Column::new(WireType::MYSQL_TYPE_STRING))
+        .collect();
+    let mut out = Vec::new();
+    writer.begin(&mut out);
+    for row in 0..table[0].2.len() {
+        let values = table
+            .iter()
+            .map(|(_, _, cells)| cells[row].0.clone())
+            .collect();
+        let row = new_row(values, Arc::clone(&wire));
+        writer.row(Row::new(&row), &mut out).expect("a row");
+    }
+    writer.finish(&mut out);
+    out
+}
+
+fn options() -> FormatOptions {
+    FormatOptions {
+        binary: BinaryEncoding::Hex,
+        ..FormatOptions::default()
+    }
+}
+
+/// Whether `read` is the cell's text; doubles are compared as numbers.
+fn is_same(column_type: ColumnType, read: &str, expected: &str) -> bool {
+    match column_type {
+        ColumnType::Double(_) => {
+            read.parse::<f64>().ok().map(f64::to_bits) == expected.parse().ok().map(f64::to_bits)
+        }
+        _ => read == expected,
+    }
+}
+
+/// TSV's escapes undone, as LOAD DATA does it; `None` is NULL.
+fn unescape(field: &str) -> Option<String> {
+    if field == "\\N" {
+        return None;
+    }
+    let mut text = String::new();
+    let mut chars = field.chars();
+    while let Some(c) = chars.next() {
+        text.push(match c {
+            '\\' => match chars.next().expect("a letter behind each backslash") {
+                't' => '\t',
+                'n' => '\n',
+                'r' => '\r',
+                '0' => '\0',
+                '\\' => '\\',
+                other => panic!("an unknown escape {other:?}"),
+            },
+            c => c,
+        });
+    }
+    Some(text)
+}
+
+proptest! {
+    #[test]
+    fn csv_is_read_back_by_the_csv_crate(table in table(), crlf: bool, named_null: bool) {
+        let null = if named_null { "NULL" } else { "" };
+        let options = FormatOptions {
+            line_ending: if crlf { LineEnding::Crlf } else { LineEnding::Lf },
+            csv_null: null.parse().expect("a plain text"),
+            ..options()
+        };
+        let bytes = write("csv", &table, &options);
+        let mut reader = csv::ReaderBuilder::new().flexible(false).from_reader(&bytes[..]);
+        let header: Vec<String> = reader.headers().expect("a header").iter().map(str::to_owned).collect();
+        prop_assert_eq!(header, table.iter().map(|(name, ..)| name.clone()).collect::<Vec<_>>());
+        let records: Vec<csv::StringRecord> = reader.records().collect::<Result<_, _>>().expect("records");
+        prop_assert_eq!(records.len(), table[0].2.len());
+        for (row, record) in records.iter().enumerate() {
+            for ((_, column_type, cells), read) in table.iter().zip(record) {
+                match &cells[row].1 {
+                    Some(text) => prop_assert!(is_same(*column_type, read, text), "{read:?} {text:?}"),
+                    None => prop_assert_eq!(read, null),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn tsv_is_read_back_by_its_rules(table in table()) {
+        let text = String::from_utf8(write("tsv", &table, &options())).expect("UTF-8");
+        let lines: Vec<&str> = text.strip_suffix('\n').expect("a last line").split('\n').collect();
+        prop_assert_eq!(lines.len(), 1 + table[0].2.len());
+        for (row, line) in lines[1..].iter().enumerate() {
+            let fields: Vec<&str> = line.split('\t').collect();
+            prop_assert_eq!(fields.len(), table.len());
+            for ((_, column_type, cells), field) in table.iter().zip(fields) {
+                match (unescape(field), &cells[row].1) {
+                    (Some(read), Some(text)) => prop_assert!(is_same(*column_type, &read, text), "{read:?} {text:?}"),
+                    (read, expected) => prop_assert_eq!(read, expected.clone()),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn json_is_read_back_by_serde_json(table in table(), strings: bool) {
+        let style = if strings { NumberStyle::String } else { NumberStyle::Number };
+        let options = FormatOptions { json_bigint: style, json_decimal: style, ..options() };
+        let bytes = write("json", &table, &options);
+        let rows: Vec<serde_json::Map<String, serde_json::Value>> = serde_json::from_slice(&bytes).expect("JSON");
+        prop_assert_eq!(rows.len(), table[0].2.len());
+        for (number, row) in rows.iter().enumerate() {
+            prop_assert_eq!(row.len(), table.len());
+            for (name, column_type, cells) in &table {
+                match (&row[name], &cells[number].1) {
+                    (serde_json::Value::Null, expected) => prop_assert_eq!(expected, &None),
+                    (serde_json::Value::String(read), Some(text)) => prop_assert_eq!(read, text),
+                    (serde_json::Value::Number(read), Some(text)) => {
+                        prop_assert!(is_same(*column_type, &read.to_string(), text), "{read} {text}");
+                    }
+                    (read, expected) => prop_assert!(false, "{read:?} {expected:?}"),
+                }
+            }
+        }
+    }
+}
