@@ -1,13 +1,10 @@
-//! The exact bytes of each format, and what readers that we did not write make
-//! of them.
+//! The exact bytes of each format.
 
-use std::{ffi::OsStr, fs, process::Command};
-
-use mysql::{LocalInfileHandler, prelude::Queryable};
+use std::fs;
 
 use gold_digger::format::FORMATS;
 
-use crate::support::{Database, each_server, python};
+use crate::support::{Database, each_server};
 
 /// Text, numbers, dates and NULL, with everything that a format must escape.
 fn sample(db: &Database) {
@@ -270,103 +267,5 @@ fn the_extension_chooses_the_format() {
             fs::read_to_string(&target).expect("the file"),
             "[\n{\"a\":1}\n]\n"
         );
-    });
-}
-
-#[test]
-fn python_and_jq_read_the_same_values() {
-    each_server(|db| {
-        sample(db);
-        let folder = tempfile::tempdir().expect("a folder");
-        let file = |name: &str| folder.path().join(name);
-        db.export(ALL).arg("-o").arg(file("t.csv")).run().wrote("");
-        db.export(ALL).arg("-o").arg(file("t.json")).run().wrote("");
-        // NULL and "" are one to this reader of CSV, so they are made one.
-        let script = r#"
-import csv, json, sys
-rows = list(csv.reader(open(sys.argv[1], newline='', encoding='utf-8'), strict=True))
-objects = json.load(open(sys.argv[2], encoding='utf-8'), parse_int=str, parse_float=str)
-zerofill = [rows[0].index('z'), rows[0].index('y')]
-for row in rows[1:]:
-    for i in zerofill:
-        row[i] = row[i] and str(int(row[i]))
-assert [list(o) for o in objects] == [rows[0]] * len(objects)
-assert [['' if v is None else v for v in o.values()] for o in objects] == rows[1:], (objects, rows)
-print(len(objects), objects[3]['s'] == 'a,"b"\\c\td\r\ne\0\\N', objects[1]['s'] is None)
-"#;
-        let csv_file = file("t.csv");
-        let json_file = file("t.json");
-        assert_eq!(
-            python(script, &[csv_file.as_os_str(), json_file.as_os_str()]),
-            "5 True True\n"
-        );
-        let jq = Command::new("jq")
-            .args(["-c", "[.[] | .y]"])
-            .arg(&json_file)
-            .output()
-            .expect("jq runs");
-        assert_eq!(
-            String::from_utf8_lossy(&jq.stdout),
-            "[1999,null,0,2155,2000]\n"
-        );
-    });
-}
-
-/// Loads a TSV file into a table through the server's own reader.
-pub fn load_data(db: &Database, file: &OsStr, table: &str) {
-    let mut conn = db.connect();
-    conn.set_local_infile_handler(Some(LocalInfileHandler::new(|name, stream| {
-        let name = String::from_utf8_lossy(name).into_owned();
-        std::io::copy(&mut fs::File::open(name)?, stream).map(drop)
-    })));
-    let file = file.to_str().expect("a plain path");
-    let load = format!(
-        "LOAD DATA LOCAL INFILE '{file}' INTO TABLE {table} CHARACTER SET utf8mb4 IGNORE 1 LINES"
-    );
-    conn.query_drop(load).expect("LOAD DATA");
-    let warnings: Vec<mysql::Row> = conn.query("SHOW WARNINGS").expect("the warnings");
-    assert!(warnings.is_empty(), "{warnings:?}");
-}
-
-/// What the server makes of all values of a table.
-pub fn checksum(db: &Database, table: &str) -> u64 {
-    let row: Option<(String, u64)> = db
-        .connect()
-        .query_first(format!("CHECKSUM TABLE {table} EXTENDED"))
-        .expect("a checksum");
-    row.expect("one row").1
-}
-
-#[test]
-fn load_data_gives_back_the_same_table() {
-    each_server(|db| {
-        db.sql(
-            "CREATE TABLE t (id INT PRIMARY KEY, a TINYINT, b SMALLINT UNSIGNED, c MEDIUMINT, d BIGINT, e BIGINT UNSIGNED,
-             f DECIMAL(65,30), g DOUBLE, h INT(9) ZEROFILL, i YEAR, j DATE, k TIME(6), l DATETIME(6), m TIMESTAMP(3) NULL,
-             n CHAR(9), o VARCHAR(200), p TEXT, q ENUM('a','b,\\t'), r SET('x','y'), s VARCHAR(50) CHARACTER SET latin1)",
-        );
-        db.sql(
-            r#"INSERT INTO t VALUES
-            (1, -128, 65535, -8388608, -9223372036854775808, 18446744073709551615,
-             12345678901234567890123456789012345.123456789012345678901234567890, -1.7976931348623157e308, 42, 1901,
-             '1000-01-01', '-838:59:59', '1000-01-01 00:00:00.000001', '1970-01-02 00:00:01.999',
-             'x', 'tab\tnl\ncr\rnul\0bs\\q"''', 'C:\\new\\N', 'b,\t', 'x,y', 'äöü'),
-            (2, 127, 0, 8388607, 9223372036854775807, 0, -0.000000000000000000000000000001, 2.2250738585072014e-308,
-             999999999, 2155, '9999-12-31', '838:59:59', '9999-12-31 23:59:59.999999', '2037-12-31 23:59:59.001',
-             '', '', '😀 漢字 \\', 'a', '', ''),
-            (3, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-            (4, 0, 1, 0, 0, 1, 0, 0.1, 0, 2000, '2024-02-29', '-00:00:00.000001', '2024-02-29 12:00:00', '2024-02-29 12:00:00',
-             '\\N', '\\N', 'NULL', 'a', 'y', '\\')"#,
-        );
-        db.sql("CREATE TABLE copy LIKE t");
-        let folder = tempfile::tempdir().expect("a folder");
-        let file = folder.path().join("t.tsv");
-        db.export("SELECT * FROM t")
-            .arg("-o")
-            .arg(&file)
-            .run()
-            .wrote("");
-        load_data(db, file.as_os_str(), "copy");
-        assert_eq!(checksum(db, "copy"), checksum(db, "t"));
     });
 }

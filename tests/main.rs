@@ -15,5 +15,6 @@ mod formats;
 mod million_rows;
 mod output;
 mod protocols;
+mod readers;
 mod statements;
 mod types;

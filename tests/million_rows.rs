@@ -4,8 +4,8 @@
 use std::{ffi::OsStr, path::Path};
 
 use crate::{
-    formats::{checksum, load_data},
-    support::{Database, GoldDigger, each_server, python},
+    readers::{checksum, load_data, python},
+    support::{Database, GoldDigger, each_server},
 };
 
 const ROWS: u32 = 1_000_000;
@@ -90,7 +90,7 @@ fn a_million_rows_go_to_each_format_in_flat_memory() {
         let args: Vec<&OsStr> = files.iter().map(|file| file.as_os_str()).collect();
         assert_eq!(python(COMPARE, &args), format!("{ROWS}\n"));
         db.sql("CREATE TABLE copy LIKE t");
-        load_data(db, files[1].as_os_str(), "copy");
+        load_data(db, &files[1], "copy", "utf8mb4", "");
         assert_eq!(checksum(db, "copy"), checksum(db, "t"));
     });
 }

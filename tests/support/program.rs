@@ -205,19 +205,3 @@ pub fn until<T>(time: Duration, mut condition: impl FnMut() -> Option<T>) -> Opt
         }
     }
 }
-
-/// Runs a Python script with `args` and gives what it printed.
-#[track_caller]
-pub fn python(script: &str, args: &[&OsStr]) -> String {
-    let output = Command::new("python3")
-        .args(["-c", script])
-        .args(args)
-        .output()
-        .expect("python3 runs");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout).expect("UTF-8")
-}
