@@ -1,4 +1,4 @@
-//! How long each format's writer needs for a row, without a server.
+//! How long writers need for rows, single values and escapes, without a server.
 
 #![allow(missing_docs, clippy::expect_used)]
 
@@ -6,8 +6,8 @@ use std::{hint::black_box, sync::Arc};
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use gold_digger::{
-    format::{FORMATS, FormatOptions},
-    row::Row,
+    format::{FORMATS, FormatOptions, number, temporal},
+    row::{DateTime, Row},
     schema::{Column, ColumnType, FloatLayout, Schema},
 };
 use mysql::{Value, consts::ColumnType as WireType};
@@ -89,5 +89,79 @@ fn writers(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, writers);
+/// A single value of a kind, a thousand times over.
+fn values(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("values");
+    group.throughput(Throughput::Elements(ROWS as u64));
+    let mut measure = |name: &str, write: &dyn Fn(usize, &mut Vec<u8>)| {
+        group.bench_function(name, |bencher| {
+            let mut out = Vec::with_capacity(1 << 20);
+            bencher.iter(|| {
+                out.clear();
+                (0..ROWS).for_each(|index| write(black_box(index), &mut out));
+                black_box(&out);
+            });
+        });
+    };
+    measure("integer", &|index, out| {
+        number::write_integer(index * 7_919_000_017, out)
+    });
+    measure("double", &|index, out| {
+        number::write_double(index as f64 / 7.0, out)
+    });
+    measure("float", &|index, out| {
+        number::write_float(index as f32 / 7.0, out)
+    });
+    measure("double with decimals", &|index, out| {
+        number::write_fixed(index as f64 / 7.0, 2, out)
+    });
+    let point = |index: usize| DateTime {
+        year: 2026,
+        month: 1 + (index % 12) as u8,
+        day: 1 + (index % 28) as u8,
+        hour: 23,
+        minute: (index % 60) as u8,
+        second: 59,
+        micros: index as u32,
+    };
+    measure("date", &|index, out| {
+        temporal::write_date(point(index), out)
+    });
+    measure("datetime(6)", &|index, out| {
+        temporal::write_datetime(point(index), 6, out)
+    });
+    group.finish();
+
+    // The scanners for what must be quoted or escaped, on a long clean text and
+    // on one that is full of it.
+    let clean = "the quick brown fox jumps over the lazy dog ".repeat(100);
+    let full = "a,\"b\"\t\n\\".repeat(450);
+    let mut group = criterion.benchmark_group("escapes");
+    let wire: Arc<[mysql::Column]> = Arc::from([mysql::Column::new(WireType::MYSQL_TYPE_STRING)]);
+    let column = Column {
+        name: "text".to_owned(),
+        column_type: ColumnType::Text,
+    };
+    let schema = Schema {
+        columns: vec![column],
+    };
+    for (kind, text) in [("clean", clean), ("full", full)] {
+        group.throughput(Throughput::Bytes(text.len() as u64));
+        let row = new_row(vec![Value::from(text)], Arc::clone(&wire));
+        for format in FORMATS {
+            let mut writer = (format.open)(&schema, &FormatOptions::default()).expect("a writer");
+            group.bench_function(format!("{} {kind}", format.name), |bencher| {
+                let mut out = Vec::with_capacity(1 << 20);
+                bencher.iter(|| {
+                    out.clear();
+                    writer.row(Row::new(&row), &mut out).expect("text");
+                    black_box(&out);
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, writers, values);
 criterion_main!(benches);

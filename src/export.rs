@@ -1,13 +1,17 @@
 //! The export itself: rows pulled from the source, encoded by the format,
 //! handed to the sink, and published when the statement has really ended.
 
-use std::time::{Duration, Instant};
+use std::{
+    convert::Infallible,
+    time::{Duration, Instant},
+};
 
 use crate::{
     cancel::Cancel,
     config::{Config, EmptyResult, Verbosity},
     error::{Error, ErrorKind, Result},
     format::ValueError,
+    output::{AppendError, Output},
     schema::Schema,
     sink,
     source::QueryExecutor,
@@ -43,22 +47,25 @@ fn try_export(config: &Config, cancel: &Cancel) -> Result<Summary> {
     let mut executor = QueryExecutor::connect(config, cancel)?;
     // Before the query runs for hours, and after the only step that cannot be
     // ended from outside, so that no temporary file is left behind.
-    let mut sink = sink::open(&config.target, cancel)?;
+    let sink = sink::open(&config.target, cancel)?;
     let mut stream = executor.run()?;
     let mut writer = (config.format.open)(stream.schema(), &config.format_options)?;
-
-    let mut out = Vec::new();
-    let (mut rows, mut bytes) = (0, 0);
-    writer.begin(&mut out);
     let schema = stream.schema().clone();
+
+    let mut output = Output::new(sink, cancel);
+    let mut rows = 0;
     while let Some(row) = stream.next_row()? {
         rows += 1;
-        writer
-            .row(row, &mut out)
-            .map_err(|refused| value_error(&refused, rows, &schema))?;
-        sink.write(&out)?;
-        bytes += out.len() as u64;
-        out.clear();
+        let appended = output.append(|out| {
+            if rows == 1 {
+                writer.begin(out);
+            }
+            writer.row(row, out)
+        });
+        appended.map_err(|error| match error {
+            AppendError::Encode(refused) => value_error(&refused, rows, &schema),
+            AppendError::Sink(error) => error,
+        })?;
     }
     stream.finish()?;
     let notes = match config.verbosity {
@@ -67,15 +74,21 @@ fn try_export(config: &Config, cancel: &Cancel) -> Result<Summary> {
     };
     executor.close_statement()?;
     if rows == 0 && config.empty_result == EmptyResult::Refuse {
-        return Err(Error::new(
-            ErrorKind::NoRows,
-            format!("no rows; {} left as it was", config.target),
-        ));
+        let what = format!("no rows; {} left as it was", config.target);
+        return Err(Error::new(ErrorKind::NoRows, what));
     }
-    writer.finish(&mut out);
-    sink.write(&out)?;
-    bytes += out.len() as u64;
-    sink.commit()?;
+    let appended = output.append(|out| {
+        if rows == 0 {
+            writer.begin(out);
+        }
+        writer.finish(out);
+        Ok::<_, Infallible>(())
+    });
+    appended.map_err(|error| match error {
+        AppendError::Encode(never) => match never {},
+        AppendError::Sink(error) => error,
+    })?;
+    let bytes = output.commit()?;
     Ok(Summary {
         rows,
         bytes,

@@ -5,7 +5,7 @@
 //! The modules in reading order: what was typed ([`cli`]) becomes what will run
 //! ([`config`], with [`sql`]); [`export`] pulls rows from the [`source`]
 //! ([`schema`], [`row`]), has a [`format`](mod@format) encode them, and hands
-//! the bytes to a [`sink`]. [`signals`] and [`cancel`] end it early; [`error`]
+//! the bytes through an [`output`] to a [`sink`]. [`signals`] and [`cancel`] end it early; [`error`]
 //! says how it failed.
 
 pub mod cancel;
@@ -14,6 +14,7 @@ pub mod config;
 pub mod error;
 pub mod export;
 pub mod format;
+pub mod output;
 pub mod report;
 pub mod row;
 pub mod schema;

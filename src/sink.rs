@@ -20,7 +20,7 @@ mod stream;
 ///
 /// Dropped without [`commit`](Self::commit), it leaves a regular file's earlier
 /// content as it was.
-pub trait Sink {
+pub trait Sink: Send {
     /// Hands `bytes` to the operating system before it returns.
     ///
     /// # Errors

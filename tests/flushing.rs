@@ -83,3 +83,45 @@ fn small_rows_do_not_wait_for_their_successors() {
         run.wait().ended(0, "");
     }
 }
+
+#[test]
+fn a_failure_leaves_all_rows_before_it_in_the_stream() {
+    let port = fake::serve(|mut session| {
+        if session.until_select().is_some() {
+            session.columns(&["a"]);
+            for row in 0..1000 {
+                session.row(&[&row.to_string()]);
+            }
+        }
+    });
+    let run = GoldDigger::new()
+        .args(["--db-url", &fake::url(port), "SELECT 1"])
+        .run();
+    let outcome = run.failed(
+        4,
+        &["the result broke off", "connection to the server was lost"],
+    );
+    let expected = (0..1000).fold("a\n".to_owned(), |all, row| format!("{all}{row}\n"));
+    assert_eq!(String::from_utf8_lossy(&outcome.stdout), expected);
+}
+
+#[test]
+fn a_full_disk_is_noticed_while_the_server_is_silent() {
+    let port = fake::serve(|mut session| {
+        if session.until_select().is_some() {
+            session.columns(&["a"]);
+            session.row(&["x"]);
+            while session.receive().is_some() {}
+        }
+    });
+    let started = Instant::now();
+    let run = GoldDigger::new()
+        .args(["--db-url", &fake::url(port), "SELECT 1", "-o", "/dev/full"])
+        .run();
+    run.failed(5, &["cannot write to /dev/full", "No space left on device"]);
+    assert!(
+        started.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        started.elapsed()
+    );
+}

@@ -1,0 +1,189 @@
+//! Encoded rows on their way to the sink: rows that arrive back to back share a
+//! write, and none waits longer than a few milliseconds while the server pauses.
+//!
+//! The thread that reads rows encodes them into a buffer and writes it when it
+//! is full: no row changes threads, and no system call is made for a row. A
+//! second thread only looks whether data has waited, and writes it then, for the
+//! reading thread may be blocked on the server.
+
+use std::{
+    mem,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use crate::{cancel::Cancel, error::Result, sink::Sink};
+
+/// The buffer is written when it holds this many bytes.
+const CHUNK: usize = 64 << 10;
+
+/// How long rows may wait for company. At most twice this passes before a row
+/// is written: once until it is seen, once until it has waited.
+const PATIENCE: Duration = Duration::from_millis(2);
+
+/// The way from encoded rows to one sink.
+///
+/// Dropped without [`commit`](Self::commit), it writes what it holds, so that a
+/// stream has all rows before a failure, and drops the sink.
+pub struct Output {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    /// Told when an idle flusher has something to wait for.
+    changed: Condvar,
+}
+
+struct State {
+    buffer: Vec<u8>,
+    /// Gone once the output has ended.
+    sink: Option<Box<dyn Sink>>,
+    /// Bytes handed to the sink.
+    written: u64,
+    /// How often the buffer has been written.
+    writes: u64,
+    flusher: Flusher,
+}
+
+#[derive(PartialEq, Eq)]
+enum Flusher {
+    /// It waits to be told.
+    Idle,
+    /// It looks by itself.
+    Awake,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic while encoding leaves part of a row, and ends the run: what
+        // is dropped then is not written, see `Output::drop`.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn write(&mut self) -> Result<()> {
+        if let Some(sink) = &mut self.sink {
+            sink.write(&self.buffer)?;
+        }
+        self.written += self.buffer.len() as u64;
+        self.writes += 1;
+        self.buffer.clear();
+        Ok(())
+    }
+}
+
+impl Output {
+    /// An empty output before `sink`. A write that fails while the reading
+    /// thread waits for the server ends the run through `cancel`.
+    #[must_use]
+    pub fn new(sink: Box<dyn Sink>, cancel: &Cancel) -> Self {
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State {
+                buffer: Vec::with_capacity(2 * CHUNK),
+                sink: Some(sink),
+                written: 0,
+                writes: 0,
+                flusher: Flusher::Awake,
+            }),
+            changed: Condvar::new(),
+        });
+        let (flushed, cancel) = (Arc::clone(&shared), cancel.clone());
+        thread::spawn(move || flush_what_waits(&flushed, &cancel));
+        Self { shared }
+    }
+
+    /// Adds what `encode` appends: something that a reader could be shown at
+    /// once. Nothing is added where it fails.
+    ///
+    /// # Errors
+    /// Those of `encode` and of the sink.
+    pub fn append<E>(
+        &mut self,
+        encode: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), AppendError<E>> {
+        let mut state = self.shared.state();
+        let start = state.buffer.len();
+        if let Err(error) = encode(&mut state.buffer) {
+            state.buffer.truncate(start);
+            return Err(AppendError::Encode(error));
+        }
+        if state.buffer.len() >= CHUNK {
+            return state.write().map_err(AppendError::Sink);
+        }
+        if state.flusher == Flusher::Idle && state.buffer.len() > start {
+            state.flusher = Flusher::Awake;
+            self.shared.changed.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Writes what is left and makes the output final; gives its length in
+    /// bytes.
+    ///
+    /// # Errors
+    /// Those of the sink.
+    pub fn commit(self) -> Result<u64> {
+        let (sink, written) = {
+            let mut state = self.shared.state();
+            state.write()?;
+            (state.sink.take(), state.written)
+        };
+        sink.map_or(Ok(()), |sink| sink.commit())?;
+        Ok(written)
+    }
+}
+
+/// Why nothing was appended.
+#[derive(Debug)]
+pub enum AppendError<E> {
+    /// The encoder refused.
+    Encode(E),
+    /// The sink failed.
+    Sink(crate::error::Error),
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        let mut state = self.shared.state();
+        // Not what a panic left half encoded. The failure that ends the run is
+        // told already; another one here would add nothing.
+        if !thread::panicking() && state.sink.is_some() {
+            let _ = state.write();
+        }
+        state.buffer = Vec::new();
+        let sink = mem::take(&mut state.sink);
+        drop(state);
+        drop(sink);
+        self.shared.changed.notify_one();
+    }
+}
+
+/// Writes the buffer whenever data has waited in it, until the sink is gone.
+fn flush_what_waits(shared: &Shared, cancel: &Cancel) {
+    let mut state = shared.state();
+    while state.sink.is_some() {
+        if state.buffer.is_empty() {
+            state.flusher = Flusher::Idle;
+            state = shared
+                .changed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+            continue;
+        }
+        state.flusher = Flusher::Awake;
+        let writes = state.writes;
+        let waited = shared
+            .changed
+            .wait_timeout_while(state, PATIENCE, |state| state.sink.is_some());
+        state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        // Where the reading thread has written meanwhile, what is here is new.
+        let has_waited = state.writes == writes && !state.buffer.is_empty();
+        if has_waited && let Err(error) = state.write() {
+            drop(state);
+            return cancel.cancel(error);
+        }
+    }
+}
