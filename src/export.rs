@@ -12,6 +12,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     format::ValueError,
     output::{AppendError, Output},
+    report,
     schema::Schema,
     sink,
     source::QueryExecutor,
@@ -28,8 +29,6 @@ pub struct Summary {
     pub elapsed: Duration,
     /// What the user should know about the output.
     pub warnings: Vec<String>,
-    /// What is told at `-v`.
-    pub notes: Vec<String>,
 }
 
 /// Runs one export.
@@ -51,6 +50,9 @@ fn try_export(config: &Config, cancel: &Cancel) -> Result<Summary> {
     let mut stream = executor.run()?;
     let mut writer = (config.format.open)(stream.schema(), &config.format_options)?;
     let schema = stream.schema().clone();
+    if let (Some(note), true) = (stream.note(), config.verbosity >= Verbosity::Verbose) {
+        report::note(note);
+    }
 
     let mut output = Output::new(sink, cancel);
     let mut rows = 0;
@@ -68,10 +70,14 @@ fn try_export(config: &Config, cancel: &Cancel) -> Result<Summary> {
         })?;
     }
     stream.finish()?;
-    let notes = match config.verbosity {
-        Verbosity::Verbose => executor.notes()?,
-        Verbosity::Quiet | Verbosity::Normal => Vec::new(),
-    };
+    if config.verbosity >= Verbosity::Verbose {
+        // What is only told is not worth a failure.
+        executor
+            .notes()
+            .unwrap_or_default()
+            .iter()
+            .for_each(|note| report::note(note));
+    }
     executor.close_statement()?;
     if rows == 0 && config.empty_result == EmptyResult::Refuse {
         let what = format!("no rows; {} left as it was", config.target);
@@ -88,13 +94,16 @@ fn try_export(config: &Config, cancel: &Cancel) -> Result<Summary> {
         AppendError::Encode(never) => match never {},
         AppendError::Sink(error) => error,
     })?;
+    // Nothing is published where the run is to end.
+    if let Some(cause) = cancel.cause() {
+        return Err(cause);
+    }
     let bytes = output.commit()?;
     Ok(Summary {
         rows,
         bytes,
         elapsed: started.elapsed(),
         warnings: writer.warnings(),
-        notes,
     })
 }
 

@@ -13,7 +13,11 @@ use std::{
     time::Duration,
 };
 
-use crate::{cancel::Cancel, error::Result, sink::Sink};
+use crate::{
+    cancel::Cancel,
+    error::{Error, Result},
+    sink::Sink,
+};
 
 /// The buffer is written when it holds this many bytes.
 const CHUNK: usize = 64 << 10;
@@ -40,6 +44,8 @@ struct State {
     buffer: Vec<u8>,
     /// Gone once the output has ended.
     sink: Option<Box<dyn Sink>>,
+    /// Why it has, where a write failed.
+    failed: Option<Error>,
     /// Bytes handed to the sink.
     written: u64,
     /// How often the buffer has been written.
@@ -64,14 +70,23 @@ impl Shared {
 }
 
 impl State {
+    /// Hands the buffer to the sink. A sink that fails is given up at once: it
+    /// may have written a part, which must not be written again.
     fn write(&mut self) -> Result<()> {
-        if let Some(sink) = &mut self.sink {
-            sink.write(&self.buffer)?;
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
         }
+        let written = self
+            .sink
+            .as_mut()
+            .map_or(Ok(()), |sink| sink.write(&self.buffer));
         self.written += self.buffer.len() as u64;
         self.writes += 1;
         self.buffer.clear();
-        Ok(())
+        written.inspect_err(|error| {
+            self.sink = None;
+            self.failed = Some(error.clone());
+        })
     }
 }
 
@@ -84,6 +99,7 @@ impl Output {
             state: Mutex::new(State {
                 buffer: Vec::with_capacity(2 * CHUNK),
                 sink: Some(sink),
+                failed: None,
                 written: 0,
                 writes: 0,
                 flusher: Flusher::Awake,
@@ -105,6 +121,9 @@ impl Output {
         encode: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
     ) -> Result<(), AppendError<E>> {
         let mut state = self.shared.state();
+        if let Some(error) = &state.failed {
+            return Err(AppendError::Sink(error.clone()));
+        }
         let start = state.buffer.len();
         if let Err(error) = encode(&mut state.buffer) {
             state.buffer.truncate(start);
@@ -142,7 +161,7 @@ pub enum AppendError<E> {
     /// The encoder refused.
     Encode(E),
     /// The sink failed.
-    Sink(crate::error::Error),
+    Sink(Error),
 }
 
 impl Drop for Output {
@@ -184,6 +203,66 @@ fn flush_what_waits(shared: &Shared, cancel: &Cancel) {
         if has_waited && let Err(error) = state.write() {
             drop(state);
             return cancel.cancel(error);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::error::ErrorKind;
+
+    /// Fails at its first write, after a part of it may have gone out.
+    struct FailsOnce(Arc<Mutex<Vec<Vec<u8>>>>);
+
+    impl Sink for FailsOnce {
+        fn write(&mut self, bytes: &[u8]) -> Result<()> {
+            let mut writes = self.0.lock().expect("no panic");
+            writes.push(bytes.to_vec());
+            match writes.len() {
+                1 => Err(Error::new(ErrorKind::Output, "once")),
+                _ => Ok(()),
+            }
+        }
+
+        fn commit(self: Box<Self>) -> Result<()> {
+            panic!("a failed output is not committed");
+        }
+    }
+
+    fn append(output: &mut Output, bytes: &[u8]) -> std::result::Result<(), AppendError<()>> {
+        output.append(|out| {
+            out.extend_from_slice(bytes);
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn nothing_is_written_behind_a_failed_write() {
+        for big in [false, true] {
+            let (writes, cancel) = (Arc::new(Mutex::new(Vec::new())), Cancel::default());
+            let mut output = Output::new(Box::new(FailsOnce(Arc::clone(&writes))), &cancel);
+            if big {
+                // Written by the reading thread.
+                let appended = append(&mut output, &[b'x'; CHUNK]);
+                assert!(matches!(appended, Err(AppendError::Sink(_))));
+            } else {
+                // Written by the other one, which ends the run.
+                append(&mut output, b"x").expect("a place in the buffer");
+                let deadline = Instant::now() + Duration::from_secs(10);
+                while cancel.cause().is_none() {
+                    assert!(Instant::now() < deadline, "what waits is written");
+                    thread::yield_now();
+                }
+            }
+            assert!(matches!(
+                append(&mut output, b"y"),
+                Err(AppendError::Sink(_))
+            ));
+            assert_eq!(output.commit().expect_err("it failed").message(), "once");
+            assert_eq!(writes.lock().expect("no panic").len(), 1);
         }
     }
 }

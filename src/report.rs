@@ -47,9 +47,6 @@ pub fn success(summary: &Summary, config: &Config) {
         }
     }
     if config.verbosity >= Verbosity::Verbose {
-        for note in &summary.notes {
-            say(&printable(note));
-        }
         let Summary {
             rows,
             bytes,
@@ -63,6 +60,11 @@ pub fn success(summary: &Summary, config: &Config) {
             "{rows} rows, {bytes} bytes to {target} in {seconds:.3} s ({rate:.0} rows/s)"
         ));
     }
+}
+
+/// Something that is told at `-v`, as it arises.
+pub fn note(text: &str) {
+    say(&printable(text));
 }
 
 fn say(text: &str) {

@@ -41,7 +41,6 @@ pub struct QueryExecutor {
     keyword: String,
     protocol: Protocol,
     prepared: Option<mysql::Statement>,
-    notes: Vec<String>,
 }
 
 impl QueryExecutor {
@@ -65,7 +64,6 @@ impl QueryExecutor {
             keyword: query.keyword().to_uppercase(),
             protocol: config.protocol,
             prepared: None,
-            notes: Vec::new(),
         };
         // From here on the run can be ended while the server is silent.
         let candidates = query.candidates(parameters);
@@ -97,13 +95,12 @@ impl QueryExecutor {
                 };
                 let result = self.conn.exec_iter(&statement, params);
                 let rows = begun(result, &self.cancel, &self.bound.sql, &self.keyword)?;
-                RowStream::new(Rows::Binary(rows), &self.cancel)
+                RowStream::new(Rows::Binary(rows), None, &self.cancel)
             }
             prepare::Way::Text(reason) => {
-                self.notes.extend(reason);
                 let result = self.conn.query_iter(&self.bound.sql);
                 let rows = begun(result, &self.cancel, &self.bound.sql, &self.keyword)?;
-                RowStream::new(Rows::Text(rows), &self.cancel)
+                RowStream::new(Rows::Text(rows), reason, &self.cancel)
             }
         }
     }
@@ -139,12 +136,12 @@ impl QueryExecutor {
         let zone =
             zones.map(|(session, system)| if session == "SYSTEM" { system } else { session });
         let zone = zone.unwrap_or_default();
-        let mut notes = std::mem::take(&mut self.notes);
-        notes.push(format!("the server counted {warnings} warnings"));
-        notes.push(format!(
-            "the rows came over the {protocol} protocol, TIMESTAMPs in the time zone {zone}"
-        ));
-        Ok(notes)
+        Ok(vec![
+            format!("the server counted {warnings} warnings"),
+            format!(
+                "the rows came over the {protocol} protocol, TIMESTAMPs in the time zone {zone}"
+            ),
+        ])
     }
 }
 
@@ -244,6 +241,7 @@ pub struct RowStream<'conn> {
     rows: Rows<'conn>,
     row: Option<mysql::Row>,
     state: StreamState,
+    note: Option<String>,
     cancel: Cancel,
 }
 
@@ -262,7 +260,7 @@ enum StreamState {
 }
 
 impl<'conn> RowStream<'conn> {
-    fn new(rows: Rows<'conn>, cancel: &Cancel) -> Result<Self> {
+    fn new(rows: Rows<'conn>, note: Option<String>, cancel: &Cancel) -> Result<Self> {
         let mut stream = Self {
             schema: Schema {
                 columns: Vec::new(),
@@ -270,6 +268,7 @@ impl<'conn> RowStream<'conn> {
             rows,
             row: None,
             state: StreamState::Open,
+            note,
             cancel: cancel.clone(),
         };
         // Only now: an error from here on drops a stream, which does not drain.
@@ -284,6 +283,13 @@ impl<'conn> RowStream<'conn> {
     #[must_use]
     pub const fn schema(&self) -> &Schema {
         &self.schema
+    }
+
+    /// Why the rows do not come over the protocol that is usual for the
+    /// statement; to be told at `-v`.
+    #[must_use]
+    pub fn note(&self) -> Option<&str> {
+        self.note.as_deref()
     }
 
     /// Waits for the next row; `None` is the end of the result set, which only

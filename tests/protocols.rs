@@ -88,6 +88,30 @@ fn what_cannot_be_prepared_goes_as_text_and_says_so() {
 }
 
 #[test]
+fn a_verbose_run_without_rows_says_how_it_went() {
+    each_server(|db| {
+        let outcome = db
+            .export("SELECT CAST('x' AS SIGNED) AS a FROM DUAL HAVING a > 1")
+            .arg("-v")
+            .run();
+        assert_eq!(outcome.status.code(), Some(1));
+        let lines: Vec<&str> = outcome.stderr.lines().collect();
+        assert!(
+            lines[0].starts_with("gold_digger: the server counted "),
+            "{lines:?}"
+        );
+        assert!(
+            lines[1].starts_with("gold_digger: the rows came over the binary protocol"),
+            "{lines:?}"
+        );
+        assert_eq!(
+            lines[2],
+            "gold_digger: no rows; standard output left as it was"
+        );
+    });
+}
+
+#[test]
 fn a_refused_preparation_falls_back_once() {
     each_server_alone(|db| {
         db.sql("CREATE TABLE runs (n INT)");
@@ -178,6 +202,15 @@ fn parameters_are_bound_and_never_pasted() {
         ] {
             find(name).wrote(format!("id\n{id}\n"));
         }
+        db.sql("CREATE PROCEDURE named(wanted VARCHAR(50)) SELECT id FROM t WHERE name = wanted");
+        db.export("CALL named(:name)")
+            .arg("--param=name=00123")
+            .run()
+            .wrote("id\n3\n");
+        db.export("DO :name")
+            .arg("--param=name=1")
+            .run()
+            .failed(4, &["no result set"]);
         find("123").ended(1, "gold_digger: no rows; standard output left as it was\n");
         db.export("SELECT :a AS x, ':a' AS `:a`, :b_2 AS y, :a AS z -- :c\nLIMIT :n")
             .args(["--param=a=1=2", "--param=b_2=NULL", "--param=n=5"])

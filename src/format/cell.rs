@@ -88,7 +88,7 @@ const NOT_UTF8: Refusal = (
 const BINARY_NOT_UTF8: Refusal = ("is not UTF-8", "choose --binary base64 or hex");
 const BROKEN: Refusal = (
     "is not what its column's type says",
-    "report it: the server or a proxy broke the protocol",
+    "CAST it in the query (MySQL does this for IF() over BIT); else the server or a proxy broke the protocol",
 );
 
 /// One column's way from value to text.
@@ -151,7 +151,7 @@ impl Cell {
             }
             ColumnType::Time { fraction } => match value {
                 Value::Time(span) => temporal::write_time(span, fraction, out),
-                value => copy(value, b"-:.", out)?,
+                value => copy_with_fraction(value, b"-:.", fraction, out)?,
             },
         }
         Ok(Rendered::Plain)
@@ -169,8 +169,10 @@ impl Cell {
             Value::UInt(number) => number::write_integer(number, out),
             value => copy(value, b"-+.eE", out)?,
         }
-        if let Some(width) = zerofill {
-            self.pad(width, start, out);
+        // MySQL forgets the flag of a ZEROFILL column, and not its zeros, in
+        // expressions such as IF().
+        if zerofill.is_some() || self.options.padding == Padding::Strip {
+            self.pad(zerofill.unwrap_or(0), start, out);
         }
         Ok(())
     }
@@ -209,6 +211,9 @@ impl Cell {
                 out.splice(start..start, std::iter::repeat_n(b'0', missing));
             }
             Padding::Strip => {
+                if number.first() != Some(&b'0') {
+                    return;
+                }
                 let zeros = number.iter().take_while(|byte| **byte == b'0').count();
                 // One digit stays before the end, a point or an exponent.
                 let digits = number[zeros..].first().is_some_and(u8::is_ascii_digit);
@@ -231,6 +236,9 @@ impl Cell {
             (Value::DateTime(point), _) => {
                 temporal::write_date(point, out);
                 Ok(())
+            }
+            (value, ColumnType::DateTime { fraction }) => {
+                copy_with_fraction(value, b"-: .", fraction, out)
             }
             (value, _) => copy(value, b"-: .", out),
         }
@@ -294,6 +302,27 @@ fn copy(value: Value<'_>, marks: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal
         }
         _ => Err(BROKEN),
     }
+}
+
+/// The server's own text for a time, with all the digits that its column
+/// declares: MariaDB leaves them out of some expressions.
+fn copy_with_fraction(
+    value: Value<'_>,
+    marks: &[u8],
+    fraction: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), Refusal> {
+    let start = out.len();
+    copy(value, marks, out)?;
+    if fraction > 0 {
+        let digits = out[start..].iter().rev().position(|byte| *byte == b'.');
+        if digits.is_none() {
+            out.push(b'.');
+        }
+        let missing = fraction.saturating_sub(digits.unwrap_or(0));
+        out.resize(out.len() + missing, b'0');
+    }
+    Ok(())
 }
 
 /// BIT(n) comes as up to eight bytes in both protocols.

@@ -196,14 +196,22 @@ fn unique_names(columns: &[Column], policy: DuplicateColumns) -> Result<Vec<Stri
 }
 
 fn check_json_columns(columns: &[Column], named: &[String]) -> Result<()> {
-    let is_there = |name: &String| columns.iter().any(|column| column.name == **name);
-    match named.iter().find(|name| !is_there(name)) {
-        Some(name) => Err(Error::config(format!(
-            "--json-column {name:?} names no column of the result"
-        ))
-        .hint("names are compared to the letter")),
-        None => Ok(()),
+    for name in named {
+        let is_text =
+            |column: &Column| matches!(column.column_type, ColumnType::Text | ColumnType::Json);
+        let mut found = columns
+            .iter()
+            .filter(|column| column.name == *name)
+            .map(is_text);
+        let refused = match (found.next(), found.all(|is_text| is_text)) {
+            (None, _) => "names no column of the result",
+            (Some(true), true) => continue,
+            (Some(_), _) => "names a column that is not text",
+        };
+        return Err(Error::config(format!("--json-column {name:?} {refused}"))
+            .hint("names are compared to the letter"));
     }
+    Ok(())
 }
 
 impl RowWriter for JsonWriter {

@@ -13,10 +13,35 @@ pub fn write_float(number: f32, out: &mut Vec<u8>) {
     write_shortest(zmij::Buffer::new().format_finite(number), out);
 }
 
-/// A number with as many decimals as its column declares, correctly rounded.
+/// A number with as many decimals as its column declares: the shortest digits
+/// with zeros behind them, correctly rounded where they are too many. A FLOAT
+/// counts as the double of the same value, as for the servers.
 pub fn write_fixed(number: f64, decimals: usize, out: &mut Vec<u8>) {
-    // Writing to a vector cannot fail.
-    let _ = write!(out, "{number:.decimals$}");
+    let mut buffer = zmij::Buffer::new();
+    let shortest = Digits::parse(buffer.format_finite(number));
+    let digits = shortest.digits();
+    let place = shortest.place;
+    if digits.len() as i64 - i64::from(place) > decimals as i64 {
+        // Writing to a vector cannot fail.
+        let _ = write!(out, "{number:.decimals$}");
+        return;
+    }
+    if shortest.negative {
+        out.push(b'-');
+    }
+    let whole = usize::try_from(place).unwrap_or(0);
+    let (before, behind) = digits.split_at(whole.min(digits.len()));
+    out.extend_from_slice(if whole == 0 { b"0" } else { before });
+    out.resize(out.len() + whole - before.len(), b'0');
+    if decimals > 0 {
+        out.push(b'.');
+        let end = out.len() + decimals;
+        if !behind.is_empty() {
+            out.resize(out.len() + place.min(0).unsigned_abs() as usize, b'0');
+        }
+        out.extend_from_slice(behind);
+        out.resize(end, b'0');
+    }
 }
 
 /// An integer.
@@ -27,38 +52,67 @@ pub fn write_integer(number: impl itoa::Integer, out: &mut Vec<u8>) {
 /// The most digits that a shortest decimal form of a double has.
 const MAX_DIGITS: usize = 17;
 
+/// The shortest decimal form of a number: ±0.DIGITS × 10^place.
+struct Digits {
+    negative: bool,
+    buffer: [u8; MAX_DIGITS],
+    count: usize,
+    place: i32,
+}
+
+impl Digits {
+    /// Takes a number's text apart, with or without point and exponent.
+    fn parse(text: &str) -> Self {
+        let mut parsed = Self {
+            negative: false,
+            buffer: [0; MAX_DIGITS],
+            count: 0,
+            place: 0,
+        };
+        let mut whole = true;
+        let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
+        for byte in mantissa.bytes() {
+            match byte {
+                b'-' => parsed.negative = true,
+                b'.' => whole = false,
+                b'0' if parsed.count == 0 => parsed.place -= i32::from(!whole),
+                digit => {
+                    // More digits than a double has are zeros before the point.
+                    if parsed.count < MAX_DIGITS {
+                        parsed.buffer[parsed.count] = digit;
+                        parsed.count += 1;
+                    }
+                    parsed.place += i32::from(whole);
+                }
+            }
+        }
+        parsed.place += exponent.parse().unwrap_or(0);
+        let digits = &parsed.buffer[..parsed.count];
+        parsed.count -= digits
+            .iter()
+            .rev()
+            .take_while(|digit| **digit == b'0')
+            .count();
+        if parsed.count == 0 {
+            parsed.place = 0;
+        }
+        parsed
+    }
+
+    fn digits(&self) -> &[u8] {
+        &self.buffer[..self.count]
+    }
+}
+
 /// Lays shortest digits out as the servers do: plainly from 1e-15 to below 1e15
 /// and where there is a fraction, else as `1.5e-20` (`my_gcvt` in the `dtoa.c` of
 /// both servers, `MAX_DECPT_FOR_F_FORMAT`).
 fn write_shortest(text: &str, out: &mut Vec<u8>) {
-    let mut digits = [0_u8; MAX_DIGITS];
-    let mut count = 0;
-    // The value is 0.DIGITS × 10^place.
-    let mut place = 0_i32;
-    let mut whole = true;
-    let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
-    for byte in mantissa.bytes() {
-        match byte {
-            b'-' => out.push(b'-'),
-            b'.' => whole = false,
-            b'0' if count == 0 => place -= i32::from(!whole),
-            digit => {
-                // More digits than a double has are zeros before the point.
-                if count < MAX_DIGITS {
-                    digits[count] = digit;
-                    count += 1;
-                }
-                place += i32::from(whole);
-            }
-        }
+    let shortest = Digits::parse(text);
+    let (digits, place) = (shortest.digits(), shortest.place);
+    if shortest.negative {
+        out.push(b'-');
     }
-    place += exponent.parse().unwrap_or(0);
-    let trailing = digits[..count]
-        .iter()
-        .rev()
-        .take_while(|digit| **digit == b'0')
-        .count();
-    let digits = &digits[..count - trailing];
     if digits.is_empty() {
         return out.push(b'0');
     }
@@ -123,6 +177,27 @@ mod tests {
             (5e-324, "5e-324"),
         ] {
             assert_eq!(double(number), text);
+        }
+    }
+
+    #[test]
+    fn declared_decimals_pad_the_shortest_digits() {
+        for (number, decimals, text) in [
+            (0.0, 2, "0.00"),
+            (-0.0, 0, "-0"),
+            (1.5, 0, "2"),
+            (0.5, 3, "0.500"),
+            (-0.0005, 4, "-0.0005"),
+            (0.1, 17, "0.10000000000000000"),
+            (1.005, 2, "1.00"),
+            (1.005, 3, "1.005"),
+            (12_345_678_901_234.568, 4, "12345678901234.5680"),
+            (1e20, 1, "100000000000000000000.0"),
+            (1e-20, 3, "0.000"),
+        ] {
+            let mut out = Vec::new();
+            write_fixed(number, decimals, &mut out);
+            assert_eq!(String::from_utf8(out).expect("ASCII"), text);
         }
     }
 

@@ -50,7 +50,44 @@ fn column(rows: usize) -> impl Strategy<Value = (ColumnType, Vec<Cell>)> {
     let double = any::<f64>().prop_filter("servers have no other", |number| number.is_finite());
     // Its spelling is tested elsewhere; here, that it reads back the same.
     let double = double.prop_map(|number| (mysql::Value::Double(number), format!("{number:?}")));
+    let point = (
+        0_u16..10000,
+        0_u8..13,
+        0_u8..32,
+        0_u8..24,
+        0_u8..60,
+        0_u8..60,
+        0_u32..1_000_000,
+    );
+    let date = point.clone().prop_map(|(year, month, day, ..)| {
+        let value = mysql::Value::Date(year, month, day, 0, 0, 0, 0);
+        (value, format!("{year:04}-{month:02}-{day:02}"))
+    });
+    let datetime = point.prop_map(|(year, month, day, hour, minute, second, micros)| {
+        let value = mysql::Value::Date(year, month, day, hour, minute, second, micros);
+        let millis = micros / 1000;
+        (
+            value,
+            format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{millis:03}"),
+        )
+    });
+    let span = (any::<bool>(), 0_u32..35, 0_u8..24, 0_u8..60, 0_u8..60);
+    let span = span.prop_map(|(negative, days, hour, minute, second)| {
+        let (sign, hours) = (if negative { "-" } else { "" }, days * 24 + u32::from(hour));
+        let value = mysql::Value::Time(negative, days, hour, minute, second, 0);
+        (value, format!("{sign}{hours:02}:{minute:02}:{second:02}"))
+    });
+    let bits = any::<u64>().prop_map(|bits| {
+        (
+            mysql::Value::Bytes(bits.to_be_bytes().to_vec()),
+            bits.to_string(),
+        )
+    });
     prop_oneof![
+        cells(ColumnType::Date, rows, date),
+        cells(ColumnType::DateTime { fraction: 3 }, rows, datetime),
+        cells(ColumnType::Time { fraction: 0 }, rows, span),
+        cells(ColumnType::Bit, rows, bits),
         cells(ColumnType::Text, rows, text),
         cells(ColumnType::Binary, rows, bytes),
         cells(ColumnType::Integer { zerofill: None }, rows, integer),

@@ -85,10 +85,12 @@ pub(super) fn prepare(
             ));
         }
     };
-    let reason = if statement.columns().is_empty() {
+    // Where only this protocol will do, the execution tells whether there are
+    // rows: a CALL announces none.
+    let reason = if usize::from(statement.num_params()) != bound.values.len() {
+        "the server finds another number of parameters in it"
+    } else if text_will_do && statement.columns().is_empty() {
         "it announces no columns"
-    } else if usize::from(statement.num_params()) != bound.values.len() {
-        "it has a ? without a value"
     } else {
         return Ok(Way::Binary(statement));
     };
