@@ -168,15 +168,7 @@ fn a_refused_preparation_falls_back_once() {
 
 #[test]
 fn a_proxy_that_does_not_prepare_is_worked_with() {
-    let port = fake::serve(|mut session| {
-        let Some(()) = session.until_select() else {
-            return;
-        };
-        session.columns(&["a"]);
-        session.row(&["x"]);
-        session.end();
-        session.receive();
-    });
+    let port = fake::serve(|session| session.answer(&["a"], &[&[b"x"]]));
     GoldDigger::new()
         .args(["--db-url", &fake::url(port), "SELECT 1"])
         .run()

@@ -200,13 +200,19 @@ fn long_values_arrive_whole() {
             "SELECT 1 AS a, REPEAT('0123456789abcdef', {}) AS b",
             LENGTH / 16
         );
-        let outcome = db.export(&query).run().ended(0, "");
-        assert_eq!(
-            outcome.stdout.len(),
-            "a\tb\n1\t".len() + LENGTH + "\n".len()
-        );
-        let value = &outcome.stdout["a\tb\n1\t".len()..outcome.stdout.len() - 1];
-        assert!(value.chunks(16).all(|chunk| chunk == b"0123456789abcdef"));
+        for protocol in ["text", "binary"] {
+            let outcome = db
+                .export(&query)
+                .args(["--protocol", protocol])
+                .run()
+                .ended(0, "");
+            assert_eq!(
+                outcome.stdout.len(),
+                "a\tb\n1\t".len() + LENGTH + "\n".len()
+            );
+            let value = &outcome.stdout["a\tb\n1\t".len()..outcome.stdout.len() - 1];
+            assert!(value.chunks(16).all(|chunk| chunk == b"0123456789abcdef"));
+        }
     });
 }
 

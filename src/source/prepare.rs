@@ -15,10 +15,10 @@ use crate::{
 /// The statements that servers can prepare and that have one result set.
 const PREPARED: [&str; 5] = ["SELECT", "WITH", "VALUES", "TABLE", "("];
 
-/// ER_UNKNOWN_COM_ERROR, ER_NOT_SUPPORTED_YET, ER_UNSUPPORTED_PS and
+/// ER_UNKNOWN_COM_ERROR, ER_UNSUPPORTED_PS and
 /// ER_MAX_PREPARED_STMT_COUNT_REACHED: the server or a proxy does not prepare,
 /// or not this.
-const NOT_PREPARED: [u16; 4] = [1047, 1235, 1295, 1461];
+const NOT_PREPARED: [u16; 3] = [1047, 1295, 1461];
 
 /// The error codes that ProxySQL gives its own refusals.
 const OF_PROXYSQL: std::ops::Range<u16> = 9000..10000;
