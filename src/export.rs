@@ -78,7 +78,7 @@ fn try_export(config: &Config, cancel: &Cancel) -> Result<Summary> {
             .iter()
             .for_each(|note| report::note(note));
     }
-    executor.close_statement()?;
+    executor.close_statement();
     if rows == 0 && config.empty_result == EmptyResult::Refuse {
         let what = format!("no rows; {} left as it was", config.target);
         return Err(Error::new(ErrorKind::NoRows, what));

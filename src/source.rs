@@ -106,15 +106,12 @@ impl QueryExecutor {
     }
 
     /// Frees what the server keeps for the statement that has run.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Query`] where the connection has broken.
-    pub fn close_statement(&mut self) -> Result<()> {
-        let Some(statement) = self.prepared.take() else {
-            return Ok(());
-        };
-        let closed = self.conn.close(statement);
-        closed.map_err(|error| query_error("closing the statement failed", &error))
+    pub fn close_statement(&mut self) {
+        if let Some(statement) = self.prepared.take() {
+            // The server answers nothing. Where the connection has gone, so has
+            // the statement, and the rows had all come.
+            let _ = self.conn.close(statement);
+        }
     }
 
     /// What is told at `-v` of the statement that has run and its session.
