@@ -1,17 +1,14 @@
 //! The export itself: rows pulled from the source, encoded by the format,
 //! handed to the sink, and published when the statement has really ended.
 
-use std::{
-    convert::Infallible,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use crate::{
     cancel::Cancel,
     config::{Config, EmptyResult, Verbosity},
     error::{Error, ErrorKind, Result},
     format::ValueError,
-    output::{AppendError, Output},
+    output::Output,
     report,
     schema::Schema,
     sink,
@@ -58,15 +55,12 @@ fn try_export(config: &Config, cancel: &Cancel) -> Result<Summary> {
     let mut rows = 0;
     while let Some(row) = stream.next_row()? {
         rows += 1;
-        let appended = output.append(|out| {
+        output.append(|out| {
             if rows == 1 {
                 writer.begin(out);
             }
-            writer.row(row, out)
-        });
-        appended.map_err(|error| match error {
-            AppendError::Encode(refused) => value_error(&refused, rows, &schema),
-            AppendError::Sink(error) => error,
+            let written = writer.row(row, out);
+            written.map_err(|refused| value_error(&refused, rows, &schema))
         })?;
     }
     stream.finish()?;
@@ -83,16 +77,12 @@ fn try_export(config: &Config, cancel: &Cancel) -> Result<Summary> {
         let what = format!("no rows; {} left as it was", config.target);
         return Err(Error::new(ErrorKind::NoRows, what));
     }
-    let appended = output.append(|out| {
+    output.append(|out| {
         if rows == 0 {
             writer.begin(out);
         }
         writer.finish(out);
-        Ok::<_, Infallible>(())
-    });
-    appended.map_err(|error| match error {
-        AppendError::Encode(never) => match never {},
-        AppendError::Sink(error) => error,
+        Ok(())
     })?;
     // Nothing is published where the run is to end.
     if let Some(cause) = cancel.cause() {

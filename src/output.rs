@@ -116,21 +116,18 @@ impl Output {
     ///
     /// # Errors
     /// Those of `encode` and of the sink.
-    pub fn append<E>(
-        &mut self,
-        encode: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
-    ) -> Result<(), AppendError<E>> {
+    pub fn append(&mut self, encode: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result<()> {
         let mut state = self.shared.state();
         if let Some(error) = &state.failed {
-            return Err(AppendError::Sink(error.clone()));
+            return Err(error.clone());
         }
         let start = state.buffer.len();
         if let Err(error) = encode(&mut state.buffer) {
             state.buffer.truncate(start);
-            return Err(AppendError::Encode(error));
+            return Err(error);
         }
         if state.buffer.len() >= CHUNK {
-            return state.write().map_err(AppendError::Sink);
+            return state.write();
         }
         if state.flusher == Flusher::Idle && state.buffer.len() > start {
             state.flusher = Flusher::Awake;
@@ -153,15 +150,6 @@ impl Output {
         sink.map_or(Ok(()), |sink| sink.commit())?;
         Ok(written)
     }
-}
-
-/// Why nothing was appended.
-#[derive(Debug)]
-pub enum AppendError<E> {
-    /// The encoder refused.
-    Encode(E),
-    /// The sink failed.
-    Sink(Error),
 }
 
 impl Drop for Output {
@@ -232,7 +220,7 @@ mod tests {
         }
     }
 
-    fn append(output: &mut Output, bytes: &[u8]) -> std::result::Result<(), AppendError<()>> {
+    fn append(output: &mut Output, bytes: &[u8]) -> Result<()> {
         output.append(|out| {
             out.extend_from_slice(bytes);
             Ok(())
@@ -247,7 +235,7 @@ mod tests {
             if big {
                 // Written by the reading thread.
                 let appended = append(&mut output, &[b'x'; CHUNK]);
-                assert!(matches!(appended, Err(AppendError::Sink(_))));
+                assert_eq!(appended.expect_err("the sink fails").message(), "once");
             } else {
                 // Written by the other one, which ends the run.
                 append(&mut output, b"x").expect("a place in the buffer");
@@ -257,10 +245,8 @@ mod tests {
                     thread::yield_now();
                 }
             }
-            assert!(matches!(
-                append(&mut output, b"y"),
-                Err(AppendError::Sink(_))
-            ));
+            let again = append(&mut output, b"y");
+            assert_eq!(again.expect_err("it has failed").message(), "once");
             assert_eq!(output.commit().expect_err("it failed").message(), "once");
             assert_eq!(writes.lock().expect("no panic").len(), 1);
         }

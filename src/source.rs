@@ -192,17 +192,11 @@ fn begun<'conn, P: WireProtocol>(
     keyword: &str,
 ) -> Result<QueryResult<'conn, 'conn, 'conn, P>> {
     let result = result.map_err(|error| {
-        let described = query_error("the query failed", &error);
-        if let mysql::Error::MySqlError(_) = error {
-            return described;
-        }
-        if let Some(unknown) = columns::unknown_type(&error) {
+        if !matches!(error, mysql::Error::MySqlError(_)) {
+            // The connection has broken; the server may not have noticed.
             cancel.abort_query();
-            return unknown;
         }
-        // The connection has broken; the server may not have noticed.
-        cancel.abort_query();
-        packet_hint(described, sql)
+        statement_error(&error, sql)
     });
     let result = cancel.explain(result)?;
     if result.columns().as_ref().is_empty() {
@@ -218,13 +212,21 @@ fn begun<'conn, P: WireProtocol>(
     Ok(result)
 }
 
-/// MySQL just closes the connection where a statement exceeds its limit.
-fn packet_hint(error: Error, sql: &str) -> Error {
+/// The error for the statement `sql` when it could not be prepared or begun.
+fn statement_error(error: &mysql::Error, sql: &str) -> Error {
+    let described = query_error("the query failed", error);
+    if let mysql::Error::MySqlError(_) = error {
+        return described;
+    }
+    if let Some(unknown) = columns::unknown_type(error) {
+        return unknown;
+    }
     let length = sql.len();
     if length < SMALLEST_DEFAULT_PACKET {
-        return error;
+        return described;
     }
-    error.hint(format!(
+    // MySQL just closes the connection where a statement exceeds its limit.
+    described.hint(format!(
         "the SQL text has {length} bytes: is the server's max_allowed_packet smaller?"
     ))
 }

@@ -9,7 +9,7 @@
 
 use std::{fmt, ops::Range, str::FromStr};
 
-use self::lexer::{Lexer, Token, TokenKind, Unreadable, is_space};
+use self::lexer::{Lexer, Token, TokenKind, Unreadable, is_space, parameter_name_length};
 use crate::error::{Error, Result};
 
 mod lexer;
@@ -103,11 +103,7 @@ impl FromStr for Parameter {
         let (name, value) = text
             .split_once('=')
             .ok_or("it has no '='; write NAME=VALUE")?;
-        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        if name.is_empty()
-            || name.starts_with(|c: char| c.is_ascii_digit())
-            || !name.chars().all(is_name)
-        {
+        if name.is_empty() || parameter_name_length(name.as_bytes()) != name.len() {
             return Err("a name has letters, digits and underscores, and begins with no digit");
         }
         Ok(Self {
@@ -209,10 +205,22 @@ impl Query {
         }
     }
 
+    /// What each mode makes of the text and `parameters`; one entry where the
+    /// modes agree.
+    fn bind_in_each_mode(&self, parameters: &[Parameter]) -> impl Iterator<Item = Result<Bound>> {
+        let modes = if self.depends_on_mode() {
+            &QuotingMode::ALL[..]
+        } else {
+            &[QuotingMode::Default]
+        };
+        modes.iter().map(|mode| self.bind(*mode, parameters))
+    }
+
     /// What each mode that reads the text as one statement would send.
     pub(crate) fn candidates(&self, parameters: &[Parameter]) -> Vec<Bound> {
-        let bound = QuotingMode::ALL.map(|mode| self.bind(mode, parameters));
-        bound.into_iter().filter_map(Result::ok).collect()
+        self.bind_in_each_mode(parameters)
+            .filter_map(Result::ok)
+            .collect()
     }
 
     /// Checks `parameters` against the text before the session's mode is known.
@@ -220,12 +228,9 @@ impl Query {
     /// # Errors
     /// As [`bind`](Self::bind), where it fails in every mode.
     pub fn check_parameters(&self, parameters: &[Parameter]) -> Result<()> {
-        let bound = QuotingMode::ALL.map(|mode| self.bind(mode, parameters));
-        let mut errors = bound.into_iter().filter_map(Result::err);
-        match (self.candidates(parameters).is_empty(), errors.next()) {
-            (true, Some(error)) => Err(error),
-            _ => Ok(()),
-        }
+        let bound = self.bind_in_each_mode(parameters);
+        let good_or_first = bound.reduce(|first, next| if next.is_ok() { next } else { first });
+        good_or_first.map_or(Ok(()), |bound| bound.map(drop))
     }
 
     /// The first keyword, as it was written; `(` for a parenthesized query.

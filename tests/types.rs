@@ -179,10 +179,11 @@ fn any_double_is_the_same_over_both_protocols() {
 fn expressions_are_the_same_over_both_protocols() {
     each_server(|db| {
         db.sql(
-            "CREATE TABLE t (i INT, d DATE, s VARCHAR(9), x DOUBLE(20,2), z DECIMAL(10,3) ZEROFILL, k SMALLINT ZEROFILL)",
+            "CREATE TABLE t (i INT, d DATE, s VARCHAR(9), x DOUBLE(20,2), z DECIMAL(10,3) ZEROFILL, k SMALLINT ZEROFILL,
+             w DOUBLE ZEROFILL)",
         );
         db.sql(
-            "INSERT INTO t VALUES (1, '2020-02-03', 'x', 94280904158206336.5, 5, 7), (2, '2021-02-03', 'y', 0.1, 0.5, 0)",
+            "INSERT INTO t VALUES (1, '2020-02-03', 'x', 94280904158206336.5, 5, 7, 1.5), (2, '2021-02-03', 'y', 0.1, 0.5, 0, 0)",
         );
         for expression in [
             "1/3",
@@ -215,6 +216,8 @@ fn expressions_are_the_same_over_both_protocols() {
             "IF(i, z, 1.5)",
             "IF(i, z, 1)",
             "COALESCE(z, 0)",
+            "IF(i, w, 1)",
+            "MAX(w)",
             "IF(i, d, 'x')",
             "TIMEDIFF('10:00:00.1', '11:00:00')",
             "DATE_ADD('2020-01-02', INTERVAL 1 DAY)",
@@ -441,4 +444,22 @@ fn unknown_types_are_errors_that_name_the_cure() {
             .run()
             .failed(4, &parts);
     }
+    // And where it comes while the statement is prepared.
+    let port = fake::serve(|mut session| {
+        session.accept();
+        while !session
+            .receive()
+            .is_some_and(|command| command.starts_with(b"\x16"))
+        {
+            session.ok();
+        }
+        session.send(b"\0\x01\0\0\0\x01\0\0\0\0\0\0");
+        session.send(b"\x03def\0\0\0\x03odd\0\x0c\x2d\0\xff\0\0\0\x63\0\0\0\0\0");
+        session.end();
+        session.receive();
+    });
+    GoldDigger::new()
+        .args(["--db-url", &fake::url(port), "SELECT 1"])
+        .run()
+        .failed(4, &["type number 99", "CAST"]);
 }

@@ -169,11 +169,7 @@ impl Cell {
             Value::UInt(number) => number::write_integer(number, out),
             value => copy(value, b"-+.eE", out)?,
         }
-        // MySQL forgets the flag of a ZEROFILL column, and not its zeros, in
-        // expressions such as IF().
-        if zerofill.is_some() || self.options.padding == Padding::Strip {
-            self.pad(zerofill.unwrap_or(0), start, out);
-        }
+        self.pad(zerofill, start, out);
         Ok(())
     }
 
@@ -195,18 +191,19 @@ impl Cell {
             (Value::Double(number), Some(decimals)) => number::write_fixed(number, decimals, out),
             (value, _) => copy(value, b"-+.eE", out)?,
         }
-        if let Some(width) = layout.zerofill {
-            self.pad(width, start, out);
-        }
+        self.pad(layout.zerofill, start, out);
         Ok(())
     }
 
     /// Gives the number that begins at `start` the zeros that its column
-    /// declares: the text protocol brings them, the binary protocol does not.
-    fn pad(&self, width: usize, start: usize, out: &mut Vec<u8>) {
+    /// declares, which the text protocol brings and the binary protocol does
+    /// not; or takes all away. Those can come without the declaration: MySQL
+    /// forgets it in expressions such as IF(), and not the zeros.
+    fn pad(&self, zerofill: Option<usize>, start: usize, out: &mut Vec<u8>) {
         let number = &out[start..];
         match self.options.padding {
             Padding::Keep => {
+                let Some(width) = zerofill else { return };
                 let missing = width.saturating_sub(number.len());
                 out.splice(start..start, std::iter::repeat_n(b'0', missing));
             }

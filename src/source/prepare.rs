@@ -5,7 +5,7 @@
 use mysql::{Conn, Statement, prelude::Queryable};
 use mysql_common::named_params::ParsedNamedParams;
 
-use super::{packet_hint, query_error};
+use super::{query_error, statement_error};
 use crate::{
     config::Protocol,
     error::{Error, ErrorKind, Result},
@@ -75,15 +75,7 @@ pub(super) fn prepare(
                 error.code, error.state, error.message
             ));
         }
-        Err(error @ mysql::Error::MySqlError(_)) => {
-            return Err(query_error("the query failed", &error));
-        }
-        Err(error) => {
-            return Err(packet_hint(
-                query_error("the query failed", &error),
-                &bound.sql,
-            ));
-        }
+        Err(error) => return Err(statement_error(&error, &bound.sql)),
     };
     // Where only this protocol will do, the execution tells whether there are
     // rows: a CALL announces none.

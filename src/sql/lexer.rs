@@ -100,10 +100,8 @@ impl<'a> Lexer<'a> {
                     self.skip_quoted(quote)?;
                     TokenKind::Quoted
                 }
-                [b':', byte, ..] if byte.is_ascii_alphabetic() || byte == b'_' => {
-                    let name = self.rest()[1..].iter();
-                    let length = name.take_while(|byte| is_name(**byte)).count();
-                    self.at += 1 + length;
+                [b':', ..] if parameter_name_length(&self.rest()[1..]) > 0 => {
+                    self.at += 1 + parameter_name_length(&self.rest()[1..]);
                     TokenKind::Parameter
                 }
                 [b'?', ..] => {
@@ -210,9 +208,14 @@ const fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | 0x80..)
 }
 
-/// What the name of a parameter may hold.
-const fn is_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_'
+/// How many bytes of `text`, from its beginning, are a parameter's name:
+/// letters, digits and `_`, not beginning with a digit. Zero where none is there.
+pub(super) fn parameter_name_length(text: &[u8]) -> usize {
+    let is_name = |byte: &&u8| byte.is_ascii_alphanumeric() || **byte == b'_';
+    match text.first() {
+        Some(first) if !first.is_ascii_digit() => text.iter().take_while(is_name).count(),
+        _ => 0,
+    }
 }
 
 /// Whether comments may stand within a comment: only in executable ones, once.
