@@ -11,6 +11,8 @@ use std::{
         fs::{MetadataExt, fchown},
     },
     path::{Path, PathBuf},
+    sync::mpsc::{self, SyncSender, TrySendError},
+    thread::{self, JoinHandle},
 };
 
 use tempfile::NamedTempFile;
@@ -22,8 +24,16 @@ use crate::{cancel::Cancel, error::Result};
 /// limited to 255 bytes.
 const NAME_PART: usize = 200;
 
+/// As many bytes are written before they are sent to the disk, behind the
+/// reading thread's back. Otherwise all of the file would wait for the end.
+const SYNC_EVERY: usize = 16 << 20;
+
 pub(super) struct FileSink {
     temporary: NamedTempFile,
+    /// Bytes written since the last request to sync.
+    unsynced: usize,
+    /// For files that are not small.
+    syncer: Option<Syncer>,
     /// The final name, behind symbolic links.
     path: PathBuf,
     /// The folder of both, to be synced; none where it may not be read.
@@ -56,6 +66,8 @@ impl FileSink {
         };
         Ok(Box::new(Self {
             temporary,
+            unsynced: 0,
+            syncer: None,
             path: path.to_owned(),
             folder,
             name,
@@ -64,15 +76,37 @@ impl FileSink {
     }
 }
 
+impl FileSink {
+    /// Has what is written so far sent to the disk. A request that finds
+    /// another waiting is the same request.
+    fn sync_early(&mut self) -> io::Result<()> {
+        self.unsynced = 0;
+        let syncer = match self.syncer.take() {
+            Some(syncer) => syncer,
+            None => Syncer::start(self.temporary.as_file())?,
+        };
+        if let Err(TrySendError::Disconnected(())) = syncer.requests.try_send(()) {
+            return syncer.finish();
+        }
+        self.syncer = Some(syncer);
+        Ok(())
+    }
+}
+
 impl Sink for FileSink {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        let written = self.temporary.as_file_mut().write_all(bytes);
+        let mut written = self.temporary.as_file_mut().write_all(bytes);
+        self.unsynced += bytes.len();
+        if self.unsynced >= SYNC_EVERY {
+            written = written.and_then(|()| self.sync_early());
+        }
         written.map_err(|error| output_error(&self.name, "write to", error).hint(LEFT_AS_IT_WAS))
     }
 
     fn commit(self: Box<Self>) -> Result<()> {
         let failed = |verb, error| output_error(&self.name, verb, error).hint(LEFT_AS_IT_WAS);
-        let synced = self.temporary.as_file().sync_all();
+        let synced = self.syncer.map_or(Ok(()), Syncer::finish);
+        let synced = synced.and_then(|()| self.temporary.as_file().sync_all());
         synced.map_err(|error| failed("sync", error))?;
         let renamed = self.temporary.persist(&self.path);
         self.cancel.set_temporary(None);
@@ -86,6 +120,30 @@ impl Sink for FileSink {
             output_error(&self.name, "sync the folder of", error)
                 .hint("the file is complete and in place")
         })
+    }
+}
+
+/// A thread that has what is written sent to the disk while rows still come.
+struct Syncer {
+    requests: SyncSender<()>,
+    thread: JoinHandle<io::Result<()>>,
+}
+
+impl Syncer {
+    fn start(file: &File) -> io::Result<Self> {
+        let file = file.try_clone()?;
+        let (requests, received) = mpsc::sync_channel(1);
+        let thread = thread::Builder::new()
+            .spawn(move || received.into_iter().try_for_each(|()| file.sync_data()))?;
+        Ok(Self { requests, thread })
+    }
+
+    /// Waits for what is under way. The system tells a failure once, so that
+    /// one here must fail the whole.
+    fn finish(self) -> io::Result<()> {
+        drop(self.requests);
+        let panicked = |_| Err(io::Error::other("the thread that syncs has failed"));
+        self.thread.join().unwrap_or_else(panicked)
     }
 }
 
