@@ -6,6 +6,7 @@ use std::{hint::black_box, sync::Arc};
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use gold_digger::{
+    buffer::RowBuffer,
     format::{FORMATS, FormatOptions, number, temporal},
     row::{DateTime, Row},
     schema::{Column, ColumnType, FloatLayout, Schema},
@@ -70,17 +71,17 @@ fn writers(criterion: &mut Criterion) {
     for format in FORMATS {
         let open = || (format.open)(&schema, &FormatOptions::default()).expect("a writer");
         group.bench_function(format.name, |bencher| {
-            let mut out = Vec::with_capacity(1 << 20);
+            let mut out = RowBuffer::in_memory();
             bencher.iter_batched(
                 open,
                 |mut writer| {
-                    out.clear();
+                    out.bytes.clear();
                     for row in &rows {
                         writer
                             .row(Row::new(row), &mut out)
                             .expect("values that every format carries");
                     }
-                    black_box(&out);
+                    black_box(&out.bytes);
                 },
                 BatchSize::SmallInput,
             );
@@ -151,11 +152,11 @@ fn values(criterion: &mut Criterion) {
         for format in FORMATS {
             let mut writer = (format.open)(&schema, &FormatOptions::default()).expect("a writer");
             group.bench_function(format!("{} {kind}", format.name), |bencher| {
-                let mut out = Vec::with_capacity(1 << 20);
+                let mut out = RowBuffer::in_memory();
                 bencher.iter(|| {
-                    out.clear();
+                    out.bytes.clear();
                     writer.row(Row::new(&row), &mut out).expect("text");
-                    black_box(&out);
+                    black_box(&out.bytes);
                 });
             });
         }

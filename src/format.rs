@@ -2,11 +2,11 @@
 //! (`--format`, file extensions, help, tests) iterates.
 //!
 //! A format turns rows into bytes in a buffer that the caller owns. It does no
-//! I/O and never sees a file.
+//! I/O itself and never sees a file.
 
 use clap::{ValueEnum, builder::PossibleValue};
 
-use crate::{error::Result, row::Row, schema::Schema};
+use crate::{buffer::RowBuffer, error::Result, row::Row, schema::Schema};
 
 mod cell;
 pub mod csv;
@@ -43,17 +43,17 @@ pub struct Format {
 /// Encodes one result set. Every method appends to `out`.
 pub trait RowWriter {
     /// What stands before the first row.
-    fn begin(&mut self, out: &mut Vec<u8>);
+    fn begin(&mut self, out: &mut RowBuffer);
 
     /// One row, complete: a reader could be shown it at once.
     ///
     /// # Errors
     /// A value that the format cannot carry exactly; `out` may then hold a part
     /// of the row and must not be used.
-    fn row(&mut self, row: Row<'_>, out: &mut Vec<u8>) -> Result<(), ValueError>;
+    fn row(&mut self, row: Row<'_>, out: &mut RowBuffer) -> Result<(), ValueError>;
 
     /// What stands behind the last row.
-    fn finish(&mut self, out: &mut Vec<u8>);
+    fn finish(&mut self, out: &mut RowBuffer);
 
     /// What the user should know about the complete output.
     fn warnings(&self) -> Vec<String>;

@@ -4,10 +4,11 @@
 //!
 //! The modules in reading order: what was typed ([`cli`]) becomes what will run
 //! ([`config`], with [`sql`]); [`export`] pulls rows from the [`source`]
-//! ([`schema`], [`row`]), has a [`format`](mod@format) encode them, and hands
-//! the bytes through an [`output`] to a [`sink`]. [`signals`] and [`cancel`] end it early; [`error`]
-//! says how it failed.
+//! ([`schema`], [`row`]), has a [`format`](mod@format) encode them into a
+//! [`buffer`], and has an [`output`] hand it to a [`sink`] in time. [`signals`]
+//! and [`cancel`] end it early; [`error`] says how it failed.
 
+pub mod buffer;
 pub mod cancel;
 pub mod cli;
 pub mod config;

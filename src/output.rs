@@ -7,20 +7,17 @@
 //! reading thread may be blocked on the server.
 
 use std::{
-    mem,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::Duration,
 };
 
 use crate::{
+    buffer::{CHUNK, RowBuffer},
     cancel::Cancel,
-    error::{Error, Result},
+    error::Result,
     sink::Sink,
 };
-
-/// The buffer is written when it holds this many bytes.
-const CHUNK: usize = 64 << 10;
 
 /// How long rows may wait for company. At most twice this passes before a row
 /// is written: once until it is seen, once until it has waited.
@@ -41,15 +38,7 @@ struct Shared {
 }
 
 struct State {
-    buffer: Vec<u8>,
-    /// Gone once the output has ended.
-    sink: Option<Box<dyn Sink>>,
-    /// Why it has, where a write failed.
-    failed: Option<Error>,
-    /// Bytes handed to the sink.
-    written: u64,
-    /// How often the buffer has been written.
-    writes: u64,
+    buffer: RowBuffer,
     flusher: Flusher,
 }
 
@@ -69,27 +58,6 @@ impl Shared {
     }
 }
 
-impl State {
-    /// Hands the buffer to the sink. A sink that fails is given up at once: it
-    /// may have written a part, which must not be written again.
-    fn write(&mut self) -> Result<()> {
-        if let Some(error) = &self.failed {
-            return Err(error.clone());
-        }
-        let written = self
-            .sink
-            .as_mut()
-            .map_or(Ok(()), |sink| sink.write(&self.buffer));
-        self.written += self.buffer.len() as u64;
-        self.writes += 1;
-        self.buffer.clear();
-        written.inspect_err(|error| {
-            self.sink = None;
-            self.failed = Some(error.clone());
-        })
-    }
-}
-
 impl Output {
     /// An empty output before `sink`. A write that fails while the reading
     /// thread waits for the server ends the run through `cancel`.
@@ -97,11 +65,7 @@ impl Output {
     pub fn new(sink: Box<dyn Sink>, cancel: &Cancel) -> Self {
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
-                buffer: Vec::with_capacity(2 * CHUNK),
-                sink: Some(sink),
-                failed: None,
-                written: 0,
-                writes: 0,
+                buffer: RowBuffer::new(sink),
                 flusher: Flusher::Awake,
             }),
             changed: Condvar::new(),
@@ -112,25 +76,28 @@ impl Output {
     }
 
     /// Adds what `encode` appends: something that a reader could be shown at
-    /// once. Nothing is added where it fails.
+    /// once. Nothing is added where it fails, unless it was wide enough for a
+    /// part to have been written.
     ///
     /// # Errors
     /// Those of `encode` and of the sink.
-    pub fn append(&mut self, encode: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result<()> {
+    pub fn append(&mut self, encode: impl FnOnce(&mut RowBuffer) -> Result<()>) -> Result<()> {
         let mut state = self.shared.state();
-        if let Some(error) = &state.failed {
-            return Err(error.clone());
-        }
-        let start = state.buffer.len();
-        if let Err(error) = encode(&mut state.buffer) {
-            state.buffer.truncate(start);
+        let State { buffer, flusher } = &mut *state;
+        buffer.failed()?;
+        let (start, writes) = (buffer.bytes.len(), buffer.writes());
+        if let Err(error) = encode(buffer) {
+            buffer
+                .bytes
+                .truncate(if buffer.writes() == writes { start } else { 0 });
             return Err(error);
         }
-        if state.buffer.len() >= CHUNK {
-            return state.write();
+        buffer.failed()?;
+        if buffer.bytes.len() >= CHUNK {
+            return buffer.write();
         }
-        if state.flusher == Flusher::Idle && state.buffer.len() > start {
-            state.flusher = Flusher::Awake;
+        if *flusher == Flusher::Idle && !buffer.bytes.is_empty() {
+            *flusher = Flusher::Awake;
             self.shared.changed.notify_one();
         }
         Ok(())
@@ -143,9 +110,10 @@ impl Output {
     /// Those of the sink.
     pub fn commit(self) -> Result<u64> {
         let (sink, written) = {
-            let mut state = self.shared.state();
-            state.write()?;
-            (state.sink.take(), state.written)
+            let buffer = &mut self.shared.state().buffer;
+            buffer.failed()?;
+            buffer.write()?;
+            (buffer.close(), buffer.written())
         };
         sink.map_or(Ok(()), |sink| sink.commit())?;
         Ok(written)
@@ -157,11 +125,10 @@ impl Drop for Output {
         let mut state = self.shared.state();
         // Not what a panic left half encoded. The failure that ends the run is
         // told already; another one here would add nothing.
-        if !thread::panicking() && state.sink.is_some() {
-            let _ = state.write();
+        if !thread::panicking() && state.buffer.has_sink() {
+            let _ = state.buffer.write();
         }
-        state.buffer = Vec::new();
-        let sink = mem::take(&mut state.sink);
+        let sink = state.buffer.close();
         drop(state);
         drop(sink);
         self.shared.changed.notify_one();
@@ -171,8 +138,8 @@ impl Drop for Output {
 /// Writes the buffer whenever data has waited in it, until the sink is gone.
 fn flush_what_waits(shared: &Shared, cancel: &Cancel) {
     let mut state = shared.state();
-    while state.sink.is_some() {
-        if state.buffer.is_empty() {
+    while state.buffer.has_sink() {
+        if state.buffer.bytes.is_empty() {
             state.flusher = Flusher::Idle;
             state = shared
                 .changed
@@ -181,14 +148,14 @@ fn flush_what_waits(shared: &Shared, cancel: &Cancel) {
             continue;
         }
         state.flusher = Flusher::Awake;
-        let writes = state.writes;
+        let writes = state.buffer.writes();
         let waited = shared
             .changed
-            .wait_timeout_while(state, PATIENCE, |state| state.sink.is_some());
+            .wait_timeout_while(state, PATIENCE, |state| state.buffer.has_sink());
         state = waited.unwrap_or_else(PoisonError::into_inner).0;
         // Where the reading thread has written meanwhile, what is here is new.
-        let has_waited = state.writes == writes && !state.buffer.is_empty();
-        if has_waited && let Err(error) = state.write() {
+        let has_waited = state.buffer.writes() == writes && !state.buffer.bytes.is_empty();
+        if has_waited && let Err(error) = state.buffer.write() {
             drop(state);
             return cancel.cancel(error);
         }
@@ -200,7 +167,7 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::error::ErrorKind;
+    use crate::error::{Error, ErrorKind};
 
     /// Fails at its first write, after a part of it may have gone out.
     struct FailsOnce(Arc<Mutex<Vec<Vec<u8>>>>);
@@ -222,7 +189,7 @@ mod tests {
 
     fn append(output: &mut Output, bytes: &[u8]) -> Result<()> {
         output.append(|out| {
-            out.extend_from_slice(bytes);
+            out.extend(bytes);
             Ok(())
         })
     }

@@ -68,14 +68,17 @@ impl<'a> Row<'a> {
         Self(row)
     }
 
-    /// The cells in the order of the columns.
-    pub fn values(self) -> impl Iterator<Item = Value<'a>> {
+    /// The cell of column number `index`; there is none behind the last column.
+    #[inline]
+    #[must_use]
+    pub fn value(self, index: usize) -> Value<'a> {
         // Nothing takes cells out of rows, so that all are there.
-        (0..self.0.len()).map(move |index| self.0.as_ref(index).map_or(Value::Null, Value::new))
+        self.0.as_ref(index).map_or(Value::Null, Value::new)
     }
 }
 
 impl<'a> Value<'a> {
+    #[inline]
     fn new(value: &'a mysql::Value) -> Self {
         match *value {
             mysql::Value::NULL => Self::Null,

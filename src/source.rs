@@ -18,7 +18,7 @@ use crate::{
     sql::{Bound, Query, QuotingMode},
 };
 
-mod columns;
+pub mod columns;
 mod connect;
 mod live;
 mod prepare;
@@ -298,6 +298,8 @@ impl<'conn> RowStream<'conn> {
     /// [`ErrorKind::Query`] where the server reports an error or the result
     /// breaks off.
     pub fn next_row(&mut self) -> Result<Option<Row<'_>>> {
+        // Not beside the next one: both may be wide.
+        self.row = None;
         let next = match &mut self.rows {
             Rows::Text(result) => result.next(),
             Rows::Binary(result) => result.next(),

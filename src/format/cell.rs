@@ -2,14 +2,13 @@
 //! type and the user's settings, the same for every format. Quoting, escaping
 //! and what stands for NULL are the formats' own.
 
-use std::borrow::Cow;
-
 use base64::{Engine, engine::general_purpose::STANDARD};
 use clap::ValueEnum;
 
 use super::{FormatOptions, number, temporal};
 use crate::{
-    row::Value,
+    buffer::{CHUNK, RowBuffer},
+    row::{Row, Value},
     schema::{ColumnType, FloatLayout, Schema},
 };
 
@@ -47,12 +46,12 @@ pub enum ZeroDates {
     Null,
 }
 
-/// What becomes of the zeros that ZEROFILL and YEAR put before a number.
+/// Which zeros stand before a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Padding {
-    /// Written as declared.
+    /// Those that the column declares by ZEROFILL or YEAR.
     Keep,
-    /// Left out, for formats whose numbers have none.
+    /// None, for formats whose numbers have none.
     Strip,
 }
 
@@ -66,14 +65,20 @@ pub(super) struct CellOptions {
 }
 
 /// What [`Cell::render`] made of a value.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Rendered<'a> {
     /// NULL; nothing was written.
     Null,
     /// It has been written: ASCII that no format has to quote or escape.
     Plain,
     /// Text for the format to quote and escape.
-    Text(Cow<'a, str>),
+    Text(&'a str),
+    /// Text for the format to quote and escape, with U+FFFD for what is not
+    /// UTF-8.
+    Mended(&'a [u8]),
+    /// Bytes for the format to write as ASCII, which no format has to quote or
+    /// escape.
+    Encoded(Encoding, &'a [u8]),
     /// Bytes for the format to escape.
     Bytes(&'a [u8]),
 }
@@ -94,8 +99,42 @@ const BROKEN: Refusal = (
 /// One column's way from value to text.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cell {
-    column_type: ColumnType,
-    options: CellOptions,
+    column: usize,
+    kind: Kind,
+}
+
+/// What a column's type and the settings come to.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Text(InvalidUtf8),
+    Binary(BinaryEncoding),
+    Number(Zeros),
+    Floating {
+        decimals: Option<usize>,
+        zeros: Zeros,
+    },
+    Bit,
+    Date(ZeroDates),
+    DateTime {
+        fraction: usize,
+        zero_dates: ZeroDates,
+    },
+    Time {
+        fraction: usize,
+    },
+}
+
+/// What becomes of a number's leading zeros.
+#[derive(Clone, Copy, Debug)]
+enum Zeros {
+    /// They stay as they came.
+    AsTheyCome,
+    /// There are as many as this width needs: the text protocol brings them,
+    /// the binary protocol does not.
+    Fill(usize),
+    /// They go. Also where no column declares them: MySQL forgets ZEROFILL in
+    /// expressions such as IF(), and not the zeros.
+    Strip,
 }
 
 impl Cell {
@@ -107,162 +146,139 @@ impl Cell {
             zero_dates: ZeroDates::Keep,
             padding: Padding::Keep,
         };
-        let columns = schema.columns.iter();
+        let columns = schema.columns.iter().enumerate();
         columns
-            .map(|column| Self::new(column.column_type, options))
+            .map(|(index, column)| Self::new(index, column.column_type, options))
             .collect()
     }
 
-    pub(super) const fn new(column_type: ColumnType, options: CellOptions) -> Self {
-        Self {
-            column_type,
-            options,
-        }
+    /// The way of column number `column`.
+    pub(super) fn new(column: usize, column_type: ColumnType, options: CellOptions) -> Self {
+        let zeros = |zerofill: Option<usize>| match (options.padding, zerofill) {
+            (Padding::Strip, _) => Zeros::Strip,
+            (Padding::Keep, Some(width)) => Zeros::Fill(width),
+            (Padding::Keep, None) => Zeros::AsTheyCome,
+        };
+        let zero_dates = options.zero_dates;
+        let kind = match column_type {
+            ColumnType::Text | ColumnType::Json => Kind::Text(options.invalid_utf8),
+            ColumnType::Binary => Kind::Binary(options.binary),
+            ColumnType::Integer { zerofill } | ColumnType::Decimal { zerofill } => {
+                Kind::Number(zeros(zerofill))
+            }
+            ColumnType::TinyInt1 => Kind::Number(zeros(None)),
+            ColumnType::Float(FloatLayout { decimals, zerofill })
+            | ColumnType::Double(FloatLayout { decimals, zerofill }) => Kind::Floating {
+                decimals,
+                zeros: zeros(zerofill),
+            },
+            ColumnType::Bit => Kind::Bit,
+            ColumnType::Date => Kind::Date(zero_dates),
+            ColumnType::DateTime { fraction } => Kind::DateTime {
+                fraction,
+                zero_dates,
+            },
+            ColumnType::Time { fraction } => Kind::Time { fraction },
+        };
+        Self { column, kind }
     }
 
-    /// Makes text of `value`: writes it to `out` where it needs nothing more,
-    /// else hands it back to be escaped.
+    /// Makes text of the column's value in `row`: writes it to `out` where it
+    /// needs nothing more, else hands it back to be escaped.
+    #[inline(always)]
     pub(super) fn render<'a>(
         &self,
-        value: Value<'a>,
+        row: Row<'a>,
         out: &mut Vec<u8>,
     ) -> Result<Rendered<'a>, Refusal> {
-        if value == Value::Null {
-            return Ok(Rendered::Null);
-        }
-        match self.column_type {
-            ColumnType::Text | ColumnType::Json => {
-                return text(value, self.options.invalid_utf8);
-            }
-            ColumnType::Binary => return self.binary(value, out),
-            ColumnType::Integer { zerofill } | ColumnType::Decimal { zerofill } => {
-                self.number(value, zerofill, out)?
-            }
-            ColumnType::TinyInt1 => self.number(value, None, out)?,
-            ColumnType::Float(layout) | ColumnType::Double(layout) => {
-                self.float(value, layout, out)?
-            }
-            ColumnType::Bit => number::write_integer(bits(value)?, out),
-            ColumnType::Date | ColumnType::DateTime { .. } => {
-                if self.options.zero_dates == ZeroDates::Null && is_zero_date(value) {
+        // In each arm, so that nothing but what the column's kind needs is looked at.
+        let value = || row.value(self.column);
+        match self.kind {
+            Kind::Text(invalid) => match value() {
+                Value::Bytes(bytes) => return text(bytes, invalid),
+                Value::Null => return Ok(Rendered::Null),
+                _ => return Err(BROKEN),
+            },
+            Kind::Number(zeros) => match value() {
+                Value::Int(number) => {
+                    let start = out.len();
+                    number::write_integer(number, out);
+                    fill(zeros, start, out);
+                }
+                Value::UInt(number) => {
+                    let start = out.len();
+                    number::write_integer(number, out);
+                    fill(zeros, start, out);
+                }
+                Value::Bytes(bytes) => copy_number(bytes, zeros, out)?,
+                Value::Null => return Ok(Rendered::Null),
+                _ => return Err(BROKEN),
+            },
+            Kind::Floating { decimals, zeros } => match value() {
+                Value::Double(number) if number.is_finite() => {
+                    let start = out.len();
+                    match decimals {
+                        None => number::write_double(number, out),
+                        Some(decimals) => number::write_fixed(number, decimals, out),
+                    }
+                    fill(zeros, start, out);
+                }
+                Value::Float(number) if number.is_finite() => {
+                    let start = out.len();
+                    match decimals {
+                        None => number::write_float(number, out),
+                        Some(decimals) => number::write_fixed(f64::from(number), decimals, out),
+                    }
+                    fill(zeros, start, out);
+                }
+                Value::Bytes(bytes) => copy_number(bytes, zeros, out)?,
+                Value::Null => return Ok(Rendered::Null),
+                _ => return Err(BROKEN),
+            },
+            Kind::Date(zero_dates) => match value() {
+                Value::Null => return Ok(Rendered::Null),
+                value if zero_dates == ZeroDates::Null && is_zero_date(value) => {
                     return Ok(Rendered::Null);
                 }
-                self.date(value, out)?;
-            }
-            ColumnType::Time { fraction } => match value {
+                Value::DateTime(point) => temporal::write_date(point, out),
+                Value::Bytes(bytes) => copy(bytes, b"-: .", out)?,
+                _ => return Err(BROKEN),
+            },
+            Kind::DateTime {
+                fraction,
+                zero_dates,
+            } => match value() {
+                Value::Null => return Ok(Rendered::Null),
+                value if zero_dates == ZeroDates::Null && is_zero_date(value) => {
+                    return Ok(Rendered::Null);
+                }
+                Value::DateTime(point) => temporal::write_datetime(point, fraction, out),
+                Value::Bytes(bytes) => copy_with_fraction(bytes, b"-: .", fraction, out)?,
+                _ => return Err(BROKEN),
+            },
+            Kind::Time { fraction } => match value() {
                 Value::Time(span) => temporal::write_time(span, fraction, out),
-                value => copy_with_fraction(value, b"-:.", fraction, out)?,
+                Value::Bytes(bytes) => copy_with_fraction(bytes, b"-:.", fraction, out)?,
+                Value::Null => return Ok(Rendered::Null),
+                _ => return Err(BROKEN),
+            },
+            Kind::Binary(encoding) => match value() {
+                Value::Bytes(bytes) => return binary(bytes, encoding),
+                Value::Null => return Ok(Rendered::Null),
+                _ => return Err(BROKEN),
+            },
+            Kind::Bit => match value() {
+                Value::Bytes(bytes) => number::write_integer(bits(bytes)?, out),
+                Value::Null => return Ok(Rendered::Null),
+                _ => return Err(BROKEN),
             },
         }
         Ok(Rendered::Plain)
     }
 
-    fn number(
-        &self,
-        value: Value<'_>,
-        zerofill: Option<usize>,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Refusal> {
-        let start = out.len();
-        match value {
-            Value::Int(number) => number::write_integer(number, out),
-            Value::UInt(number) => number::write_integer(number, out),
-            value => copy(value, b"-+.eE", out)?,
-        }
-        self.pad(zerofill, start, out);
-        Ok(())
-    }
-
-    fn float(
-        &self,
-        value: Value<'_>,
-        layout: FloatLayout,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Refusal> {
-        let start = out.len();
-        match (value, layout.decimals) {
-            (Value::Float(number), _) if !number.is_finite() => return Err(BROKEN),
-            (Value::Double(number), _) if !number.is_finite() => return Err(BROKEN),
-            (Value::Float(number), None) => number::write_float(number, out),
-            (Value::Float(number), Some(decimals)) => {
-                number::write_fixed(f64::from(number), decimals, out)
-            }
-            (Value::Double(number), None) => number::write_double(number, out),
-            (Value::Double(number), Some(decimals)) => number::write_fixed(number, decimals, out),
-            (value, _) => copy(value, b"-+.eE", out)?,
-        }
-        self.pad(layout.zerofill, start, out);
-        Ok(())
-    }
-
-    /// Gives the number that begins at `start` the zeros that its column
-    /// declares, which the text protocol brings and the binary protocol does
-    /// not; or takes all away. Those can come without the declaration: MySQL
-    /// forgets it in expressions such as IF(), and not the zeros.
-    fn pad(&self, zerofill: Option<usize>, start: usize, out: &mut Vec<u8>) {
-        let number = &out[start..];
-        match self.options.padding {
-            Padding::Keep => {
-                let Some(width) = zerofill else { return };
-                let missing = width.saturating_sub(number.len());
-                out.splice(start..start, std::iter::repeat_n(b'0', missing));
-            }
-            Padding::Strip => {
-                if number.first() != Some(&b'0') {
-                    return;
-                }
-                let zeros = number.iter().take_while(|byte| **byte == b'0').count();
-                // One digit stays before the end, a point or an exponent.
-                let digits = number[zeros..].first().is_some_and(u8::is_ascii_digit);
-                let surplus = if digits {
-                    zeros
-                } else {
-                    zeros.saturating_sub(1)
-                };
-                out.drain(start..start + surplus);
-            }
-        }
-    }
-
-    fn date(&self, value: Value<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
-        match (value, self.column_type) {
-            (Value::DateTime(point), ColumnType::DateTime { fraction }) => {
-                temporal::write_datetime(point, fraction, out);
-                Ok(())
-            }
-            (Value::DateTime(point), _) => {
-                temporal::write_date(point, out);
-                Ok(())
-            }
-            (value, ColumnType::DateTime { fraction }) => {
-                copy_with_fraction(value, b"-: .", fraction, out)
-            }
-            (value, _) => copy(value, b"-: .", out),
-        }
-    }
-
-    fn binary<'a>(&self, value: Value<'a>, out: &mut Vec<u8>) -> Result<Rendered<'a>, Refusal> {
-        let Value::Bytes(bytes) = value else {
-            return Err(BROKEN);
-        };
-        match self.options.binary {
-            BinaryEncoding::Base64 => write_base64(bytes, out),
-            BinaryEncoding::Hex => {
-                const DIGITS: &[u8; 16] = b"0123456789abcdef";
-                let digit = |nibble: u8| DIGITS[usize::from(nibble)];
-                out.extend(
-                    bytes
-                        .iter()
-                        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]),
-                );
-            }
-            BinaryEncoding::Utf8 => {
-                let text = std::str::from_utf8(bytes).map_err(|_| BINARY_NOT_UTF8)?;
-                return Ok(Rendered::Text(Cow::Borrowed(text)));
-            }
-            BinaryEncoding::Raw => return Ok(Rendered::Bytes(bytes)),
-        }
-        Ok(Rendered::Plain)
+    /// Whether the column's value in `row` came as bytes, not as a number.
+    pub(super) fn came_as_bytes(&self, row: Row<'_>) -> bool {
+        matches!(row.value(self.column), Value::Bytes(_))
     }
 }
 
@@ -272,47 +288,85 @@ pub(super) fn replaced_warning(count: u64) -> Option<String> {
         .then(|| format!("{count} values were not UTF-8; U+FFFD stands for what could not be read"))
 }
 
-fn text(value: Value<'_>, invalid: InvalidUtf8) -> Result<Rendered<'_>, Refusal> {
-    let Value::Bytes(bytes) = value else {
-        return Err(BROKEN);
-    };
-    match std::str::from_utf8(bytes) {
-        Ok(text) => Ok(Rendered::Text(Cow::Borrowed(text))),
-        Err(_) if invalid == InvalidUtf8::Replace => {
-            Ok(Rendered::Text(String::from_utf8_lossy(bytes)))
-        }
-        Err(_) => Err(NOT_UTF8),
+#[inline]
+fn text(bytes: &[u8], invalid: InvalidUtf8) -> Result<Rendered<'_>, Refusal> {
+    match (std::str::from_utf8(bytes), invalid) {
+        (Ok(text), _) => Ok(Rendered::Text(text)),
+        (Err(_), InvalidUtf8::Replace) => Ok(Rendered::Mended(bytes)),
+        (Err(_), InvalidUtf8::Error) => Err(NOT_UTF8),
     }
+}
+
+fn binary(bytes: &[u8], encoding: BinaryEncoding) -> Result<Rendered<'_>, Refusal> {
+    Ok(match encoding {
+        BinaryEncoding::Base64 => Rendered::Encoded(Encoding::Base64, bytes),
+        BinaryEncoding::Hex => Rendered::Encoded(Encoding::Hex, bytes),
+        BinaryEncoding::Utf8 => {
+            Rendered::Text(std::str::from_utf8(bytes).map_err(|_| BINARY_NOT_UTF8)?)
+        }
+        BinaryEncoding::Raw => Rendered::Bytes(bytes),
+    })
+}
+
+/// The server's own text for a number.
+fn copy_number(text: &[u8], zeros: Zeros, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    let start = out.len();
+    copy(text, b"-+.eE", out)?;
+    strip(zeros, start, out);
+    fill(zeros, start, out);
+    Ok(())
+}
+
+/// Gives the number that begins at `start` the zeros that its column declares.
+#[inline]
+fn fill(zeros: Zeros, start: usize, out: &mut Vec<u8>) {
+    if let Zeros::Fill(width) = zeros {
+        insert_zeros(width, start, out);
+    }
+}
+
+#[cold]
+fn insert_zeros(width: usize, start: usize, out: &mut Vec<u8>) {
+    let missing = width.saturating_sub(out.len() - start);
+    out.splice(start..start, std::iter::repeat_n(b'0', missing));
+}
+
+/// Takes the zeros away that a number's text, which begins at `start`, brings.
+fn strip(zeros: Zeros, start: usize, out: &mut Vec<u8>) {
+    let number = &out[start..];
+    if !matches!(zeros, Zeros::Strip) || number.first() != Some(&b'0') {
+        return;
+    }
+    let zeros = number.iter().take_while(|byte| **byte == b'0').count();
+    // One digit stays before the end, a point or an exponent.
+    let digits = number[zeros..].first().is_some_and(u8::is_ascii_digit);
+    let surplus = zeros - usize::from(!digits);
+    out.drain(start..start + surplus);
 }
 
 /// The server's own text for a number or a date. Anything else than digits and
 /// `marks` is not one, and could break a format that does not escape it.
-fn copy(value: Value<'_>, marks: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
-    match value {
-        Value::Bytes(bytes)
-            if bytes
-                .iter()
-                .all(|byte| byte.is_ascii_digit() || marks.contains(byte)) =>
-        {
-            out.extend_from_slice(bytes);
-            Ok(())
-        }
-        _ => Err(BROKEN),
+#[inline]
+fn copy(text: &[u8], marks: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
+    let is_expected = |byte: &u8| byte.is_ascii_digit() || marks.contains(byte);
+    if !text.iter().all(is_expected) {
+        return Err(BROKEN);
     }
+    out.extend_from_slice(text);
+    Ok(())
 }
 
 /// The server's own text for a time, with all the digits that its column
 /// declares: MariaDB leaves them out of some expressions.
 fn copy_with_fraction(
-    value: Value<'_>,
+    text: &[u8],
     marks: &[u8],
     fraction: usize,
     out: &mut Vec<u8>,
 ) -> Result<(), Refusal> {
-    let start = out.len();
-    copy(value, marks, out)?;
+    copy(text, marks, out)?;
     if fraction > 0 {
-        let digits = out[start..].iter().rev().position(|byte| *byte == b'.');
+        let digits = text.iter().rev().position(|byte| *byte == b'.');
         if digits.is_none() {
             out.push(b'.');
         }
@@ -323,13 +377,12 @@ fn copy_with_fraction(
 }
 
 /// BIT(n) comes as up to eight bytes in both protocols.
-fn bits(value: Value<'_>) -> Result<u64, Refusal> {
-    match value {
-        Value::Bytes(bytes) if bytes.len() <= 8 => Ok(bytes
-            .iter()
-            .fold(0, |bits, byte| bits << 8 | u64::from(*byte))),
-        _ => Err(BROKEN),
+fn bits(bytes: &[u8]) -> Result<u64, Refusal> {
+    if bytes.len() > 8 {
+        return Err(BROKEN);
     }
+    let add = |bits, byte: &u8| bits << 8 | u64::from(*byte);
+    Ok(bytes.iter().fold(0, add))
 }
 
 fn is_zero_date(value: Value<'_>) -> bool {
@@ -340,10 +393,70 @@ fn is_zero_date(value: Value<'_>) -> bool {
     }
 }
 
+/// How bytes become ASCII.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Encoding {
+    Base64,
+    Hex,
+}
+
+impl Encoding {
+    /// Writes `bytes`, which may be many.
+    pub(super) fn write(self, bytes: &[u8], out: &mut RowBuffer) {
+        // A multiple of three, so that base64 has padding at the end only.
+        const BYTES: usize = CHUNK / 4 * 3;
+        for piece in bytes.chunks(BYTES) {
+            match self {
+                Self::Base64 => write_base64(piece, &mut out.bytes),
+                Self::Hex => write_hex(piece, &mut out.bytes),
+            }
+            out.spill();
+        }
+    }
+}
+
+/// Two lower-case hexadecimal digits a byte.
+pub(super) fn write_hex(bytes: &[u8], out: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |nibble: u8| DIGITS[usize::from(nibble)];
+    let digits = |byte: &u8| [digit(byte >> 4), digit(byte & 15)];
+    out.extend(bytes.iter().flat_map(digits));
+}
+
 fn write_base64(bytes: &[u8], out: &mut Vec<u8>) {
     let start = out.len();
     out.resize(start + bytes.len().div_ceil(3) * 4, 0);
     // The room is exact, so that it cannot fail.
     let written = STANDARD.encode_slice(bytes, &mut out[start..]).unwrap_or(0);
     out.truncate(start + written);
+}
+
+/// Writes text, with U+FFFD for what is not UTF-8, by way of `write`.
+pub(super) fn mend(bytes: &[u8], mut write: impl FnMut(&str)) {
+    for chunk in bytes.utf8_chunks() {
+        write(chunk.valid());
+        if !chunk.invalid().is_empty() {
+            write("\u{FFFD}");
+        }
+    }
+}
+
+/// The place of the first byte of `bytes` that `is_special` names. Sixteen bytes
+/// are looked at at once: where `is_special` compares without branches, the
+/// compiler makes vector instructions of it.
+#[inline]
+pub(super) fn find(bytes: &[u8], is_special: impl Fn(u8) -> bool) -> Option<usize> {
+    let mut clean = 0;
+    for block in bytes.as_chunks::<16>().0 {
+        if block
+            .iter()
+            .fold(false, |any, byte| any | is_special(*byte))
+        {
+            break;
+        }
+        clean += block.len();
+    }
+    let mut rest = bytes[clean..].iter();
+    let place = rest.position(|byte| is_special(*byte))?;
+    Some(clean + place)
 }

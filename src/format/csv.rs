@@ -2,13 +2,13 @@
 //! quotes doubled. NULL and the empty string differ: NULL is an empty field
 //! without quotes (or a text of the user's choice), the empty string is `""`.
 
-use std::{borrow::Cow, str::FromStr};
+use std::str::FromStr;
 
 use super::{
     Format, FormatOptions, LineEnding, RowWriter, ValueError,
-    cell::{Cell, Rendered, replaced_warning},
+    cell::{self, Cell, Rendered, replaced_warning},
 };
-use crate::{error::Result, row::Row, schema::Schema};
+use crate::{buffer::RowBuffer, error::Result, row::Row, schema::Schema};
 
 /// The entry in the table of formats.
 pub static FORMAT: Format = Format {
@@ -59,15 +59,15 @@ fn open(schema: &Schema, options: &FormatOptions) -> Result<Box<dyn RowWriter>> 
         LineEnding::Lf => b"\n",
         LineEnding::Crlf => b"\r\n",
     };
-    let mut header = Vec::new();
+    let mut header = RowBuffer::in_memory();
     for (index, column) in schema.columns.iter().enumerate() {
         if index > 0 {
-            header.push(b',');
+            header.bytes.push(b',');
         }
         // A name is never NULL, so only its own characters can call for quotes.
         write_field(column.name.as_bytes(), b"", &mut header);
     }
-    header.extend_from_slice(line_end);
+    header.extend(line_end);
     let blank_lines = if schema.columns.len() == 1 && null.is_empty() {
         BlankLines::Count(0)
     } else {
@@ -76,7 +76,7 @@ fn open(schema: &Schema, options: &FormatOptions) -> Result<Box<dyn RowWriter>> 
     Ok(Box::new(CsvWriter {
         cells: Cell::for_columns(schema, options),
         replaced: 0,
-        header,
+        header: header.bytes,
         null: null.to_vec(),
         line_end,
         blank_lines,
@@ -84,42 +84,49 @@ fn open(schema: &Schema, options: &FormatOptions) -> Result<Box<dyn RowWriter>> 
 }
 
 impl RowWriter for CsvWriter {
-    fn begin(&mut self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.header);
+    fn begin(&mut self, out: &mut RowBuffer) {
+        out.extend(&self.header);
     }
 
-    fn row(&mut self, row: Row<'_>, out: &mut Vec<u8>) -> Result<(), ValueError> {
-        for (column, (cell, value)) in self.cells.iter().zip(row.values()).enumerate() {
+    fn row(&mut self, row: Row<'_>, out: &mut RowBuffer) -> Result<(), ValueError> {
+        for (column, cell) in self.cells.iter().enumerate() {
             if column > 0 {
-                out.push(b',');
+                out.bytes.push(b',');
             }
-            let start = out.len();
-            match cell.render(value, out).map_err(ValueError::at(column))? {
+            let start = out.bytes.len();
+            let rendered = cell.render(row, &mut out.bytes);
+            match rendered.map_err(ValueError::at(column))? {
                 Rendered::Null => {
-                    out.extend_from_slice(&self.null);
+                    out.bytes.extend_from_slice(&self.null);
                     if let BlankLines::Count(lines) = &mut self.blank_lines {
                         *lines += 1;
                     }
                 }
-                // Base64 of nothing is the empty string; and a NULL marker may
-                // look like a number.
-                Rendered::Plain if out.len() == start || out[start..] == *self.null => {
-                    out.insert(start, b'"');
-                    out.push(b'"');
+                Rendered::Plain => self.quote_if_null(start, out),
+                Rendered::Text(text) => write_field(text.as_bytes(), &self.null, out),
+                Rendered::Mended(bytes) => {
+                    self.replaced += 1;
+                    // With a text for NULL, lest it becomes that text.
+                    let quoted = !self.null.is_empty() || cell::find(bytes, is_special).is_some();
+                    let quote: &[u8] = if quoted { b"\"" } else { b"" };
+                    out.bytes.extend_from_slice(quote);
+                    cell::mend(bytes, |text| write_quoted(text.as_bytes(), out));
+                    out.bytes.extend_from_slice(quote);
                 }
-                Rendered::Plain => {}
-                Rendered::Text(text) => {
-                    self.replaced += u64::from(matches!(text, Cow::Owned(_)));
-                    write_field(text.as_bytes(), &self.null, out);
+                // What stands for NULL is short.
+                Rendered::Encoded(encoding, bytes) if bytes.len() <= self.null.len() => {
+                    encoding.write(bytes, out);
+                    self.quote_if_null(start, out);
                 }
+                Rendered::Encoded(encoding, bytes) => encoding.write(bytes, out),
                 Rendered::Bytes(bytes) => write_field(bytes, &self.null, out),
             }
         }
-        out.extend_from_slice(self.line_end);
+        out.bytes.extend_from_slice(self.line_end);
         Ok(())
     }
 
-    fn finish(&mut self, _out: &mut Vec<u8>) {}
+    fn finish(&mut self, _out: &mut RowBuffer) {}
 
     fn warnings(&self) -> Vec<String> {
         let blank = match self.blank_lines {
@@ -136,24 +143,40 @@ impl RowWriter for CsvWriter {
     }
 }
 
+impl CsvWriter {
+    /// Quotes the plain text that begins at `start` where it would read as NULL.
+    #[inline]
+    fn quote_if_null(&self, start: usize, out: &mut RowBuffer) {
+        if out.bytes.len() - start == self.null.len() && out.bytes[start..] == *self.null {
+            out.bytes.insert(start, b'"');
+            out.bytes.push(b'"');
+        }
+    }
+}
+
 /// Bytes that force a field into quotes (RFC 4180, section 2, rule 6).
 const fn is_special(byte: u8) -> bool {
-    matches!(byte, b',' | b'"' | b'\n' | b'\r')
+    (byte == b',') | (byte == b'"') | (byte == b'\n') | (byte == b'\r')
 }
 
 /// Writes data, quoted where it must be or where it would read as NULL.
-fn write_field(bytes: &[u8], null: &[u8], out: &mut Vec<u8>) {
-    if bytes != null && !bytes.is_empty() && !bytes.iter().copied().any(is_special) {
-        out.extend_from_slice(bytes);
-        return;
+#[inline]
+fn write_field(bytes: &[u8], null: &[u8], out: &mut RowBuffer) {
+    let is_null = !null.is_empty() && bytes == null;
+    if !is_null && !bytes.is_empty() && cell::find(bytes, is_special).is_none() {
+        return out.extend(bytes);
     }
-    out.push(b'"');
-    let mut parts = bytes.split(|byte| *byte == b'"');
-    // `split` gives at least one part.
-    out.extend_from_slice(parts.next().unwrap_or_default());
-    for part in parts {
-        out.extend_from_slice(b"\"\"");
-        out.extend_from_slice(part);
+    out.bytes.push(b'"');
+    write_quoted(bytes, out);
+    out.bytes.push(b'"');
+}
+
+/// Writes what stands between quotes: quotes in it are doubled.
+fn write_quoted(mut bytes: &[u8], out: &mut RowBuffer) {
+    while let Some(quote) = cell::find(bytes, |byte| byte == b'"') {
+        out.extend(&bytes[..=quote]);
+        out.bytes.push(b'"');
+        bytes = &bytes[quote + 1..];
     }
-    out.push(b'"');
+    out.extend(bytes);
 }

@@ -3,17 +3,18 @@
 //! Whether a value is a number is decided by its column's type alone, and a
 //! number keeps every digit of the server's text.
 
-use std::{borrow::Cow, collections::HashSet};
+use std::collections::HashSet;
 
 use serde::de::IgnoredAny;
 
 use super::{
     DuplicateColumns, Format, FormatOptions, Layout, NumberStyle, RowWriter, TinyInt1, ValueError,
-    cell::{Cell, CellOptions, Padding, Refusal, Rendered, replaced_warning},
+    cell::{self, Cell, CellOptions, Padding, Refusal, Rendered, replaced_warning},
 };
 use crate::{
+    buffer::{CHUNK, RowBuffer},
     error::{Error, Result},
-    row::{Row, Value},
+    row::Row,
     schema::{Column, ColumnType, Schema},
 };
 
@@ -139,7 +140,7 @@ fn open(schema: &Schema, options: &FormatOptions) -> Result<Box<dyn RowWriter>> 
         let mark = if index == 0 { '{' } else { ',' };
         Member {
             lead: format!("{mark}{}{}{colon}", indent(depth + 2), quoted(name)).into(),
-            cell: Cell::new(column.column_type, cell_options),
+            cell: Cell::new(index, column.column_type, cell_options),
             style: Style::new(column, options),
         }
     };
@@ -215,30 +216,30 @@ fn check_json_columns(columns: &[Column], named: &[String]) -> Result<()> {
 }
 
 impl RowWriter for JsonWriter {
-    fn begin(&mut self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.head);
+    fn begin(&mut self, out: &mut RowBuffer) {
+        out.extend(&self.head);
     }
 
-    fn row(&mut self, row: Row<'_>, out: &mut Vec<u8>) -> Result<(), ValueError> {
+    fn row(&mut self, row: Row<'_>, out: &mut RowBuffer) -> Result<(), ValueError> {
         if self.progress == Progress::HasRows {
-            out.push(b',');
+            out.bytes.push(b',');
         }
         self.progress = Progress::HasRows;
-        out.extend_from_slice(&self.row_lead);
-        for (column, (member, value)) in self.members.iter().zip(row.values()).enumerate() {
-            out.extend_from_slice(&member.lead);
-            let written = member.write(value, out).map_err(ValueError::at(column))?;
+        out.bytes.extend_from_slice(&self.row_lead);
+        for (column, member) in self.members.iter().enumerate() {
+            out.bytes.extend_from_slice(&member.lead);
+            let written = member.write(row, out).map_err(ValueError::at(column))?;
             self.replaced += u64::from(written == Written::Replaced);
         }
-        out.extend_from_slice(&self.row_end);
+        out.bytes.extend_from_slice(&self.row_end);
         Ok(())
     }
 
-    fn finish(&mut self, out: &mut Vec<u8>) {
+    fn finish(&mut self, out: &mut RowBuffer) {
         if self.progress == Progress::HasRows {
-            out.extend_from_slice(&self.array_end);
+            out.extend(&self.array_end);
         }
-        out.extend_from_slice(&self.tail);
+        out.extend(&self.tail);
     }
 
     fn warnings(&self) -> Vec<String> {
@@ -254,53 +255,98 @@ enum Written {
 }
 
 impl Member {
-    fn write(&self, value: Value<'_>, out: &mut Vec<u8>) -> Result<Written, Refusal> {
-        let start = out.len();
+    fn write(&self, row: Row<'_>, out: &mut RowBuffer) -> Result<Written, Refusal> {
+        let start = out.bytes.len();
         if self.style == Style::Quoted {
-            out.push(b'"');
+            out.bytes.push(b'"');
         }
-        match self.cell.render(value, out)? {
+        match self.cell.render(row, &mut out.bytes)? {
             Rendered::Null => {
-                out.truncate(start);
-                out.extend_from_slice(b"null");
+                out.bytes.truncate(start);
+                out.bytes.extend_from_slice(b"null");
             }
+            Rendered::Plain => self.finish_plain(row, start, out)?,
+            Rendered::Encoded(encoding, bytes) => {
+                encoding.write(bytes, out);
+                out.bytes.push(b'"');
+            }
+            Rendered::Text(text) if self.style == Style::Embedded => embed(text, out)?,
             Rendered::Text(text) => {
-                out.truncate(start);
-                match self.style {
-                    Style::Embedded => embed(&text, out)?,
-                    _ => serde_json::to_writer(out, &*text).map_err(|_| NOT_JSON)?,
-                }
-                if let Cow::Owned(_) = text {
-                    return Ok(Written::Replaced);
-                }
+                write_escaped(text, out);
+                out.bytes.push(b'"');
             }
-            Rendered::Plain => match self.style {
-                Style::Quoted => out.push(b'"'),
-                Style::Bool => {
-                    let truth: &[u8] = match &out[start..] {
-                        b"0" => b"false",
-                        b"1" => b"true",
-                        _ => return Err(("is neither 0 nor 1", "leave --tinyint1-as-bool out")),
-                    };
-                    out.truncate(start);
-                    out.extend_from_slice(truth);
+            Rendered::Mended(bytes) => {
+                if self.style == Style::Embedded {
+                    embed(&String::from_utf8_lossy(bytes), out)?;
+                } else {
+                    cell::mend(bytes, |text| write_escaped(text, out));
+                    out.bytes.push(b'"');
                 }
-                Style::Number | Style::BigInt | Style::Embedded => {
-                    // Only text can be something else than a number.
-                    if matches!(value, Value::Bytes(_)) && !is_number(&out[start..]) {
-                        return Err(NOT_A_NUMBER);
-                    }
-                    if self.style == Style::BigInt && is_beyond_double(&out[start..]) {
-                        out.insert(start, b'"');
-                        out.push(b'"');
-                    }
-                }
-            },
+                return Ok(Written::Replaced);
+            }
             // `--binary raw` is TSV's alone.
             Rendered::Bytes(_) => return Err(NOT_JSON),
         }
         Ok(Written::Exactly)
     }
+
+    /// Makes JSON of the plain text that begins at `start`.
+    #[inline]
+    fn finish_plain(&self, row: Row<'_>, start: usize, out: &mut RowBuffer) -> Result<(), Refusal> {
+        let out = &mut out.bytes;
+        match self.style {
+            Style::Quoted => out.push(b'"'),
+            Style::Bool => {
+                let truth: &[u8] = match &out[start..] {
+                    b"0" => b"false",
+                    b"1" => b"true",
+                    _ => return Err(("is neither 0 nor 1", "leave --tinyint1-as-bool out")),
+                };
+                out.truncate(start);
+                out.extend_from_slice(truth);
+            }
+            Style::Number | Style::BigInt | Style::Embedded => {
+                // Only text can be something else than a number.
+                if self.cell.came_as_bytes(row) && !is_number(&out[start..]) {
+                    return Err(NOT_A_NUMBER);
+                }
+                if self.style == Style::BigInt && is_beyond_double(&out[start..]) {
+                    out.insert(start, b'"');
+                    out.push(b'"');
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes what stands between a string's quotes (RFC 8259, section 7).
+#[inline]
+fn write_escaped(text: &str, out: &mut RowBuffer) {
+    let mut bytes = text.as_bytes();
+    let is_special = |byte| (byte == b'"') | (byte == b'\\') | (byte < 0x20);
+    while let Some(place) = cell::find(bytes, is_special) {
+        out.extend(&bytes[..place]);
+        write_escape(bytes[place], &mut out.bytes);
+        bytes = &bytes[place + 1..];
+    }
+    out.extend(bytes);
+}
+
+fn write_escape(byte: u8, out: &mut Vec<u8>) {
+    let letter = match byte {
+        b'"' | b'\\' => byte,
+        b'\n' => b'n',
+        b'\r' => b'r',
+        b'\t' => b't',
+        0x08 => b'b',
+        0x0c => b'f',
+        control => {
+            out.extend_from_slice(b"\\u00");
+            return cell::write_hex(&[control], out);
+        }
+    };
+    out.extend_from_slice(&[b'\\', letter]);
 }
 
 const NOT_JSON: Refusal = (
@@ -315,16 +361,16 @@ const NOT_A_NUMBER: Refusal = (
 /// Writes text that is JSON as it is, digit by digit. A line end can only stand
 /// between its tokens, where a space means the same and keeps the row on one
 /// line.
-fn embed(text: &str, out: &mut Vec<u8>) -> Result<(), Refusal> {
+fn embed(text: &str, out: &mut RowBuffer) -> Result<(), Refusal> {
     serde_json::from_str::<IgnoredAny>(text).map_err(|_| NOT_JSON)?;
-    let flat = text.bytes().map(|byte| {
-        if matches!(byte, b'\n' | b'\r') {
-            b' '
-        } else {
-            byte
-        }
-    });
-    out.extend(flat);
+    let flat = |byte: &u8| match byte {
+        b'\n' | b'\r' => b' ',
+        byte => *byte,
+    };
+    for piece in text.as_bytes().chunks(CHUNK) {
+        out.bytes.extend(piece.iter().map(flat));
+        out.spill();
+    }
     Ok(())
 }
 

@@ -1,16 +1,37 @@
 //! Numbers as text, in the server's own spelling, so that both wire protocols
 //! give the same bytes.
 
-use std::io::Write;
+use std::{io::Write, ops::RangeInclusive};
 
 /// A DOUBLE: the shortest digits that read back as the same value.
 pub fn write_double(number: f64, out: &mut Vec<u8>) {
-    write_shortest(zmij::Buffer::new().format_finite(number), out);
+    let mut buffer = zmij::Buffer::new();
+    let text = buffer.format_finite(number);
+    if PLAIN.contains(&number.abs()) {
+        write_plain(text, out);
+    } else {
+        write_shortest(text, out);
+    }
 }
 
 /// A FLOAT: the shortest digits that read back as the same 32-bit value.
 pub fn write_float(number: f32, out: &mut Vec<u8>) {
-    write_shortest(zmij::Buffer::new().format_finite(number), out);
+    let mut buffer = zmij::Buffer::new();
+    let text = buffer.format_finite(number);
+    if PLAIN.contains(&f64::from(number.abs())) {
+        write_plain(text, out);
+    } else {
+        write_shortest(text, out);
+    }
+}
+
+/// Numbers that zmij and the servers both lay out plainly, but for the `.0` that
+/// zmij gives whole ones.
+const PLAIN: RangeInclusive<f64> = 0.001..=1e12;
+
+fn write_plain(text: &str, out: &mut Vec<u8>) {
+    let text = text.as_bytes();
+    out.extend_from_slice(text.strip_suffix(b".0").unwrap_or(text));
 }
 
 /// A number with as many decimals as its column declares: the shortest digits
@@ -177,6 +198,29 @@ mod tests {
             (5e-324, "5e-324"),
         ] {
             assert_eq!(double(number), text);
+        }
+    }
+
+    #[test]
+    fn the_short_way_gives_what_the_long_way_gives() {
+        let mut number = *PLAIN.start();
+        while number <= *PLAIN.end() {
+            for number in [
+                number,
+                number.round(),
+                -number,
+                (number * 100.0).trunc() / 100.0,
+            ] {
+                let mut long = Vec::new();
+                write_shortest(zmij::Buffer::new().format_finite(number), &mut long);
+                assert_eq!(double(number).as_bytes(), long);
+                let (number, mut short) = (number as f32, Vec::new());
+                write_float(number, &mut short);
+                long.clear();
+                write_shortest(zmij::Buffer::new().format_finite(number), &mut long);
+                assert_eq!(short, long);
+            }
+            number *= 1.01;
         }
     }
 

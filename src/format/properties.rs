@@ -9,6 +9,7 @@ use proptest::{collection::vec, prelude::*};
 
 use super::{BinaryEncoding, FORMATS, FormatOptions, LineEnding, NumberStyle};
 use crate::{
+    buffer::RowBuffer,
     row::Row,
     schema::{Column, ColumnType, FloatLayout, Schema},
 };
@@ -134,7 +135,7 @@ fn write(
         .iter()
         .map(|_| mysql::Column::new(WireType::MYSQL_TYPE_STRING))
         .collect();
-    let mut out = Vec::new();
+    let mut out = RowBuffer::in_memory();
     writer.begin(&mut out);
     for row in 0..table[0].2.len() {
         let values = table
@@ -145,7 +146,7 @@ fn write(
         writer.row(Row::new(&row), &mut out).expect("a row");
     }
     writer.finish(&mut out);
-    out
+    out.bytes
 }
 
 fn options() -> FormatOptions {

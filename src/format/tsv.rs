@@ -2,13 +2,11 @@
 //! read: tabs, line feeds, a header row, `\N` for NULL, and backslash escapes
 //! for what would break a line (MySQL manual, "LOAD DATA Statement").
 
-use std::borrow::Cow;
-
 use super::{
     Format, FormatOptions, RowWriter, ValueError,
-    cell::{Cell, Rendered, replaced_warning},
+    cell::{self, Cell, Rendered, replaced_warning},
 };
-use crate::{error::Result, row::Row, schema::Schema};
+use crate::{buffer::RowBuffer, error::Result, row::Row, schema::Schema};
 
 /// The entry in the table of formats.
 pub static FORMAT: Format = Format {
@@ -28,66 +26,74 @@ struct TsvWriter {
 // The signature is that of every format's `open`.
 #[allow(clippy::unnecessary_wraps)]
 fn open(schema: &Schema, options: &FormatOptions) -> Result<Box<dyn RowWriter>> {
-    let mut header = Vec::new();
+    let mut header = RowBuffer::in_memory();
     for (index, column) in schema.columns.iter().enumerate() {
         if index > 0 {
-            header.push(b'\t');
+            header.bytes.push(b'\t');
         }
         write_escaped(column.name.as_bytes(), &mut header);
     }
-    header.push(b'\n');
+    header.bytes.push(b'\n');
     Ok(Box::new(TsvWriter {
-        header,
+        header: header.bytes,
         cells: Cell::for_columns(schema, options),
         replaced: 0,
     }))
 }
 
 impl RowWriter for TsvWriter {
-    fn begin(&mut self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.header);
+    fn begin(&mut self, out: &mut RowBuffer) {
+        out.extend(&self.header);
     }
 
-    fn row(&mut self, row: Row<'_>, out: &mut Vec<u8>) -> Result<(), ValueError> {
-        for (column, (cell, value)) in self.cells.iter().zip(row.values()).enumerate() {
+    fn row(&mut self, row: Row<'_>, out: &mut RowBuffer) -> Result<(), ValueError> {
+        for (column, cell) in self.cells.iter().enumerate() {
             if column > 0 {
-                out.push(b'\t');
+                out.bytes.push(b'\t');
             }
-            match cell.render(value, out).map_err(ValueError::at(column))? {
-                Rendered::Null => out.extend_from_slice(b"\\N"),
+            let rendered = cell.render(row, &mut out.bytes);
+            match rendered.map_err(ValueError::at(column))? {
+                Rendered::Null => out.bytes.extend_from_slice(b"\\N"),
                 Rendered::Plain => {}
-                Rendered::Text(text) => {
-                    self.replaced += u64::from(matches!(text, Cow::Owned(_)));
-                    write_escaped(text.as_bytes(), out);
+                Rendered::Text(text) => write_escaped(text.as_bytes(), out),
+                Rendered::Mended(bytes) => {
+                    self.replaced += 1;
+                    cell::mend(bytes, |text| write_escaped(text.as_bytes(), out));
                 }
+                Rendered::Encoded(encoding, bytes) => encoding.write(bytes, out),
                 Rendered::Bytes(bytes) => write_escaped(bytes, out),
             }
         }
-        out.push(b'\n');
+        out.bytes.push(b'\n');
         Ok(())
     }
 
-    fn finish(&mut self, _out: &mut Vec<u8>) {}
+    fn finish(&mut self, _out: &mut RowBuffer) {}
 
     fn warnings(&self) -> Vec<String> {
         replaced_warning(self.replaced).into_iter().collect()
     }
 }
 
-fn write_escaped(bytes: &[u8], out: &mut Vec<u8>) {
-    let mut plain_from = 0;
-    for (at, byte) in bytes.iter().enumerate() {
-        let letter = match byte {
-            b'\t' => b't',
-            b'\n' => b'n',
-            b'\r' => b'r',
-            b'\0' => b'0',
-            b'\\' => b'\\',
-            _ => continue,
+/// Bytes that may have to be escaped: those that must, and some that are rare.
+const fn is_suspect(byte: u8) -> bool {
+    (byte <= b'\r') | (byte == b'\\')
+}
+
+#[inline]
+fn write_escaped(mut bytes: &[u8], out: &mut RowBuffer) {
+    while let Some(place) = cell::find(bytes, is_suspect) {
+        out.extend(&bytes[..place]);
+        let escaped: &[u8] = match bytes[place] {
+            b'\t' => b"\\t",
+            b'\n' => b"\\n",
+            b'\r' => b"\\r",
+            b'\0' => b"\\0",
+            b'\\' => b"\\\\",
+            _ => &bytes[place..=place],
         };
-        out.extend_from_slice(&bytes[plain_from..at]);
-        out.extend_from_slice(&[b'\\', letter]);
-        plain_from = at + 1;
+        out.bytes.extend_from_slice(escaped);
+        bytes = &bytes[place + 1..];
     }
-    out.extend_from_slice(&bytes[plain_from..]);
+    out.extend(bytes);
 }

@@ -27,7 +27,7 @@ const YEAR_WIDTH: usize = 4;
 /// # Errors
 /// [`ErrorKind::Query`] for a name that is not UTF-8 and for a type that this
 /// program does not know.
-pub(super) fn schema(columns: &[mysql::Column]) -> Result<Schema> {
+pub fn schema(columns: &[mysql::Column]) -> Result<Schema> {
     let columns = columns
         .iter()
         .enumerate()

@@ -1,0 +1,73 @@
+//! The same work done otherwise, for `scripts/bench` to compare with: `batch`
+//! has all rows in memory before it writes the first, with the writers of
+//! gold_digger; `drain` reads all rows as gold_digger does and writes nothing.
+//!
+//!     twin batch FORMAT FILE SQL
+//!     twin drain text|binary SQL
+//!
+//! The server is the one that DATABASE_URL names.
+
+#![allow(missing_docs, clippy::expect_used)]
+
+use std::{env, error::Error, fs::File, io::Write};
+
+use gold_digger::{
+    buffer::RowBuffer,
+    format::{self, FormatOptions},
+    row::Row,
+    source,
+};
+use mysql::{Conn, Opts, OptsBuilder, prelude::Queryable};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+const CHUNK: usize = 64 << 10;
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut conn = connect()?;
+    match arguments[..] {
+        ["batch", format, path, sql] => batch(&mut conn, format, path, sql),
+        ["drain", "text", sql] => drain(conn.query_iter(sql)?),
+        ["drain", "binary", sql] => drain(conn.exec_iter(sql, ())?),
+        _ => Err("twin batch FORMAT FILE SQL, or twin drain text|binary SQL".into()),
+    }
+}
+
+fn connect() -> Result<Conn> {
+    let options = Opts::from_url(&env::var("DATABASE_URL")?)?;
+    let options = OptsBuilder::from_opts(options)
+        .prefer_socket(false)
+        .max_allowed_packet(Some(1 << 30));
+    let mut conn = Conn::new(options)?;
+    conn.query_drop("SET NAMES utf8mb4")?;
+    Ok(conn)
+}
+
+fn drain(mut rows: impl Iterator<Item = mysql::Result<mysql::Row>>) -> Result<()> {
+    rows.try_for_each(|row| row.map(drop))?;
+    Ok(())
+}
+
+fn batch(conn: &mut Conn, format: &str, path: &str, sql: &str) -> Result<()> {
+    let rows: Vec<mysql::Row> = conn.query(sql)?;
+    let columns = rows.first().ok_or("no rows")?.columns();
+    let schema = source::columns::schema(&columns)?;
+    let format = format::by_name(format).ok_or("no such format")?;
+    let mut writer = (format.open)(&schema, &FormatOptions::default())?;
+    let (mut file, mut out) = (File::create(path)?, RowBuffer::in_memory());
+    writer.begin(&mut out);
+    for row in &rows {
+        let written = writer.row(Row::new(row), &mut out);
+        written.map_err(|refused| refused.problem)?;
+        if out.bytes.len() >= CHUNK {
+            file.write_all(&out.bytes)?;
+            out.bytes.clear();
+        }
+    }
+    writer.finish(&mut out);
+    file.write_all(&out.bytes)?;
+    file.sync_all()?;
+    Ok(())
+}
