@@ -12,7 +12,7 @@ use crate::format::{
     self, BinaryEncoding, CsvNull, DuplicateColumns, InvalidUtf8, LineEnding, NumberStyle,
     ZeroDates,
 };
-use crate::{config::Protocol, sql::Parameter};
+use crate::{config::Protocol, output::Flush, sql::Parameter};
 
 /// Stream the rows of a MySQL or MariaDB query into CSV, TSV or JSON.
 ///
@@ -47,6 +47,10 @@ pub struct Args {
     #[arg(long, value_name = "ZONE")]
     pub time_zone: Option<String>,
 
+    /// Have the server compress what it sends (zlib): for slow networks
+    #[arg(long)]
+    pub compress: bool,
+
     /// Read settings from a TOML file; flags and environment win over it
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -75,6 +79,10 @@ pub struct Args {
     /// Output format [default: by the file's extension, else tsv]
     #[arg(long, value_name = "FORMAT", value_parser = PossibleValuesParser::new(format::possible_values()))]
     pub format: Option<String>,
+
+    /// When rows are written
+    #[arg(long, value_name = "WHEN", value_enum)]
+    pub flush: Option<Flush>,
 
     /// Accept a result without rows: write an empty document and exit 0
     #[arg(long)]

@@ -21,6 +21,7 @@ use crate::{
     cli::{Args, Tls},
     error::{Error, Result},
     format::{self, BinaryEncoding, Format, FormatOptions, Layout, TinyInt1},
+    output::Flush,
     sql::{Parameter, Query},
 };
 
@@ -47,6 +48,8 @@ pub struct Config {
     pub session: Session,
     /// Where the bytes go.
     pub target: Target,
+    /// When they do.
+    pub flush: Flush,
     /// How rows become bytes.
     pub format: &'static Format,
     /// The formats' settings.
@@ -68,6 +71,18 @@ pub struct Connection {
     pub password: Option<SecretString>,
     /// The default database.
     pub database: Option<String>,
+    /// What is done to the bytes on the way.
+    pub compression: Compression,
+}
+
+/// Compression of the protocol (MySQL manual, "Connection Compression Control").
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compression {
+    /// Bytes travel as they are.
+    #[default]
+    None,
+    /// zlib, where the server can.
+    Zlib,
 }
 
 /// A server's address.
@@ -209,6 +224,7 @@ impl Config {
                 time_zone: args.time_zone.clone(),
             },
             target,
+            flush: args.flush.unwrap_or_default(),
             format,
             format_options: format_options(&args),
             empty_result: if args.allow_empty || file.output.allow_empty {
@@ -234,7 +250,10 @@ fn connection(args: &Args, file: &ConfigFile) -> Result<Connection> {
         Error::config("no server is named")
             .hint("set DATABASE_URL or --db-url to mysql://USER:PASSWORD@HOST:PORT/DATABASE")
     })?;
-    let connection = parse_url(url.expose_secret(), origin)?;
+    let mut connection = parse_url(url.expose_secret(), origin)?;
+    if args.compress {
+        connection.compression = Compression::Zlib;
+    }
     if !connection.endpoint.is_local() && args.tls != Some(Tls::Disabled) {
         return Err(Error::config(format!(
             "{} is not on this machine, and this version cannot encrypt the connection",

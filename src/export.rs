@@ -44,6 +44,7 @@ fn try_export(config: &Config, cancel: &Cancel) -> Result<Summary> {
     // Before the query runs for hours, and after the only step that cannot be
     // ended from outside, so that no temporary file is left behind.
     let sink = sink::open(&config.target, cancel)?;
+    let mut warnings: Vec<String> = executor.warning().into_iter().collect();
     let mut stream = executor.run()?;
     let mut writer = (config.format.open)(stream.schema(), &config.format_options)?;
     let schema = stream.schema().clone();
@@ -51,7 +52,7 @@ fn try_export(config: &Config, cancel: &Cancel) -> Result<Summary> {
         report::note(note);
     }
 
-    let mut output = Output::new(sink, cancel);
+    let mut output = Output::new(sink, config.flush, cancel);
     let mut rows = 0;
     while let Some(row) = stream.next_row()? {
         rows += 1;
@@ -89,11 +90,12 @@ fn try_export(config: &Config, cancel: &Cancel) -> Result<Summary> {
         return Err(cause);
     }
     let bytes = output.commit()?;
+    warnings.extend(writer.warnings());
     Ok(Summary {
         rows,
         bytes,
         elapsed: started.elapsed(),
-        warnings: writer.warnings(),
+        warnings,
     })
 }
 

@@ -4,13 +4,16 @@
 //! The thread that reads rows encodes them into a buffer and writes it when it
 //! is full: no row changes threads, and no system call is made for a row. A
 //! second thread only looks whether data has waited, and writes it then, for the
-//! reading thread may be blocked on the server.
+//! reading thread may be blocked on the server. Who asks for it gets a write for
+//! each row instead.
 
 use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::Duration,
 };
+
+use clap::ValueEnum;
 
 use crate::{
     buffer::{CHUNK, RowBuffer},
@@ -23,12 +26,24 @@ use crate::{
 /// is written: once until it is seen, once until it has waited.
 const PATIENCE: Duration = Duration::from_millis(2);
 
+/// When rows are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Flush {
+    /// Rows that arrive back to back share a write; when the server pauses, what has arrived is
+    /// written within 5 ms
+    #[default]
+    Auto,
+    /// Each row by a write of its own, before the next row is read
+    Row,
+}
+
 /// The way from encoded rows to one sink.
 ///
 /// Dropped without [`commit`](Self::commit), it writes what it holds, so that a
 /// stream has all rows before a failure, and drops the sink.
 pub struct Output {
     shared: Arc<Shared>,
+    flush: Flush,
 }
 
 struct Shared {
@@ -62,7 +77,7 @@ impl Output {
     /// An empty output before `sink`. A write that fails while the reading
     /// thread waits for the server ends the run through `cancel`.
     #[must_use]
-    pub fn new(sink: Box<dyn Sink>, cancel: &Cancel) -> Self {
+    pub fn new(sink: Box<dyn Sink>, flush: Flush, cancel: &Cancel) -> Self {
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 buffer: RowBuffer::new(sink),
@@ -70,9 +85,11 @@ impl Output {
             }),
             changed: Condvar::new(),
         });
-        let (flushed, cancel) = (Arc::clone(&shared), cancel.clone());
-        thread::spawn(move || flush_what_waits(&flushed, &cancel));
-        Self { shared }
+        if flush == Flush::Auto {
+            let (flushed, cancel) = (Arc::clone(&shared), cancel.clone());
+            thread::spawn(move || flush_what_waits(&flushed, &cancel));
+        }
+        Self { shared, flush }
     }
 
     /// Adds what `encode` appends: something that a reader could be shown at
@@ -93,7 +110,7 @@ impl Output {
             return Err(error);
         }
         buffer.failed()?;
-        if buffer.bytes.len() >= CHUNK {
+        if buffer.bytes.len() >= CHUNK || self.flush == Flush::Row {
             return buffer.write();
         }
         if *flusher == Flusher::Idle && !buffer.bytes.is_empty() {
@@ -187,6 +204,48 @@ mod tests {
         }
     }
 
+    /// Keeps each write.
+    struct Recorder(Arc<Mutex<Vec<Vec<u8>>>>);
+
+    impl Sink for Recorder {
+        fn write(&mut self, bytes: &[u8]) -> Result<()> {
+            self.0.lock().expect("no panic").push(bytes.to_vec());
+            Ok(())
+        }
+
+        fn commit(self: Box<Self>) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_write_for_each_row_is_made_where_it_is_asked_for() {
+        let (writes, cancel) = (Arc::new(Mutex::new(Vec::new())), Cancel::default());
+        let sink = Box::new(Recorder(Arc::clone(&writes)));
+        let mut output = Output::new(sink, Flush::Row, &cancel);
+        for row in ["one", "two", "three"] {
+            append(&mut output, row.as_bytes()).expect("a sink that takes all");
+            let writes = writes.lock().expect("no panic");
+            assert_eq!(writes.last().expect("a write"), row.as_bytes());
+        }
+        assert_eq!(output.commit().expect("a sink that takes all"), 11);
+        assert_eq!(writes.lock().expect("no panic").concat(), b"onetwothree");
+    }
+
+    #[test]
+    fn a_wide_row_is_written_in_pieces_and_exactly() {
+        let (writes, cancel) = (Arc::new(Mutex::new(Vec::new())), Cancel::default());
+        let sink = Box::new(Recorder(Arc::clone(&writes)));
+        let mut output = Output::new(sink, Flush::Auto, &cancel);
+        let wide: Vec<u8> = (0..5_000_000_u32).flat_map(u32::to_le_bytes).collect();
+        append(&mut output, &wide).expect("a sink that takes all");
+        assert_eq!(output.commit().expect("a sink that takes all"), 20_000_000);
+        let writes = writes.lock().expect("no panic");
+        assert!(writes.concat() == wide, "other bytes than the row's");
+        let widest = writes.iter().map(Vec::len).max();
+        assert!(widest < Some(2 << 20), "{widest:?} bytes in one write");
+    }
+
     fn append(output: &mut Output, bytes: &[u8]) -> Result<()> {
         output.append(|out| {
             out.extend(bytes);
@@ -198,7 +257,11 @@ mod tests {
     fn nothing_is_written_behind_a_failed_write() {
         for big in [false, true] {
             let (writes, cancel) = (Arc::new(Mutex::new(Vec::new())), Cancel::default());
-            let mut output = Output::new(Box::new(FailsOnce(Arc::clone(&writes))), &cancel);
+            let mut output = Output::new(
+                Box::new(FailsOnce(Arc::clone(&writes))),
+                Flush::Auto,
+                &cancel,
+            );
             if big {
                 // Written by the reading thread.
                 let appended = append(&mut output, &[b'x'; CHUNK]);

@@ -11,7 +11,7 @@ use mysql::{
 
 use crate::{
     cancel::Cancel,
-    config::{Access, Config, Protocol, Session},
+    config::{Access, Compression, Config, Protocol, Session},
     error::{Error, ErrorKind, Result},
     row::Row,
     schema::Schema,
@@ -41,6 +41,7 @@ pub struct QueryExecutor {
     keyword: String,
     protocol: Protocol,
     prepared: Option<mysql::Statement>,
+    warning: Option<String>,
 }
 
 impl QueryExecutor {
@@ -64,13 +65,24 @@ impl QueryExecutor {
             keyword: query.keyword().to_uppercase(),
             protocol: config.protocol,
             prepared: None,
+            warning: None,
         };
         // From here on the run can be ended while the server is silent.
         let candidates = query.candidates(parameters);
         cancel.register(LiveConnection::new(&executor.conn, connection, candidates))?;
         let mode = prepare_session(&mut executor.conn, query, &config.session);
         executor.bound = query.bind(cancel.explain(mode)?, parameters)?;
+        if connection.compression == Compression::Zlib && !is_compressed(&mut executor.conn) {
+            let what = "the server does not compress; the rows travelled as they are";
+            executor.warning = Some(what.to_owned());
+        }
         Ok(executor)
+    }
+
+    /// What the user should know about the session.
+    #[must_use]
+    pub fn warning(&self) -> Option<String> {
+        self.warning.clone()
     }
 
     /// Runs the statement, up to the first row: prepared, which lets the server
@@ -182,6 +194,14 @@ fn prepare_session(conn: &mut Conn, query: &Query, session: &Session) -> Result<
         .query_first("SELECT @@SESSION.sql_mode")
         .map_err(|error| query_error("cannot read the session's SQL mode", &error))?;
     Ok(QuotingMode::from_sql_mode(&sql_mode.unwrap_or_default()))
+}
+
+/// Whether what the server sends is compressed: it may refuse in silence.
+fn is_compressed(conn: &mut Conn) -> bool {
+    // Where even this fails, the statement will, and say why.
+    let status: mysql::Result<Option<(String, String)>> =
+        conn.query_first("SHOW SESSION STATUS LIKE 'Compression'");
+    status.is_ok_and(|status| status.is_some_and(|(_, state)| state == "ON"))
 }
 
 /// What the server answered to the statement `sql`: a result set, or an error.

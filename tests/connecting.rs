@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use crate::support::{GoldDigger, each_server, fake};
+use crate::support::{GlobalVariable, GoldDigger, each_server, each_server_alone, fake};
 
 #[test]
 fn unreachable_servers_and_refused_logins_exit_3() {
@@ -196,4 +196,32 @@ fn a_server_that_breaks_the_protocol_does_not_hang_the_run() {
         "{}",
         outcome.stderr
     );
+}
+
+#[test]
+fn compressed_rows_are_the_same_rows() {
+    each_server_alone(|db| {
+        db.export("SHOW SESSION STATUS LIKE 'Compression'")
+            .arg("--compress")
+            .run()
+            .wrote("Variable_name\tValue\nCompression\tON\n");
+        // Small rows, and one that needs several packets.
+        let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
+                   SELECT i, HEX(i * 7919), REPEAT(HEX(i * 7919), IF(i = 500, 5000000, i)) FROM n";
+        let plain = db.export(sql).run();
+        assert_eq!(plain.status.code(), Some(0), "{}", plain.stderr);
+        for protocol in ["text", "binary"] {
+            let compressed = db.export(sql).args(["--compress", "--protocol", protocol]);
+            assert!(compressed.run().stdout == plain.stdout, "other bytes");
+        }
+        if !db.is_mariadb() {
+            // MariaDB cannot be told to refuse.
+            let _refused =
+                GlobalVariable::set(db, "protocol_compression_algorithms", "'uncompressed'");
+            let outcome = db.export("SELECT 1 AS a").arg("--compress").run();
+            let warning = "gold_digger: warning: the server does not compress; the rows travelled as they are\n";
+            let outcome = outcome.ended(0, warning);
+            assert_eq!(outcome.stdout, b"a\n1\n");
+        }
+    });
 }

@@ -12,6 +12,7 @@ mod connecting;
 mod ending;
 mod flushing;
 mod formats;
+mod memory;
 mod million_rows;
 mod output;
 mod protocols;

@@ -1,11 +1,12 @@
 //! The main job at size: a million rows of twelve mixed columns, each format,
 //! each server, in flat memory, read back by other programs.
 
-use std::{ffi::OsStr, path::Path};
+use std::ffi::OsStr;
 
 use crate::{
+    memory::peak_memory,
     readers::{checksum, load_data, python},
-    support::{Database, GoldDigger, each_server},
+    support::{Database, each_server},
 };
 
 const ROWS: u32 = 1_000_000;
@@ -29,19 +30,6 @@ fn fill(db: &Database) {
         "INSERT INTO t SELECT {VALUES} FROM (SELECT a.i + 10 * b.i + 100 * c.i + 1000 * d.i + 10000 * e.i + 100000 * f.i AS n
          FROM d AS a, d AS b, d AS c, d, d AS e, d AS f) AS numbers ORDER BY n"
     ));
-}
-
-/// Exports the table under `time` and gives the peak of its memory in KiB.
-fn export(db: &Database, target: &Path) -> u64 {
-    let mut run = GoldDigger::within(&["/usr/bin/time", "-f", "%M"]).env("DATABASE_URL", db.url());
-    run = run.args(["SELECT * FROM t", "-o"]).arg(target);
-    let outcome = run.run();
-    assert_eq!(outcome.status.code(), Some(0), "{}", outcome.stderr);
-    outcome
-        .stderr
-        .trim()
-        .parse()
-        .unwrap_or_else(|_| panic!("more than the memory was said: {}", outcome.stderr))
 }
 
 /// Reads all three files row by row and compares them; a reader of CSV cannot
@@ -83,9 +71,17 @@ fn a_million_rows_go_to_each_format_in_flat_memory() {
         let folder = tempfile::tempdir().expect("a folder");
         let files = ["t.csv", "t.tsv", "t.json"].map(|name| folder.path().join(name));
         for file in &files {
-            let peak = export(db, file);
+            let peak = peak_memory(db, "SELECT * FROM t", file);
             println!("{}: {}: {peak} KiB", db.server.name, file.display());
             assert!(peak < 20 * 1024, "peak memory {peak} KiB");
+            let times_five = "SELECT t.* FROM t JOIN (SELECT 1 AS a UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4
+                              UNION ALL SELECT 5) AS five";
+            let more = peak_memory(db, times_five, &folder.path().join("more"));
+            println!("five times as many: {more} KiB");
+            assert!(
+                more.abs_diff(peak) < 1024,
+                "{peak} KiB, with five times as many rows {more} KiB"
+            );
         }
         let args: Vec<&OsStr> = files.iter().map(|file| file.as_os_str()).collect();
         assert_eq!(python(COMPARE, &args), format!("{ROWS}\n"));

@@ -6,7 +6,7 @@ use ::url::{Host, Url};
 use percent_encoding::percent_decode_str;
 use secrecy::SecretString;
 
-use super::{Connection, Endpoint};
+use super::{Compression, Connection, Endpoint};
 use crate::error::{Error, Result};
 
 const SHAPE: &str = "write mysql://USER:PASSWORD@HOST:PORT/DATABASE, with special characters percent-encoded (@ is %40, # is %23)";
@@ -89,6 +89,7 @@ pub(super) fn parse_url(text: &str, origin: &str) -> Result<Connection> {
         user,
         password: password.map(SecretString::from),
         database,
+        compression: Compression::default(),
     })
 }
 

@@ -16,7 +16,7 @@ use mysql::{Conn, Opts, OptsBuilder};
 use secrecy::ExposeSecret;
 
 use crate::{
-    config::{Connection, Endpoint},
+    config::{Compression, Connection, Endpoint},
     error::{Error, ErrorKind, Result},
 };
 
@@ -121,6 +121,11 @@ fn options(connection: &Connection, address: Option<SocketAddr>, timeout: Durati
         .stmt_cache_size(0)
         // Otherwise the driver takes the server's own limit as the client's.
         .max_allowed_packet(Some(MAX_PACKET))
+        .compress(match connection.compression {
+            Compression::None => None,
+            // The level is that of our own packets; the server chooses its own.
+            Compression::Zlib => Some(mysql::Compression::fast()),
+        })
         .tcp_connect_timeout(Some(timeout));
     let builder = match (&connection.endpoint, address) {
         (Endpoint::Socket(path), _) => builder.socket(Some(path.as_str())),
