@@ -1,5 +1,6 @@
-# Finds or installs the database servers that the demo and the tests start.
-# Sourced by scripts/demo and scripts/test; starts nothing itself.
+# Finds or installs the database servers that the demo, the tests and the
+# benchmark need, and starts private ones. Sourced by the other scripts; does
+# nothing by itself.
 #
 #   need_rust                       checks for cargo, and for a C compiler to link with
 #   need_tools COMMAND:PACKAGE...   installs what is missing (as root)
@@ -8,6 +9,8 @@
 #   need_mysql                      sets MYSQLD: Oracle MySQL, which Debian has
 #                                   only in its unstable suite, unpacked into a
 #                                   cache folder and run from there
+#   start_server KIND FOLDER        a private mariadb or mysql
+#   stop_servers                    ends all that were started
 #
 # GOLD_DIGGER_MARIADBD and GOLD_DIGGER_MYSQLD name server programs of your own.
 
@@ -50,6 +53,57 @@ free_port() {
     done
 }
 
+servers=()
+
+# start_server KIND FOLDER [OPTION...]: starts a mariadb or mysql that keeps all
+# its data in FOLDER, listens on the loopback address and on the socket FOLDER/s
+# and runs FOLDER/init.sql, if there, and sets port. Nobody gets in but root,
+# whose password is in FOLDER/password, and whom init.sql lets in.
+start_server() {
+    local kind=$1 folder=$2 account=() options=() program password
+    shift 2
+    [ "$(id -u)" != 0 ] || account=(--user=root)
+    mkdir "$folder/data"
+    if [ "$kind" = mariadb ]; then
+        program=$MARIADBD
+        mariadb-install-db --no-defaults "${account[@]}" --datadir="$folder/data" \
+            --auth-root-authentication-method=normal --skip-test-db >"$folder/log" 2>&1
+    else
+        program=$MYSQLD options=(--mysqlx=OFF)
+        "$program" --no-defaults "${account[@]}" --datadir="$folder/data" --initialize-insecure >"$folder/log" 2>&1
+    fi || { cat "$folder/log" >&2; die "$kind could not be set up"; }
+    password=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+    (umask 077; echo "$password" >"$folder/password"
+        { echo "ALTER USER root@localhost IDENTIFIED BY '$password';"; cat "$folder/init.sql" 2>/dev/null || true; } >"$folder/setup.sql"
+        printf '[client]\nsocket=%s\nuser=root\npassword=%s\n' "$folder/s" "$password" >"$folder/client.cnf")
+    port=$(free_port)
+    "$program" --no-defaults "${account[@]}" --datadir="$folder/data" --socket="$folder/s" --pid-file="$folder/pid" \
+        --bind-address=127.0.0.1 --port="$port" --init-file="$folder/setup.sql" --skip-log-bin \
+        --innodb-flush-log-at-trx-commit=0 "${options[@]}" "$@" >>"$folder/log" 2>&1 &
+    servers+=($!)
+    for _ in $(seq 600); do
+        ! root_client "$folder" -e 'SELECT 1' >/dev/null 2>&1 || return 0
+        kill -0 $! 2>/dev/null || break
+        sleep 0.1
+    done
+    cat "$folder/log" >&2
+    die "$kind did not start"
+}
+
+# root_client FOLDER [ARGUMENT...]: the client of the server in FOLDER.
+root_client() {
+    local folder=$1
+    shift
+    mariadb --defaults-file="$folder/client.cnf" --default-character-set=utf8mb4 "$@"
+}
+
+stop_servers() {
+    local server
+    for server in "${servers[@]}"; do
+        { kill "$server" && wait "$server"; } 2>/dev/null || true
+    done
+}
+
 # The server packages put mariadbd into sbin, which users may not have in PATH.
 need_mariadb() {
     PATH=$PATH:/usr/sbin:/usr/local/sbin
@@ -61,21 +115,28 @@ need_mariadb() {
 
 need_mysql() {
     MYSQLD=${GOLD_DIGGER_MYSQLD:-$cache/mysql/mysqld}
-    [ -x "$MYSQLD" ] || unpack_mysql
+    [ -z "${GOLD_DIGGER_MYSQLD:-}" ] || [ -x "$MYSQLD" ] || die "GOLD_DIGGER_MYSQLD=$MYSQLD is not a program"
+    # --no-defaults must come first, so the folders come behind it.
+    [ -x "$MYSQLD" ] || unpack_unstable mysql mysql-server-core usr/sbin/mysqld '
+first=
+case $1 in --no-defaults) first=$1; shift ;; esac
+set -- $first --basedir="$root/usr" --lc-messages-dir="$root/usr/share/mysql" \
+    --character-sets-dir="$root/usr/share/mysql/charsets" --plugin-dir="$root/usr/lib/mysql/plugin" "$@"'
     "$MYSQLD" --version >&2 || die "$MYSQLD does not run; remove $cache/mysql and try again"
 }
 
-# Downloads mysql-server-core with all its libraries by an apt of our own (own
-# lists, own idea of what is installed), which needs no root and leaves the
-# machine's packages alone, and unpacks it beside a wrapper that starts it with
-# its own loader and libraries.
-unpack_mysql() {
-    [ -z "${GOLD_DIGGER_MYSQLD:-}" ] || die "GOLD_DIGGER_MYSQLD=$GOLD_DIGGER_MYSQLD is not a program"
-    command -v apt-get >/dev/null || die "no apt-get to fetch MySQL with; set GOLD_DIGGER_MYSQLD to a mysqld"
-    local apt=$cache/apt root=$cache/mysql.new archive deb lib loader
+# unpack_unstable FOLDER PACKAGE PROGRAM [SHELL]: makes $cache/FOLDER/NAME, which
+# runs PROGRAM of Debian's unstable suite. Downloads the package with all its
+# libraries by an apt of our own (own lists, own idea of what is installed),
+# which needs no root and leaves the machine's packages alone, and unpacks it
+# beside a wrapper that starts it with its own loader and libraries. The wrapper
+# runs SHELL first.
+unpack_unstable() {
+    command -v apt-get >/dev/null || die "no apt-get to fetch $2 with"
+    local apt=$cache/apt root=$cache/$1.new name=${3##*/} archive deb lib loader
     archive=$(debian_archive)
-    say "fetching Oracle MySQL from Debian's unstable suite into $cache (once)"
-    rm -rf "$apt" "$root" "$cache/mysql"
+    say "fetching $2 from Debian's unstable suite into $cache (once)"
+    rm -rf "$apt" "$root" "${cache:?}/$1"
     mkdir -p "$apt"/{etc/preferences.d,etc/sources.list.d,lists/partial,archives/partial} "$root"
     : >"$apt/status"
     echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $archive sid main" >"$apt/etc/sources.list"
@@ -90,30 +151,26 @@ Acquire::Check-Valid-Until "false";
 CONF
     export APT_CONFIG=$apt/apt.conf
     apt-get update -q >"$apt/log" 2>&1 &&
-        apt-get install -y -q --download-only --no-install-recommends mysql-server-core >>"$apt/log" 2>&1 ||
-        { tail -5 "$apt/log" >&2; die "MySQL could not be downloaded; set GOLD_DIGGER_MYSQLD to a mysqld"; }
+        apt-get install -y -q --download-only --no-install-recommends "$2" >>"$apt/log" 2>&1 ||
+        { tail -5 "$apt/log" >&2; die "$2 could not be downloaded"; }
     unset APT_CONFIG
     for deb in "$apt"/archives/*.deb; do
         dpkg -x "$deb" "$root"
     done
-    mv "$root" "$cache/mysql"
+    mv "$root" "$cache/$1"
     rm -rf "$apt"
-    root=$cache/mysql
-    lib=$(dirname "$(find "$root/usr/lib" -name 'libprotobuf-lite.so*' | head -n 1)")
+    root=$cache/$1
+    lib=$(dirname "$(find "$root/usr/lib" -name 'libc.so.6' | head -n 1)")
     loader=$(find "$root/usr/lib64" "$lib" -name 'ld-linux*.so*' 2>/dev/null | head -n 1)
-    [ -n "$loader" ] || die "no loader among MySQL's packages in $root"
-    cat >"$root/mysqld.new" <<WRAPPER
+    [ -n "$loader" ] || die "no loader among the packages in $root"
+    cat >"$root/$name.new" <<WRAPPER
 #!/bin/sh
-# --no-defaults must come first, so the folders come behind it.
-first=
-case \$1 in --no-defaults) first=\$1; shift ;; esac
-exec "$loader" --library-path "$lib" "$root/usr/sbin/mysqld" \$first --basedir="$root/usr" \\
-    --lc-messages-dir="$root/usr/share/mysql" --character-sets-dir="$root/usr/share/mysql/charsets" \\
-    --plugin-dir="$root/usr/lib/mysql/plugin" "\$@"
+root='$root'${4:-}
+exec '$loader' --library-path '$lib' '$root/$3' "\$@"
 WRAPPER
-    chmod +x "$root/mysqld.new"
+    chmod +x "$root/$name.new"
     # The wrapper's name appears last: it stands for a complete folder.
-    mv "$root/mysqld.new" "$root/mysqld"
+    mv "$root/$name.new" "$root/$name"
 }
 
 # The archive that this machine's own sources name.

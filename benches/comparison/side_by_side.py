@@ -1,0 +1,232 @@
+"""Runs gold_digger and other ways to export in turn, and prints a report in Markdown.
+
+Called by scripts/bench, which starts the server that DATABASE_URL names, fills
+its tables and says by variables what there is. Wall time is that of the whole
+command; peak memory is the resident set that /usr/bin/time reports for the
+exporting process itself. Before each run the disk is synced, so that no run
+pays for the dirty pages of another.
+"""
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from urllib.parse import urlsplit
+
+GOLD_DIGGER = os.environ["BENCH_GOLD_DIGGER"]
+TWIN = os.environ["BENCH_TWIN"]
+CLIENT = os.environ["BENCH_CLIENT"]
+URL = urlsplit(os.environ["DATABASE_URL"])
+PYTHON = "/usr/bin/python3"
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+class Contender:
+    """One way to export: a command, and where its standard output goes."""
+
+    def __init__(self, name, command, stdout=None, memory=True):
+        self.name, self.command, self.stdout, self.memory = name, command, stdout, memory
+        self.seconds, self.peaks, self.failure = [], [], None
+        # Of the largest file that the last run made.
+        self.size = None
+
+    def run(self, folder):
+        shutil.rmtree(folder, ignore_errors=True)
+        os.mkdir(folder)
+        # The server writes into it, too.
+        os.chmod(folder, 0o777)
+        os.sync()
+        report = os.path.join(folder, "peak")
+        command = ["/usr/bin/time", "-f", "%M", "-o", report, *self.command]
+        errors = open(os.path.join(folder, "errors"), "w+")
+        started = time.perf_counter()
+        if self.stdout == "pipe":
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors)
+            reader = subprocess.Popen(["cat"], stdin=process.stdout, stdout=subprocess.DEVNULL)
+            process.stdout.close()
+            reader.wait()
+        else:
+            target = open(os.path.join(folder, "out"), "w") if self.stdout == "file" else subprocess.DEVNULL
+            process = subprocess.Popen(command, stdout=target, stderr=errors)
+        code = process.wait()
+        seconds = time.perf_counter() - started
+        if code != 0:
+            errors.seek(0)
+            self.failure = (errors.read().strip().splitlines() or [f"exit code {code}"])[-1]
+            return
+        self.seconds.append(seconds)
+        self.peaks.append(int(open(report).read().split()[-1]))
+        self.size = max(entry.stat().st_size for entry in os.scandir(folder))
+
+    @property
+    def median(self):
+        return statistics.median(self.seconds) if self.seconds else None
+
+    @property
+    def peak(self):
+        return f"{max(self.peaks) / 1024:.1f}" if self.peaks and self.memory else "–"
+
+
+def gold_digger(name, target, sql, *flags, stdout=None):
+    output = [] if target is None else ["-o", target]
+    return Contender(name, [GOLD_DIGGER, "--quiet", *flags, *output, sql], stdout)
+
+
+def client(*flags):
+    return [CLIENT, "--no-defaults", "--host=127.0.0.1", f"--port={URL.port}", f"--user={URL.username}",
+            "--default-character-set=utf8mb4", *flags, URL.path[1:]]
+
+
+def in_turn(contenders, options, rounds=None):
+    """Runs each once a round; those that need too long are run once only."""
+    folder = options.out
+    for number in range(rounds or options.rounds):
+        for contender in contenders:
+            if contender.failure or (contender.median or 0) > options.slow:
+                continue
+            contender.run(folder)
+            print(f"  round {number + 1}: {contender.name}: "
+                  f"{contender.failure or format(contender.seconds[-1], '.2f') + ' s'}", file=sys.stderr)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def print_table(contenders, reference):
+    print("| | runs | median s | min | max | ratio | peak MiB |")
+    print("|---|---:|---:|---:|---:|---:|---:|")
+    for contender in contenders:
+        if contender.failure:
+            print(f"| {contender.name} | did not run: {contender.failure[:120]} | | | | | |")
+            continue
+        seconds, median = contender.seconds, contender.median
+        print(f"| {contender.name} | {len(seconds)} | {median:.2f} | {min(seconds):.2f} | {max(seconds):.2f} "
+              f"| {median / reference.median:.2f} | {contender.peak} |")
+    print(flush=True)
+
+
+def mydumper(table, folder):
+    program = shutil.which("mydumper")
+    if program is None:
+        return []
+    takes = subprocess.run([program, "--help"], capture_output=True, text=True).stdout
+    kind, flags = ("CSV", ["--csv"]) if "--csv" in takes else ("SQL, as this version has no CSV", [])
+    command = [program, "-h", "127.0.0.1", "-P", str(URL.port), "-u", URL.username, "-p", URL.password,
+               "-B", URL.path[1:], "-T", table, "-o", os.path.join(folder, "dump"), "--no-locks", "-m", *flags]
+    return [Contender(f"mydumper ({kind})", command)]
+
+
+def compare(table, options):
+    folder = options.out
+    sql = f"SELECT * FROM {table}"
+    target = lambda name: os.path.join(folder, name)
+    ours = {kind: gold_digger(f"gold_digger: {kind.upper()} file", target(f"t.{kind}"), sql)
+            for kind in ("csv", "tsv", "json")}
+    text = [gold_digger(f"gold_digger: {kind.upper()} file, text protocol", target(f"t.{kind}"), sql, "--protocol=text")
+            for kind in ours]
+    pipes = [gold_digger(f"gold_digger: {kind.upper()} pipe", None, sql, "--format", kind, stdout="pipe")
+             for kind in ours]
+    text_pipes = [gold_digger(f"gold_digger: {kind.upper()} pipe, text protocol", None, sql, "--format", kind,
+                              "--protocol=text", stdout="pipe") for kind in ours]
+    batch = client("--quick", "--batch", "-e", sql)
+    name = os.path.basename(CLIENT)
+    drain = Contender("no output: rows drained, binary protocol", [TWIN, "drain", "binary", sql])
+    vendor = Contender(f"{name} --quick --batch: file", batch, "file")
+    others = [
+        drain,
+        Contender("no output: rows drained, text protocol", [TWIN, "drain", "text", sql]),
+        vendor,
+        Contender(f"{name} --quick --batch: pipe", batch, "pipe"),
+        Contender("SELECT … INTO OUTFILE", client("-e", f"{sql} INTO OUTFILE '{target('outfile')}'"), memory=False),
+        *mydumper(table, folder),
+        Contender("PyMySQL SSCursor + csv", [PYTHON, os.path.join(HERE, "pymysql_export.py"), target("t.csv"), sql]),
+        Contender("batch twin: Vec of rows, then CSV file", [TWIN, "batch", "csv", target("t.csv"), sql]),
+    ]
+    contenders = [*ours.values(), *text, *pipes, *text_pipes, *others]
+    in_turn(contenders, options)
+    print(f"### {table}\n")
+    print_table(contenders, ours["csv"])
+    csv, json = ours["csv"].median, ours["json"].median
+    if csv and json and vendor.median and drain.median:
+        print(f"CSV : {name} = **{csv / vendor.median:.2f}** · CSV : drained = **{csv / drain.median:.2f}** · "
+              f"JSON : CSV = **{json / csv:.2f}**\n", flush=True)
+
+
+def growth(options):
+    """Time and memory by the number of rows, streamed and in a batch."""
+    print("### Growth: orders over and over, to a CSV file\n")
+    print("| rows | gold_digger s per million | peak MiB | bytes | batch twin s per million | peak MiB |")
+    print("|---:|---:|---:|---:|---:|---:|")
+    for rows in options.growth:
+        sql = f"SELECT STRAIGHT_JOIN orders.* FROM digits JOIN orders LIMIT {rows}"
+        path = os.path.join(options.out, "t.csv")
+        ours = gold_digger(f"{rows} rows", path, sql)
+        twin = Contender(f"{rows} rows, batch", [TWIN, "batch", "csv", path, sql])
+        both = [ours] if rows > 10_000_000 else [twin, ours]
+        in_turn(both, options, 3)
+        if ours.failure:
+            print(f"| {rows:,} | did not run: {ours.failure} | | | | |")
+            continue
+        million = rows / 1e6
+        batch = f"{twin.median / million:.3f} | {twin.peak}" if twin.median else "– | –"
+        print(f"| {rows:,} | {ours.median / million:.3f} | {ours.peak} | {ours.size:,} | {batch} |", flush=True)
+    print()
+
+
+def start_up():
+    print("### Start-up\n")
+    refused = [GOLD_DIGGER, "--quiet", "--db-url", "mysql://me@127.0.0.1:1/", "SELECT 1"]
+    print("| | runs | median ms | max ms |\n|---|---:|---:|---:|")
+    for name, command in [("--version", [GOLD_DIGGER, "--version"]), ("a refused connection", refused)]:
+        seconds = []
+        for _ in range(50):
+            started = time.perf_counter()
+            subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            seconds.append(time.perf_counter() - started)
+        print(f"| {name} | {len(seconds)} | {statistics.median(seconds) * 1000:.1f} | {max(seconds) * 1000:.1f} |")
+    print(flush=True)
+
+
+def slow_link(options):
+    """A network name space of its own, whose loopback device tc slows down."""
+    inside = ("ip link set lo up && tc qdisc add dev lo root tbf rate $RATE burst 256kb latency 50ms && "
+              f"{{ socat TCP-LISTEN:{URL.port},bind=127.0.0.1,fork,reuseaddr UNIX-CONNECT:{options.socket} & }} && "
+              "for _ in $(seq 100); do : 2>/dev/null </dev/tcp/127.0.0.1/$PORT && break; sleep 0.05; done; "
+              'status=0; "$@" || status=$?; kill $!; exit $status')
+    if os.getuid() != 0 or subprocess.run(["unshare", "--net", "true"], capture_output=True).returncode != 0:
+        print("A slow link was not measured: that needs root and network name spaces.\n")
+        return
+    print("### A slow link (`tc tbf`), to a CSV file\n")
+    print("| link | query | s | with --compress s | ratio |\n|---|---|---:|---:|---:|")
+    for rate in ("100mbit", "1gbit"):
+        os.environ.update(RATE=rate, PORT=str(URL.port))
+        for sql in ("SELECT * FROM orders LIMIT 300000", "SELECT * FROM wide LIMIT 20000"):
+            both = [gold_digger(f"{rate}: {sql} {' '.join(flags)}", os.path.join(options.out, "t.csv"), sql, *flags)
+                    for flags in ([], ["--compress"])]
+            for contender in both:
+                contender.command = ["unshare", "--net", "bash", "-c", inside, "bash", *contender.command]
+            in_turn(both, options, 3)
+            plain, compressed = (contender.median or float("nan") for contender in both)
+            print(f"| {rate} | {sql} | {plain:.2f} | {compressed:.2f} | {compressed / plain:.2f} |", flush=True)
+    print()
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, required=True)
+    parser.add_argument("--slow", type=float, required=True, help="seconds from which on a run is not repeated")
+    parser.add_argument("--folder", required=True)
+    parser.add_argument("--socket", required=True)
+    parser.add_argument("--growth", type=int, nargs="*", default=[])
+    options = parser.parse_args()
+    options.out = os.path.join(options.folder, "out")
+    for table in ("orders", "narrow", "wide"):
+        compare(table, options)
+    if options.growth:
+        growth(options)
+        slow_link(options)
+        start_up()
+
+
+main()
