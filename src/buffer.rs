@@ -8,7 +8,7 @@ use crate::{
 
 /// A buffer that holds this many bytes is written; a value longer than this is
 /// encoded in pieces.
-pub(crate) const CHUNK: usize = 64 << 10;
+pub(crate) const CHUNK: usize = 256 << 10;
 
 /// A row that has grown to this many bytes is written while it is encoded.
 const WIDE: usize = 1 << 20;

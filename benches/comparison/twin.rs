@@ -21,7 +21,7 @@ use mysql::{Conn, Opts, OptsBuilder, prelude::Queryable};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-const CHUNK: usize = 64 << 10;
+const CHUNK: usize = 256 << 10;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
