@@ -1,4 +1,5 @@
-//! How long writers need for rows, single values and escapes, without a server.
+//! How long writers need for rows, for each type and for escapes, without a
+//! server.
 
 #![allow(missing_docs, clippy::expect_used)]
 
@@ -7,8 +8,8 @@ use std::{hint::black_box, sync::Arc};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use gold_digger::{
     buffer::RowBuffer,
-    format::{FORMATS, FormatOptions, number, temporal},
-    row::{DateTime, Row},
+    format::{FORMATS, Format, FormatOptions, RowWriter},
+    row::Row,
     schema::{Column, ColumnType, FloatLayout, Schema},
 };
 use mysql::{Value, consts::ColumnType as WireType};
@@ -90,67 +91,120 @@ fn writers(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A single value of a kind, a thousand times over.
-fn values(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("values");
-    group.throughput(Throughput::Elements(ROWS as u64));
-    let mut measure = |name: &str, write: &dyn Fn(usize, &mut Vec<u8>)| {
-        group.bench_function(name, |bencher| {
-            let mut out = Vec::with_capacity(1 << 20);
-            bencher.iter(|| {
-                out.clear();
-                (0..ROWS).for_each(|index| write(black_box(index), &mut out));
-                black_box(&out);
+/// A column of each type alone, in each format: the typed values of the binary
+/// protocol, and the server's text for them.
+fn types(criterion: &mut Criterion) {
+    let wire: Arc<[mysql::Column]> = Arc::from([mysql::Column::new(WireType::MYSQL_TYPE_STRING)]);
+    let number = |index: usize| index as i64 * 7_919_000_017;
+    let real = |index: usize| index as f64 / 7.0;
+    let date = |index: usize| {
+        (
+            1 + (index % 12) as u8,
+            1 + (index % 28) as u8,
+            (index % 60) as u8,
+        )
+    };
+    let fixed = FloatLayout {
+        decimals: Some(2),
+        zerofill: None,
+    };
+    type Make<'a> = &'a dyn Fn(usize) -> Value;
+    let types: [(&str, ColumnType, Make<'_>); 14] = [
+        ("integer", ColumnType::Integer { zerofill: None }, &|i| {
+            Value::Int(number(i))
+        }),
+        (
+            "integer as text",
+            ColumnType::Integer { zerofill: None },
+            &|i| Value::from(number(i).to_string()),
+        ),
+        ("decimal", ColumnType::Decimal { zerofill: None }, &|i| {
+            Value::from(format!("{i}.50"))
+        }),
+        ("double", ColumnType::Double(FLOATING), &|i| {
+            Value::Double(real(i))
+        }),
+        ("double with decimals", ColumnType::Double(fixed), &|i| {
+            Value::Double(real(i))
+        }),
+        ("float", ColumnType::Float(FLOATING), &|i| {
+            Value::Float(real(i) as f32)
+        }),
+        ("date", ColumnType::Date, &|i| {
+            let (month, day, _) = date(i);
+            Value::Date(2026, month, day, 0, 0, 0, 0)
+        }),
+        ("datetime(6)", ColumnType::DateTime { fraction: 6 }, &|i| {
+            let (month, day, minute) = date(i);
+            Value::Date(2026, month, day, 23, minute, 59, i as u32)
+        }),
+        (
+            "datetime(6) as text",
+            ColumnType::DateTime { fraction: 6 },
+            &|i| Value::from(format!("2026-02-03 04:05:06.{i:06}")),
+        ),
+        ("time", ColumnType::Time { fraction: 0 }, &|i| {
+            Value::Time(false, 1, 2, date(i).2, 4, 0)
+        }),
+        ("bit", ColumnType::Bit, &|i| {
+            Value::Bytes(i.to_be_bytes().to_vec())
+        }),
+        ("short text", ColumnType::Text, &|_| Value::from("paid")),
+        ("text", ColumnType::Text, &|_| {
+            Value::from("leave at the door, please; größere Wörter")
+        }),
+        ("binary(32)", ColumnType::Binary, &|i| {
+            Value::Bytes(vec![i as u8; 32])
+        }),
+    ];
+    for format in FORMATS {
+        let mut group = criterion.benchmark_group(format!("{} of", format.name));
+        group.throughput(Throughput::Elements(ROWS as u64));
+        for (name, column_type, make) in types {
+            let rows: Vec<mysql::Row> = (0..ROWS)
+                .map(|index| new_row(vec![make(index)], Arc::clone(&wire)))
+                .collect();
+            let mut writer = open(format, column_type);
+            group.bench_function(name, |bencher| {
+                let mut out = RowBuffer::in_memory();
+                bencher.iter(|| {
+                    out.bytes.clear();
+                    for row in &rows {
+                        writer
+                            .row(Row::new(row), &mut out)
+                            .expect("a value of its type");
+                    }
+                    black_box(&out.bytes);
+                });
             });
-        });
-    };
-    measure("integer", &|index, out| {
-        number::write_integer(index * 7_919_000_017, out)
-    });
-    measure("double", &|index, out| {
-        number::write_double(index as f64 / 7.0, out)
-    });
-    measure("float", &|index, out| {
-        number::write_float(index as f32 / 7.0, out)
-    });
-    measure("double with decimals", &|index, out| {
-        number::write_fixed(index as f64 / 7.0, 2, out)
-    });
-    let point = |index: usize| DateTime {
-        year: 2026,
-        month: 1 + (index % 12) as u8,
-        day: 1 + (index % 28) as u8,
-        hour: 23,
-        minute: (index % 60) as u8,
-        second: 59,
-        micros: index as u32,
-    };
-    measure("date", &|index, out| {
-        temporal::write_date(point(index), out)
-    });
-    measure("datetime(6)", &|index, out| {
-        temporal::write_datetime(point(index), 6, out)
-    });
-    group.finish();
+        }
+        group.finish();
+    }
+}
 
-    // The scanners for what must be quoted or escaped, on a long clean text and
-    // on one that is full of it.
+/// A writer of one column.
+fn open(format: &Format, column_type: ColumnType) -> Box<dyn RowWriter> {
+    let schema = Schema {
+        columns: vec![Column {
+            name: "value".to_owned(),
+            column_type,
+        }],
+    };
+    (format.open)(&schema, &FormatOptions::default()).expect("a writer")
+}
+
+/// The scanners for what must be quoted or escaped, on a long clean text and on
+/// one that is full of it.
+fn escapes(criterion: &mut Criterion) {
     let clean = "the quick brown fox jumps over the lazy dog ".repeat(100);
     let full = "a,\"b\"\t\n\\".repeat(450);
     let mut group = criterion.benchmark_group("escapes");
     let wire: Arc<[mysql::Column]> = Arc::from([mysql::Column::new(WireType::MYSQL_TYPE_STRING)]);
-    let column = Column {
-        name: "text".to_owned(),
-        column_type: ColumnType::Text,
-    };
-    let schema = Schema {
-        columns: vec![column],
-    };
     for (kind, text) in [("clean", clean), ("full", full)] {
         group.throughput(Throughput::Bytes(text.len() as u64));
         let row = new_row(vec![Value::from(text)], Arc::clone(&wire));
         for format in FORMATS {
-            let mut writer = (format.open)(&schema, &FormatOptions::default()).expect("a writer");
+            let mut writer = open(format, ColumnType::Text);
             group.bench_function(format!("{} {kind}", format.name), |bencher| {
                 let mut out = RowBuffer::in_memory();
                 bencher.iter(|| {
@@ -164,5 +218,5 @@ fn values(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, writers, values);
+criterion_group!(benches, writers, types, escapes);
 criterion_main!(benches);

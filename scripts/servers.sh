@@ -57,8 +57,8 @@ servers=()
 
 # start_server KIND FOLDER [OPTION...]: starts a mariadb or mysql that keeps all
 # its data in FOLDER, listens on the loopback address and on the socket FOLDER/s
-# and runs FOLDER/init.sql, if there, and sets port. Nobody gets in but root,
-# whose password is in FOLDER/password, and whom init.sql lets in.
+# and runs FOLDER/init.sql, if there, and sets port. Only root gets in, by the
+# password in FOLDER/client.cnf, and the accounts that init.sql makes.
 start_server() {
     local kind=$1 folder=$2 account=() options=() program password
     shift 2
@@ -73,7 +73,7 @@ start_server() {
         "$program" --no-defaults "${account[@]}" --datadir="$folder/data" --initialize-insecure >"$folder/log" 2>&1
     fi || { cat "$folder/log" >&2; die "$kind could not be set up"; }
     password=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
-    (umask 077; echo "$password" >"$folder/password"
+    (umask 077
         { echo "ALTER USER root@localhost IDENTIFIED BY '$password';"; cat "$folder/init.sql" 2>/dev/null || true; } >"$folder/setup.sql"
         printf '[client]\nsocket=%s\nuser=root\npassword=%s\n' "$folder/s" "$password" >"$folder/client.cnf")
     port=$(free_port)
@@ -132,8 +132,10 @@ set -- $first --basedir="$root/usr" --lc-messages-dir="$root/usr/share/mysql" \
 # beside a wrapper that starts it with its own loader and libraries. The wrapper
 # runs SHELL first.
 unpack_unstable() {
-    command -v apt-get >/dev/null || die "no apt-get to fetch $2 with"
+    command -v apt-get >/dev/null || die "no apt-get to fetch $2 with$cure"
     local apt=$cache/apt root=$cache/$1.new name=${3##*/} archive deb lib loader
+    local cure="; GOLD_DIGGER_MYSQLD names a mysqld of your own"
+    [ "$1" = mysql ] || cure=
     archive=$(debian_archive)
     say "fetching $2 from Debian's unstable suite into $cache (once)"
     rm -rf "$apt" "$root" "${cache:?}/$1"
@@ -152,7 +154,7 @@ CONF
     export APT_CONFIG=$apt/apt.conf
     apt-get update -q >"$apt/log" 2>&1 &&
         apt-get install -y -q --download-only --no-install-recommends "$2" >>"$apt/log" 2>&1 ||
-        { tail -5 "$apt/log" >&2; die "$2 could not be downloaded"; }
+        { tail -5 "$apt/log" >&2; die "$2 could not be downloaded$cure"; }
     unset APT_CONFIG
     for deb in "$apt"/archives/*.deb; do
         dpkg -x "$deb" "$root"

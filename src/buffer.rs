@@ -8,16 +8,16 @@ use crate::{
 
 /// A buffer that holds this many bytes is written; a value longer than this is
 /// encoded in pieces.
-pub(crate) const CHUNK: usize = 256 << 10;
+pub const CHUNK: usize = 256 << 10;
 
-/// A row that has grown to this many bytes is written while it is encoded.
+/// What has grown to this many bytes within a row is written at once.
 const WIDE: usize = 1 << 20;
 
 /// Encoded bytes, and the sink that they go to.
 #[derive(Default)]
 pub struct RowBuffer {
     /// What has been encoded and not yet been written. A place in it holds
-    /// until the next [`extend`](Self::extend).
+    /// until the next [`extend`](Self::extend) or [`spill`](Self::spill).
     pub bytes: Vec<u8>,
     sink: Option<Box<dyn Sink>>,
     /// Why the sink has gone, where a write failed.
@@ -71,7 +71,7 @@ impl RowBuffer {
     #[cold]
     fn write_early(&mut self) {
         if self.sink.is_some() || self.failed.is_some() {
-            // It is kept, and the row's end tells it.
+            // The failure is kept; `Output::append` reports it.
             let _ = self.write();
         }
     }

@@ -11,10 +11,10 @@ use crate::{buffer::RowBuffer, error::Result, row::Row, schema::Schema};
 mod cell;
 pub mod csv;
 pub mod json;
-pub mod number;
+mod number;
 #[cfg(test)]
 mod properties;
-pub mod temporal;
+mod temporal;
 pub mod tsv;
 
 pub use cell::{BinaryEncoding, InvalidUtf8, ZeroDates};

@@ -72,8 +72,8 @@ impl QueryExecutor {
         cancel.register(LiveConnection::new(&executor.conn, connection, candidates))?;
         let mode = prepare_session(&mut executor.conn, query, &config.session);
         executor.bound = query.bind(cancel.explain(mode)?, parameters)?;
-        if connection.compression == Compression::Zlib && !is_compressed(&mut executor.conn) {
-            let what = "the server does not compress; the rows travelled as they are";
+        if connection.compression == Compression::Zlib && is_uncompressed(&mut executor.conn) {
+            let what = "the server says that it does not compress; the rows travelled as they are";
             executor.warning = Some(what.to_owned());
         }
         Ok(executor)
@@ -196,12 +196,12 @@ fn prepare_session(conn: &mut Conn, query: &Query, session: &Session) -> Result<
     Ok(QuotingMode::from_sql_mode(&sql_mode.unwrap_or_default()))
 }
 
-/// Whether what the server sends is compressed: it may refuse in silence.
-fn is_compressed(conn: &mut Conn) -> bool {
+/// Whether the server says that it does not compress: it may refuse in silence.
+fn is_uncompressed(conn: &mut Conn) -> bool {
     // Where even this fails, the statement will, and say why.
     let status: mysql::Result<Option<(String, String)>> =
         conn.query_first("SHOW SESSION STATUS LIKE 'Compression'");
-    status.is_ok_and(|status| status.is_some_and(|(_, state)| state == "ON"))
+    status.is_ok_and(|status| status.is_some_and(|(_, state)| state != "ON"))
 }
 
 /// What the server answered to the statement `sql`: a result set, or an error.

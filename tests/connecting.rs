@@ -219,7 +219,7 @@ fn compressed_rows_are_the_same_rows() {
             let _refused =
                 GlobalVariable::set(db, "protocol_compression_algorithms", "'uncompressed'");
             let outcome = db.export("SELECT 1 AS a").arg("--compress").run();
-            let warning = "gold_digger: warning: the server does not compress; the rows travelled as they are\n";
+            let warning = "gold_digger: warning: the server says that it does not compress; the rows travelled as they are\n";
             let outcome = outcome.ended(0, warning);
             assert_eq!(outcome.stdout, b"a\n1\n");
         }

@@ -39,7 +39,8 @@ fn each_row_of_a_pausing_query_is_shown_before_the_next() {
 fn small_rows_do_not_wait_for_their_successors() {
     // The fake server sends the next row when the test has seen the last one:
     // a row that waited for its successor would wait for ever.
-    for format in FORMATS.iter().map(|format| format.name) {
+    let formats = FORMATS.iter().map(|format| format.name);
+    for (format, flush) in formats.flat_map(|format| [(format, "auto"), (format, "row")]) {
         let (seen, wait) = mpsc::channel::<()>();
         let wait = std::sync::Mutex::new(wait);
         let port = fake::serve(move |mut session| {
@@ -60,7 +61,15 @@ fn small_rows_do_not_wait_for_their_successors() {
             session.receive();
         });
         let mut run = GoldDigger::new()
-            .args(["--db-url", &fake::url(port), "--format", format, "SELECT 1"])
+            .args([
+                "--db-url",
+                &fake::url(port),
+                "--format",
+                format,
+                "--flush",
+                flush,
+                "SELECT 1",
+            ])
             .start();
         let mut stdout = run.take_stdout();
         let (send, bytes) = mpsc::channel();

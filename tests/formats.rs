@@ -40,10 +40,11 @@ fn csv() {
             .args(["--format", "csv", "--line-ending", "crlf"])
             .run()
             .wrote("\"a,b\",\"\",\"x\"\"y\",\"x\"\"y\"\r\n1,2,3,4\r\n");
-        db.export("SELECT NULL AS a, '' AS b, 'NULL' AS c, 'x' AS d")
+        // The last is NULL in base64.
+        db.export("SELECT NULL AS a, '' AS b, 'NULL' AS c, 'x' AS d, CAST('' AS BINARY) AS e, CAST(X'3542CB' AS BINARY) AS f")
             .args(["--format", "csv", "--csv-null", "NULL"])
             .run()
-            .wrote("a,b,c,d\nNULL,\"\",\"NULL\",x\n");
+            .wrote("a,b,c,d,e,f\nNULL,\"\",\"NULL\",x,\"\",\"NULL\"\n");
     });
 }
 

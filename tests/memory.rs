@@ -8,9 +8,9 @@ use crate::support::{Database, GoldDigger, each_server};
 const MIB: u64 = 1 << 20;
 
 /// Exports under `time` and gives the peak of the memory in KiB.
-pub fn peak_memory(db: &Database, sql: &str, target: &Path) -> u64 {
+pub fn peak_memory(db: &Database, flags: &[&str], sql: &str, target: &Path) -> u64 {
     let run = GoldDigger::within(&["/usr/bin/time", "-f", "%M"]).env("DATABASE_URL", db.url());
-    let outcome = run.args([sql, "-o"]).arg(target).run();
+    let outcome = run.args(flags).args([sql, "-o"]).arg(target).run();
     assert_eq!(outcome.status.code(), Some(0), "{}", outcome.stderr);
     let said = outcome.stderr.trim().parse();
     said.unwrap_or_else(|_| panic!("more than the memory was said: {}", outcome.stderr))
@@ -25,9 +25,10 @@ fn values_of_256_mib_go_through_in_two_and_a_half_times_their_size() {
         let text =
             r#"SELECT REPEAT('a"b\n', 67108864) AS x UNION ALL SELECT REPEAT('a"b\n', 67108864)"#;
         let bytes = "SELECT CAST(REPEAT('abc', 89478485) AS BINARY) AS x UNION ALL SELECT CAST(REPEAT('abc', 89478485) AS BINARY)";
-        for (name, sql, begin, unit, count, between, end) in [
+        for (name, flags, sql, begin, unit, count, between, end) in [
             (
                 "t.csv",
+                &[][..],
                 text,
                 "x\n\"",
                 "a\"\"b\n",
@@ -35,9 +36,19 @@ fn values_of_256_mib_go_through_in_two_and_a_half_times_their_size() {
                 "\"\n\"",
                 "\"\n",
             ),
-            ("t.tsv", text, "x\n", "a\"b\\n", SIZE / 4, "\n", "\n"),
+            (
+                "t.tsv",
+                &["--protocol=text"],
+                text,
+                "x\n",
+                "a\"b\\n",
+                SIZE / 4,
+                "\n",
+                "\n",
+            ),
             (
                 "t.json",
+                &[],
                 text,
                 "[\n{\"x\":\"",
                 "a\\\"b\\n",
@@ -45,10 +56,30 @@ fn values_of_256_mib_go_through_in_two_and_a_half_times_their_size() {
                 "\"},\n{\"x\":\"",
                 "\"}\n]\n",
             ),
-            ("b.csv", bytes, "x\n", "YWJj", SIZE / 3, "\n", "\n"),
+            ("b.csv", &[], bytes, "x\n", "YWJj", SIZE / 3, "\n", "\n"),
+            (
+                "b.tsv",
+                &["--binary=hex"],
+                bytes,
+                "x\n",
+                "616263",
+                SIZE / 3,
+                "\n",
+                "\n",
+            ),
+            (
+                "b.json",
+                &["--protocol=text"],
+                bytes,
+                "[\n{\"x\":\"",
+                "YWJj",
+                SIZE / 3,
+                "\"},\n{\"x\":\"",
+                "\"}\n]\n",
+            ),
         ] {
             let target = folder.path().join(name);
-            let peak = peak_memory(db, sql, &target);
+            let peak = peak_memory(db, flags, sql, &target);
             println!("{}: {name}: {peak} KiB", db.server.name);
             let limit = SIZE * 5 / 2 + 16 * MIB;
             assert!(peak * 1024 <= limit, "{name}: peak memory {peak} KiB");

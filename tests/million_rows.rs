@@ -1,7 +1,7 @@
 //! The main job at size: a million rows of twelve mixed columns, each format,
 //! each server, in flat memory, read back by other programs.
 
-use std::ffi::OsStr;
+use std::{ffi::OsStr, fs};
 
 use crate::{
     memory::peak_memory,
@@ -71,15 +71,20 @@ fn a_million_rows_go_to_each_format_in_flat_memory() {
         let folder = tempfile::tempdir().expect("a folder");
         let files = ["t.csv", "t.tsv", "t.json"].map(|name| folder.path().join(name));
         for file in &files {
-            let peak = peak_memory(db, "SELECT * FROM t", file);
+            let peak = peak_memory(db, &[], "SELECT * FROM t", file);
             println!("{}: {}: {peak} KiB", db.server.name, file.display());
             assert!(peak < 20 * 1024, "peak memory {peak} KiB");
             let times_five = "SELECT t.* FROM t JOIN (SELECT 1 AS a UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4
                               UNION ALL SELECT 5) AS five";
-            let more = peak_memory(db, times_five, &folder.path().join("more"));
+            let again = folder
+                .path()
+                .join("more")
+                .with_extension(file.extension().expect("one"));
+            let more = peak_memory(db, &[], times_five, &again);
+            fs::remove_file(again).expect("it can go");
             println!("five times as many: {more} KiB");
             assert!(
-                more.abs_diff(peak) < 1024,
+                more < 20 * 1024 && more.abs_diff(peak) < 1024,
                 "{peak} KiB, with five times as many rows {more} KiB"
             );
         }

@@ -38,12 +38,10 @@ class Contender:
     def run(self, folder, warm):
         shutil.rmtree(folder, ignore_errors=True)
         os.mkdir(folder)
-        # The server writes into it, too.
-        os.chmod(folder, 0o777)
         os.sync()
         subprocess.run([PYTHON, "-c", f"b'x' * ({warm} << 20)"], check=True)
         report = os.path.join(folder, "peak")
-        command = ["/usr/bin/time", "-f", "%M", "-o", report, *self.command]
+        command = ["/usr/bin/time", "-q", "-f", "%M", "-o", report, *self.command]
         errors = open(os.path.join(folder, "errors"), "w+")
         started = time.perf_counter()
         if self.stdout == "pipe":
@@ -79,7 +77,9 @@ def gold_digger(name, target, sql, *flags, stdout=None):
 
 
 def client(*flags):
-    return [CLIENT, "--no-defaults", "--host=127.0.0.1", f"--port={URL.port}", f"--user={URL.username}",
+    # As gold_digger: without TLS, which Oracle's client has by default.
+    plain = ["--ssl-mode=DISABLED", "--get-server-public-key"] if os.path.basename(CLIENT) == "mysql" else ["--skip-ssl"]
+    return [CLIENT, "--no-defaults", *plain, "--host=127.0.0.1", f"--port={URL.port}", f"--user={URL.username}",
             "--default-character-set=utf8mb4", *flags, URL.path[1:]]
 
 
@@ -91,6 +91,8 @@ def in_turn(contenders, options, rounds=None):
             if contender.failure or (contender.median or 0) > options.slow:
                 continue
             contender.run(folder, options.warm)
+            if contender.failure and contender.command[0] in (GOLD_DIGGER, TWIN, "unshare"):
+                sys.exit(f"error: {contender.name}: {contender.failure}")
             print(f"  round {number + 1}: {contender.name}: "
                   f"{contender.failure or format(contender.seconds[-1], '.2f') + ' s'}", file=sys.stderr)
     shutil.rmtree(folder, ignore_errors=True)
@@ -112,10 +114,10 @@ def print_table(contenders, reference):
 def mydumper(table, folder):
     program = shutil.which("mydumper")
     if program is None:
-        return []
+        return [Contender("mydumper", ["mydumper"])]
     takes = subprocess.run([program, "--help"], capture_output=True, text=True).stdout
     kind, flags = ("CSV", ["--csv"]) if "--csv" in takes else ("SQL, as this version has no CSV", [])
-    command = [program, "-h", "127.0.0.1", "-P", str(URL.port), "-u", URL.username, "-p", URL.password,
+    command = [program, "-h", "127.0.0.1", "-P", str(URL.port), "-u", URL.username,
                "-B", URL.path[1:], "-T", table, "-o", os.path.join(folder, "dump"), "--no-locks", "-m", *flags]
     return [Contender(f"mydumper ({kind})", command)]
 
@@ -134,6 +136,7 @@ def compare(table, options):
                               "--protocol=text", stdout="pipe") for kind in ours]
     batch = client("--quick", "--batch", "-e", sql)
     name = os.path.basename(CLIENT)
+    flushed = gold_digger("gold_digger: CSV file, --flush row", target("t.csv"), sql, "--flush=row")
     drain = Contender("no output: rows drained, binary protocol", [TWIN, "drain", "binary", sql])
     vendor = Contender(f"{name} --quick --batch: file", batch, "file")
     others = [
@@ -144,9 +147,11 @@ def compare(table, options):
         Contender("SELECT … INTO OUTFILE", client("-e", f"{sql} INTO OUTFILE '{target('outfile')}'"), memory=False),
         *mydumper(table, folder),
         Contender("PyMySQL SSCursor + csv", [PYTHON, os.path.join(HERE, "pymysql_export.py"), target("t.csv"), sql]),
-        Contender("batch twin: Vec of rows, then CSV file", [TWIN, "batch", "csv", target("t.csv"), sql]),
+        Contender("batch twin, text protocol: Vec of rows, then CSV file",
+                  [TWIN, "batch", "text", "csv", target("t.csv"), sql]),
+        Contender("batch twin, binary protocol", [TWIN, "batch", "binary", "csv", target("t.csv"), sql]),
     ]
-    contenders = [*ours.values(), *text, *pipes, *text_pipes, *others]
+    contenders = [*ours.values(), *text, *pipes, *text_pipes, flushed, *others]
     in_turn(contenders, options)
     print(f"### {table}\n")
     print_table(contenders, ours["csv"])
@@ -165,12 +170,9 @@ def growth(options):
         sql = f"SELECT STRAIGHT_JOIN orders.* FROM digits JOIN orders LIMIT {rows}"
         path = os.path.join(options.out, "t.csv")
         ours = gold_digger(f"{rows} rows", path, sql)
-        twin = Contender(f"{rows} rows, batch", [TWIN, "batch", "csv", path, sql])
+        twin = Contender(f"{rows} rows, batch", [TWIN, "batch", "binary", "csv", path, sql])
         both = [ours] if rows > 10_000_000 else [twin, ours]
         in_turn(both, options, 3)
-        if ours.failure:
-            print(f"| {rows:,} | did not run: {ours.failure} | | | | |")
-            continue
         million = rows / 1e6
         batch = f"{twin.median / million:.3f} | {twin.peak}" if twin.median else "– | –"
         print(f"| {rows:,} | {ours.median / million:.3f} | {ours.peak} | {ours.size:,} | {batch} |", flush=True)
@@ -181,21 +183,23 @@ def start_up():
     print("### Start-up\n")
     refused = [GOLD_DIGGER, "--quiet", "--db-url", "mysql://me@127.0.0.1:1/", "SELECT 1"]
     print("| | runs | median ms | max ms |\n|---|---:|---:|---:|")
-    for name, command in [("--version", [GOLD_DIGGER, "--version"]), ("a refused connection", refused)]:
+    for name, command, code in [("--version", [GOLD_DIGGER, "--version"], 0), ("a refused connection", refused, 3)]:
         seconds = []
         for _ in range(50):
             started = time.perf_counter()
-            subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            ended = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             seconds.append(time.perf_counter() - started)
+            if ended.returncode != code:
+                sys.exit(f"error: {name} ended with {ended.returncode}")
         print(f"| {name} | {len(seconds)} | {statistics.median(seconds) * 1000:.1f} | {max(seconds) * 1000:.1f} |")
     print(flush=True)
 
 
 def slow_link(options):
     """A network name space of its own, whose loopback device tc slows down."""
-    inside = ("ip link set lo up && tc qdisc add dev lo root tbf rate $RATE burst 256kb latency 50ms && "
-              f"{{ socat TCP-LISTEN:{URL.port},bind=127.0.0.1,fork,reuseaddr UNIX-CONNECT:{options.socket} & }} && "
-              "for _ in $(seq 100); do : 2>/dev/null </dev/tcp/127.0.0.1/$PORT && break; sleep 0.05; done; "
+    inside = ("set -e; ip link set lo up; tc qdisc add dev lo root tbf rate $RATE burst 256kb latency 50ms; "
+              f"socat TCP-LISTEN:{URL.port},bind=127.0.0.1,fork,reuseaddr UNIX-CONNECT:{options.socket} & "
+              "for _ in $(seq 100); do (: </dev/tcp/127.0.0.1/$PORT) 2>/dev/null && break; sleep 0.05; done; "
               'status=0; "$@" || status=$?; kill $!; exit $status')
     if os.getuid() != 0 or subprocess.run(["unshare", "--net", "true"], capture_output=True).returncode != 0:
         print("A slow link was not measured: that needs root and network name spaces.\n")

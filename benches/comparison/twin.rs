@@ -2,17 +2,17 @@
 //! has all rows in memory before it writes the first, with the writers of
 //! gold_digger; `drain` reads all rows as gold_digger does and writes nothing.
 //!
-//!     twin batch FORMAT FILE SQL
+//!     twin batch text|binary FORMAT FILE SQL
 //!     twin drain text|binary SQL
 //!
 //! The server is the one that DATABASE_URL names.
 
-#![allow(missing_docs, clippy::expect_used)]
+#![allow(missing_docs)]
 
 use std::{env, error::Error, fs::File, io::Write};
 
 use gold_digger::{
-    buffer::RowBuffer,
+    buffer::{CHUNK, RowBuffer},
     format::{self, FormatOptions},
     row::Row,
     source,
@@ -21,17 +21,16 @@ use mysql::{Conn, Opts, OptsBuilder, prelude::Queryable};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-const CHUNK: usize = 256 << 10;
-
 fn main() -> Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let mut conn = connect()?;
     match arguments[..] {
-        ["batch", format, path, sql] => batch(&mut conn, format, path, sql),
+        ["batch", "text", format, path, sql] => batch(conn.query(sql)?, format, path),
+        ["batch", "binary", format, path, sql] => batch(conn.exec(sql, ())?, format, path),
         ["drain", "text", sql] => drain(conn.query_iter(sql)?),
         ["drain", "binary", sql] => drain(conn.exec_iter(sql, ())?),
-        _ => Err("twin batch FORMAT FILE SQL, or twin drain text|binary SQL".into()),
+        _ => Err("twin batch text|binary FORMAT FILE SQL, or twin drain text|binary SQL".into()),
     }
 }
 
@@ -50,8 +49,7 @@ fn drain(mut rows: impl Iterator<Item = mysql::Result<mysql::Row>>) -> Result<()
     Ok(())
 }
 
-fn batch(conn: &mut Conn, format: &str, path: &str, sql: &str) -> Result<()> {
-    let rows: Vec<mysql::Row> = conn.query(sql)?;
+fn batch(rows: Vec<mysql::Row>, format: &str, path: &str) -> Result<()> {
     let columns = rows.first().ok_or("no rows")?.columns();
     let schema = source::columns::schema(&columns)?;
     let format = format::by_name(format).ok_or("no such format")?;

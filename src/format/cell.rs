@@ -193,48 +193,41 @@ impl Cell {
     ) -> Result<Rendered<'a>, Refusal> {
         // In each arm, so that nothing but what the column's kind needs is looked at.
         let value = || row.value(self.column);
+        let start = out.len();
         match self.kind {
             Kind::Text(invalid) => match value() {
                 Value::Bytes(bytes) => return text(bytes, invalid),
                 Value::Null => return Ok(Rendered::Null),
                 _ => return Err(BROKEN),
             },
-            Kind::Number(zeros) => match value() {
-                Value::Int(number) => {
-                    let start = out.len();
-                    number::write_integer(number, out);
-                    fill(zeros, start, out);
+            Kind::Number(zeros) => {
+                match value() {
+                    Value::Int(number) => number::write_integer(number, out),
+                    Value::UInt(number) => number::write_integer(number, out),
+                    Value::Bytes(bytes) => copy_number(bytes, zeros, out)?,
+                    Value::Null => return Ok(Rendered::Null),
+                    _ => return Err(BROKEN),
                 }
-                Value::UInt(number) => {
-                    let start = out.len();
-                    number::write_integer(number, out);
-                    fill(zeros, start, out);
-                }
-                Value::Bytes(bytes) => copy_number(bytes, zeros, out)?,
-                Value::Null => return Ok(Rendered::Null),
-                _ => return Err(BROKEN),
-            },
-            Kind::Floating { decimals, zeros } => match value() {
-                Value::Double(number) if number.is_finite() => {
-                    let start = out.len();
-                    match decimals {
-                        None => number::write_double(number, out),
-                        Some(decimals) => number::write_fixed(number, decimals, out),
+                fill(zeros, start, out);
+            }
+            Kind::Floating { decimals, zeros } => {
+                match (value(), decimals) {
+                    (Value::Double(number), _) if !number.is_finite() => return Err(BROKEN),
+                    (Value::Float(number), _) if !number.is_finite() => return Err(BROKEN),
+                    (Value::Double(number), None) => number::write_double(number, out),
+                    (Value::Double(number), Some(decimals)) => {
+                        number::write_fixed(number, decimals, out)
                     }
-                    fill(zeros, start, out);
-                }
-                Value::Float(number) if number.is_finite() => {
-                    let start = out.len();
-                    match decimals {
-                        None => number::write_float(number, out),
-                        Some(decimals) => number::write_fixed(f64::from(number), decimals, out),
+                    (Value::Float(number), None) => number::write_float(number, out),
+                    (Value::Float(number), Some(decimals)) => {
+                        number::write_fixed(f64::from(number), decimals, out)
                     }
-                    fill(zeros, start, out);
+                    (Value::Bytes(bytes), _) => copy_number(bytes, zeros, out)?,
+                    (Value::Null, _) => return Ok(Rendered::Null),
+                    _ => return Err(BROKEN),
                 }
-                Value::Bytes(bytes) => copy_number(bytes, zeros, out)?,
-                Value::Null => return Ok(Rendered::Null),
-                _ => return Err(BROKEN),
-            },
+                fill(zeros, start, out);
+            }
             Kind::Date(zero_dates) => match value() {
                 Value::Null => return Ok(Rendered::Null),
                 value if zero_dates == ZeroDates::Null && is_zero_date(value) => {
@@ -313,7 +306,6 @@ fn copy_number(text: &[u8], zeros: Zeros, out: &mut Vec<u8>) -> Result<(), Refus
     let start = out.len();
     copy(text, b"-+.eE", out)?;
     strip(zeros, start, out);
-    fill(zeros, start, out);
     Ok(())
 }
 
@@ -406,11 +398,16 @@ impl Encoding {
         // A multiple of three, so that base64 has padding at the end only.
         const BYTES: usize = CHUNK / 4 * 3;
         for piece in bytes.chunks(BYTES) {
-            match self {
-                Self::Base64 => write_base64(piece, &mut out.bytes),
-                Self::Hex => write_hex(piece, &mut out.bytes),
-            }
+            self.append(piece, &mut out.bytes);
             out.spill();
+        }
+    }
+
+    /// Writes `bytes`, which are few.
+    pub(super) fn append(self, bytes: &[u8], out: &mut Vec<u8>) {
+        match self {
+            Self::Base64 => write_base64(bytes, out),
+            Self::Hex => write_hex(bytes, out),
         }
     }
 }

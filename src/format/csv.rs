@@ -40,6 +40,8 @@ struct CsvWriter {
     replaced: u64,
     header: Vec<u8>,
     null: Vec<u8>,
+    /// Whether what stands for NULL holds U+FFFD, as every mended value does.
+    mended_may_be_null: bool,
     line_end: &'static [u8],
     blank_lines: BlankLines,
 }
@@ -78,6 +80,7 @@ fn open(schema: &Schema, options: &FormatOptions) -> Result<Box<dyn RowWriter>> 
         replaced: 0,
         header: header.bytes,
         null: null.to_vec(),
+        mended_may_be_null: options.csv_null.0.contains(char::REPLACEMENT_CHARACTER),
         line_end,
         blank_lines,
     }))
@@ -106,16 +109,15 @@ impl RowWriter for CsvWriter {
                 Rendered::Text(text) => write_field(text.as_bytes(), &self.null, out),
                 Rendered::Mended(bytes) => {
                     self.replaced += 1;
-                    // With a text for NULL, lest it becomes that text.
-                    let quoted = !self.null.is_empty() || cell::find(bytes, is_special).is_some();
+                    let quoted = self.mended_may_be_null || cell::find(bytes, is_special).is_some();
                     let quote: &[u8] = if quoted { b"\"" } else { b"" };
                     out.bytes.extend_from_slice(quote);
                     cell::mend(bytes, |text| write_quoted(text.as_bytes(), out));
                     out.bytes.extend_from_slice(quote);
                 }
-                // What stands for NULL is short.
+                // What stands for NULL is short, so that nothing is written yet.
                 Rendered::Encoded(encoding, bytes) if bytes.len() <= self.null.len() => {
-                    encoding.write(bytes, out);
+                    encoding.append(bytes, &mut out.bytes);
                     self.quote_if_null(start, out);
                 }
                 Rendered::Encoded(encoding, bytes) => encoding.write(bytes, out),
@@ -144,10 +146,12 @@ impl RowWriter for CsvWriter {
 }
 
 impl CsvWriter {
-    /// Quotes the plain text that begins at `start` where it would read as NULL.
+    /// Quotes the plain text that begins at `start` where it is empty or would
+    /// read as NULL.
     #[inline]
     fn quote_if_null(&self, start: usize, out: &mut RowBuffer) {
-        if out.bytes.len() - start == self.null.len() && out.bytes[start..] == *self.null {
+        let text = &out.bytes[start..];
+        if text.is_empty() || !self.null.is_empty() && text == self.null {
             out.bytes.insert(start, b'"');
             out.bytes.push(b'"');
         }

@@ -5,33 +5,30 @@ use std::{io::Write, ops::RangeInclusive};
 
 /// A DOUBLE: the shortest digits that read back as the same value.
 pub fn write_double(number: f64, out: &mut Vec<u8>) {
-    let mut buffer = zmij::Buffer::new();
-    let text = buffer.format_finite(number);
-    if PLAIN.contains(&number.abs()) {
-        write_plain(text, out);
-    } else {
-        write_shortest(text, out);
-    }
+    write_as_servers_do(zmij::Buffer::new().format_finite(number), number, out);
 }
 
 /// A FLOAT: the shortest digits that read back as the same 32-bit value.
 pub fn write_float(number: f32, out: &mut Vec<u8>) {
-    let mut buffer = zmij::Buffer::new();
-    let text = buffer.format_finite(number);
-    if PLAIN.contains(&f64::from(number.abs())) {
-        write_plain(text, out);
-    } else {
-        write_shortest(text, out);
-    }
+    write_as_servers_do(
+        zmij::Buffer::new().format_finite(number),
+        number.into(),
+        out,
+    );
 }
 
 /// Numbers that zmij and the servers both lay out plainly, but for the `.0` that
 /// zmij gives whole ones.
 const PLAIN: RangeInclusive<f64> = 0.001..=1e12;
 
-fn write_plain(text: &str, out: &mut Vec<u8>) {
-    let text = text.as_bytes();
-    out.extend_from_slice(text.strip_suffix(b".0").unwrap_or(text));
+/// Writes `number`, whose shortest digits are in `text`.
+#[inline]
+fn write_as_servers_do(text: &str, number: f64, out: &mut Vec<u8>) {
+    if PLAIN.contains(&number.abs()) {
+        out.extend_from_slice(text.strip_suffix(".0").unwrap_or(text).as_bytes());
+    } else {
+        write_shortest(text, out);
+    }
 }
 
 /// A number with as many decimals as its column declares: the shortest digits

@@ -11,7 +11,7 @@ use std::{
         fs::{MetadataExt, fchown},
     },
     path::{Path, PathBuf},
-    sync::mpsc::{self, SyncSender, TrySendError},
+    sync::mpsc::{self, SyncSender},
     thread::{self, JoinHandle},
 };
 
@@ -24,8 +24,8 @@ use crate::{cancel::Cancel, error::Result};
 /// limited to 255 bytes.
 const NAME_PART: usize = 200;
 
-/// As many bytes are written before they are sent to the disk, behind the
-/// reading thread's back. Otherwise all of the file would wait for the end.
+/// After each so many bytes the file is synced, on a thread of its own.
+/// Otherwise all of it would wait for the end.
 const SYNC_EVERY: usize = 16 << 20;
 
 pub(super) struct FileSink {
@@ -77,15 +77,17 @@ impl FileSink {
 }
 
 impl FileSink {
-    /// Has what is written so far sent to the disk. A request that finds
-    /// another waiting is the same request.
+    /// Has what is written so far sent to the disk. Waits where two requests are
+    /// ahead: nothing may pile up that the end of a run would wait for.
     fn sync_early(&mut self) -> io::Result<()> {
         self.unsynced = 0;
-        let syncer = match self.syncer.take() {
-            Some(syncer) => syncer,
-            None => Syncer::start(self.temporary.as_file())?,
+        // Without the thread, all is synced at the end.
+        let start = || Syncer::start(self.temporary.as_file()).ok();
+        let Some(syncer) = self.syncer.take().or_else(start) else {
+            return Ok(());
         };
-        if let Err(TrySendError::Disconnected(())) = syncer.requests.try_send(()) {
+        if syncer.requests.send(()).is_err() {
+            // It has ended, which only a failure makes it do.
             return syncer.finish();
         }
         self.syncer = Some(syncer);
