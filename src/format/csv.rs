@@ -109,7 +109,7 @@ impl RowWriter for CsvWriter {
                 Rendered::Text(text) => write_field(text.as_bytes(), &self.null, out),
                 Rendered::Mended(bytes) => {
                     self.replaced += 1;
-                    let quoted = self.mended_may_be_null || cell::find(bytes, is_special).is_some();
+                    let quoted = self.mended_may_be_null || needs_quotes(bytes);
                     let quote: &[u8] = if quoted { b"\"" } else { b"" };
                     out.bytes.extend_from_slice(quote);
                     cell::mend(bytes, |text| write_quoted(text.as_bytes(), out));
@@ -160,14 +160,23 @@ impl CsvWriter {
 
 /// Bytes that force a field into quotes (RFC 4180, section 2, rule 6).
 const fn is_special(byte: u8) -> bool {
-    (byte == b',') | (byte == b'"') | (byte == b'\n') | (byte == b'\r')
+    matches!(byte, b',' | b'"' | b'\n' | b'\r')
+}
+
+/// Whether data holds such a byte.
+#[inline]
+fn needs_quotes(bytes: &[u8]) -> bool {
+    // Looks for these and some that are rare: that takes fewer comparisons.
+    let is_suspect = |byte| (byte <= b'\r') | (byte == b'"') | (byte == b',');
+    let suspect = cell::find(bytes, is_suspect);
+    suspect.is_some_and(|place| bytes[place..].iter().copied().any(is_special))
 }
 
 /// Writes data, quoted where it must be or where it would read as NULL.
 #[inline]
 fn write_field(bytes: &[u8], null: &[u8], out: &mut RowBuffer) {
     let is_null = !null.is_empty() && bytes == null;
-    if !is_null && !bytes.is_empty() && cell::find(bytes, is_special).is_none() {
+    if !is_null && !bytes.is_empty() && !needs_quotes(bytes) {
         return out.extend(bytes);
     }
     out.bytes.push(b'"');
