@@ -9,6 +9,8 @@
 #   need_mysql                      sets MYSQLD: Oracle MySQL, which Debian has
 #                                   only in its unstable suite, unpacked into a
 #                                   cache folder and run from there
+#   need_pymysql                    sets PYTHON
+#   use_temporary_folder            sets folder; cleans up at the script's end
 #   start_server KIND FOLDER        a private mariadb or mysql
 #   stop_servers                    ends all that were started
 #
@@ -55,6 +57,17 @@ free_port() {
 
 servers=()
 
+new_password() { od -An -N16 -tx1 /dev/urandom | tr -d ' \n'; }
+
+# Sets folder to a new temporary one. However the script ends, the servers that
+# it started are stopped then, and the folder is removed.
+use_temporary_folder() {
+    folder=$(mktemp -d)
+    trap 'stop_servers; rm -rf "$folder"' EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+}
+
 # start_server KIND FOLDER [OPTION...]: starts a mariadb or mysql that keeps all
 # its data in FOLDER, listens on the loopback address and on the socket FOLDER/s
 # and runs FOLDER/init.sql, if there, and sets port. Only root gets in, by the
@@ -72,7 +85,7 @@ start_server() {
         program=$MYSQLD options=(--mysqlx=OFF)
         "$program" --no-defaults "${account[@]}" --datadir="$folder/data" --initialize-insecure >"$folder/log" 2>&1
     fi || { cat "$folder/log" >&2; die "$kind could not be set up"; }
-    password=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+    password=$(new_password)
     (umask 077
         { echo "ALTER USER root@localhost IDENTIFIED BY '$password';"; cat "$folder/init.sql" 2>/dev/null || true; } >"$folder/setup.sql"
         printf '[client]\nsocket=%s\nuser=root\npassword=%s\n' "$folder/s" "$password" >"$folder/client.cnf")
@@ -104,6 +117,12 @@ stop_servers() {
     done
 }
 
+# Debian's own Python, whose PyMySQL is a package; sets PYTHON.
+need_pymysql() {
+    PYTHON=/usr/bin/python3
+    "$PYTHON" -c 'import pymysql' 2>/dev/null || apt_install python3 python3-pymysql
+}
+
 # The server packages put mariadbd into sbin, which users may not have in PATH.
 need_mariadb() {
     PATH=$PATH:/usr/sbin:/usr/local/sbin
@@ -132,10 +151,10 @@ set -- $first --basedir="$root/usr" --lc-messages-dir="$root/usr/share/mysql" \
 # beside a wrapper that starts it with its own loader and libraries. The wrapper
 # runs SHELL first.
 unpack_unstable() {
-    command -v apt-get >/dev/null || die "no apt-get to fetch $2 with$cure"
     local apt=$cache/apt root=$cache/$1.new name=${3##*/} archive deb lib loader
     local cure="; GOLD_DIGGER_MYSQLD names a mysqld of your own"
     [ "$1" = mysql ] || cure=
+    command -v apt-get >/dev/null || die "no apt-get to fetch $2 with$cure"
     archive=$(debian_archive)
     say "fetching $2 from Debian's unstable suite into $cache (once)"
     rm -rf "$apt" "$root" "${cache:?}/$1"

@@ -74,9 +74,7 @@ impl FileSink {
             cancel: cancel.clone(),
         }))
     }
-}
 
-impl FileSink {
     /// Has what is written so far sent to the disk. Waits where two requests are
     /// ahead: nothing may pile up that the end of a run would wait for.
     fn sync_early(&mut self) -> io::Result<()> {
