@@ -90,7 +90,7 @@ start_server() {
         { echo "ALTER USER root@localhost IDENTIFIED BY '$password';"; cat "$folder/init.sql" 2>/dev/null || true; } >"$folder/setup.sql"
         printf '[client]\nsocket=%s\nuser=root\npassword=%s\n' "$folder/s" "$password" >"$folder/client.cnf")
     port=$(free_port)
-    "$program" --no-defaults "${account[@]}" --datadir="$folder/data" --socket="$folder/s" --pid-file="$folder/pid" \
+    "$program" --no-defaults "${account[@]}" --datadir="$folder/data" --socket="$folder/s" --pid-file="$folder/pid" --tmpdir="$folder" \
         --bind-address=127.0.0.1 --port="$port" --init-file="$folder/setup.sql" --skip-log-bin \
         --innodb-flush-log-at-trx-commit=0 "${options[@]}" "$@" >>"$folder/log" 2>&1 &
     servers+=($!)

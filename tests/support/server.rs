@@ -160,6 +160,8 @@ impl Server {
             .arg(format!("--socket={}", socket.display()))
             .arg(format!("--pid-file={}", folder.join("pid").display()));
         command
+            // A server that starts removes the temporary files of others in it.
+            .arg(format!("--tmpdir={}", folder.display()))
             .arg(format!("--port={port}"))
             .arg(format!("--init-file={}", setup.display()));
         command.args([
