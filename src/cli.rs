@@ -1,156 +1,45 @@
-//! What was typed: the declarations of the command line, and nothing else.
+//! What was typed: the command line, made from the table of settings, and
+//! nothing else.
 //!
 //! What will run is [`Config`](crate::config::Config), which also knows the
-//! environment and the configuration file.
+//! environment and the files.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{collections::HashSet, ffi::OsString};
 
-use clap::{ArgAction, Parser, ValueEnum, builder::PossibleValuesParser};
-use secrecy::SecretString;
-
-use crate::format::{
-    self, BinaryEncoding, CsvNull, DuplicateColumns, InvalidUtf8, LineEnding, NumberStyle,
-    ZeroDates,
+use clap::{
+    Arg, ArgAction, ArgGroup, ArgMatches, Command,
+    builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser, ValueParser},
+    parser::ValueSource,
 };
-use crate::{config::Protocol, output::Flush, sql::Parameter};
 
-/// Stream the rows of a MySQL or MariaDB query into CSV, TSV or JSON.
-///
-/// One statement runs in a read-only session; its rows are written as they
-/// arrive, in flat memory. A regular file appears under its final name only
-/// when it is complete.
-#[derive(Parser)]
-#[command(version, about, after_help = EXAMPLES, after_long_help = EXAMPLES_AND_EXIT_CODES)]
-#[command(max_term_width = 100)]
+use crate::config::{
+    Verbosity,
+    layers::{Layer, Origin, Value},
+    settings::{ASK_PASSWORD, Kind, SETTINGS, Setting},
+};
+
+/// The command line, taken apart.
+#[derive(Debug)]
 pub struct Args {
-    /// The query: one statement that returns rows
-    #[arg(value_name = "SQL", group = "sql_source")]
-    pub sql: Option<String>,
-
-    /// The query, as an option [env: DATABASE_QUERY]
-    #[arg(short, long, value_name = "SQL", group = "sql_source")]
-    pub query: Option<String>,
-
-    /// Read the query from FILE; `-` is standard input
-    #[arg(long, value_name = "FILE", group = "sql_source")]
-    pub query_file: Option<PathBuf>,
-
-    /// Bind VALUE, as text, to :NAME in the query; may be repeated
-    #[arg(long, value_name = "NAME=VALUE")]
-    pub param: Vec<Parameter>,
-
-    /// How rows travel
-    #[arg(long, value_name = "PROTOCOL", value_enum)]
-    pub protocol: Option<Protocol>,
-
-    /// The session's time zone, in which TIMESTAMPs are shown [default: the server's]
-    #[arg(long, value_name = "ZONE")]
-    pub time_zone: Option<String>,
-
-    /// Have the server compress what it sends (zlib): for slow networks
-    #[arg(long)]
-    pub compress: bool,
-
-    /// Read settings from a TOML file; flags and environment win over it
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-
-    /// Where the server is [env: DATABASE_URL]
-    ///
-    /// mysql://USER:PASSWORD@HOST:PORT/DATABASE, or for a Unix socket
-    /// mysql://USER@localhost/DATABASE?socket=/PATH. Special characters are
-    /// percent-encoded. Other users of the machine can read a command line:
-    /// DATABASE_URL or a configuration file keeps the password to yourself.
-    #[arg(long, value_name = "URL", value_parser = secret)]
-    pub db_url: Option<SecretString>,
-
-    /// Transport security; a server that is not local needs `disabled` said
-    #[arg(long, value_name = "MODE", value_enum)]
-    pub tls: Option<Tls>,
-
-    /// Let the statement write (the session is read-only otherwise)
-    #[arg(long)]
-    pub read_write: bool,
-
-    /// Write to FILE; `-` or nothing is standard output [env: OUTPUT_FILE]
-    #[arg(short, long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
-
-    /// Output format [default: by the file's extension, else tsv]
-    #[arg(long, value_name = "FORMAT", value_parser = PossibleValuesParser::new(format::possible_values()))]
-    pub format: Option<String>,
-
-    /// When rows are written
-    #[arg(long, value_name = "WHEN", value_enum)]
-    pub flush: Option<Flush>,
-
-    /// Accept a result without rows: write an empty document and exit 0
-    #[arg(long)]
-    pub allow_empty: bool,
-
-    /// How bytes without a character set are written (BLOB, BINARY, GEOMETRY, …)
-    #[arg(long, value_name = "ENCODING", value_enum)]
-    pub binary: Option<BinaryEncoding>,
-
-    /// What becomes of text that is not UTF-8
-    #[arg(long, value_name = "WHAT", value_enum)]
-    pub invalid_utf8: Option<InvalidUtf8>,
-
-    /// What to do where two columns have one name (JSON; CSV and TSV keep both)
-    #[arg(long, value_name = "WHAT", value_enum)]
-    pub duplicate_columns: Option<DuplicateColumns>,
-
-    /// CSV: how lines end
-    #[arg(long, value_name = "ENDING", value_enum)]
-    pub line_ending: Option<LineEnding>,
-
-    /// CSV: write NULL as TEXT instead of nothing
-    #[arg(long, value_name = "TEXT")]
-    pub csv_null: Option<CsvNull>,
-
-    /// JSON: indent
-    #[arg(long)]
-    pub pretty: bool,
-
-    /// JSON: wrap the array as {"NAME": […]}
-    #[arg(long, value_name = "NAME")]
-    pub json_root: Option<String>,
-
-    /// JSON: how to write integers beyond ±(2^53 − 1)
-    #[arg(long, value_name = "STYLE", value_enum)]
-    pub json_bigint: Option<NumberStyle>,
-
-    /// JSON: how to write DECIMAL
-    #[arg(long, value_name = "STYLE", value_enum)]
-    pub json_decimal: Option<NumberStyle>,
-
-    /// JSON: embed the text column NAME, which holds JSON; may be repeated
-    #[arg(long, value_name = "NAME")]
-    pub json_column: Vec<String>,
-
-    /// JSON: write TINYINT(1) as true and false
-    #[arg(long)]
-    pub tinyint1_as_bool: bool,
-
-    /// JSON: what becomes of dates whose month or day is zero
-    #[arg(long, value_name = "WHAT", value_enum)]
-    pub zero_dates: Option<ZeroDates>,
-
-    /// Say on standard error what was done
-    #[arg(short, long, action = ArgAction::Count, conflicts_with = "quiet")]
-    pub verbose: u8,
-
-    /// Say nothing but errors on standard error
-    #[arg(long)]
-    pub quiet: bool,
+    /// The settings that it gives.
+    pub layer: Layer,
+    /// How much is said on standard error.
+    pub verbosity: Verbosity,
+    /// What is to be done.
+    pub request: Request,
 }
 
-/// The choices of `--tls`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Tls {
-    /// Plain text, readable by everyone on the way
-    Disabled,
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// An export.
+    Export,
+    /// Print what an export would run.
+    DumpConfig,
 }
+
+/// The positional argument.
+const SQL: &str = "SQL";
 
 impl Args {
     /// Takes the program's arguments apart.
@@ -163,14 +52,165 @@ impl Args {
             let bytes = argument.as_encoded_bytes();
             bytes.starts_with(b"--") && bytes.get(2).is_some_and(u8::is_ascii_whitespace)
         };
-        Self::try_parse_from(arguments.map(|argument| {
+        let matches = command().try_get_matches_from(arguments.map(|argument| {
             let lead = if is_comment(&argument) { " " } else { "" };
             let mut lead = OsString::from(lead);
             lead.push(argument);
             lead
-        }))
+        }))?;
+        Ok(Self {
+            layer: layer(&matches),
+            verbosity: match (matches.get_flag("quiet"), matches.get_count("verbose")) {
+                (true, _) => Verbosity::Quiet,
+                (false, 0) => Verbosity::Normal,
+                (false, _) => Verbosity::Verbose,
+            },
+            request: if matches.get_flag("dump-config") {
+                Request::DumpConfig
+            } else {
+                Request::Export
+            },
+        })
     }
 }
+
+fn layer(matches: &ArgMatches) -> Layer {
+    let mut layer = Layer::default();
+    for setting in SETTINGS {
+        let Some(flag) = setting.flag else {
+            continue;
+        };
+        if matches.value_source(flag) != Some(ValueSource::CommandLine) {
+            continue;
+        }
+        let values = matches.get_many::<Value>(flag);
+        // A flag that can be repeated gives all its values.
+        let value = values.and_then(|values| values.cloned().reduce(Value::and));
+        if let Some(value) = value {
+            layer.set(setting, value, Origin::Flag(format!("--{flag}")));
+        }
+    }
+    let typed = matches.get_one::<String>(SQL);
+    if let (Some(setting), Some(text)) = (Setting::named("query.sql"), typed) {
+        layer.set(
+            setting,
+            Value::from(text.as_str()),
+            Origin::Flag(SQL.to_owned()),
+        );
+    }
+    layer
+}
+
+/// The command line's grammar.
+fn command() -> Command {
+    let mut seen = HashSet::new();
+    let flags = SETTINGS
+        .iter()
+        .filter_map(|setting| Some((setting, setting.flag?)));
+    let flags = flags.filter(|(_, flag)| seen.insert(*flag));
+    Command::new(env!("CARGO_PKG_NAME"))
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(ABOUT)
+        .long_about(LONG_ABOUT)
+        .after_help(EXAMPLES)
+        .after_long_help(EXAMPLES_AND_EXIT_CODES)
+        .max_term_width(100)
+        .arg(
+            Arg::new(SQL)
+                .value_name(SQL)
+                .help("The query: one statement that returns rows"),
+        )
+        .args(flags.map(|(setting, flag)| arg(setting, flag)))
+        .args([
+            Arg::new("dump-config")
+                .long("dump-config")
+                .action(ArgAction::SetTrue)
+                .help_heading("Settings")
+                .help("Print what would run, as JSON, each value with its origin, and end"),
+            Arg::new("verbose")
+                .short('v')
+                .long("verbose")
+                .action(ArgAction::Count)
+                .conflicts_with("quiet")
+                .help("Say on standard error what was done"),
+            Arg::new("quiet")
+                .long("quiet")
+                .action(ArgAction::SetTrue)
+                .help("Say nothing but errors on standard error"),
+        ])
+        .group(ArgGroup::new("query source").args([SQL, "query", "query-file"]))
+        .mut_arg("no-defaults", |arg| arg.conflicts_with("defaults-file"))
+}
+
+fn arg(setting: &'static Setting, flag: &'static str) -> Arg {
+    let kind = setting.kind;
+    let parser = match kind {
+        Kind::Choice(choices) => PossibleValuesParser::new(choices())
+            .map(|text| Value::from(text.as_str()))
+            .into(),
+        Kind::Path => OsStringValueParser::new()
+            .try_map(move |path| kind.parse(&path))
+            .into(),
+        _ => ValueParser::from(move |text: &str| kind.parse(text.as_ref())),
+    };
+    let mut help = setting.help.to_owned();
+    if let Some(default) = setting
+        .default
+        .filter(|text| !matches!(*text, "" | "false"))
+    {
+        help += &format!(" [default: {default}]");
+    }
+    if let Some(variable) = setting.variable {
+        help += &format!(" [env: {variable}]");
+    }
+    let more = setting.more.map(|more| format!("{help}\n\n{more}"));
+    let arg = Arg::new(flag)
+        .long(flag)
+        .short(setting.short)
+        .value_name(setting.placeholder)
+        .value_parser(parser)
+        .help_heading(heading(setting))
+        .help(help);
+    let arg = match more {
+        Some(more) => arg.long_help(more),
+        None => arg,
+    };
+    match kind {
+        // Only where a file may have turned it on is there anything to turn off.
+        Kind::Switch if setting.section().is_none() => {
+            arg.num_args(0).default_missing_value("true")
+        }
+        Kind::Switch => arg
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("true"),
+        Kind::List(_) | Kind::Parameters => arg.action(ArgAction::Append),
+        _ => arg,
+    }
+}
+
+/// The part of the help that a flag stands in.
+fn heading(setting: &Setting) -> &'static str {
+    match setting.section() {
+        Some("query") => "Query",
+        Some("session") => "Session",
+        Some("output") => "Output",
+        Some("csv" | "tsv") => "CSV and TSV",
+        Some("json") => "JSON",
+        Some("values") => "Values",
+        Some(_) => "Connection",
+        None if setting.name == ASK_PASSWORD => "Connection",
+        None => "Settings",
+    }
+}
+
+const ABOUT: &str = "Stream the rows of a MySQL or MariaDB query into CSV, TSV or JSON";
+
+const LONG_ABOUT: &str = "\
+Stream the rows of a MySQL or MariaDB query into CSV, TSV or JSON.
+
+One statement runs in a read-only session; its rows are written as they arrive, in flat memory. \
+A regular file appears under its final name only when it is complete.";
 
 /// `text` with the password of every URL in it made `***`.
 #[must_use]
@@ -189,10 +229,6 @@ pub fn redacted(text: &str) -> String {
         }
     }
     shown + rest
-}
-
-fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
-    Ok(SecretString::from(text))
 }
 
 macro_rules! examples {

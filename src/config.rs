@@ -1,37 +1,52 @@
-//! What will run: the command line, the environment and the configuration file
-//! made one, checked before anything is touched.
+//! What will run: the command line, the environment, the configuration file and
+//! MySQL's option files made one, checked before anything is touched.
 //!
-//! The only reader of the environment and of the configuration file. Flags win
-//! over the environment, the environment over the file.
+//! The only reader of the environment and of files that configure. Each place
+//! is a layer: flags win over the environment, the environment over the
+//! configuration file, that over option files, and those over defaults.
 
-use std::{
-    collections::HashSet,
-    env,
-    ffi::OsStr,
-    fs,
-    io::{self, Read},
-    net::IpAddr,
-    path::{Path, PathBuf},
-};
+use std::{cell::LazyCell, env, net::IpAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::ValueEnum;
-use secrecy::{ExposeSecret, SecretString};
+use jiff::{SignedDuration, Zoned};
+use secrecy::SecretString;
 
 use crate::{
-    cli::{Args, Tls},
+    cli::{Args, Request},
     error::{Error, Result},
-    format::{self, BinaryEncoding, Format, FormatOptions, Layout, TinyInt1},
+    format::{Format, FormatOptions},
     output::Flush,
     sql::{Parameter, Query},
 };
 
+mod connection;
 mod db_url;
+mod dump;
 mod file;
+pub mod layers;
+mod option_file;
+mod output;
+mod prompt;
+mod query;
+pub mod settings;
+mod template;
 
 use self::{
-    db_url::parse_url,
-    file::{ConfigFile, QuerySection},
+    connection::Fields,
+    dump::Dump,
+    layers::{Layer, Layers, Origin, Value},
+    option_file::{OptionFiles, Presence},
+    settings::{CONFIG, DEFAULTS_FILE, DEFAULTS_GROUP_SUFFIX, NO_DEFAULTS, Setting},
 };
+
+/// What was asked for.
+#[derive(Debug)]
+pub enum Task {
+    /// An export.
+    Export(Box<Config>),
+    /// The settings, as text for standard output.
+    Print(String),
+}
 
 /// One export, as it will run.
 #[derive(Debug)]
@@ -58,6 +73,8 @@ pub struct Config {
     pub empty_result: EmptyResult,
     /// How much is said on standard error.
     pub verbosity: Verbosity,
+    /// What the user should know before anything runs.
+    pub warnings: Vec<String>,
 }
 
 /// Where the server is and who logs in. `Debug` does not show the password.
@@ -73,6 +90,42 @@ pub struct Connection {
     pub database: Option<String>,
     /// What is done to the bytes on the way.
     pub compression: Compression,
+    /// How long connecting and logging in may take together.
+    pub connect_timeout: Duration,
+    /// How long the server may be silent.
+    pub read_timeout: Option<Duration>,
+}
+
+/// The choices of `--tls`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Tls {
+    /// Plain text, readable by everyone on the way
+    Disabled,
+}
+
+/// A length of time, as people write it: `500ms`, `30s`, `1h 30m`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeout(pub Duration);
+
+impl Timeout {
+    /// MariaDB's longest `max_statement_time`, 365 days.
+    const LONGEST: Duration = Duration::from_secs(31_536_000);
+    /// The unit of MySQL's `max_execution_time`.
+    const SHORTEST: Duration = Duration::from_millis(1);
+}
+
+impl FromStr for Timeout {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parsed = text.parse::<SignedDuration>();
+        let parsed =
+            parsed.map_err(|_| "write a number and a unit, such as 500ms, 30s, 5m or 2h")?;
+        match Duration::try_from(parsed) {
+            Ok(time) if (Self::SHORTEST..=Self::LONGEST).contains(&time) => Ok(Self(time)),
+            _ => Err("it is not between 1ms and 8760h"),
+        }
+    }
 }
 
 /// Compression of the protocol (MySQL manual, "Connection Compression Control").
@@ -144,6 +197,10 @@ pub struct Session {
     pub access: Access,
     /// The time zone that TIMESTAMP values are shown in; none is the server's.
     pub time_zone: Option<String>,
+    /// Statements that run before it.
+    pub init: Vec<String>,
+    /// How long the server may work on it.
+    pub statement_timeout: Option<Duration>,
 }
 
 /// What the session may do.
@@ -162,14 +219,23 @@ pub enum Target {
     /// Standard output.
     Stdout,
     /// A file, or what stands under that name: a FIFO, a device, a descriptor.
-    Path(PathBuf),
+    Path(PathBuf, MissingFolders),
+}
+
+/// What becomes of a target whose folder is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MissingFolders {
+    /// It cannot be written.
+    Refuse,
+    /// The folder is made.
+    Create,
 }
 
 impl std::fmt::Display for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Stdout => f.write_str("standard output"),
-            Self::Path(path) => write!(f, "{}", path.display()),
+            Self::Path(path, _) => write!(f, "{}", path.display()),
         }
     }
 }
@@ -196,254 +262,117 @@ pub enum Verbosity {
 
 impl Config {
     /// Makes the configuration from what was typed, the environment, and the
-    /// configuration file that was named.
+    /// files that these name or that stand in their usual places.
     ///
     /// # Errors
     /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for whatever is
     /// missing, malformed or contradictory.
-    pub fn resolve(args: Args) -> Result<Self> {
-        let file = args.config.as_deref().map(ConfigFile::load).transpose()?;
-        let file = file.unwrap_or_default();
-        let (target, format) = target_and_format(&args, &file)?;
-        refuse_flags_of_other_formats(&args, format)?;
-        let connection = connection(&args, &file)?;
-        let query = Query::parse(sql_text(&args, &file)?)?;
-        let protocol = args.protocol.unwrap_or_default();
-        check_parameters(&query, &args.param, protocol)?;
-        Ok(Self {
-            connection,
-            query,
-            parameters: args.param.clone(),
-            protocol,
-            session: Session {
-                access: if args.read_write {
-                    Access::ReadWrite
+    pub fn resolve(args: Args) -> Result<Task> {
+        let (layers, mut warnings) = layers(args.layer)?;
+        let mut fields = Fields::resolve(&layers)?;
+        let database = fields
+            .database
+            .as_ref()
+            .map(|database| database.value.as_str());
+        let destination = output::destination(&layers, &LazyCell::new(Zoned::now), database)?;
+        let format_options = output::format_options(&layers)?;
+        output::refuse_flags_of_other_formats(&layers, destination.format)?;
+        let protocol = layers.choice("query.protocol")?.unwrap_or_default();
+        let (query, parameters) = query::query(&layers, protocol)?;
+        let session = session(&layers)?;
+        let endpoint = fields.endpoint();
+        if !endpoint.is_local() && layers.choice("tls.mode")? != Some(Tls::Disabled) {
+            return Err(Error::config(format!(
+                "{endpoint} is not on this machine, and this version cannot encrypt the connection"
+            ))
+            .hint("--tls disabled sends the password's proof and all rows in plain text"));
+        }
+        let timeout = |name| Ok(layers.parsed::<Timeout>(name)?.map(|Timeout(time)| time));
+        let connect_timeout = timeout("connection.connect_timeout")?;
+        let read_timeout = timeout("connection.read_timeout")?;
+        if args.request == Request::DumpConfig {
+            let dump = Dump {
+                layers: &layers,
+                fields: &fields,
+                destination: &destination,
+                query: &query,
+                parameters: &parameters,
+            };
+            return Ok(Task::Print(dump.to_text()));
+        }
+        // Last: whoever is asked for a password has a configuration that is good.
+        let password = fields.password()?;
+        warnings.extend(fields.warnings());
+        Ok(Task::Export(Box::new(Self {
+            connection: Connection {
+                endpoint,
+                user: fields.user.map(|user| user.value).unwrap_or_default(),
+                password,
+                database: fields.database.map(|database| database.value),
+                compression: if layers.is_on("connection.compress") {
+                    Compression::Zlib
                 } else {
-                    Access::ReadOnly
+                    Compression::None
                 },
-                time_zone: args.time_zone.clone(),
+                connect_timeout: connect_timeout.unwrap_or(Timeout::LONGEST),
+                read_timeout,
             },
-            target,
-            flush: args.flush.unwrap_or_default(),
-            format,
-            format_options: format_options(&args),
-            empty_result: if args.allow_empty || file.output.allow_empty {
+            query,
+            parameters,
+            protocol,
+            session,
+            target: destination.target,
+            flush: layers.choice("output.flush")?.unwrap_or_default(),
+            format: destination.format,
+            format_options,
+            empty_result: if layers.is_on("output.allow_empty") {
                 EmptyResult::Allow
             } else {
                 EmptyResult::Refuse
             },
-            verbosity: match (args.quiet, args.verbose) {
-                (true, _) => Verbosity::Quiet,
-                (false, 0) => Verbosity::Normal,
-                (false, _) => Verbosity::Verbose,
-            },
-        })
+            verbosity: args.verbosity,
+            warnings,
+        })))
     }
 }
 
-fn connection(args: &Args, file: &ConfigFile) -> Result<Connection> {
-    let environment = env_text("DATABASE_URL")?.map(SecretString::from);
-    let from_file = || Some((file.connection.url.as_ref()?, "[connection] url"));
-    let typed = args.db_url.as_ref().map(|url| (url, "--db-url"));
-    let in_environment = environment.as_ref().map(|url| (url, "DATABASE_URL"));
-    let (url, origin) = typed.or(in_environment).or_else(from_file).ok_or_else(|| {
-        Error::config("no server is named")
-            .hint("set DATABASE_URL or --db-url to mysql://USER:PASSWORD@HOST:PORT/DATABASE")
-    })?;
-    let mut connection = parse_url(url.expose_secret(), origin)?;
-    if args.compress {
-        connection.compression = Compression::Zlib;
-    }
-    if !connection.endpoint.is_local() && args.tls != Some(Tls::Disabled) {
-        return Err(Error::config(format!(
-            "{} is not on this machine, and this version cannot encrypt the connection",
-            connection.endpoint
-        ))
-        .hint("--tls disabled sends the password's proof and all rows in plain text"));
-    }
-    Ok(connection)
-}
-
-fn check_parameters(query: &Query, parameters: &[Parameter], protocol: Protocol) -> Result<()> {
-    let mut names = HashSet::new();
-    if let Some(again) = parameters
-        .iter()
-        .find(|parameter| !names.insert(&parameter.name))
-    {
-        return Err(Error::config(format!(
-            "--param {} is given twice",
-            again.name
-        )));
-    }
-    if protocol == Protocol::Text && !parameters.is_empty() {
-        return Err(Error::config(
-            "--param needs prepared statements, which --protocol text does without",
-        )
-        .hint("leave --protocol out"));
-    }
-    query.check_parameters(parameters)
-}
-
-/// The SQL text of the highest layer that has one. The command line has one at
-/// most: clap sees to that.
-fn sql_text(args: &Args, file: &ConfigFile) -> Result<String> {
-    if let Some(text) = args.sql.as_ref().or(args.query.as_ref()) {
-        return Ok(text.clone());
-    }
-    if let Some(path) = &args.query_file {
-        return read_sql(path);
-    }
-    if let Some(text) = env_text("DATABASE_QUERY")? {
-        return Ok(text);
-    }
-    match &file.query {
-        QuerySection {
-            sql: Some(text),
-            file: None,
-        } => Ok(text.clone()),
-        QuerySection {
-            sql: None,
-            file: Some(path),
-        } => read_sql(&file.relative(path)),
-        QuerySection {
-            sql: Some(_),
-            file: Some(_),
-        } => Err(Error::config(format!(
-            "{}: [query] has both sql and file",
-            file.path.display()
-        ))
-        .hint("keep one of them")),
-        QuerySection {
-            sql: None,
-            file: None,
-        } => Err(Error::config("no query is given")
-            .hint("gold_digger \"SELECT …\", or --query-file FILE, or DATABASE_QUERY")),
-    }
-}
-
-fn read_sql(path: &Path) -> Result<String> {
-    let (name, bytes) = if path == Path::new("-") {
-        let mut bytes = Vec::new();
-        let read = io::stdin().lock().read_to_end(&mut bytes);
-        ("standard input".to_owned(), read.map(|_| bytes))
-    } else {
-        (path.display().to_string(), fs::read(path))
+/// All layers below the flags, and what the user should know about them.
+fn layers(flags: Layer) -> Result<(Layers, Vec<String>)> {
+    let mut layers = Layers(vec![flags, Layer::of_environment()?]);
+    let path = |layers: &Layers, name| {
+        layers
+            .0
+            .iter()
+            .find_map(|layer| layer.text(name).map(PathBuf::from))
     };
-    let bytes = bytes
-        .map_err(|error| Error::config(format!("cannot read the query from {name}: {error}")))?;
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        Error::config(format!("the query in {name} is not UTF-8 (byte {at})"))
-            .hint("save it as UTF-8")
-    })?;
-    // Editors on Windows put a byte order mark before the text.
-    Ok(text
-        .strip_prefix('\u{feff}')
-        .map(str::to_owned)
-        .unwrap_or(text))
-}
-
-/// The target of the highest layer that names one, and the format of the
-/// highest layer that says one. A target says its format by its extension: `-o
-/// x.json` is JSON, whatever the configuration file's format is.
-fn target_and_format(args: &Args, file: &ConfigFile) -> Result<(Target, &'static Format)> {
-    let in_environment = env::var_os("OUTPUT_FILE").filter(|path| !path.is_empty());
-    let typed_format = args.format.as_deref().and_then(format::by_name);
-    let files_format = file.output.format.as_deref();
-    let files_format = files_format
-        .map(|name| file::known_format(name, &file.path))
-        .transpose()?;
-    let mut target = None;
-    let mut format = None;
-    for (named, path) in [
-        (typed_format, args.output.clone()),
-        (None, in_environment.map(PathBuf::from)),
-        (
-            files_format,
-            file.output.path.as_deref().map(|path| file.relative(path)),
-        ),
-    ] {
-        format = format.or(named);
-        if let (None, Some(path)) = (&target, path) {
-            let extension = path.extension().and_then(OsStr::to_str);
-            format = format.or_else(|| format::by_extension(extension?));
-            target = Some(if path == Path::new("-") {
-                Target::Stdout
-            } else {
-                Target::Path(path)
-            });
+    if let Some(path) = path(&layers, CONFIG) {
+        layers.0.push(file::load(&path)?);
+    }
+    let mut option_files = OptionFiles::new(layers.text(DEFAULTS_GROUP_SUFFIX));
+    let mut defaults = Layer::of_defaults()?;
+    if let Some(path) = path(&layers, DEFAULTS_FILE) {
+        option_files.read(&path, Presence::Required)?;
+    } else if let (Some(home), false) = (env::home_dir(), layers.is_on(NO_DEFAULTS)) {
+        let path = home.join(".my.cnf");
+        option_files.read(&path, Presence::Optional)?;
+        if let (Some(setting), true) = (Setting::named(DEFAULTS_FILE), path.exists()) {
+            defaults.set(setting, Value::Text(path.into()), Origin::Default);
         }
     }
-    Ok((
-        target.unwrap_or(Target::Stdout),
-        format.unwrap_or(&format::tsv::FORMAT),
-    ))
+    layers.0.extend([option_files.layer, defaults]);
+    Ok((layers, option_files.warnings))
 }
 
-/// A flag that the format would ignore is a mistake: `--pretty` with CSV.
-fn refuse_flags_of_other_formats(args: &Args, format: &Format) -> Result<()> {
-    let typed = [
-        ("line-ending", args.line_ending.is_some()),
-        ("csv-null", args.csv_null.is_some()),
-        ("pretty", args.pretty),
-        ("json-root", args.json_root.is_some()),
-        ("json-bigint", args.json_bigint.is_some()),
-        ("json-decimal", args.json_decimal.is_some()),
-        ("json-column", !args.json_column.is_empty()),
-        ("tinyint1-as-bool", args.tinyint1_as_bool),
-        ("zero-dates", args.zero_dates.is_some()),
-        ("binary raw", args.binary == Some(BinaryEncoding::Raw)),
-    ];
-    let stray = typed
-        .iter()
-        .find(|(flag, given)| *given && !format.flags.contains(flag));
-    let Some((flag, _)) = stray else {
-        return Ok(());
-    };
-    let owners = format::FORMATS
-        .iter()
-        .filter(|other| other.flags.contains(flag));
-    let owners: Vec<&str> = owners.map(|other| other.name).collect();
-    Err(
-        Error::config(format!("--{flag} has no meaning for {}", format.name)).hint(format!(
-            "leave it out, or choose --format {}",
-            owners.join(" or ")
-        )),
-    )
-}
-
-fn format_options(args: &Args) -> FormatOptions {
-    FormatOptions {
-        binary: args.binary.unwrap_or_default(),
-        invalid_utf8: args.invalid_utf8.unwrap_or_default(),
-        line_ending: args.line_ending.unwrap_or_default(),
-        csv_null: args.csv_null.clone().unwrap_or_default(),
-        layout: if args.pretty {
-            Layout::Pretty
+fn session(layers: &Layers) -> Result<Session> {
+    let timeout = layers.parsed::<Timeout>("session.statement_timeout")?;
+    Ok(Session {
+        access: if layers.is_on("session.read_write") {
+            Access::ReadWrite
         } else {
-            Layout::Compact
+            Access::ReadOnly
         },
-        json_root: args.json_root.clone(),
-        json_bigint: args.json_bigint.unwrap_or_default(),
-        json_decimal: args.json_decimal.unwrap_or_default(),
-        json_columns: args.json_column.clone(),
-        tinyint1: if args.tinyint1_as_bool {
-            TinyInt1::Bool
-        } else {
-            TinyInt1::Number
-        },
-        zero_dates: args.zero_dates.unwrap_or_default(),
-        duplicate_columns: args.duplicate_columns.unwrap_or_default(),
-    }
-}
-
-/// An environment variable's text; an empty one counts as not set.
-fn env_text(name: &str) -> Result<Option<String>> {
-    match env::var(name) {
-        Ok(text) => Ok(Some(text).filter(|text| !text.is_empty())),
-        Err(env::VarError::NotPresent) => Ok(None),
-        Err(env::VarError::NotUnicode(_)) => Err(Error::config(format!(
-            "the environment variable {name} is not UTF-8"
-        ))),
-    }
+        time_zone: layers.text("session.time_zone").map(str::to_owned),
+        init: layers.list("session.init"),
+        statement_timeout: timeout.map(|Timeout(time)| time),
+    })
 }

@@ -18,7 +18,7 @@ mod temporal;
 pub mod tsv;
 
 pub use cell::{BinaryEncoding, InvalidUtf8, ZeroDates};
-pub use csv::CsvNull;
+pub use csv::{ByteOrderMark, CsvDelimiter, CsvNull, CsvQuote};
 
 /// Every format. A new one is a file of its own, a `mod` line and an entry here.
 pub static FORMATS: &[&Format] = &[&csv::FORMAT, &tsv::FORMAT, &json::FORMAT];
@@ -88,10 +88,20 @@ pub struct FormatOptions {
     pub binary: BinaryEncoding,
     /// What becomes of text that is not UTF-8.
     pub invalid_utf8: InvalidUtf8,
+    /// What stands between CSV's values.
+    pub csv_delimiter: CsvDelimiter,
+    /// What CSV begins with.
+    pub csv_header: Header,
     /// How CSV lines end.
     pub line_ending: LineEnding,
     /// What CSV writes for NULL.
     pub csv_null: CsvNull,
+    /// What stands before CSV's first byte.
+    pub csv_bom: ByteOrderMark,
+    /// Which of CSV's values are quoted.
+    pub csv_quote: CsvQuote,
+    /// What TSV begins with.
+    pub tsv_header: Header,
     /// Whether JSON is laid out in lines for people.
     pub layout: Layout,
     /// The name of the object member that holds JSON's array.
@@ -128,6 +138,16 @@ pub enum TinyInt1 {
     Number,
     /// As true or false; other values than 1 and 0 are an error.
     Bool,
+}
+
+/// What a table begins with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Header {
+    /// A line of the columns' names.
+    #[default]
+    Names,
+    /// The first row.
+    None,
 }
 
 /// How a CSV line ends.
@@ -175,7 +195,7 @@ pub fn by_extension(extension: &str) -> Option<&'static Format> {
 }
 
 /// The choices of `--format` with their descriptions.
-pub(crate) fn possible_values() -> impl Iterator<Item = PossibleValue> {
+pub(crate) fn possible_values() -> Vec<PossibleValue> {
     let value = |format: &&Format| PossibleValue::new(format.name).help(format.about);
-    FORMATS.iter().map(value)
+    FORMATS.iter().map(value).collect()
 }

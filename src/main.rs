@@ -4,7 +4,7 @@ use std::{process::ExitCode, sync::Arc};
 
 use gold_digger::{
     cli::Args,
-    config::{Config, Verbosity},
+    config::{Config, Task},
     export::export,
     report, signals,
 };
@@ -14,16 +14,19 @@ fn main() -> ExitCode {
         Ok(args) => args,
         Err(error) => return report::usage(&error),
     };
+    let verbosity = args.verbosity;
     let config = match Config::resolve(args) {
-        Ok(config) => Arc::new(config),
-        Err(error) => return report::failure(&error, Verbosity::Normal),
+        Ok(Task::Export(config)) => Arc::new(*config),
+        Ok(Task::Print(text)) => return report::print(&text),
+        Err(error) => return report::failure(&error, verbosity),
     };
+    report::warnings(&config.warnings, verbosity);
     let exported = Arc::clone(&config);
     match signals::run(move |cancel| export(&exported, cancel)) {
         Ok(summary) => {
             report::success(&summary, &config);
             ExitCode::SUCCESS
         }
-        Err(error) => report::failure(&error, config.verbosity),
+        Err(error) => report::failure(&error, verbosity),
     }
 }

@@ -39,13 +39,37 @@ pub fn failure(error: &Error, verbosity: Verbosity) -> ExitCode {
     ExitCode::from(error.kind().exit_code())
 }
 
-/// What a successful export did: warnings, and at `-v` the figures.
-pub fn success(summary: &Summary, config: &Config) {
-    if config.verbosity >= Verbosity::Normal {
-        for warning in &summary.warnings {
+/// What the user should know.
+pub fn warnings(warnings: &[String], verbosity: Verbosity) {
+    if verbosity >= Verbosity::Normal {
+        for warning in warnings {
             say(&format!("warning: {}", printable(warning)));
         }
     }
+}
+
+/// Prints `text` on standard output.
+#[must_use]
+pub fn print(text: &str) -> ExitCode {
+    let mut stdout = std::io::stdout();
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+            ExitCode::from(ErrorKind::ReaderGone.exit_code())
+        }
+        Err(error) => {
+            say(&format!("cannot write to standard output: {error}"));
+            ExitCode::from(ErrorKind::Output.exit_code())
+        }
+    }
+}
+
+/// What a successful export did: warnings, and at `-v` the figures.
+pub fn success(summary: &Summary, config: &Config) {
+    warnings(&summary.warnings, config.verbosity);
     if config.verbosity >= Verbosity::Verbose {
         let Summary {
             rows,

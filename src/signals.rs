@@ -93,13 +93,7 @@ fn panicked() -> Error {
 fn listen<T: Send + 'static>(events: &mpsc::Sender<Event<T>>) -> std::io::Result<()> {
     // With a handler in place, a file-size limit is an ordinary write error.
     flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
-    let ignored = ignored_signals();
-    // A signal that was ignored from the start stays so, as `nohup` wants.
-    let signals = [Signal::Hangup, Signal::Interrupt, Signal::Terminate].map(Signal::number);
-    let signals: Vec<i32> = signals
-        .into_iter()
-        .filter(|number| ignored & (1 << (number - 1)) == 0)
-        .collect();
+    let signals: Vec<i32> = wanted().map(Signal::number).collect();
     let armed = Arc::new(AtomicBool::new(false));
     for &number in &signals {
         flag::register_conditional_shutdown(number, 128 + number, Arc::clone(&armed))?;
@@ -119,8 +113,18 @@ fn listen<T: Send + 'static>(events: &mpsc::Sender<Event<T>>) -> std::io::Result
     Ok(())
 }
 
+/// The signals that end a run. One that was ignored from the start stays so, as
+/// `nohup` wants.
+pub(crate) fn wanted() -> impl Iterator<Item = Signal> {
+    let ignored = ignored_signals();
+    let signals = [Signal::Hangup, Signal::Interrupt, Signal::Terminate];
+    signals
+        .into_iter()
+        .filter(move |signal| ignored & (1 << (signal.number() - 1)) == 0)
+}
+
 impl Signal {
-    const fn number(self) -> i32 {
+    pub(crate) const fn number(self) -> i32 {
         match self {
             Self::Hangup => SIGHUP,
             Self::Interrupt => SIGINT,
@@ -137,7 +141,7 @@ impl Signal {
         }
     }
 
-    const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Hangup => "SIGHUP",
             Self::Interrupt => "SIGINT",

@@ -2,14 +2,15 @@
 //! one that decides when a target appears.
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
 };
 
 use self::{file::FileSink, stream::StreamSink};
 use crate::{
     cancel::Cancel,
-    config::Target,
+    config::{MissingFolders, Target},
     error::{Error, ErrorKind, Result},
 };
 
@@ -40,9 +41,9 @@ pub trait Sink: Send {
 /// # Errors
 /// [`ErrorKind::Output`], naming the target and what to look at.
 pub fn open(target: &Target, cancel: &Cancel) -> Result<Box<dyn Sink>> {
-    let named = match target {
+    let (named, missing_folders) = match target {
         Target::Stdout => return StreamSink::stdout(cancel),
-        Target::Path(path) => path,
+        Target::Path(path, missing_folders) => (path, *missing_folders),
     };
     let failed =
         |what: io::Error, hint: &str| output_error(named.display(), "open", what).hint(hint);
@@ -63,7 +64,35 @@ pub fn open(target: &Target, cancel: &Cancel) -> Result<Box<dyn Sink>> {
         }
         Ok(found) if !found.is_file() => StreamSink::special_file(named, &path, cancel),
         // Not there yet, or not to be seen: creating the file will tell.
-        Ok(_) | Err(_) => FileSink::create(named, &path, cancel),
+        Ok(_) | Err(_) => {
+            if missing_folders == MissingFolders::Create {
+                create_folders(folder(&path)).map_err(|error| {
+                    output_error(named.display(), "create the folder of", error)
+                        .hint("may you create folders there?")
+                })?;
+            }
+            FileSink::create(named, &path, cancel)
+        }
+    }
+}
+
+/// Makes `path` a folder, and those above it that are missing. Each is synced
+/// into the one above, without which a power cut could take it away again with
+/// the file in it.
+fn create_folders(path: &Path) -> io::Result<()> {
+    match fs::create_dir(path) {
+        Ok(()) => {}
+        Err(_) if path.is_dir() => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && folder(path) != path => {
+            create_folders(folder(path))?;
+            fs::create_dir(path)?;
+        }
+        Err(error) => return Err(error),
+    }
+    match File::open(folder(path)) {
+        Ok(above) => above.sync_all(),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

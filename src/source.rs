@@ -4,6 +4,8 @@
 //! Types of the driver stop here and in `row`. What the rows become is left to
 //! the formats.
 
+use std::time::Duration;
+
 use mysql::{
     Binary, Conn, Params, QueryResult, Text, Value,
     prelude::{Protocol as WireProtocol, Queryable},
@@ -27,6 +29,9 @@ pub(crate) use live::LiveConnection;
 
 /// ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION, the same in MySQL and MariaDB.
 const READ_ONLY_TRANSACTION: u16 = 1792;
+
+/// ER_QUERY_TIMEOUT of MySQL, ER_STATEMENT_TIMEOUT of MariaDB.
+const OUT_OF_TIME: [u16; 2] = [3024, 1969];
 
 /// The default of `max_allowed_packet` on old servers, the smallest in use.
 const SMALLEST_DEFAULT_PACKET: usize = 1 << 20;
@@ -59,7 +64,7 @@ impl QueryExecutor {
             ..
         } = config;
         let mut executor = Self {
-            conn: connect::connect(connection, connect::TIMEOUT)?,
+            conn: connect::connect(connection, connection.connect_timeout)?,
             cancel: cancel.clone(),
             bound: Bound::default(),
             keyword: query.keyword().to_uppercase(),
@@ -166,8 +171,33 @@ impl Drop for QueryExecutor {
 fn prepare_session(conn: &mut Conn, query: &Query, session: &Session) -> Result<QuotingMode> {
     // A server can ignore the handshake's character set (MySQL manual,
     // "Connection Character Sets and Collations", --skip-character-set-client-handshake).
-    conn.query_drop("SET NAMES utf8mb4")
-        .map_err(|error| query_error("the server refused SET NAMES utf8mb4", &error))?;
+    let set_names = |conn: &mut Conn| {
+        let set = conn.query_drop("SET NAMES utf8mb4");
+        set.map_err(|error| query_error("the server refused SET NAMES utf8mb4", &error))
+    };
+    set_names(conn)?;
+    if session.access == Access::ReadOnly {
+        conn.query_drop("SET SESSION TRANSACTION READ ONLY")
+            .map_err(|error| {
+                query_error("the server refused to make the session read-only", &error)
+                    .hint("--read-write leaves the session as the server gives it")
+            })?;
+    }
+    for statement in &session.init {
+        conn.query_drop(statement).map_err(|error| {
+            query_error(
+                &format!("the server refused the init statement {statement:?}"),
+                &error,
+            )
+        })?;
+    }
+    if !session.init.is_empty() {
+        // Whatever they have set, the rows come as UTF-8.
+        set_names(conn)?;
+    }
+    if let Some(timeout) = session.statement_timeout {
+        limit_statement(conn, timeout)?;
+    }
     if let Some(zone) = &session.time_zone {
         conn.exec_drop("SET time_zone = ?", (zone,))
             .map_err(|error| {
@@ -180,13 +210,6 @@ fn prepare_session(conn: &mut Conn, query: &Query, session: &Session) -> Result<
                 )
             })?;
     }
-    if session.access == Access::ReadOnly {
-        conn.query_drop("SET SESSION TRANSACTION READ ONLY")
-            .map_err(|error| {
-                query_error("the server refused to make the session read-only", &error)
-                    .hint("--read-write leaves the session as the server gives it")
-            })?;
-    }
     if !query.depends_on_mode() {
         return Ok(QuotingMode::Default);
     }
@@ -194,6 +217,23 @@ fn prepare_session(conn: &mut Conn, query: &Query, session: &Session) -> Result<
         .query_first("SELECT @@SESSION.sql_mode")
         .map_err(|error| query_error("cannot read the session's SQL mode", &error))?;
     Ok(QuotingMode::from_sql_mode(&sql_mode.unwrap_or_default()))
+}
+
+/// Has the server give up a statement that runs for longer than `timeout` (MySQL
+/// manual, "Server System Variables"; MariaDB's documentation, "Aborting
+/// Statements that Exceed a Certain Time to Execute").
+fn limit_statement(conn: &mut Conn, timeout: Duration) -> Result<()> {
+    let failed = |error| query_error("the server refused --statement-timeout", &error);
+    let version: Option<String> = conn.query_first("SELECT VERSION()").map_err(failed)?;
+    let set = if version.is_some_and(|version| version.contains("MariaDB")) {
+        format!(
+            "SET SESSION max_statement_time = {:.6}",
+            timeout.as_secs_f64()
+        )
+    } else {
+        format!("SET SESSION max_execution_time = {}", timeout.as_millis())
+    };
+    conn.query_drop(set).map_err(failed)
 }
 
 /// Whether the server says that it does not compress: it may refuse in silence.
@@ -401,7 +441,12 @@ fn query_error(context: &str, error: &mysql::Error) -> Error {
         mysql::Error::MySqlError(server) if server.code == READ_ONLY_TRANSACTION => {
             described.hint(READ_WRITE_HINT)
         }
+        mysql::Error::MySqlError(server) if OUT_OF_TIME.contains(&server.code) => {
+            described.hint("--statement-timeout allows it more time")
+        }
         mysql::Error::MySqlError(_) => described,
+        _ if connect::is_silence(error) => described
+            .hint("--read-timeout is what ended it; it counts the time before the first row too"),
         _ => described.hint(
             "nothing was published; run it again, and look into the server's log if it recurs",
         ),

@@ -179,8 +179,9 @@ impl Query {
             let name = &self.text[place.start + 1..place.end];
             let value = parameters.iter().find(|parameter| parameter.name == name);
             let value = value.ok_or_else(|| {
-                Error::config(format!("the query's parameter :{name} has no value"))
-                    .hint(format!("add --param {name}=VALUE"))
+                Error::config(format!("the query's parameter :{name} has no value")).hint(format!(
+                    "add --param {name}=VALUE, or {name} to [query] params"
+                ))
             })?;
             bound.sql.push_str(&self.text[from..place.start]);
             bound.marks.push(bound.sql.len());
@@ -197,7 +198,7 @@ impl Query {
         };
         match parameters.iter().find(|parameter| !is_used(parameter)) {
             Some(unused) => Err(Error::config(format!(
-                "--param {}: the query has no :{0}",
+                "the parameter {} has a value, but the query has no :{0}",
                 unused.name
             ))
             .hint("names are compared to the letter; in quotes and comments they do not count")),
@@ -231,6 +232,22 @@ impl Query {
         let bound = self.bind_in_each_mode(parameters);
         let good_or_first = bound.reduce(|first, next| if next.is_ok() { next } else { first });
         good_or_first.map_or(Ok(()), |bound| bound.map(drop))
+    }
+
+    /// Whether the text has the parameter `:name` in any mode.
+    #[must_use]
+    pub fn has_parameter(&self, name: &str) -> bool {
+        let mut statements = self.readings.iter().flatten();
+        statements.any(|statement| {
+            let mut places = statement.parameters.iter();
+            places.any(|place| self.text[place.start + 1..place.end] == *name)
+        })
+    }
+
+    /// The text as it was given.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// The first keyword, as it was written; `(` for a parenthesized query.
@@ -488,7 +505,7 @@ mod tests {
         );
         assert_eq!(
             bind("SELECT :a, ':b'", &["a=1", "b=1"]),
-            Err("--param b: the query has no :b".to_owned())
+            Err("the parameter b has a value, but the query has no :b".to_owned())
         );
         assert_eq!(
             bind("SELECT :a, ?", &["a=1"]),

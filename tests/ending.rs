@@ -279,3 +279,17 @@ fn only_the_query_itself_is_killed() {
 fn counter() -> Arc<AtomicU32> {
     Arc::new(AtomicU32::new(0))
 }
+
+#[test]
+fn a_server_that_is_silent_for_too_long_is_left_and_its_query_killed() {
+    each_server(|db| {
+        let run = db
+            .export(&silent_query(db))
+            .args(["--read-timeout", "300ms"])
+            .run();
+        let run = run.failed(4, &["silent for too long", "--read-timeout"]);
+        assert!(run.elapsed < PROMPT + PROMPT, "{:?}", run.elapsed);
+        let gone = until(PROMPT, || (!is_running(db)).then_some(()));
+        gone.expect("the query is killed on the server");
+    });
+}

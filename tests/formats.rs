@@ -49,6 +49,35 @@ fn csv() {
 }
 
 #[test]
+fn csv_and_tsv_for_other_readers() {
+    each_server(|db| {
+        let sql =
+            "SELECT 1 AS `a;b`, 'x;y' AS b, NULL AS c, '' AS d, 'é' AS e, X'00' AS f, 0.5 AS g";
+        let csv = |args: &[&str]| db.export(sql).args(["--format", "csv"]).args(args).run();
+        csv(&["--csv-delimiter", ";"]).wrote("\"a;b\";b;c;d;e;f;g\n1;\"x;y\";;\"\";é;AA==;0.5\n");
+        csv(&["--csv-delimiter", "\\t", "--header=false"]).wrote("1\tx;y\t\t\"\"\té\tAA==\t0.5\n");
+        csv(&["--csv-quote", "always", "--csv-null", "NULL", "--csv-bom"]).wrote(
+            "\u{feff}\"a;b\",\"b\",\"c\",\"d\",\"e\",\"f\",\"g\"\n\"1\",\"x;y\",NULL,\"\",\"é\",\"AA==\",\"0.5\"\n",
+        );
+        db.export(sql)
+            .arg("--header=false")
+            .run()
+            .wrote("1\tx;y\t\\N\t\té\tAA==\t0.5\n");
+        // Nothing but the mark is left of an empty result without a header.
+        db.export("SELECT 1 AS a WHERE 1 = 0")
+            .args([
+                "--format",
+                "csv",
+                "--csv-bom",
+                "--header=false",
+                "--allow-empty",
+            ])
+            .run()
+            .wrote("\u{feff}");
+    });
+}
+
+#[test]
 fn a_lone_null_column_in_csv_is_warned_of_once() {
     each_server(|db| {
         sample(db);

@@ -8,12 +8,15 @@
 mod support;
 
 mod command_line;
+mod configuration;
 mod connecting;
+mod credentials;
 mod ending;
 mod flushing;
 mod formats;
 mod memory;
 mod million_rows;
+mod mistakes;
 mod output;
 mod protocols;
 mod readers;

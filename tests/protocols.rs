@@ -210,31 +210,3 @@ fn parameters_are_bound_and_never_pasted() {
             .wrote("x\t:a\ty\tz\n1=2\t:a\tNULL\t1=2\n");
     });
 }
-
-#[test]
-fn wrong_parameters_exit_2() {
-    let offline = || GoldDigger::new().env("DATABASE_URL", "mysql://me@127.0.0.1:1/");
-    offline()
-        .args(["SELECT :a, :b", "--param=a=1"])
-        .run()
-        .failed(2, &[":b has no value", "--param b=VALUE"]);
-    offline()
-        .args(["SELECT :a", "--param=a=1", "--param=B=hushhush"])
-        .run()
-        .failed(2, &["--param B", "no :B"]);
-    offline()
-        .args(["SELECT :a", "--param=a=1", "--param=a=2"])
-        .run()
-        .failed(2, &["--param a is given twice"]);
-    offline()
-        .args(["SELECT :a, ?", "--param=a=1"])
-        .run()
-        .failed(2, &["a ? beside"]);
-    offline()
-        .args(["SELECT :a", "--param=a=1", "--protocol=text"])
-        .run()
-        .failed(2, &["--protocol text"]);
-    let unnamed = offline().args(["SELECT 1", "--param=a"]).run();
-    assert_eq!(unnamed.status.code(), Some(2));
-    assert!(unnamed.stderr.contains("NAME=VALUE"), "{}", unnamed.stderr);
-}

@@ -6,18 +6,27 @@ use ::url::{Host, Url};
 use percent_encoding::percent_decode_str;
 use secrecy::SecretString;
 
-use super::{Compression, Connection, Endpoint};
-use crate::error::{Error, Result};
+use super::{Endpoint, layers::Origin};
+use crate::error::Result;
 
 const SHAPE: &str = "write mysql://USER:PASSWORD@HOST:PORT/DATABASE, with special characters percent-encoded (@ is %40, # is %23)";
-const DEFAULT_PORT: u16 = 3306;
+pub(super) const DEFAULT_PORT: u16 = 3306;
+
+/// What a URL says.
+#[derive(Debug)]
+pub(super) struct DatabaseUrl {
+    pub endpoint: Endpoint,
+    pub user: String,
+    pub password: Option<SecretString>,
+    pub database: Option<String>,
+}
 
 /// Takes `text`, which came from `origin`, apart.
 ///
 /// # Errors
 /// [`ErrorKind::Config`](crate::error::ErrorKind::Config), naming `origin`.
-pub(super) fn parse_url(text: &str, origin: &str) -> Result<Connection> {
-    let refuse = |what: &str| Error::config(format!("{origin} {what}")).hint(SHAPE);
+pub(super) fn parse_url(text: &str, origin: &Origin) -> Result<DatabaseUrl> {
+    let refuse = |what: &str| origin.refuse("connection.url", what).hint(SHAPE);
     let decode = |part: &str, what: &str| {
         let decoded = percent_decode_str(part).decode_utf8();
         let text = decoded.map_err(|_| refuse(&format!("has a {what} that is not UTF-8")))?;
@@ -59,10 +68,8 @@ pub(super) fn parse_url(text: &str, origin: &str) -> Result<Connection> {
     {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         if key != "socket" {
-            return Err(
-                Error::config(format!("{origin} has the unknown parameter {key:?}"))
-                    .hint("the only one is socket=/PATH"),
-            );
+            let what = format!("has the unknown parameter {key:?}");
+            return Err(refuse(&what).hint("the only one is socket=/PATH"));
         }
         socket = Some(decode(value, "socket")?.ok_or_else(|| refuse("has an empty socket"))?);
     }
@@ -84,12 +91,11 @@ pub(super) fn parse_url(text: &str, origin: &str) -> Result<Connection> {
         Some(path) => Endpoint::Socket(path),
         None => tcp,
     };
-    Ok(Connection {
+    Ok(DatabaseUrl {
         endpoint,
         user,
         password: password.map(SecretString::from),
         database,
-        compression: Compression::default(),
     })
 }
 
@@ -108,7 +114,7 @@ mod tests {
 
     #[test]
     fn parts_are_found_and_decoded() {
-        let parse = |text| parse_url(text, "--db-url").expect("a good URL");
+        let parse = |text| parse_url(text, &Origin::Variable("DATABASE_URL")).expect("a good URL");
         let full = parse("mysql://me%40work:p%3A%2F%23%C3%A4@db.example:3307/my%20shop");
         assert_eq!(full.endpoint, tcp("db.example", 3307));
         assert_eq!(full.user, "me@work");
@@ -144,7 +150,8 @@ mod tests {
             "mysql://root:s3@localhost?secret@localhost/db",
             "mysql://root:secret@db.example/db?socket=/s",
         ] {
-            let error = parse_url(text, "DATABASE_URL").expect_err(text).to_string();
+            let origin = Origin::Variable("DATABASE_URL");
+            let error = parse_url(text, &origin).expect_err(text).to_string();
             assert!(error.starts_with("DATABASE_URL "), "{error}");
             assert!(
                 !error.contains("secret") && !error.contains("sec#ret"),

@@ -1,119 +1,369 @@
 //! The configuration file: TOML, with unknown keys refused and mistakes shown
-//! by file, line and column. Never by the line itself: it may hold a password.
+//! by file, line, column and the line itself, as far as it can hold no secret.
+//!
+//! Which keys there are, and what their values must be, is the table of
+//! settings' to say.
 
 use std::{
-    fs,
+    fmt, fs,
     path::{Path, PathBuf},
+    rc::Rc,
 };
 
-use secrecy::SecretString;
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, SeqAccess, Visitor},
+};
+use toml::Spanned;
 
+use super::{
+    layers::{Layer, Origin, Place, Value},
+    settings::{Kind, SETTINGS, Setting},
+};
 use crate::{
+    cli::redacted,
     error::{Error, Result},
-    format::{self, Format},
+    sql::Parameter,
 };
 
-/// What a configuration file says.
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct ConfigFile {
-    /// Where it was read from.
-    #[serde(skip)]
-    pub path: PathBuf,
-    pub connection: ConnectionSection,
-    pub query: QuerySection,
-    pub output: OutputSection,
+/// What TOML has behind a key, with its place.
+enum Node {
+    Text(String),
+    Integer(i64),
+    Switch(bool),
+    List(Vec<Spanned<Node>>),
+    Table(Vec<Entry>),
+    /// A fraction, a date, a time or a huge number, which no setting is.
+    Other,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct ConnectionSection {
-    pub url: Option<SecretString>,
+type Entry = (Spanned<String>, Spanned<Node>);
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NodeVisitor)
+    }
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct QuerySection {
-    pub sql: Option<String>,
-    pub file: Option<PathBuf>,
+struct NodeVisitor;
+
+impl<'de> Visitor<'de> for NodeVisitor {
+    type Value = Node;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a TOML value")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Node, E> {
+        Ok(Node::Text(text.to_owned()))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Node, E> {
+        Ok(Node::Integer(number))
+    }
+
+    fn visit_bool<E>(self, switch: bool) -> Result<Node, E> {
+        Ok(Node::Switch(switch))
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Node, E> {
+        Ok(Node::Other)
+    }
+
+    fn visit_i128<E>(self, _: i128) -> Result<Node, E> {
+        Ok(Node::Other)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Node, E> {
+        Ok(Node::Other)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Node, A::Error> {
+        let mut nodes = Vec::new();
+        while let Some(node) = list.next_element()? {
+            nodes.push(node);
+        }
+        Ok(Node::List(nodes))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = map.next_entry()? {
+            entries.push(entry);
+        }
+        Ok(Node::Table(entries))
+    }
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct OutputSection {
-    pub path: Option<PathBuf>,
-    pub format: Option<String>,
-    pub allow_empty: bool,
-}
-
-impl ConfigFile {
-    /// Reads the file at `path`.
-    pub fn load(path: &Path) -> Result<Self> {
+/// Reads the configuration file at `path` as a layer.
+///
+/// # Errors
+/// [`ErrorKind::Config`](crate::error::ErrorKind::Config), naming the place.
+pub(super) fn load(path: &Path) -> Result<Layer> {
+    let text = fs::read_to_string(path).map_err(|error| {
         let name = path.display();
-        let text = fs::read_to_string(path).map_err(|error| {
-            Error::config(format!(
-                "cannot read the configuration file {name}: {error}"
-            ))
-        })?;
-        let file: Self = toml::from_str(&text).map_err(|error| {
-            let before = &text[..error.span().map_or(0, |span| span.start)];
-            let line = 1 + before.matches('\n').count();
-            let column = 1 + before.chars().rev().take_while(|c| *c != '\n').count();
-            Error::config(format!(
-                "{name}:{line}:{column}: {}",
-                without_values(error.message())
-            ))
-        })?;
-        Ok(Self {
-            path: path.to_owned(),
-            ..file
+        Error::config(format!(
+            "cannot read the configuration file {name}: {error}"
+        ))
+        .hint("name another one with --config or GOLD_DIGGER_CONFIG")
+    })?;
+    let mut file = ConfigFile {
+        path,
+        text: &text,
+        layer: Layer::default(),
+    };
+    let root = toml::from_str::<Node>(&text).map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start);
+        file.refuse(at, without_values(error.message()))
+    })?;
+    if let Node::Table(sections) = root {
+        for (name, section) in sections {
+            file.section(&name, section)?;
+        }
+    }
+    Ok(file.layer)
+}
+
+/// A file being read.
+struct ConfigFile<'a> {
+    path: &'a Path,
+    text: &'a str,
+    layer: Layer,
+}
+
+impl ConfigFile<'_> {
+    fn section(&mut self, name: &Spanned<String>, section: Spanned<Node>) -> Result<()> {
+        let at = name.span().start;
+        let known = |setting: &&Setting| setting.section() == Some(name.get_ref());
+        if !SETTINGS.iter().any(|setting| known(&setting)) {
+            let what = format!("there is no section {}", quoted(name.get_ref()));
+            let hint = section_of(name.get_ref()).map_or_else(
+                || nearest(name.get_ref(), SETTINGS.iter().filter_map(Setting::section)),
+                |section| Some(format!("{} belongs into [{section}]", name.get_ref())),
+            );
+            return Err(with_hint(self.refuse(at, what), hint));
+        }
+        let Node::Table(entries) = section.into_inner() else {
+            let what = format!("{} is a section, not a value", name.get_ref());
+            let hint = format!(
+                "write [{}] on a line of its own, and its keys below",
+                name.get_ref()
+            );
+            return Err(self.refuse(at, what).hint(hint));
+        };
+        for (key, value) in entries {
+            let full = format!("{}.{}", name.get_ref(), key.get_ref());
+            let Some(setting) = Setting::named(&full) else {
+                let what = format!("[{}] has no key {}", name.get_ref(), quoted(key.get_ref()));
+                let hint = section_of(key.get_ref()).map_or_else(
+                    || {
+                        nearest(
+                            key.get_ref(),
+                            SETTINGS.iter().filter(known).map(Setting::key),
+                        )
+                    },
+                    |section| Some(format!("{} belongs into [{section}]", key.get_ref())),
+                );
+                return Err(with_hint(self.refuse(key.span().start, what), hint));
+            };
+            self.entry(setting, value)?;
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, setting: &Setting, value: Spanned<Node>) -> Result<()> {
+        let origin = Origin::ConfigFile(Rc::new(self.place(value.span().start)));
+        let wrong = |origin: &Origin, what: &str| Err(origin.refuse(setting.name, what));
+        let value = match (setting.kind, value.into_inner()) {
+            (Kind::Switch, Node::Switch(switch)) => Value::Switch(switch),
+            (Kind::Switch, _) => return wrong(&origin, "is true or false, without quotes"),
+            (Kind::Number(_), Node::Integer(number)) => {
+                return self
+                    .layer
+                    .parse(setting, number.to_string().as_ref(), origin);
+            }
+            (Kind::Number(_), _) => return wrong(&origin, "is a number, without quotes"),
+            (Kind::List(check), Node::List(nodes)) => {
+                let mut list = Vec::new();
+                for node in nodes {
+                    let origin = Origin::ConfigFile(Rc::new(self.place(node.span().start)));
+                    let Node::Text(text) = node.into_inner() else {
+                        return wrong(&origin, "is a list of texts in quotes");
+                    };
+                    if let Err(problem) = check(&text) {
+                        return wrong(&origin, &format!("cannot hold {text:?}: {problem}"));
+                    }
+                    list.push(text);
+                }
+                Value::List(list)
+            }
+            (Kind::List(_), _) => return wrong(&origin, "is a list of texts: [\"…\", \"…\"]"),
+            (Kind::Parameters, Node::Table(entries)) => Value::Parameters(
+                entries
+                    .into_iter()
+                    .map(|entry| self.parameter(setting, entry))
+                    .collect::<Result<_>>()?,
+            ),
+            (Kind::Parameters, _) => {
+                return wrong(&origin, "is a table: { NAME = \"VALUE\" }");
+            }
+            (Kind::Path, Node::Text(text)) if text != "-" && !text.is_empty() => {
+                Value::Text(self.relative(&text).into_os_string())
+            }
+            (_, Node::Text(text)) => return self.layer.parse(setting, text.as_ref(), origin),
+            (Kind::Text(_), Node::Integer(_)) if setting.placeholder == "DURATION" => {
+                return wrong(&origin, "is a text with a unit, such as \"30s\"");
+            }
+            _ => return wrong(&origin, "is a text: write it in quotes"),
+        };
+        self.layer.set(setting, value, origin);
+        Ok(())
+    }
+
+    fn parameter(&self, setting: &Setting, (name, value): Entry) -> Result<Parameter> {
+        let origin = Origin::ConfigFile(Rc::new(self.place(name.span().start)));
+        let text = match value.into_inner() {
+            Node::Text(text) => text,
+            Node::Integer(number) => number.to_string(),
+            _ => {
+                let what = format!("{}: a value is a text in quotes", quoted(name.get_ref()));
+                return Err(origin.refuse(setting.name, &what));
+            }
+        };
+        let parameter = format!("{}={text}", name.get_ref()).parse();
+        parameter.map_err(|problem| {
+            let what = format!("cannot hold {}: {problem}", quoted(name.get_ref()));
+            origin.refuse(setting.name, &what)
         })
     }
 
     /// A path that the file names: relative to the file, not to the folder that
     /// cron happens to start in.
-    pub fn relative(&self, path: &Path) -> PathBuf {
-        if path == Path::new("-") {
-            return path.to_owned();
-        }
+    fn relative(&self, path: &str) -> PathBuf {
         self.path.parent().unwrap_or(Path::new("")).join(path)
+    }
+
+    /// An error about the place at byte `at`.
+    fn refuse(&self, at: usize, what: impl fmt::Display) -> Error {
+        let Place {
+            path,
+            line,
+            column,
+            shown,
+        } = self.place(at);
+        Error::config(format!(
+            "{}:{line}:{column}: {what}: {shown}",
+            path.display()
+        ))
+    }
+
+    fn place(&self, at: usize) -> Place {
+        let before = self.text.get(..at).unwrap_or(self.text);
+        let start = before.rfind('\n').map_or(0, |end| end + 1);
+        let line = self.text[start..].lines().next().unwrap_or_default();
+        Place {
+            path: self.path.to_owned(),
+            line: 1 + before.matches('\n').count(),
+            column: 1 + before[start..].chars().count(),
+            shown: shown(line),
+        }
+    }
+}
+
+/// A line of the file, or as much of it as cannot be secret: only what stands
+/// behind a key that is known, or nearly so, and takes no secret.
+fn shown(line: &str) -> String {
+    let line = line.trim();
+    let Some((key, _)) = line.split_once('=') else {
+        let is_header = line.starts_with('[') && line.trim_matches(['[', ']']).chars().all(is_bare);
+        return if is_header { line } else { "***" }.to_owned();
+    };
+    let key = key.trim();
+    let last = key.rsplit('.').next().unwrap_or(key);
+    if is_harmless(last) {
+        return redacted(line);
+    }
+    let is_plain = key.len() <= LONGEST_KEY && key.chars().all(is_bare);
+    format!("{} = ***", if is_plain { key } else { "***" })
+}
+
+/// Keys longer than this are not shown.
+const LONGEST_KEY: usize = 40;
+
+/// What a key without quotes may hold, and a dot between such keys.
+fn is_bare(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')
+}
+
+fn is_harmless(key: &str) -> bool {
+    let known = SETTINGS
+        .iter()
+        .filter(|setting| setting.section().is_some());
+    if let Some(setting) = known.clone().find(|setting| setting.key() == key) {
+        return !matches!(setting.kind, Kind::Secret);
+    }
+    // A slip of the finger; but what is like a key of this section may be meant
+    // for a password.
+    let distance = |setting: &&Setting| strsim::damerau_levenshtein(setting.key(), key);
+    let least = known
+        .clone()
+        .map(|setting| distance(&setting))
+        .min()
+        .unwrap_or(usize::MAX);
+    let mut nearest = known.filter(|setting| distance(setting) == least);
+    least <= 2 && nearest.all(|setting| setting.section() != Some("connection"))
+}
+
+/// A key as messages show it; one that may hold anything is not shown.
+fn quoted(key: &str) -> String {
+    let is_plain = key.len() <= LONGEST_KEY && key.chars().all(is_bare);
+    if is_plain {
+        format!("`{key}`")
+    } else {
+        "of that name".to_owned()
+    }
+}
+
+/// The section that has a key of this name.
+fn section_of(key: &str) -> Option<&'static str> {
+    SETTINGS
+        .iter()
+        .find(|setting| setting.section().is_some() && setting.key() == key)?
+        .section()
+}
+
+/// Asks for the name that `typed` is probably meant to be, or lists all.
+fn nearest(typed: &str, names: impl Iterator<Item = &'static str>) -> Option<String> {
+    let mut names: Vec<&str> = names.collect();
+    names.dedup();
+    // `pasword` means `password_file` or `password_env`.
+    let distance = |name: &str| {
+        let begin: String = name.chars().take(typed.chars().count() + 1).collect();
+        let whole = strsim::damerau_levenshtein(name, typed);
+        whole.min(strsim::damerau_levenshtein(&begin, typed))
+    };
+    let least = names.iter().map(|name| distance(name)).min()?;
+    if least <= typed.len() / 2 {
+        names.retain(|name| distance(name) == least);
+        return Some(format!("did you mean `{}`?", names.join("` or `")));
+    }
+    Some(format!("there are {}", names.join(", ")))
+}
+
+fn with_hint(error: Error, hint: Option<String>) -> Error {
+    match hint {
+        Some(hint) => error.hint(hint),
+        None => error,
     }
 }
 
 /// A message of the TOML reader without what the file holds at that place: a
-/// URL in the wrong place is still a secret. Plain key names stay.
+/// URL in the wrong place is still a secret.
 fn without_values(message: &str) -> String {
-    let is_key = |text: &str| {
-        let mut bytes = text.bytes();
-        text.len() <= 40 && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
-    };
     let (before, expected) = match message.split_once(", expected ") {
         Some((before, expected)) => (before, format!(", expected {expected}")),
         None => (message, String::new()),
     };
-    let shown = match before.split_once('`') {
-        Some((_, quoted))
-            if quoted
-                .split_once('`')
-                .is_some_and(|(key, rest)| is_key(key) && rest.is_empty()) =>
-        {
-            before
-        }
-        _ => before
-            .split([':', '`'])
-            .next()
-            .unwrap_or_default()
-            .trim_end(),
-    };
-    format!("{shown}{expected}")
-}
-
-/// The format that the file at `path` calls `name`.
-pub(super) fn known_format(name: &str, path: &Path) -> Result<&'static Format> {
-    format::by_name(name).ok_or_else(|| {
-        let names: Vec<&str> = format::FORMATS.iter().map(|format| format.name).collect();
-        Error::config(format!("{}: [output] format is {name:?}", path.display()))
-            .hint(format!("choose one of {}", names.join(", ")))
-    })
+    let before = before.split([':', '`', '"']).next().unwrap_or_default();
+    format!("{}{expected}", before.trim_end())
 }

@@ -4,8 +4,10 @@
 
 use std::str::FromStr;
 
+use clap::ValueEnum;
+
 use super::{
-    Format, FormatOptions, LineEnding, RowWriter, ValueError,
+    Format, FormatOptions, Header, LineEnding, RowWriter, ValueError,
     cell::{self, Cell, Rendered, replaced_warning},
 };
 use crate::{buffer::RowBuffer, error::Result, row::Row, schema::Schema};
@@ -15,7 +17,14 @@ pub static FORMAT: Format = Format {
     name: "csv",
     about: "comma-separated values, RFC 4180 quoting",
     extensions: &["csv"],
-    flags: &["line-ending", "csv-null"],
+    flags: &[
+        "header",
+        "csv-delimiter",
+        "line-ending",
+        "csv-null",
+        "csv-bom",
+        "csv-quote",
+    ],
     open,
 };
 
@@ -28,16 +37,80 @@ impl FromStr for CsvNull {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text.bytes().any(is_special) {
-            return Err("it holds a quote, a comma or a line end, and could not be told from data");
+        if text.contains(['"', '\n', '\r']) {
+            return Err("it holds a quote or a line end, and could not be told from data");
         }
         Ok(Self(text.to_owned()))
     }
 }
 
+impl CsvNull {
+    /// Whether it holds the delimiter, and would read as two values.
+    #[must_use]
+    pub fn contains(&self, CsvDelimiter(delimiter): CsvDelimiter) -> bool {
+        self.0.as_bytes().contains(&delimiter)
+    }
+}
+
+/// What stands between two values: one byte that no number, date, or encoded
+/// value holds, as those are never quoted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CsvDelimiter(u8);
+
+impl Default for CsvDelimiter {
+    fn default() -> Self {
+        Self(b',')
+    }
+}
+
+impl FromStr for CsvDelimiter {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match *text.as_bytes() {
+            [b'\\', b't'] => Ok(Self(b'\t')),
+            [byte] if byte.is_ascii_alphanumeric() || b"+-.:/= ".contains(&byte) => {
+                Err("it can stand in numbers, dates or encoded bytes")
+            }
+            [b'"' | b'\n' | b'\r' | b'\0'] => Err("it has a meaning of its own in CSV"),
+            [byte] if byte.is_ascii() => Ok(Self(byte)),
+            _ => Err("it is not one ASCII character"),
+        }
+    }
+}
+
+/// Which values are quoted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum CsvQuote {
+    /// Those that would be misread otherwise
+    #[default]
+    Necessary,
+    /// All but NULL
+    Always,
+}
+
+/// What stands before the first byte.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ByteOrderMark {
+    /// Nothing.
+    #[default]
+    None,
+    /// U+FEFF, by which some programs know UTF-8.
+    Utf8,
+}
+
+/// How fields are written.
+#[derive(Clone, Copy)]
+struct Dialect {
+    delimiter: u8,
+    quote: CsvQuote,
+}
+
 struct CsvWriter {
     cells: Vec<Cell>,
     replaced: u64,
+    dialect: Dialect,
+    /// What stands before the first row.
     header: Vec<u8>,
     null: Vec<u8>,
     /// Whether what stands for NULL holds U+FFFD, as every mended value does.
@@ -61,15 +134,24 @@ fn open(schema: &Schema, options: &FormatOptions) -> Result<Box<dyn RowWriter>> 
         LineEnding::Lf => b"\n",
         LineEnding::Crlf => b"\r\n",
     };
+    let dialect = Dialect {
+        delimiter: options.csv_delimiter.0,
+        quote: options.csv_quote,
+    };
     let mut header = RowBuffer::in_memory();
-    for (index, column) in schema.columns.iter().enumerate() {
-        if index > 0 {
-            header.bytes.push(b',');
-        }
-        // A name is never NULL, so only its own characters can call for quotes.
-        write_field(column.name.as_bytes(), b"", &mut header);
+    if options.csv_bom == ByteOrderMark::Utf8 {
+        header.extend("\u{feff}".as_bytes());
     }
-    header.extend(line_end);
+    if options.csv_header == Header::Names {
+        for (index, column) in schema.columns.iter().enumerate() {
+            if index > 0 {
+                header.bytes.push(dialect.delimiter);
+            }
+            // A name is never NULL, so only its own characters can call for quotes.
+            dialect.write_field(column.name.as_bytes(), b"", &mut header);
+        }
+        header.extend(line_end);
+    }
     let blank_lines = if schema.columns.len() == 1 && null.is_empty() {
         BlankLines::Count(0)
     } else {
@@ -78,6 +160,7 @@ fn open(schema: &Schema, options: &FormatOptions) -> Result<Box<dyn RowWriter>> 
     Ok(Box::new(CsvWriter {
         cells: Cell::for_columns(schema, options),
         replaced: 0,
+        dialect,
         header: header.bytes,
         null: null.to_vec(),
         mended_may_be_null: options.csv_null.0.contains(char::REPLACEMENT_CHARACTER),
@@ -92,9 +175,10 @@ impl RowWriter for CsvWriter {
     }
 
     fn row(&mut self, row: Row<'_>, out: &mut RowBuffer) -> Result<(), ValueError> {
+        let dialect = self.dialect;
         for (column, cell) in self.cells.iter().enumerate() {
             if column > 0 {
-                out.bytes.push(b',');
+                out.bytes.push(dialect.delimiter);
             }
             let start = out.bytes.len();
             let rendered = cell.render(row, &mut out.bytes);
@@ -105,11 +189,11 @@ impl RowWriter for CsvWriter {
                         *lines += 1;
                     }
                 }
-                Rendered::Plain => self.quote_if_null(start, out),
-                Rendered::Text(text) => write_field(text.as_bytes(), &self.null, out),
+                Rendered::Plain => self.quote_plain(start, out),
+                Rendered::Text(text) => dialect.write_field(text.as_bytes(), &self.null, out),
                 Rendered::Mended(bytes) => {
                     self.replaced += 1;
-                    let quoted = self.mended_may_be_null || needs_quotes(bytes);
+                    let quoted = self.mended_may_be_null || dialect.needs_quotes(bytes);
                     let quote: &[u8] = if quoted { b"\"" } else { b"" };
                     out.bytes.extend_from_slice(quote);
                     cell::mend(bytes, |text| write_quoted(text.as_bytes(), out));
@@ -118,10 +202,16 @@ impl RowWriter for CsvWriter {
                 // What stands for NULL is short, so that nothing is written yet.
                 Rendered::Encoded(encoding, bytes) if bytes.len() <= self.null.len() => {
                     encoding.append(bytes, &mut out.bytes);
-                    self.quote_if_null(start, out);
+                    self.quote_plain(start, out);
                 }
-                Rendered::Encoded(encoding, bytes) => encoding.write(bytes, out),
-                Rendered::Bytes(bytes) => write_field(bytes, &self.null, out),
+                Rendered::Encoded(encoding, bytes) => {
+                    let quoted = dialect.quote == CsvQuote::Always;
+                    let quote: &[u8] = if quoted { b"\"" } else { b"" };
+                    out.bytes.extend_from_slice(quote);
+                    encoding.write(bytes, out);
+                    out.bytes.extend_from_slice(quote);
+                }
+                Rendered::Bytes(bytes) => dialect.write_field(bytes, &self.null, out),
             }
         }
         out.bytes.extend_from_slice(self.line_end);
@@ -146,42 +236,51 @@ impl RowWriter for CsvWriter {
 }
 
 impl CsvWriter {
-    /// Quotes the plain text that begins at `start` where it is empty or would
-    /// read as NULL.
+    /// Quotes the plain text that begins at `start` where all is quoted, or
+    /// where it is empty or would read as NULL.
     #[inline]
-    fn quote_if_null(&self, start: usize, out: &mut RowBuffer) {
+    fn quote_plain(&self, start: usize, out: &mut RowBuffer) {
         let text = &out.bytes[start..];
-        if text.is_empty() || !self.null.is_empty() && text == self.null {
+        if text.is_empty()
+            || self.dialect.quote == CsvQuote::Always
+            || !self.null.is_empty() && text == self.null
+        {
             out.bytes.insert(start, b'"');
             out.bytes.push(b'"');
         }
     }
 }
 
-/// Bytes that force a field into quotes (RFC 4180, section 2, rule 6).
-const fn is_special(byte: u8) -> bool {
-    matches!(byte, b',' | b'"' | b'\n' | b'\r')
-}
-
-/// Whether data holds such a byte.
-#[inline]
-fn needs_quotes(bytes: &[u8]) -> bool {
-    // Looks for these and some that are rare: that takes fewer comparisons.
-    let is_suspect = |byte| (byte <= b'\r') | (byte == b'"') | (byte == b',');
-    let suspect = cell::find(bytes, is_suspect);
-    suspect.is_some_and(|place| bytes[place..].iter().copied().any(is_special))
-}
-
-/// Writes data, quoted where it must be or where it would read as NULL.
-#[inline]
-fn write_field(bytes: &[u8], null: &[u8], out: &mut RowBuffer) {
-    let is_null = !null.is_empty() && bytes == null;
-    if !is_null && !bytes.is_empty() && !needs_quotes(bytes) {
-        return out.extend(bytes);
+impl Dialect {
+    /// Whether `byte` forces a field into quotes (RFC 4180, section 2, rule 6).
+    const fn is_special(self, byte: u8) -> bool {
+        matches!(byte, b'"' | b'\n' | b'\r') || byte == self.delimiter
     }
-    out.bytes.push(b'"');
-    write_quoted(bytes, out);
-    out.bytes.push(b'"');
+
+    /// Whether data must be quoted for its own sake.
+    #[inline]
+    fn needs_quotes(self, bytes: &[u8]) -> bool {
+        if self.quote == CsvQuote::Always {
+            return true;
+        }
+        // Looks for these and some that are rare: that takes fewer comparisons.
+        let delimiter = self.delimiter;
+        let is_suspect = |byte| (byte <= b'\r') | (byte == b'"') | (byte == delimiter);
+        let suspect = cell::find(bytes, is_suspect);
+        suspect.is_some_and(|place| bytes[place..].iter().any(|byte| self.is_special(*byte)))
+    }
+
+    /// Writes data, quoted where it must be or where it would read as NULL.
+    #[inline]
+    fn write_field(self, bytes: &[u8], null: &[u8], out: &mut RowBuffer) {
+        let is_null = !null.is_empty() && bytes == null;
+        if !is_null && !bytes.is_empty() && !self.needs_quotes(bytes) {
+            return out.extend(bytes);
+        }
+        out.bytes.push(b'"');
+        write_quoted(bytes, out);
+        out.bytes.push(b'"');
+    }
 }
 
 /// Writes what stands between quotes: quotes in it are doubled.

@@ -7,7 +7,7 @@ use mysql::consts::ColumnType as WireType;
 use mysql_common::row::new_row;
 use proptest::{collection::vec, prelude::*};
 
-use super::{BinaryEncoding, FORMATS, FormatOptions, LineEnding, NumberStyle};
+use super::{BinaryEncoding, CsvQuote, FORMATS, FormatOptions, LineEnding, NumberStyle};
 use crate::{
     buffer::RowBuffer,
     row::Row,
@@ -191,15 +191,22 @@ fn unescape(field: &str) -> Option<String> {
 
 proptest! {
     #[test]
-    fn csv_is_read_back_by_the_csv_crate(table in table(), crlf: bool, named_null: bool) {
+    fn csv_is_read_back_by_the_csv_crate(
+        table in table(), crlf: bool, named_null: bool, delimiter in "[,;|\t]", all_quoted: bool,
+    ) {
         let null = if named_null { "NULL" } else { "" };
         let options = FormatOptions {
+            csv_delimiter: delimiter.parse().expect("a delimiter"),
+            csv_quote: if all_quoted { CsvQuote::Always } else { CsvQuote::Necessary },
             line_ending: if crlf { LineEnding::Crlf } else { LineEnding::Lf },
             csv_null: null.parse().expect("a plain text"),
             ..options()
         };
         let bytes = write("csv", &table, &options);
-        let mut reader = csv::ReaderBuilder::new().flexible(false).from_reader(&bytes[..]);
+        let mut reader = csv::ReaderBuilder::new()
+            .flexible(false)
+            .delimiter(delimiter.as_bytes()[0])
+            .from_reader(&bytes[..]);
         let header: Vec<String> = reader.headers().expect("a header").iter().map(str::to_owned).collect();
         prop_assert_eq!(header, table.iter().map(|(name, ..)| name.clone()).collect::<Vec<_>>());
         let records: Vec<csv::StringRecord> = reader.records().collect::<Result<_, _>>().expect("records");

@@ -3,7 +3,7 @@
 //! for what would break a line (MySQL manual, "LOAD DATA Statement").
 
 use super::{
-    Format, FormatOptions, RowWriter, ValueError,
+    Format, FormatOptions, Header, RowWriter, ValueError,
     cell::{self, Cell, Rendered, replaced_warning},
 };
 use crate::{buffer::RowBuffer, error::Result, row::Row, schema::Schema};
@@ -13,7 +13,7 @@ pub static FORMAT: Format = Format {
     name: "tsv",
     about: "tab-separated values with backslash escapes, for LOAD DATA and COPY",
     extensions: &["tsv", "txt"],
-    flags: &["binary raw"],
+    flags: &["header", "binary raw"],
     open,
 };
 
@@ -27,13 +27,15 @@ struct TsvWriter {
 #[allow(clippy::unnecessary_wraps)]
 fn open(schema: &Schema, options: &FormatOptions) -> Result<Box<dyn RowWriter>> {
     let mut header = RowBuffer::in_memory();
-    for (index, column) in schema.columns.iter().enumerate() {
-        if index > 0 {
-            header.bytes.push(b'\t');
+    if options.tsv_header == Header::Names {
+        for (index, column) in schema.columns.iter().enumerate() {
+            if index > 0 {
+                header.bytes.push(b'\t');
+            }
+            write_escaped(column.name.as_bytes(), &mut header);
         }
-        write_escaped(column.name.as_bytes(), &mut header);
+        header.bytes.push(b'\n');
     }
-    header.bytes.push(b'\n');
     Ok(Box::new(TsvWriter {
         header: header.bytes,
         cells: Cell::for_columns(schema, options),

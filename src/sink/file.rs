@@ -49,7 +49,7 @@ impl FileSink {
         let name = named.display().to_string();
         let failed = |error: io::Error| {
             let hint = match error.kind() {
-                io::ErrorKind::NotFound => "create the folder first",
+                io::ErrorKind::NotFound => "create the folder first, or let --create-dirs do it",
                 io::ErrorKind::PermissionDenied => {
                     "its folder must be writable: the file is made there and then renamed"
                 }

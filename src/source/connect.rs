@@ -20,9 +20,6 @@ use crate::{
     error::{Error, ErrorKind, Result},
 };
 
-/// How long name resolution, connecting and logging in may take together.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
-
 /// The protocol's own limit for a packet (MySQL manual, "Packet Too Large").
 const MAX_PACKET: usize = 1 << 30;
 
@@ -126,6 +123,7 @@ fn options(connection: &Connection, address: Option<SocketAddr>, timeout: Durati
             // The level is that of our own packets; the server chooses its own.
             Compression::Zlib => Some(mysql::Compression::fast()),
         })
+        .read_timeout(connection.read_timeout)
         .tcp_connect_timeout(Some(timeout));
     let builder = match (&connection.endpoint, address) {
         (Endpoint::Socket(path), _) => builder.socket(Some(path.as_str())),
@@ -158,8 +156,26 @@ pub(super) fn describe(error: &mysql::Error) -> String {
     }
 }
 
+/// Whether the server sent nothing for as long as the read time-out allows.
+pub(super) fn is_silence(error: &mysql::Error) -> bool {
+    let io = match error {
+        mysql::Error::IoError(error) => Some(error),
+        mysql::Error::CodecError(error) => error
+            .source()
+            .and_then(|inner| inner.downcast_ref::<io::Error>()),
+        _ => None,
+    };
+    io.is_some_and(|error| is_time_out(error.kind()))
+}
+
+/// A read that timed out is told by either kind (std, `set_read_timeout`).
+const fn is_time_out(kind: io::ErrorKind) -> bool {
+    matches!(kind, io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
+
 fn describe_io(error: &io::Error) -> String {
     match error.kind() {
+        kind if is_time_out(kind) => "the server was silent for too long".to_owned(),
         io::ErrorKind::BrokenPipe
         | io::ErrorKind::ConnectionReset
         | io::ErrorKind::ConnectionAborted

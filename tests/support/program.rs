@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use gold_digger::config::settings::SETTINGS;
 pub use nix::sys::signal::Signal;
 use nix::{sys::signal::kill, unistd::Pid};
 
@@ -31,9 +32,11 @@ impl GoldDigger {
         let mut words = wrapper.iter().copied().chain([program]);
         let mut command = Command::new(words.next().expect("a program"));
         command.args(words);
-        for variable in ["DATABASE_URL", "DATABASE_QUERY", "OUTPUT_FILE"] {
+        for variable in SETTINGS.iter().filter_map(|setting| setting.variable) {
             command.env_remove(variable);
         }
+        // Without the ~/.my.cnf of whoever runs the tests.
+        command.env("HOME", "/nonexistent");
         Self {
             command,
             stdin: Vec::new(),

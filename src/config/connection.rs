@@ -1,0 +1,384 @@
+//! Where the server is and who logs in, made of all layers, the lowest first: a
+//! URL replaces everything below it, a field of its own only that field.
+
+use std::{
+    env,
+    fs::{self, File},
+    io::Read,
+    mem,
+    os::unix::fs::{FileTypeExt, MetadataExt},
+    path::{Path, PathBuf},
+};
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{
+    Endpoint,
+    db_url::{DEFAULT_PORT, DatabaseUrl, parse_url},
+    layers::{Layer, Layers, Origin, Sourced, Value},
+    prompt::{self, Unanswered},
+    settings::{ASK_PASSWORD, PASSWORD},
+};
+use crate::error::{Error, ErrorKind, Result, printable};
+
+/// Where servers of the usual packages put their socket.
+const USUAL_SOCKETS: [&str; 4] = [
+    "/run/mysqld/mysqld.sock",
+    "/var/run/mysqld/mysqld.sock",
+    "/tmp/mysql.sock",
+    "/var/lib/mysql/mysql.sock",
+];
+
+/// A password file has one line; what is longer is no such file.
+const LONGEST_PASSWORD: u64 = 64 << 10;
+
+/// Docker's secrets are readable by everyone in their container, and by nobody
+/// outside (Docker docs, "Manage sensitive data with Docker secrets").
+const CONTAINER_SECRETS: &str = "/run/secrets";
+
+/// A field and where it comes from.
+#[derive(Clone, Debug)]
+pub(super) struct Field<T> {
+    pub value: T,
+    pub origin: Origin,
+}
+
+/// What the layers say together.
+#[derive(Debug, Default)]
+pub(super) struct Fields {
+    pub host: Option<Field<String>>,
+    pub port: Option<Field<u16>>,
+    pub socket: Option<Field<String>>,
+    pub user: Option<Field<String>>,
+    pub database: Option<Field<String>>,
+    pub password: Option<Field<Password>>,
+    /// Files that hold a password, to be looked at for who can read them.
+    pub secret_files: Vec<PathBuf>,
+}
+
+/// Where the password is.
+#[derive(Clone, Debug)]
+pub(super) enum Password {
+    /// Whoever sits at the terminal knows it.
+    Prompt,
+    /// In a file.
+    File(PathBuf),
+    /// In an environment variable.
+    Variable(String),
+    /// Here.
+    Known(SecretString),
+}
+
+impl Fields {
+    /// Folds the layers.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] for what is malformed, contradictory or missing.
+    pub fn resolve(layers: &Layers) -> Result<Self> {
+        let mut fields = Self::default();
+        for layer in layers.0.iter().rev() {
+            fields.add(layer)?;
+        }
+        if [
+            fields.host.is_some(),
+            fields.port.is_some(),
+            fields.socket.is_some(),
+            fields.user.is_some(),
+        ] == [false; 4]
+        {
+            return Err(Error::config("no server is named")
+                .hint("set --host, --db-url mysql://USER:PASSWORD@HOST:PORT/DATABASE or DATABASE_URL, or write ~/.my.cnf"));
+        }
+        fields.fill_in()?;
+        Ok(fields)
+    }
+
+    fn add(&mut self, layer: &Layer) -> Result<()> {
+        if let Some(Sourced {
+            value: Value::Secret(url),
+            origin,
+        }) = layer.get("connection.url")
+        {
+            self.replace(layer, url, origin)?;
+        }
+        self.add_endpoint(layer)?;
+        if let Some(user) = text(layer, "connection.user") {
+            self.user = Some(user);
+        }
+        if let Some(database) = text(layer, "connection.database") {
+            self.database = Some(database);
+        }
+        if let Some(password) = password(layer) {
+            if let (Password::Known(_), Origin::OptionFile(place)) =
+                (&password.value, &password.origin)
+            {
+                self.secret_files.push(place.path.clone());
+            }
+            self.password = Some(password);
+        }
+        Ok(())
+    }
+
+    /// Puts a URL in the place of all lower layers.
+    fn replace(&mut self, layer: &Layer, url: &SecretString, origin: &Origin) -> Result<()> {
+        for name in ["host", "port", "socket", "user", "database"] {
+            let name = format!("connection.{name}");
+            if let Some(beside) = layer.get(&name) {
+                let what = format!("cannot stand beside {}", origin.subject("connection.url"));
+                let hint = "a URL says it all: write it there, or leave the URL out";
+                return Err(beside.origin.refuse(&name, &what).hint(hint));
+            }
+        }
+        let DatabaseUrl {
+            endpoint,
+            user,
+            password,
+            database,
+        } = parse_url(url.expose_secret(), origin)?;
+        let mut secret_files = mem::take(&mut self.secret_files);
+        if let (Some(_), Origin::ConfigFile(place)) = (&password, origin) {
+            secret_files.push(place.path.clone());
+        }
+        *self = Self {
+            user: Some(field(user, origin)),
+            database: database.map(|name| field(name, origin)),
+            password: password.map(|password| field(Password::Known(password), origin)),
+            secret_files,
+            ..Self::default()
+        };
+        match endpoint {
+            Endpoint::Socket(path) => self.socket = Some(field(path, origin)),
+            Endpoint::Tcp { host, port } => {
+                self.host = Some(field(host, origin));
+                self.port = Some(field(port, origin));
+            }
+        }
+        Ok(())
+    }
+
+    /// A layer's host, port and socket. What leads to a server by TCP ends a
+    /// socket of lower layers, and a socket their host and port.
+    fn add_endpoint(&mut self, layer: &Layer) -> Result<()> {
+        let host = text(layer, "connection.host");
+        let port = text(layer, "connection.port");
+        let elsewhere = host.as_ref().is_some_and(|host| !is_localhost(&host.value));
+        if let Some(socket) = text(layer, "connection.socket") {
+            let beside = [
+                ("host", host.as_ref().filter(|_| elsewhere)),
+                ("port", port.as_ref()),
+            ];
+            let beside = beside
+                .into_iter()
+                .find_map(|(key, field)| Some((key, field?)));
+            match (&socket.origin, beside) {
+                // As for the vendors' clients, which ignore one of them.
+                (Origin::OptionFile(_), Some(("host", _))) => {}
+                (Origin::OptionFile(_), _) | (_, None) => {
+                    (self.host, self.port, self.socket) = (None, None, Some(socket));
+                    return Ok(());
+                }
+                (_, Some((key, field))) => {
+                    let what = format!(
+                        "cannot stand beside {}",
+                        socket.origin.subject("connection.socket")
+                    );
+                    let name = format!("connection.{key}");
+                    return Err(field.origin.refuse(&name, &what).hint("keep one of them"));
+                }
+            }
+        }
+        if elsewhere || port.as_ref().is_some_and(means_tcp) {
+            self.socket = None;
+        }
+        self.host = host.or(self.host.take());
+        if let Some(port) = port {
+            let parsed = port.value.parse::<u16>();
+            let parsed = parsed.map_err(|_| port.origin.refuse("connection.port", "is no port"))?;
+            self.port = Some(field(parsed, &port.origin));
+        }
+        Ok(())
+    }
+
+    /// What nobody said.
+    fn fill_in(&mut self) -> Result<()> {
+        let local = self
+            .host
+            .as_ref()
+            .is_none_or(|host| is_localhost(&host.value));
+        if self.socket.is_none() && local && !self.port.as_ref().is_some_and(means_tcp) {
+            let is_socket =
+                |path: &&str| fs::metadata(path).is_ok_and(|found| found.file_type().is_socket());
+            let socket = USUAL_SOCKETS.into_iter().find(is_socket);
+            self.socket = socket.map(|path| field(path.to_owned(), &Origin::Default));
+        }
+        if self.socket.is_some() {
+            (self.host, self.port) = (None, None);
+        } else {
+            self.host
+                .get_or_insert_with(|| field("localhost".to_owned(), &Origin::Default));
+            self.port
+                .get_or_insert_with(|| field(DEFAULT_PORT, &Origin::Default));
+        }
+        if self.user.is_none() {
+            let name = login_name().ok_or_else(|| {
+                Error::config("no user is named, and you have no login name")
+                    .hint("add --user USER")
+            })?;
+            self.user = Some(field(name, &Origin::Default));
+        }
+        Ok(())
+    }
+
+    /// Where the server is.
+    pub fn endpoint(&self) -> Endpoint {
+        match (&self.socket, &self.host, &self.port) {
+            (Some(socket), ..) => Endpoint::Socket(socket.value.clone()),
+            (None, host, port) => Endpoint::Tcp {
+                host: host
+                    .as_ref()
+                    .map_or_else(|| "localhost".to_owned(), |host| host.value.clone()),
+                port: port.as_ref().map_or(DEFAULT_PORT, |port| port.value),
+            },
+        }
+    }
+
+    /// Fetches the password from where it is.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] where it is not there; [`ErrorKind::Signal`] where
+    /// a signal ends the question.
+    pub fn password(&mut self) -> Result<Option<SecretString>> {
+        let Some(Field { value, origin }) = self.password.clone() else {
+            return Ok(None);
+        };
+        let password = match value {
+            Password::Known(password) => password,
+            Password::Prompt => self.ask(&origin)?,
+            Password::File(path) => {
+                let password = password_in(&path, &origin)?;
+                self.secret_files.push(path);
+                password
+            }
+            Password::Variable(name) => {
+                let text = env::var(&name).ok().filter(|text| !text.is_empty());
+                let missing = || {
+                    let what = format!("names the environment variable {name:?}, which is not set");
+                    origin.refuse("connection.password_env", &what)
+                };
+                text.ok_or_else(missing)?.into()
+            }
+        };
+        Ok(Some(password).filter(|password| !password.expose_secret().is_empty()))
+    }
+
+    fn ask(&self, origin: &Origin) -> Result<SecretString> {
+        let user = self.user.as_ref().map_or("", |user| &user.value);
+        let prompt = printable(&format!("Password of {user} at {}: ", self.endpoint()));
+        prompt::ask(&prompt).map_err(|unanswered| match unanswered {
+            Unanswered::Signal(signal) => Error::new(
+                ErrorKind::Signal(signal),
+                format!("ended by {}", signal.name()),
+            ),
+            Unanswered::Failed(error) => {
+                let what = format!("cannot ask for the password on the terminal: {error}");
+                let refused = origin.refuse(ASK_PASSWORD, &what);
+                refused.hint("without a terminal, --password-file or --password-env hands it over")
+            }
+        })
+    }
+
+    /// What the user should know: who else can read the files that hold the
+    /// password.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut files: Vec<&Path> = self.secret_files.iter().map(PathBuf::as_path).collect();
+        files.sort();
+        files.dedup();
+        let is_exposed = |path: &&Path| {
+            !path.starts_with(CONTAINER_SECRETS)
+                && fs::metadata(path)
+                    .is_ok_and(|found| found.is_file() && found.mode() & 0o004 != 0)
+        };
+        let exposed = files.into_iter().filter(is_exposed).map(Path::display);
+        let warn =
+            |path| format!("others can read {path}, which holds a password; chmod o-r {path}");
+        exposed.map(warn).collect()
+    }
+}
+
+fn field<T>(value: T, origin: &Origin) -> Field<T> {
+    Field {
+        value,
+        origin: origin.clone(),
+    }
+}
+
+fn text(layer: &Layer, name: &str) -> Option<Field<String>> {
+    let text = layer.text(name)?.to_string_lossy().into_owned();
+    Some(field(text, &layer.get(name)?.origin))
+}
+
+/// A layer's password. In one layer, the prompt wins over the file, and the
+/// file over the variable.
+fn password(layer: &Layer) -> Option<Field<Password>> {
+    if layer.is_on(ASK_PASSWORD) {
+        return Some(field(Password::Prompt, &layer.get(ASK_PASSWORD)?.origin));
+    }
+    let path = layer.text("connection.password_file");
+    if let Some(path) = path {
+        let origin = &layer.get("connection.password_file")?.origin;
+        return Some(field(Password::File(path.into()), origin));
+    }
+    if let Some(name) = text(layer, "connection.password_env") {
+        return Some(field(Password::Variable(name.value), &name.origin));
+    }
+    match layer.get(PASSWORD)? {
+        Sourced {
+            value: Value::Secret(password),
+            origin,
+        } => Some(field(Password::Known(password.clone()), origin)),
+        _ => None,
+    }
+}
+
+fn is_localhost(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost")
+}
+
+/// Whether a port leads to localhost by TCP. One in an option file does not, as
+/// for the vendors' clients.
+fn means_tcp<T>(port: &Field<T>) -> bool {
+    !matches!(port.origin, Origin::OptionFile(_))
+}
+
+fn password_in(path: &Path, origin: &Origin) -> Result<SecretString> {
+    let refuse = |what: String| {
+        let what = format!("names {}, {what}", path.display());
+        origin.refuse("connection.password_file", &what)
+    };
+    let mut bytes = Vec::new();
+    let read =
+        File::open(path).and_then(|file| file.take(LONGEST_PASSWORD + 1).read_to_end(&mut bytes));
+    read.map_err(|error| refuse(format!("which cannot be read: {error}")))?;
+    if bytes.len() as u64 > LONGEST_PASSWORD {
+        return Err(refuse("which is too long for a password".to_owned()));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| refuse("which is not UTF-8".to_owned()))?;
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    if line.is_empty() {
+        return Err(refuse("which is empty".to_owned()));
+    }
+    if line.contains('\n') {
+        return Err(refuse("which has more than one line".to_owned()));
+    }
+    Ok(line.into())
+}
+
+fn login_name() -> Option<String> {
+    let account = nix::unistd::User::from_uid(nix::unistd::geteuid());
+    account
+        .ok()
+        .flatten()
+        .map(|account| account.name)
+        .or_else(|| env::var("USER").ok())
+}

@@ -1,0 +1,129 @@
+//! What would run, as JSON for people and scripts: every setting with its value
+//! and its origin. Secrets are `***`.
+
+use serde_json::{Map, Value as Json, json};
+
+use super::{
+    Target,
+    connection::Fields,
+    layers::{Layers, Origin, Value},
+    output::Destination,
+    settings::{ASK_PASSWORD, Kind, PASSWORD, SETTINGS, Setting},
+};
+use crate::sql::{Parameter, Query};
+
+const HIDDEN: &str = "***";
+
+/// The section of what the configuration file does not have.
+const PROGRAM: &str = "program";
+
+/// What `--dump-config` shows.
+pub(super) struct Dump<'a> {
+    pub layers: &'a Layers,
+    pub fields: &'a Fields,
+    pub destination: &'a Destination,
+    pub query: &'a Query,
+    pub parameters: &'a [Parameter],
+}
+
+impl Dump<'_> {
+    /// The text: an object of sections, in the order of the table of settings,
+    /// and one line a setting.
+    pub fn to_text(&self) -> String {
+        let mut text = String::from("{");
+        let mut last = None;
+        for setting in SETTINGS {
+            let (section, key) = match setting.name {
+                PASSWORD | ASK_PASSWORD => ("connection", setting.name),
+                _ => (setting.section().unwrap_or(PROGRAM), setting.key()),
+            };
+            if last == Some(section) {
+                text += ",";
+            } else {
+                let end = if last.is_some() { "\n  }," } else { "" };
+                text += &format!("{end}\n  {}: {{", json!(section));
+                last = Some(section);
+            }
+            let (value, origin) = self.value(setting);
+            let origin = origin.unwrap_or(&Origin::Default).to_string();
+            let (key, value, origin) = (json!(key), value.unwrap_or_default(), json!(origin));
+            text += &format!("\n    {key}: {{\"value\": {value}, \"origin\": {origin}}}");
+        }
+        text + "\n  }\n}\n"
+    }
+
+    fn value(&self, setting: &Setting) -> (Option<Json>, Option<&Origin>) {
+        let Fields {
+            host,
+            port,
+            socket,
+            user,
+            database,
+            password,
+            ..
+        } = self.fields;
+        macro_rules! field {
+            ($field:expr) => {
+                $field
+                    .as_ref()
+                    .map(|field| (json!(field.value), &field.origin))
+                    .unzip()
+            };
+        }
+        let found = self.layers.get(setting.name);
+        let origin = found.map(|found| &found.origin);
+        match setting.name {
+            "connection.host" => field!(host),
+            "connection.port" => field!(port),
+            "connection.socket" => field!(socket),
+            "connection.user" => field!(user),
+            "connection.database" => field!(database),
+            PASSWORD => password
+                .as_ref()
+                .map(|field| (json!(HIDDEN), &field.origin))
+                .unzip(),
+            "query.sql" => {
+                let file = self.layers.get("query.file");
+                (
+                    Some(json!(self.query.text())),
+                    origin.or(file.map(|file| &file.origin)),
+                )
+            }
+            "query.params" => {
+                let values = self.parameters.iter();
+                let values: Map<String, Json> = values
+                    .map(|one| (one.name.clone(), json!(one.value)))
+                    .collect();
+                (Some(Json::Object(values)), origin)
+            }
+            "output.path" => {
+                let path = match &self.destination.target {
+                    Target::Stdout => json!("-"),
+                    Target::Path(path, _) => json!(path.to_string_lossy()),
+                };
+                (Some(path), Some(&self.destination.target_origin))
+            }
+            "output.format" => (
+                Some(json!(self.destination.format.name)),
+                Some(&self.destination.format_origin),
+            ),
+            _ => (found.map(|found| json(setting.kind, &found.value)), origin),
+        }
+    }
+}
+
+fn json(kind: Kind, value: &Value) -> Json {
+    match value {
+        Value::Switch(switch) => json!(switch),
+        Value::Secret(_) => json!(HIDDEN),
+        Value::List(list) => json!(list),
+        Value::Parameters(_) => Json::Null,
+        Value::Text(text) => {
+            let text = text.to_string_lossy();
+            match (kind, text.parse::<u64>()) {
+                (Kind::Number(_), Ok(number)) => json!(number),
+                _ => json!(text),
+            }
+        }
+    }
+}

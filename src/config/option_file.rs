@@ -1,0 +1,269 @@
+//! MySQL's option files, such as `~/.my.cnf`: groups of `name=value` lines, as
+//! the MySQL manual describes them under "Using Option Files".
+//!
+//! Options that this program does not have are passed over: the files are
+//! shared with other programs.
+
+use std::{
+    fs,
+    io::ErrorKind,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    rc::Rc,
+};
+
+use super::{
+    layers::{Layer, Origin, Place, Value},
+    settings::{ASK_PASSWORD, Kind, PASSWORD, SETTINGS, Setting},
+};
+use crate::error::{Error, Result};
+
+/// The groups that are read.
+const GROUPS: [&str; 3] = ["client", "client-mariadb", "gold_digger"];
+
+/// `!include` within a file within a file …, as deep as MySQL goes.
+const MAX_DEPTH: usize = 10;
+
+const HINT: &str = "--no-defaults reads no option file";
+
+/// What option files give, and what the user should know about them.
+#[derive(Default)]
+pub(super) struct OptionFiles {
+    pub layer: Layer,
+    pub warnings: Vec<String>,
+    groups: Vec<String>,
+}
+
+/// Whether a file must be there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Presence {
+    /// It was asked for.
+    Required,
+    /// It is looked for.
+    Optional,
+}
+
+impl OptionFiles {
+    /// For the usual groups, and those that also end in `suffix`.
+    pub fn new(suffix: Option<&str>) -> Self {
+        let with_suffix = GROUPS.map(|group| suffix.map(|suffix| format!("{group}{suffix}")));
+        let groups = GROUPS.map(str::to_owned).into_iter();
+        Self {
+            groups: groups.chain(with_suffix.into_iter().flatten()).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Reads the file at `path` and those that it includes. What comes later
+    /// wins, in whatever group it stands.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::error::ErrorKind::Config), naming the place.
+    pub fn read(&mut self, path: &Path, presence: Presence) -> Result<()> {
+        self.read_at_depth(path, presence, 0)
+    }
+
+    fn read_at_depth(&mut self, path: &Path, presence: Presence, depth: usize) -> Result<()> {
+        let name = path.display();
+        let read = fs::metadata(path).and_then(|found| Ok((found.mode(), fs::read(path)?)));
+        let (mode, bytes) = match read {
+            Ok(read) => read,
+            Err(error) if presence == Presence::Optional => {
+                if error.kind() != ErrorKind::NotFound {
+                    self.warnings
+                        .push(format!("the option file {name} is not read: {error}"));
+                }
+                return Ok(());
+            }
+            Err(error) => {
+                return Err(
+                    Error::config(format!("cannot read the option file {name}: {error}"))
+                        .hint("name another one with --defaults-file, or none"),
+                );
+            }
+        };
+        // As the vendors' clients do: anyone could have written it.
+        if mode & 0o002 != 0 {
+            let what = format!("the option file {name} is ignored: everyone can write to it");
+            self.warnings.push(what);
+            return Ok(());
+        }
+        let mut group_is_ours = None;
+        for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+            let text = String::from_utf8_lossy(line);
+            let text = text.trim_start_matches('\u{feff}').trim();
+            let place = Place {
+                path: path.to_owned(),
+                line: index + 1,
+                column: 1,
+                shown: String::new(),
+            };
+            let refuse =
+                |what: &str| Error::config(format!("{name}:{}: {what}", index + 1)).hint(HINT);
+            if text.is_empty() || text.starts_with(['#', ';']) {
+                continue;
+            }
+            if let Some(directive) = text.strip_prefix('!') {
+                if depth == MAX_DEPTH {
+                    return Err(refuse("option files include each other too deeply"));
+                }
+                match directive.split_once(char::is_whitespace) {
+                    Some(("include", file)) => {
+                        self.read_at_depth(file.trim().as_ref(), Presence::Optional, depth + 1)?;
+                    }
+                    Some(("includedir", folder)) => {
+                        let folder = folder.trim();
+                        let files = option_files_in(folder.as_ref())
+                            .map_err(|error| refuse(&format!("cannot list {folder}: {error}")))?;
+                        for file in files {
+                            self.read_at_depth(&file, Presence::Optional, depth + 1)?;
+                        }
+                    }
+                    _ => {
+                        return Err(refuse(
+                            "a line with ! is !include FILE or !includedir FOLDER",
+                        ));
+                    }
+                }
+            } else if let Some(group) = text.strip_prefix('[') {
+                let Some((group, _)) = group.split_once(']') else {
+                    return Err(refuse("a group's name has no closing bracket"));
+                };
+                group_is_ours = Some(self.groups.iter().any(|ours| ours == group.trim()));
+            } else {
+                match group_is_ours {
+                    None => return Err(refuse("an option stands before any [group]")),
+                    Some(false) => {}
+                    Some(true) => self.option(without_comment(text), place)?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One `name`, or `name=value`.
+    fn option(&mut self, text: &str, place: Place) -> Result<()> {
+        let (name, value) = match text.split_once('=') {
+            Some((name, value)) => (name.trim_end(), Some(unquoted(value.trim()))),
+            None => (text.trim_end(), None),
+        };
+        let name = name.replace('_', "-");
+        let name = name.strip_prefix("loose-").unwrap_or(&name);
+        let known = |setting: &&Setting| setting.option == Some(name);
+        let Some(setting) = SETTINGS.iter().find(known) else {
+            return Ok(());
+        };
+        let origin = Origin::OptionFile(Rc::new(place));
+        if setting.name == PASSWORD {
+            // Alone, it asks for one on the terminal.
+            self.layer.unset(PASSWORD);
+            self.layer.unset(ASK_PASSWORD);
+            if let (None, Some(ask)) = (&value, Setting::named(ASK_PASSWORD)) {
+                self.layer.set(ask, Value::Switch(true), origin);
+                return Ok(());
+            }
+        }
+        let Some(mut value) = value else {
+            return Err(origin.refuse(name, "has no value").hint(HINT));
+        };
+        if value.contains(char::REPLACEMENT_CHARACTER) {
+            return Err(origin
+                .refuse(name, "is not UTF-8")
+                .hint("save the file as UTF-8"));
+        }
+        // Said to be nothing, it is nothing, and so are these numbers for MySQL.
+        if value.is_empty() || value == "0" && matches!(name, "port" | "connect-timeout") {
+            self.layer.unset(setting.name);
+            if setting.name == PASSWORD {
+                self.layer.set(setting, Value::Secret(value.into()), origin);
+            }
+            return Ok(());
+        }
+        if name == "connect-timeout" {
+            value.push('s');
+        }
+        if let Kind::Secret = setting.kind {
+            self.layer.set(setting, Value::Secret(value.into()), origin);
+            return Ok(());
+        }
+        self.layer
+            .parse(setting, value.as_ref(), origin)
+            .map_err(|error| error.hint(HINT))
+    }
+}
+
+/// The files that `!includedir` reads, in the order of their names.
+fn option_files_in(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder)?.map(|entry| Ok(entry?.path()));
+    let mut files = entries.collect::<std::io::Result<Vec<_>>>()?;
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "cnf"));
+    files.sort();
+    Ok(files)
+}
+
+/// A line up to a `#` that stands outside quotes.
+fn without_comment(line: &str) -> &str {
+    let mut quote = None;
+    let mut escaped = false;
+    for (place, c) in line.char_indices() {
+        match (quote, c) {
+            _ if escaped => {}
+            (None, '\'' | '"') => quote = Some(c),
+            (Some(open), _) if open == c => quote = None,
+            (None, '#') => return &line[..place],
+            _ => {}
+        }
+        escaped = quote.is_some() && c == '\\' && !escaped;
+    }
+    line
+}
+
+/// A value without the quotes around it, and with its escapes replaced.
+fn unquoted(text: &str) -> String {
+    let quoted = |quote| text.strip_prefix(quote)?.strip_suffix(quote);
+    let text = quoted('"').or_else(|| quoted('\'')).unwrap_or(text);
+    let mut value = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        if c != '\\' {
+            value.push(c);
+            continue;
+        }
+        match chars.next() {
+            Some('n') => value.push('\n'),
+            Some('t') => value.push('\t'),
+            Some('r') => value.push('\r'),
+            Some('b') => value.push('\u{8}'),
+            Some('s') => value.push(' '),
+            Some(c @ ('\\' | '"' | '\'')) => value.push(c),
+            // No escape: both characters stay.
+            Some(c) => value.extend(['\\', c]),
+            None => value.push('\\'),
+        }
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_lose_comments_quotes_and_escapes() {
+        for (line, value) in [
+            ("x=plain", "plain"),
+            ("x = spaced out  # a comment", "spaced out"),
+            ("x='a # b' # c", "a # b"),
+            (r#"x="it's #1""#, "it's #1"),
+            ("x=\"a\\\"#b\"", "a\"#b"),
+            (r"x=C:\\new\sfile\t.\S\", "C:\\new file\t.\\S\\"),
+            ("x=a=b", "a=b"),
+            ("x='open", "'open"),
+            ("x='", "'"),
+            ("x=", ""),
+        ] {
+            let (_, text) = without_comment(line).split_once('=').expect("a value");
+            assert_eq!(unquoted(text.trim()), value, "{line}");
+        }
+    }
+}

@@ -1,0 +1,567 @@
+//! The table of settings: what each is called in the configuration file, on the
+//! command line, in the environment and in MySQL's option files, and what a
+//! value must look like.
+//!
+//! Everything that knows settings by name is driven from here: the command
+//! line, its help, the layers, `--dump-config`, and the test of the docs.
+
+use std::{ffi::OsStr, fmt::Display, num::NonZeroU16, str::FromStr};
+
+use clap::{ValueEnum, builder::PossibleValue};
+
+use super::{Protocol, Timeout, Tls, layers::Value};
+use crate::{
+    format::{
+        self, BinaryEncoding, CsvDelimiter, CsvNull, CsvQuote, DuplicateColumns, InvalidUtf8,
+        LineEnding, NumberStyle, ZeroDates,
+    },
+    output::Flush,
+    sql::Query,
+};
+
+/// What the program knows of one setting.
+#[derive(Debug)]
+pub struct Setting {
+    /// `section.key`, as the configuration file has it; without a section where
+    /// the file has no such key.
+    pub name: &'static str,
+    /// Its flag, without the dashes. Two settings may share one.
+    pub flag: Option<&'static str>,
+    /// Its flag of one letter.
+    pub short: Option<char>,
+    /// Its environment variable.
+    pub variable: Option<&'static str>,
+    /// Its name in MySQL's option files.
+    pub option: Option<&'static str>,
+    /// The shape of its values.
+    pub kind: Kind,
+    /// What stands for its value in the help.
+    pub placeholder: &'static str,
+    /// Its value where nothing gives one.
+    pub default: Option<&'static str>,
+    /// What it does, in one line.
+    pub help: &'static str,
+    /// What else `--help` says.
+    pub more: Option<&'static str>,
+}
+
+/// The shape of a setting's values.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    /// True or false; its flag alone means true.
+    Switch,
+    /// A text that passes the check.
+    Text(Check),
+    /// A whole number that passes the check.
+    Number(Check),
+    /// A text that is never shown.
+    Secret,
+    /// A path; in a file, relative to that file. `-` stays.
+    Path,
+    /// One of a few words.
+    Choice(fn() -> Vec<PossibleValue>),
+    /// Texts that each pass the check.
+    List(Check),
+    /// Names with values.
+    Parameters,
+}
+
+/// Says what is wrong with a text.
+pub type Check = fn(&str) -> Result<(), String>;
+
+impl Setting {
+    const fn new(name: &'static str, kind: Kind, help: &'static str) -> Self {
+        Self {
+            name,
+            flag: None,
+            short: None,
+            variable: None,
+            option: None,
+            kind,
+            placeholder: match kind {
+                Kind::Switch => "BOOL",
+                Kind::Path => "FILE",
+                Kind::Parameters => "NAME=VALUE",
+                _ => "TEXT",
+            },
+            default: None,
+            help,
+            more: None,
+        }
+    }
+
+    const fn flag(mut self, flag: &'static str) -> Self {
+        self.flag = Some(flag);
+        self
+    }
+
+    const fn value(mut self, placeholder: &'static str) -> Self {
+        self.placeholder = placeholder;
+        self
+    }
+
+    const fn short(mut self, short: char) -> Self {
+        self.short = Some(short);
+        self
+    }
+
+    const fn variable(mut self, variable: &'static str) -> Self {
+        self.variable = Some(variable);
+        self
+    }
+
+    const fn option(mut self, option: &'static str) -> Self {
+        self.option = Some(option);
+        self
+    }
+
+    const fn default(mut self, default: &'static str) -> Self {
+        self.default = Some(default);
+        self
+    }
+
+    const fn more(mut self, more: &'static str) -> Self {
+        self.more = Some(more);
+        self
+    }
+
+    /// Its section in the configuration file, if it stands there.
+    #[must_use]
+    pub fn section(&self) -> Option<&'static str> {
+        Some(self.name.split_once('.')?.0)
+    }
+
+    /// Its key in the configuration file, or its whole name.
+    #[must_use]
+    pub fn key(&self) -> &'static str {
+        self.name.split_once('.').map_or(self.name, |(_, key)| key)
+    }
+
+    /// The setting called `name`.
+    #[must_use]
+    pub fn named(name: &str) -> Option<&'static Self> {
+        SETTINGS.iter().find(|setting| setting.name == name)
+    }
+}
+
+impl Kind {
+    /// The value that `text` stands for, as a variable, an option file or a
+    /// flag gives it.
+    ///
+    /// # Errors
+    /// What is wrong with it, as a sentence of its own.
+    pub fn parse(self, text: &OsStr) -> Result<Value, String> {
+        if let (Self::Path, false) = (self, text.is_empty()) {
+            return Ok(Value::Text(text.to_owned()));
+        }
+        let text = text.to_str().ok_or("it is not UTF-8")?;
+        let checked = |check: Check| check(text).map(|()| Value::from(text));
+        match self {
+            Self::Switch => match text {
+                "true" | "1" | "on" | "yes" => Ok(Value::Switch(true)),
+                "false" | "0" | "off" | "no" => Ok(Value::Switch(false)),
+                _ => Err("it is true or false".to_owned()),
+            },
+            Self::Secret => Ok(Value::Secret(text.into())),
+            Self::Text(check) | Self::Number(check) => checked(check),
+            Self::List(check) => check(text).map(|()| Value::List(vec![text.to_owned()])),
+            Self::Parameters => Ok(Value::Parameters(vec![text.parse()?])),
+            Self::Choice(choices) => {
+                let choices = choices();
+                if choices.iter().any(|choice| choice.matches(text, false)) {
+                    return Ok(Value::from(text));
+                }
+                let names: Vec<&str> = choices.iter().map(PossibleValue::get_name).collect();
+                Err(format!("it is one of {}", names.join(", ")))
+            }
+            Self::Path => Err("it is empty".to_owned()),
+        }
+    }
+}
+
+const fn anything(_: &str) -> Result<(), String> {
+    Ok(())
+}
+
+fn not_empty(text: &str) -> Result<(), String> {
+    if text.is_empty() {
+        return Err("it is empty".to_owned());
+    }
+    Ok(())
+}
+
+fn parses<T: FromStr<Err: Display>>(text: &str) -> Result<(), String> {
+    let parsed = text.parse::<T>();
+    parsed.map(drop).map_err(|error| error.to_string())
+}
+
+fn port(text: &str) -> Result<(), String> {
+    let parsed = text.parse::<NonZeroU16>();
+    let refused = |_| "it is a number from 1 to 65535".to_owned();
+    parsed.map(drop).map_err(refused)
+}
+
+fn one_statement(text: &str) -> Result<(), String> {
+    Query::parse(text)
+        .map(drop)
+        .map_err(|error| error.message().to_owned())
+}
+
+const fn choice<T: ValueEnum>() -> Kind {
+    Kind::Choice(choices::<T>)
+}
+
+fn choices<T: ValueEnum>() -> Vec<PossibleValue> {
+    let values = T::value_variants().iter();
+    values.filter_map(ValueEnum::to_possible_value).collect()
+}
+
+/// Every setting, in the order of the help and of the documentation.
+pub static SETTINGS: &[Setting] = &[
+    Setting::new("query.sql", Kind::Text(anything), "The query, as an option")
+        .flag("query")
+        .short('q')
+        .value("SQL")
+        .variable("DATABASE_QUERY"),
+    Setting::new(
+        "query.file",
+        Kind::Path,
+        "Read the query from FILE; `-` is standard input",
+    )
+    .flag("query-file"),
+    Setting::new(
+        "query.params",
+        Kind::Parameters,
+        "Bind VALUE, as text, to :NAME in the query; may be repeated",
+    )
+    .flag("param"),
+    Setting::new("query.protocol", choice::<Protocol>(), "How rows travel")
+        .flag("protocol")
+        .value("PROTOCOL")
+        .default("auto"),
+    Setting::new(
+        "connection.url",
+        Kind::Secret,
+        "Where the server is, as a URL",
+    )
+    .flag("db-url")
+    .value("URL")
+    .variable("DATABASE_URL")
+    .more(
+        "mysql://USER:PASSWORD@HOST:PORT/DATABASE, or for a Unix socket \
+             mysql://USER@localhost/DATABASE?socket=/PATH. Special characters are \
+             percent-encoded. It replaces whatever the environment, the files and the option \
+             files say of host, port, socket, user, database and password. Other users of the \
+             machine can read a command line: DATABASE_URL, a configuration file or an option \
+             file keeps the password to yourself.",
+    ),
+    Setting::new(
+        "connection.host",
+        Kind::Text(not_empty),
+        "The server's name or address",
+    )
+    .flag("host")
+    .value("HOST")
+    .option("host")
+    .more(
+        "localhost without a port means the server's Unix socket, as for the mysql client, \
+             where one is found in its usual place.",
+    ),
+    Setting::new(
+        "connection.port",
+        Kind::Number(port),
+        "The server's TCP port",
+    )
+    .flag("port")
+    .value("PORT")
+    .option("port"),
+    Setting::new("connection.socket", Kind::Path, "The server's Unix socket")
+        .flag("socket")
+        .option("socket"),
+    Setting::new(
+        "connection.user",
+        Kind::Text(not_empty),
+        "The account that logs in, otherwise your login name",
+    )
+    .flag("user")
+    .value("USER")
+    .option("user"),
+    Setting::new(
+        "connection.database",
+        Kind::Text(not_empty),
+        "The default database",
+    )
+    .flag("database")
+    .value("NAME")
+    .option("database"),
+    Setting::new(
+        "connection.password_file",
+        Kind::Path,
+        "Read the password from FILE",
+    )
+    .flag("password-file"),
+    Setting::new(
+        "connection.password_env",
+        Kind::Text(not_empty),
+        "Take the password from the environment variable NAME",
+    )
+    .flag("password-env")
+    .value("NAME"),
+    Setting::new(
+        ASK_PASSWORD,
+        Kind::Switch,
+        "Ask for the password on the terminal",
+    )
+    .flag("ask-password"),
+    // Only option files have it: a command line is no place for a password.
+    Setting::new(PASSWORD, Kind::Secret, "The password").option("password"),
+    Setting::new(
+        "connection.connect_timeout",
+        Kind::Text(parses::<Timeout>),
+        "How long connecting and logging in may take",
+    )
+    .flag("connect-timeout")
+    .value("DURATION")
+    .option("connect-timeout")
+    .default("10s"),
+    Setting::new(
+        "connection.read_timeout",
+        Kind::Text(parses::<Timeout>),
+        "How long the server may be silent, also before the first row",
+    )
+    .flag("read-timeout")
+    .value("DURATION"),
+    Setting::new(
+        "connection.compress",
+        Kind::Switch,
+        "Have the server compress what it sends (zlib): for slow networks",
+    )
+    .flag("compress")
+    .default("false"),
+    Setting::new(
+        "tls.mode",
+        choice::<Tls>(),
+        "Transport security; a server that is not local needs `disabled` said",
+    )
+    .flag("tls")
+    .value("MODE"),
+    Setting::new(
+        "session.time_zone",
+        Kind::Text(not_empty),
+        "The session's time zone, in which TIMESTAMPs are shown, otherwise the server's",
+    )
+    .flag("time-zone")
+    .value("ZONE"),
+    Setting::new(
+        "session.read_write",
+        Kind::Switch,
+        "Let the statement write (the session is read-only otherwise)",
+    )
+    .flag("read-write")
+    .default("false"),
+    Setting::new(
+        "session.init",
+        Kind::List(one_statement),
+        "Run the statement SQL before the query; may be repeated",
+    )
+    .flag("init")
+    .value("SQL"),
+    Setting::new(
+        "session.statement_timeout",
+        Kind::Text(parses::<Timeout>),
+        "How long the server may work on the query before it gives up",
+    )
+    .flag("statement-timeout")
+    .value("DURATION"),
+    Setting::new(
+        "output.path",
+        Kind::Path,
+        "Write to FILE; `-` or nothing is standard output",
+    )
+    .flag("output")
+    .short('o')
+    .variable("OUTPUT_FILE")
+    .more(
+        "{date}, {time}, {timestamp} and {database} in it are replaced, and {date:%Y/%m} takes a \
+         strftime form; {{ and }} are braces.",
+    ),
+    Setting::new(
+        "output.format",
+        Kind::Choice(format::possible_values),
+        "Output format, otherwise by the file's extension, or tsv",
+    )
+    .flag("format")
+    .value("FORMAT"),
+    Setting::new("output.flush", choice::<Flush>(), "When rows are written")
+        .flag("flush")
+        .value("WHEN")
+        .default("auto"),
+    Setting::new(
+        "output.allow_empty",
+        Kind::Switch,
+        "Accept a result without rows: write an empty document and exit 0",
+    )
+    .flag("allow-empty")
+    .default("false"),
+    Setting::new(
+        "output.duplicate_columns",
+        choice::<DuplicateColumns>(),
+        "What to do where two columns have one name (JSON; CSV and TSV keep both)",
+    )
+    .flag("duplicate-columns")
+    .value("WHAT")
+    .default("error"),
+    Setting::new(
+        "output.create_dirs",
+        Kind::Switch,
+        "Create the folders of FILE that are missing",
+    )
+    .flag("create-dirs")
+    .default("false"),
+    Setting::new(
+        "csv.delimiter",
+        Kind::Text(parses::<CsvDelimiter>),
+        "CSV: what stands between values, such as `;` or `\\t`",
+    )
+    .flag("csv-delimiter")
+    .value("CHAR")
+    .default(","),
+    Setting::new(
+        "csv.header",
+        Kind::Switch,
+        "CSV and TSV: begin with the columns' names",
+    )
+    .flag("header")
+    .default("true"),
+    Setting::new(
+        "csv.line_ending",
+        choice::<LineEnding>(),
+        "CSV: how lines end",
+    )
+    .flag("line-ending")
+    .value("ENDING")
+    .default("lf"),
+    Setting::new(
+        "csv.null",
+        Kind::Text(parses::<CsvNull>),
+        "CSV: write NULL as TEXT instead of nothing",
+    )
+    .flag("csv-null")
+    .default(""),
+    Setting::new(
+        "csv.bom",
+        Kind::Switch,
+        "CSV: begin with a byte order mark, by which Excel knows UTF-8",
+    )
+    .flag("csv-bom")
+    .default("false"),
+    Setting::new(
+        "csv.quote",
+        choice::<CsvQuote>(),
+        "CSV: which values are quoted",
+    )
+    .flag("csv-quote")
+    .value("WHICH")
+    .default("necessary"),
+    Setting::new(
+        "tsv.header",
+        Kind::Switch,
+        "CSV and TSV: begin with the columns' names",
+    )
+    .flag("header")
+    .default("true"),
+    Setting::new("json.pretty", Kind::Switch, "JSON: indent")
+        .flag("pretty")
+        .default("false"),
+    Setting::new(
+        "json.root",
+        Kind::Text(anything),
+        "JSON: wrap the array as {\"NAME\": […]}",
+    )
+    .flag("json-root")
+    .value("NAME"),
+    Setting::new(
+        "json.bigint",
+        choice::<NumberStyle>(),
+        "JSON: how to write integers beyond ±(2^53 − 1)",
+    )
+    .flag("json-bigint")
+    .value("STYLE")
+    .default("number"),
+    Setting::new(
+        "json.decimal",
+        choice::<NumberStyle>(),
+        "JSON: how to write DECIMAL",
+    )
+    .flag("json-decimal")
+    .value("STYLE")
+    .default("number"),
+    Setting::new(
+        "json.columns",
+        Kind::List(anything),
+        "JSON: embed the text column NAME, which holds JSON; may be repeated",
+    )
+    .flag("json-column")
+    .value("NAME"),
+    Setting::new(
+        "values.binary",
+        choice::<BinaryEncoding>(),
+        "How bytes without a character set are written (BLOB, BINARY, GEOMETRY, …)",
+    )
+    .flag("binary")
+    .value("ENCODING")
+    .default("base64"),
+    Setting::new(
+        "values.zero_dates",
+        choice::<ZeroDates>(),
+        "JSON: what becomes of dates whose month or day is zero",
+    )
+    .flag("zero-dates")
+    .value("WHAT")
+    .default("keep"),
+    Setting::new(
+        "values.tinyint1_as_bool",
+        Kind::Switch,
+        "JSON: write TINYINT(1) as true and false",
+    )
+    .flag("tinyint1-as-bool")
+    .default("false"),
+    Setting::new(
+        "values.invalid_utf8",
+        choice::<InvalidUtf8>(),
+        "What becomes of text that is not UTF-8",
+    )
+    .flag("invalid-utf8")
+    .value("WHAT")
+    .default("error"),
+    Setting::new(
+        CONFIG,
+        Kind::Path,
+        "Read settings from a TOML file; flags and environment win over it",
+    )
+    .flag("config")
+    .variable("GOLD_DIGGER_CONFIG"),
+    Setting::new(
+        DEFAULTS_FILE,
+        Kind::Path,
+        "Read FILE as a MySQL option file instead of ~/.my.cnf",
+    )
+    .flag("defaults-file"),
+    Setting::new(
+        DEFAULTS_GROUP_SUFFIX,
+        Kind::Text(not_empty),
+        "Read also the option files' groups whose names end so, such as [client_test]",
+    )
+    .flag("defaults-group-suffix")
+    .value("SUFFIX")
+    .variable("MYSQL_GROUP_SUFFIX"),
+    Setting::new(NO_DEFAULTS, Kind::Switch, "Read no MySQL option file").flag("no-defaults"),
+];
+
+/// Settings that the configuration file does not have.
+pub(crate) const ASK_PASSWORD: &str = "ask_password";
+pub(super) const PASSWORD: &str = "password";
+pub(super) const CONFIG: &str = "config";
+pub(super) const DEFAULTS_FILE: &str = "defaults_file";
+pub(super) const DEFAULTS_GROUP_SUFFIX: &str = "defaults_group_suffix";
+pub(super) const NO_DEFAULTS: &str = "no_defaults";

@@ -1,0 +1,138 @@
+//! The output path's placeholders: `orders-{date}.csv`, `{date:%Y/%m}/{database}.csv`.
+
+use std::{
+    cell::LazyCell,
+    ffi::{OsStr, OsString},
+    os::unix::ffi::{OsStrExt, OsStringExt},
+    str,
+};
+
+use jiff::{Zoned, fmt::strtime};
+
+/// The placeholders of a time, and the strftime form of each without one of
+/// the user's own.
+const TIMES: [(&str, &str); 3] = [
+    ("date", "%Y-%m-%d"),
+    ("time", "%H%M%S"),
+    ("timestamp", "%Y%m%dT%H%M%S"),
+];
+
+/// What a user can do about a placeholder that is wrong.
+pub(super) const HINT: &str = "placeholders are {date}, {time}, {timestamp}, {database} and strftime forms such as \
+     {date:%Y/%m}; a brace itself is {{ or }}";
+
+/// `path` with its placeholders replaced. What time it is in the local time zone
+/// is only asked where a placeholder wants it: the system's zones are many files.
+///
+/// # Errors
+/// What is wrong with it, as the end of a sentence.
+pub(super) fn expand(
+    path: &OsStr,
+    now: &LazyCell<Zoned>,
+    database: Option<&str>,
+) -> Result<OsString, String> {
+    let mut rest = path.as_bytes();
+    let mut expanded = Vec::with_capacity(rest.len());
+    while let Some(place) = rest.iter().position(|byte| matches!(byte, b'{' | b'}')) {
+        expanded.extend_from_slice(&rest[..place]);
+        let brace = rest[place];
+        let after = &rest[place + 1..];
+        if after.first() == Some(&brace) {
+            expanded.push(brace);
+            rest = &after[1..];
+            continue;
+        }
+        if brace == b'}' {
+            return Err("has a } without its {".to_owned());
+        }
+        let end = after.iter().position(|byte| *byte == b'}');
+        let end = end.ok_or("has a { without its }")?;
+        let placeholder = str::from_utf8(&after[..end]);
+        let placeholder = placeholder.map_err(|_| "has a placeholder that is not UTF-8")?;
+        expanded.extend_from_slice(replacement(placeholder, now, database)?.as_bytes());
+        rest = &after[end + 1..];
+    }
+    expanded.extend_from_slice(rest);
+    if expanded.contains(&0) {
+        return Err("holds a NUL character".to_owned());
+    }
+    Ok(OsString::from_vec(expanded))
+}
+
+fn replacement(
+    placeholder: &str,
+    now: &LazyCell<Zoned>,
+    database: Option<&str>,
+) -> Result<String, String> {
+    let (name, form) = match placeholder.split_once(':') {
+        Some((name, form)) => (name, Some(form)),
+        None => (placeholder, None),
+    };
+    if let Some((_, usual)) = TIMES.iter().find(|(time, _)| *time == name) {
+        let form = form.unwrap_or(usual);
+        return match strtime::format(form, &**now) {
+            Ok(text) if text.is_empty() => {
+                Err(format!("has the empty placeholder {{{placeholder}}}"))
+            }
+            Ok(text) => Ok(text),
+            Err(error) => Err(format!(
+                "has a wrong strftime form in {{{placeholder}}}: {error}"
+            )),
+        };
+    }
+    match (name, form, database) {
+        ("database", None, Some(database)) if database.contains('/') => {
+            Err("takes in {database} a name that holds a /".to_owned())
+        }
+        ("database", None, Some(database)) => Ok(database.to_owned()),
+        ("database", None, None) => Err("holds {database}, but no database is named".to_owned()),
+        _ => Err(format!("has the unknown placeholder {{{placeholder}}}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expanded(path: &[u8]) -> Result<Vec<u8>, String> {
+        let now: LazyCell<Zoned> =
+            LazyCell::new(|| "2026-03-09T04:05:06[UTC]".parse().expect("a time"));
+        expand(OsStr::from_bytes(path), &now, Some("shop")).map(OsString::into_vec)
+    }
+
+    #[test]
+    fn placeholders_are_replaced_and_other_bytes_stay() {
+        for (path, wanted) in [
+            (&b"plain.csv"[..], &b"plain.csv"[..]),
+            (b"{database}-{date}.csv", b"shop-2026-03-09.csv"),
+            (b"{timestamp}_{time}", b"20260309T040506_040506"),
+            (b"{date:%Y/%m}/{time:%H:%M}.csv", b"2026/03/04:05.csv"),
+            (b"{{{date}}}", b"{2026-03-09}"),
+            (b"\xff{{}}", b"\xff{}"),
+        ] {
+            assert_eq!(expanded(path).as_deref(), Ok(wanted));
+        }
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (path, problem) in [
+            (&b"{dat}.csv"[..], "unknown placeholder {dat}"),
+            (b"{}.csv", "unknown placeholder {}"),
+            (b"{database:%Y}", "unknown placeholder {database:%Y}"),
+            (b"{date.csv", "{ without its }"),
+            (b"date}.csv", "} without its {"),
+            (b"{date:}", "empty placeholder"),
+            (b"{date:%!}", "wrong strftime form"),
+            (b"{\xff}", "not UTF-8"),
+        ] {
+            let refused = expanded(path).expect_err(problem);
+            assert!(refused.contains(problem), "{refused}");
+        }
+        let now: LazyCell<Zoned> = LazyCell::new(Zoned::now);
+        let none = expand("{database}".as_ref(), &now, None);
+        assert!(none.is_err_and(|problem| problem.contains("no database")));
+        let deep = expand("{database}".as_ref(), &now, Some("a/b"));
+        assert!(deep.is_err_and(|problem| problem.contains('/')));
+    }
+}

@@ -1,0 +1,355 @@
+//! Settings: where they come from, which wins, and what the documentation says
+//! of them.
+
+use std::{fs, path::Path};
+
+use gold_digger::config::settings::{Kind, SETTINGS, Setting};
+use serde_json::Value as Json;
+
+use crate::support::{GoldDigger, Outcome, each_server};
+
+fn in_checkout(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    fs::read_to_string(path).expect("a file of the checkout")
+}
+
+/// What `--dump-config` shows.
+#[track_caller]
+fn dumped(outcome: Outcome) -> Json {
+    let outcome = outcome.ended(0, "");
+    serde_json::from_slice(&outcome.stdout).expect("JSON")
+}
+
+/// The cells of the rows of the table below the line `head`.
+fn table<'a>(text: &'a str, head: &str) -> Vec<Vec<&'a str>> {
+    let rows = text.lines().skip_while(|line| *line != head).skip(2);
+    let rows = rows.take_while(|line| line.starts_with('|'));
+    let rows = rows.map(|row| row[1..row.len() - 1].split('|').map(str::trim).collect());
+    let rows: Vec<_> = rows.collect();
+    assert!(!rows.is_empty(), "no table {head}");
+    rows
+}
+
+/// What stands between the first and the last backtick.
+fn code(cell: &str) -> &str {
+    cell.trim_matches('`')
+}
+
+#[test]
+fn the_precedence_table_of_the_documentation_holds() {
+    let text = in_checkout("docs/configuration.md");
+    let head = "| flags | environment | configuration file | option file | what holds |";
+    for row in table(&text, head) {
+        let [flags, environment, toml, options, holds] = row[..] else {
+            panic!("five cells: {row:?}");
+        };
+        println!("{row:?}");
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut run = GoldDigger::new().arg("--dump-config").arg("SELECT 1");
+        run = run.args(code(flags).split_whitespace());
+        if let Some((name, value)) = code(environment).split_once('=') {
+            run = run.env(name, value);
+        }
+        let (config, option_file) = (folder.path().join("x.toml"), folder.path().join("my.cnf"));
+        fs::write(&config, code(toml).replace("; ", "\n")).expect("a file");
+        fs::write(&option_file, code(options).replace("; ", "\n")).expect("a file");
+        run = run
+            .arg("--config")
+            .arg(&config)
+            .arg("--defaults-file")
+            .arg(&option_file);
+        let dump = dumped(run.run());
+        for fact in holds.split("`, `") {
+            let [name, value, origin] = code(fact).splitn(3, ' ').collect::<Vec<_>>()[..] else {
+                panic!("three words: {fact}");
+            };
+            let (section, key) = name.split_once('.').expect("section.key");
+            let entry = &dump[section][key];
+            let mut found = entry["value"].to_string();
+            let here = format!("{}/", folder.path().display());
+            found = found.replace(&here, "");
+            assert_eq!(found, value, "{name}");
+            let origin = match origin.split_once(':') {
+                Some(("file", line)) => format!("{}:{line}", config.display()),
+                _ if origin == "option file" => option_file.display().to_string(),
+                _ => origin.to_owned(),
+            };
+            let found = entry["origin"].as_str().expect("an origin");
+            assert!(
+                found.starts_with(&origin),
+                "{name} from {found}, not {origin}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_documentation_names_every_setting() {
+    let text = in_checkout("docs/configuration.md");
+    let code = |text: Option<&str>| text.map(|text| format!("`{text}`")).unwrap_or_default();
+    let row = |setting: &Setting| {
+        let flag = setting.flag.map(|flag| match setting.kind {
+            Kind::Switch => format!("--{flag}"),
+            _ => format!("--{flag} {}", setting.placeholder),
+        });
+        let mut flags: Vec<String> = setting
+            .short
+            .map(|short| format!("`-{short}`"))
+            .into_iter()
+            .collect();
+        if setting.name == "query.sql" {
+            flags.insert(0, "`SQL`".to_owned());
+        }
+        flags.extend(flag.map(|flag| format!("`{flag}`")));
+        format!(
+            "| {} | {} | {} | {} | {} | {} |",
+            code(setting.section().map(|_| setting.name)),
+            flags.join(", "),
+            code(setting.variable),
+            code(setting.option),
+            code(setting.default.filter(|default| !default.is_empty())),
+            setting.help
+        )
+    };
+    let head = "| key | flag | environment | option file | default | meaning |\n|---|---|---|---|---|---|\n";
+    let rows: Vec<String> = SETTINGS.iter().map(row).collect();
+    let wanted = format!("{head}{}\n\n", rows.join("\n"));
+    assert!(
+        text.contains(&wanted),
+        "docs/configuration.md should have:\n{wanted}"
+    );
+    // And the flags that are no settings.
+    let help = GoldDigger::new().arg("--help").run().ended(0, "");
+    let help = String::from_utf8(help.stdout).expect("UTF-8");
+    for word in help
+        .split_whitespace()
+        .filter(|word| word.starts_with("--"))
+    {
+        let flag: &str = word
+            .split(['[', '=', ',', '.', ')'])
+            .next()
+            .expect("a flag");
+        assert!(text.contains(flag), "{flag} is not documented");
+    }
+}
+
+#[test]
+fn the_reference_names_every_key_and_each_line_of_it_loads() {
+    let text = in_checkout("config/reference.toml");
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("x.toml");
+    let load = |text: &str| {
+        fs::write(&config, text).expect("a file");
+        let run = GoldDigger::new().env("DATABASE_URL", "mysql://me@localhost/db");
+        dumped(
+            run.args(["--dump-config", "--config"])
+                .arg(&config)
+                .args(["SELECT 1"])
+                .run(),
+        )
+    };
+    let whole = load(&text);
+    let mut section = "";
+    let mut named = Vec::new();
+    for line in text.lines() {
+        if let Some(header) = line.strip_prefix('[') {
+            section = header.trim_end_matches(']');
+        }
+        let Some((key, _)) = line.trim_start_matches('#').split_once(" = ") else {
+            continue;
+        };
+        if key.contains(' ') {
+            continue;
+        }
+        let name = format!("{section}.{key}");
+        let setting = Setting::named(&name).unwrap_or_else(|| panic!("there is no {name}"));
+        let alone = load(&format!("[{section}]\n{}\n", line.trim_start_matches('#')));
+        if !line.starts_with('#') {
+            // What stands there is the default.
+            assert_eq!(whole[section][key]["value"], alone[section][key]["value"]);
+            let default = setting
+                .default
+                .unwrap_or_else(|| panic!("{name} has no default"));
+            let found = &alone[section][key]["value"];
+            assert_eq!(
+                found.as_str().map_or(found.to_string(), str::to_owned),
+                default,
+                "{name}"
+            );
+        }
+        named.push(name);
+    }
+    for setting in SETTINGS
+        .iter()
+        .filter(|setting| setting.section().is_some())
+    {
+        assert!(
+            named.iter().any(|name| name == setting.name),
+            "{} is missing",
+            setting.name
+        );
+    }
+}
+
+#[test]
+fn the_examples_work() {
+    each_server(|db| {
+        db.sql("CREATE TABLE orders (id INT PRIMARY KEY, customer VARCHAR(20), total DECIMAL(9,2), ordered_at DATETIME)");
+        db.sql("INSERT INTO orders VALUES (1, 'Ann', 9.90, NOW() - INTERVAL 1 DAY), (2, NULL, 0.10, '2001-01-01')");
+        let folder = tempfile::tempdir().expect("a folder");
+        let place = |name: &str| {
+            let path = folder.path().join(name);
+            fs::write(&path, in_checkout(&format!("config/{name}"))).expect("a copy");
+            path
+        };
+        let new = |name: &str| GoldDigger::new().arg("--config").arg(place(name));
+
+        new("nightly.toml")
+            .env("DATABASE_URL", db.url())
+            .run()
+            .wrote("");
+        let month = fs::read_dir(folder.path()).expect("the folder");
+        let month = month
+            .map(|entry| entry.expect("an entry").path())
+            .find(|path| path.is_dir());
+        let file = fs::read_dir(month.expect("the month"))
+            .expect("the month")
+            .next();
+        let file = file.expect("a file").expect("a file").path();
+        let written = fs::read_to_string(&file).expect("the output");
+        assert!(
+            written.starts_with("id,customer,total,ordered_at\n1,Ann,9.90,"),
+            "{written}"
+        );
+        assert_eq!(written.lines().count(), 2);
+        let name = file.file_name().expect("a name").to_str().expect("UTF-8");
+        assert!(
+            name.starts_with("orders-20") && name.ends_with(".csv"),
+            "{name}"
+        );
+
+        let sql = "SELECT id, total FROM orders ORDER BY id";
+        let adhoc = || new("adhoc.toml").env("DATABASE_URL", db.url());
+        adhoc()
+            .arg(sql)
+            .run()
+            .wrote("id\ttotal\n1\t9.90\n2\t0.10\n");
+        adhoc()
+            .args(["--format", "csv", sql])
+            .run()
+            .wrote("\u{feff}id,total\r\n1,9.90\r\n2,0.10\r\n");
+
+        let out = folder.path().join("x.json");
+        let dump = |run: GoldDigger| dumped(run.arg("--dump-config").run());
+        let container = || {
+            new("container.toml")
+                .env("DATABASE_QUERY", sql)
+                .env("OUTPUT_FILE", &out)
+        };
+        let shown = dump(container());
+        assert_eq!(shown["connection"]["host"]["value"], "db");
+        assert_eq!(shown["connection"]["password"]["value"], "***");
+        assert_eq!(shown["output"]["format"]["value"], "json");
+        container().env("DATABASE_URL", db.url()).run().wrote("");
+        let written = fs::read_to_string(&out).expect("the output");
+        assert_eq!(
+            written,
+            "[\n{\"id\":1,\"total\":9.90},\n{\"id\":2,\"total\":0.10}\n]\n"
+        );
+    });
+}
+
+#[test]
+fn the_session_is_set_up_as_the_file_says() {
+    each_server(|db| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = folder.path().join("x.toml");
+        fs::write(
+            &config,
+            "[session]\n\
+             init = [\"SET @a = 'ä'\", \"SET NAMES latin1\", 'SET time_zone = \"+05:00\"']\n\
+             time_zone = '+02:00'\nstatement_timeout = '90m'\n\
+             [query]\nparams = { day = '2026-11-21', unused = 1, n = 7 }\n",
+        )
+        .expect("a file");
+        let new = || {
+            GoldDigger::new()
+                .env("DATABASE_URL", db.url())
+                .arg("--config")
+                .arg(&config)
+        };
+        new()
+            .arg("SELECT @a AS a, @@time_zone AS zone, :day AS day, :n AS n")
+            .run()
+            .wrote("a\tzone\tday\tn\nä\t+02:00\t2026-11-21\t7\n");
+        // A higher place wins name by name.
+        new()
+            .args(["--param", "n=8", "SELECT :n AS n, :day AS day"])
+            .run()
+            .wrote("n\tday\n8\t2026-11-21\n");
+        let limit = "SELECT @@max_statement_time * 1000";
+        let sql = if db.is_mariadb() {
+            limit
+        } else {
+            "SELECT @@max_execution_time"
+        };
+        let out = new()
+            .args(["--header=false", sql])
+            .run()
+            .ended(0, "")
+            .stdout;
+        let limit: f64 = String::from_utf8(out)
+            .expect("UTF-8")
+            .trim()
+            .parse()
+            .expect("a number");
+        assert_eq!(limit, 5_400_000.0);
+        new()
+            .args(["--init", "CREATE TABLE t (a INT)", "SELECT 1"])
+            .run()
+            .failed(4, &["the init statement", "--read-write"]);
+        new()
+            .args(["--statement-timeout", "200ms", "SELECT COUNT(*) FROM information_schema.columns a, information_schema.columns b, information_schema.columns c"])
+            .run()
+            .failed(4, &["--statement-timeout allows it more time"]);
+    });
+}
+
+#[test]
+fn placeholders_name_the_target_and_missing_folders_are_created_when_asked_for() {
+    each_server(|db| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let target = folder.path().join("{database}/{date:%Y}/x{{1}}.csv");
+        let new = || {
+            GoldDigger::new()
+                .env("DATABASE_URL", db.url())
+                .env("TZ", "UTC")
+                .arg("-o")
+                .arg(&target)
+                .arg("SELECT 1 AS a")
+        };
+        new().run().failed(5, &["No such file", "--create-dirs"]);
+        assert_eq!(fs::read_dir(folder.path()).expect("the folder").count(), 0);
+        new().arg("--create-dirs").run().wrote("");
+        new().arg("--create-dirs").run().wrote("");
+        let year = fs::read_dir(folder.path().join(&db.name))
+            .expect("the folder")
+            .next();
+        let year = year.expect("a folder").expect("a folder").path();
+        let name = year.file_name().expect("a name").to_str().expect("UTF-8");
+        assert!(name.len() == 4 && name.starts_with("20"), "{name}");
+        assert_eq!(
+            fs::read_to_string(year.join("x{1}.csv")).expect("the file"),
+            "a\n1\n"
+        );
+        // A file in the way is no folder.
+        fs::write(folder.path().join("file"), "").expect("a file");
+        GoldDigger::new()
+            .env("DATABASE_URL", db.url())
+            .args(["--create-dirs", "-o"])
+            .arg(folder.path().join("file/x.csv"))
+            .arg("SELECT 1 AS a")
+            .run()
+            .failed(5, &["file/x.csv"]);
+    });
+}

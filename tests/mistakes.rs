@@ -1,0 +1,690 @@
+//! Wrong settings: each is found before anything is touched, and its message
+//! names the mistake and its place.
+
+use std::{
+    fs::{self, Permissions},
+    net::TcpListener,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+};
+
+use crate::support::{GoldDigger, Outcome};
+
+/// Where nothing may be changed, and a server that nobody may talk to.
+struct Untouched {
+    folder: tempfile::TempDir,
+    server: TcpListener,
+}
+
+impl Untouched {
+    fn new() -> Self {
+        let server = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        server.set_nonblocking(true).expect("a socket option");
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("earlier.csv"), "as it was").expect("a file");
+        Self { folder, server }
+    }
+
+    fn url(&self) -> String {
+        let port = self.server.local_addr().expect("its address").port();
+        format!("mysql://me:hushhush@127.0.0.1:{port}/db")
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+
+    /// A run that would export into the folder.
+    fn run(&self) -> GoldDigger {
+        GoldDigger::new()
+            .env("DATABASE_URL", self.url())
+            .env("OUTPUT_FILE", self.path("earlier.csv"))
+    }
+
+    /// Exit code 2, the parts in the message, no secret, and nothing done.
+    #[track_caller]
+    fn check(&self, outcome: Outcome, parts: &[&str]) {
+        assert_eq!(outcome.status.code(), Some(2), "{}", outcome.stderr);
+        for part in parts {
+            assert!(
+                outcome.stderr.contains(part),
+                "{part:?} is not in: {}",
+                outcome.stderr
+            );
+        }
+        assert!(!outcome.stderr.contains("hushhush"), "{}", outcome.stderr);
+        assert_eq!(outcome.stdout, b"");
+        assert!(self.server.accept().is_err(), "it connected");
+        let earlier = fs::read(self.folder.path().join("earlier.csv")).expect("the file");
+        assert_eq!(earlier, b"as it was");
+    }
+}
+
+#[test]
+fn of_the_command_line() {
+    let here = Untouched::new();
+    fs::write(here.path("latin1.sql"), b"SELECT '\xe4'").expect("a file");
+    fs::write(here.path("two-lines"), "hushhush\nhushhush\n").expect("a file");
+    fs::write(here.path("empty"), "\n").expect("a file");
+    fs::write(here.path("latin1"), b"hushhush\xe4").expect("a file");
+    fs::write(here.path("long"), "hushhush".repeat(10_000)).expect("a file");
+    let latin1_sql = here.path("latin1.sql");
+    let [two_lines, empty, latin1, long] =
+        ["two-lines", "empty", "latin1", "long"].map(|name| here.path(name));
+    let select = "SELECT 1";
+    let cases: &[(&[&str], &[&str])] = &[
+        // The query.
+        (&[], &["no query is given", "--query-file"]),
+        (&["SELECT 1; SELECT 2"], &["more than one statement"]),
+        (&[" ; "], &["holds no statement"]),
+        (&["SELECT 'x"], &["without an end"]),
+        (
+            &["--query-file", "/nowhere/q.sql"],
+            &["--query-file names /nowhere/q.sql", "No such file"],
+        ),
+        (
+            &["--query-file", "/"],
+            &["--query-file names /", "directory"],
+        ),
+        (
+            &["--query-file", &latin1_sql],
+            &["latin1.sql", "UTF-8", "byte 8"],
+        ),
+        (&["--query-file", ""], &["--query-file", "empty"]),
+        (
+            &["--param", "x", select],
+            &["'--param <NAME=VALUE>'", "NAME=VALUE"],
+        ),
+        (
+            &["--param", "1x=2", select],
+            &["'--param <NAME=VALUE>'", "no digit"],
+        ),
+        (
+            &["--param", "a=1", "--param", "a=2", "SELECT :a"],
+            &["--param gives a twice"],
+        ),
+        (&["--param", "a=1", select], &["the parameter a", "no :a"]),
+        (
+            &["--param", "a=1", "SELECT :a, :b"],
+            &[":b has no value", "--param b=VALUE"],
+        ),
+        (&["--param", "a=1", "SELECT :a, ?"], &["a ? beside"]),
+        (
+            &["--param", "a=1", "--protocol", "text", "SELECT :a"],
+            &["--protocol text"],
+        ),
+        (
+            &["--protocol", "binry", select],
+            &["'binry' for '--protocol <PROTOCOL>'", "'binary'"],
+        ),
+        // The connection.
+        (
+            &["--db-url", "db.example/shop", select],
+            &["--db-url", "mysql://"],
+        ),
+        (
+            &["--db-url", "mysql://hushhush:9999999/", select],
+            &["--db-url is malformed"],
+        ),
+        (
+            &["--db-url", "mysql://me:hushhush@db.example/", select],
+            &["db.example:3306", "--tls disabled"],
+        ),
+        (
+            &["--db-url", "mysql://me@h/", "--host", "h", select],
+            &["--host cannot stand beside --db-url"],
+        ),
+        (
+            &["--db-url", "mysql://me@h/", "--database", "d", select],
+            &["--database cannot stand beside --db-url"],
+        ),
+        (
+            &["--host", "db.example", "--socket", "/s", select],
+            &["--host cannot stand beside --socket"],
+        ),
+        (
+            &["--port", "1", "--socket", "/s", select],
+            &["--port cannot stand beside --socket"],
+        ),
+        (&["--host", "", select], &["'--host <HOST>'", "empty"]),
+        (
+            &["--host", "db.example", select],
+            &["db.example", "--tls disabled"],
+        ),
+        (
+            &["--port", "0", select],
+            &["'0' for '--port <PORT>'", "65535"],
+        ),
+        (
+            &["--port", "65536", select],
+            &["'65536' for '--port <PORT>'", "65535"],
+        ),
+        (
+            &["--port", "sql", select],
+            &["'sql' for '--port <PORT>'", "65535"],
+        ),
+        (
+            &["--tls", "on", select],
+            &["'on' for '--tls <MODE>'", "disabled"],
+        ),
+        (
+            &["--password-file", "/nowhere/p", select],
+            &["--password-file names /nowhere/p", "No such file"],
+        ),
+        (
+            &["--password-file", "/", select],
+            &["--password-file names /", "directory"],
+        ),
+        (
+            &["--password-file", &two_lines, select],
+            &["two-lines, which has more than one line"],
+        ),
+        (
+            &["--password-file", &empty, select],
+            &["empty, which is empty"],
+        ),
+        (
+            &["--password-file", &latin1, select],
+            &["latin1, which is not UTF-8"],
+        ),
+        (
+            &["--password-file", &long, select],
+            &["long, which is too long"],
+        ),
+        (
+            &["--password-env", "NOT_SET", select],
+            &["--password-env", "NOT_SET", "not set"],
+        ),
+        // Units.
+        (
+            &["--connect-timeout", "30", select],
+            &["'30' for '--connect-timeout <DURATION>'", "30s"],
+        ),
+        (
+            &["--connect-timeout", "0s", select],
+            &["'--connect-timeout <DURATION>'", "1ms"],
+        ),
+        (&["--read-timeout", "-5s", select], &["-5"]),
+        (
+            &["--read-timeout", "5 parsecs", select],
+            &["'--read-timeout <DURATION>'", "unit"],
+        ),
+        (
+            &["--statement-timeout", "9000h", select],
+            &["'--statement-timeout <DURATION>'", "8760h"],
+        ),
+        (
+            &["--init", "SET a = 1; SET b = 2", select],
+            &["'--init <SQL>'", "more than one statement"],
+        ),
+        (
+            &["--time-zone", "", select],
+            &["'--time-zone <ZONE>'", "empty"],
+        ),
+        // The output.
+        (&["-o", "", select], &["'--output <FILE>'", "empty"]),
+        (
+            &["-o", "{dat}.csv", select],
+            &["--output has the unknown placeholder {dat}", "{timestamp}"],
+        ),
+        (
+            &["-o", "{date.csv", select],
+            &["--output has a { without its }"],
+        ),
+        (
+            &["-o", "date}.csv", select],
+            &["--output has a } without its {"],
+        ),
+        (
+            &["-o", "{date:%!}.csv", select],
+            &["--output has a wrong strftime form in {date:%!}"],
+        ),
+        (
+            &["-o", "{database:%Y}.csv", select],
+            &["unknown placeholder {database:%Y}"],
+        ),
+        (
+            &["--host", "localhost", "--db-url", "mysql://me@h/", select],
+            &["--host cannot stand"],
+        ),
+        (
+            &[
+                "--db-url",
+                "mysql://me@localhost/",
+                "-o",
+                "{database}.csv",
+                select,
+            ],
+            &["holds {database}, but no database is named"],
+        ),
+        (
+            &[
+                "--db-url",
+                "mysql://me@localhost/%2e%2e%2fx",
+                "-o",
+                "{database}.csv",
+                select,
+            ],
+            &["holds a /"],
+        ),
+        (
+            &["--format", "xml", select],
+            &["'xml' for '--format <FORMAT>'", "json"],
+        ),
+        (
+            &["--pretty", select],
+            &["--pretty has no meaning for csv", "--format json"],
+        ),
+        (
+            &["--header=false", "-o", "x.json", select],
+            &["--header has no meaning for json", "csv or tsv"],
+        ),
+        (
+            &["--header=nope", select],
+            &["'nope' for '--header", "true or false"],
+        ),
+        (
+            &["--binary", "raw", select],
+            &["--binary raw has no meaning for csv", "tsv"],
+        ),
+        (
+            &["--csv-null", "x", "-o", "x.json", select],
+            &["--csv-null has no meaning for json"],
+        ),
+        (
+            &["--csv-delimiter", "1", select],
+            &["'1' for '--csv-delimiter <CHAR>'", "numbers"],
+        ),
+        (&["--csv-delimiter", ",,", select], &["one ASCII character"]),
+        (
+            &["--csv-delimiter", "\"", select],
+            &["a meaning of its own"],
+        ),
+        (
+            &["--csv-null", "a\nb", select],
+            &["'--csv-null <TEXT>'", "line end"],
+        ),
+        (
+            &["--csv-delimiter", ";", "--csv-null", ";", select],
+            &["--csv-null holds the delimiter"],
+        ),
+        // Files that configure.
+        (
+            &["--config", "/nowhere/x.toml", select],
+            &["/nowhere/x.toml", "No such file", "--config"],
+        ),
+        (&["--config", &latin1_sql, select], &["latin1.sql", "UTF-8"]),
+        (
+            &["--config", "/", select],
+            &["configuration file /", "directory"],
+        ),
+        (
+            &["--defaults-file", "/nowhere/my.cnf", select],
+            &["/nowhere/my.cnf", "No such file"],
+        ),
+        (
+            &["--defaults-file", "/", select],
+            &["option file /", "directory"],
+        ),
+        (
+            &["--defaults-file", "x", "--no-defaults", select],
+            &["'--defaults-file <FILE>' cannot be used with '--no-defaults'"],
+        ),
+        (
+            &["--defaults-group-suffix", "", select],
+            &["'--defaults-group-suffix <SUFFIX>'", "empty"],
+        ),
+        (
+            &["--no-default", select],
+            &["'--no-default'", "'--no-defaults'"],
+        ),
+        (
+            &["--ask-password", select],
+            &["cannot ask for the password", "--password-file"],
+        ),
+    ];
+    for (args, parts) in cases {
+        // Without a terminal to ask on.
+        let run = GoldDigger::within(&["setsid", "--wait"])
+            .env("DATABASE_URL", here.url())
+            .env("OUTPUT_FILE", here.path("earlier.csv"));
+        println!("{args:?}");
+        here.check(run.args(*args).run(), parts);
+    }
+    let none = GoldDigger::new().arg("SELECT 1").run();
+    here.check(none, &["no server is named", "DATABASE_URL"]);
+}
+
+#[test]
+fn of_the_configuration_file() {
+    let here = Untouched::new();
+    let cases: &[(&str, &str)] = &[
+        // Keys and sections.
+        (
+            "\n[conection]\nurl = 'hushhush'\n",
+            ":2:2: there is no section `conection`: [conection]\n  hint: did you mean `connection`?",
+        ),
+        (
+            "[output]\nformt = 'csv'\n",
+            ":2:1: [output] has no key `formt`: formt = 'csv'\n  hint: did you mean `format`?",
+        ),
+        (
+            "[output]\npath = 'x'\ndelimiter = ';'\n",
+            ":3:1: [output] has no key `delimiter`: delimiter = ';'\n  hint: delimiter belongs into [csv]",
+        ),
+        (
+            "path = 'x'\n",
+            ":1:1: there is no section `path`: path = 'x'\n  hint: path belongs into [output]",
+        ),
+        (
+            "[json]\nxyzzyxyzzy = 1\n",
+            ":2:1: [json] has no key `xyzzyxyzzy`: xyzzyxyzzy = ***\n  hint: there are pretty, root,",
+        ),
+        (
+            "[connection]\npasword = 'hushhush'\n",
+            ":2:1: [connection] has no key `pasword`: pasword = ***\n  hint: did you mean `password_file` or `password_env`?",
+        ),
+        (
+            "[connection]\npassword = 'hushhush'\n",
+            ":2:1: [connection] has no key `password`: password = ***\n  hint: did you mean `password_file` or `password_env`?",
+        ),
+        (
+            "[query]\nsql = 'x'\nsql = 'y'\n",
+            ":3:1: duplicate key: sql = 'y'",
+        ),
+        (
+            "connection = 'mysql://me:hushhush@h/db'\n",
+            ":1:1: connection is a section, not a value: connection = ***",
+        ),
+        (
+            "'mysql://me:hushhush@h/db' = 1\n",
+            ":1:1: there is no section of that name: *** = ***",
+        ),
+        (
+            "connection.url = 'hushhush'\nconnection.port = 5\n",
+            ":2:19: [connection] port cannot stand beside ",
+        ),
+        // TOML itself.
+        (
+            "[connection]\nurl = 'hushhush\n",
+            ":2:16: invalid literal string, expected `'`: url = ***",
+        ),
+        ("[connection\n", ":1:12: "),
+        ("[output]\npath = \n", ":2:8: "),
+        ("[output]\npath = orders.csv\n", ":2:8: "),
+        ("[connection]\nport = 99999999999999999999\n", ":2:8: "),
+        // Types.
+        (
+            "[output]\nallow_empty = 'yes'\n",
+            ":2:15: [output] allow_empty is true or false, without quotes: allow_empty = 'yes'",
+        ),
+        (
+            "[output]\npath = 5\n",
+            ":2:8: [output] path is a text: write it in quotes: path = 5",
+        ),
+        (
+            "[connection]\nport = '3306'\n",
+            ":2:8: [connection] port is a number, without quotes: port = '3306'",
+        ),
+        (
+            "[connection]\nhost = 1.5\n",
+            ":2:8: [connection] host is a text",
+        ),
+        (
+            "[session]\ninit = 'SET a = 1'\n",
+            ":2:8: [session] init is a list of texts",
+        ),
+        (
+            "[session]\ninit = [1]\n",
+            ":2:9: [session] init is a list of texts in quotes",
+        ),
+        (
+            "[query]\nparams = ['a']\n",
+            ":2:10: [query] params is a table",
+        ),
+        (
+            "[query]\nparams = { a = [1] }\n",
+            ":2:12: [query] params `a`: a value is a text",
+        ),
+        (
+            "[query]\nparams = { 1a = 'x' }\n",
+            ":2:12: [query] params cannot hold `1a`: a name has letters",
+        ),
+        (
+            "[json]\ncolumns = 'a'\n",
+            ":2:11: [json] columns is a list of texts",
+        ),
+        // Values.
+        (
+            "[connection]\nport = 0\n",
+            ":2:8: [connection] port cannot be \"0\": it is a number from 1 to 65535: port = 0",
+        ),
+        (
+            "[connection]\nconnect_timeout = 30\n",
+            ":2:19: [connection] connect_timeout is a text with a unit, such as \"30s\"",
+        ),
+        (
+            "[connection]\nread_timeout = '30 bananas'\n",
+            ":2:16: [connection] read_timeout cannot be \"30 bananas\": write a number and a unit",
+        ),
+        (
+            "[connection]\nurl = 'postgres://me:hushhush@h/'\n",
+            ":2:7: [connection] url does not begin with mysql://",
+        ),
+        (
+            "[connection]\nhost = ''\n",
+            ":2:8: [connection] host cannot be \"\": it is empty",
+        ),
+        (
+            "[output]\nformat = 'xml'\n",
+            ":2:10: [output] format cannot be \"xml\": it is one of csv, tsv, json",
+        ),
+        (
+            "[output]\nflush = 'rwo'\n",
+            ":2:9: [output] flush cannot be \"rwo\": it is one of auto, row: flush = 'rwo'",
+        ),
+        (
+            "[output]\npath = ''\n",
+            ":2:8: [output] path cannot be \"\": it is empty",
+        ),
+        (
+            "[csv]\ndelimiter = 'é'\n",
+            ":2:13: [csv] delimiter cannot be \"é\": it is not one ASCII character",
+        ),
+        (
+            "[csv]\ndelimiter = ';'\nnull = ';'\n",
+            ":3:8: [csv] null holds the delimiter",
+        ),
+        (
+            "[csv]\nquote = 'never'\n",
+            ":2:9: [csv] quote cannot be \"never\": it is one of necessary, always",
+        ),
+        (
+            "[session]\ninit = ['SET a = 1', 'SET b = 1; SET c = 1']\n",
+            ":2:22: [session] init cannot hold",
+        ),
+        (
+            "[tls]\nmode = 'off'\n",
+            ":2:8: [tls] mode cannot be \"off\": it is one of disabled",
+        ),
+        // Combinations.
+        (
+            "[query]\nsql = 'SELECT 1'\nfile = 'q.sql'\n",
+            ":3:8: [query] file cannot stand beside ",
+        ),
+        (
+            "[connection]\nurl = 'mysql://me:hushhush@h/'\nhost = 'h'\n",
+            ":3:8: [connection] host cannot stand beside ",
+        ),
+        (
+            "[connection]\nsocket = '/s'\nport = 1\n",
+            ":3:8: [connection] port cannot stand beside ",
+        ),
+    ];
+    let config = here.path("x.toml");
+    for (text, part) in cases {
+        fs::write(&config, text).expect("a file");
+        println!("{text}");
+        let mut run = here.run().arg("--config").arg(&config);
+        if !text.contains("[query]") {
+            run = run.arg("SELECT 1");
+        } else {
+            run = run.env("DATABASE_QUERY", "");
+        }
+        here.check(run.run(), &[&format!("{config}{part}")]);
+    }
+    // What only counts where no higher place says otherwise.
+    for (text, part) in [
+        ("[query]\nfile = 'none.sql'\n", ":2:8: [query] file names "),
+        ("[query]\nsql = \"SELECT '\"\n", "without an end"),
+        ("[query]\nsql = ''\n", "holds no statement"),
+        (
+            "[query]\nsql = 'SELECT 1'\nparams = { a = 1 }\n",
+            "the parameter a has a value",
+        ),
+        (
+            "[query]\nsql = 'SELECT 1'\n[output]\npath = '{dat}'\n",
+            ":4:8: [output] path has the unknown placeholder {dat}: path = '{dat}'",
+        ),
+        (
+            "[query]\nsql = 'SELECT 1'\n[connection]\npassword_file = 'none'\nuser = 'me'\n",
+            ":4:17: [connection] password_file names ",
+        ),
+        (
+            "[query]\nsql = 'SELECT 1'\n[connection]\npassword_env = 'NONE'\nuser = 'me'\n",
+            ":4:16: [connection] password_env names the environment variable \"NONE\", which is not set",
+        ),
+        (
+            "[query]\nsql = 'SELECT 1'\n[connection]\nhost = 'db.example'\n",
+            "db.example:3306 is not on this machine",
+        ),
+    ] {
+        fs::write(&config, text).expect("a file");
+        println!("{text}");
+        let run = here
+            .run()
+            .env("DATABASE_URL", "")
+            .env("OUTPUT_FILE", "")
+            .env("HOME", "/nonexistent");
+        let run = if text.contains("[connection]") {
+            run
+        } else {
+            run.env("DATABASE_URL", here.url())
+        };
+        here.check(run.arg("--config").arg(&config).run(), &[part]);
+    }
+}
+
+#[test]
+fn of_option_files_and_the_environment() {
+    let here = Untouched::new();
+    let option_file = here.path("my.cnf");
+    let cases: &[(&str, &str)] = &[
+        (
+            "password=hushhush\n",
+            ":1: an option stands before any [group]\n  hint: --no-defaults",
+        ),
+        (
+            "[client\nuser=me\n",
+            ":1: a group's name has no closing bracket",
+        ),
+        (
+            "[client]\nport=sql\n",
+            ":2: port cannot be \"sql\": it is a number from 1 to 65535",
+        ),
+        ("[client]\n# fine\nuser\n", ":3: user has no value"),
+        (
+            "[client]\nconnect_timeout=soon\n",
+            ":2: connect_timeout cannot be \"soons\": write a number",
+        ),
+        (
+            "!includ /etc/x\n",
+            ":1: a line with ! is !include FILE or !includedir FOLDER",
+        ),
+        (
+            "!includedir /nowhere/at/all\n",
+            ":1: cannot list /nowhere/at/all",
+        ),
+        (
+            "!include my.cnf\n",
+            ":1: option files include each other too deeply",
+        ),
+    ];
+    for (text, part) in cases {
+        let text = text.replace("!include my.cnf", &format!("!include {option_file}"));
+        fs::write(&option_file, text).expect("a file");
+        let run = here
+            .run()
+            .arg("--defaults-file")
+            .arg(&option_file)
+            .arg("SELECT 1")
+            .run();
+        here.check(run, &[&format!("{option_file}{part}")]);
+    }
+    fs::write(&option_file, b"[client]\nuser=\xe4\n").expect("a file");
+    let run = here
+        .run()
+        .arg("--defaults-file")
+        .arg(&option_file)
+        .arg("SELECT 1")
+        .run();
+    here.check(run, &[":2: user is not UTF-8"]);
+
+    let run = |name: &str, value: &str| here.run().env(name, value).arg("SELECT 1").run();
+    here.check(
+        run("DATABASE_URL", "mysql://:hushhush@h/"),
+        &["DATABASE_URL names no user"],
+    );
+    here.check(
+        run("OUTPUT_FILE", "{x}.csv"),
+        &["OUTPUT_FILE has the unknown placeholder {x}"],
+    );
+    here.check(
+        run("GOLD_DIGGER_CONFIG", "/nowhere/x.toml"),
+        &["/nowhere/x.toml"],
+    );
+    let run = here.run().env("DATABASE_QUERY", "SELECT 1; SELECT 2").run();
+    here.check(run, &["more than one statement"]);
+    let not_utf8 = std::os::unix::ffi::OsStrExt::from_bytes(b"SELECT '\xe4'");
+    let not_utf8: &std::ffi::OsStr = not_utf8;
+    here.check(
+        here.run().env("DATABASE_QUERY", not_utf8).run(),
+        &["DATABASE_QUERY", "UTF-8"],
+    );
+}
+
+#[test]
+fn of_permissions() {
+    let here = Untouched::new();
+    // Root reads everything, unless it gives that up.
+    let without_privilege = [
+        "setpriv",
+        "--bounding-set",
+        "-dac_override,-dac_read_search",
+    ];
+    let wrapper = if nix::unistd::geteuid().is_root() {
+        &without_privilege[..]
+    } else {
+        &[]
+    };
+    for (name, flag) in [
+        ("x.toml", "--config"),
+        ("my.cnf", "--defaults-file"),
+        ("p", "--password-file"),
+        ("q.sql", "--query-file"),
+    ] {
+        let path = here.path(name);
+        fs::write(&path, "").expect("a file");
+        fs::set_permissions(Path::new(&path), Permissions::from_mode(0o000)).expect("my file");
+        let run = GoldDigger::within(wrapper)
+            .env("DATABASE_URL", here.url())
+            .arg(flag)
+            .arg(&path);
+        let run = if flag == "--query-file" {
+            run
+        } else {
+            run.arg("SELECT 1")
+        };
+        here.check(run.run(), &[&path, "Permission denied"]);
+    }
+}
