@@ -72,276 +72,85 @@ fn of_the_command_line() {
     let [two_lines, empty, latin1, long] =
         ["two-lines", "empty", "latin1", "long"].map(|name| here.path(name));
     let select = "SELECT 1";
+    #[rustfmt::skip]
     let cases: &[(&[&str], &[&str])] = &[
         // The query.
         (&[], &["no query is given", "--query-file"]),
         (&["SELECT 1; SELECT 2"], &["more than one statement"]),
         (&[" ; "], &["holds no statement"]),
         (&["SELECT 'x"], &["without an end"]),
-        (
-            &["--query-file", "/nowhere/q.sql"],
-            &["--query-file names /nowhere/q.sql", "No such file"],
-        ),
-        (
-            &["--query-file", "/"],
-            &["--query-file names /", "directory"],
-        ),
-        (
-            &["--query-file", &latin1_sql],
-            &["latin1.sql", "UTF-8", "byte 8"],
-        ),
+        (&["--query-file", "/nowhere/q.sql"], &["--query-file names /nowhere/q.sql", "No such file"]),
+        (&["--query-file", "/"], &["--query-file names /", "directory"]),
+        (&["--query-file", &latin1_sql], &["latin1.sql", "UTF-8", "byte 8"]),
         (&["--query-file", ""], &["--query-file", "empty"]),
-        (
-            &["--param", "x", select],
-            &["'--param <NAME=VALUE>'", "NAME=VALUE"],
-        ),
-        (
-            &["--param", "1x=2", select],
-            &["'--param <NAME=VALUE>'", "no digit"],
-        ),
-        (
-            &["--param", "a=1", "--param", "a=2", "SELECT :a"],
-            &["--param gives a twice"],
-        ),
+        (&["--param", "x", select], &["'--param <NAME=VALUE>'", "NAME=VALUE"]),
+        (&["--param", "1x=2", select], &["'--param <NAME=VALUE>'", "no digit"]),
+        (&["--param", "a=1", "--param", "a=2", "SELECT :a"], &["--param gives a twice"]),
         (&["--param", "a=1", select], &["the parameter a", "no :a"]),
-        (
-            &["--param", "a=1", "SELECT :a, :b"],
-            &[":b has no value", "--param b=VALUE"],
-        ),
+        (&["--param", "a=1", "SELECT :a, :b"], &[":b has no value", "--param b=VALUE"]),
         (&["--param", "a=1", "SELECT :a, ?"], &["a ? beside"]),
-        (
-            &["--param", "a=1", "--protocol", "text", "SELECT :a"],
-            &["--protocol text"],
-        ),
-        (
-            &["--protocol", "binry", select],
-            &["'binry' for '--protocol <PROTOCOL>'", "'binary'"],
-        ),
+        (&["--param", "a=1", "--protocol", "text", "SELECT :a"], &["--protocol text"]),
+        (&["--protocol", "binry", select], &["'binry' for '--protocol <PROTOCOL>'", "'binary'"]),
         // The connection.
-        (
-            &["--db-url", "db.example/shop", select],
-            &["--db-url", "mysql://"],
-        ),
-        (
-            &["--db-url", "mysql://hushhush:9999999/", select],
-            &["--db-url is malformed"],
-        ),
-        (
-            &["--db-url", "mysql://me:hushhush@db.example/", select],
-            &["db.example:3306", "--tls disabled"],
-        ),
-        (
-            &["--db-url", "mysql://me@h/", "--host", "h", select],
-            &["--host cannot stand beside --db-url"],
-        ),
-        (
-            &["--db-url", "mysql://me@h/", "--database", "d", select],
-            &["--database cannot stand beside --db-url"],
-        ),
-        (
-            &["--host", "db.example", "--socket", "/s", select],
-            &["--host cannot stand beside --socket"],
-        ),
-        (
-            &["--port", "1", "--socket", "/s", select],
-            &["--port cannot stand beside --socket"],
-        ),
+        (&["--db-url", "db.example/shop", select], &["--db-url", "mysql://"]),
+        (&["--db-url", "mysql://hushhush:9999999/", select], &["--db-url is malformed"]),
+        (&["--db-url", "mysql://me:hushhush@db.example/", select], &["db.example:3306", "--tls disabled"]),
+        (&["--db-url", "mysql://me@h/", "--host", "h", select], &["--host cannot stand beside --db-url"]),
+        (&["--db-url", "mysql://me@h/", "--database", "d", select], &["--database cannot stand beside --db-url"]),
+        (&["--host", "db.example", "--socket", "/s", select], &["--host cannot stand beside --socket"]),
+        (&["--port", "1", "--socket", "/s", select], &["--port cannot stand beside --socket"]),
         (&["--host", "", select], &["'--host <HOST>'", "empty"]),
-        (
-            &["--host", "db.example", select],
-            &["db.example", "--tls disabled"],
-        ),
-        (
-            &["--port", "0", select],
-            &["'0' for '--port <PORT>'", "65535"],
-        ),
-        (
-            &["--port", "65536", select],
-            &["'65536' for '--port <PORT>'", "65535"],
-        ),
-        (
-            &["--port", "sql", select],
-            &["'sql' for '--port <PORT>'", "65535"],
-        ),
-        (
-            &["--tls", "on", select],
-            &["'on' for '--tls <MODE>'", "disabled"],
-        ),
-        (
-            &["--password-file", "/nowhere/p", select],
-            &["--password-file names /nowhere/p", "No such file"],
-        ),
-        (
-            &["--password-file", "/", select],
-            &["--password-file names /", "directory"],
-        ),
-        (
-            &["--password-file", &two_lines, select],
-            &["two-lines, which has more than one line"],
-        ),
-        (
-            &["--password-file", &empty, select],
-            &["empty, which is empty"],
-        ),
-        (
-            &["--password-file", &latin1, select],
-            &["latin1, which is not UTF-8"],
-        ),
-        (
-            &["--password-file", &long, select],
-            &["long, which is too long"],
-        ),
-        (
-            &["--password-env", "NOT_SET", select],
-            &["--password-env", "NOT_SET", "not set"],
-        ),
+        (&["--host", "db.example", select], &["db.example", "--tls disabled"]),
+        (&["--port", "0", select], &["'0' for '--port <PORT>'", "65535"]),
+        (&["--port", "65536", select], &["'65536' for '--port <PORT>'", "65535"]),
+        (&["--port", "sql", select], &["'sql' for '--port <PORT>'", "65535"]),
+        (&["--tls", "on", select], &["'on' for '--tls <MODE>'", "disabled"]),
+        (&["--password-file", "/nowhere/p", select], &["--password-file names /nowhere/p", "No such file"]),
+        (&["--password-file", "/", select], &["--password-file names /", "directory"]),
+        (&["--password-file", &two_lines, select], &["two-lines, which has more than one line"]),
+        (&["--password-file", &empty, select], &["empty, which is empty"]),
+        (&["--password-file", &latin1, select], &["latin1, which is not UTF-8"]),
+        (&["--password-file", &long, select], &["long, which is too long"]),
+        (&["--password-env", "NOT_SET", select], &["--password-env", "NOT_SET", "not set"]),
         // Units.
-        (
-            &["--connect-timeout", "30", select],
-            &["'30' for '--connect-timeout <DURATION>'", "30s"],
-        ),
-        (
-            &["--connect-timeout", "0s", select],
-            &["'--connect-timeout <DURATION>'", "1ms"],
-        ),
+        (&["--connect-timeout", "30", select], &["'30' for '--connect-timeout <DURATION>'", "30s"]),
+        (&["--connect-timeout", "0s", select], &["'--connect-timeout <DURATION>'", "1ms"]),
         (&["--read-timeout", "-5s", select], &["-5"]),
-        (
-            &["--read-timeout", "5 parsecs", select],
-            &["'--read-timeout <DURATION>'", "unit"],
-        ),
-        (
-            &["--statement-timeout", "9000h", select],
-            &["'--statement-timeout <DURATION>'", "8760h"],
-        ),
-        (
-            &["--init", "SET a = 1; SET b = 2", select],
-            &["'--init <SQL>'", "more than one statement"],
-        ),
-        (
-            &["--time-zone", "", select],
-            &["'--time-zone <ZONE>'", "empty"],
-        ),
+        (&["--read-timeout", "5 parsecs", select], &["'--read-timeout <DURATION>'", "unit"]),
+        (&["--statement-timeout", "9000h", select], &["'--statement-timeout <DURATION>'", "8760h"]),
+        (&["--init", "SET a = 1; SET b = 2", select], &["'--init <SQL>'", "more than one statement"]),
+        (&["--time-zone", "", select], &["'--time-zone <ZONE>'", "empty"]),
         // The output.
         (&["-o", "", select], &["'--output <FILE>'", "empty"]),
-        (
-            &["-o", "{dat}.csv", select],
-            &["--output has the unknown placeholder {dat}", "{timestamp}"],
-        ),
-        (
-            &["-o", "{date.csv", select],
-            &["--output has a { without its }"],
-        ),
-        (
-            &["-o", "date}.csv", select],
-            &["--output has a } without its {"],
-        ),
-        (
-            &["-o", "{date:%!}.csv", select],
-            &["--output has a wrong strftime form in {date:%!}"],
-        ),
-        (
-            &["-o", "{database:%Y}.csv", select],
-            &["unknown placeholder {database:%Y}"],
-        ),
-        (
-            &["--host", "localhost", "--db-url", "mysql://me@h/", select],
-            &["--host cannot stand"],
-        ),
-        (
-            &[
-                "--db-url",
-                "mysql://me@localhost/",
-                "-o",
-                "{database}.csv",
-                select,
-            ],
-            &["holds {database}, but no database is named"],
-        ),
-        (
-            &[
-                "--db-url",
-                "mysql://me@localhost/%2e%2e%2fx",
-                "-o",
-                "{database}.csv",
-                select,
-            ],
-            &["holds a /"],
-        ),
-        (
-            &["--format", "xml", select],
-            &["'xml' for '--format <FORMAT>'", "json"],
-        ),
-        (
-            &["--pretty", select],
-            &["--pretty has no meaning for csv", "--format json"],
-        ),
-        (
-            &["--header=false", "-o", "x.json", select],
-            &["--header has no meaning for json", "csv or tsv"],
-        ),
-        (
-            &["--header=nope", select],
-            &["'nope' for '--header", "true or false"],
-        ),
-        (
-            &["--binary", "raw", select],
-            &["--binary raw has no meaning for csv", "tsv"],
-        ),
-        (
-            &["--csv-null", "x", "-o", "x.json", select],
-            &["--csv-null has no meaning for json"],
-        ),
-        (
-            &["--csv-delimiter", "1", select],
-            &["'1' for '--csv-delimiter <CHAR>'", "numbers"],
-        ),
+        (&["-o", "{dat}.csv", select], &["--output has the unknown placeholder {dat}", "{timestamp}"]),
+        (&["-o", "{date.csv", select], &["--output has a { without its }"]),
+        (&["-o", "date}.csv", select], &["--output has a } without its {"]),
+        (&["-o", "{date:%!}.csv", select], &["--output has a wrong strftime form in {date:%!}"]),
+        (&["-o", "{database:%Y}.csv", select], &["unknown placeholder {database:%Y}"]),
+        (&["--host", "localhost", "--db-url", "mysql://me@h/", select], &["--host cannot stand"]),
+        (&["--db-url", "mysql://me@localhost/", "-o", "{database}.csv", select], &["holds {database}, but no database is named"]),
+        (&["--db-url", "mysql://me@localhost/%2e%2e%2fx", "-o", "{database}.csv", select], &["holds a /"]),
+        (&["--format", "xml", select], &["'xml' for '--format <FORMAT>'", "json"]),
+        (&["--pretty", select], &["--pretty has no meaning for csv", "--format json"]),
+        (&["--header=false", "-o", "x.json", select], &["--header has no meaning for json", "csv or tsv"]),
+        (&["--header=nope", select], &["'nope' for '--header", "true or false"]),
+        (&["--binary", "raw", select], &["--binary raw has no meaning for csv", "tsv"]),
+        (&["--csv-null", "x", "-o", "x.json", select], &["--csv-null has no meaning for json"]),
+        (&["--csv-delimiter", "1", select], &["'1' for '--csv-delimiter <CHAR>'", "numbers"]),
         (&["--csv-delimiter", ",,", select], &["one ASCII character"]),
-        (
-            &["--csv-delimiter", "\"", select],
-            &["a meaning of its own"],
-        ),
-        (
-            &["--csv-null", "a\nb", select],
-            &["'--csv-null <TEXT>'", "line end"],
-        ),
-        (
-            &["--csv-delimiter", ";", "--csv-null", ";", select],
-            &["--csv-null holds the delimiter"],
-        ),
+        (&["--csv-delimiter", "\"", select], &["a meaning of its own"]),
+        (&["--csv-null", "a\nb", select], &["'--csv-null <TEXT>'", "line end"]),
+        (&["--csv-delimiter", ";", "--csv-null", ";", select], &["--csv-null holds the delimiter"]),
         // Files that configure.
-        (
-            &["--config", "/nowhere/x.toml", select],
-            &["/nowhere/x.toml", "No such file", "--config"],
-        ),
+        (&["--config", "/nowhere/x.toml", select], &["/nowhere/x.toml", "No such file", "--config"]),
         (&["--config", &latin1_sql, select], &["latin1.sql", "UTF-8"]),
-        (
-            &["--config", "/", select],
-            &["configuration file /", "directory"],
-        ),
-        (
-            &["--defaults-file", "/nowhere/my.cnf", select],
-            &["/nowhere/my.cnf", "No such file"],
-        ),
-        (
-            &["--defaults-file", "/", select],
-            &["option file /", "directory"],
-        ),
-        (
-            &["--defaults-file", "x", "--no-defaults", select],
-            &["'--defaults-file <FILE>' cannot be used with '--no-defaults'"],
-        ),
-        (
-            &["--defaults-group-suffix", "", select],
-            &["'--defaults-group-suffix <SUFFIX>'", "empty"],
-        ),
-        (
-            &["--no-default", select],
-            &["'--no-default'", "'--no-defaults'"],
-        ),
-        (
-            &["--ask-password", select],
-            &["cannot ask for the password", "--password-file"],
-        ),
+        (&["--config", "/", select], &["configuration file /", "directory"]),
+        (&["--defaults-file", "/nowhere/my.cnf", select], &["/nowhere/my.cnf", "No such file"]),
+        (&["--defaults-file", "/", select], &["option file /", "directory"]),
+        (&["--defaults-file", "x", "--no-defaults", select], &["'--defaults-file <FILE>' cannot be used with '--no-defaults'"]),
+        (&["--defaults-group-suffix", "", select], &["'--defaults-group-suffix <SUFFIX>'", "empty"]),
+        (&["--no-default", select], &["'--no-default'", "'--no-defaults'"]),
+        (&["--ask-password", select], &["cannot ask for the password", "--password-file"]),
     ];
     for (args, parts) in cases {
         // Without a terminal to ask on.
@@ -358,168 +167,55 @@ fn of_the_command_line() {
 #[test]
 fn of_the_configuration_file() {
     let here = Untouched::new();
+    #[rustfmt::skip]
     let cases: &[(&str, &str)] = &[
         // Keys and sections.
-        (
-            "\n[conection]\nurl = 'hushhush'\n",
-            ":2:2: there is no section `conection`: [conection]\n  hint: did you mean `connection`?",
-        ),
-        (
-            "[output]\nformt = 'csv'\n",
-            ":2:1: [output] has no key `formt`: formt = 'csv'\n  hint: did you mean `format`?",
-        ),
-        (
-            "[output]\npath = 'x'\ndelimiter = ';'\n",
-            ":3:1: [output] has no key `delimiter`: delimiter = ';'\n  hint: delimiter belongs into [csv]",
-        ),
-        (
-            "path = 'x'\n",
-            ":1:1: there is no section `path`: path = 'x'\n  hint: path belongs into [output]",
-        ),
-        (
-            "[json]\nxyzzyxyzzy = 1\n",
-            ":2:1: [json] has no key `xyzzyxyzzy`: xyzzyxyzzy = ***\n  hint: there are pretty, root,",
-        ),
-        (
-            "[connection]\npasword = 'hushhush'\n",
-            ":2:1: [connection] has no key `pasword`: pasword = ***\n  hint: did you mean `password_file` or `password_env`?",
-        ),
-        (
-            "[connection]\npassword = 'hushhush'\n",
-            ":2:1: [connection] has no key `password`: password = ***\n  hint: did you mean `password_file` or `password_env`?",
-        ),
-        (
-            "[query]\nsql = 'x'\nsql = 'y'\n",
-            ":3:1: duplicate key: sql = 'y'",
-        ),
-        (
-            "connection = 'mysql://me:hushhush@h/db'\n",
-            ":1:1: connection is a section, not a value: connection = ***",
-        ),
-        (
-            "'mysql://me:hushhush@h/db' = 1\n",
-            ":1:1: there is no section of that name: *** = ***",
-        ),
-        (
-            "connection.url = 'hushhush'\nconnection.port = 5\n",
-            ":2:19: [connection] port cannot stand beside ",
-        ),
+        ("\n[conection]\nurl = 'hushhush'\n", ":2:2: there is no section `conection`: [conection]\n  hint: did you mean `connection`?"),
+        ("[output]\nformt = 'csv'\n", ":2:1: [output] has no key `formt`: formt = 'csv'\n  hint: did you mean `format`?"),
+        ("[output]\npath = 'x'\ndelimiter = ';'\n", ":3:1: [output] has no key `delimiter`: delimiter = ';'\n  hint: delimiter belongs into [csv]"),
+        ("path = 'x'\n", ":1:1: there is no section `path`: path = 'x'\n  hint: path belongs into [output]"),
+        ("[json]\nxyzzyxyzzy = 1\n", ":2:1: [json] has no key `xyzzyxyzzy`: xyzzyxyzzy = ***\n  hint: there are pretty, root,"),
+        ("[connection]\npasword = 'hushhush'\n", ":2:1: [connection] has no key `pasword`: pasword = ***\n  hint: did you mean `password_file` or `password_env`?"),
+        ("[connection]\npassword = 'hushhush'\n", ":2:1: [connection] has no key `password`: password = ***\n  hint: did you mean `password_file` or `password_env`?"),
+        ("[query]\nsql = 'x'\nsql = 'y'\n", ":3:1: duplicate key: sql = 'y'"),
+        ("connection = 'mysql://me:hushhush@h/db'\n", ":1:1: connection is a section, not a value: connection = ***"),
+        ("'mysql://me:hushhush@h/db' = 1\n", ":1:1: there is no section of that name: *** = ***"),
+        ("connection.url = 'hushhush'\nconnection.port = 5\n", ":2:19: [connection] port cannot stand beside "),
         // TOML itself.
-        (
-            "[connection]\nurl = 'hushhush\n",
-            ":2:16: invalid literal string, expected `'`: url = ***",
-        ),
+        ("[connection]\nurl = 'hushhush\n", ":2:16: invalid literal string, expected `'`: url = ***"),
         ("[connection\n", ":1:12: "),
         ("[output]\npath = \n", ":2:8: "),
         ("[output]\npath = orders.csv\n", ":2:8: "),
         ("[connection]\nport = 99999999999999999999\n", ":2:8: "),
         // Types.
-        (
-            "[output]\nallow_empty = 'yes'\n",
-            ":2:15: [output] allow_empty is true or false, without quotes: allow_empty = 'yes'",
-        ),
-        (
-            "[output]\npath = 5\n",
-            ":2:8: [output] path is a text: write it in quotes: path = 5",
-        ),
-        (
-            "[connection]\nport = '3306'\n",
-            ":2:8: [connection] port is a number, without quotes: port = '3306'",
-        ),
-        (
-            "[connection]\nhost = 1.5\n",
-            ":2:8: [connection] host is a text",
-        ),
-        (
-            "[session]\ninit = 'SET a = 1'\n",
-            ":2:8: [session] init is a list of texts",
-        ),
-        (
-            "[session]\ninit = [1]\n",
-            ":2:9: [session] init is a list of texts in quotes",
-        ),
-        (
-            "[query]\nparams = ['a']\n",
-            ":2:10: [query] params is a table",
-        ),
-        (
-            "[query]\nparams = { a = [1] }\n",
-            ":2:12: [query] params `a`: a value is a text",
-        ),
-        (
-            "[query]\nparams = { 1a = 'x' }\n",
-            ":2:12: [query] params cannot hold `1a`: a name has letters",
-        ),
-        (
-            "[json]\ncolumns = 'a'\n",
-            ":2:11: [json] columns is a list of texts",
-        ),
+        ("[output]\nallow_empty = 'yes'\n", ":2:15: [output] allow_empty is true or false, without quotes: allow_empty = 'yes'"),
+        ("[output]\npath = 5\n", ":2:8: [output] path is a text: write it in quotes: path = 5"),
+        ("[connection]\nport = '3306'\n", ":2:8: [connection] port is a number, without quotes: port = '3306'"),
+        ("[connection]\nhost = 1.5\n", ":2:8: [connection] host is a text"),
+        ("[session]\ninit = 'SET a = 1'\n", ":2:8: [session] init is a list of texts"),
+        ("[session]\ninit = [1]\n", ":2:9: [session] init is a list of texts in quotes"),
+        ("[query]\nparams = ['a']\n", ":2:10: [query] params is a table"),
+        ("[query]\nparams = { a = [1] }\n", ":2:12: [query] params `a`: a value is a text"),
+        ("[query]\nparams = { 1a = 'x' }\n", ":2:12: [query] params cannot hold `1a`: a name has letters"),
+        ("[json]\ncolumns = 'a'\n", ":2:11: [json] columns is a list of texts"),
         // Values.
-        (
-            "[connection]\nport = 0\n",
-            ":2:8: [connection] port cannot be \"0\": it is a number from 1 to 65535: port = 0",
-        ),
-        (
-            "[connection]\nconnect_timeout = 30\n",
-            ":2:19: [connection] connect_timeout is a text with a unit, such as \"30s\"",
-        ),
-        (
-            "[connection]\nread_timeout = '30 bananas'\n",
-            ":2:16: [connection] read_timeout cannot be \"30 bananas\": write a number and a unit",
-        ),
-        (
-            "[connection]\nurl = 'postgres://me:hushhush@h/'\n",
-            ":2:7: [connection] url does not begin with mysql://",
-        ),
-        (
-            "[connection]\nhost = ''\n",
-            ":2:8: [connection] host cannot be \"\": it is empty",
-        ),
-        (
-            "[output]\nformat = 'xml'\n",
-            ":2:10: [output] format cannot be \"xml\": it is one of csv, tsv, json",
-        ),
-        (
-            "[output]\nflush = 'rwo'\n",
-            ":2:9: [output] flush cannot be \"rwo\": it is one of auto, row: flush = 'rwo'",
-        ),
-        (
-            "[output]\npath = ''\n",
-            ":2:8: [output] path cannot be \"\": it is empty",
-        ),
-        (
-            "[csv]\ndelimiter = 'é'\n",
-            ":2:13: [csv] delimiter cannot be \"é\": it is not one ASCII character",
-        ),
-        (
-            "[csv]\ndelimiter = ';'\nnull = ';'\n",
-            ":3:8: [csv] null holds the delimiter",
-        ),
-        (
-            "[csv]\nquote = 'never'\n",
-            ":2:9: [csv] quote cannot be \"never\": it is one of necessary, always",
-        ),
-        (
-            "[session]\ninit = ['SET a = 1', 'SET b = 1; SET c = 1']\n",
-            ":2:22: [session] init cannot hold",
-        ),
-        (
-            "[tls]\nmode = 'off'\n",
-            ":2:8: [tls] mode cannot be \"off\": it is one of disabled",
-        ),
+        ("[connection]\nport = 0\n", ":2:8: [connection] port cannot be \"0\": it is a number from 1 to 65535: port = 0"),
+        ("[connection]\nconnect_timeout = 30\n", ":2:19: [connection] connect_timeout is a text with a unit, such as \"30s\""),
+        ("[connection]\nread_timeout = '30 bananas'\n", ":2:16: [connection] read_timeout cannot be \"30 bananas\": write a number and a unit"),
+        ("[connection]\nurl = 'postgres://me:hushhush@h/'\n", ":2:7: [connection] url does not begin with mysql://"),
+        ("[connection]\nhost = ''\n", ":2:8: [connection] host cannot be \"\": it is empty"),
+        ("[output]\nformat = 'xml'\n", ":2:10: [output] format cannot be \"xml\": it is one of csv, tsv, json"),
+        ("[output]\nflush = 'rwo'\n", ":2:9: [output] flush cannot be \"rwo\": it is one of auto, row: flush = 'rwo'"),
+        ("[output]\npath = ''\n", ":2:8: [output] path cannot be \"\": it is empty"),
+        ("[csv]\ndelimiter = 'é'\n", ":2:13: [csv] delimiter cannot be \"é\": it is not one ASCII character"),
+        ("[csv]\ndelimiter = ';'\nnull = ';'\n", ":3:8: [csv] null holds the delimiter"),
+        ("[csv]\nquote = 'never'\n", ":2:9: [csv] quote cannot be \"never\": it is one of necessary, always"),
+        ("[session]\ninit = ['SET a = 1', 'SET b = 1; SET c = 1']\n", ":2:22: [session] init cannot hold"),
+        ("[tls]\nmode = 'off'\n", ":2:8: [tls] mode cannot be \"off\": it is one of disabled"),
         // Combinations.
-        (
-            "[query]\nsql = 'SELECT 1'\nfile = 'q.sql'\n",
-            ":3:8: [query] file cannot stand beside ",
-        ),
-        (
-            "[connection]\nurl = 'mysql://me:hushhush@h/'\nhost = 'h'\n",
-            ":3:8: [connection] host cannot stand beside ",
-        ),
-        (
-            "[connection]\nsocket = '/s'\nport = 1\n",
-            ":3:8: [connection] port cannot stand beside ",
-        ),
+        ("[query]\nsql = 'SELECT 1'\nfile = 'q.sql'\n", ":3:8: [query] file cannot stand beside "),
+        ("[connection]\nurl = 'mysql://me:hushhush@h/'\nhost = 'h'\n", ":3:8: [connection] host cannot stand beside "),
+        ("[connection]\nsocket = '/s'\nport = 1\n", ":3:8: [connection] port cannot stand beside "),
     ];
     let config = here.path("x.toml");
     for (text, part) in cases {
@@ -579,36 +275,16 @@ fn of_the_configuration_file() {
 fn of_option_files_and_the_environment() {
     let here = Untouched::new();
     let option_file = here.path("my.cnf");
+    #[rustfmt::skip]
     let cases: &[(&str, &str)] = &[
-        (
-            "password=hushhush\n",
-            ":1: an option stands before any [group]\n  hint: --no-defaults",
-        ),
-        (
-            "[client\nuser=me\n",
-            ":1: a group's name has no closing bracket",
-        ),
-        (
-            "[client]\nport=sql\n",
-            ":2: port cannot be \"sql\": it is a number from 1 to 65535",
-        ),
+        ("password=hushhush\n", ":1: an option stands before any [group]\n  hint: --no-defaults"),
+        ("[client\nuser=me\n", ":1: a group's name has no closing bracket"),
+        ("[client]\nport=sql\n", ":2: port cannot be \"sql\": it is a number from 1 to 65535"),
         ("[client]\n# fine\nuser\n", ":3: user has no value"),
-        (
-            "[client]\nconnect_timeout=soon\n",
-            ":2: connect_timeout cannot be \"soons\": write a number",
-        ),
-        (
-            "!includ /etc/x\n",
-            ":1: a line with ! is !include FILE or !includedir FOLDER",
-        ),
-        (
-            "!includedir /nowhere/at/all\n",
-            ":1: cannot list /nowhere/at/all",
-        ),
-        (
-            "!include my.cnf\n",
-            ":1: option files include each other too deeply",
-        ),
+        ("[client]\nconnect_timeout=soon\n", ":2: connect_timeout cannot be \"soons\": write a number"),
+        ("!includ /etc/x\n", ":1: a line with ! is !include FILE or !includedir FOLDER"),
+        ("!includedir /nowhere/at/all\n", ":1: cannot list /nowhere/at/all"),
+        ("!include my.cnf\n", ":1: option files include each other too deeply"),
     ];
     for (text, part) in cases {
         let text = text.replace("!include my.cnf", &format!("!include {option_file}"));
