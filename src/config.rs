@@ -8,12 +8,12 @@
 use std::{cell::LazyCell, env, net::IpAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::ValueEnum;
-use jiff::{SignedDuration, Zoned};
+use jiff::SignedDuration;
 use secrecy::SecretString;
 
 use crate::{
     cli::{Args, Request},
-    error::{Error, Result},
+    error::Result,
     format::{Format, FormatOptions},
     output::Flush,
     sql::{Parameter, Query},
@@ -274,18 +274,28 @@ impl Config {
             .database
             .as_ref()
             .map(|database| database.value.as_str());
-        let destination = output::destination(&layers, &LazyCell::new(Zoned::now), database)?;
+        let destination = output::destination(&layers, &LazyCell::new(template::now), database)?;
         let format_options = output::format_options(&layers)?;
         output::refuse_flags_of_other_formats(&layers, destination.format)?;
         let protocol = layers.choice("query.protocol")?.unwrap_or_default();
-        let (query, parameters) = query::query(&layers, protocol)?;
+        let query = match query::query(&layers, protocol) {
+            // A file of settings can be shown without a query to go with it.
+            Err(_) if args.request == Request::DumpConfig && !query::is_given(&layers) => None,
+            query => Some(query?),
+        };
         let session = session(&layers)?;
         let endpoint = fields.endpoint();
         if !endpoint.is_local() && layers.choice("tls.mode")? != Some(Tls::Disabled) {
-            return Err(Error::config(format!(
-                "{endpoint} is not on this machine, and this version cannot encrypt the connection"
-            ))
-            .hint("--tls disabled sends the password's proof and all rows in plain text"));
+            let what = format!(
+                "names {endpoint}, which is not on this machine, and this version cannot encrypt the connection"
+            );
+            let origin = fields
+                .host
+                .as_ref()
+                .map_or(&Origin::Default, |host| &host.origin);
+            return Err(origin
+                .refuse("connection.host", &what)
+                .hint("--tls disabled sends the password's proof and all rows in plain text"));
         }
         let timeout = |name| Ok(layers.parsed::<Timeout>(name)?.map(|Timeout(time)| time));
         let connect_timeout = timeout("connection.connect_timeout")?;
@@ -295,11 +305,11 @@ impl Config {
                 layers: &layers,
                 fields: &fields,
                 destination: &destination,
-                query: &query,
-                parameters: &parameters,
+                query: query.as_ref(),
             };
             return Ok(Task::Print(dump.to_text()));
         }
+        let (query, parameters) = query.ok_or_else(query::missing)?;
         // Last: whoever is asked for a password has a configuration that is good.
         let password = fields.password()?;
         warnings.extend(fields.warnings());

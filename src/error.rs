@@ -87,6 +87,13 @@ impl Error {
         Self::new(ErrorKind::Config, message)
     }
 
+    /// Names the place, in front of the message.
+    #[must_use]
+    pub fn in_place(mut self, place: &str) -> Self {
+        self.message = format!("{place}: {}", self.message);
+        self
+    }
+
     /// Adds what to do next.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -122,11 +129,12 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// `text` with line ends as spaces and every other control character escaped.
+/// `text` as it may be shown to people: without passwords, with line ends as
+/// spaces, and with every other control character escaped.
 #[must_use]
 pub fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
+    for c in redacted(text).chars() {
         match c {
             '\n' | '\t' => shown.push(' '),
             '\r' => {}
@@ -142,6 +150,40 @@ pub fn printable(text: &str) -> String {
     shown
 }
 
+/// `text` with `***` for what may be a password: in `USER:PASSWORD@HOST`, with
+/// or without the rest of a URL, wherever somebody has put that.
+#[must_use]
+pub fn redacted(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('@') {
+        let (before, after) = rest.split_at(at);
+        // A URL's password may hold spaces; elsewhere it is part of a word.
+        let url = before.rfind("://").map(|scheme| scheme + "://".len());
+        let url = url.filter(|start| !before[*start..].contains(['"', '\'', '`', '\n']));
+        let word = before
+            .rfind([' ', '\n', '\t', '"', '\'', '`'])
+            .map_or(0, |end| end + 1);
+        let start = url.unwrap_or(word);
+        match before[start..].find(':') {
+            // A further @ belongs to the password too, up to the word's end.
+            Some(colon) => {
+                let word = after
+                    .find([' ', '\n', '\t', '"', '\'', '`'])
+                    .unwrap_or(after.len());
+                let last = after[..word].rfind('@').unwrap_or(0);
+                shown.extend([&before[..start + colon], ":***@"]);
+                rest = &after[last + 1..];
+            }
+            None => {
+                shown.extend([before, "@"]);
+                rest = &after[1..];
+            }
+        }
+    }
+    shown + rest
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,5 +195,25 @@ mod tests {
             error.to_string(),
             "bad \\u{1b}[2Jthing here\n  hint: try\\u{7}"
         );
+    }
+
+    #[test]
+    fn passwords_are_redacted() {
+        for (text, shown) in [
+            (
+                "error: unexpected 'mysql://me:s3:c@ret@h/db' found",
+                "error: unexpected 'mysql://me:***@h/db' found",
+            ),
+            (
+                "mysql://me@h:3306/ x://a:b@c",
+                "mysql://me@h:3306/ x://a:***@c",
+            ),
+            ("'mysql://me:hun ter2@h/'", "'mysql://me:***@h/'"),
+            ("host me:hunter2@db is no name", "host me:***@db is no name"),
+            ("me@h: no password, no URL", "me@h: no password, no URL"),
+            ("no URL: here", "no URL: here"),
+        ] {
+            assert_eq!(redacted(text), shown);
+        }
     }
 }

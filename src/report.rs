@@ -3,9 +3,8 @@
 use std::{io::Write, process::ExitCode};
 
 use crate::{
-    cli::redacted,
     config::{Config, Verbosity},
-    error::{Error, ErrorKind, printable},
+    error::{Error, ErrorKind, printable, redacted},
     export::Summary,
 };
 

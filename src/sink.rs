@@ -85,7 +85,11 @@ fn create_folders(path: &Path) -> io::Result<()> {
         Err(_) if path.is_dir() => return Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound && folder(path) != path => {
             create_folders(folder(path))?;
-            fs::create_dir(path)?;
+            match fs::create_dir(path) {
+                // Another run was faster.
+                Err(_) if path.is_dir() => {}
+                created => created?,
+            }
         }
         Err(error) => return Err(error),
     }

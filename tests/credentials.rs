@@ -2,6 +2,7 @@
 //! and the places where they never show.
 
 use std::{
+    ffi::OsString,
     fs::{self, Permissions},
     io::{Read, Write},
     os::unix::fs::PermissionsExt,
@@ -9,6 +10,7 @@ use std::{
     process::{Command, Stdio},
 };
 
+use gold_digger::{cli::Args, config::Config};
 use mysql::prelude::Queryable;
 
 use crate::support::{Database, GoldDigger, each_server, fake};
@@ -42,6 +44,10 @@ fn an_existing_my_cnf_is_all_that_is_needed() {
             .run()
             .wrote(format!("a\n{}\n", db.name));
         new()
+            .args(["--defaults-file", "/dev/null", "SELECT 1"])
+            .run()
+            .failed(2, &["no server is named"]);
+        new()
             .args(["--no-defaults", "SELECT 1"])
             .run()
             .failed(2, &["no server is named"]);
@@ -73,7 +79,7 @@ fn option_files_are_read_as_the_manual_says() {
             format!(
                 "\u{feff}; a comment\n\n[mysqld]\nport = sql\nuser=nobody\n[client]\n\
              !include {0}/included.cnf\n!include {0}/missing.cnf\n!includedir {0}/d\n\
-             [ client-mariadb ]\nunknown-option\nunknown_too = 5\nssl-mode=PREFERRED\nloose_database = 'my\\sql' # said 'twice'\n\
+             [client-mariadb]\nunknown-option\n! include {0}/missing.cnf\nunknown_too = 5\nssl-mode=PREFERRED\nloose_database = 'my\\sql' # said 'twice'\n\
              database = mysql\n[gold_digger]\nhost = 127.0.0.1\nport={1}\nskip-ssl\n",
                 folder.path().display(),
                 db.server.port,
@@ -283,6 +289,23 @@ fn files_that_others_can_read_get_one_warning() {
 }
 
 #[test]
+fn a_panic_that_shows_everything_shows_no_password() {
+    let secret = "s3cret-Of-Mine";
+    let url = format!("mysql://me:{secret}@localhost/");
+    let arguments = ["gold_digger", "--no-defaults", "--db-url", &url, "SELECT 1"];
+    let args = Args::parse_arguments(arguments.iter().map(OsString::from)).expect("arguments");
+    let shown = format!("{args:?}");
+    let config = Config::resolve(args).expect("a configuration");
+    let panic = std::panic::catch_unwind(move || panic!("{shown} {config:?}"));
+    let panic = panic.expect_err("it panicked");
+    let text = panic.downcast_ref::<String>().expect("a text");
+    assert!(
+        text.contains("localhost") && !text.contains(secret),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_password_is_shown_nowhere() {
     each_server(|db| {
         let secret = "s3cret-Of-Mine";
@@ -358,6 +381,29 @@ fn a_password_is_shown_nowhere() {
             (config("broken.toml"), &["SELECT 1"], 2),
             (config("typo.toml"), &["SELECT 1"], 2),
             (config("port.toml"), &["SELECT 1"], 2),
+            (
+                ["--password-env".to_owned(), secret.to_owned()],
+                &["--host", "127.0.0.1", "SELECT 1"],
+                2,
+            ),
+            (
+                ["--password-env".to_owned(), secret.to_owned()],
+                &["--host", "127.0.0.1", "--dump-config", "SELECT 1"],
+                0,
+            ),
+            (["--host".to_owned(), good.clone()], &["SELECT 1"], 2),
+            (
+                ["--defaults-file".to_owned(), good.clone()],
+                &["SELECT 1"],
+                2,
+            ),
+            (
+                ["--query".to_owned(), good.clone()],
+                &["--host", "localhost", "--dump-config"],
+                0,
+            ),
+            (defaults.clone(), &[&good], 4),
+            (defaults.clone(), &["-o", &good, "SELECT 1"], 5),
             (url(&wrong), &["SELECT 1"], 3),
             (url(&panicking), &["SELECT 1"], 3),
             (url(&good), &["SELEKT 1"], 4),

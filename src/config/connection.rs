@@ -5,7 +5,6 @@ use std::{
     env,
     fs::{self, File},
     io::Read,
-    mem,
     os::unix::fs::{FileTypeExt, MetadataExt},
     path::{Path, PathBuf},
 };
@@ -17,7 +16,7 @@ use super::{
     db_url::{DEFAULT_PORT, DatabaseUrl, parse_url},
     layers::{Layer, Layers, Origin, Sourced, Value},
     prompt::{self, Unanswered},
-    settings::{ASK_PASSWORD, PASSWORD},
+    settings::{ASK_PASSWORD, PASSWORD, TRANSPORT},
 };
 use crate::error::{Error, ErrorKind, Result, printable};
 
@@ -52,6 +51,8 @@ pub(super) struct Fields {
     pub user: Option<Field<String>>,
     pub database: Option<Field<String>>,
     pub password: Option<Field<Password>>,
+    /// Whether localhost is reached by TCP.
+    by_tcp: bool,
     /// Files that hold a password, to be looked at for who can read them.
     pub secret_files: Vec<PathBuf>,
 }
@@ -76,21 +77,40 @@ impl Fields {
     /// [`ErrorKind::Config`] for what is malformed, contradictory or missing.
     pub fn resolve(layers: &Layers) -> Result<Self> {
         let mut fields = Self::default();
-        for layer in layers.0.iter().rev() {
+        // What a URL replaces is not even read: it may be another program's.
+        let highest_url = layers
+            .all("connection.url")
+            .next()
+            .map(|(number, _)| number);
+        let read = highest_url.map_or(layers.0.len(), |number| number + 1);
+        for layer in layers.0[..read].iter().rev() {
             fields.add(layer)?;
         }
-        if [
-            fields.host.is_some(),
-            fields.port.is_some(),
-            fields.socket.is_some(),
-            fields.user.is_some(),
-        ] == [false; 4]
-        {
+        if fields.is_empty() {
             return Err(Error::config("no server is named")
                 .hint("set --host, --db-url mysql://USER:PASSWORD@HOST:PORT/DATABASE or DATABASE_URL, or write ~/.my.cnf"));
         }
+        fields.secret_files = layers.0.iter().filter_map(file_with_password).collect();
         fields.fill_in()?;
         Ok(fields)
+    }
+
+    fn is_empty(&self) -> bool {
+        let Self {
+            host,
+            port,
+            socket,
+            user,
+            database,
+            password,
+            ..
+        } = self;
+        host.is_none()
+            && port.is_none()
+            && socket.is_none()
+            && user.is_none()
+            && database.is_none()
+            && password.is_none()
     }
 
     fn add(&mut self, layer: &Layer) -> Result<()> {
@@ -109,11 +129,6 @@ impl Fields {
             self.database = Some(database);
         }
         if let Some(password) = password(layer) {
-            if let (Password::Known(_), Origin::OptionFile(place)) =
-                (&password.value, &password.origin)
-            {
-                self.secret_files.push(place.path.clone());
-            }
             self.password = Some(password);
         }
         Ok(())
@@ -135,15 +150,10 @@ impl Fields {
             password,
             database,
         } = parse_url(url.expose_secret(), origin)?;
-        let mut secret_files = mem::take(&mut self.secret_files);
-        if let (Some(_), Origin::ConfigFile(place)) = (&password, origin) {
-            secret_files.push(place.path.clone());
-        }
         *self = Self {
             user: Some(field(user, origin)),
             database: database.map(|name| field(name, origin)),
             password: password.map(|password| field(Password::Known(password), origin)),
-            secret_files,
             ..Self::default()
         };
         match endpoint {
@@ -151,6 +161,7 @@ impl Fields {
             Endpoint::Tcp { host, port } => {
                 self.host = Some(field(host, origin));
                 self.port = Some(field(port, origin));
+                self.by_tcp = true;
             }
         }
         Ok(())
@@ -161,23 +172,28 @@ impl Fields {
     fn add_endpoint(&mut self, layer: &Layer) -> Result<()> {
         let host = text(layer, "connection.host");
         let port = text(layer, "connection.port");
+        let socket = text(layer, "connection.socket");
         let elsewhere = host.as_ref().is_some_and(|host| !is_localhost(&host.value));
-        if let Some(socket) = text(layer, "connection.socket") {
-            let beside = [
-                ("host", host.as_ref().filter(|_| elsewhere)),
-                ("port", port.as_ref()),
-            ];
-            let beside = beside
-                .into_iter()
-                .find_map(|(key, field)| Some((key, field?)));
-            match (&socket.origin, beside) {
-                // As for the vendors' clients, which ignore one of them.
-                (Origin::OptionFile(_), Some(("host", _))) => {}
-                (Origin::OptionFile(_), _) | (_, None) => {
-                    (self.host, self.port, self.socket) = (None, None, Some(socket));
-                    return Ok(());
-                }
-                (_, Some((key, field))) => {
+        let by_tcp = elsewhere
+            || port.as_ref().is_some_and(means_tcp)
+            || layer
+                .text(TRANSPORT)
+                .is_some_and(|name| name.eq_ignore_ascii_case("tcp"));
+        self.by_tcp |= by_tcp;
+        match socket {
+            Some(socket) if matches!(socket.origin, Origin::OptionFile(_)) => {
+                // As for the vendors' clients, host and port may stand beside it.
+                self.socket = Some(socket).filter(|_| !by_tcp);
+            }
+            Some(socket) => {
+                let beside = [
+                    ("host", host.as_ref().filter(|_| elsewhere)),
+                    ("port", port.as_ref()),
+                ];
+                if let Some((key, field)) = beside
+                    .into_iter()
+                    .find_map(|(key, field)| Some((key, field?)))
+                {
                     let what = format!(
                         "cannot stand beside {}",
                         socket.origin.subject("connection.socket")
@@ -185,10 +201,11 @@ impl Fields {
                     let name = format!("connection.{key}");
                     return Err(field.origin.refuse(&name, &what).hint("keep one of them"));
                 }
+                (self.host, self.port, self.socket) = (None, None, Some(socket));
+                self.by_tcp = false;
             }
-        }
-        if elsewhere || port.as_ref().is_some_and(means_tcp) {
-            self.socket = None;
+            None if by_tcp => self.socket = None,
+            None => {}
         }
         self.host = host.or(self.host.take());
         if let Some(port) = port {
@@ -205,7 +222,7 @@ impl Fields {
             .host
             .as_ref()
             .is_none_or(|host| is_localhost(&host.value));
-        if self.socket.is_none() && local && !self.port.as_ref().is_some_and(means_tcp) {
+        if self.socket.is_none() && local && !self.by_tcp {
             let is_socket =
                 |path: &&str| fs::metadata(path).is_ok_and(|found| found.file_type().is_socket());
             let socket = USUAL_SOCKETS.into_iter().find(is_socket);
@@ -262,7 +279,15 @@ impl Fields {
             Password::Variable(name) => {
                 let text = env::var(&name).ok().filter(|text| !text.is_empty());
                 let missing = || {
-                    let what = format!("names the environment variable {name:?}, which is not set");
+                    // Whoever has put the password itself there is not shown it.
+                    let name = if is_variable_name(&name) {
+                        name
+                    } else {
+                        "***".to_owned()
+                    };
+                    let what = format!(
+                        "names the environment variable {name}, which is not set, or not UTF-8"
+                    );
                     origin.refuse("connection.password_env", &what)
                 };
                 text.ok_or_else(missing)?.into()
@@ -282,7 +307,7 @@ impl Fields {
             Unanswered::Failed(error) => {
                 let what = format!("cannot ask for the password on the terminal: {error}");
                 let refused = origin.refuse(ASK_PASSWORD, &what);
-                refused.hint("without a terminal, --password-file or --password-env hands it over")
+                refused.hint("--password-file or --password-env hands it over without a terminal")
             }
         })
     }
@@ -303,6 +328,32 @@ impl Fields {
             |path| format!("others can read {path}, which holds a password; chmod o-r {path}");
         exposed.map(warn).collect()
     }
+}
+
+/// Whether this is what environment variables are usually called, and so no
+/// password.
+pub(super) fn is_variable_name(name: &str) -> bool {
+    name.bytes()
+        .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
+}
+
+/// The file in which a layer has its password, if it has one in a file.
+fn file_with_password(layer: &Layer) -> Option<PathBuf> {
+    let holds = |name| match layer.get(name)? {
+        Sourced {
+            value: Value::Secret(_),
+            origin: Origin::OptionFile(place),
+        } => Some(place.path.clone()),
+        Sourced {
+            value: Value::Secret(url),
+            origin: Origin::ConfigFile(place),
+        } => {
+            let url = parse_url(url.expose_secret(), &Origin::Default).ok()?;
+            url.password.map(|_| place.path.clone())
+        }
+        _ => None,
+    };
+    holds(PASSWORD).or_else(|| holds("connection.url"))
 }
 
 fn field<T>(value: T, origin: &Origin) -> Field<T> {

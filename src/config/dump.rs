@@ -5,12 +5,15 @@ use serde_json::{Map, Value as Json, json};
 
 use super::{
     Target,
-    connection::Fields,
-    layers::{Layers, Origin, Value},
+    connection::{Fields, is_variable_name},
+    layers::{Layers, Origin, Sourced, Value},
     output::Destination,
-    settings::{ASK_PASSWORD, Kind, PASSWORD, SETTINGS, Setting},
+    settings::{ASK_PASSWORD, Kind, PASSWORD, SETTINGS, Setting, TRANSPORT},
 };
-use crate::sql::{Parameter, Query};
+use crate::{
+    error::redacted,
+    sql::{Parameter, Query},
+};
 
 const HIDDEN: &str = "***";
 
@@ -22,8 +25,7 @@ pub(super) struct Dump<'a> {
     pub layers: &'a Layers,
     pub fields: &'a Fields,
     pub destination: &'a Destination,
-    pub query: &'a Query,
-    pub parameters: &'a [Parameter],
+    pub query: Option<&'a (Query, Vec<Parameter>)>,
 }
 
 impl Dump<'_> {
@@ -34,7 +36,7 @@ impl Dump<'_> {
         let mut last = None;
         for setting in SETTINGS {
             let (section, key) = match setting.name {
-                PASSWORD | ASK_PASSWORD => ("connection", setting.name),
+                PASSWORD | ASK_PASSWORD | TRANSPORT => ("connection", setting.name),
                 _ => (setting.section().unwrap_or(PROGRAM), setting.key()),
             };
             if last == Some(section) {
@@ -47,7 +49,9 @@ impl Dump<'_> {
             let (value, origin) = self.value(setting);
             let origin = origin.unwrap_or(&Origin::Default).to_string();
             let (key, value, origin) = (json!(key), value.unwrap_or_default(), json!(origin));
-            text += &format!("\n    {key}: {{\"value\": {value}, \"origin\": {origin}}}");
+            let line = format!("\n    {key}: {{\"value\": {value}, \"origin\": {origin}}}");
+            // For whoever has put a URL in the wrong place.
+            text += &redacted(&line);
         }
         text + "\n  }\n}\n"
     }
@@ -85,12 +89,12 @@ impl Dump<'_> {
             "query.sql" => {
                 let file = self.layers.get("query.file");
                 (
-                    Some(json!(self.query.text())),
+                    self.query.map(|(query, _)| json!(query.text())),
                     origin.or(file.map(|file| &file.origin)),
                 )
             }
             "query.params" => {
-                let values = self.parameters.iter();
+                let values = self.query.iter().flat_map(|(_, parameters)| parameters);
                 let values: Map<String, Json> = values
                     .map(|one| (one.name.clone(), json!(one.value)))
                     .collect();
@@ -107,9 +111,16 @@ impl Dump<'_> {
                 Some(json!(self.destination.format.name)),
                 Some(&self.destination.format_origin),
             ),
+            "connection.password_env" if !found.is_some_and(names_a_variable) => {
+                (found.map(|_| json!(HIDDEN)), origin)
+            }
             _ => (found.map(|found| json(setting.kind, &found.value)), origin),
         }
     }
+}
+
+fn names_a_variable(found: &Sourced) -> bool {
+    matches!(&found.value, Value::Text(name) if is_variable_name(&name.to_string_lossy()))
 }
 
 fn json(kind: Kind, value: &Value) -> Json {

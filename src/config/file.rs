@@ -4,11 +4,7 @@
 //! Which keys there are, and what their values must be, is the table of
 //! settings' to say.
 
-use std::{
-    fmt, fs,
-    path::{Path, PathBuf},
-    rc::Rc,
-};
+use std::{ffi::OsString, fmt, fs, path::Path, rc::Rc};
 
 use serde::{
     Deserialize, Deserializer,
@@ -19,9 +15,9 @@ use toml::Spanned;
 use super::{
     layers::{Layer, Origin, Place, Value},
     settings::{Kind, SETTINGS, Setting},
+    template,
 };
 use crate::{
-    cli::redacted,
     error::{Error, Result},
     sql::Parameter,
 };
@@ -207,8 +203,8 @@ impl ConfigFile<'_> {
             (Kind::Parameters, _) => {
                 return wrong(&origin, "is a table: { NAME = \"VALUE\" }");
             }
-            (Kind::Path, Node::Text(text)) if text != "-" && !text.is_empty() => {
-                Value::Text(self.relative(&text).into_os_string())
+            (Kind::Path | Kind::Template, Node::Text(text)) if text != "-" && !text.is_empty() => {
+                Value::Text(self.relative(setting.kind, &text))
             }
             (_, Node::Text(text)) => return self.layer.parse(setting, text.as_ref(), origin),
             (Kind::Text(_), Node::Integer(_)) if setting.placeholder == "DURATION" => {
@@ -239,8 +235,14 @@ impl ConfigFile<'_> {
 
     /// A path that the file names: relative to the file, not to the folder that
     /// cron happens to start in.
-    fn relative(&self, path: &str) -> PathBuf {
-        self.path.parent().unwrap_or(Path::new("")).join(path)
+    fn relative(&self, kind: Kind, path: &str) -> OsString {
+        let folder = self.path.parent().unwrap_or(Path::new(""));
+        let folder = match kind {
+            // Only what the file says is a template.
+            Kind::Template => template::literally(folder.as_os_str()).into(),
+            _ => folder.to_owned(),
+        };
+        folder.join(path).into_os_string()
     }
 
     /// An error about the place at byte `at`.
@@ -261,30 +263,63 @@ impl ConfigFile<'_> {
         let before = self.text.get(..at).unwrap_or(self.text);
         let start = before.rfind('\n').map_or(0, |end| end + 1);
         let line = self.text[start..].lines().next().unwrap_or_default();
+        let mut above = self.text[..start].lines().rev();
+        let header = above.find(|line| line.starts_with('[')).unwrap_or_default();
+        let section = header.trim_matches(['[', ']', ' ']);
         Place {
             path: self.path.to_owned(),
             line: 1 + before.matches('\n').count(),
             column: 1 + before[start..].chars().count(),
-            shown: shown(line),
+            shown: shown(line, section),
         }
     }
 }
 
-/// A line of the file, or as much of it as cannot be secret: only what stands
-/// behind a key that is known, or nearly so, and takes no secret.
-fn shown(line: &str) -> String {
+/// A line of the file, or as much of it as cannot be secret: a value only behind
+/// a key that is known, or nearly so, and takes no secret, and only where nothing
+/// else stands beside it.
+fn shown(line: &str, section: &str) -> String {
     let line = line.trim();
-    let Some((key, _)) = line.split_once('=') else {
+    let Some((key, value)) = line.split_once('=') else {
         let is_header = line.starts_with('[') && line.trim_matches(['[', ']']).chars().all(is_bare);
-        return if is_header { line } else { "***" }.to_owned();
+        return if is_header { line } else { HIDDEN }.to_owned();
     };
     let key = key.trim();
-    let last = key.rsplit('.').next().unwrap_or(key);
-    if is_harmless(last) {
-        return redacted(line);
-    }
-    let is_plain = key.len() <= LONGEST_KEY && key.chars().all(is_bare);
-    format!("{} = ***", if is_plain { key } else { "***" })
+    let (section, last) = key.rsplit_once('.').unwrap_or((section, key));
+    let value = match plain(value) {
+        Some(value) if is_harmless(section, last) => value,
+        _ => HIDDEN,
+    };
+    let key = if is_near(last) { key } else { HIDDEN };
+    format!("{key} = {value}")
+}
+
+const HIDDEN: &str = "***";
+
+/// A value that is one text, number, word, or list of these; without a comment
+/// behind it.
+fn plain(value: &str) -> Option<&str> {
+    let value = value.trim();
+    let end = match value.chars().next() {
+        Some('[') => {
+            let mut end = 1;
+            loop {
+                let rest = value[end..].trim_start_matches([' ', ',']);
+                end = value.len() - rest.len();
+                if rest.starts_with(']') {
+                    break end + 1;
+                }
+                end += plain(rest.split(']').next()?)?.len().max(1);
+            }
+        }
+        Some(quote @ ('"' | '\'')) => value[1..].find([quote, '\\'])? + 2,
+        Some(c) if is_bare(c) => value
+            .find(|c| !is_bare(c) && c != ':' && c != '+')
+            .unwrap_or(value.len()),
+        Some(_) => return None,
+        None => 0,
+    };
+    Some(&value[..end])
 }
 
 /// Keys longer than this are not shown.
@@ -295,23 +330,31 @@ fn is_bare(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')
 }
 
-fn is_harmless(key: &str) -> bool {
-    let known = SETTINGS
+fn settings_of_the_file() -> impl Iterator<Item = &'static Setting> {
+    SETTINGS
         .iter()
-        .filter(|setting| setting.section().is_some());
-    if let Some(setting) = known.clone().find(|setting| setting.key() == key) {
-        return !matches!(setting.kind, Kind::Secret);
+        .filter(|setting| setting.section().is_some())
+}
+
+/// Whether a key of this name, or nearly, takes no secret. What is like a key of
+/// `[connection]` may be meant for a password.
+fn is_harmless(section: &str, key: &str) -> bool {
+    let known = settings_of_the_file().find(|setting| setting.key() == key);
+    if let Some(setting) = known {
+        return !matches!(setting.kind, Kind::Secret) && key != "password_env";
     }
-    // A slip of the finger; but what is like a key of this section may be meant
-    // for a password.
-    let distance = |setting: &&Setting| strsim::damerau_levenshtein(setting.key(), key);
-    let least = known
-        .clone()
-        .map(|setting| distance(&setting))
-        .min()
-        .unwrap_or(usize::MAX);
-    let mut nearest = known.filter(|setting| distance(setting) == least);
-    least <= 2 && nearest.all(|setting| setting.section() != Some("connection"))
+    let is_like = |setting: &Setting| strsim::damerau_levenshtein(setting.key(), key) <= 1;
+    section != "connection" && !key.contains("pas") && settings_of_the_file().any(is_like)
+}
+
+/// Whether there is a key or section of nearly this name.
+fn is_near(name: &str) -> bool {
+    let mut known = settings_of_the_file()
+        .flat_map(|setting| [setting.key(), setting.section().unwrap_or_default()]);
+    known.any(|known| {
+        let begin = &known[..known.len().min(name.len() + 1)];
+        strsim::damerau_levenshtein(begin, name) <= 2
+    })
 }
 
 /// A key as messages show it; one that may hold anything is not shown.
@@ -360,6 +403,9 @@ fn with_hint(error: Error, hint: Option<String>) -> Error {
 /// A message of the TOML reader without what the file holds at that place: a
 /// URL in the wrong place is still a secret.
 fn without_values(message: &str) -> String {
+    if message.contains("spanned value") {
+        return "dates and times are texts: write them in quotes".to_owned();
+    }
     let (before, expected) = match message.split_once(", expected ") {
         Some((before, expected)) => (before, format!(", expected {expected}")),
         None => (message, String::new()),

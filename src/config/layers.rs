@@ -16,7 +16,7 @@ use std::{
 use clap::ValueEnum;
 use secrecy::SecretString;
 
-use super::settings::{SETTINGS, Setting};
+use super::settings::{Kind, SETTINGS, Setting};
 use crate::{
     error::{Error, Result},
     sql::Parameter,
@@ -153,7 +153,11 @@ impl Layer {
     /// [`ErrorKind::Config`](crate::error::ErrorKind::Config), naming the place.
     pub fn parse(&mut self, setting: &Setting, text: &OsStr, origin: Origin) -> Result<()> {
         let value = setting.kind.parse(text).map_err(|problem| {
-            origin.refuse(setting.name, &format!("cannot be {text:?}: {problem}"))
+            let what = match setting.kind {
+                Kind::Secret => format!("cannot be used: {problem}"),
+                _ => format!("cannot be {text:?}: {problem}"),
+            };
+            origin.refuse(setting.name, &what)
         })?;
         self.set(setting, value, origin);
         Ok(())

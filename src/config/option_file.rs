@@ -65,8 +65,8 @@ impl OptionFiles {
 
     fn read_at_depth(&mut self, path: &Path, presence: Presence, depth: usize) -> Result<()> {
         let name = path.display();
-        let read = fs::metadata(path).and_then(|found| Ok((found.mode(), fs::read(path)?)));
-        let (mode, bytes) = match read {
+        let read = fs::metadata(path).and_then(|found| Ok((found, fs::read(path)?)));
+        let (found, bytes) = match read {
             Ok(read) => read,
             Err(error) if presence == Presence::Optional => {
                 if error.kind() != ErrorKind::NotFound {
@@ -83,7 +83,7 @@ impl OptionFiles {
             }
         };
         // As the vendors' clients do: anyone could have written it.
-        if mode & 0o002 != 0 {
+        if found.is_file() && found.mode() & 0o002 != 0 {
             let what = format!("the option file {name} is ignored: everyone can write to it");
             self.warnings.push(what);
             return Ok(());
@@ -104,10 +104,14 @@ impl OptionFiles {
                 continue;
             }
             if let Some(directive) = text.strip_prefix('!') {
-                if depth == MAX_DEPTH {
-                    return Err(refuse("option files include each other too deeply"));
-                }
+                let mut warn = |what: &str| {
+                    self.warnings.push(format!("{name}:{}: {what}", index + 1));
+                };
+                let directive = directive.trim_start();
                 match directive.split_once(char::is_whitespace) {
+                    _ if depth == MAX_DEPTH => {
+                        warn("passed over: option files include each other too deeply")
+                    }
                     Some(("include", file)) => {
                         self.read_at_depth(file.trim().as_ref(), Presence::Optional, depth + 1)?;
                     }
@@ -119,17 +123,13 @@ impl OptionFiles {
                             self.read_at_depth(&file, Presence::Optional, depth + 1)?;
                         }
                     }
-                    _ => {
-                        return Err(refuse(
-                            "a line with ! is !include FILE or !includedir FOLDER",
-                        ));
-                    }
+                    _ => warn("passed over: it is neither !include FILE nor !includedir FOLDER"),
                 }
             } else if let Some(group) = text.strip_prefix('[') {
                 let Some((group, _)) = group.split_once(']') else {
                     return Err(refuse("a group's name has no closing bracket"));
                 };
-                group_is_ours = Some(self.groups.iter().any(|ours| ours == group.trim()));
+                group_is_ours = Some(self.groups.iter().any(|ours| ours == group.trim_end()));
             } else {
                 match group_is_ours {
                     None => return Err(refuse("an option stands before any [group]")),

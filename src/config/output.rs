@@ -2,16 +2,14 @@
 
 use std::{cell::LazyCell, ffi::OsStr, path::PathBuf};
 
-use jiff::Zoned;
-
 use super::{
     MissingFolders, Target,
     layers::{Layers, Origin, Sourced, Value},
     settings::SETTINGS,
-    template,
+    template::{self, Now},
 };
 use crate::{
-    error::{Error, Result},
+    error::Result,
     format::{
         self, ByteOrderMark, CsvNull, FORMATS, Format, FormatOptions, Header, Layout, TinyInt1,
     },
@@ -34,7 +32,7 @@ pub(super) struct Destination {
 /// placeholders are wrong.
 pub(super) fn destination(
     layers: &Layers,
-    now: &LazyCell<Zoned>,
+    now: &LazyCell<Now>,
     database: Option<&str>,
 ) -> Result<Destination> {
     let mut target = None;
@@ -92,23 +90,30 @@ fn missing_folders(layers: &Layers) -> MissingFolders {
 /// # Errors
 /// [`ErrorKind::Config`](crate::error::ErrorKind::Config), naming the flag.
 pub(super) fn refuse_flags_of_other_formats(layers: &Layers, format: &Format) -> Result<()> {
-    let is_typed = |name| {
-        layers
-            .get(name)
-            .is_some_and(|found| matches!(found.origin, Origin::Flag(_)))
-    };
-    let typed = SETTINGS.iter().filter(|setting| is_typed(setting.name));
-    let mut flags: Vec<&str> = typed.filter_map(|setting| setting.flag).collect();
-    if layers.text("values.binary") == Some("raw") {
-        flags.push("binary raw");
-    }
-    for flag in flags {
+    for setting in SETTINGS {
+        let Some(found) = layers.get(setting.name) else {
+            continue;
+        };
+        let is_raw = setting.name == "values.binary" && layers.text(setting.name) == Some("raw");
+        let flag = match (setting.flag, &found.origin) {
+            // Also where a file says so: it cannot be honoured.
+            _ if is_raw => "binary raw",
+            (Some(flag), Origin::Flag(_)) => flag,
+            _ => continue,
+        };
         let owners = FORMATS.iter().filter(|other| other.flags.contains(&flag));
         let owners: Vec<&str> = owners.map(|other| other.name).collect();
         if !owners.is_empty() && !owners.contains(&format.name) {
-            let what = format!("--{flag} has no meaning for {}", format.name);
+            let what = if is_raw {
+                "raw has no meaning"
+            } else {
+                "has no meaning"
+            };
+            let refused = found
+                .origin
+                .refuse(setting.name, &format!("{what} for {}", format.name));
             let hint = format!("leave it out, or choose --format {}", owners.join(" or "));
-            return Err(Error::config(what).hint(hint));
+            return Err(refused.hint(hint));
         }
     }
     Ok(())

@@ -12,7 +12,7 @@ use std::{
 
 use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr},
+    sys::termios::{LocalFlags, SetArg, SpecialCharacterIndices, Termios, tcgetattr, tcsetattr},
 };
 use secrecy::SecretString;
 use signal_hook::low_level;
@@ -45,6 +45,9 @@ pub(super) fn ask(prompt: &str) -> Result<SecretString, Unanswered> {
     quiet.read_line().map(SecretString::from)
 }
 
+/// What switches a control character off (`_POSIX_VDISABLE`, 0 on Linux).
+const DISABLED: u8 = 0;
+
 /// A terminal that shows no input, until this is dropped.
 struct Quiet {
     terminal: File,
@@ -73,6 +76,8 @@ impl Quiet {
         let mut silent = quiet.before.clone();
         silent.local_flags.remove(LocalFlags::ECHO);
         silent.local_flags.insert(LocalFlags::ECHONL);
+        // Ctrl-\ would leave the terminal as it is now.
+        silent.control_chars[SpecialCharacterIndices::VQUIT as usize] = DISABLED;
         // Also drops what was typed before the question.
         tcsetattr(&quiet.terminal, SetArg::TCSAFLUSH, &silent)?;
         Ok(quiet)
@@ -84,6 +89,9 @@ impl Quiet {
             self.wait()?;
             let mut piece = [0; 1024];
             match self.terminal.read(&mut piece)? {
+                0 if line.is_empty() => {
+                    return Err(io::Error::other("nothing was typed").into());
+                }
                 0 => break,
                 length => line.extend_from_slice(&piece[..length]),
             }

@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     Protocol,
-    layers::{Layers, Sourced, Value},
+    layers::{Layers, Origin, Sourced, Value},
 };
 use crate::{
     error::{Error, Result},
@@ -24,8 +24,12 @@ use crate::{
 /// missing, unreadable, or not one statement, and for parameters that do not
 /// fit it.
 pub(super) fn query(layers: &Layers, protocol: Protocol) -> Result<(Query, Vec<Parameter>)> {
-    let (number, text) = text(layers)?;
-    let query = Query::parse(text)?;
+    let (number, text, place) = text(layers)?;
+    let in_place = |error: Error| match &place {
+        Some(place) => error.in_place(place),
+        None => error,
+    };
+    let query = Query::parse(text).map_err(in_place)?;
     let parameters = parameters(layers, number, &query)?;
     if protocol == Protocol::Text && !parameters.is_empty() {
         return Err(Error::config(
@@ -33,12 +37,27 @@ pub(super) fn query(layers: &Layers, protocol: Protocol) -> Result<(Query, Vec<P
         )
         .hint("leave --protocol out"));
     }
-    query.check_parameters(&parameters)?;
+    query.check_parameters(&parameters).map_err(in_place)?;
     Ok((query, parameters))
 }
 
-/// The SQL text, and the number of its layer.
-fn text(layers: &Layers) -> Result<(usize, String)> {
+/// Whether any layer has a query.
+pub(super) fn is_given(layers: &Layers) -> bool {
+    layers
+        .get("query.sql")
+        .or_else(|| layers.get("query.file"))
+        .is_some()
+}
+
+/// The error where none has.
+pub(super) fn missing() -> Error {
+    Error::config("no query is given")
+        .hint("gold_digger \"SELECT …\", or --query-file FILE, or DATABASE_QUERY")
+}
+
+/// The SQL text, the number of its layer, and where it stands, unless it was
+/// typed.
+fn text(layers: &Layers) -> Result<(usize, String, Option<String>)> {
     let sql = layers.all("query.sql").next();
     let file = layers.all("query.file").next();
     let (number, found) = match (sql, file) {
@@ -51,21 +70,24 @@ fn text(layers: &Layers) -> Result<(usize, String)> {
         }
         (Some((first, _)), Some((second, file))) if second < first => (second, file),
         (Some(found), _) | (None, Some(found)) => found,
-        (None, None) => {
-            return Err(Error::config("no query is given")
-                .hint("gold_digger \"SELECT …\", or --query-file FILE, or DATABASE_QUERY"));
-        }
+        (None, None) => return Err(missing()),
     };
     let Value::Text(text) = &found.value else {
         return Err(found.origin.refuse("query.sql", "is no text"));
     };
-    let is_file = file.is_some_and(|(_, file)| std::ptr::eq(file, found));
-    let text = if is_file {
-        read(found, text.as_ref())?
-    } else {
-        text.to_string_lossy().into_owned()
+    if file.is_some_and(|(_, file)| std::ptr::eq(file, found)) {
+        let name = if text == "-" {
+            "standard input".into()
+        } else {
+            text.to_string_lossy()
+        };
+        return Ok((number, read(found, text.as_ref())?, Some(name.into_owned())));
+    }
+    let place = match &found.origin {
+        Origin::Flag(_) => None,
+        origin => Some(origin.subject("query.sql")),
     };
-    Ok((number, text))
+    Ok((number, text.to_string_lossy().into_owned(), place))
 }
 
 fn read(found: &Sourced, path: &Path) -> Result<String> {
@@ -113,12 +135,17 @@ fn parameters(layers: &Layers, query_layer: usize, query: &Query) -> Result<Vec<
             let what = format!("gives {} twice", again.name);
             return Err(found.origin.refuse("query.params", &what));
         }
+        let is_unused = |parameter: &&Parameter| !query.has_parameter(&parameter.name);
+        if let (Some(unused), true) = (given.iter().find(is_unused), number <= query_layer) {
+            let name = &unused.name;
+            let what = format!("gives {name} a value, but the query has no :{name}");
+            return Err(found.origin.refuse("query.params", &what).hint(
+                "names are compared to the letter; in quotes and comments they do not count",
+            ));
+        }
         let is_new = |name: &str| parameters.iter().all(|parameter| parameter.name != name);
         let mut wanted = given.clone();
-        wanted.retain(|parameter| {
-            is_new(&parameter.name)
-                && (number <= query_layer || query.has_parameter(&parameter.name))
-        });
+        wanted.retain(|parameter| is_new(&parameter.name) && query.has_parameter(&parameter.name));
         parameters.append(&mut wanted);
     }
     Ok(parameters)

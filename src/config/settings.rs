@@ -58,6 +58,8 @@ pub enum Kind {
     Secret,
     /// A path; in a file, relative to that file. `-` stays.
     Path,
+    /// A path with placeholders; in a file, relative to that file.
+    Template,
     /// One of a few words.
     Choice(fn() -> Vec<PossibleValue>),
     /// Texts that each pass the check.
@@ -80,7 +82,7 @@ impl Setting {
             kind,
             placeholder: match kind {
                 Kind::Switch => "BOOL",
-                Kind::Path => "FILE",
+                Kind::Path | Kind::Template => "FILE",
                 Kind::Parameters => "NAME=VALUE",
                 _ => "TEXT",
             },
@@ -151,7 +153,7 @@ impl Kind {
     /// # Errors
     /// What is wrong with it, as a sentence of its own.
     pub fn parse(self, text: &OsStr) -> Result<Value, String> {
-        if let (Self::Path, false) = (self, text.is_empty()) {
+        if let (Self::Path | Self::Template, false) = (self, text.is_empty()) {
             return Ok(Value::Text(text.to_owned()));
         }
         let text = text.to_str().ok_or("it is not UTF-8")?;
@@ -174,7 +176,7 @@ impl Kind {
                 let names: Vec<&str> = choices.iter().map(PossibleValue::get_name).collect();
                 Err(format!("it is one of {}", names.join(", ")))
             }
-            Self::Path => Err("it is empty".to_owned()),
+            Self::Path | Self::Template => Err("it is empty".to_owned()),
         }
     }
 }
@@ -193,6 +195,13 @@ fn not_empty(text: &str) -> Result<(), String> {
 fn parses<T: FromStr<Err: Display>>(text: &str) -> Result<(), String> {
     let parsed = text.parse::<T>();
     parsed.map(drop).map_err(|error| error.to_string())
+}
+
+fn host(text: &str) -> Result<(), String> {
+    if text.contains(['/', '@']) {
+        return Err("it is a name or an address; --db-url takes a URL".to_owned());
+    }
+    not_empty(text)
 }
 
 fn port(text: &str) -> Result<(), String> {
@@ -257,7 +266,7 @@ pub static SETTINGS: &[Setting] = &[
     ),
     Setting::new(
         "connection.host",
-        Kind::Text(not_empty),
+        Kind::Text(host),
         "The server's name or address",
     )
     .flag("host")
@@ -313,6 +322,12 @@ pub static SETTINGS: &[Setting] = &[
         "Ask for the password on the terminal",
     )
     .flag("ask-password"),
+    Setting::new(
+        TRANSPORT,
+        Kind::Text(anything),
+        "tcp: localhost means TCP, not the Unix socket",
+    )
+    .option("protocol"),
     // Only option files have it: a command line is no place for a password.
     Setting::new(PASSWORD, Kind::Secret, "The password").option("password"),
     Setting::new(
@@ -375,7 +390,7 @@ pub static SETTINGS: &[Setting] = &[
     .value("DURATION"),
     Setting::new(
         "output.path",
-        Kind::Path,
+        Kind::Template,
         "Write to FILE; `-` or nothing is standard output",
     )
     .flag("output")
@@ -561,6 +576,7 @@ pub static SETTINGS: &[Setting] = &[
 /// Settings that the configuration file does not have.
 pub(crate) const ASK_PASSWORD: &str = "ask_password";
 pub(super) const PASSWORD: &str = "password";
+pub(super) const TRANSPORT: &str = "transport";
 pub(super) const CONFIG: &str = "config";
 pub(super) const DEFAULTS_FILE: &str = "defaults_file";
 pub(super) const DEFAULTS_GROUP_SUFFIX: &str = "defaults_group_suffix";

@@ -2,12 +2,13 @@
 
 use std::{
     cell::LazyCell,
+    env,
     ffi::{OsStr, OsString},
     os::unix::ffi::{OsStrExt, OsStringExt},
     str,
 };
 
-use jiff::{Zoned, fmt::strtime};
+use jiff::{Timestamp, Zoned, fmt::strtime, tz::TimeZone};
 
 /// The placeholders of a time, and the strftime form of each without one of
 /// the user's own.
@@ -16,6 +17,23 @@ const TIMES: [(&str, &str); 3] = [
     ("time", "%H%M%S"),
     ("timestamp", "%Y%m%dT%H%M%S"),
 ];
+
+/// The time in the local time zone, or why that is not known.
+pub(super) type Now = Result<Zoned, String>;
+
+/// The time now, where `TZ` says, or the system; UTC where neither does.
+pub(super) fn now() -> Now {
+    let zone = match TimeZone::try_system() {
+        Ok(zone) => zone,
+        Err(_) if env::var_os("TZ").is_none_or(|zone| zone.is_empty()) => TimeZone::UTC,
+        Err(error) => {
+            return Err(format!(
+                "needs the local time, but TZ cannot be used: {error}"
+            ));
+        }
+    };
+    Ok(Timestamp::now().to_zoned(zone))
+}
 
 /// What a user can do about a placeholder that is wrong.
 pub(super) const HINT: &str = "placeholders are {date}, {time}, {timestamp}, {database} and strftime forms such as \
@@ -28,7 +46,7 @@ pub(super) const HINT: &str = "placeholders are {date}, {time}, {timestamp}, {da
 /// What is wrong with it, as the end of a sentence.
 pub(super) fn expand(
     path: &OsStr,
-    now: &LazyCell<Zoned>,
+    now: &LazyCell<Now>,
     database: Option<&str>,
 ) -> Result<OsString, String> {
     let mut rest = path.as_bytes();
@@ -59,9 +77,21 @@ pub(super) fn expand(
     Ok(OsString::from_vec(expanded))
 }
 
+/// `path` with its braces doubled, so that they are nothing but braces.
+pub(super) fn literally(path: &OsStr) -> OsString {
+    let mut bytes = Vec::new();
+    for &byte in path.as_bytes() {
+        bytes.push(byte);
+        if matches!(byte, b'{' | b'}') {
+            bytes.push(byte);
+        }
+    }
+    OsString::from_vec(bytes)
+}
+
 fn replacement(
     placeholder: &str,
-    now: &LazyCell<Zoned>,
+    now: &LazyCell<Now>,
     database: Option<&str>,
 ) -> Result<String, String> {
     let (name, form) = match placeholder.split_once(':') {
@@ -70,7 +100,8 @@ fn replacement(
     };
     if let Some((_, usual)) = TIMES.iter().find(|(time, _)| *time == name) {
         let form = form.unwrap_or(usual);
-        return match strtime::format(form, &**now) {
+        let now = now.as_ref().map_err(String::clone)?;
+        return match strtime::format(form, now) {
             Ok(text) if text.is_empty() => {
                 Err(format!("has the empty placeholder {{{placeholder}}}"))
             }
@@ -95,8 +126,8 @@ mod tests {
     use super::*;
 
     fn expanded(path: &[u8]) -> Result<Vec<u8>, String> {
-        let now: LazyCell<Zoned> =
-            LazyCell::new(|| "2026-03-09T04:05:06[UTC]".parse().expect("a time"));
+        let now: LazyCell<Now> =
+            LazyCell::new(|| Ok("2026-03-09T04:05:06[UTC]".parse().expect("a time")));
         expand(OsStr::from_bytes(path), &now, Some("shop")).map(OsString::into_vec)
     }
 
@@ -129,7 +160,7 @@ mod tests {
             let refused = expanded(path).expect_err(problem);
             assert!(refused.contains(problem), "{refused}");
         }
-        let now: LazyCell<Zoned> = LazyCell::new(Zoned::now);
+        let now: LazyCell<Now> = LazyCell::new(now);
         let none = expand("{database}".as_ref(), &now, None);
         assert!(none.is_err_and(|problem| problem.contains("no database")));
         let deep = expand("{database}".as_ref(), &now, Some("a/b"));
