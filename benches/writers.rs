@@ -61,6 +61,7 @@ fn writers(criterion: &mut Criterion) {
     let rows: Vec<mysql::Row> = (0..ROWS).map(|number| row(number, &wire)).collect();
     let columns = (0..8).map(|index| Column {
         name: format!("column_{index}"),
+        server_type: String::new(),
         column_type: COLUMN_TYPES[index],
     });
     let schema = Schema {
@@ -187,6 +188,7 @@ fn open(format: &Format, column_type: ColumnType) -> Box<dyn RowWriter> {
     let schema = Schema {
         columns: vec![Column {
             name: "value".to_owned(),
+            server_type: String::new(),
             column_type,
         }],
     };

@@ -7,15 +7,20 @@
 use std::{collections::HashSet, ffi::OsString};
 
 use clap::{
-    Arg, ArgAction, ArgGroup, ArgMatches, Command,
+    Arg, ArgAction, ArgGroup, ArgMatches, Command, ValueHint,
     builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser, ValueParser},
     parser::ValueSource,
+    value_parser,
 };
+use clap_complete::Shell;
 
-use crate::config::{
-    Verbosity,
-    layers::{Layer, Origin, Value},
-    settings::{ASK_PASSWORD, Kind, SETTINGS, Setting},
+use crate::{
+    config::{
+        Target, Verbosity,
+        layers::{Layer, Origin, Value},
+        settings::{ASK_PASSWORD, Kind, SETTINGS, Setting},
+    },
+    report::LogFormat,
 };
 
 /// The command line, taken apart.
@@ -23,23 +28,47 @@ use crate::config::{
 pub struct Args {
     /// The settings that it gives.
     pub layer: Layer,
-    /// How much is said on standard error.
-    pub verbosity: Verbosity,
+    /// What is told of the run.
+    pub reporting: Reporting,
     /// What is to be done.
     pub request: Request,
 }
 
+/// What is told of a run, which must be known before anything can fail.
+#[derive(Clone, Debug)]
+pub struct Reporting {
+    /// How much is said on standard error.
+    pub verbosity: Verbosity,
+    /// How it is said.
+    pub log_format: LogFormat,
+    /// Where the summary goes, if one is wanted.
+    pub summary: Option<Target>,
+}
+
 /// What is to be done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
     /// An export.
     Export,
+    /// Find out what an export would do, without running its statement.
+    Check,
     /// Print what an export would run.
     DumpConfig,
+    /// Print this: a completion script or the manual.
+    Print(Vec<u8>),
 }
 
 /// The positional argument.
 const SQL: &str = "SQL";
+
+const COMPLETION: &str = "completion";
+
+const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (",
+    env!("GOLD_DIGGER_BUILD"),
+    ")"
+);
 
 impl Args {
     /// Takes the program's arguments apart.
@@ -62,19 +91,43 @@ impl Args {
             lead.push(argument);
             lead
         }))?;
+        let layer = layer(&matches);
         Ok(Self {
-            layer: layer(&matches),
-            verbosity: match (matches.get_flag("quiet"), matches.get_count("verbose")) {
-                (true, _) => Verbosity::Quiet,
-                (false, 0) => Verbosity::Normal,
-                (false, _) => Verbosity::Verbose,
+            reporting: Reporting {
+                verbosity: match (matches.get_flag("quiet"), matches.get_count("verbose")) {
+                    (true, _) => Verbosity::Quiet,
+                    (false, 0) => Verbosity::Normal,
+                    (false, 1) => Verbosity::Verbose,
+                    (false, _) => Verbosity::Debug,
+                },
+                log_format: layer.choice("log_format").unwrap_or_default(),
+                summary: layer.text("summary").map(Target::from),
             },
-            request: if matches.get_flag("dump-config") {
-                Request::DumpConfig
-            } else {
-                Request::Export
-            },
+            layer,
+            request: request(&matches),
         })
+    }
+}
+
+fn request(matches: &ArgMatches) -> Request {
+    let mut text = Vec::new();
+    match matches.subcommand() {
+        Some((COMPLETION, matches)) => {
+            if let Some(shell) = matches.get_one::<Shell>("shell") {
+                let program = env!("CARGO_PKG_NAME");
+                clap_complete::generate(*shell, &mut command(), program, &mut text);
+            }
+            Request::Print(text)
+        }
+        Some(_) => {
+            let page = clap_mangen::Man::new(command());
+            // Writing to memory does not fail.
+            let _ = page.render(&mut text);
+            Request::Print(text)
+        }
+        None if matches.get_flag("dump-config") => Request::DumpConfig,
+        None if matches.get_flag("check") => Request::Check,
+        None => Request::Export,
     }
 }
 
@@ -113,7 +166,7 @@ fn command() -> Command {
         .filter_map(|setting| Some((setting, setting.flag?)));
     let flags = flags.filter(|(_, flag)| seen.insert(*flag));
     Command::new(env!("CARGO_PKG_NAME"))
-        .version(env!("CARGO_PKG_VERSION"))
+        .version(VERSION)
         .about(ABOUT)
         .long_about(LONG_ABOUT)
         .after_help(EXAMPLES)
@@ -126,6 +179,12 @@ fn command() -> Command {
         )
         .args(flags.map(|(setting, flag)| arg(setting, flag)))
         .args([
+            Arg::new("check")
+                .long("check")
+                .action(ArgAction::SetTrue)
+                .conflicts_with_all(["dump-config", "summary"])
+                .help_heading("Settings")
+                .help("Connect, and say what the query would give and how it would be written"),
             Arg::new("dump-config")
                 .long("dump-config")
                 .action(ArgAction::SetTrue)
@@ -134,16 +193,29 @@ fn command() -> Command {
             Arg::new("verbose")
                 .short('v')
                 .long("verbose")
+                .help_heading("Reporting")
                 .action(ArgAction::Count)
                 .conflicts_with("quiet")
                 .help("Say on standard error what was done"),
             Arg::new("quiet")
                 .long("quiet")
+                .help_heading("Reporting")
                 .action(ArgAction::SetTrue)
                 .help("Say nothing but errors on standard error"),
         ])
         .group(ArgGroup::new("query source").args([SQL, "query", "query-file"]))
         .mut_arg("no-defaults", |arg| arg.conflicts_with("defaults-file"))
+        .disable_help_subcommand(true)
+        .subcommands([
+            Command::new(COMPLETION)
+                .about("Print a script that teaches a shell to complete the arguments")
+                .arg(
+                    Arg::new("shell")
+                        .required(true)
+                        .value_parser(value_parser!(Shell)),
+                ),
+            Command::new("man").about("Print the manual page"),
+        ])
 }
 
 fn arg(setting: &'static Setting, flag: &'static str) -> Arg {
@@ -175,6 +247,11 @@ fn arg(setting: &'static Setting, flag: &'static str) -> Arg {
         .value_parser(parser)
         .help_heading(heading(setting))
         .help(help);
+    let arg = match kind {
+        Kind::Path | Kind::Template => arg.value_hint(ValueHint::FilePath),
+        Kind::Switch => arg,
+        _ => arg.value_hint(ValueHint::Other),
+    };
     let arg = match more {
         Some(more) => arg.long_help(more),
         None => arg,
@@ -203,8 +280,11 @@ fn heading(setting: &Setting) -> &'static str {
         Some("json") => "JSON",
         Some("values") => "Values",
         Some(_) => "Connection",
-        None if setting.name == ASK_PASSWORD => "Connection",
-        None => "Settings",
+        None => match setting.name {
+            ASK_PASSWORD => "Connection",
+            "progress" | "summary" | "log_format" => "Reporting",
+            _ => "Settings",
+        },
     }
 }
 

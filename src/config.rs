@@ -5,7 +5,9 @@
 //! is a layer: flags win over the environment, the environment over the
 //! configuration file, that over option files, and those over defaults.
 
-use std::{cell::LazyCell, env, net::IpAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::{
+    cell::LazyCell, env, ffi::OsStr, net::IpAddr, path::PathBuf, str::FromStr, time::Duration,
+};
 
 use clap::ValueEnum;
 use jiff::SignedDuration;
@@ -15,7 +17,10 @@ use crate::{
     cli::{Args, Request},
     error::Result,
     format::{Format, FormatOptions},
+    journal::Journal,
     output::Flush,
+    progress,
+    report::LogFormat,
     sql::{Parameter, Query},
 };
 
@@ -44,6 +49,8 @@ use self::{
 pub enum Task {
     /// An export.
     Export(Box<Config>),
+    /// Finding out what an export would do.
+    Check(Box<Config>),
     /// The settings, as text for standard output.
     Print(String),
 }
@@ -73,8 +80,12 @@ pub struct Config {
     pub empty_result: EmptyResult,
     /// How much is said on standard error.
     pub verbosity: Verbosity,
-    /// What the user should know before anything runs.
-    pub warnings: Vec<String>,
+    /// How it is said.
+    pub log_format: LogFormat,
+    /// When progress is shown.
+    pub progress: progress::When,
+    /// Where the summary goes, if one is wanted.
+    pub summary: Option<Target>,
 }
 
 /// Where the server is and who logs in. `Debug` does not show the password.
@@ -231,6 +242,17 @@ pub enum MissingFolders {
     Create,
 }
 
+/// As it is typed: `-` is standard output.
+impl From<&OsStr> for Target {
+    fn from(path: &OsStr) -> Self {
+        if path == "-" {
+            Self::Stdout
+        } else {
+            Self::Path(path.into(), MissingFolders::Refuse)
+        }
+    }
+}
+
 impl std::fmt::Display for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -258,17 +280,20 @@ pub enum Verbosity {
     Normal,
     /// Also what was done (`-v`).
     Verbose,
+    /// Also how (`-vv`).
+    Debug,
 }
 
 impl Config {
     /// Makes the configuration from what was typed, the environment, and the
-    /// files that these name or that stand in their usual places.
+    /// files that these name or that stand in their usual places; warns in
+    /// `journal`.
     ///
     /// # Errors
     /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for whatever is
     /// missing, malformed or contradictory.
-    pub fn resolve(args: Args) -> Result<Task> {
-        let (layers, mut warnings) = layers(args.layer)?;
+    pub fn resolve(args: Args, journal: &Journal) -> Result<Task> {
+        let layers = layers(args.layer, journal)?;
         let mut fields = Fields::resolve(&layers)?;
         let database = fields
             .database
@@ -312,8 +337,16 @@ impl Config {
         let (query, parameters) = query.ok_or_else(query::missing)?;
         // Last: whoever is asked for a password has a configuration that is good.
         let password = fields.password()?;
-        warnings.extend(fields.warnings());
-        Ok(Task::Export(Box::new(Self {
+        fields
+            .warnings()
+            .into_iter()
+            .for_each(|warning| journal.warn(warning));
+        let task = if args.request == Request::Check {
+            Task::Check
+        } else {
+            Task::Export
+        };
+        Ok(task(Box::new(Self {
             connection: Connection {
                 endpoint,
                 user: fields.user.map(|user| user.value).unwrap_or_default(),
@@ -340,14 +373,16 @@ impl Config {
             } else {
                 EmptyResult::Refuse
             },
-            verbosity: args.verbosity,
-            warnings,
+            verbosity: args.reporting.verbosity,
+            log_format: args.reporting.log_format,
+            progress: layers.choice("progress")?.unwrap_or_default(),
+            summary: args.reporting.summary,
         })))
     }
 }
 
-/// All layers below the flags, and what the user should know about them.
-fn layers(flags: Layer) -> Result<(Layers, Vec<String>)> {
+/// The flags, and all layers below them.
+fn layers(flags: Layer, journal: &Journal) -> Result<Layers> {
     let mut layers = Layers(vec![flags, Layer::of_environment()?]);
     let path = |layers: &Layers, name| {
         layers
@@ -357,8 +392,9 @@ fn layers(flags: Layer) -> Result<(Layers, Vec<String>)> {
     };
     if let Some(path) = path(&layers, CONFIG) {
         layers.0.push(file::load(&path)?);
+        tracing::debug!("read the configuration file {}", path.display());
     }
-    let mut option_files = OptionFiles::new(layers.text(DEFAULTS_GROUP_SUFFIX));
+    let mut option_files = OptionFiles::new(layers.text(DEFAULTS_GROUP_SUFFIX), journal);
     let mut defaults = Layer::of_defaults()?;
     if let Some(path) = path(&layers, DEFAULTS_FILE) {
         option_files.read(&path, Presence::Required)?;
@@ -370,7 +406,7 @@ fn layers(flags: Layer) -> Result<(Layers, Vec<String>)> {
         }
     }
     layers.0.extend([option_files.layer, defaults]);
-    Ok((layers, option_files.warnings))
+    Ok(layers)
 }
 
 fn session(layers: &Layers) -> Result<Session> {

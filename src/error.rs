@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use anstyle::Style;
+
 /// Shorthand for results of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -41,6 +43,20 @@ pub enum Signal {
 }
 
 impl ErrorKind {
+    /// Its name in logs and summaries.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NoRows => "no rows",
+            Self::Config => "configuration",
+            Self::Connect => "connection",
+            Self::Query => "query",
+            Self::Output => "output",
+            Self::ReaderGone => "reader gone",
+            Self::Signal(_) => "signal",
+        }
+    }
+
     /// The process's exit code for this kind of failure.
     ///
     /// Codes above 128 are 128 + the signal's number, as shells report a
@@ -68,6 +84,7 @@ impl ErrorKind {
 pub struct Error {
     kind: ErrorKind,
     message: String,
+    excerpt: Vec<String>,
     hint: Option<String>,
 }
 
@@ -78,6 +95,7 @@ impl Error {
         Self {
             kind,
             message: message.into(),
+            excerpt: Vec::new(),
             hint: None,
         }
     }
@@ -94,6 +112,13 @@ impl Error {
         self
     }
 
+    /// Adds the line of the user's text that it is about, and marks in it.
+    #[must_use]
+    pub fn with_excerpt(mut self, lines: Vec<String>) -> Self {
+        self.excerpt = lines;
+        self
+    }
+
     /// Adds what to do next.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -105,6 +130,25 @@ impl Error {
     #[must_use]
     pub const fn kind(&self) -> ErrorKind {
         self.kind
+    }
+
+    /// What to do next.
+    #[must_use]
+    pub fn advice(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
+    /// The whole text, with the word before the hint in the given style.
+    #[must_use]
+    pub fn styled(&self, hint_style: Style) -> String {
+        let mut text = printable(&self.message);
+        for line in &self.excerpt {
+            text.extend(["\n    ", &printable(line)]);
+        }
+        if let Some(hint) = &self.hint {
+            text += &format!("\n  {hint_style}hint:{hint_style:#} {}", escaped(hint));
+        }
+        text
     }
 
     /// What was being done and what happened.
@@ -119,11 +163,7 @@ impl Error {
 /// cannot steer a terminal.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&printable(&self.message))?;
-        if let Some(hint) = &self.hint {
-            write!(f, "\n  hint: {}", printable(hint))?;
-        }
-        Ok(())
+        f.write_str(&self.styled(Style::new()))
     }
 }
 
@@ -133,8 +173,12 @@ impl std::error::Error for Error {}
 /// spaces, and with every other control character escaped.
 #[must_use]
 pub fn printable(text: &str) -> String {
+    escaped(&redacted(text))
+}
+
+fn escaped(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
-    for c in redacted(text).chars() {
+    for c in text.chars() {
         match c {
             '\n' | '\t' => shown.push(' '),
             '\r' => {}

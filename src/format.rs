@@ -55,6 +55,9 @@ pub trait RowWriter {
     /// What stands behind the last row.
     fn finish(&mut self, out: &mut RowBuffer);
 
+    /// How each column's values are written, for people.
+    fn shapes(&self) -> Vec<String>;
+
     /// What the user should know about the complete output.
     fn warnings(&self) -> Vec<String>;
 }

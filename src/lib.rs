@@ -6,16 +6,21 @@
 //! ([`config`], with [`sql`]); [`export`] pulls rows from the [`source`]
 //! ([`schema`], [`row`]), has a [`format`](mod@format) encode them into a
 //! [`buffer`], and has an [`output`] hand it to a [`sink`] in time. [`signals`]
-//! and [`cancel`] end it early; [`error`] says how it failed.
+//! and [`cancel`] end it early; [`error`] says how it failed. What is known of a
+//! run stands in its [`journal`], which [`progress`], [`summary`] and [`report`]
+//! show; [`check`] finds out without running.
 
 pub mod buffer;
 pub mod cancel;
+pub mod check;
 pub mod cli;
 pub mod config;
 pub mod error;
 pub mod export;
 pub mod format;
+pub mod journal;
 pub mod output;
+pub mod progress;
 pub mod report;
 pub mod row;
 pub mod schema;
@@ -23,3 +28,4 @@ pub mod signals;
 pub mod sink;
 pub mod source;
 pub mod sql;
+pub mod summary;

@@ -1,12 +1,15 @@
-//! The program: parse, resolve, run, exit code.
+//! The program: parse, resolve, run, report, exit code.
 
 use std::{process::ExitCode, sync::Arc};
 
 use gold_digger::{
-    cli::Args,
+    check::check,
+    cli::{Args, Request},
     config::{Config, Task},
+    error::Result,
     export::export,
-    report, signals,
+    journal::Journal,
+    progress, report, signals, summary,
 };
 
 fn main() -> ExitCode {
@@ -14,19 +17,46 @@ fn main() -> ExitCode {
         Ok(args) => args,
         Err(error) => return report::usage(&error),
     };
-    let verbosity = args.verbosity;
-    let config = match Config::resolve(args) {
-        Ok(Task::Export(config)) => Arc::new(*config),
-        Ok(Task::Print(text)) => return report::print(&text),
-        Err(error) => return report::failure(&error, verbosity),
-    };
-    report::warnings(&config.warnings, verbosity);
-    let exported = Arc::clone(&config);
-    match signals::run(move |cancel| export(&exported, cancel)) {
-        Ok(summary) => {
-            report::success(&summary, &config);
-            ExitCode::SUCCESS
-        }
-        Err(error) => report::failure(&error, verbosity),
+    if let Request::Print(text) = args.request {
+        return report::print(&text);
     }
+    let reporting = args.reporting.clone();
+    report::start(&reporting);
+    let journal = Journal::default();
+    let (target, result) = match Config::resolve(args, &journal) {
+        Ok(Task::Print(text)) => return report::print(text.as_bytes()),
+        Ok(Task::Check(config)) => match signals::run(move |cancel| check(&config, cancel)) {
+            Ok(text) => return report::print(text.as_bytes()),
+            Err(error) => (None, Err(error)),
+        },
+        Ok(Task::Export(config)) => {
+            let config = Arc::new(*config);
+            (Some(config.target.clone()), run(&config, &journal))
+        }
+        Err(error) => (None, Err(error)),
+    };
+    let mut code = match &result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => report::failure(error, &reporting),
+    };
+    if let Some(place) = &reporting.summary
+        && let Err(error) = summary::write(place, target.as_ref(), &journal, &result)
+    {
+        let failed = report::failure(&error, &reporting);
+        if result.is_ok() {
+            code = failed;
+        }
+    }
+    code
+}
+
+fn run(config: &Arc<Config>, journal: &Journal) -> Result<()> {
+    let progress = progress::show(config.progress, &config.target, journal);
+    let (exported, written) = (Arc::clone(config), journal.clone());
+    let result = signals::run(move |cancel| export(&exported, &written, cancel));
+    drop(progress);
+    if result.is_ok() {
+        report::success(journal, config);
+    }
+    result
 }

@@ -94,11 +94,11 @@ impl Output {
 
     /// Adds what `encode` appends: something that a reader could be shown at
     /// once. Nothing is added where it fails, unless it was wide enough for a
-    /// part to have been written.
+    /// part to have been written. Gives the bytes that have been added in all.
     ///
     /// # Errors
     /// Those of `encode` and of the sink.
-    pub fn append(&mut self, encode: impl FnOnce(&mut RowBuffer) -> Result<()>) -> Result<()> {
+    pub fn append(&mut self, encode: impl FnOnce(&mut RowBuffer) -> Result<()>) -> Result<u64> {
         let mut state = self.shared.state();
         let State { buffer, flusher } = &mut *state;
         buffer.failed()?;
@@ -111,29 +111,26 @@ impl Output {
         }
         buffer.failed()?;
         if buffer.bytes.len() >= CHUNK || self.flush == Flush::Row {
-            return buffer.write();
-        }
-        if *flusher == Flusher::Idle && !buffer.bytes.is_empty() {
+            buffer.write()?;
+        } else if *flusher == Flusher::Idle && !buffer.bytes.is_empty() {
             *flusher = Flusher::Awake;
             self.shared.changed.notify_one();
         }
-        Ok(())
+        Ok(buffer.written() + buffer.bytes.len() as u64)
     }
 
-    /// Writes what is left and makes the output final; gives its length in
-    /// bytes.
+    /// Writes what is left and makes the output final.
     ///
     /// # Errors
     /// Those of the sink.
-    pub fn commit(self) -> Result<u64> {
-        let (sink, written) = {
+    pub fn commit(self) -> Result<()> {
+        let sink = {
             let buffer = &mut self.shared.state().buffer;
             buffer.failed()?;
             buffer.write()?;
-            (buffer.close(), buffer.written())
+            buffer.close()
         };
-        sink.map_or(Ok(()), |sink| sink.commit())?;
-        Ok(written)
+        sink.map_or(Ok(()), |sink| sink.commit())
     }
 }
 
@@ -228,7 +225,7 @@ mod tests {
             let writes = writes.lock().expect("no panic");
             assert_eq!(writes.last().expect("a write"), row.as_bytes());
         }
-        assert_eq!(output.commit().expect("a sink that takes all"), 11);
+        output.commit().expect("a sink that takes all");
         assert_eq!(writes.lock().expect("no panic").concat(), b"onetwothree");
     }
 
@@ -238,15 +235,16 @@ mod tests {
         let sink = Box::new(Recorder(Arc::clone(&writes)));
         let mut output = Output::new(sink, Flush::Auto, &cancel);
         let wide: Vec<u8> = (0..5_000_000_u32).flat_map(u32::to_le_bytes).collect();
-        append(&mut output, &wide).expect("a sink that takes all");
-        assert_eq!(output.commit().expect("a sink that takes all"), 20_000_000);
+        let bytes = append(&mut output, &wide).expect("a sink that takes all");
+        assert_eq!(bytes, 20_000_000);
+        output.commit().expect("a sink that takes all");
         let writes = writes.lock().expect("no panic");
         assert!(writes.concat() == wide, "other bytes than the row's");
         let widest = writes.iter().map(Vec::len).max();
         assert!(widest < Some(2 << 20), "{widest:?} bytes in one write");
     }
 
-    fn append(output: &mut Output, bytes: &[u8]) -> Result<()> {
+    fn append(output: &mut Output, bytes: &[u8]) -> Result<u64> {
         output.append(|out| {
             out.extend(bytes);
             Ok(())

@@ -1,96 +1,211 @@
-//! What people are told on standard error, and the exit code beside it.
+//! What people are told on standard error, and the exit code beside it. The
+//! only place that writes there.
+//!
+//! What is told on the way (warnings, and at `-v` what was done) comes as events
+//! of `tracing`, from wherever it arises.
 
-use std::{io::Write, process::ExitCode};
+use std::{
+    fmt::{self, Write as _},
+    io::{self, IsTerminal, Write},
+    process::ExitCode,
+    sync::LazyLock,
+};
+
+use anstyle::{AnsiColor, Style};
+use clap::ValueEnum;
+use indicatif::MultiProgress;
+use tracing::{Event, Level, Subscriber, field::Field, level_filters::LevelFilter};
+use tracing_subscriber::{
+    fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
+    registry::LookupSpan,
+};
 
 use crate::{
+    cli::Reporting,
     config::{Config, Verbosity},
     error::{Error, ErrorKind, printable, redacted},
-    export::Summary,
+    journal::Journal,
 };
+
+/// How events are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people
+    #[default]
+    Text,
+    /// An object a line
+    Json,
+}
+
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+const HINT: Style = AnsiColor::Cyan.on_default();
+
+/// The terminal's part with the progress, which must go before anything else
+/// is written there.
+static TERMINAL: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
+
+/// Where progress is drawn.
+pub(crate) fn terminal() -> &'static MultiProgress {
+    &TERMINAL
+}
+
+/// Writes a line to standard error, coloured where that is a terminal.
+pub(crate) fn line(text: &str) {
+    // Where standard error is closed, there is nobody to tell.
+    let _ = LineWriter.write_all(format!("{text}\n").as_bytes());
+}
+
+/// Standard error, in front of the progress.
+struct LineWriter;
+
+impl Write for LineWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        TERMINAL.suspend(|| anstream::stderr().write_all(bytes))?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Has events written from now on, as far as they are wanted.
+pub fn start(reporting: &Reporting) {
+    let level = match reporting.verbosity {
+        Verbosity::Quiet => LevelFilter::ERROR,
+        Verbosity::Normal => LevelFilter::WARN,
+        Verbosity::Verbose => LevelFilter::INFO,
+        Verbosity::Debug => LevelFilter::DEBUG,
+    };
+    let builder = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_ansi(false)
+        .with_writer(|| LineWriter);
+    // It fails where there is one already, which is as good.
+    let _ = match reporting.log_format {
+        LogFormat::Text => {
+            tracing::subscriber::set_global_default(builder.event_format(ForPeople).finish())
+        }
+        LogFormat::Json => tracing::subscriber::set_global_default(
+            builder
+                .json()
+                .flatten_event(true)
+                .with_target(false)
+                .finish(),
+        ),
+    };
+}
+
+/// Events as `gold_digger: warning: what`.
+struct ForPeople;
+
+impl<S, N> FormatEvent<S, N> for ForPeople
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut text = String::new();
+        event.record(&mut |field: &Field, value: &dyn fmt::Debug| {
+            if field.name() == "message" {
+                // A string grows without failing.
+                let _ = write!(text, "{value:?}");
+            }
+        });
+        let label = match *event.metadata().level() {
+            Level::WARN => format!("{WARNING}warning:{WARNING:#} "),
+            _ => String::new(),
+        };
+        writeln!(writer, "gold_digger: {label}{}", printable(&text))
+    }
+}
 
 /// What clap has to say: help, the version, or a mistake in the arguments.
 #[must_use]
 pub fn usage(error: &clap::Error) -> ExitCode {
-    let text = error.to_string();
-    let shown = redacted(&text);
-    if shown == text || !error.use_stderr() {
-        // With colours, where it is a terminal. Nobody may be there to read it.
+    if !error.use_stderr() {
+        // Coloured, where it is a terminal. Nobody may be there to read it.
         let _ = error.print();
-    } else {
-        let _ = write!(std::io::stderr(), "{shown}");
+        return ExitCode::SUCCESS;
     }
-    let failed = ErrorKind::Config.exit_code();
-    ExitCode::from(if error.use_stderr() { failed } else { 0 })
-}
-
-/// A failure's message, unless it is one that ends in silence.
-#[must_use]
-pub fn failure(error: &Error, verbosity: Verbosity) -> ExitCode {
-    let silent = match error.kind() {
-        // As a filter that SIGPIPE ended.
-        ErrorKind::ReaderGone => true,
-        ErrorKind::NoRows => verbosity == Verbosity::Quiet,
-        _ => false,
-    };
-    if !silent {
-        say(&error.to_string());
+    // Not in clap's own colours, between which it would print the arguments as
+    // they are.
+    let text = error.to_string();
+    let lines: Vec<String> = text.trim_end().lines().map(printable).collect();
+    let shown = lines.join("\n");
+    match shown.strip_prefix("error:") {
+        Some(rest) => line(&format!("{ERROR}error:{ERROR:#}{rest}")),
+        None => line(&shown),
     }
-    ExitCode::from(error.kind().exit_code())
-}
-
-/// What the user should know.
-pub fn warnings(warnings: &[String], verbosity: Verbosity) {
-    if verbosity >= Verbosity::Normal {
-        for warning in warnings {
-            say(&format!("warning: {}", printable(warning)));
-        }
-    }
+    ExitCode::from(ErrorKind::Config.exit_code())
 }
 
 /// Prints `text` on standard output.
 #[must_use]
-pub fn print(text: &str) -> ExitCode {
-    let mut stdout = std::io::stdout();
-    match stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-    {
+pub fn print(text: &[u8]) -> ExitCode {
+    let mut stdout = io::stdout();
+    match stdout.write_all(text).and_then(|()| stdout.flush()) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
             ExitCode::from(ErrorKind::ReaderGone.exit_code())
         }
         Err(error) => {
-            say(&format!("cannot write to standard output: {error}"));
+            line(&format!(
+                "gold_digger: cannot write to standard output: {error}"
+            ));
             ExitCode::from(ErrorKind::Output.exit_code())
         }
     }
 }
 
-/// What a successful export did: warnings, and at `-v` the figures.
-pub fn success(summary: &Summary, config: &Config) {
-    warnings(&summary.warnings, config.verbosity);
-    if config.verbosity >= Verbosity::Verbose {
-        let Summary {
-            rows,
-            bytes,
-            elapsed,
-            ..
-        } = summary;
-        let target = printable(&config.target.to_string());
-        let seconds = elapsed.as_secs_f64();
-        let rate = *rows as f64 / seconds;
-        say(&format!(
-            "{rows} rows, {bytes} bytes to {target} in {seconds:.3} s ({rate:.0} rows/s)"
-        ));
+/// A failure's message, unless it is one that ends in silence.
+#[must_use]
+pub fn failure(error: &Error, reporting: &Reporting) -> ExitCode {
+    let code = error.kind().exit_code();
+    let silent = match error.kind() {
+        // As a filter that SIGPIPE ended.
+        ErrorKind::ReaderGone => true,
+        ErrorKind::NoRows => reporting.verbosity == Verbosity::Quiet,
+        _ => false,
+    };
+    match reporting.log_format {
+        _ if silent => {}
+        LogFormat::Json => tracing::error!(
+            kind = error.kind().name(),
+            exit_code = code,
+            hint = error.advice(),
+            "{}",
+            redacted(error.message())
+        ),
+        LogFormat::Text => {
+            let text = error.styled(HINT);
+            line(&format!("{ERROR}gold_digger:{ERROR:#} {text}"));
+        }
     }
+    ExitCode::from(code)
 }
 
-/// Something that is told at `-v`, as it arises.
-pub fn note(text: &str) {
-    say(&printable(text));
-}
-
-fn say(text: &str) {
-    // Where standard error is closed, there is nobody to tell.
-    let _ = writeln!(std::io::stderr(), "gold_digger: {text}");
+/// What a successful export did, at `-v` and on a terminal.
+pub fn success(journal: &Journal, config: &Config) {
+    let wanted = config.verbosity >= Verbosity::Verbose
+        || config.verbosity == Verbosity::Normal && io::stderr().is_terminal();
+    if !wanted {
+        return;
+    }
+    let (rows, bytes) = (journal.rows(), journal.bytes());
+    let seconds = journal.elapsed().as_secs_f64();
+    let rate = rows as f64 / seconds;
+    let target = &config.target;
+    let text =
+        format!("{rows} rows, {bytes} bytes to {target} in {seconds:.3} s ({rate:.0} rows/s)");
+    match config.log_format {
+        LogFormat::Text => line(&format!("gold_digger: {}", printable(&text))),
+        LogFormat::Json => tracing::info!(rows, bytes, seconds, "{text}"),
+    }
 }

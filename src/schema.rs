@@ -15,6 +15,8 @@ pub struct Schema {
 pub struct Column {
     /// The name or alias that the query gave it.
     pub name: String,
+    /// Its type as the server names it.
+    pub server_type: String,
     /// What its values mean.
     pub column_type: ColumnType,
 }

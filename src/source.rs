@@ -4,7 +4,7 @@
 //! Types of the driver stop here and in `row`. What the rows become is left to
 //! the formats.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use mysql::{
     Binary, Conn, Params, QueryResult, Text, Value,
@@ -22,8 +22,10 @@ use crate::{
 
 pub mod columns;
 mod connect;
+mod excerpt;
 mod live;
 mod prepare;
+mod type_name;
 
 pub(crate) use live::LiveConnection;
 
@@ -131,33 +133,88 @@ impl QueryExecutor {
         }
     }
 
-    /// What is told at `-v` of the statement that has run and its session.
+    /// How many warnings the server has for the statement that has run.
+    #[must_use]
+    pub fn warnings(&self) -> u16 {
+        self.conn.warnings()
+    }
+
+    /// What the server says of itself and of the session.
     ///
     /// # Errors
-    /// [`ErrorKind::Query`] where the server does not say.
-    pub fn notes(&mut self) -> Result<Vec<String>> {
-        let protocol = if self.prepared.is_some() {
-            "binary"
-        } else {
-            "text"
-        };
-        let warnings = self.conn.warnings();
-        let zones = "SELECT @@SESSION.time_zone, @@GLOBAL.system_time_zone";
-        let zones: Option<(String, String)> = self
+    /// [`ErrorKind::Query`] where it does not say.
+    pub fn facts(&mut self) -> Result<SessionFacts> {
+        let mut variables: HashMap<String, String> = HashMap::new();
+        let asked = self
             .conn
-            .query_first(zones)
-            .map_err(|error| query_error("cannot read the session's time zone", &error))?;
-        let zone =
-            zones.map(|(session, system)| if session == "SYSTEM" { system } else { session });
-        let zone = zone.unwrap_or_default();
-        Ok(vec![
-            format!("the server counted {warnings} warnings"),
-            format!(
-                "the rows came over the {protocol} protocol, TIMESTAMPs in the time zone {zone}"
-            ),
-        ])
+            .query_fold(SESSION_VARIABLES, (), |(), (name, value)| {
+                variables.insert(name, value);
+            });
+        let asked =
+            asked.map_err(|error| query_error("cannot read the session's variables", &error));
+        self.cancel.explain(asked)?;
+        let mut take = |name| variables.remove(name).unwrap_or_default();
+        let (zone, system) = (take("time_zone"), take("system_time_zone"));
+        let statement_limit = match (take("max_execution_time"), take("max_statement_time")) {
+            (milliseconds, seconds) if milliseconds.is_empty() => seconds,
+            (milliseconds, _) => milliseconds,
+        };
+        Ok(SessionFacts {
+            version: take("version"),
+            time_zone: if zone == "SYSTEM" { system } else { zone },
+            statement_limit,
+            net_write_timeout: take("net_write_timeout"),
+            wait_timeout: take("wait_timeout"),
+        })
+    }
+
+    /// The columns that the statement would give and the protocol of its rows,
+    /// where the server tells before the statement runs.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Query`] where the server finds a mistake in the statement.
+    pub fn describe(&mut self) -> Result<Option<(Schema, &'static str)>> {
+        let protocol = match self.protocol {
+            // The columns are the same.
+            Protocol::Text => Protocol::Auto,
+            protocol => protocol,
+        };
+        let prepared = prepare::prepare(&mut self.conn, protocol, &self.keyword, &self.bound);
+        let prepare::Way::Binary(statement) = self.cancel.explain(prepared)? else {
+            return Ok(None);
+        };
+        if statement.columns().is_empty() {
+            return Ok(None);
+        }
+        let protocol = if self.protocol == Protocol::Text {
+            "text"
+        } else {
+            "binary"
+        };
+        Ok(Some((columns::schema(&statement.columns())?, protocol)))
     }
 }
+
+/// What [`QueryExecutor::facts`] finds out.
+#[derive(Clone, Debug)]
+pub struct SessionFacts {
+    /// The server's version, as it says it.
+    pub version: String,
+    /// The session's time zone; where that is the system's, its name.
+    pub time_zone: String,
+    /// How long a statement may run: `max_execution_time` in milliseconds on
+    /// MySQL, `max_statement_time` in seconds on MariaDB.
+    pub statement_limit: String,
+    /// Seconds that the server waits for a reader that is slow.
+    pub net_write_timeout: String,
+    /// Seconds that the server waits for a client that is idle.
+    pub wait_timeout: String,
+}
+
+/// One statement that all servers know, whatever variables they have.
+const SESSION_VARIABLES: &str = "SHOW SESSION VARIABLES WHERE Variable_name IN ('version', \
+     'time_zone', 'system_time_zone', 'max_execution_time', 'max_statement_time', \
+     'net_write_timeout', 'wait_timeout')";
 
 impl Drop for QueryExecutor {
     fn drop(&mut self) {
@@ -184,6 +241,7 @@ fn prepare_session(conn: &mut Conn, query: &Query, session: &Session) -> Result<
             })?;
     }
     for statement in &session.init {
+        tracing::debug!("init: {statement}");
         conn.query_drop(statement).map_err(|error| {
             query_error(
                 &format!("the server refused the init statement {statement:?}"),
@@ -233,6 +291,7 @@ fn limit_statement(conn: &mut Conn, timeout: Duration) -> Result<()> {
     } else {
         format!("SET SESSION max_execution_time = {}", timeout.as_millis())
     };
+    tracing::debug!("{set}");
     conn.query_drop(set).map_err(failed)
 }
 
@@ -275,8 +334,8 @@ fn begun<'conn, P: WireProtocol>(
 /// The error for the statement `sql` when it could not be prepared or begun.
 fn statement_error(error: &mysql::Error, sql: &str) -> Error {
     let described = query_error("the query failed", error);
-    if let mysql::Error::MySqlError(_) = error {
-        return described;
+    if let mysql::Error::MySqlError(server) = error {
+        return described.with_excerpt(excerpt::excerpt(sql, &server.message));
     }
     if let Some(unknown) = columns::unknown_type(error) {
         return unknown;
@@ -342,6 +401,15 @@ impl<'conn> RowStream<'conn> {
     #[must_use]
     pub const fn schema(&self) -> &Schema {
         &self.schema
+    }
+
+    /// The wire protocol of the rows.
+    #[must_use]
+    pub const fn protocol(&self) -> &'static str {
+        match self.rows {
+            Rows::Text(_) => "text",
+            Rows::Binary(_) => "binary",
+        }
     }
 
     /// Why the rows do not come over the protocol that is usual for the

@@ -14,6 +14,7 @@ mod credentials;
 mod ending;
 mod flushing;
 mod formats;
+mod manners;
 mod memory;
 mod million_rows;
 mod mistakes;

@@ -97,15 +97,15 @@ fn a_verbose_run_without_rows_says_how_it_went() {
         assert_eq!(outcome.status.code(), Some(1));
         let lines: Vec<&str> = outcome.stderr.lines().collect();
         assert!(
-            lines[0].starts_with("gold_digger: the server counted "),
+            lines[2].starts_with("gold_digger: the server counted "),
             "{lines:?}"
         );
         assert!(
-            lines[1].starts_with("gold_digger: the rows came over the binary protocol"),
+            lines[3].starts_with("gold_digger: the rows came over the binary protocol"),
             "{lines:?}"
         );
         assert_eq!(
-            lines[2],
+            lines[4],
             "gold_digger: no rows; standard output left as it was"
         );
     });

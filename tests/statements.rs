@@ -176,14 +176,14 @@ fn warnings_of_the_server_are_counted_at_v() {
             .run();
         assert_eq!(outcome.status.code(), Some(0));
         let lines: Vec<&str> = outcome.stderr.lines().collect();
-        assert_eq!(lines[0], "gold_digger: the server counted 2 warnings");
+        assert_eq!(lines[2], "gold_digger: the server counted 2 warnings");
         let zone = "the rows came over the binary protocol, TIMESTAMPs in the time zone ";
         assert!(
-            lines[1].starts_with(&format!("gold_digger: {zone}")),
+            lines[3].starts_with(&format!("gold_digger: {zone}")),
             "{lines:?}"
         );
         assert!(
-            lines[2].starts_with("gold_digger: 2 rows, 6 bytes to standard output in "),
+            lines[4].starts_with("gold_digger: 2 rows, 6 bytes to standard output in "),
             "{lines:?}"
         );
         db.export("SELECT CAST('x' AS SIGNED) AS a")

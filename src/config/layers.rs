@@ -182,6 +182,11 @@ impl Layer {
         }
     }
 
+    /// The choice that it has, where it has one.
+    pub fn choice<T: ValueEnum>(&self, name: &str) -> Option<T> {
+        T::from_str(self.text(name)?.to_str()?, false).ok()
+    }
+
     /// Whether it is a switch that is on.
     pub fn is_on(&self, name: &str) -> bool {
         matches!(

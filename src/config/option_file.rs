@@ -16,7 +16,10 @@ use super::{
     layers::{Layer, Origin, Place, Value},
     settings::{ASK_PASSWORD, Kind, PASSWORD, SETTINGS, Setting},
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    journal::Journal,
+};
 
 /// The groups that are read.
 const GROUPS: [&str; 3] = ["client", "client-mariadb", "gold_digger"];
@@ -26,12 +29,11 @@ const MAX_DEPTH: usize = 10;
 
 const HINT: &str = "--no-defaults reads no option file";
 
-/// What option files give, and what the user should know about them.
-#[derive(Default)]
-pub(super) struct OptionFiles {
+/// What option files give.
+pub(super) struct OptionFiles<'a> {
     pub layer: Layer,
-    pub warnings: Vec<String>,
     groups: Vec<String>,
+    journal: &'a Journal,
 }
 
 /// Whether a file must be there.
@@ -43,14 +45,16 @@ pub(super) enum Presence {
     Optional,
 }
 
-impl OptionFiles {
-    /// For the usual groups, and those that also end in `suffix`.
-    pub fn new(suffix: Option<&str>) -> Self {
+impl<'a> OptionFiles<'a> {
+    /// For the usual groups, and those that also end in `suffix`; warns in
+    /// `journal`.
+    pub fn new(suffix: Option<&str>, journal: &'a Journal) -> Self {
         let with_suffix = GROUPS.map(|group| suffix.map(|suffix| format!("{group}{suffix}")));
         let groups = GROUPS.map(str::to_owned).into_iter();
         Self {
+            layer: Layer::default(),
             groups: groups.chain(with_suffix.into_iter().flatten()).collect(),
-            ..Self::default()
+            journal,
         }
     }
 
@@ -70,8 +74,8 @@ impl OptionFiles {
             Ok(read) => read,
             Err(error) if presence == Presence::Optional => {
                 if error.kind() != ErrorKind::NotFound {
-                    self.warnings
-                        .push(format!("the option file {name} is not read: {error}"));
+                    self.journal
+                        .warn(format!("the option file {name} is not read: {error}"));
                 }
                 return Ok(());
             }
@@ -85,9 +89,10 @@ impl OptionFiles {
         // As the vendors' clients do: anyone could have written it.
         if found.is_file() && found.mode() & 0o002 != 0 {
             let what = format!("the option file {name} is ignored: everyone can write to it");
-            self.warnings.push(what);
+            self.journal.warn(what);
             return Ok(());
         }
+        tracing::debug!("read the option file {name}");
         let mut group_is_ours = None;
         for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
             let text = String::from_utf8_lossy(line);
@@ -104,8 +109,8 @@ impl OptionFiles {
                 continue;
             }
             if let Some(directive) = text.strip_prefix('!') {
-                let mut warn = |what: &str| {
-                    self.warnings.push(format!("{name}:{}: {what}", index + 1));
+                let warn = |what: &str| {
+                    self.journal.warn(format!("{name}:{}: {what}", index + 1));
                 };
                 let directive = directive.trim_start();
                 match directive.split_once(char::is_whitespace) {

@@ -16,6 +16,8 @@ use crate::{
         LineEnding, NumberStyle, ZeroDates,
     },
     output::Flush,
+    progress,
+    report::LogFormat,
     sql::Query,
 };
 
@@ -570,6 +572,28 @@ pub static SETTINGS: &[Setting] = &[
     .flag("defaults-group-suffix")
     .value("SUFFIX")
     .variable("MYSQL_GROUP_SUFFIX"),
+    Setting::new(
+        "progress",
+        choice::<progress::When>(),
+        "When progress is shown on standard error",
+    )
+    .flag("progress")
+    .value("WHEN")
+    .default("auto"),
+    Setting::new(
+        "summary",
+        Kind::Path,
+        "Write what the run did to FILE as JSON, also when it fails; `-` is standard error",
+    )
+    .flag("summary"),
+    Setting::new(
+        "log_format",
+        choice::<LogFormat>(),
+        "How messages are written",
+    )
+    .flag("log-format")
+    .value("FORMAT")
+    .default("text"),
     Setting::new(NO_DEFAULTS, Kind::Switch, "Read no MySQL option file").flag("no-defaults"),
 ];
 

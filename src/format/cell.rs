@@ -183,6 +183,21 @@ impl Cell {
         Self { column, kind }
     }
 
+    /// What its text is, for people.
+    pub(super) const fn shape(&self) -> &'static str {
+        match self.kind {
+            Kind::Text(_) => "text",
+            Kind::Binary(BinaryEncoding::Base64) => "base64",
+            Kind::Binary(BinaryEncoding::Hex) => "hexadecimal",
+            Kind::Binary(BinaryEncoding::Utf8) => "bytes as text",
+            Kind::Binary(BinaryEncoding::Raw) => "escaped bytes",
+            Kind::Number(_) | Kind::Floating { .. } | Kind::Bit => "number",
+            Kind::Date(_) => "date",
+            Kind::DateTime { .. } => "date and time",
+            Kind::Time { .. } => "time",
+        }
+    }
+
     /// Makes text of the column's value in `row`: writes it to `out` where it
     /// needs nothing more, else hands it back to be escaped.
     #[inline(always)]

@@ -220,6 +220,13 @@ impl RowWriter for CsvWriter {
 
     fn finish(&mut self, _out: &mut RowBuffer) {}
 
+    fn shapes(&self) -> Vec<String> {
+        self.cells
+            .iter()
+            .map(|cell| cell.shape().to_owned())
+            .collect()
+    }
+
     fn warnings(&self) -> Vec<String> {
         let blank = match self.blank_lines {
             BlankLines::Count(lines) if lines > 0 => Some(format!(

@@ -242,6 +242,10 @@ impl RowWriter for JsonWriter {
         out.extend(&self.tail);
     }
 
+    fn shapes(&self) -> Vec<String> {
+        self.members.iter().map(Member::shape).collect()
+    }
+
     fn warnings(&self) -> Vec<String> {
         replaced_warning(self.replaced).into_iter().collect()
     }
@@ -255,6 +259,17 @@ enum Written {
 }
 
 impl Member {
+    fn shape(&self) -> String {
+        match (self.style, self.cell.shape()) {
+            (Style::Number, _) => "number".to_owned(),
+            (Style::BigInt, _) => "number, beyond ±(2^53 − 1) a string".to_owned(),
+            (Style::Bool, _) => "true or false".to_owned(),
+            (Style::Embedded, _) => "embedded JSON".to_owned(),
+            (Style::Quoted, "text") => "string".to_owned(),
+            (Style::Quoted, shape) => format!("string: {shape}"),
+        }
+    }
+
     fn write(&self, row: Row<'_>, out: &mut RowBuffer) -> Result<Written, Refusal> {
         let start = out.bytes.len();
         if self.style == Style::Quoted {

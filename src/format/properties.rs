@@ -121,6 +121,7 @@ fn write(
 ) -> Vec<u8> {
     let columns = table.iter().map(|(name, column_type, _)| Column {
         name: name.clone(),
+        server_type: String::new(),
         column_type: *column_type,
     });
     let schema = Schema {

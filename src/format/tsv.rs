@@ -72,6 +72,13 @@ impl RowWriter for TsvWriter {
 
     fn finish(&mut self, _out: &mut RowBuffer) {}
 
+    fn shapes(&self) -> Vec<String> {
+        self.cells
+            .iter()
+            .map(|cell| cell.shape().to_owned())
+            .collect()
+    }
+
     fn warnings(&self) -> Vec<String> {
         replaced_warning(self.replaced).into_iter().collect()
     }

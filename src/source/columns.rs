@@ -4,16 +4,17 @@
 use mysql::consts::{ColumnFlags, ColumnType as WireType};
 use mysql_common::constants::UnknownColumnType;
 
+use super::type_name::type_name;
 use crate::{
     error::{Error, ErrorKind, Result},
     schema::{Column, ColumnType, FloatLayout, Schema},
 };
 
 /// The character set number of bytes that are not text.
-const BINARY: u16 = 63;
+pub(super) const BINARY: u16 = 63;
 
 /// From this number of decimals on, they are not fixed (`NOT_FIXED_DEC`).
-const FLOATING_DECIMALS: u8 = 31;
+pub(super) const FLOATING_DECIMALS: u8 = 31;
 
 /// The most digits that a second's fraction has.
 const MICROSECONDS: usize = 6;
@@ -58,9 +59,12 @@ fn describe(index: usize, column: &mysql::Column) -> Result<Column> {
         )
         .hint("give it another one with AS")
     })?;
-    let name = name.to_owned();
     match column_type(column) {
-        Some(column_type) => Ok(Column { name, column_type }),
+        Some(column_type) => Ok(Column {
+            name: name.to_owned(),
+            server_type: type_name(column),
+            column_type,
+        }),
         None => Err(Error::new(
             ErrorKind::Query,
             format!(

@@ -4,5 +4,5 @@ pub mod fake;
 mod program;
 mod server;
 
-pub use program::{GoldDigger, Outcome, Running, Signal, until};
+pub use program::{GoldDigger, Outcome, Running, Signal, at_terminal, until};
 pub use server::{Database, GlobalVariable, each_server, each_server_alone};

@@ -167,9 +167,33 @@ impl Outcome {
         self
     }
 
-    /// It ended with `code` and said something that holds each of `parts`.
+    /// It ended with `code`; gives what it said.
+    #[track_caller]
+    pub fn ended_with(self, code: i32) -> String {
+        assert_eq!(self.status.code(), Some(code), "{}", self.stderr);
+        self.stderr
+    }
+
+    /// It ended with `code` and said something that holds each of `parts`, in
+    /// two lines at most, but for the place in a statement that is shown.
     #[track_caller]
     pub fn failed(self, code: i32, parts: &[&str]) -> Self {
+        let outcome = self.failed_at_length(code, parts);
+        let lines = outcome
+            .stderr
+            .lines()
+            .filter(|line| !line.starts_with("    "));
+        assert!(
+            lines.count() <= 2,
+            "more than two lines: {}",
+            outcome.stderr
+        );
+        outcome
+    }
+
+    /// The same at any length.
+    #[track_caller]
+    pub fn failed_at_length(self, code: i32, parts: &[&str]) -> Self {
         assert_eq!(self.status.code(), Some(code), "{}", self.stderr);
         for part in parts {
             assert!(
@@ -178,11 +202,6 @@ impl Outcome {
                 self.stderr
             );
         }
-        assert!(
-            self.stderr.lines().count() <= 2,
-            "more than two lines: {}",
-            self.stderr
-        );
         self
     }
 
@@ -207,4 +226,42 @@ pub fn until<T>(time: Duration, mut condition: impl FnMut() -> Option<T>) -> Opt
             None => thread::sleep(Duration::from_millis(5)),
         }
     }
+}
+
+/// What a terminal shows of the shell's `command`; with a prompt and its answer,
+/// where it asks.
+pub fn at_terminal(command: &str, dialogue: Option<(&str, &str)>) -> String {
+    let mut terminal = Command::new("script");
+    terminal
+        .args([
+            "--quiet",
+            "--return",
+            "--echo",
+            "always",
+            "--command",
+            command,
+            "/dev/null",
+        ])
+        .env("HOME", "/nonexistent")
+        .env("SHELL", "/bin/sh")
+        .env("TERM", "xterm")
+        .env_remove("NO_COLOR")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    let mut terminal = terminal.spawn().expect("script(1)");
+    let mut screen = terminal.stdout.take().expect("a pipe");
+    let mut shown = Vec::new();
+    let mut keyboard = terminal.stdin.take().expect("a pipe");
+    if let Some((prompt, answer)) = dialogue {
+        while !shown.ends_with(prompt.as_bytes()) {
+            let mut byte = [0];
+            let length = screen.read(&mut byte).expect("it can be read");
+            assert_eq!(length, 1, "it ended: {}", String::from_utf8_lossy(&shown));
+            shown.extend(byte);
+        }
+        keyboard.write_all(answer.as_bytes()).expect("it listens");
+    }
+    screen.read_to_end(&mut shown).expect("it can be read");
+    terminal.wait().expect("it ends");
+    String::from_utf8(shown).expect("UTF-8")
 }

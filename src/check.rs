@@ -1,0 +1,108 @@
+//! What an export would do, found out without running its statement: `--check`.
+
+use unicode_width::UnicodeWidthStr;
+
+use crate::{
+    cancel::Cancel,
+    config::{Access, Config},
+    error::{Result, printable},
+    source::{QueryExecutor, SessionFacts},
+};
+
+/// Connects, sets the session up, has the server prepare the statement, and
+/// tells what came of it.
+///
+/// # Errors
+/// Those of an export up to its first row.
+pub fn check(config: &Config, cancel: &Cancel) -> Result<String> {
+    let result = cancel.explain(try_check(config, cancel));
+    cancel.settle();
+    result
+}
+
+fn try_check(config: &Config, cancel: &Cancel) -> Result<String> {
+    let mut executor = QueryExecutor::connect(config, cancel)?;
+    let facts = executor.facts()?;
+    let described = executor.describe()?;
+    let connection = &config.connection;
+    let access = match config.session.access {
+        Access::ReadOnly => "read-only",
+        Access::ReadWrite => "read-write",
+    };
+    let mut lines = vec![
+        vec!["server".to_owned(), facts.version.clone()],
+        vec![
+            "login".to_owned(),
+            format!("{} at {}", connection.user, connection.endpoint),
+        ],
+        vec![
+            "database".to_owned(),
+            connection
+                .database
+                .clone()
+                .unwrap_or_else(|| "none".to_owned()),
+        ],
+        vec![
+            "session".to_owned(),
+            format!("{access}, time zone {}", facts.time_zone),
+        ],
+        vec!["time-outs".to_owned(), time_outs(&facts)],
+        vec![
+            "target".to_owned(),
+            format!("{} as {}", config.target, config.format.name),
+        ],
+    ];
+    let Some((schema, protocol)) = described else {
+        let told = "known only when the statement runs, which goes as text".to_owned();
+        lines.push(vec!["columns".to_owned(), told]);
+        return Ok(aligned(&lines));
+    };
+    lines.push(vec!["protocol".to_owned(), protocol.to_owned()]);
+    let mut text = aligned(&lines);
+    let writer = (config.format.open)(&schema, &config.format_options)?;
+    let titles = ["column", "server type", "written as"]
+        .map(str::to_owned)
+        .to_vec();
+    let columns = schema.columns.into_iter().zip(writer.shapes());
+    let rows = columns.map(|(column, shape)| vec![column.name, column.server_type, shape]);
+    text.push('\n');
+    text += &aligned(&[titles].into_iter().chain(rows).collect::<Vec<_>>());
+    Ok(text)
+}
+
+fn time_outs(facts: &SessionFacts) -> String {
+    let limit = match facts.statement_limit.as_str() {
+        "" | "0" | "0.000000" => "no limit on statements".to_owned(),
+        limit => format!("statements are ended after {limit}"),
+    };
+    format!(
+        "{limit}; a reader may be slow for {} s, and a client idle for {} s",
+        facts.net_write_timeout, facts.wait_timeout
+    )
+}
+
+/// A table with its columns below each other.
+fn aligned(rows: &[Vec<String>]) -> String {
+    let mut widths: Vec<usize> = Vec::new();
+    let rows = rows
+        .iter()
+        .map(|row| row.iter().map(|cell| printable(cell)).collect());
+    let rows: Vec<Vec<String>> = rows.collect();
+    for row in &rows {
+        widths.resize(widths.len().max(row.len()), 0);
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.width().max(*width);
+        }
+    }
+    let mut text = String::new();
+    for row in &rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            line += cell;
+            line += &" ".repeat(width + 2 - cell.width());
+        }
+        text += line.trim_end();
+        text.push('\n');
+    }
+    text
+}

@@ -1,0 +1,102 @@
+//! A column's type as the server's SQL names it, from the metadata of a result
+//! set. For the columns of expressions it is the nearest type that has a name.
+
+use mysql::consts::{ColumnFlags, ColumnType as WireType};
+
+use super::columns::{BINARY, FLOATING_DECIMALS};
+
+/// The bytes of the widest character of utf8mb4, in which lengths are told.
+const BYTES_PER_CHARACTER: u32 = 4;
+
+/// The type's name, such as `DECIMAL(10,2) UNSIGNED`.
+pub(super) fn type_name(column: &mysql::Column) -> String {
+    let flags = column.flags();
+    let length = column.column_length();
+    let decimals = column.decimals();
+    let is_text = column.character_set() != BINARY;
+    let unsigned = flags.contains(ColumnFlags::UNSIGNED_FLAG);
+    let integer = |name: &str| {
+        if flags.contains(ColumnFlags::ZEROFILL_FLAG) {
+            format!("{name}({length})")
+        } else {
+            name.to_owned()
+        }
+    };
+    let fraction = |name: &str| match decimals {
+        1..FLOATING_DECIMALS => format!("{name}({decimals})"),
+        _ => name.to_owned(),
+    };
+    let float = |name: &str| match decimals {
+        0..FLOATING_DECIMALS => format!("{name}({length},{decimals})"),
+        _ => name.to_owned(),
+    };
+    let string = |text: &str, bytes: &str| {
+        if is_text {
+            format!("{text}({})", length / BYTES_PER_CHARACTER)
+        } else {
+            format!("{bytes}({length})")
+        }
+    };
+    let number = |name: String| {
+        let mut name = name;
+        if unsigned {
+            name += " UNSIGNED";
+        }
+        if flags.contains(ColumnFlags::ZEROFILL_FLAG) {
+            name += " ZEROFILL";
+        }
+        name
+    };
+    match column.column_type() {
+        WireType::MYSQL_TYPE_TINY if length == 1 => number("TINYINT(1)".to_owned()),
+        WireType::MYSQL_TYPE_TINY => number(integer("TINYINT")),
+        WireType::MYSQL_TYPE_SHORT => number(integer("SMALLINT")),
+        WireType::MYSQL_TYPE_INT24 => number(integer("MEDIUMINT")),
+        WireType::MYSQL_TYPE_LONG => number(integer("INT")),
+        WireType::MYSQL_TYPE_LONGLONG => number(integer("BIGINT")),
+        WireType::MYSQL_TYPE_YEAR => "YEAR".to_owned(),
+        WireType::MYSQL_TYPE_BIT => format!("BIT({length})"),
+        WireType::MYSQL_TYPE_DECIMAL | WireType::MYSQL_TYPE_NEWDECIMAL => {
+            // The length counts the point and the sign.
+            let marks = u32::from(decimals > 0) + u32::from(!unsigned);
+            number(format!(
+                "DECIMAL({},{decimals})",
+                length.saturating_sub(marks)
+            ))
+        }
+        WireType::MYSQL_TYPE_FLOAT => number(float("FLOAT")),
+        WireType::MYSQL_TYPE_DOUBLE => number(float("DOUBLE")),
+        WireType::MYSQL_TYPE_DATE | WireType::MYSQL_TYPE_NEWDATE => "DATE".to_owned(),
+        WireType::MYSQL_TYPE_DATETIME => fraction("DATETIME"),
+        WireType::MYSQL_TYPE_TIMESTAMP => fraction("TIMESTAMP"),
+        WireType::MYSQL_TYPE_TIME => fraction("TIME"),
+        WireType::MYSQL_TYPE_JSON => "JSON".to_owned(),
+        WireType::MYSQL_TYPE_GEOMETRY => "GEOMETRY".to_owned(),
+        WireType::MYSQL_TYPE_VECTOR => "VECTOR".to_owned(),
+        _ if flags.contains(ColumnFlags::ENUM_FLAG) => "ENUM".to_owned(),
+        _ if flags.contains(ColumnFlags::SET_FLAG) => "SET".to_owned(),
+        WireType::MYSQL_TYPE_STRING => string("CHAR", "BINARY"),
+        WireType::MYSQL_TYPE_VAR_STRING | WireType::MYSQL_TYPE_VARCHAR => {
+            string("VARCHAR", "VARBINARY")
+        }
+        WireType::MYSQL_TYPE_TINY_BLOB
+        | WireType::MYSQL_TYPE_MEDIUM_BLOB
+        | WireType::MYSQL_TYPE_LONG_BLOB
+        | WireType::MYSQL_TYPE_BLOB => {
+            let size = if is_text {
+                length / BYTES_PER_CHARACTER
+            } else {
+                length
+            };
+            let prefix = match size {
+                0..=0xff => "TINY",
+                0x100..=0xffff => "",
+                0x1_0000..=0xff_ffff => "MEDIUM",
+                _ => "LONG",
+            };
+            format!("{prefix}{}", if is_text { "TEXT" } else { "BLOB" })
+        }
+        WireType::MYSQL_TYPE_NULL => "NULL".to_owned(),
+        other => format!("{other:?}"),
+    }
+}
