@@ -8,6 +8,9 @@ FROM ${RUST_IMAGE} AS build
 # Shown by --version; the context has no .git.
 ARG GOLD_DIGGER_COMMIT=
 ENV GOLD_DIGGER_COMMIT=${GOLD_DIGGER_COMMIT}
+SHELL ["/bin/bash", "-o", "pipefail", "-c"]
+# The newest authorities and time zones are the right ones.
+# hadolint ignore=DL3008
 RUN apt-get update \
  && apt-get install -y --no-install-recommends ca-certificates tzdata \
  && rm -rf /var/lib/apt/lists/*
