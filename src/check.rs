@@ -4,7 +4,7 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::{
     cancel::Cancel,
-    config::{Access, Config},
+    config::{Access, Config, Session},
     error::{Result, printable},
     source::{QueryExecutor, SessionFacts},
 };
@@ -21,12 +21,22 @@ pub fn check(config: &Config, cancel: &Cancel) -> Result<String> {
 }
 
 fn try_check(config: &Config, cancel: &Cancel) -> Result<String> {
-    let mut executor = QueryExecutor::connect(config, cancel)?;
+    // What an init statement writes would be written by a mere check.
+    let access = config.session.access;
+    let read_only = Config {
+        session: Session {
+            access: Access::ReadOnly,
+            ..config.session.clone()
+        },
+        ..config.clone()
+    };
+    let mut executor = QueryExecutor::connect(&read_only, cancel)?;
     let facts = executor.facts()?;
     let described = executor.describe()?;
     let connection = &config.connection;
-    let access = match config.session.access {
-        Access::ReadOnly => "read-only",
+    let access = match access {
+        Access::ReadOnly if facts.is_read_only => "read-only",
+        Access::ReadOnly => "read-write, as an init statement says",
         Access::ReadWrite => "read-write",
     };
     let mut lines = vec![
@@ -53,7 +63,7 @@ fn try_check(config: &Config, cancel: &Cancel) -> Result<String> {
         ],
     ];
     let Some((schema, protocol)) = described else {
-        let told = "known only when the statement runs, which goes as text".to_owned();
+        let told = "the server announces none before the statement runs".to_owned();
         lines.push(vec!["columns".to_owned(), told]);
         return Ok(aligned(&lines));
     };
@@ -71,9 +81,9 @@ fn try_check(config: &Config, cancel: &Cancel) -> Result<String> {
 }
 
 fn time_outs(facts: &SessionFacts) -> String {
-    let limit = match facts.statement_limit.as_str() {
-        "" | "0" | "0.000000" => "no limit on statements".to_owned(),
-        limit => format!("statements are ended after {limit}"),
+    let limit = match facts.statement_limit {
+        None => "no limit on statements".to_owned(),
+        Some(seconds) => format!("statements are ended after {seconds} s"),
     };
     format!(
         "{limit}; a reader may be slow for {} s, and a client idle for {} s",

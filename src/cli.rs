@@ -184,10 +184,11 @@ fn command() -> Command {
                 .action(ArgAction::SetTrue)
                 .conflicts_with_all(["dump-config", "summary"])
                 .help_heading("Settings")
-                .help("Connect, and say what the query would give and how it would be written"),
+                .help("Connect, run the --init statements, and say what the query would give"),
             Arg::new("dump-config")
                 .long("dump-config")
                 .action(ArgAction::SetTrue)
+                .conflicts_with("summary")
                 .help_heading("Settings")
                 .help("Print what would run, as JSON, each value with its origin, and end"),
             Arg::new("verbose")

@@ -21,6 +21,7 @@ use crate::{
     output::Flush,
     progress,
     report::LogFormat,
+    sink,
     sql::{Parameter, Query},
 };
 
@@ -56,7 +57,7 @@ pub enum Task {
 }
 
 /// One export, as it will run.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// Where the server is and who logs in.
     pub connection: Connection,
@@ -335,6 +336,15 @@ impl Config {
             return Ok(Task::Print(dump.to_text()));
         }
         let (query, parameters) = query.ok_or_else(query::missing)?;
+        if let Some(Target::Path(summary, _)) = &args.reporting.summary
+            && let Target::Path(output, _) = &destination.target
+            && sink::is_same_file(summary, output)
+        {
+            let what = "names the file that the rows go to";
+            return Err(Origin::Flag("--summary".to_owned())
+                .refuse("summary", what)
+                .hint("name another one"));
+        }
         // Last: whoever is asked for a password has a configuration that is good.
         let password = fields.password()?;
         fields

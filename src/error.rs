@@ -143,7 +143,7 @@ impl Error {
     pub fn styled(&self, hint_style: Style) -> String {
         let mut text = printable(&self.message);
         for line in &self.excerpt {
-            text.extend(["\n    ", &printable(line)]);
+            text.extend(["\n    ", &escaped(line)]);
         }
         if let Some(hint) = &self.hint {
             text += &format!("\n  {hint_style}hint:{hint_style:#} {}", escaped(hint));
@@ -182,16 +182,18 @@ fn escaped(text: &str) -> String {
         match c {
             '\n' | '\t' => shown.push(' '),
             '\r' => {}
-            // Beside the control characters: the marks that re-order a line.
-            c if c.is_control()
-                || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>
-            {
-                shown.extend(c.escape_unicode());
-            }
+            c if steers_terminals(c) => shown.extend(c.escape_unicode()),
             c => shown.push(c),
         }
     }
     shown
+}
+
+/// Whether a terminal takes `c` for more than a sign: control characters, and
+/// the marks that re-order or break a line.
+pub(crate) fn steers_terminals(c: char) -> bool {
+    let is_mark = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || is_mark
 }
 
 /// `text` with `***` for what may be a password: in `USER:PASSWORD@HOST`, with

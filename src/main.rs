@@ -51,7 +51,7 @@ fn main() -> ExitCode {
 }
 
 fn run(config: &Arc<Config>, journal: &Journal) -> Result<()> {
-    let progress = progress::show(config.progress, &config.target, journal);
+    let progress = progress::show(config, journal);
     let (exported, written) = (Arc::clone(config), journal.clone());
     let result = signals::run(move |cancel| export(&exported, &written, cancel));
     drop(progress);

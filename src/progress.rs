@@ -4,16 +4,24 @@
 //! A thread of its own reads the journal; the run does nothing for it.
 
 use std::{
+    fs,
     io::IsTerminal,
-    sync::mpsc::{self, RecvTimeoutError, Sender},
-    thread::{self, JoinHandle},
+    os::unix::fs::FileTypeExt,
+    sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    thread,
     time::Duration,
 };
 
 use clap::ValueEnum;
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 
-use crate::{config::Target, journal::Journal, report};
+use serde_json::json;
+
+use crate::{
+    config::{Config, Target, Verbosity},
+    journal::Journal,
+    report::{self, LogFormat},
+};
 
 /// When progress is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -32,62 +40,88 @@ const FIRST: Duration = Duration::from_millis(300);
 const REDRAW: Duration = Duration::from_millis(100);
 const LINE: Duration = Duration::from_secs(5);
 
+/// A terminal that takes nothing more, as after Ctrl-S, is not waited for longer.
+const PATIENCE: Duration = Duration::from_millis(500);
+
 /// Progress that is shown until this is dropped.
-pub struct Progress {
-    stop: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+pub struct Progress(Option<Shown>);
+
+struct Shown {
+    stop: Sender<()>,
+    stopped: Receiver<()>,
 }
 
-/// Shows the progress of `journal`'s run to `target`.
+/// Shows the progress of `journal`'s run.
 #[must_use]
-pub fn show(when: When, target: &Target, journal: &Journal) -> Progress {
+pub fn show(config: &Config, journal: &Journal) -> Progress {
+    let Config {
+        progress: when,
+        ref target,
+        verbosity,
+        log_format,
+        ..
+    } = *config;
     let on_terminal = std::io::stderr().is_terminal();
-    let rows_there = *target == Target::Stdout && std::io::stdout().is_terminal();
     let wanted = match when {
-        When::Auto => on_terminal && !rows_there,
+        When::Auto => on_terminal && verbosity > Verbosity::Quiet && !is_terminal(target),
         When::Always => true,
         When::Never => false,
     };
     if !wanted {
-        return Progress {
-            stop: None,
-            thread: None,
-        };
+        return Progress(None);
     }
-    let (stop, stopped) = mpsc::channel::<()>();
+    let (stop, asked_to_stop) = mpsc::channel::<()>();
+    let (stopping, stopped) = mpsc::channel();
     let journal = journal.clone();
-    let wait = move |time| stopped.recv_timeout(time) == Err(RecvTimeoutError::Timeout);
-    let thread = thread::spawn(move || {
+    thread::spawn(move || {
+        let wait = |time| asked_to_stop.recv_timeout(time) == Err(RecvTimeoutError::Timeout);
         if on_terminal {
             if wait(FIRST) {
                 let bar = report::terminal().add(bar());
-                while {
+                bar.set_message(text(&journal));
+                while wait(REDRAW) {
                     bar.set_message(text(&journal));
-                    wait(REDRAW)
-                } {}
+                }
                 bar.finish_and_clear();
             }
         } else {
             while wait(LINE) {
-                report::line(&text(&journal));
+                match log_format {
+                    LogFormat::Text => report::line(&text(&journal)),
+                    LogFormat::Json => report::line(&json(&journal)),
+                }
             }
         }
+        // Nobody waits any more where the terminal took too long.
+        let _ = stopping.send(());
     });
-    Progress {
-        stop: Some(stop),
-        thread: Some(thread),
-    }
+    Progress(Some(Shown { stop, stopped }))
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            // A thread that panicked shows nothing more, which is all there is
-            // to it.
-            let _ = thread.join();
+        if let Some(Shown { stop, stopped }) = self.0.take() {
+            drop(stop);
+            let _ = stopped.recv_timeout(PATIENCE);
         }
     }
+}
+
+/// Whether the rows go to a terminal, with which progress must not be mixed.
+fn is_terminal(target: &Target) -> bool {
+    match target {
+        Target::Stdout => std::io::stdout().is_terminal(),
+        Target::Path(path, _) => {
+            let found = fs::metadata(path);
+            found.is_ok_and(|found| found.file_type().is_char_device()) && path != "/dev/null"
+        }
+    }
+}
+
+fn json(journal: &Journal) -> String {
+    let seconds = journal.elapsed().as_secs_f64();
+    let (rows, bytes, rate) = (journal.rows(), journal.bytes(), journal.rows_per_second());
+    json!({ "progress": { "rows": rows, "bytes": bytes, "rows_per_second": rate, "seconds": seconds } }).to_string()
 }
 
 fn bar() -> ProgressBar {

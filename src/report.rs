@@ -23,7 +23,7 @@ use tracing_subscriber::{
 use crate::{
     cli::Reporting,
     config::{Config, Verbosity},
-    error::{Error, ErrorKind, printable, redacted},
+    error::{Error, ErrorKind, printable, redacted, steers_terminals},
     journal::Journal,
 };
 
@@ -52,22 +52,58 @@ pub(crate) fn terminal() -> &'static MultiProgress {
 
 /// Writes a line to standard error, coloured where that is a terminal.
 pub(crate) fn line(text: &str) {
-    // Where standard error is closed, there is nobody to tell.
-    let _ = LineWriter.write_all(format!("{text}\n").as_bytes());
+    LineWriter.write_line(format!("{text}\n").as_bytes());
 }
 
-/// Standard error, in front of the progress.
+/// Standard error, in front of the progress. Where it is closed or full, nobody
+/// is told, and the run goes on.
 struct LineWriter;
+
+impl LineWriter {
+    fn write_line(&self, bytes: &[u8]) {
+        let _ = TERMINAL.suspend(|| anstream::stderr().write_all(bytes));
+    }
+}
 
 impl Write for LineWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        TERMINAL.suspend(|| anstream::stderr().write_all(bytes))?;
+        self.write_line(bytes);
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// The same for lines of JSON.
+struct JsonWriter;
+
+impl Write for JsonWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = machine_readable(&String::from_utf8_lossy(bytes));
+        LineWriter.write_line(text.as_bytes());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// JSON text without passwords, and with what could steer a terminal escaped,
+/// also where JSON does not ask for that.
+pub(crate) fn machine_readable(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in redacted(json).chars() {
+        if c.is_ascii() || !steers_terminals(c) {
+            text.push(c);
+        } else {
+            // All of these are in the basic plane.
+            text += &format!("\\u{:04x}", u32::from(c));
+        }
+    }
+    text
 }
 
 /// Has events written from now on, as far as they are wanted.
@@ -81,6 +117,7 @@ pub fn start(reporting: &Reporting) {
     let builder = tracing_subscriber::fmt()
         .with_max_level(level)
         .with_ansi(false)
+        .log_internal_errors(false)
         .with_writer(|| LineWriter);
     // It fails where there is one already, which is as good.
     let _ = match reporting.log_format {
@@ -89,6 +126,7 @@ pub fn start(reporting: &Reporting) {
         }
         LogFormat::Json => tracing::subscriber::set_global_default(
             builder
+                .with_writer(|| JsonWriter)
                 .json()
                 .flatten_event(true)
                 .with_target(false)
@@ -181,7 +219,7 @@ pub fn failure(error: &Error, reporting: &Reporting) -> ExitCode {
             exit_code = code,
             hint = error.advice(),
             "{}",
-            redacted(error.message())
+            error.message()
         ),
         LogFormat::Text => {
             let text = error.styled(HINT);

@@ -46,7 +46,8 @@ pub fn run<T: Send + 'static>(
     work: impl FnOnce(&Cancel) -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let (events, inbox) = mpsc::channel();
-    listen(&events).map_err(|error| {
+    let armed = Arc::new(AtomicBool::new(false));
+    listen(&events, &armed).map_err(|error| {
         Error::config(format!("cannot set up the handling of signals: {error}"))
     })?;
     let cancel = Cancel::default();
@@ -59,7 +60,11 @@ pub fn run<T: Send + 'static>(
         let _ = events.send(Event::Ended(result));
     });
     let signal = match inbox.recv() {
-        Ok(Event::Ended(result)) => return result,
+        Ok(Event::Ended(result)) => {
+            // Nothing is left to end in order.
+            armed.store(true, Ordering::Relaxed);
+            return result;
+        }
         Ok(Event::Signal(signal)) => signal,
         Err(_) => return Err(panicked()),
     };
@@ -90,16 +95,18 @@ fn panicked() -> Error {
     .hint("the message above says where; please report it")
 }
 
-fn listen<T: Send + 'static>(events: &mpsc::Sender<Event<T>>) -> std::io::Result<()> {
+fn listen<T: Send + 'static>(
+    events: &mpsc::Sender<Event<T>>,
+    armed: &Arc<AtomicBool>,
+) -> std::io::Result<()> {
     // With a handler in place, a file-size limit is an ordinary write error.
     flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
     let signals: Vec<i32> = wanted().map(Signal::number).collect();
-    let armed = Arc::new(AtomicBool::new(false));
     for &number in &signals {
-        flag::register_conditional_shutdown(number, 128 + number, Arc::clone(&armed))?;
+        flag::register_conditional_shutdown(number, 128 + number, Arc::clone(armed))?;
     }
     let mut signals = Signals::new(signals)?;
-    let events = events.clone();
+    let (events, armed) = (events.clone(), Arc::clone(armed));
     thread::spawn(move || {
         for number in signals.forever() {
             let Some(signal) = Signal::from_number(number) else {

@@ -100,6 +100,20 @@ fn create_folders(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Whether two paths lead to one file, which need not be there yet.
+#[must_use]
+pub fn is_same_file(one: &Path, other: &Path) -> bool {
+    let place = |path: &Path| {
+        let path = follow_links(path).ok()?;
+        Some(
+            fs::canonicalize(folder(&path))
+                .ok()?
+                .join(path.file_name()?),
+        )
+    };
+    one == other || place(one).is_some_and(|place_of_one| place(other) == Some(place_of_one))
+}
+
 /// A chain of symbolic links longer than this is a loop, as for Linux
 /// (path_resolution(7)).
 const MAX_LINKS: usize = 40;

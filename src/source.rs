@@ -155,14 +155,18 @@ impl QueryExecutor {
         self.cancel.explain(asked)?;
         let mut take = |name| variables.remove(name).unwrap_or_default();
         let (zone, system) = (take("time_zone"), take("system_time_zone"));
-        let statement_limit = match (take("max_execution_time"), take("max_statement_time")) {
-            (milliseconds, seconds) if milliseconds.is_empty() => seconds,
-            (milliseconds, _) => milliseconds,
+        let limit = match (take("max_execution_time"), take("max_statement_time")) {
+            (milliseconds, _) if !milliseconds.is_empty() => {
+                milliseconds.parse().map(|time: f64| time / 1000.0)
+            }
+            (_, seconds) => seconds.parse(),
         };
+        let read_only = [take("tx_read_only"), take("transaction_read_only")];
         Ok(SessionFacts {
             version: take("version"),
             time_zone: if zone == "SYSTEM" { system } else { zone },
-            statement_limit,
+            statement_limit: limit.ok().filter(|seconds| *seconds > 0.0),
+            is_read_only: read_only.iter().any(|value| value == "ON"),
             net_write_timeout: take("net_write_timeout"),
             wait_timeout: take("wait_timeout"),
         })
@@ -174,23 +178,15 @@ impl QueryExecutor {
     /// # Errors
     /// [`ErrorKind::Query`] where the server finds a mistake in the statement.
     pub fn describe(&mut self) -> Result<Option<(Schema, &'static str)>> {
-        let protocol = match self.protocol {
-            // The columns are the same.
-            Protocol::Text => Protocol::Auto,
-            protocol => protocol,
-        };
-        let prepared = prepare::prepare(&mut self.conn, protocol, &self.keyword, &self.bound);
-        let prepare::Way::Binary(statement) = self.cancel.explain(prepared)? else {
+        let described = prepare::describe(&mut self.conn, &self.bound);
+        let Some(statement) = self.cancel.explain(described)? else {
             return Ok(None);
         };
         if statement.columns().is_empty() {
             return Ok(None);
         }
-        let protocol = if self.protocol == Protocol::Text {
-            "text"
-        } else {
-            "binary"
-        };
+        let is_prepared = prepare::is_wanted(self.protocol, &self.keyword, &self.bound);
+        let protocol = if is_prepared { "binary" } else { "text" };
         Ok(Some((columns::schema(&statement.columns())?, protocol)))
     }
 }
@@ -202,9 +198,10 @@ pub struct SessionFacts {
     pub version: String,
     /// The session's time zone; where that is the system's, its name.
     pub time_zone: String,
-    /// How long a statement may run: `max_execution_time` in milliseconds on
-    /// MySQL, `max_statement_time` in seconds on MariaDB.
-    pub statement_limit: String,
+    /// How many seconds a statement may run, where there is a limit.
+    pub statement_limit: Option<f64>,
+    /// Whether statements that write are refused.
+    pub is_read_only: bool,
     /// Seconds that the server waits for a reader that is slow.
     pub net_write_timeout: String,
     /// Seconds that the server waits for a client that is idle.
@@ -214,7 +211,7 @@ pub struct SessionFacts {
 /// One statement that all servers know, whatever variables they have.
 const SESSION_VARIABLES: &str = "SHOW SESSION VARIABLES WHERE Variable_name IN ('version', \
      'time_zone', 'system_time_zone', 'max_execution_time', 'max_statement_time', \
-     'net_write_timeout', 'wait_timeout')";
+     'net_write_timeout', 'wait_timeout', 'tx_read_only', 'transaction_read_only')";
 
 impl Drop for QueryExecutor {
     fn drop(&mut self) {
@@ -241,7 +238,7 @@ fn prepare_session(conn: &mut Conn, query: &Query, session: &Session) -> Result<
             })?;
     }
     for statement in &session.init {
-        tracing::debug!("init: {statement}");
+        tracing::debug!("running an init statement");
         conn.query_drop(statement).map_err(|error| {
             query_error(
                 &format!("the server refused the init statement {statement:?}"),

@@ -2,12 +2,20 @@
 //!
 //! The fields are documented in `docs/summary.md`.
 
+use std::{
+    fs::{self, OpenOptions},
+    io::Write,
+    os::unix::fs::{FileTypeExt, OpenOptionsExt},
+    path::Path,
+};
+
+use nix::fcntl::OFlag;
 use serde::Serialize;
 
 use crate::{
     cancel::Cancel,
     config::Target,
-    error::{Error, ErrorKind, Result, redacted},
+    error::{Error, ErrorKind, Result},
     journal::{Facts, Journal},
     report, sink,
 };
@@ -70,8 +78,8 @@ pub fn write(
         exit_code: failure.map_or(0, |error| error.kind().exit_code()),
         error: failure.map(|error| Failure {
             kind: error.kind().name(),
-            message: redacted(error.message()),
-            hint: error.advice().map(redacted),
+            message: error.message().to_owned(),
+            hint: error.advice().map(str::to_owned),
         }),
         rows: journal.rows(),
         bytes: journal.bytes(),
@@ -97,12 +105,35 @@ pub fn write(
         )
     };
     if *place == Target::Stdout {
-        report::line(&serde_json::to_string(&summary).map_err(failed)?);
+        let text = serde_json::to_string(&summary).map_err(failed)?;
+        report::line(&report::machine_readable(&text));
         return Ok(());
     }
     let mut text = serde_json::to_string_pretty(&summary).map_err(failed)?;
     text.push('\n');
+    let text = report::machine_readable(&text);
+    if let Target::Path(path, _) = place
+        && fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo())
+    {
+        return write_to_fifo(path, &text);
+    }
     let mut sink = sink::open(place, &Cancel::default())?;
     sink.write(text.as_bytes())?;
     sink.commit()
+}
+
+/// Writes to a FIFO, if somebody reads from it: nothing would end the wait for a
+/// reader who never comes.
+fn write_to_fifo(path: &Path, text: &str) -> Result<()> {
+    let opened = OpenOptions::new()
+        .write(true)
+        .custom_flags(OFlag::O_NONBLOCK.bits())
+        .open(path);
+    opened
+        .and_then(|mut fifo| fifo.write_all(text.as_bytes()))
+        .map_err(|error| {
+            let what = format!("cannot write the summary to {}: {error}", path.display());
+            Error::new(ErrorKind::Output, what)
+                .hint("nobody reads from that FIFO, or not fast enough")
+        })
 }

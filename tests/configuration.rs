@@ -198,7 +198,9 @@ fn the_examples_work() {
         let folder = tempfile::tempdir().expect("a folder");
         let place = |name: &str| {
             let path = folder.path().join(name);
-            fs::write(&path, in_checkout(&format!("config/{name}"))).expect("a copy");
+            let here = folder.path().display().to_string();
+            let text = in_checkout(&format!("config/{name}"));
+            fs::write(&path, text.replace("/var/lib/gold_digger", &here)).expect("a copy");
             path
         };
         let new = |name: &str| GoldDigger::new().arg("--config").arg(place(name));

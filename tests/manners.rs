@@ -1,11 +1,12 @@
 //! What people and watchers are told: at a terminal, under cron, in logs and
 //! summaries.
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, path::Path, process::Command, time::Duration};
 
+use mysql::prelude::Queryable;
 use serde_json::Value as Json;
 
-use crate::support::{Database, GoldDigger, at_terminal, each_server, fake};
+use crate::support::{Database, GoldDigger, Signal, at_terminal, each_server, fake, until};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_gold_digger");
 
@@ -198,7 +199,8 @@ fn progress_appears_on_a_terminal_and_vanishes() {
         );
         let shown = export(&format!("--progress never -o {target}"));
         assert!(shown.starts_with("gold_digger: 1 rows"), "{shown:?}");
-        assert_eq!(export(&format!("--progress never --quiet -o {target}")), "");
+        assert_eq!(export(&format!("--quiet -o {target}")), "");
+        assert_eq!(export("--quiet -o /dev/stdout"), "a\r\n0\r\n");
         // Rows on the same terminal are not to be mixed with it.
         let shown = export("");
         assert!(
@@ -257,7 +259,7 @@ fn check_tells_what_would_happen_and_runs_nothing() {
         db.sql("CREATE PROCEDURE p() BEGIN INSERT INTO t (a) VALUES (1); SELECT 1; END");
         let shown = check(&["--read-write", "CALL p()"]);
         assert!(
-            shown.contains("known only when the statement runs"),
+            shown.contains("announces none before the statement runs"),
             "{shown}"
         );
         db.export("SELECT COUNT(*) AS n FROM t")
@@ -374,6 +376,65 @@ fn the_summary_tells_the_truth() {
         let outcome = db.export(sql).args(["--summary", "/nowhere/s.json"]).run();
         outcome.failed(5, &["/nowhere/s.json"]);
 
+        // Not in the place of the rows, by whatever name.
+        let link = folder.path().join("link.json");
+        std::os::unix::fs::symlink(&target, &link).expect("a link");
+        for name in [&target, &link, &folder.path().join("./x.json")] {
+            let run = db
+                .export(sql)
+                .arg("-o")
+                .arg(&target)
+                .arg("--summary")
+                .arg(name)
+                .run();
+            run.failed(2, &["--summary names the file that the rows go to"]);
+        }
+        let refused = summary(db.export(sql).args(["-o", "/nowhere/x.csv"]), 5);
+        assert_eq!(
+            (&refused["error"]["kind"], &refused["target"]),
+            (&"output".into(), &"/nowhere/x.csv".into())
+        );
+        let run = db
+            .export("SELECT SLEEP(100)")
+            .arg("-vv")
+            .arg("--summary")
+            .arg(&place)
+            .start();
+        let running = || {
+            db.connect().query_first::<u8, _>(
+                "SELECT 1 FROM information_schema.PROCESSLIST WHERE INFO = 'SELECT SLEEP(100)'",
+            )
+        };
+        until(Duration::from_secs(20), || {
+            running().expect("the process list")
+        })
+        .expect("it runs");
+        run.signal(Signal::SIGTERM);
+        run.wait().ended_with(143);
+        let ended: Json =
+            serde_json::from_slice(&fs::read(&place).expect("the summary")).expect("JSON");
+        assert_eq!(
+            (&ended["exit_code"], &ended["error"]["kind"]),
+            (&143.into(), &"signal".into())
+        );
+        // A reader that never comes is not waited for.
+        let fifo = folder.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
+        let run = db.export(sql).arg("--summary").arg(&fifo).run();
+        run.failed(5, &["/fifo", "nobody reads"]);
+        // Passwords and what steers terminals are in no JSON.
+        let hostile = "/nowhere/mysql://me:hushhush@h/\u{9b}2J\u{202e}";
+        let run = db
+            .export(sql)
+            .args(["-o", hostile, "--summary", "-", "--log-format", "json"])
+            .run();
+        assert!(
+            !run.stderr.contains("hushhush") && !run.stderr.contains(['\u{9b}', '\u{202e}']),
+            "{}",
+            run.stderr
+        );
+        assert!(run.stderr.contains("\\u009b2J\\u202e"), "{}", run.stderr);
+
         // The documentation names the fields, in their order.
         let text =
             fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/summary.md"))
@@ -392,6 +453,36 @@ fn the_summary_tells_the_truth() {
 }
 
 #[test]
+fn a_run_succeeds_though_nobody_can_be_told() {
+    each_server(|db| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let target = folder.path().join("x.csv");
+        for options in [
+            "-v",
+            "-vv --log-format json",
+            "--progress always",
+            "--summary -",
+        ] {
+            let command = format!(
+                "exec {PROGRAM} {options} -o {} 'SELECT NULL AS a' 2>/dev/full",
+                target.display()
+            );
+            let run = Command::new("sh")
+                .args(["-c", &command])
+                .env("DATABASE_URL", db.url())
+                .status();
+            assert_eq!(run.expect("a shell").code(), Some(0), "{options}");
+        }
+        let command = format!("exec {PROGRAM} --log-format json 'SELECT nothing' 2>/dev/full");
+        let run = Command::new("sh")
+            .args(["-c", &command])
+            .env("DATABASE_URL", db.url())
+            .status();
+        assert_eq!(run.expect("a shell").code(), Some(4));
+    });
+}
+
+#[test]
 fn logs_are_for_people_or_for_machines() {
     each_server(|db| {
         let run = |args: &[&str]| db.export("SELECT 1 AS a").args(args).run().ended_with(0);
@@ -401,7 +492,10 @@ fn logs_are_for_people_or_for_machines() {
             db.server.port
         );
         assert!(text.starts_with(&said), "{text}");
-        assert!(run(&["-vv", "--init", "SET @a = 1"]).contains("gold_digger: init: SET @a = 1\n"));
+        assert!(
+            run(&["-vv", "--init", "SET @a = 1"])
+                .contains("gold_digger: running an init statement\n")
+        );
         let lines = run(&["-v", "--log-format", "json"]);
         let lines: Vec<Json> = lines
             .lines()
@@ -468,8 +562,6 @@ fn in_the_dark(db: &Database, folder: &Path, command: &str) -> std::process::Out
         .env("SHELL", "/bin/sh")
         .env("PATH", format!("{path}:/usr/bin:/bin"))
         .env("READER_PASSWORD", &db.server.password)
-        // In the place of the server's address in the examples.
-        .env("DATABASE_URL", db.url())
         .output()
         .expect("a shell")
 }
@@ -495,6 +587,21 @@ fn the_crontab_lines_of_the_documentation_work_and_are_silent() {
             let output = in_the_dark(db, folder.path(), &command);
             let shown = String::from_utf8_lossy(&output.stderr);
             assert!(output.status.success(), "{shown}");
+            if command.contains("install -m 600") {
+                // The example's own settings, but for where the server is.
+                let config = folder.path().join("etc/gold_digger/nightly.toml");
+                let text = fs::read_to_string(&config).expect("the example");
+                let here = format!("{}/var/lib/gold_digger", folder.path().display());
+                let text = text
+                    .replace("/var/lib/gold_digger", &here)
+                    .replace(
+                        "host = \"localhost\"",
+                        &format!("host = \"127.0.0.1\"\nport = {}", db.server.port),
+                    )
+                    .replace("\"reader\"", "\"root\"")
+                    .replace("\"shop\"", &format!("\"{}\"", db.name));
+                fs::write(&config, text).expect("a file");
+            }
             // An empty night is told, as everything is that is no success.
             if !command.contains("||") && !command.contains("--check") {
                 assert_eq!((shown, output.stdout), ("".into(), Vec::new()));
@@ -535,6 +642,8 @@ fn the_commands_for_containers_work() {
             settings.replace("/run/secrets", &place("/run/secrets").display().to_string());
         fs::write(place("/etc/gold_digger/container.toml"), settings).expect("a file");
         for command in examples("containers.md", "sh") {
+            // In the place of the server's address in the example.
+            let command = format!("export DATABASE_URL='{}'\n{command}", db.url());
             let output = in_the_dark(db, folder.path(), &command);
             assert!(
                 output.status.success(),

@@ -17,34 +17,38 @@ pub(super) fn excerpt(sql: &str, message: &str) -> Vec<String> {
     let start = sql[..place].rfind('\n').map_or(0, |end| end + 1);
     let line = sql[start..].lines().next().unwrap_or_default();
     let (before, after) = line.split_at((place - start).min(line.len()));
-    let mut shown = String::new();
-    match before.char_indices().rev().nth(SIDE) {
-        Some((cut, _)) => shown.extend(["…", &before[cut..]]),
-        None => shown += before,
-    }
-    let indent = printable(&shown).width();
-    match after.char_indices().nth(SIDE) {
-        Some((cut, _)) => shown.extend([&after[..cut], "…"]),
-        None => shown += after,
-    }
-    vec![shown, format!("{}^", " ".repeat(indent))]
+    let before = match before.char_indices().rev().nth(SIDE) {
+        Some((cut, _)) => format!("…{}", &before[cut..]),
+        None => before.to_owned(),
+    };
+    let after = match after.char_indices().nth(SIDE) {
+        Some((cut, _)) => format!("{}…", &after[..cut]),
+        None => after.to_owned(),
+    };
+    let before = printable(&before);
+    let indent = " ".repeat(before.width());
+    vec![before + &printable(&after), format!("{indent}^")]
 }
 
 /// The byte that `near '…' at line N` means. The text is what the server had not
-/// yet read, cut after 80 characters; at the statement's end there is none.
+/// yet read: all that is left of the statement, or the first 80 characters.
 fn place(sql: &str, message: &str) -> Option<usize> {
     let (_, rest) = message.split_once(" near '")?;
     let (near, line) = rest.rsplit_once("' at line ")?;
-    let line: usize = line.trim().parse().ok()?;
-    if near.is_empty() {
-        return Some(sql.trim_end().len());
+    let (sql, near) = (sql.trim_end(), near.trim_end());
+    if sql.ends_with(near) {
+        return Some(sql.len() - near.len());
     }
+    let line: usize = line.trim().parse().ok()?;
     let mut starts = sql.match_indices('\n').map(|(end, _)| end + 1);
     let start = match line {
         1 => 0,
         _ => starts.nth(line.checked_sub(2)?)?,
     };
-    Some(start + sql[start..].find(near)?)
+    let mut places = sql[start..].match_indices(near);
+    let place = places.next()?.0;
+    // Where it could be here or there, nowhere is better.
+    places.next().is_none().then_some(start + place)
 }
 
 #[cfg(test)]
@@ -68,7 +72,7 @@ mod tests {
                 "SELECT '漢', 1 1",
                 "1",
                 1,
-                &["SELECT '漢', 1 1", "             ^"],
+                &["SELECT '漢', 1 1", "               ^"],
             ),
             ("SELECT (1\n", "", 1, &["SELECT (1", "         ^"]),
             (
@@ -76,6 +80,18 @@ mod tests {
                 "y",
                 1,
                 &["SELECT 'it''s' x y", "                 ^"],
+            ),
+            (
+                "select 1 form t",
+                "t",
+                1,
+                &["select 1 form t", "              ^"],
+            ),
+            (
+                "SELECT 'a:x' form '@c' t",
+                "t",
+                1,
+                &["SELECT 'a:x' form '@c' t", "                       ^"],
             ),
             ("SELECT 1", "elsewhere", 1, &[]),
             ("SELECT 1", "SELECT", 7, &[]),

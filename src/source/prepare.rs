@@ -43,11 +43,10 @@ pub(super) fn prepare(
     keyword: &str,
     bound: &Bound,
 ) -> Result<Way> {
-    let text_will_do = protocol == Protocol::Auto && bound.values.is_empty();
-    let wanted = !text_will_do || PREPARED.contains(&keyword);
-    if protocol == Protocol::Text || !wanted {
+    if !is_wanted(protocol, keyword, bound) {
         return Ok(Way::Text(None));
     }
+    let text_will_do = protocol == Protocol::Auto && bound.values.is_empty();
     let instead = |reason: &str| {
         if text_will_do {
             return Ok(Way::Text(Some(format!(
@@ -90,6 +89,31 @@ pub(super) fn prepare(
     conn.close(statement)
         .map_err(|error| query_error("closing the statement failed", &error))?;
     instead(reason)
+}
+
+/// Whether the statement should be prepared.
+pub(super) fn is_wanted(protocol: Protocol, keyword: &str, bound: &Bound) -> bool {
+    match protocol {
+        Protocol::Text => false,
+        Protocol::Binary => true,
+        Protocol::Auto => !bound.values.is_empty() || PREPARED.contains(&keyword),
+    }
+}
+
+/// Prepares the statement, whatever way it would take, to learn its columns;
+/// nothing where it cannot be prepared.
+///
+/// # Errors
+/// [`ErrorKind::Query`] where the server finds a mistake in the statement.
+pub(super) fn describe(conn: &mut Conn, bound: &Bound) -> Result<Option<Statement>> {
+    if is_misread(&bound.sql) {
+        return Ok(None);
+    }
+    match conn.prep(&bound.sql) {
+        Ok(statement) => Ok(Some(statement)),
+        Err(mysql::Error::MySqlError(error)) if NOT_PREPARED.contains(&error.code) => Ok(None),
+        Err(error) => Err(statement_error(&error, &bound.sql)),
+    }
 }
 
 /// Whether the driver would send something else than `sql`: it looks for
