@@ -11,6 +11,7 @@ mod command_line;
 mod configuration;
 mod connecting;
 mod credentials;
+mod documentation;
 mod ending;
 mod flushing;
 mod formats;

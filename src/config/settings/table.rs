@@ -1,0 +1,435 @@
+//! The table itself, and the checks of its entries' values.
+
+use std::{fmt::Display, num::NonZeroU16, str::FromStr};
+
+use clap::{ValueEnum, builder::PossibleValue};
+
+use super::{
+    super::{Protocol, Timeout, Tls},
+    ASK_PASSWORD, CONFIG, DEFAULTS_FILE, DEFAULTS_GROUP_SUFFIX, Kind, NO_DEFAULTS, PASSWORD,
+    Setting, TRANSPORT,
+};
+use crate::{
+    format::{
+        self, BinaryEncoding, CsvDelimiter, CsvNull, CsvQuote, DuplicateColumns, InvalidUtf8,
+        LineEnding, NumberStyle, ZeroDates,
+    },
+    output::Flush,
+    progress,
+    report::LogFormat,
+    sql::Query,
+};
+
+const fn anything(_: &str) -> Result<(), String> {
+    Ok(())
+}
+
+fn not_empty(text: &str) -> Result<(), String> {
+    if text.is_empty() {
+        return Err("it is empty".to_owned());
+    }
+    Ok(())
+}
+
+fn parses<T: FromStr<Err: Display>>(text: &str) -> Result<(), String> {
+    let parsed = text.parse::<T>();
+    parsed.map(drop).map_err(|error| error.to_string())
+}
+
+fn host(text: &str) -> Result<(), String> {
+    if text.contains(['/', '@']) {
+        return Err("it is a name or an address; --db-url takes a URL".to_owned());
+    }
+    not_empty(text)
+}
+
+fn port(text: &str) -> Result<(), String> {
+    let parsed = text.parse::<NonZeroU16>();
+    let refused = |_| "it is a number from 1 to 65535".to_owned();
+    parsed.map(drop).map_err(refused)
+}
+
+fn one_statement(text: &str) -> Result<(), String> {
+    Query::parse(text)
+        .map(drop)
+        .map_err(|error| error.message().to_owned())
+}
+
+const fn choice<T: ValueEnum>() -> Kind {
+    Kind::Choice(choices::<T>)
+}
+
+fn choices<T: ValueEnum>() -> Vec<PossibleValue> {
+    let values = T::value_variants().iter();
+    values.filter_map(ValueEnum::to_possible_value).collect()
+}
+
+/// Every setting, in the order of the help and of the documentation.
+pub static SETTINGS: &[Setting] = &[
+    Setting::new("query.sql", Kind::Text(anything), "The query, as an option")
+        .flag("query")
+        .short('q')
+        .value("SQL")
+        .variable("DATABASE_QUERY"),
+    Setting::new(
+        "query.file",
+        Kind::Path,
+        "Read the query from FILE; `-` is standard input",
+    )
+    .flag("query-file"),
+    Setting::new(
+        "query.params",
+        Kind::Parameters,
+        "Bind VALUE, as text, to :NAME in the query; may be repeated",
+    )
+    .flag("param"),
+    Setting::new("query.protocol", choice::<Protocol>(), "How rows travel")
+        .flag("protocol")
+        .value("PROTOCOL")
+        .default("auto"),
+    Setting::new(
+        "connection.url",
+        Kind::Secret,
+        "Where the server is, as a URL",
+    )
+    .flag("db-url")
+    .value("URL")
+    .variable("DATABASE_URL")
+    .more(
+        "mysql://USER:PASSWORD@HOST:PORT/DATABASE, or for a Unix socket \
+             mysql://USER@localhost/DATABASE?socket=/PATH. Special characters are \
+             percent-encoded. It replaces whatever the environment, the files and the option \
+             files say of host, port, socket, user, database and password. Other users of the \
+             machine can read a command line: DATABASE_URL, a configuration file or an option \
+             file keeps the password to yourself.",
+    ),
+    Setting::new(
+        "connection.host",
+        Kind::Text(host),
+        "The server's name or address",
+    )
+    .flag("host")
+    .value("HOST")
+    .option("host")
+    .more(
+        "localhost without a port means the server's Unix socket, as for the mysql client, \
+             where one is found in its usual place.",
+    ),
+    Setting::new(
+        "connection.port",
+        Kind::Number(port),
+        "The server's TCP port",
+    )
+    .flag("port")
+    .value("PORT")
+    .option("port"),
+    Setting::new("connection.socket", Kind::Path, "The server's Unix socket")
+        .flag("socket")
+        .option("socket"),
+    Setting::new(
+        "connection.user",
+        Kind::Text(not_empty),
+        "The account that logs in, otherwise your login name",
+    )
+    .flag("user")
+    .value("USER")
+    .option("user"),
+    Setting::new(
+        "connection.database",
+        Kind::Text(not_empty),
+        "The default database",
+    )
+    .flag("database")
+    .value("NAME")
+    .option("database"),
+    Setting::new(
+        "connection.password_file",
+        Kind::Path,
+        "Read the password from FILE",
+    )
+    .flag("password-file"),
+    Setting::new(
+        "connection.password_env",
+        Kind::Text(not_empty),
+        "Take the password from the environment variable NAME",
+    )
+    .flag("password-env")
+    .value("NAME"),
+    Setting::new(
+        ASK_PASSWORD,
+        Kind::Switch,
+        "Ask for the password on the terminal",
+    )
+    .flag("ask-password"),
+    Setting::new(
+        TRANSPORT,
+        Kind::Text(anything),
+        "tcp: localhost means TCP, not the Unix socket",
+    )
+    .option("protocol"),
+    // Only option files have it: a command line is no place for a password.
+    Setting::new(PASSWORD, Kind::Secret, "The password").option("password"),
+    Setting::new(
+        "connection.connect_timeout",
+        Kind::Text(parses::<Timeout>),
+        "How long connecting and logging in may take",
+    )
+    .flag("connect-timeout")
+    .value("DURATION")
+    .option("connect-timeout")
+    .default("10s"),
+    Setting::new(
+        "connection.read_timeout",
+        Kind::Text(parses::<Timeout>),
+        "How long the server may be silent, also before the first row",
+    )
+    .flag("read-timeout")
+    .value("DURATION"),
+    Setting::new(
+        "connection.compress",
+        Kind::Switch,
+        "Have the server compress what it sends (zlib): for slow networks",
+    )
+    .flag("compress")
+    .default("false"),
+    Setting::new(
+        "tls.mode",
+        choice::<Tls>(),
+        "Transport security; a server that is not local needs `disabled` said",
+    )
+    .flag("tls")
+    .value("MODE"),
+    Setting::new(
+        "session.time_zone",
+        Kind::Text(not_empty),
+        "The session's time zone, in which TIMESTAMPs are shown, otherwise the server's",
+    )
+    .flag("time-zone")
+    .value("ZONE"),
+    Setting::new(
+        "session.read_write",
+        Kind::Switch,
+        "Let the statement write (the session is read-only otherwise)",
+    )
+    .flag("read-write")
+    .default("false"),
+    Setting::new(
+        "session.init",
+        Kind::List(one_statement),
+        "Run the statement SQL before the query; may be repeated",
+    )
+    .flag("init")
+    .value("SQL"),
+    Setting::new(
+        "session.statement_timeout",
+        Kind::Text(parses::<Timeout>),
+        "How long the server may work on the query before it gives up",
+    )
+    .flag("statement-timeout")
+    .value("DURATION"),
+    Setting::new(
+        "output.path",
+        Kind::Template,
+        "Write to FILE; `-` or nothing is standard output",
+    )
+    .flag("output")
+    .short('o')
+    .variable("OUTPUT_FILE")
+    .more(
+        "{date}, {time}, {timestamp} and {database} in it are replaced, and {date:%Y/%m} takes a \
+         strftime form; {{ and }} are braces.",
+    ),
+    Setting::new(
+        "output.format",
+        Kind::Choice(format::possible_values),
+        "Output format, otherwise by the file's extension, or tsv",
+    )
+    .flag("format")
+    .value("FORMAT"),
+    Setting::new("output.flush", choice::<Flush>(), "When rows are written")
+        .flag("flush")
+        .value("WHEN")
+        .default("auto"),
+    Setting::new(
+        "output.allow_empty",
+        Kind::Switch,
+        "Accept a result without rows: write an empty document and exit 0",
+    )
+    .flag("allow-empty")
+    .default("false"),
+    Setting::new(
+        "output.duplicate_columns",
+        choice::<DuplicateColumns>(),
+        "What to do where two columns have one name (JSON; CSV and TSV keep both)",
+    )
+    .flag("duplicate-columns")
+    .value("WHAT")
+    .default("error"),
+    Setting::new(
+        "output.create_dirs",
+        Kind::Switch,
+        "Create the folders of FILE that are missing",
+    )
+    .flag("create-dirs")
+    .default("false"),
+    Setting::new(
+        "csv.delimiter",
+        Kind::Text(parses::<CsvDelimiter>),
+        "CSV: what stands between values, such as `;` or `\\t`",
+    )
+    .flag("csv-delimiter")
+    .value("CHAR")
+    .default(","),
+    Setting::new(
+        "csv.header",
+        Kind::Switch,
+        "CSV and TSV: begin with the columns' names",
+    )
+    .flag("header")
+    .default("true"),
+    Setting::new(
+        "csv.line_ending",
+        choice::<LineEnding>(),
+        "CSV: how lines end",
+    )
+    .flag("line-ending")
+    .value("ENDING")
+    .default("lf"),
+    Setting::new(
+        "csv.null",
+        Kind::Text(parses::<CsvNull>),
+        "CSV: write NULL as TEXT instead of nothing",
+    )
+    .flag("csv-null")
+    .default(""),
+    Setting::new(
+        "csv.bom",
+        Kind::Switch,
+        "CSV: begin with a byte order mark, by which Excel knows UTF-8",
+    )
+    .flag("csv-bom")
+    .default("false"),
+    Setting::new(
+        "csv.quote",
+        choice::<CsvQuote>(),
+        "CSV: which values are quoted",
+    )
+    .flag("csv-quote")
+    .value("WHICH")
+    .default("necessary"),
+    Setting::new(
+        "tsv.header",
+        Kind::Switch,
+        "CSV and TSV: begin with the columns' names",
+    )
+    .flag("header")
+    .default("true"),
+    Setting::new("json.pretty", Kind::Switch, "JSON: indent")
+        .flag("pretty")
+        .default("false"),
+    Setting::new(
+        "json.root",
+        Kind::Text(anything),
+        "JSON: wrap the array as {\"NAME\": […]}",
+    )
+    .flag("json-root")
+    .value("NAME"),
+    Setting::new(
+        "json.bigint",
+        choice::<NumberStyle>(),
+        "JSON: how to write integers beyond ±(2^53 − 1)",
+    )
+    .flag("json-bigint")
+    .value("STYLE")
+    .default("number"),
+    Setting::new(
+        "json.decimal",
+        choice::<NumberStyle>(),
+        "JSON: how to write DECIMAL",
+    )
+    .flag("json-decimal")
+    .value("STYLE")
+    .default("number"),
+    Setting::new(
+        "json.columns",
+        Kind::List(anything),
+        "JSON: embed the text column NAME, which holds JSON; may be repeated",
+    )
+    .flag("json-column")
+    .value("NAME"),
+    Setting::new(
+        "values.binary",
+        choice::<BinaryEncoding>(),
+        "How bytes without a character set are written (BLOB, BINARY, GEOMETRY, …)",
+    )
+    .flag("binary")
+    .value("ENCODING")
+    .default("base64"),
+    Setting::new(
+        "values.zero_dates",
+        choice::<ZeroDates>(),
+        "JSON: what becomes of dates whose month or day is zero",
+    )
+    .flag("zero-dates")
+    .value("WHAT")
+    .default("keep"),
+    Setting::new(
+        "values.tinyint1_as_bool",
+        Kind::Switch,
+        "JSON: write TINYINT(1) as true and false",
+    )
+    .flag("tinyint1-as-bool")
+    .default("false"),
+    Setting::new(
+        "values.invalid_utf8",
+        choice::<InvalidUtf8>(),
+        "What becomes of text that is not UTF-8",
+    )
+    .flag("invalid-utf8")
+    .value("WHAT")
+    .default("error"),
+    Setting::new(
+        CONFIG,
+        Kind::Path,
+        "Read settings from a TOML file; flags and environment win over it",
+    )
+    .flag("config")
+    .variable("GOLD_DIGGER_CONFIG"),
+    Setting::new(
+        DEFAULTS_FILE,
+        Kind::Path,
+        "Read FILE as a MySQL option file instead of ~/.my.cnf",
+    )
+    .flag("defaults-file"),
+    Setting::new(
+        DEFAULTS_GROUP_SUFFIX,
+        Kind::Text(not_empty),
+        "Read also the option files' groups whose names end so, such as [client_test]",
+    )
+    .flag("defaults-group-suffix")
+    .value("SUFFIX")
+    .variable("MYSQL_GROUP_SUFFIX"),
+    Setting::new(
+        "progress",
+        choice::<progress::When>(),
+        "When progress is shown on standard error",
+    )
+    .flag("progress")
+    .value("WHEN")
+    .default("auto"),
+    Setting::new(
+        "summary",
+        Kind::Path,
+        "Write what the run did to FILE as JSON, also when it fails; `-` is standard error",
+    )
+    .flag("summary"),
+    Setting::new(
+        "log_format",
+        choice::<LogFormat>(),
+        "How messages are written",
+    )
+    .flag("log-format")
+    .value("FORMAT")
+    .default("text"),
+    Setting::new(NO_DEFAULTS, Kind::Switch, "Read no MySQL option file").flag("no-defaults"),
+];
