@@ -51,8 +51,8 @@ pub(super) struct Fields {
     pub user: Option<Field<String>>,
     pub database: Option<Field<String>>,
     pub password: Option<Field<Password>>,
-    /// Whether localhost is reached by TCP.
-    by_tcp: bool,
+    /// Whether an option file says that localhost is reached by TCP.
+    tcp_transport: bool,
     /// Files that hold a password, to be looked at for who can read them.
     pub secret_files: Vec<PathBuf>,
 }
@@ -161,7 +161,6 @@ impl Fields {
             Endpoint::Tcp { host, port } => {
                 self.host = Some(field(host, origin));
                 self.port = Some(field(port, origin));
-                self.by_tcp = true;
             }
         }
         Ok(())
@@ -174,12 +173,11 @@ impl Fields {
         let port = text(layer, "connection.port");
         let socket = text(layer, "connection.socket");
         let elsewhere = host.as_ref().is_some_and(|host| !is_localhost(&host.value));
-        let by_tcp = elsewhere
-            || port.as_ref().is_some_and(means_tcp)
-            || layer
-                .text(TRANSPORT)
-                .is_some_and(|name| name.eq_ignore_ascii_case("tcp"));
-        self.by_tcp |= by_tcp;
+        let tcp_transport = layer
+            .text(TRANSPORT)
+            .is_some_and(|name| name.eq_ignore_ascii_case("tcp"));
+        self.tcp_transport |= tcp_transport;
+        let by_tcp = elsewhere || tcp_transport || port.as_ref().is_some_and(means_tcp);
         match socket {
             Some(socket) if matches!(socket.origin, Origin::OptionFile(_)) => {
                 // As for the vendors' clients, host and port may stand beside it.
@@ -202,7 +200,6 @@ impl Fields {
                     return Err(field.origin.refuse(&name, &what).hint("keep one of them"));
                 }
                 (self.host, self.port, self.socket) = (None, None, Some(socket));
-                self.by_tcp = false;
             }
             None if by_tcp => self.socket = None,
             None => {}
@@ -222,7 +219,8 @@ impl Fields {
             .host
             .as_ref()
             .is_none_or(|host| is_localhost(&host.value));
-        if self.socket.is_none() && local && !self.by_tcp {
+        let by_tcp = self.tcp_transport || self.port.as_ref().is_some_and(means_tcp);
+        if self.socket.is_none() && local && !by_tcp {
             let is_socket =
                 |path: &&str| fs::metadata(path).is_ok_and(|found| found.file_type().is_socket());
             let socket = USUAL_SOCKETS.into_iter().find(is_socket);
