@@ -204,13 +204,15 @@ pub fn redacted(text: &str) -> String {
     let mut rest = text;
     while let Some(at) = rest.find('@') {
         let (before, after) = rest.split_at(at);
-        // A URL's password may hold spaces; elsewhere it is part of a word.
-        let url = before.rfind("://").map(|scheme| scheme + "://".len());
-        let url = url.filter(|start| !before[*start..].contains(['"', '\'', '`', '\n']));
-        let word = before
-            .rfind([' ', '\n', '\t', '"', '\'', '`'])
-            .map_or(0, |end| end + 1);
-        let start = url.unwrap_or(word);
+        let begin = |of: &[char]| before.rfind(of).map_or(0, |end| end + 1);
+        let (spaces, quotes) = ([' ', '\n', '\t'], ['"', '\'', '`', '\n']);
+        let url = |begin: usize| before[begin..].find("://").map(|place| begin + place + 3);
+        // A URL's password may hold quotes, or between quotes spaces; elsewhere
+        // it is part of a word.
+        let word = begin(&spaces).max(begin(&quotes));
+        let start = url(begin(&spaces))
+            .or_else(|| url(begin(&quotes)))
+            .unwrap_or(word);
         match before[start..].find(':') {
             // A further @ belongs to the password too, up to the word's end.
             Some(colon) => {
@@ -260,6 +262,15 @@ mod tests {
             ("no URL: here", "no URL: here"),
         ] {
             assert_eq!(redacted(text), shown);
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_shown_has_no_password(user in "[a-zä]{1,5}", password in "[a-z0-9:/?#ü'\"]{4,9}", before in "[ \"'@:/a-z]{0,9}", after in "[ \"'@:/a-z]{0,9}") {
+            let password = format!("{password}\u{fe}");
+            let text = format!("{before} mysql://{user}:{password}@host/{after}");
+            proptest::prop_assert!(!printable(&text).contains(&password), "{}", printable(&text));
         }
     }
 }

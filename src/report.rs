@@ -91,19 +91,38 @@ impl Write for JsonWriter {
     }
 }
 
-/// JSON text without passwords, and with what could steer a terminal escaped,
-/// also where JSON does not ask for that.
+/// JSON text without passwords in its strings, and with what could steer a
+/// terminal escaped, also where JSON does not ask for that.
 pub(crate) fn machine_readable(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
-    for c in redacted(json).chars() {
+    let mut rest = json;
+    while let Some(open) = rest.find('"') {
+        let (before, string) = rest.split_at(open + 1);
+        let mut escaped = false;
+        let close = string.find(|c| {
+            let closes = c == '"' && !escaped;
+            escaped = c == '\\' && !escaped;
+            closes
+        });
+        let (string, after) = string.split_at(close.unwrap_or(string.len()));
+        text += before;
+        text += &redacted(string);
+        // The quote at its end.
+        let end = after.len().min(1);
+        text += &after[..end];
+        rest = &after[end..];
+    }
+    text += rest;
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
         if c.is_ascii() || !steers_terminals(c) {
-            text.push(c);
+            shown.push(c);
         } else {
             // All of these are in the basic plane.
-            text += &format!("\\u{:04x}", u32::from(c));
+            shown += &format!("\\u{:04x}", u32::from(c));
         }
     }
-    text
+    shown
 }
 
 /// Has events written from now on, as far as they are wanted.

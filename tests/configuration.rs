@@ -269,7 +269,7 @@ fn the_session_is_set_up_as_the_file_says() {
         fs::write(
             &config,
             "[session]\n\
-             init = [\"SET @a = 'ä'\", \"SET NAMES latin1\", 'SET time_zone = \"+05:00\"']\n\
+             init = [\n\"SET @a = 'ä'\", # a list of several lines\n\"SET NAMES latin1\",\n'SET time_zone = \"+05:00\"'\n]\n\
              time_zone = '+02:00'\nstatement_timeout = '90m'\n\
              [query]\nparams = { day = '2026-11-21', unused = 1, n = 7 }\n",
         )

@@ -198,6 +198,12 @@ fn of_the_configuration_file() {
         ("aHVzaGh1c2hodXNo=\n", ":1:18: string values must be quoted, expected literal string: *** = ***"),
         ("[connection]\nhost = 'me:hushhush@h'\n", ":2:8: [connection] host cannot be \"me:***@h\": it is a name or an address; --db-url takes a URL: host = 'me:***@h'"),
         ("[connection]\nurl = \"\"\"\nhushhush\"\"\"\n", ":2:7: [connection] url does not begin with mysql:// or mariadb://: url = ***"),
+        // Lines of which only a part can be shown, or nothing.
+        ("[session]\ninit = [\n  'SET a = 1',\n  5,\n]\n", ":4:3: [session] init is a list of texts in quotes: ***"),
+        ("[session]\ninit = [\n", ":2:9: unclosed array, expected `]`: init = ***"),
+        ("[session]\ninit = ['SET a = 1', [1]]\n", ":2:22: [session] init is a list of texts in quotes: init = ***"),
+        ("[session]\ninit = ['ä', 5]\n", ":2:14: [session] init is a list of texts in quotes: init = ['ä', 5]"),
+        ("[output]\nflush = \"a\\tb\"\n", ":2:9: [output] flush cannot be \"a\\tb\": it is one of auto, row: flush = ***"),
         // TOML itself.
         ("[connection]\nurl = 'hushhush\n", ":2:16: invalid literal string, expected `'`: url = ***"),
         ("[connection\n", ":1:12: "),
@@ -267,6 +273,18 @@ fn of_the_configuration_file() {
         let part = format!("{config}{part}");
         here.check(run.arg("--config").arg(&config).run(), &[&part]);
     }
+    fs::write(
+        &config,
+        format!("[session]\ninit = {}", "[".repeat(200_000)),
+    )
+    .expect("a file");
+    let deep = here
+        .run()
+        .arg("--config")
+        .arg(&config)
+        .arg("SELECT 1")
+        .run();
+    here.check(deep, &[":2:", "init = ***"]);
 }
 
 #[test]

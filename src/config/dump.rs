@@ -11,7 +11,7 @@ use super::{
     settings::{ASK_PASSWORD, Kind, PASSWORD, SETTINGS, Setting, TRANSPORT},
 };
 use crate::{
-    error::redacted,
+    report::machine_readable,
     sql::{Parameter, Query},
 };
 
@@ -51,7 +51,7 @@ impl Dump<'_> {
             let (key, value, origin) = (json!(key), value.unwrap_or_default(), json!(origin));
             let line = format!("\n    {key}: {{\"value\": {value}, \"origin\": {origin}}}");
             // For whoever has put a URL in the wrong place.
-            text += &redacted(&line);
+            text += &machine_readable(&line);
         }
         text + "\n  }\n}\n"
     }

@@ -296,30 +296,41 @@ fn shown(line: &str, section: &str) -> String {
 
 const HIDDEN: &str = "***";
 
-/// A value that is one text, number, word, or list of these; without a comment
-/// behind it.
+/// A value that is one text, number or word, or a list of these that ends on its
+/// line; without a comment behind it.
 fn plain(value: &str) -> Option<&str> {
     let value = value.trim();
-    let end = match value.chars().next() {
-        Some('[') => {
-            let mut end = 1;
-            loop {
-                let rest = value[end..].trim_start_matches([' ', ',']);
-                end = value.len() - rest.len();
-                if rest.starts_with(']') {
-                    break end + 1;
-                }
-                end += plain(rest.split(']').next()?)?.len().max(1);
-            }
+    let Some(mut rest) = value.strip_prefix('[') else {
+        return scalar(value);
+    };
+    loop {
+        rest = rest.trim_start_matches([' ', ',']);
+        if let Some(behind) = rest.strip_prefix(']') {
+            return Some(&value[..value.len() - behind.len()]);
         }
-        Some(quote @ ('"' | '\'')) => value[1..].find([quote, '\\'])? + 2,
-        Some(c) if is_bare(c) => value
+        let item = scalar(rest).filter(|item| !item.is_empty())?;
+        rest = &rest[item.len()..];
+    }
+}
+
+/// The text, number or word that `text` begins with; nothing where that is
+/// something else, or has escapes.
+fn scalar(text: &str) -> Option<&str> {
+    let end = match text.chars().next() {
+        Some(quote @ ('"' | '\'')) => {
+            let length = text[1..].find(quote)?;
+            if quote == '"' && text[1..][..length].contains('\\') {
+                return None;
+            }
+            length + 2
+        }
+        Some(c) if is_bare(c) => text
             .find(|c| !is_bare(c) && c != ':' && c != '+')
-            .unwrap_or(value.len()),
+            .unwrap_or(text.len()),
         Some(_) => return None,
         None => 0,
     };
-    Some(&value[..end])
+    Some(&text[..end])
 }
 
 /// Keys longer than this are not shown.
@@ -412,4 +423,21 @@ fn without_values(message: &str) -> String {
     };
     let before = before.split([':', '`', '"']).next().unwrap_or_default();
     format!("{}{expected}", before.trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_line_is_shown_as_it_is_or_hidden(line in "(init|flush|url|x)? ?=?[\\[\\]\"'= ,#.:aä\\\\\t]{0,12}") {
+            let line = line.trim();
+            for part in shown(line, "output").split(" = ") {
+                prop_assert!(part == HIDDEN || line.contains(part), "{part}");
+            }
+        }
+    }
 }
