@@ -394,12 +394,7 @@ impl Config {
 /// The flags, and all layers below them.
 fn layers(flags: Layer, journal: &Journal) -> Result<Layers> {
     let mut layers = Layers(vec![flags, Layer::of_environment()?]);
-    let path = |layers: &Layers, name| {
-        layers
-            .0
-            .iter()
-            .find_map(|layer| layer.text(name).map(PathBuf::from))
-    };
+    let path = |layers: &Layers, name| layers.get(name)?.text().map(PathBuf::from);
     if let Some(path) = path(&layers, CONFIG) {
         layers.0.push(file::load(&path)?);
         tracing::debug!("read the configuration file {}", path.display());

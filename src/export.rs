@@ -46,20 +46,19 @@ fn try_export(config: &Config, journal: &Journal, cancel: &Cancel) -> Result<()>
     // ended from outside, so that no temporary file is left behind.
     let sink = sink::open(&config.target, cancel)?;
     let mut stream = executor.run()?;
-    let schema = stream.schema().clone();
+    let (schema, protocol) = (stream.schema().clone(), stream.protocol());
     let columns = schema
         .columns
         .iter()
         .map(|column| (column.name.clone(), column.server_type.clone()));
     journal.note(|known| {
         known.columns = columns.collect();
-        known.protocol = Some(stream.protocol());
+        known.protocol = Some(protocol);
     });
     let mut writer = (config.format.open)(&schema, &config.format_options)?;
     if let Some(note) = stream.note() {
         tracing::info!("{note}");
     }
-    let protocol = stream.protocol();
 
     let mut output = Output::new(sink, config.flush, cancel);
     let mut rows = 0;

@@ -14,7 +14,6 @@ use std::{
 
 use clap::ValueEnum;
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
-
 use serde_json::json;
 
 use crate::{

@@ -257,7 +257,7 @@ pub fn success(journal: &Journal, config: &Config) {
     }
     let (rows, bytes) = (journal.rows(), journal.bytes());
     let seconds = journal.elapsed().as_secs_f64();
-    let rate = rows as f64 / seconds;
+    let rate = journal.rows_per_second();
     let target = &config.target;
     let text =
         format!("{rows} rows, {bytes} bytes to {target} in {seconds:.3} s ({rate:.0} rows/s)");

@@ -362,20 +362,20 @@ fn field<T>(value: T, origin: &Origin) -> Field<T> {
 }
 
 fn text(layer: &Layer, name: &str) -> Option<Field<String>> {
-    let text = layer.text(name)?.to_string_lossy().into_owned();
-    Some(field(text, &layer.get(name)?.origin))
+    let found = layer.get(name)?;
+    let text = found.text()?.to_string_lossy().into_owned();
+    Some(field(text, &found.origin))
 }
 
 /// A layer's password. In one layer, the prompt wins over the file, and the
 /// file over the variable.
 fn password(layer: &Layer) -> Option<Field<Password>> {
-    if layer.is_on(ASK_PASSWORD) {
-        return Some(field(Password::Prompt, &layer.get(ASK_PASSWORD)?.origin));
+    if let Some(ask) = layer.get(ASK_PASSWORD).filter(|ask| ask.is_on()) {
+        return Some(field(Password::Prompt, &ask.origin));
     }
-    let path = layer.text("connection.password_file");
-    if let Some(path) = path {
-        let origin = &layer.get("connection.password_file")?.origin;
-        return Some(field(Password::File(path.into()), origin));
+    let file = layer.get("connection.password_file");
+    if let Some((path, found)) = file.and_then(|found| Some((found.text()?, found))) {
+        return Some(field(Password::File(path.into()), &found.origin));
     }
     if let Some(name) = text(layer, "connection.password_env") {
         return Some(field(Password::Variable(name.value), &name.origin));

@@ -168,7 +168,7 @@ impl ConfigFile<'_> {
     }
 
     fn entry(&mut self, setting: &Setting, value: Spanned<Node>) -> Result<()> {
-        let origin = Origin::ConfigFile(Rc::new(self.place(value.span().start)));
+        let origin = self.origin(value.span().start);
         let wrong = |origin: &Origin, what: &str| Err(origin.refuse(setting.name, what));
         let value = match (setting.kind, value.into_inner()) {
             (Kind::Switch, Node::Switch(switch)) => Value::Switch(switch),
@@ -182,7 +182,7 @@ impl ConfigFile<'_> {
             (Kind::List(check), Node::List(nodes)) => {
                 let mut list = Vec::new();
                 for node in nodes {
-                    let origin = Origin::ConfigFile(Rc::new(self.place(node.span().start)));
+                    let origin = self.origin(node.span().start);
                     let Node::Text(text) = node.into_inner() else {
                         return wrong(&origin, "is a list of texts in quotes");
                     };
@@ -217,7 +217,7 @@ impl ConfigFile<'_> {
     }
 
     fn parameter(&self, setting: &Setting, (name, value): Entry) -> Result<Parameter> {
-        let origin = Origin::ConfigFile(Rc::new(self.place(name.span().start)));
+        let origin = self.origin(name.span().start);
         let text = match value.into_inner() {
             Node::Text(text) => text,
             Node::Integer(number) => number.to_string(),
@@ -257,6 +257,10 @@ impl ConfigFile<'_> {
             "{}:{line}:{column}: {what}: {shown}",
             path.display()
         ))
+    }
+
+    fn origin(&self, at: usize) -> Origin {
+        Origin::ConfigFile(Rc::new(self.place(at)))
     }
 
     fn place(&self, at: usize) -> Place {
@@ -380,9 +384,8 @@ fn quoted(key: &str) -> String {
 
 /// The section that has a key of this name.
 fn section_of(key: &str) -> Option<&'static str> {
-    SETTINGS
-        .iter()
-        .find(|setting| setting.section().is_some() && setting.key() == key)?
+    settings_of_the_file()
+        .find(|setting| setting.key() == key)?
         .section()
 }
 

@@ -137,6 +137,23 @@ pub struct Sourced {
     pub origin: Origin,
 }
 
+impl Sourced {
+    /// Its text, where it has one.
+    #[must_use]
+    pub fn text(&self) -> Option<&OsStr> {
+        match &self.value {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a switch that is on.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        matches!(self.value, Value::Switch(true))
+    }
+}
+
 /// The values that one place gives, by the settings' names.
 #[derive(Debug, Default)]
 pub struct Layer(BTreeMap<&'static str, Sourced>);
@@ -176,26 +193,12 @@ impl Layer {
 
     /// Its text, where it has one.
     pub fn text(&self, name: &str) -> Option<&OsStr> {
-        match &self.get(name)?.value {
-            Value::Text(text) => Some(text),
-            _ => None,
-        }
+        self.get(name)?.text()
     }
 
     /// The choice that it has, where it has one.
     pub fn choice<T: ValueEnum>(&self, name: &str) -> Option<T> {
         T::from_str(self.text(name)?.to_str()?, false).ok()
-    }
-
-    /// Whether it is a switch that is on.
-    pub fn is_on(&self, name: &str) -> bool {
-        matches!(
-            self.get(name),
-            Some(Sourced {
-                value: Value::Switch(true),
-                ..
-            })
-        )
     }
 
     /// What the environment gives. A variable that is set to nothing counts as
@@ -253,22 +256,13 @@ impl Layers {
     /// The text that holds, of a setting whose kind allows only UTF-8.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
-        match &self.get(name)?.value {
-            Value::Text(text) => text.to_str(),
-            _ => None,
-        }
+        self.get(name)?.text()?.to_str()
     }
 
     /// Whether the switch called `name` is on.
     #[must_use]
     pub fn is_on(&self, name: &str) -> bool {
-        matches!(
-            self.get(name),
-            Some(Sourced {
-                value: Value::Switch(true),
-                ..
-            })
-        )
+        self.get(name).is_some_and(Sourced::is_on)
     }
 
     /// The texts of a setting that can be repeated: those of one layer.

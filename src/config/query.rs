@@ -81,7 +81,8 @@ fn text(layers: &Layers) -> Result<(usize, String, Option<String>)> {
         } else {
             text.to_string_lossy()
         };
-        return Ok((number, read(found, text.as_ref())?, Some(name.into_owned())));
+        let read = read(found, text.as_ref(), &name)?;
+        return Ok((number, read, Some(name.into_owned())));
     }
     let place = match &found.origin {
         Origin::Flag(_) => None,
@@ -90,16 +91,11 @@ fn text(layers: &Layers) -> Result<(usize, String, Option<String>)> {
     Ok((number, text.to_string_lossy().into_owned(), place))
 }
 
-fn read(found: &Sourced, path: &Path) -> Result<String> {
+/// The text of the file at `path`, which messages call `name`.
+fn read(found: &Sourced, path: &Path, name: &str) -> Result<String> {
     let refuse = |what: String| {
-        let name = if path == Path::new("-") {
-            "standard input".to_owned()
-        } else {
-            path.display().to_string()
-        };
-        found
-            .origin
-            .refuse("query.file", &format!("names {name}, {what}"))
+        let what = format!("names {name}, {what}");
+        found.origin.refuse("query.file", &what)
     };
     let bytes = if path == Path::new("-") {
         let mut bytes = Vec::new();

@@ -61,20 +61,9 @@ pub(super) fn prepare(
         };
         Err(Error::new(ErrorKind::Query, what).hint(hint))
     };
-    if is_misread(&bound.sql) {
-        return instead("the driver would take something in it for a parameter");
-    }
-    let statement = match conn.prep(&bound.sql) {
+    let statement = match try_prepare(conn, bound)? {
         Ok(statement) => statement,
-        Err(mysql::Error::MySqlError(error))
-            if NOT_PREPARED.contains(&error.code) || OF_PROXYSQL.contains(&error.code) =>
-        {
-            return instead(&format!(
-                "server error {} ({}): {}",
-                error.code, error.state, error.message
-            ));
-        }
-        Err(error) => return Err(statement_error(&error, &bound.sql)),
+        Err(reason) => return instead(&reason),
     };
     // Where only this protocol will do, the execution tells whether there are
     // rows: a CALL announces none.
@@ -106,12 +95,28 @@ pub(super) fn is_wanted(protocol: Protocol, keyword: &str, bound: &Bound) -> boo
 /// # Errors
 /// [`ErrorKind::Query`] where the server finds a mistake in the statement.
 pub(super) fn describe(conn: &mut Conn, bound: &Bound) -> Result<Option<Statement>> {
+    Ok(try_prepare(conn, bound)?.ok())
+}
+
+/// The prepared statement, or why the server or the driver does not prepare it.
+///
+/// # Errors
+/// [`ErrorKind::Query`] where the server finds a mistake in the statement.
+fn try_prepare(conn: &mut Conn, bound: &Bound) -> Result<Result<Statement, String>> {
     if is_misread(&bound.sql) {
-        return Ok(None);
+        let reason = "the driver would take something in it for a parameter";
+        return Ok(Err(reason.to_owned()));
     }
     match conn.prep(&bound.sql) {
-        Ok(statement) => Ok(Some(statement)),
-        Err(mysql::Error::MySqlError(error)) if NOT_PREPARED.contains(&error.code) => Ok(None),
+        Ok(statement) => Ok(Ok(statement)),
+        Err(mysql::Error::MySqlError(error))
+            if NOT_PREPARED.contains(&error.code) || OF_PROXYSQL.contains(&error.code) =>
+        {
+            Ok(Err(format!(
+                "server error {} ({}): {}",
+                error.code, error.state, error.message
+            )))
+        }
         Err(error) => Err(statement_error(&error, &bound.sql)),
     }
 }
