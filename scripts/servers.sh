@@ -9,12 +9,15 @@
 #   need_mysql                      sets MYSQLD: Oracle MySQL, which Debian has
 #                                   only in its unstable suite, unpacked into a
 #                                   cache folder and run from there
+#   need_new_mariadb                sets NEW_MARIADBD: a MariaDB that has PARSEC
+#                                   and makes its own certificate, from there too
 #   need_pymysql                    sets PYTHON
 #   use_temporary_folder            sets folder; cleans up at the script's end
 #   start_server KIND FOLDER        a private mariadb or mysql
 #   stop_servers                    ends all that were started
 #
-# GOLD_DIGGER_MARIADBD and GOLD_DIGGER_MYSQLD name server programs of your own.
+# GOLD_DIGGER_MARIADBD, GOLD_DIGGER_MYSQLD and GOLD_DIGGER_NEW_MARIADBD name
+# server programs of your own.
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/gold_digger
 
@@ -144,16 +147,31 @@ set -- $first --basedir="$root/usr" --lc-messages-dir="$root/usr/share/mysql" \
     "$MYSQLD" --version >&2 || die "$MYSQLD does not run; remove $cache/mysql and try again"
 }
 
-# unpack_unstable FOLDER PACKAGE PROGRAM [SHELL]: makes $cache/FOLDER/NAME, which
-# runs PROGRAM of Debian's unstable suite. Downloads the package with all its
-# libraries by an apt of our own (own lists, own idea of what is installed),
-# which needs no root and leaves the machine's packages alone, and unpacks it
-# beside a wrapper that starts it with its own loader and libraries. The wrapper
-# runs SHELL first.
+# PARSEC came with MariaDB 11.6. Its plugins are in another package than the
+# server, whose other parts are not needed.
+need_new_mariadb() {
+    NEW_MARIADBD=${GOLD_DIGGER_NEW_MARIADBD:-$cache/new-mariadb/mariadbd}
+    [ -z "${GOLD_DIGGER_NEW_MARIADBD:-}" ] || [ -x "$NEW_MARIADBD" ] || die "GOLD_DIGGER_NEW_MARIADBD=$NEW_MARIADBD is not a program"
+    [ -x "$NEW_MARIADBD" ] || unpack_unstable new-mariadb mariadb-server-core usr/sbin/mariadbd '
+first=
+case $1 in --no-defaults) first=$1; shift ;; esac
+set -- $first --lc-messages-dir="$root/usr/share/mysql" \
+    --character-sets-dir="$root/usr/share/mysql/charsets" --plugin-dir="$root/usr/lib/mysql/plugin" "$@"' mariadb-server
+    "$NEW_MARIADBD" --version >&2 || die "$NEW_MARIADBD does not run; remove $cache/new-mariadb and try again"
+}
+
+# unpack_unstable FOLDER PACKAGE PROGRAM [SHELL [ALONE]]: makes
+# $cache/FOLDER/NAME, which runs PROGRAM of Debian's unstable suite. Downloads
+# the package with all its libraries, and the package ALONE without any, by an
+# apt of our own (own lists, own idea of what is installed), which needs no root
+# and leaves the machine's packages alone, and unpacks it beside a wrapper that
+# starts it with its own loader and libraries. The wrapper runs SHELL first.
 unpack_unstable() {
-    local apt=$cache/apt root=$cache/$1.new name=${3##*/} archive deb lib loader
-    local cure="; GOLD_DIGGER_MYSQLD names a mysqld of your own"
-    [ "$1" = mysql ] || cure=
+    local apt=$cache/apt root=$cache/$1.new name=${3##*/} archive deb lib loader cure=
+    case $1 in
+        mysql) cure="; GOLD_DIGGER_MYSQLD names a mysqld of your own" ;;
+        new-mariadb) cure="; GOLD_DIGGER_NEW_MARIADBD names a mariadbd of your own, 11.6 or later" ;;
+    esac
     command -v apt-get >/dev/null || die "no apt-get to fetch $2 with$cure"
     archive=$(debian_archive)
     say "fetching $2 from Debian's unstable suite into $cache (once)"
@@ -172,7 +190,8 @@ Acquire::Check-Valid-Until "false";
 CONF
     export APT_CONFIG=$apt/apt.conf
     apt-get update -q >"$apt/log" 2>&1 &&
-        apt-get install -y -q --download-only --no-install-recommends "$2" >>"$apt/log" 2>&1 ||
+        apt-get install -y -q --download-only --no-install-recommends "$2" >>"$apt/log" 2>&1 &&
+        { [ -z "${5:-}" ] || (cd "$apt/archives" && apt-get download -q "$5" >>"$apt/log" 2>&1); } ||
         { tail -5 "$apt/log" >&2; die "$2 could not be downloaded$cure"; }
     unset APT_CONFIG
     for deb in "$apt"/archives/*.deb; do

@@ -4,7 +4,7 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::{
     cancel::Cancel,
-    config::{Access, Config, Session},
+    config::{Access, Config, Connection, Session, tls::Verification},
     error::{Result, printable},
     source::{QueryExecutor, SessionFacts},
 };
@@ -45,6 +45,7 @@ fn try_check(config: &Config, cancel: &Cancel) -> Result<String> {
             "login".to_owned(),
             format!("{} at {}", connection.user, connection.endpoint),
         ],
+        vec!["encryption".to_owned(), encryption(connection, &facts)],
         vec![
             "database".to_owned(),
             connection
@@ -78,6 +79,21 @@ fn try_check(config: &Config, cancel: &Cancel) -> Result<String> {
     text.push('\n');
     text += &aligned(&[titles].into_iter().chain(rows).collect::<Vec<_>>());
     Ok(text)
+}
+
+fn encryption(connection: &Connection, facts: &SessionFacts) -> String {
+    let (Some(tls), Some(version)) = (&connection.tls, &facts.tls_version) else {
+        return "none".to_owned();
+    };
+    match &tls.verification {
+        Verification::None => format!("{version}, the server is not verified"),
+        Verification::Authority(authorities) => {
+            format!("{version}, the server is vouched for by {authorities}")
+        }
+        Verification::Identity(authorities) => {
+            format!("{version}, the server and its name are vouched for by {authorities}")
+        }
+    }
 }
 
 fn time_outs(facts: &SessionFacts) -> String {

@@ -18,7 +18,7 @@ use crate::{
     config::{
         Target, Verbosity,
         layers::{Layer, Origin, Value},
-        settings::{ASK_PASSWORD, Kind, SETTINGS, Setting},
+        settings::{ASK_PASSWORD, CLEARTEXT_PLUGIN, Kind, SERVER_PUBLIC_KEY, SETTINGS, Setting},
     },
     report::LogFormat,
 };
@@ -137,6 +137,15 @@ fn layer(matches: &ArgMatches) -> Layer {
         let Some(flag) = setting.flag else {
             continue;
         };
+        for (flag, value) in setting.spellings {
+            if matches.get_flag(flag) {
+                layer.set(
+                    setting,
+                    Value::from(*value),
+                    Origin::Flag(format!("--{flag}")),
+                );
+            }
+        }
         if matches.value_source(flag) != Some(ValueSource::CommandLine) {
             continue;
         }
@@ -177,7 +186,9 @@ fn command() -> Command {
                 .value_name(SQL)
                 .help("The query: one statement that returns rows"),
         )
-        .args(flags.map(|(setting, flag)| arg(setting, flag)))
+        .args(flags.flat_map(|(setting, flag)| {
+            [vec![arg(setting, flag)], spellings(setting, flag)].concat()
+        }))
         .args([
             Arg::new("check")
                 .long("check")
@@ -271,6 +282,22 @@ fn arg(setting: &'static Setting, flag: &'static str) -> Arg {
     }
 }
 
+/// The flags that stand for a value of `flag`, each alone.
+fn spellings(setting: &'static Setting, flag: &'static str) -> Vec<Arg> {
+    let names = setting.spellings.iter().map(|(name, _)| *name);
+    let names: Vec<&str> = names.chain([flag]).collect();
+    let spelling = |(name, value): &(&'static str, &'static str)| {
+        let others = names.iter().filter(|other| *other != name);
+        Arg::new(*name)
+            .long(*name)
+            .action(ArgAction::SetTrue)
+            .conflicts_with_all(others)
+            .help_heading(heading(setting))
+            .help(format!("The same as --{flag} {value}"))
+    };
+    setting.spellings.iter().map(spelling).collect()
+}
+
 /// The part of the help that a flag stands in.
 fn heading(setting: &Setting) -> &'static str {
     match setting.section() {
@@ -280,6 +307,8 @@ fn heading(setting: &Setting) -> &'static str {
         Some("csv" | "tsv") => "CSV and TSV",
         Some("json") => "JSON",
         Some("values") => "Values",
+        Some("tls") => ENCRYPTION,
+        Some(_) if [SERVER_PUBLIC_KEY, CLEARTEXT_PLUGIN].contains(&setting.name) => ENCRYPTION,
         Some(_) => "Connection",
         None => match setting.name {
             ASK_PASSWORD => "Connection",
@@ -288,6 +317,8 @@ fn heading(setting: &Setting) -> &'static str {
         },
     }
 }
+
+const ENCRYPTION: &str = "Encryption and login";
 
 const ABOUT: &str = "Stream the rows of a MySQL or MariaDB query into CSV, TSV or JSON";
 

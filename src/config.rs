@@ -36,6 +36,7 @@ mod prompt;
 mod query;
 pub mod settings;
 mod template;
+pub mod tls;
 
 use self::{
     connection::Fields,
@@ -43,6 +44,7 @@ use self::{
     layers::{Layer, Layers, Origin, Value},
     option_file::{OptionFiles, Presence},
     settings::{CONFIG, DEFAULTS_FILE, DEFAULTS_GROUP_SUFFIX, NO_DEFAULTS, Setting},
+    tls::{CleartextPlugin, Tls, TlsMode},
 };
 
 /// What was asked for.
@@ -100,19 +102,19 @@ pub struct Connection {
     pub password: Option<SecretString>,
     /// The default database.
     pub database: Option<String>,
-    /// What is done to the bytes on the way.
+    /// How the bytes are encrypted, if they are.
+    pub tls: Option<Tls>,
+    /// The server's RSA key (PEM), by which it may be given the password in
+    /// plain text's stead where nothing is encrypted.
+    pub server_public_key: Option<Vec<u8>>,
+    /// Whether the server may have the password itself.
+    pub cleartext_plugin: CleartextPlugin,
+    /// Whether the bytes are compressed.
     pub compression: Compression,
     /// How long connecting and logging in may take together.
     pub connect_timeout: Duration,
     /// How long the server may be silent.
     pub read_timeout: Option<Duration>,
-}
-
-/// The choices of `--tls`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Tls {
-    /// Plain text, readable by everyone on the way
-    Disabled,
 }
 
 /// A length of time, as people write it: `500ms`, `30s`, `1h 30m`.
@@ -294,8 +296,8 @@ impl Config {
     /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for whatever is
     /// missing, malformed or contradictory.
     pub fn resolve(args: Args, journal: &Journal) -> Result<Task> {
-        let layers = layers(args.layer, journal)?;
-        let mut fields = Fields::resolve(&layers)?;
+        let mut layers = layers(args.layer, journal)?;
+        let mut fields = Fields::resolve(&mut layers)?;
         let database = fields
             .database
             .as_ref()
@@ -311,18 +313,8 @@ impl Config {
         };
         let session = session(&layers)?;
         let endpoint = fields.endpoint();
-        if !endpoint.is_local() && layers.choice("tls.mode")? != Some(Tls::Disabled) {
-            let what = format!(
-                "names {endpoint}, which is not on this machine, and this version cannot encrypt the connection"
-            );
-            let origin = fields
-                .host
-                .as_ref()
-                .map_or(&Origin::Default, |host| &host.origin);
-            return Err(origin
-                .refuse("connection.host", &what)
-                .hint("--tls disabled sends the password's proof and all rows in plain text"));
-        }
+        let tls_mode = tls::mode(&layers, &endpoint)?;
+        let cleartext_plugin = tls::cleartext_plugin(&layers, tls_mode.0)?;
         let timeout = |name| Ok(layers.parsed::<Timeout>(name)?.map(|Timeout(time)| time));
         let connect_timeout = timeout("connection.connect_timeout")?;
         let read_timeout = timeout("connection.read_timeout")?;
@@ -332,6 +324,7 @@ impl Config {
                 fields: &fields,
                 destination: &destination,
                 query: query.as_ref(),
+                tls_mode: &tls_mode,
             };
             return Ok(Task::Print(dump.to_text()));
         }
@@ -345,12 +338,15 @@ impl Config {
                 .refuse("summary", what)
                 .hint("name another one"));
         }
+        let (tls_mode, tls_origin) = tls_mode;
+        let tls = tls::load(&layers, tls_mode, &tls_origin)?;
+        let server_public_key = tls::server_public_key(&layers)?;
         // Last: whoever is asked for a password has a configuration that is good.
         let password = fields.password()?;
-        fields
-            .warnings()
-            .into_iter()
-            .for_each(|warning| journal.warn(warning));
+        let warnings = tls::warnings(&layers, &endpoint, tls_mode, &tls_origin);
+        for warning in warnings.into_iter().chain(fields.warnings()) {
+            journal.warn(warning);
+        }
         let task = if args.request == Request::Check {
             Task::Check
         } else {
@@ -362,6 +358,9 @@ impl Config {
                 user: fields.user.map(|user| user.value).unwrap_or_default(),
                 password,
                 database: fields.database.map(|database| database.value),
+                tls,
+                server_public_key,
+                cleartext_plugin,
                 compression: if layers.is_on("connection.compress") {
                     Compression::Zlib
                 } else {

@@ -37,6 +37,9 @@ fn try_export(config: &Config, journal: &Journal, cancel: &Cancel) -> Result<()>
     if config.summary.is_some() || config.verbosity >= Verbosity::Verbose {
         let facts = executor.facts()?;
         tracing::info!("the server is {}", facts.version);
+        if let Some(version) = &facts.tls_version {
+            tracing::info!("the connection is encrypted by {version}");
+        }
         journal.note(|known| {
             known.server_version = Some(facts.version);
             known.time_zone = Some(facts.time_zone);

@@ -25,6 +25,8 @@ mod connect;
 mod excerpt;
 mod live;
 mod prepare;
+mod refusal;
+mod tls;
 mod type_name;
 
 pub(crate) use live::LiveConnection;
@@ -150,9 +152,13 @@ impl QueryExecutor {
             .query_fold(SESSION_VARIABLES, (), |(), (name, value)| {
                 variables.insert(name, value);
             });
-        let asked =
-            asked.map_err(|error| query_error("cannot read the session's variables", &error));
-        self.cancel.explain(asked)?;
+        let failed = |error| query_error("cannot read the session's variables", &error);
+        self.cancel.explain(asked.map_err(failed))?;
+        let version = self
+            .conn
+            .query_first("SHOW SESSION STATUS LIKE 'Ssl_version'");
+        let version: Option<(String, String)> = self.cancel.explain(version.map_err(failed))?;
+        let version = version.map(|(_, version)| version);
         let mut take = |name| variables.remove(name).unwrap_or_default();
         let (zone, system) = (take("time_zone"), take("system_time_zone"));
         let limit = match (take("max_execution_time"), take("max_statement_time")) {
@@ -164,6 +170,7 @@ impl QueryExecutor {
         let read_only = [take("tx_read_only"), take("transaction_read_only")];
         Ok(SessionFacts {
             version: take("version"),
+            tls_version: version.filter(|version| !version.is_empty()),
             time_zone: if zone == "SYSTEM" { system } else { zone },
             statement_limit: limit.ok().filter(|seconds| *seconds > 0.0),
             is_read_only: read_only.iter().any(|value| value == "ON"),
@@ -196,6 +203,8 @@ impl QueryExecutor {
 pub struct SessionFacts {
     /// The server's version, as it says it.
     pub version: String,
+    /// The version of TLS, where the connection is encrypted.
+    pub tls_version: Option<String>,
     /// The session's time zone; where that is the system's, its name.
     pub time_zone: String,
     /// How many seconds a statement may run, where there is a limit.
@@ -223,13 +232,6 @@ impl Drop for QueryExecutor {
 /// Sets what must hold for every statement of the session, and gives the
 /// session's quoting mode where the query depends on it.
 fn prepare_session(conn: &mut Conn, query: &Query, session: &Session) -> Result<QuotingMode> {
-    // A server can ignore the handshake's character set (MySQL manual,
-    // "Connection Character Sets and Collations", --skip-character-set-client-handshake).
-    let set_names = |conn: &mut Conn| {
-        let set = conn.query_drop("SET NAMES utf8mb4");
-        set.map_err(|error| query_error("the server refused SET NAMES utf8mb4", &error))
-    };
-    set_names(conn)?;
     if session.access == Access::ReadOnly {
         conn.query_drop("SET SESSION TRANSACTION READ ONLY")
             .map_err(|error| {
@@ -248,7 +250,12 @@ fn prepare_session(conn: &mut Conn, query: &Query, session: &Session) -> Result<
     }
     if !session.init.is_empty() {
         // Whatever they have set, the rows come as UTF-8.
-        set_names(conn)?;
+        conn.query_drop(connect::SET_NAMES).map_err(|error| {
+            query_error(
+                &format!("the server refused {}", connect::SET_NAMES),
+                &error,
+            )
+        })?;
     }
     if let Some(timeout) = session.statement_timeout {
         limit_statement(conn, timeout)?;
@@ -503,6 +510,10 @@ fn query_error(context: &str, error: &mysql::Error) -> Error {
     let what = format!("{context}: {}", connect::describe(error));
     let described = Error::new(ErrorKind::Query, what);
     match error {
+        mysql::Error::MySqlError(server) if server.code == refusal::MUST_CHANGE_PASSWORD => {
+            let what = format!("{}: {}", refusal::EXPIRED, connect::describe(error));
+            Error::new(ErrorKind::Connect, what).hint(refusal::EXPIRED_HINT)
+        }
         mysql::Error::MySqlError(server) if server.code == READ_ONLY_TRANSACTION => {
             described.hint(READ_WRITE_HINT)
         }

@@ -5,7 +5,7 @@ use std::{
     os::unix::fs::PermissionsExt,
 };
 
-use crate::support::{GoldDigger, each_server, fake};
+use crate::support::{GoldDigger, each_server};
 
 /// Nothing is reached: every mistake must be seen before connecting.
 fn offline() -> GoldDigger {
@@ -184,25 +184,6 @@ fn mistyped_flags_exit_2_with_the_nearest_right_name() {
             outcome.stderr
         );
     }
-}
-
-#[test]
-fn another_host_in_plain_text_must_be_asked_for() {
-    // "localhost." leads here, but only the plain name is known to.
-    let port = fake::serve(|_| {});
-    let local = GoldDigger::new()
-        .args(["--db-url", &fake::url(port), "SELECT 1"])
-        .run();
-    local.failed(3, &["lost"]);
-    let named = format!("mysql://me@localhost.:{port}/");
-    GoldDigger::new()
-        .args(["--db-url", &named, "SELECT 1"])
-        .run()
-        .failed(2, &["--tls disabled"]);
-    GoldDigger::new()
-        .args(["--tls", "disabled", "--db-url", &named, "SELECT 1"])
-        .run()
-        .failed(3, &["cannot connect"]);
 }
 
 #[test]

@@ -6,7 +6,11 @@ use std::{fs, path::Path};
 use gold_digger::config::settings::{Kind, SETTINGS, Setting};
 use serde_json::Value as Json;
 
-use crate::support::{GoldDigger, Outcome, each_server};
+use crate::support::{
+    GoldDigger, Outcome,
+    certificates::{Authority, Validity},
+    changing_certificates, each_server,
+};
 
 fn in_checkout(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
@@ -100,6 +104,8 @@ fn the_documentation_names_every_setting() {
             flags.insert(0, "`SQL`".to_owned());
         }
         flags.extend(flag.map(|flag| format!("`{flag}`")));
+        let spellings = setting.spellings.iter();
+        flags.extend(spellings.map(|(flag, _)| format!("`--{flag}`")));
         format!(
             "| {} | {} | {} | {} | {} | {} |",
             code(setting.section().map(|_| setting.name)),
@@ -192,7 +198,11 @@ fn the_reference_names_every_key_and_each_line_of_it_loads() {
 
 #[test]
 fn the_examples_work() {
+    let _changing = changing_certificates();
+    let ca = Authority::new("the CA");
+    let identity = ca.certify(&["127.0.0.1"], Validity::Current);
     each_server(|db| {
+        db.server.present(&identity, &ca.pem);
         db.sql("CREATE TABLE orders (id INT PRIMARY KEY, customer VARCHAR(20), total DECIMAL(9,2), ordered_at DATETIME)");
         db.sql("INSERT INTO orders VALUES (1, 'Ann', 9.90, NOW() - INTERVAL 1 DAY), (2, NULL, 0.10, '2001-01-01')");
         let folder = tempfile::tempdir().expect("a folder");
@@ -204,6 +214,7 @@ fn the_examples_work() {
             path
         };
         let new = |name: &str| GoldDigger::new().arg("--config").arg(place(name));
+        fs::write(folder.path().join("ca.pem"), &ca.pem).expect("a file");
 
         new("nightly.toml")
             .env("DATABASE_URL", db.url())

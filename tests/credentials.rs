@@ -338,7 +338,7 @@ fn a_password_is_shown_nowhere() {
             (
                 url(&good.replace("127.0.0.1", "db.example")),
                 &["SELECT 1"],
-                2,
+                3,
             ),
             (url(&good.replace("mysql:", "postgres:")), &["SELECT 1"], 2),
             (url(&good.replace('@', "#@")), &["SELECT 1"], 2),

@@ -8,7 +8,7 @@ use std::{
     path::Path,
 };
 
-use crate::support::{GoldDigger, Outcome};
+use crate::support::{GoldDigger, Outcome, certificates};
 
 /// Where nothing may be changed, and a server that nobody may talk to.
 struct Untouched {
@@ -68,6 +68,23 @@ fn of_the_command_line() {
     fs::write(here.path("empty"), "\n").expect("a file");
     fs::write(here.path("latin1"), b"hushhush\xe4").expect("a file");
     fs::write(here.path("long"), "hushhush".repeat(10_000)).expect("a file");
+    let identities = ["ours", "others"].map(|name| (name, certificates::self_signed(&[name])));
+    for (name, identity) in &identities {
+        identity.write(here.folder.path(), name);
+    }
+    let pem = |name: &str| here.path(&format!("{name}.pem"));
+    let (_, ours) = &identities[0];
+    let write = |name: &str, text: &str| fs::write(pem(name), text).expect("a file");
+    write("broken", &ours.certificate.replace("-----END", "----END"));
+    write(
+        "odd",
+        "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n",
+    );
+    write(
+        "encrypted",
+        &ours.key.replace("PRIVATE", "ENCRYPTED PRIVATE"),
+    );
+    write("elliptic", &certificates::public_key(&ours.key));
     let latin1_sql = here.path("latin1.sql");
     let [two_lines, empty, latin1, long] =
         ["two-lines", "empty", "latin1", "long"].map(|name| here.path(name));
@@ -94,7 +111,6 @@ fn of_the_command_line() {
         // The connection.
         (&["--db-url", "db.example/shop", select], &["--db-url", "mysql://"]),
         (&["--db-url", "mysql://hushhush:9999999/", select], &["--db-url is malformed"]),
-        (&["--db-url", "mysql://me:hushhush@db.example/", select], &["db.example:3306", "--tls disabled"]),
         (&["--db-url", "mysql://me@h/", "--host", "h", select], &["--host cannot stand beside --db-url"]),
         (&["--db-url", "mysql://me@h/", "--database", "d", select], &["--database cannot stand beside --db-url"]),
         (&["--host", "db.example", "--socket", "/s", select], &["--host cannot stand beside --socket"]),
@@ -106,11 +122,39 @@ fn of_the_command_line() {
         (&["-o", "mysql://me:hushhush@h/{x}", select], &["unknown placeholder {x}"]),
         (&[select, "mysql://me:hushhush hushhush@h/"], &["'mysql://me:***@h/'"]),
         (&["--ask-password=hushhush", select], &["--ask-password"]),
-        (&["--host", "db.example", select], &["db.example", "--tls disabled"]),
         (&["--port", "0", select], &["'0' for '--port <PORT>'", "65535"]),
         (&["--port", "65536", select], &["'65536' for '--port <PORT>'", "65535"]),
         (&["--port", "sql", select], &["'sql' for '--port <PORT>'", "65535"]),
+        // TLS. The URL names a server on this machine.
         (&["--tls", "on", select], &["'on' for '--tls <MODE>'", "disabled"]),
+        (&["--tls", "required", "--allow-invalid-certificate", select], &["'--tls <MODE>' cannot be used with '--allow-invalid-certificate'"]),
+        (&["--allow-invalid-certificate", "--insecure-skip-hostname-verify", select], &["cannot be used with"]),
+        (&["--tls", "verify-ca", select], &["--tls needs --tls-ca-file", "verify-identity"]),
+        (&["--insecure-skip-hostname-verify", select], &["--insecure-skip-hostname-verify needs --tls-ca-file"]),
+        (&["--tls", "required", "--socket", "/s", "--user", "me", select], &["--tls cannot be had on the Unix socket /s", "127.0.0.1"]),
+        (&["--tls-ca-file", "/nowhere/ca.pem", select], &["--tls-ca-file names /nowhere/ca.pem", "No such file"]),
+        (&["--tls-ca-file", "/", select], &["--tls-ca-file names /", "directory"]),
+        (&["--tls-ca-file", &empty, select], &["empty, which holds no certificate in PEM form"]),
+        (&["--tls-ca-file", &latin1, select], &["latin1, which holds no certificate in PEM form"]),
+        (&["--tls-ca-file", &pem("ours-key"), select], &["ours-key.pem, which holds no certificate in PEM form"]),
+        (&["--tls-ca-file", &pem("broken"), select], &["broken.pem, which is broken"]),
+        (&["--tls-ca-file", &pem("odd"), select], &["odd.pem, whose certificate number 1 cannot be read"]),
+        (&["--tls-cert", &pem("ours"), select], &["--tls-cert stands alone", "--tls-key FILE"]),
+        (&["--tls-key", &pem("ours-key"), select], &["--tls-key stands alone", "--tls-cert FILE"]),
+        (&["--tls-cert", &pem("ours"), "--tls-key", &pem("ours"), select], &["--tls-key names", "ours.pem, which holds no private key in PEM form"]),
+        (&["--tls-cert", &pem("ours-key"), "--tls-key", &pem("ours-key"), select], &["--tls-cert names", "ours-key.pem, which holds no certificate"]),
+        (&["--tls-cert", &pem("ours"), "--tls-key", &pem("others-key"), select], &["others-key.pem, which does not belong to the certificate in", "ours.pem"]),
+        (&["--tls-cert", &pem("ours"), "--tls-key", &pem("encrypted"), select], &["encrypted.pem, whose key is encrypted", "openssl pkey -in"]),
+        (&["--server-public-key", "/nowhere/k.pem", select], &["--server-public-key names /nowhere/k.pem", "No such file"]),
+        (&["--server-public-key", &pem("ours"), select], &["ours.pem, which holds no RSA public key in PEM form", "public_key.pem"]),
+        (&["--server-public-key", &pem("elliptic"), select], &["elliptic.pem, which holds no RSA public key in PEM form"]),
+        (&["--enable-cleartext-plugin", select], &["--enable-cleartext-plugin would give the password to whoever answers", "verify-ca"]),
+        (&["--enable-cleartext-plugin", "--tls", "required", select], &["--enable-cleartext-plugin would give the password to whoever answers"]),
+        (&["--db-url", "mysql://me:hushhush@h/?ssl-mode=PREFERRED", select], &["--db-url has an ssl-mode that is none of", "falls back"]),
+        (&["--db-url", "mysql://me:hushhush@h/?ssl-mode=required&ssl-mode=disabled", select], &["--db-url has ssl-mode twice"]),
+        (&["--db-url", "mysql://me:hushhush@h/?ssl-mode=", select], &["--db-url has an empty ssl-mode"]),
+        (&["--db-url", "mysql://me:hushhush@h/?sslmode=disable", select], &["--db-url has the unknown parameter \"sslmode\"", "ssl-mode=MODE"]),
+        (&["--db-url", "mysql://me:hushhush@h/?ssl-mode=required", "--tls", "disabled", select], &["--tls cannot stand beside --db-url"]),
         (&["--password-file", "/nowhere/p", select], &["--password-file names /nowhere/p", "No such file"]),
         (&["--password-file", "/", select], &["--password-file names /", "directory"]),
         (&["--password-file", &two_lines, select], &["two-lines, which has more than one line"]),
@@ -235,12 +279,14 @@ fn of_the_configuration_file() {
         ("[csv]\nquote = 'never'\n", ":2:9: [csv] quote cannot be \"never\": it is one of necessary, always"),
         ("[session]\ninit = ['SET a = 1', 'SET b = 1; SET c = 1']\n", ":2:22: [session] init cannot hold"),
         ("[tls]\nmode = 'off'\n", ":2:8: [tls] mode cannot be \"off\": it is one of disabled"),
+        ("[tls]\nca_file = 'none.pem'\n", ":2:11: [tls] ca_file names "),
+        ("[tls]\nmode = 'verify-ca'\n", ":2:8: [tls] mode needs --tls-ca-file"),
+        ("[connection]\nurl = 'mysql://me:hushhush@127.0.0.1/?ssl-mode=required'\n[tls]\nmode = 'disabled'\n", ":4:8: [tls] mode cannot stand beside "),
         // Combinations.
         ("[query]\nsql = 'SELECT 1'\nfile = 'q.sql'\n", ":3:8: [query] file cannot stand beside "),
         ("[connection]\nurl = 'mysql://me:hushhush@h/'\nhost = 'h'\n", ":3:8: [connection] host cannot stand beside "),
         ("connection.url = 'hushhush'\nconnection.port = 5\n", ":2:19: [connection] port cannot stand beside "),
         ("[connection]\nsocket = '/s'\nport = 1\n", ":3:8: [connection] port cannot stand beside "),
-        ("[connection]\nhost = 'db.example'\n", ":2:8: [connection] host names db.example:3306, which is not on this machine"),
         ("[values]\nbinary = 'raw'\n[output]\nformat = 'csv'\n", ":2:10: [values] binary raw has no meaning for csv: binary = 'raw'"),
         // The query.
         ("[query]\nfile = 'none.sql'\n", ":2:8: [query] file names "),
@@ -297,7 +343,10 @@ fn of_option_files_and_the_environment() {
         ("[client\nuser=me\n", ":1: a group's name has no closing bracket"),
         ("[client]\nport=sql\n", ":2: port cannot be \"sql\": it is a number from 1 to 65535"),
         ("[client]\n# fine\nuser\n", ":3: user has no value"),
-        ("[client]\nconnect_timeout=soon\n", ":2: connect_timeout cannot be \"soons\": write a number"),
+        ("[client]\nconnect_timeout=soon\n", ":2: connect-timeout cannot be \"soons\": write a number"),
+        ("[client]\nssl-mode=prefered\n", ":2: ssl-mode cannot be \"prefered\": it is one of disabled"),
+        ("[client]\nssl=maybe\n", ":2: ssl is neither on nor off"),
+        ("[client]\nssl-ca=/nowhere/ca.pem\n", ":2: ssl-ca names /nowhere/ca.pem"),
         ("!includedir /nowhere/at/all\n", ":1: cannot list /nowhere/at/all"),
     ];
     for (text, part) in cases {
@@ -373,6 +422,8 @@ fn of_permissions() {
         ("my.cnf", "--defaults-file"),
         ("p", "--password-file"),
         ("q.sql", "--query-file"),
+        ("ca.pem", "--tls-ca-file"),
+        ("public_key.pem", "--server-public-key"),
     ] {
         let path = here.path(name);
         fs::write(&path, "").expect("a file");

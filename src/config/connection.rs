@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::{
     Endpoint,
-    db_url::{DEFAULT_PORT, DatabaseUrl, parse_url},
+    db_url::{DEFAULT_PORT, parse_url},
     layers::{Layer, Layers, Origin, Sourced, Value},
     prompt::{self, Unanswered},
     settings::{ASK_PASSWORD, PASSWORD, TRANSPORT},
@@ -75,14 +75,23 @@ impl Fields {
     ///
     /// # Errors
     /// [`ErrorKind::Config`] for what is malformed, contradictory or missing.
-    pub fn resolve(layers: &Layers) -> Result<Self> {
+    pub fn resolve(layers: &mut Layers) -> Result<Self> {
         let mut fields = Self::default();
         // What a URL replaces is not even read: it may be another program's.
-        let highest_url = layers
-            .all("connection.url")
-            .next()
-            .map(|(number, _)| number);
-        let read = highest_url.map_or(layers.0.len(), |number| number + 1);
+        let highest_url = layers.all("connection.url").next();
+        let mut read = layers.0.len();
+        if let Some((
+            number,
+            Sourced {
+                value: Value::Secret(url),
+                origin,
+            },
+        )) = highest_url
+        {
+            let (url, origin) = (url.clone(), origin.clone());
+            fields = Self::of_url(&mut layers.0[number], &url, &origin)?;
+            read = number + 1;
+        }
         for layer in layers.0[..read].iter().rev() {
             fields.add(layer)?;
         }
@@ -114,13 +123,6 @@ impl Fields {
     }
 
     fn add(&mut self, layer: &Layer) -> Result<()> {
-        if let Some(Sourced {
-            value: Value::Secret(url),
-            origin,
-        }) = layer.get("connection.url")
-        {
-            self.replace(layer, url, origin)?;
-        }
         self.add_endpoint(layer)?;
         if let Some(user) = text(layer, "connection.user") {
             self.user = Some(user);
@@ -134,36 +136,41 @@ impl Fields {
         Ok(())
     }
 
-    /// Puts a URL in the place of all lower layers.
-    fn replace(&mut self, layer: &Layer, url: &SecretString, origin: &Origin) -> Result<()> {
-        for name in ["host", "port", "socket", "user", "database"] {
-            let name = format!("connection.{name}");
-            if let Some(beside) = layer.get(&name) {
+    /// What the `url` of `layer` says, in the place of all lower layers. Its
+    /// parameters become the layer's.
+    fn of_url(layer: &mut Layer, url: &SecretString, origin: &Origin) -> Result<Self> {
+        let alone = |layer: &Layer, name: &str| match layer.get(name) {
+            None => Ok(()),
+            Some(beside) => {
                 let what = format!("cannot stand beside {}", origin.subject("connection.url"));
                 let hint = "a URL says it all: write it there, or leave the URL out";
-                return Err(beside.origin.refuse(&name, &what).hint(hint));
+                Err(beside.origin.refuse(name, &what).hint(hint))
             }
+        };
+        for name in ["host", "port", "socket", "user", "database"] {
+            alone(layer, &format!("connection.{name}"))?;
         }
-        let DatabaseUrl {
-            endpoint,
-            user,
-            password,
-            database,
-        } = parse_url(url.expose_secret(), origin)?;
-        *self = Self {
-            user: Some(field(user, origin)),
-            database: database.map(|name| field(name, origin)),
-            password: password.map(|password| field(Password::Known(password), origin)),
+        let url = parse_url(url.expose_secret(), origin)?;
+        for (setting, value) in url.settings {
+            alone(layer, setting.name)?;
+            layer.set(setting, Value::Text(value.into()), origin.clone());
+        }
+        let mut fields = Self {
+            user: Some(field(url.user, origin)),
+            database: url.database.map(|name| field(name, origin)),
+            password: url
+                .password
+                .map(|password| field(Password::Known(password), origin)),
             ..Self::default()
         };
-        match endpoint {
-            Endpoint::Socket(path) => self.socket = Some(field(path, origin)),
+        match url.endpoint {
+            Endpoint::Socket(path) => fields.socket = Some(field(path, origin)),
             Endpoint::Tcp { host, port } => {
-                self.host = Some(field(host, origin));
-                self.port = Some(field(port, origin));
+                fields.host = Some(field(host, origin));
+                fields.port = Some(field(port, origin));
             }
         }
-        Ok(())
+        Ok(fields)
     }
 
     /// A layer's host, port and socket. What leads to a server by TCP ends a
@@ -316,16 +323,20 @@ impl Fields {
         let mut files: Vec<&Path> = self.secret_files.iter().map(PathBuf::as_path).collect();
         files.sort();
         files.dedup();
-        let is_exposed = |path: &&Path| {
-            !path.starts_with(CONTAINER_SECRETS)
-                && fs::metadata(path)
-                    .is_ok_and(|found| found.is_file() && found.mode() & 0o004 != 0)
-        };
-        let exposed = files.into_iter().filter(is_exposed).map(Path::display);
-        let warn =
-            |path| format!("others can read {path}, which holds a password; chmod o-r {path}");
-        exposed.map(warn).collect()
+        let exposed = files
+            .into_iter()
+            .filter_map(|path| exposed(path, "a password"));
+        exposed.collect()
     }
+}
+
+/// The warning for a file that holds `secret`, where others can read it.
+pub(super) fn exposed(path: &Path, secret: &str) -> Option<String> {
+    let found = fs::metadata(path).ok()?;
+    let is_exposed =
+        !path.starts_with(CONTAINER_SECRETS) && found.is_file() && found.mode() & 0o004 != 0;
+    let path = path.display();
+    is_exposed.then(|| format!("others can read {path}, which holds {secret}; chmod o-r {path}"))
 }
 
 /// Whether this is what environment variables are usually called, and so no

@@ -1,4 +1,5 @@
-//! The database URL: `mysql://USER:PASSWORD@HOST:PORT/DATABASE?socket=/PATH`.
+//! The database URL: `mysql://USER:PASSWORD@HOST:PORT/DATABASE?socket=/PATH`,
+//! or with `ssl-mode=MODE` and its like behind the `?`.
 //!
 //! No error shows the URL: it may hold a password.
 
@@ -6,7 +7,12 @@ use ::url::{Host, Url};
 use percent_encoding::percent_decode_str;
 use secrecy::SecretString;
 
-use super::{Endpoint, layers::Origin};
+use super::{
+    Endpoint,
+    layers::Origin,
+    settings::{SETTINGS, Setting},
+    tls::{self, TlsMode},
+};
 use crate::error::Result;
 
 const SHAPE: &str = "write mysql://USER:PASSWORD@HOST:PORT/DATABASE, with special characters percent-encoded (@ is %40, # is %23)";
@@ -19,6 +25,8 @@ pub(super) struct DatabaseUrl {
     pub user: String,
     pub password: Option<SecretString>,
     pub database: Option<String>,
+    /// What its parameters set, as the settings take it.
+    pub settings: Vec<(&'static Setting, String)>,
 }
 
 /// Takes `text`, which came from `origin`, apart.
@@ -60,6 +68,7 @@ pub(super) fn parse_url(text: &str, origin: &Origin) -> Result<DatabaseUrl> {
     let database = decode(path, "database")?;
 
     let mut socket = None;
+    let mut settings: Vec<(&Setting, String)> = Vec::new();
     for pair in url
         .query()
         .unwrap_or_default()
@@ -67,11 +76,29 @@ pub(super) fn parse_url(text: &str, origin: &Origin) -> Result<DatabaseUrl> {
         .filter(|pair| !pair.is_empty())
     {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        if key != "socket" {
+        let is_tls =
+            |setting: &&Setting| setting.option == Some(key) && setting.section() == Some("tls");
+        let setting = SETTINGS.iter().find(is_tls);
+        if setting.is_none() && key != "socket" {
             let what = format!("has the unknown parameter {key:?}");
-            return Err(refuse(&what).hint("the only one is socket=/PATH"));
+            let hint = "there are socket=/PATH, ssl-mode=MODE, ssl-ca=FILE, ssl-cert=FILE and ssl-key=FILE";
+            return Err(refuse(&what).hint(hint));
         }
-        socket = Some(decode(value, "socket")?.ok_or_else(|| refuse("has an empty socket"))?);
+        let value = decode(value, key)?.ok_or_else(|| refuse(&format!("has an empty {key}")))?;
+        match setting {
+            None => socket = Some(value),
+            Some(setting) if settings.iter().any(|(other, _)| other.name == setting.name) => {
+                return Err(refuse(&format!("has {key} twice")));
+            }
+            Some(setting) if setting.name == tls::MODE => {
+                let mode = TlsMode::of_mysql(&value).ok_or_else(|| {
+                    refuse("has an ssl-mode that is none of disabled, required, verify_ca and verify_identity")
+                        .hint("there is no mode that falls back to plain text unasked")
+                })?;
+                settings.push((setting, mode.name()));
+            }
+            Some(setting) => settings.push((setting, value)),
+        }
     }
     let tcp = Endpoint::Tcp {
         host: match url.host() {
@@ -96,6 +123,7 @@ pub(super) fn parse_url(text: &str, origin: &Origin) -> Result<DatabaseUrl> {
         user,
         password: password.map(SecretString::from),
         database,
+        settings,
     })
 }
 

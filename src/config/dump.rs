@@ -9,6 +9,7 @@ use super::{
     layers::{Layers, Origin, Sourced, Value},
     output::Destination,
     settings::{ASK_PASSWORD, Kind, PASSWORD, SETTINGS, Setting, TRANSPORT},
+    tls::{self, TlsMode},
 };
 use crate::{
     report::machine_readable,
@@ -26,6 +27,7 @@ pub(super) struct Dump<'a> {
     pub fields: &'a Fields,
     pub destination: &'a Destination,
     pub query: Option<&'a (Query, Vec<Parameter>)>,
+    pub tls_mode: &'a (TlsMode, Origin),
 }
 
 impl Dump<'_> {
@@ -100,6 +102,7 @@ impl Dump<'_> {
                     .collect();
                 (Some(Json::Object(values)), origin)
             }
+            tls::MODE => (Some(json!(self.tls_mode.0.name())), Some(&self.tls_mode.1)),
             "output.path" => {
                 let path = match &self.destination.target {
                     Target::Stdout => json!("-"),

@@ -122,7 +122,11 @@ impl Origin {
                 } = &**place;
                 format!("{}:{line}:{column}: [{section}] {key}", path.display())
             }
-            Self::OptionFile(place) => format!("{}:{}: {key}", place.path.display(), place.line),
+            Self::OptionFile(place) => {
+                let option = Setting::named(name).and_then(|setting| setting.option);
+                let (path, line) = (place.path.display(), place.line);
+                format!("{path}:{line}: {}", option.unwrap_or(key))
+            }
             Self::Default => key.to_owned(),
         }
     }

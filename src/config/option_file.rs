@@ -15,6 +15,7 @@ use std::{
 use super::{
     layers::{Layer, Origin, Place, Value},
     settings::{ASK_PASSWORD, Kind, PASSWORD, SETTINGS, Setting},
+    tls::{self, TlsMode},
 };
 use crate::{
     error::{Error, Result},
@@ -154,11 +155,31 @@ impl<'a> OptionFiles<'a> {
         };
         let name = name.replace('_', "-");
         let name = name.strip_prefix("loose-").unwrap_or(&name);
+        let origin = Origin::OptionFile(Rc::new(place));
+        if let Some((switch, is_turned_off)) = tls_switch(name) {
+            let said = value.as_deref().unwrap_or("on").to_lowercase();
+            let Ok(Value::Switch(is_on)) = Kind::Switch.parse(said.as_ref()) else {
+                return Err(origin.refuse(name, "is neither on nor off").hint(HINT));
+            };
+            let asked_for = self.layer.choice(tls::MODE);
+            let mode = match (switch, is_on != is_turned_off) {
+                (TlsSwitch::Encrypt, true) => asked_for
+                    .filter(|mode| *mode != TlsMode::Disabled)
+                    .unwrap_or(TlsMode::VerifyIdentity),
+                (TlsSwitch::Encrypt, false) => TlsMode::Disabled,
+                (TlsSwitch::Verify, true) => TlsMode::VerifyIdentity,
+                (TlsSwitch::Verify, false) => TlsMode::Required,
+            };
+            if let Some(setting) = Setting::named(tls::MODE) {
+                self.layer
+                    .set(setting, Value::from(mode.name().as_str()), origin);
+            }
+            return Ok(());
+        }
         let known = |setting: &&Setting| setting.option == Some(name);
         let Some(setting) = SETTINGS.iter().find(known) else {
             return Ok(());
         };
-        let origin = Origin::OptionFile(Rc::new(place));
         if setting.name == PASSWORD {
             // Alone, it asks for one on the terminal.
             self.layer.unset(PASSWORD);
@@ -168,6 +189,10 @@ impl<'a> OptionFiles<'a> {
                 return Ok(());
             }
         }
+        let value = match (value, setting.kind) {
+            (None, Kind::Switch) => Some("on".to_owned()),
+            (value, _) => value,
+        };
         let Some(mut value) = value else {
             return Err(origin.refuse(name, "has no value").hint(HINT));
         };
@@ -187,6 +212,14 @@ impl<'a> OptionFiles<'a> {
         if name == "connect-timeout" {
             value.push('s');
         }
+        if setting.name == tls::MODE {
+            if value.eq_ignore_ascii_case("preferred") {
+                // The vendors' default, which says nothing.
+                self.layer.unset(tls::MODE);
+                return Ok(());
+            }
+            value = TlsMode::of_mysql(&value).map_or(value, TlsMode::name);
+        }
         if let Kind::Secret = setting.kind {
             self.layer.set(setting, Value::Secret(value.into()), origin);
             return Ok(());
@@ -195,6 +228,25 @@ impl<'a> OptionFiles<'a> {
             .parse(setting, value.as_ref(), origin)
             .map_err(|error| error.hint(HINT))
     }
+}
+
+/// The switch of MariaDB's clients about TLS that `name` turns, and whether it
+/// turns it off (MariaDB's documentation, "TLS Options for Clients").
+fn tls_switch(name: &str) -> Option<(TlsSwitch, bool)> {
+    let off = ["skip-", "disable-"]
+        .iter()
+        .find_map(|lead| name.strip_prefix(lead));
+    let switch = match off.or(name.strip_prefix("enable-")).unwrap_or(name) {
+        "ssl" => TlsSwitch::Encrypt,
+        "ssl-verify-server-cert" => TlsSwitch::Verify,
+        _ => return None,
+    };
+    Some((switch, off.is_some()))
+}
+
+enum TlsSwitch {
+    Encrypt,
+    Verify,
 }
 
 /// The files that `!includedir` reads, in the order of their names.

@@ -25,6 +25,8 @@ pub struct Setting {
     pub flag: Option<&'static str>,
     /// Its flag of one letter.
     pub short: Option<char>,
+    /// Other flags, each of which stands for one of its values.
+    pub spellings: &'static [(&'static str, &'static str)],
     /// Its environment variable.
     pub variable: Option<&'static str>,
     /// Its name in MySQL's option files.
@@ -73,6 +75,7 @@ impl Setting {
             name,
             flag: None,
             short: None,
+            spellings: &[],
             variable: None,
             option: None,
             kind,
@@ -100,6 +103,11 @@ impl Setting {
 
     const fn short(mut self, short: char) -> Self {
         self.short = Some(short);
+        self
+    }
+
+    const fn spelled(mut self, spellings: &'static [(&'static str, &'static str)]) -> Self {
+        self.spellings = spellings;
         self
     }
 
@@ -176,6 +184,10 @@ impl Kind {
         }
     }
 }
+
+/// Settings of the connection that are about logging in.
+pub(crate) const SERVER_PUBLIC_KEY: &str = "connection.server_public_key";
+pub(crate) const CLEARTEXT_PLUGIN: &str = "connection.enable_cleartext_plugin";
 
 /// Settings that the configuration file does not have.
 pub(crate) const ASK_PASSWORD: &str = "ask_password";

@@ -5,25 +5,39 @@ use std::{
     collections::HashMap,
     error::Error as _,
     io,
-    net::{SocketAddr, ToSocketAddrs},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs},
     panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
     sync::mpsc,
     thread,
     time::{Duration, Instant},
 };
 
-use mysql::{Conn, Opts, OptsBuilder};
+use mysql::{Conn, OptsBuilder, prelude::Queryable};
 use secrecy::ExposeSecret;
 
+use super::{
+    refusal::{Refusal, explain},
+    tls::{self, MemoryFile, Preparation},
+};
 use crate::{
-    config::{Compression, Connection, Endpoint},
+    config::{
+        Compression, Connection, Endpoint,
+        tls::{CleartextPlugin, Tls, Verification},
+    },
     error::{Error, ErrorKind, Result},
 };
 
 /// The protocol's own limit for a packet (MySQL manual, "Packet Too Large").
 const MAX_PACKET: usize = 1 << 30;
 
-/// Opens a session within `timeout`.
+/// A server that has gone without a word is noticed after about two minutes:
+/// milliseconds of silence before the first probe, seconds between probes, and
+/// how many go unanswered.
+const KEEPALIVE: (u32, u32, u32) = (60_000, 10, 6);
+
+/// Opens a session within `timeout`; whatever its statements bring comes as
+/// UTF-8, and over TLS from the server itself.
 ///
 /// # Errors
 /// [`ErrorKind::Connect`], naming the address and what to look at.
@@ -33,56 +47,187 @@ pub(super) fn connect(connection: &Connection, timeout: Duration) -> Result<Conn
         "cannot connect to {} as {:?}",
         connection.endpoint, connection.user
     );
-    let failed = |what: String, hint: &str| {
+    let failed = |Refusal { what, hint }| {
         Error::new(ErrorKind::Connect, format!("{place}: {what}")).hint(hint)
     };
     let too_late = || {
-        failed(
+        failed(Refusal::new(
             format!("no answer within {} s", timeout.as_secs_f64()),
             "is that address a MySQL or MariaDB server, and does a firewall let you through?",
-        )
+        ))
     };
 
-    let addresses = match &connection.endpoint {
-        Endpoint::Socket(_) => vec![None],
+    let attempts = match &connection.endpoint {
+        Endpoint::Socket(path) => vec![Attempt {
+            host: path.clone(),
+            bind: None,
+            addresses: 1,
+        }],
         Endpoint::Tcp { host, port } => {
             let name = (host.clone(), *port);
             let resolved = within(timeout, move || {
                 name.to_socket_addrs().map(Iterator::collect::<Vec<_>>)
             });
-            let resolved = resolved.ok_or_else(too_late)?;
-            let resolved =
-                resolved.map_err(|error| failed(error.to_string(), "is the host's name right?"))?;
-            resolved.into_iter().map(Some).collect()
+            let resolved = resolved.ok_or_else(too_late)?.map_err(|error| {
+                failed(Refusal::new(error.to_string(), "is the host's name right?"))
+            })?;
+            attempts(connection.tls.as_ref(), host, &resolved)
         }
     };
     let mut last = None;
-    let mut left = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
-    for address in addresses {
+    let mut left: u32 = attempts.iter().map(|attempt| attempt.addresses).sum();
+    for attempt in attempts {
         // One address that swallows everything must not use up the others' time.
-        let share = deadline.saturating_duration_since(Instant::now()) / left;
-        left -= 1;
-        let options = options(connection, address, share);
+        let each = deadline.saturating_duration_since(Instant::now()) / left;
+        let share = each * attempt.addresses;
+        left -= attempt.addresses;
+        let dial = Dial::new(connection, &attempt, each).map_err(|error| {
+            failed(Refusal::new(
+                format!("memory for the certificates cannot be had: {error}"),
+                "is the machine out of memory, or /proc not mounted?",
+            ))
+        })?;
         // The driver panics on some greetings that break the protocol.
-        let connect = AssertUnwindSafe(|| Conn::new(options));
-        match within(share, || catch_unwind(connect)) {
-            Some(Ok(Ok(conn))) => return Ok(conn),
-            // The server has answered: another address is the same server.
-            Some(Ok(Err(error @ mysql::Error::MySqlError(_)))) => {
-                return Err(failed(
-                    describe(&error),
-                    "check the user, its password, and the database's name",
+        let open = AssertUnwindSafe(|| dial.open());
+        match within(share, || catch_unwind(open)) {
+            Some(Ok(Ok(Opened::Session(conn)))) => return Ok(*conn),
+            Some(Ok(Ok(Opened::Tampered))) => {
+                return Err(failed(Refusal::new(
+                    "the first answer over TLS is not the server's: somebody on the way has slipped one in",
+                    "nothing was asked of it; find out who is between you and the server",
+                )));
+            }
+            Some(Ok(Err(error))) => {
+                let (refusal, has_answered) = explain(&error, connection);
+                if has_answered {
+                    return Err(failed(refusal));
+                }
+                last = Some(match attempt.bind {
+                    None => refusal,
+                    // The driver tells only of the last one, and not even why.
+                    Some(_) => Refusal::new("none of its addresses could be reached", refusal.hint),
+                });
+            }
+            Some(Err(_)) => {
+                last = Some(Refusal::new(
+                    "the server's greeting breaks the protocol",
+                    "is that address a MySQL or MariaDB server?",
                 ));
             }
-            Some(Ok(Err(error))) => last = Some(describe(&error)),
-            Some(Err(_)) => last = Some("the server's greeting breaks the protocol".to_owned()),
             None => {}
         }
     }
-    Err(last.map_or_else(too_late, |what| {
-        failed(what, "is the server running, and is the address right?")
-    }))
+    Err(last.map_or_else(too_late, failed))
 }
+
+/// One way to reach the server.
+struct Attempt {
+    /// What the driver connects to, and whose name the certificate must have.
+    host: String,
+    /// The address that is bound before, which makes the driver try all the
+    /// host's addresses of that family.
+    bind: Option<SocketAddr>,
+    /// How many addresses it tries.
+    addresses: u32,
+}
+
+/// The ways to reach `host`, which has these addresses: each by itself; but
+/// where the certificate must be for the host, the driver must be told its name.
+/// It then gives up at the first address that fails, unless it binds one before.
+fn attempts(tls: Option<&Tls>, host: &str, resolved: &[SocketAddr]) -> Vec<Attempt> {
+    let by_name = tls.is_some_and(|tls| matches!(tls.verification, Verification::Identity(_)));
+    let attempt = |host: String, bind, addresses| Attempt {
+        host,
+        bind,
+        addresses: u32::try_from(addresses).unwrap_or(u32::MAX),
+    };
+    if !by_name || host.parse::<IpAddr>().is_ok() {
+        let each = |address: &SocketAddr| attempt(in_brackets(address.ip()), None, 1);
+        return resolved.iter().map(each).collect();
+    }
+    if resolved.len() == 1 {
+        return vec![attempt(host.to_owned(), None, 1)];
+    }
+    let families = [
+        (Ipv6Addr::UNSPECIFIED.into(), true),
+        (Ipv4Addr::UNSPECIFIED.into(), false),
+    ];
+    let mut attempts: Vec<Attempt> = families
+        .into_iter()
+        .map(|(any, is_v6): (IpAddr, bool)| {
+            let of_family = resolved.iter().filter(|address| address.is_ipv6() == is_v6);
+            attempt(host.to_owned(), Some((any, 0).into()), of_family.count())
+        })
+        .filter(|attempt| attempt.addresses > 0)
+        .collect();
+    // The system has sorted them, best first (RFC 6724).
+    if resolved.first().is_some_and(SocketAddr::is_ipv4) {
+        attempts.reverse();
+    }
+    attempts
+}
+
+/// As the driver takes addresses.
+fn in_brackets(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("[{address}]"),
+    }
+}
+
+/// A connection about to be opened, with all that must outlive its opening.
+struct Dial {
+    options: OptsBuilder,
+    preparation: Option<Preparation>,
+    _server_key: Option<MemoryFile>,
+}
+
+enum Opened {
+    Session(Box<Conn>),
+    /// Not everything that was read has come encrypted.
+    Tampered,
+}
+
+impl Dial {
+    fn new(connection: &Connection, attempt: &Attempt, timeout: Duration) -> io::Result<Self> {
+        let preparation = connection.tls.as_ref().map(Preparation::new).transpose()?;
+        let server_key = connection.server_public_key.as_deref().map(MemoryFile::new);
+        let server_key = server_key.transpose()?;
+        let key_path = match &server_key {
+            Some(file) => Some(file.path()),
+            None if connection.endpoint.is_local() => None,
+            // Without a key, the driver encrypts the password by any that it is
+            // sent. A folder cannot be read as one, which ends the login.
+            None => Some(PathBuf::from("/")),
+        };
+        let options = options(connection, attempt, timeout)
+            .ssl_opts(preparation.as_ref().map(|tls| tls.options.clone()))
+            .server_key_path(key_path);
+        Ok(Self {
+            options,
+            preparation,
+            _server_key: server_key,
+        })
+    }
+
+    fn open(self) -> mysql::Result<Opened> {
+        if let Some(tls) = &self.preparation {
+            tls.take_effect();
+        }
+        let mut conn = Conn::new(self.options)?;
+        if self.preparation.is_some() && !tls::is_untouched(&mut conn)? {
+            return Ok(Opened::Tampered);
+        }
+        // A server can ignore the handshake's character set (MySQL manual,
+        // "Connection Character Sets and Collations",
+        // --skip-character-set-client-handshake).
+        conn.query_drop(SET_NAMES)?;
+        Ok(Opened::Session(Box::new(conn)))
+    }
+}
+
+/// Whatever the server's and the account's own character sets are.
+pub(super) const SET_NAMES: &str = "SET NAMES utf8mb4";
 
 /// Runs `work` on a thread of its own and waits for at most `time`; `None` is
 /// too late. The thread is then left behind: neither name resolution nor the
@@ -100,8 +245,9 @@ pub(super) fn within<T: Send + 'static>(
     receive.recv_timeout(time).ok()
 }
 
-fn options(connection: &Connection, address: Option<SocketAddr>, timeout: Duration) -> Opts {
+fn options(connection: &Connection, attempt: &Attempt, timeout: Duration) -> OptsBuilder {
     let attributes = HashMap::from([("program_name", env!("CARGO_PKG_NAME"))]);
+    let (keepalive, interval, probes) = KEEPALIVE;
     let builder = OptsBuilder::new()
         .user(Some(connection.user.as_str()))
         .pass(
@@ -123,18 +269,19 @@ fn options(connection: &Connection, address: Option<SocketAddr>, timeout: Durati
             // The level is that of our own packets; the server chooses its own.
             Compression::Zlib => Some(mysql::Compression::fast()),
         })
+        .enable_cleartext_plugin(connection.cleartext_plugin == CleartextPlugin::Allow)
         .read_timeout(connection.read_timeout)
-        .tcp_connect_timeout(Some(timeout));
-    let builder = match (&connection.endpoint, address) {
-        (Endpoint::Socket(path), _) => builder.socket(Some(path.as_str())),
-        (Endpoint::Tcp { port, .. }, Some(address)) => builder
-            .ip_or_hostname(Some(address.ip().to_string()))
-            .tcp_port(*port),
-        (Endpoint::Tcp { host, port }, None) => {
-            builder.ip_or_hostname(Some(host.as_str())).tcp_port(*port)
-        }
-    };
-    builder.into()
+        .tcp_connect_timeout(Some(timeout))
+        .tcp_keepalive_time_ms(Some(keepalive))
+        .tcp_keepalive_probe_interval_secs(Some(interval))
+        .tcp_keepalive_probe_count(Some(probes));
+    match &connection.endpoint {
+        Endpoint::Socket(path) => builder.socket(Some(path.as_str())),
+        Endpoint::Tcp { port, .. } => builder
+            .ip_or_hostname(Some(attempt.host.as_str()))
+            .tcp_port(*port)
+            .bind_address(attempt.bind),
+    }
 }
 
 /// What happened, in words without the driver's own wrapping.
@@ -181,5 +328,47 @@ fn describe_io(error: &io::Error) -> String {
         | io::ErrorKind::ConnectionAborted
         | io::ErrorKind::UnexpectedEof => "the connection to the server was lost".to_owned(),
         _ => format!("the connection to the server failed: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tls::Authorities;
+
+    /// What the driver is told, for a host of these addresses.
+    fn told(host: &str, verification: Option<Verification>, addresses: &[&str]) -> Vec<String> {
+        let tls = verification.map(|verification| Tls {
+            verification,
+            client: None,
+        });
+        let resolved: Vec<SocketAddr> = addresses
+            .iter()
+            .map(|address| SocketAddr::new(address.parse().expect("an address"), 3306))
+            .collect();
+        let attempts = attempts(tls.as_ref(), host, &resolved);
+        let tell = |attempt: &Attempt| {
+            let bind = attempt.bind.map(|address| address.ip().to_string());
+            let (host, addresses) = (&attempt.host, attempt.addresses);
+            format!("{host} {} {addresses}", bind.unwrap_or_default())
+        };
+        attempts.iter().map(tell).collect()
+    }
+
+    #[test]
+    fn the_driver_is_told_the_name_only_where_it_is_verified() {
+        let identity = || Some(Verification::Identity(Authorities::BuiltIn));
+        let both = ["10.0.0.1", "fe80::1", "10.0.0.2"];
+        assert_eq!(
+            told("db", None, &both),
+            ["10.0.0.1  1", "[fe80::1]  1", "10.0.0.2  1"]
+        );
+        assert_eq!(told("db", identity(), &["fe80::1"]), ["db  1"]);
+        assert_eq!(told("db", identity(), &both), ["db 0.0.0.0 2", "db :: 1"]);
+        assert_eq!(
+            told("db", identity(), &both[1..]),
+            ["db :: 1", "db 0.0.0.0 1"]
+        );
+        assert_eq!(told("::1", identity(), &["::1"]), ["[::1]  1"]);
     }
 }

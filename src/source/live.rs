@@ -60,7 +60,6 @@ impl LiveConnection {
         let started = Instant::now();
         let mut conn = connect(&self.connection, KILL_TIMEOUT).ok()?;
         within(KILL_TIMEOUT.saturating_sub(started.elapsed()), move || {
-            conn.query_drop("SET NAMES utf8mb4").ok()?;
             let mut processes = conn.query_iter("SHOW FULL PROCESSLIST").ok()?;
             let shown = processes.by_ref().find_map(|process| {
                 let process = process.ok()?;

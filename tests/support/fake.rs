@@ -5,7 +5,14 @@
 use std::{
     io::{Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
+    path::Path,
+    sync::Arc,
     thread,
+};
+
+use rustls::{
+    ServerConfig, ServerConnection, StreamOwned,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 
 /// Listens on a port of its own and plays `script` to each connection.
@@ -13,10 +20,10 @@ pub fn serve(script: impl Fn(Session) + Send + Sync + 'static) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = listener.local_addr().expect("its address").port();
     thread::spawn(move || {
-        let script = std::sync::Arc::new(script);
+        let script = Arc::new(script);
         for stream in listener.incoming().flatten() {
             stream.set_nodelay(true).expect("a TCP option");
-            let script = std::sync::Arc::clone(&script);
+            let script = Arc::clone(&script);
             thread::spawn(move || {
                 script(Session {
                     stream,
@@ -29,20 +36,33 @@ pub fn serve(script: impl Fn(Session) + Send + Sync + 'static) -> u16 {
     port
 }
 
+/// Shows the certificate `server.pem` in `folder`.
+pub fn tls_config(folder: &Path) -> Arc<ServerConfig> {
+    let chain = CertificateDer::pem_file_iter(folder.join("server.pem")).expect("a certificate");
+    let key = PrivateKeyDer::from_pem_file(folder.join("server-key.pem")).expect("a key");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(chain.map(|one| one.expect("a certificate")).collect(), key);
+    Arc::new(config.expect("they belong together"))
+}
+
 /// The URL of a fake server.
 pub fn url(port: u16) -> String {
     format!("mysql://me:secret@127.0.0.1:{port}/db")
 }
 
 /// The server's side of one connection.
-pub struct Session {
-    pub stream: TcpStream,
+pub struct Session<S = TcpStream> {
+    pub stream: S,
     /// The id that the greeting gives the connection.
     pub connection_id: u32,
     sequence: u8,
 }
 
-impl Session {
+impl<S: Read + Write> Session<S> {
     /// Sends one packet; a client that has gone is not an error here.
     pub fn send(&mut self, payload: &[u8]) {
         let length = u32::try_from(payload.len())
@@ -64,29 +84,58 @@ impl Session {
         Some(payload)
     }
 
+    pub fn ok(&mut self) {
+        self.send(b"\0\0\0\x02\0\0\0");
+    }
+}
+
+impl Session {
     /// Greets and accepts whoever comes; gives the client's answer.
     pub fn accept(&mut self) -> Option<Vec<u8>> {
-        let mut greeting = b"\x0a8.0.99-fake\0".to_vec();
-        greeting.extend_from_slice(&self.connection_id.to_le_bytes());
-        greeting.extend_from_slice(b"abcdefgh\0");
-        // Protocol 4.1, secure connection, connect with database, plugins and
-        // attributes; utf8mb4; autocommit.
-        greeting.extend_from_slice(b"\x09\x82\x2d\x02\0\x18\0\x15");
-        greeting.extend_from_slice(b"\0\0\0\0\0\0\0\0\0\0ijklmnopqrst\0mysql_native_password\0");
-        self.send(&greeting);
+        self.greet(0x82);
         let answer = self.receive()?;
         self.ok();
         Some(answer)
     }
 
+    /// Greets as a server that speaks TLS.
+    pub fn greet_with_tls(&mut self) {
+        self.greet(0x8a);
+    }
+
+    pub fn greet_without_tls(&mut self) {
+        self.greet(0x82);
+    }
+
+    /// Goes on over TLS, once the client has asked for it.
+    pub fn encrypted(
+        self,
+        config: &Arc<ServerConfig>,
+    ) -> Session<StreamOwned<ServerConnection, TcpStream>> {
+        let tls = ServerConnection::new(Arc::clone(config)).expect("a TLS session");
+        Session {
+            stream: StreamOwned::new(tls, self.stream),
+            connection_id: self.connection_id,
+            sequence: self.sequence,
+        }
+    }
+
+    fn greet(&mut self, capabilities: u8) {
+        let mut greeting = b"\x0a8.0.99-fake\0".to_vec();
+        greeting.extend_from_slice(&self.connection_id.to_le_bytes());
+        greeting.extend_from_slice(b"abcdefgh\0");
+        // Protocol 4.1, secure connection, connect with database, plugins and
+        // attributes; utf8mb4; autocommit.
+        greeting.extend_from_slice(&[0x09, capabilities]);
+        greeting.extend_from_slice(b"\x2d\x02\0\x18\0\x15");
+        greeting.extend_from_slice(b"\0\0\0\0\0\0\0\0\0\0ijklmnopqrst\0mysql_native_password\0");
+        self.send(&greeting);
+    }
+
     /// Lets the client talk to the real server on `port` from here on.
     pub fn forward(self, port: u16) {
         let server = TcpStream::connect(("127.0.0.1", port)).expect("the server");
-        relay(self.stream, server, |_| {});
-    }
-
-    pub fn ok(&mut self) {
-        self.send(b"\0\0\0\x02\0\0\0");
+        relay(self.stream, server, |_, _| {});
     }
 
     /// Accepts, refuses to prepare as some proxies do, and answers every
@@ -148,24 +197,42 @@ impl Session {
     }
 }
 
-/// Carries bytes both ways until one side ends; `seen` is told how many the
-/// server sent.
-pub fn relay(client: TcpStream, server: TcpStream, seen: impl Fn(usize) + Send + 'static) {
-    let (mut from_client, mut to_server) = (
-        client.try_clone().expect("a socket"),
-        server.try_clone().expect("a socket"),
-    );
-    thread::spawn(move || {
-        let _ = std::io::copy(&mut from_client, &mut to_server);
-        let _ = to_server.shutdown(Shutdown::Both);
-    });
-    let (mut from_server, mut to_client) = (server, client);
+/// Carries bytes both ways until one side ends; `seen` is shown all, and may
+/// change what the server sends.
+pub fn relay(
+    client: TcpStream,
+    server: TcpStream,
+    seen: impl Fn(Side, &mut Vec<u8>) + Send + Clone + 'static,
+) {
+    let [to_server, to_client] = [&server, &client].map(|one| one.try_clone().expect("a socket"));
+    let upwards = seen.clone();
+    thread::spawn(move || carry(client, to_server, |bytes| upwards(Side::Client, bytes)));
+    carry(server, to_client, |bytes| seen(Side::Server, bytes));
+}
+
+/// Who has sent something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    Client,
+    Server,
+}
+
+fn carry(mut from: TcpStream, mut to: TcpStream, seen: impl Fn(&mut Vec<u8>)) {
     let mut buffer = [0; 65536];
-    while let Ok(length @ 1..) = from_server.read(&mut buffer) {
-        seen(length);
-        if to_client.write_all(&buffer[..length]).is_err() {
+    while let Ok(length @ 1..) = from.read(&mut buffer) {
+        let mut bytes = buffer[..length].to_vec();
+        seen(&mut bytes);
+        if to.write_all(&bytes).is_err() {
             break;
         }
     }
-    let _ = to_client.shutdown(Shutdown::Both);
+    let _ = to.shutdown(Shutdown::Both);
+}
+
+/// A proxy before the server on `port`.
+pub fn proxy(port: u16, seen: impl Fn(Side, &mut Vec<u8>) + Send + Sync + Clone + 'static) -> u16 {
+    serve(move |session| {
+        let server = TcpStream::connect(("127.0.0.1", port)).expect("the server");
+        relay(session.stream, server, seen.clone());
+    })
 }

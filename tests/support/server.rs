@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
-        LazyLock, PoisonError, RwLock,
+        LazyLock, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -18,7 +18,11 @@ use std::{
 
 use mysql::{Conn, OptsBuilder, prelude::Queryable};
 
-use super::{GoldDigger, until};
+use super::{
+    GoldDigger,
+    certificates::{self, Identity},
+    until,
+};
 
 /// A running server.
 pub struct Server {
@@ -27,6 +31,7 @@ pub struct Server {
     pub socket: PathBuf,
     /// Root's; it is needed in URLs, so it has characters that must be encoded.
     pub password: String,
+    folder: PathBuf,
     /// Ends the server when this process ends, also when it is killed: its
     /// standard input then closes.
     _guardian: Child,
@@ -34,9 +39,16 @@ pub struct Server {
 
 static MARIADB: LazyLock<Server> = LazyLock::new(|| Server::start("mariadb"));
 static MYSQL: LazyLock<Server> = LazyLock::new(|| Server::start("mysql"));
+static NEW_MARIADB: LazyLock<Server> = LazyLock::new(|| Server::start("new_mariadb"));
 
 /// Tests that change what all sessions of a server see run alone.
 static SHARED: RwLock<()> = RwLock::new(());
+
+/// The servers' certificates are changed by one test at a time.
+pub fn changing_certificates() -> MutexGuard<'static, ()> {
+    static CHANGING: Mutex<()> = Mutex::new(());
+    CHANGING.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Runs `test` with a new, empty database on each server.
 pub fn each_server(test: impl Fn(&Database)) {
@@ -49,6 +61,12 @@ pub fn each_server(test: impl Fn(&Database)) {
 pub fn each_server_alone(test: impl Fn(&Database)) {
     let _alone = SHARED.write().unwrap_or_else(PoisonError::into_inner);
     on_both(test);
+}
+
+/// Runs `test` on a MariaDB of 11.6 or later, which makes its own certificate
+/// and knows PARSEC.
+pub fn on_new_mariadb(test: impl Fn(&Database)) {
+    test(&NEW_MARIADB.database());
 }
 
 fn on_both(test: impl Fn(&Database)) {
@@ -128,7 +146,7 @@ impl Server {
             base.push("--user=root".to_owned());
         }
         let mut initialize = match name {
-            "mariadb" => {
+            "mariadb" | "new_mariadb" => {
                 let mut command = Command::new("mariadb-install-db");
                 command
                     .args(&base)
@@ -175,9 +193,20 @@ impl Server {
             "--max-allowed-packet=1G",
         ]);
         command.arg("--secure-file-priv=");
-        if name == "mysql" {
-            command.arg("--mysqlx=OFF");
-        }
+        match name {
+            "mysql" => command.arg("--mysqlx=OFF"),
+            "mariadb" => {
+                // Without, it has no TLS; the tests replace them.
+                let identity = certificates::self_signed(&["localhost"]);
+                fs::write(folder.join("ca.pem"), &identity.certificate).expect("a file");
+                identity.write(&folder, "server");
+                command.args(["ca=ca", "cert=server", "key=server-key"].map(|option| {
+                    let (name, file) = option.split_once('=').expect("an option");
+                    format!("--ssl-{name}={}/{file}.pem", folder.display())
+                }))
+            }
+            _ => &mut command,
+        };
         let guardian = command.stdin(Stdio::piped()).spawn().expect("sh starts");
         // From here on the guardian removes it.
         let _ = unfinished.keep();
@@ -186,15 +215,50 @@ impl Server {
             port,
             socket,
             password,
+            folder,
             _guardian: guardian,
         };
         let ready = until(Duration::from_secs(60), || server.try_connect("").ok());
         assert!(
             ready.is_some(),
             "{name} did not start:\n{}",
-            fs::read_to_string(folder.join("log")).unwrap_or_default()
+            fs::read_to_string(server.folder.join("log")).unwrap_or_default()
         );
         server
+    }
+
+    /// Has the server show this from now on, and trust clients by the CA.
+    pub fn present(&self, identity: &Identity, ca: &str) {
+        let folder = &self.folder;
+        fs::write(folder.join("ca.pem"), ca).expect("a file");
+        identity.write(folder, "server");
+        let mut conn = self.try_connect("").expect("the server answers");
+        let mut run = |sql: &str| {
+            conn.query_drop(sql)
+                .unwrap_or_else(|error| panic!("{error}: {sql}"))
+        };
+        if self.name == "mariadb" {
+            return run("FLUSH SSL");
+        }
+        for (name, file) in [("ca", "ca"), ("cert", "server"), ("key", "server-key")] {
+            let path = folder.join(file).with_extension("pem");
+            run(&format!("SET GLOBAL ssl_{name} = '{}'", path.display()));
+        }
+        run("ALTER INSTANCE RELOAD TLS");
+    }
+
+    /// Has a MySQL show the certificate that it made itself.
+    pub fn present_its_own(&self) {
+        let mut conn = self.try_connect("").expect("the server answers");
+        for sql in [
+            "SET GLOBAL ssl_ca = 'ca.pem'",
+            "SET GLOBAL ssl_cert = 'server-cert.pem'",
+            "SET GLOBAL ssl_key = 'server-key.pem'",
+            "ALTER INSTANCE RELOAD TLS",
+        ] {
+            conn.query_drop(sql)
+                .unwrap_or_else(|error| panic!("{error}: {sql}"));
+        }
     }
 
     fn try_connect(&self, database: &str) -> mysql::Result<Conn> {
@@ -226,7 +290,7 @@ pub struct Database<'a> {
 
 impl Database<'_> {
     pub fn is_mariadb(&self) -> bool {
-        self.server.name == "mariadb"
+        self.server.name != "mysql"
     }
 
     /// A session of the test's own.
@@ -292,7 +356,10 @@ fn free_port() -> u16 {
 /// The server's program: what the environment names, or what scripts/test
 /// leaves behind.
 fn find_program(name: &str) -> PathBuf {
-    let variable = format!("GOLD_DIGGER_{}D", name.to_uppercase());
+    let variable = match name {
+        "new_mariadb" => "GOLD_DIGGER_NEW_MARIADBD".to_owned(),
+        name => format!("GOLD_DIGGER_{}D", name.to_uppercase()),
+    };
     if let Some(program) = env::var_os(&variable) {
         return program.into();
     }
@@ -303,7 +370,11 @@ fn find_program(name: &str) -> PathBuf {
             PathBuf::from("/usr/sbin/mariadbd"),
             PathBuf::from("/usr/local/sbin/mariadbd"),
         ],
-        _ => [cache.join("gold_digger/mysql/mysqld"), PathBuf::new()],
+        "mysql" => [cache.join("gold_digger/mysql/mysqld"), PathBuf::new()],
+        _ => [
+            cache.join("gold_digger/new-mariadb/mariadbd"),
+            PathBuf::new(),
+        ],
     };
     let found = candidates.into_iter().find(|program| Path::exists(program));
     found.unwrap_or_else(|| {

@@ -5,9 +5,9 @@ use std::{fmt::Display, num::NonZeroU16, str::FromStr};
 use clap::{ValueEnum, builder::PossibleValue};
 
 use super::{
-    super::{Protocol, Timeout, Tls},
-    ASK_PASSWORD, CONFIG, DEFAULTS_FILE, DEFAULTS_GROUP_SUFFIX, Kind, NO_DEFAULTS, PASSWORD,
-    Setting, TRANSPORT,
+    super::{Protocol, Timeout, TlsMode},
+    ASK_PASSWORD, CLEARTEXT_PLUGIN, CONFIG, DEFAULTS_FILE, DEFAULTS_GROUP_SUFFIX, Kind,
+    NO_DEFAULTS, PASSWORD, SERVER_PUBLIC_KEY, Setting, TRANSPORT,
 };
 use crate::{
     format::{
@@ -193,12 +193,53 @@ pub static SETTINGS: &[Setting] = &[
     .flag("compress")
     .default("false"),
     Setting::new(
+        SERVER_PUBLIC_KEY,
+        Kind::Path,
+        "The server's RSA key (PEM), for caching_sha2_password without TLS",
+    )
+    .flag("server-public-key")
+    .option("server-public-key-path"),
+    Setting::new(
+        CLEARTEXT_PLUGIN,
+        Kind::Switch,
+        "Let a server whose certificate is verified have the password itself (PAM, LDAP)",
+    )
+    .flag("enable-cleartext-plugin")
+    .option("enable-cleartext-plugin")
+    .default("false"),
+    Setting::new(
         "tls.mode",
-        choice::<Tls>(),
-        "Transport security; a server that is not local needs `disabled` said",
+        choice::<TlsMode>(),
+        "How the connection is encrypted and the server verified",
     )
     .flag("tls")
-    .value("MODE"),
+    .value("MODE")
+    .option("ssl-mode")
+    .spelled(&[
+        ("insecure-skip-hostname-verify", "verify-ca"),
+        ("allow-invalid-certificate", "required"),
+    ])
+    .more(
+        "Without it, verify-identity for other hosts, and disabled for Unix sockets and the \
+             loopback addresses unless --tls-ca-file or --tls-cert asks for more.",
+    ),
+    Setting::new(
+        "tls.ca_file",
+        Kind::Path,
+        "Only the CAs in FILE (PEM) vouch for the server, otherwise the system's trust store",
+    )
+    .flag("tls-ca-file")
+    .option("ssl-ca"),
+    Setting::new(
+        "tls.cert",
+        Kind::Path,
+        "Show the server the certificate in FILE (PEM)",
+    )
+    .flag("tls-cert")
+    .option("ssl-cert"),
+    Setting::new("tls.key", Kind::Path, "The private key of --tls-cert (PEM)")
+        .flag("tls-key")
+        .option("ssl-key"),
     Setting::new(
         "session.time_zone",
         Kind::Text(not_empty),

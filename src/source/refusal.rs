@@ -1,0 +1,341 @@
+//! Why there is no session, in words: what the server, the driver or TLS says of
+//! a connection that did not come about, and what to do about it.
+
+use std::{error::Error as _, io};
+
+use jiff::Timestamp;
+use mysql::{DriverError, MySqlError};
+use rustls::{AlertDescription, CertificateError, pki_types::UnixTime};
+
+use super::connect::describe;
+use crate::config::{Connection, Endpoint, tls::Verification};
+
+/// ER_MUST_CHANGE_PASSWORD: the login succeeds, and then no statement but the
+/// one that sets a new password (MySQL manual, "Server Handling of Expired
+/// Passwords").
+pub(super) const MUST_CHANGE_PASSWORD: u16 = 1820;
+pub(super) const EXPIRED: &str = "the account's password has expired";
+pub(super) const EXPIRED_HINT: &str =
+    "set a new one with the mysql client: ALTER USER USER() IDENTIFIED BY '…'";
+
+/// What happened, and what to do next.
+pub(super) struct Refusal {
+    pub what: String,
+    pub hint: String,
+}
+
+impl Refusal {
+    pub fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            hint: hint.into(),
+        }
+    }
+}
+
+/// Explains `error`, and whether the server at that address has answered: then
+/// another of its addresses would say the same.
+pub(super) fn explain(error: &mysql::Error, connection: &Connection) -> (Refusal, bool) {
+    if let Some(error) = tls_error(error) {
+        return (of_tls(error, connection), true);
+    }
+    match error {
+        mysql::Error::MySqlError(server) => (of_server(server, connection), true),
+        mysql::Error::DriverError(driver) => of_driver(driver, connection),
+        mysql::Error::IoError(error) if is_withheld_key(error) => (
+            Refusal::new(
+                "the server wants the password by a key of its own, which nobody on the way must have replaced",
+                "--tls verify-identity encrypts all; or name a copy of the server's key: --server-public-key FILE",
+            ),
+            true,
+        ),
+        error => (unreachable(describe(error)), false),
+    }
+}
+
+fn unreachable(what: String) -> Refusal {
+    Refusal::new(what, "is the server running, and is the address right?")
+}
+
+/// What the driver gives where it was to read a folder in a key's place.
+fn is_withheld_key(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::IsADirectory
+}
+
+/// The TLS error within a driver's, however deep.
+fn tls_error(error: &mysql::Error) -> Option<&rustls::Error> {
+    let io = match error {
+        mysql::Error::TlsError(mysql::error::tls::TlsError::Tls(error)) => return Some(error),
+        mysql::Error::IoError(error) => error,
+        mysql::Error::CodecError(error) => error.source()?.downcast_ref::<io::Error>()?,
+        _ => return None,
+    };
+    io.get_ref()?.downcast_ref()
+}
+
+/// The server's own errors of a login (MySQL manual, "Server Error Message
+/// Reference"; MariaDB's documentation, "MariaDB Error Codes").
+fn of_server(server: &MySqlError, connection: &Connection) -> Refusal {
+    let user = &connection.user;
+    let plain = "does the account require TLS? --tls verify-identity asks for it";
+    let (words, hint) = match server.code {
+        1045 if connection.password.is_none() => (
+            "the login was refused, and no password was given",
+            "--ask-password, --password-file or ~/.my.cnf gives one".to_owned(),
+        ),
+        1045 | 1698 => {
+            let mut hint = "check the user and the password, and from which hosts the account may log in".to_owned();
+            match (&connection.tls, &connection.endpoint) {
+                (None, Endpoint::Tcp { .. }) => hint += &format!("; {plain}"),
+                (Some(tls), _) if tls.client.is_none() => {
+                    hint += "; does it require a certificate? --tls-cert and --tls-key show one";
+                }
+                _ => {}
+            }
+            if server.code == 1698 {
+                hint = format!("the account may be for the Unix user {user} alone, by --socket");
+            }
+            ("the login was refused", hint)
+        }
+        1044 => (
+            "the account may not use that database",
+            "check the database's name, and what is granted to the account".to_owned(),
+        ),
+        1049 => ("there is no such database", "check the database's name".to_owned()),
+        1130 => (
+            "the server serves no account from this machine",
+            "an account is for certain hosts; an administrator can make one for this".to_owned(),
+        ),
+        1129 => (
+            "the server has blocked this machine after too many failed connections",
+            "an administrator lifts that: FLUSH HOSTS, or TRUNCATE TABLE performance_schema.host_cache".to_owned(),
+        ),
+        1040 => (
+            "the server has all the connections that it allows",
+            "try again later, or raise its max_connections".to_owned(),
+        ),
+        1203 | 1226 => (
+            "the account has used up what it is allowed",
+            "try again later, or have its limits raised".to_owned(),
+        ),
+        MUST_CHANGE_PASSWORD | 1862 => (EXPIRED, EXPIRED_HINT.to_owned()),
+        3118 | 4151 => ("the account is locked", "an administrator unlocks it: ALTER USER … ACCOUNT UNLOCK".to_owned()),
+        3159 => (
+            "the server wants encrypted connections only",
+            "--tls verify-identity encrypts".to_owned(),
+        ),
+        1159 | 3169 | 4031 => ("the server has waited for us too long", "try again; is the network slow?".to_owned()),
+        1251 | 1524 | 2059 => (
+            "the account's way to log in is not supported",
+            "this program knows caching_sha2_password, mysql_native_password, client_ed25519, parsec and unix_socket".to_owned(),
+        ),
+        _ => ("the server refused", "check the user, its password, and the database's name".to_owned()),
+    };
+    Refusal::new(
+        format!(
+            "{words}: {}",
+            describe(&mysql::Error::MySqlError(server.clone()))
+        ),
+        hint,
+    )
+}
+
+fn of_driver(driver: &DriverError, connection: &Connection) -> (Refusal, bool) {
+    let refusal = match driver {
+        DriverError::CouldNotConnect(_) | DriverError::ConnectTimeout => {
+            let what = match driver {
+                DriverError::CouldNotConnect(Some((_, what, _))) => what.clone(),
+                driver => driver.to_string(),
+            };
+            return (unreachable(what), false);
+        }
+        DriverError::TlsNotSupported => Refusal::new(
+            "the server does not speak TLS",
+            "it was told nothing; --tls disabled sends all in plain text",
+        ),
+        DriverError::CleartextPluginDisabled => no_cleartext(connection),
+        DriverError::UnknownAuthPlugin(name) if name == "mysql_clear_password" => {
+            no_cleartext(connection)
+        }
+        DriverError::OldMysqlPasswordDisabled => unknown_plugin("mysql_old_password"),
+        DriverError::UnknownAuthPlugin(name) => unknown_plugin(name),
+        driver => Refusal::new(
+            driver.to_string(),
+            "is that address a MySQL or MariaDB server?",
+        ),
+    };
+    (refusal, true)
+}
+
+fn no_cleartext(connection: &Connection) -> Refusal {
+    let verified = connection
+        .tls
+        .as_ref()
+        .is_some_and(|tls| tls.verification.authorities().is_some());
+    Refusal::new(
+        "the server wants the password itself (mysql_clear_password), and does not get it",
+        if verified {
+            "--enable-cleartext-plugin gives it; do so only if the account logs in by PAM or LDAP"
+        } else {
+            "only a server whose certificate is verified may have it: --tls verify-identity --enable-cleartext-plugin"
+        },
+    )
+}
+
+fn unknown_plugin(name: &str) -> Refusal {
+    Refusal::new(
+        format!("the account logs in by the plugin {name:?}, which this program does not have"),
+        // MySQL does so, that nobody may find out who has an account.
+        "is the user right? MySQL makes up a plugin for users that it does not know; \
+         this program has caching_sha2_password, mysql_native_password, client_ed25519, parsec and unix_socket",
+    )
+}
+
+/// What TLS says, told apart by cause.
+fn of_tls(error: &rustls::Error, connection: &Connection) -> Refusal {
+    use AlertDescription as Alert;
+    use rustls::Error;
+    match error {
+        Error::InvalidCertificate(error) => of_certificate(error, connection),
+        Error::AlertReceived(
+            alert @ (Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA
+            | Alert::AccessDenied
+            | Alert::CertificateRequired),
+        ) => refused_client(&format!("{alert:?}"), connection),
+        Error::AlertReceived(
+            Alert::ProtocolVersion | Alert::HandshakeFailure | Alert::InsufficientSecurity,
+        )
+        | Error::PeerIncompatible(_) => Refusal::new(
+            format!("no TLS version or cipher that both sides have ({error})"),
+            "the server must offer TLS 1.2 or 1.3: see its tls_version and ssl_cipher",
+        ),
+        Error::InvalidMessage(_) => Refusal::new(
+            "what answers there does not speak TLS as it says",
+            "is that address a MySQL or MariaDB server?",
+        ),
+        error => Refusal::new(format!("TLS failed: {error}"), "look into the server's log"),
+    }
+}
+
+fn refused_client(alert: &str, connection: &Connection) -> Refusal {
+    let shown = connection
+        .tls
+        .as_ref()
+        .is_some_and(|tls| tls.client.is_some());
+    if shown {
+        Refusal::new(
+            format!("the server does not accept the certificate of --tls-cert ({alert})"),
+            "is it current, and from the CA that the server trusts (its ssl_ca)?",
+        )
+    } else {
+        Refusal::new(
+            format!("the server wants a certificate of ours ({alert})"),
+            "--tls-cert and --tls-key show one",
+        )
+    }
+}
+
+fn of_certificate(error: &CertificateError, connection: &Connection) -> Refusal {
+    use CertificateError as Certificate;
+    let host = match &connection.endpoint {
+        Endpoint::Tcp { host, .. } => host.as_str(),
+        Endpoint::Socket(path) => path,
+    };
+    let current = "renew the server's certificate; is this machine's clock right?";
+    match error {
+        Certificate::NotValidForNameContext { presented, .. } if presented.is_empty() => {
+            Refusal::new(
+                format!(
+                    "its certificate is for no host at all (it has no subjectAltName), and {host} was asked for"
+                ),
+                "issue it again with subjectAltName; --tls verify-ca --tls-ca-file FILE checks only who issued it",
+            )
+        }
+        Certificate::NotValidForNameContext { presented, .. } => Refusal::new(
+            format!(
+                "its certificate is for {}, and {host} was asked for",
+                names(presented)
+            ),
+            "use a name that it has, or issue it again; --tls verify-ca --tls-ca-file FILE checks only who issued it",
+        ),
+        Certificate::ExpiredContext { not_after, .. } => Refusal::new(
+            format!("its certificate expired on {}", date(*not_after)),
+            current,
+        ),
+        Certificate::NotValidYetContext { not_before, .. } => Refusal::new(
+            format!("its certificate is not valid before {}", date(*not_before)),
+            current,
+        ),
+        Certificate::UnknownIssuer | Certificate::BadSignature => unknown_issuer(connection),
+        Certificate::Other(other)
+            if matches!(
+                other.0.downcast_ref(),
+                Some(webpki::Error::UnsupportedCertVersion)
+            ) =>
+        {
+            Refusal::new(
+                "its certificate is X.509 version 1, which cannot say whom it is for",
+                "issue it again as version 3, with subjectAltName; --tls required encrypts without checking it",
+            )
+        }
+        Certificate::Other(other)
+            if matches!(
+                other.0.downcast_ref(),
+                Some(webpki::Error::CaUsedAsEndEntity)
+            ) =>
+        {
+            Refusal::new(
+                "its certificate is a CA's own, and no server's",
+                "issue one for the server by that CA; --tls required encrypts without checking it",
+            )
+        }
+        error => Refusal::new(
+            format!("its certificate cannot be used: {error}"),
+            "issue it again; --tls required encrypts without checking it",
+        ),
+    }
+}
+
+/// A server that nobody vouches for: most often it made its certificate itself.
+fn unknown_issuer(connection: &Connection) -> Refusal {
+    let tls = connection.tls.as_ref();
+    let verification = tls.map(|tls| &tls.verification);
+    let authorities = verification.and_then(Verification::authorities);
+    let place = authorities.map(ToString::to_string).unwrap_or_default();
+    let endpoint = &connection.endpoint;
+    let fetch = format!(
+        "openssl s_client -starttls mysql -connect {endpoint} -showcerts </dev/null | sed -n '/BEGIN C/,/END C/p' >server-ca.pem"
+    );
+    Refusal::new(
+        format!("its certificate is not vouched for by {place}"),
+        format!(
+            "if the server made it itself, fetch it once, compare it with the server's own: `{fetch}`, \
+             and add `--tls verify-ca --tls-ca-file server-ca.pem`; `--tls required` encrypts without checking it"
+        ),
+    )
+}
+
+/// The names in a certificate, which come as `DnsName("db")` and
+/// `IpAddress(127.0.0.1)`.
+fn names(presented: &[String]) -> String {
+    let bare = |name: &String| {
+        let inner = name
+            .split_once('(')
+            .map_or(name.as_str(), |(_, inner)| inner);
+        inner.trim_end_matches(')').trim_matches('"').to_owned()
+    };
+    presented.iter().map(bare).collect::<Vec<_>>().join(", ")
+}
+
+fn date(time: UnixTime) -> String {
+    let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+    Timestamp::from_second(seconds).map_or_else(
+        |_| "a day beyond all calendars".to_owned(),
+        |time| time.to_string(),
+    )
+}
