@@ -4,6 +4,7 @@
 #
 #   need_rust                       checks for cargo, and for a C compiler to link with
 #   need_tools COMMAND:PACKAGE...   installs what is missing (as root)
+#   need_preload LIBRARY PACKAGE    installs it if it is missing (as root)
 #   free_port                       prints one
 #   need_mariadb                    sets MARIADBD
 #   need_mysql                      sets MYSQLD: Oracle MySQL, which Debian has
@@ -41,6 +42,11 @@ need_tools() {
         [ -x "$(command -v "${entry%%:*}")" ] || missing+=("${entry##*:}")
     done
     [ ${#missing[@]} = 0 ] || apt_install "${missing[@]}"
+}
+
+# need_preload LIBRARY PACKAGE: for programs that run with LIBRARY before their own.
+need_preload() {
+    [ -z "$(LD_PRELOAD=$1 true 2>&1)" ] || apt_install "$2"
 }
 
 need_rust() {

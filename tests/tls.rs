@@ -552,3 +552,40 @@ fn a_check_says_how_the_connection_is_encrypted() {
         }
     });
 }
+
+/// The driver by itself gives up at the first address of a name that fails.
+#[test]
+fn a_name_is_verified_at_whichever_address_answers() {
+    let _changing = changing_certificates();
+    let files = Files::new();
+    let hosts = files.path("hosts");
+    fs::write(
+        &hosts,
+        "127.0.0.9 many.example\n127.0.0.1 many.example\n127.0.0.8 many.example\n\
+         ::1 both.example\n127.0.0.9 both.example\n127.0.0.1 both.example\n\
+         127.0.0.9 away.example\n::1 away.example\n",
+    )
+    .expect("a file");
+    let names = ["many.example", "both.example"];
+    let ca = files.path("ca.pem");
+    each_server(|db| {
+        db.server
+            .present(&OURS.certify(&names, Validity::Current), &OURS.pem);
+        let run = |host: &str, mode: &str| {
+            files
+                .run(db, host)
+                .env("LD_PRELOAD", "libnss_wrapper.so")
+                .env("NSS_WRAPPER_HOSTS", &hosts)
+                .args(["--quiet", "--tls", mode, "--tls-ca-file", &ca])
+                .run()
+        };
+        for mode in ["disabled", "required", "verify-ca", "verify-identity"] {
+            for host in names {
+                run(host, mode).wrote("a\na row\n");
+            }
+        }
+        run("away.example", "verify-identity")
+            .failed(3, &["none of its addresses could be reached"]);
+        run("away.example", "verify-ca").failed(3, &["Connection refused"]);
+    });
+}

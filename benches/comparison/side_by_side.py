@@ -76,10 +76,13 @@ def gold_digger(name, target, sql, *flags, stdout=None):
     return Contender(name, [GOLD_DIGGER, "--quiet", *flags, *output, sql], stdout)
 
 
-def client(*flags):
-    # As gold_digger: without TLS, which Oracle's client has by default.
-    plain = ["--ssl-mode=DISABLED", "--get-server-public-key"] if os.path.basename(CLIENT) == "mysql" else ["--skip-ssl"]
-    return [CLIENT, "--no-defaults", *plain, "--host=127.0.0.1", f"--port={URL.port}", f"--user={URL.username}",
+def client(*flags, tls=False):
+    # As gold_digger here: without TLS, which Oracle's client has by default.
+    if os.path.basename(CLIENT) == "mysql":
+        encryption = ["--ssl-mode=REQUIRED"] if tls else ["--ssl-mode=DISABLED", "--get-server-public-key"]
+    else:
+        encryption = ["--ssl"] if tls else ["--skip-ssl"]
+    return [CLIENT, "--no-defaults", *encryption, "--host=127.0.0.1", f"--port={URL.port}", f"--user={URL.username}",
             "--default-character-set=utf8mb4", *flags, URL.path[1:]]
 
 
@@ -179,6 +182,26 @@ def growth(options):
     print()
 
 
+def encryption(options):
+    """What TLS costs, here and in the vendor's client."""
+    name, path = os.path.basename(CLIENT), os.path.join(options.out, "t.csv")
+    print("### Encryption: with TLS and without\n")
+    print(f"| table | CSV file s | with TLS s | ratio | {name} s | with TLS s | ratio | CSV : {name}, both with TLS |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|")
+    for table in ("orders", "narrow", "wide"):
+        sql = f"SELECT * FROM {table}"
+        batch = ["--quick", "--batch", "-e", sql]
+        four = [gold_digger(f"{table}, plain", path, sql),
+                gold_digger(f"{table}, TLS", path, sql, "--tls=required"),
+                Contender(f"{table}, {name}, plain", client(*batch), "file"),
+                Contender(f"{table}, {name}, TLS", client(*batch, tls=True), "file")]
+        in_turn(four, options)
+        ours, encrypted, theirs, theirs_encrypted = (contender.median or float("nan") for contender in four)
+        print(f"| {table} | {ours:.2f} | {encrypted:.2f} | {encrypted / ours:.2f} | {theirs:.2f} | {theirs_encrypted:.2f} "
+              f"| {theirs_encrypted / theirs:.2f} | {encrypted / theirs_encrypted:.2f} |", flush=True)
+    print()
+
+
 def start_up():
     print("### Start-up\n")
     refused = [GOLD_DIGGER, "--quiet", "--db-url", "mysql://me@127.0.0.1:1/", "SELECT 1"]
@@ -231,6 +254,7 @@ def main():
     options.out = os.path.join(options.folder, "out")
     for table in ("orders", "narrow", "wide"):
         compare(table, options)
+    encryption(options)
     if options.growth:
         growth(options)
         slow_link(options)
