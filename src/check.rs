@@ -82,9 +82,10 @@ fn try_check(config: &Config, cancel: &Cancel) -> Result<String> {
 }
 
 fn encryption(connection: &Connection, facts: &SessionFacts) -> String {
-    let (Some(tls), Some(version)) = (&connection.tls, &facts.tls_version) else {
+    let Some(tls) = &connection.tls else {
         return "none".to_owned();
     };
+    let version = facts.tls_version.as_deref().unwrap_or("TLS");
     match &tls.verification {
         Verification::None => format!("{version}, the server is not verified"),
         Verification::Authority(authorities) => {

@@ -259,6 +259,11 @@ fn arg(setting: &'static Setting, flag: &'static str) -> Arg {
         .value_parser(parser)
         .help_heading(heading(setting))
         .help(help);
+    // Behind the modes, which most people look for.
+    let arg = match setting.name {
+        SERVER_PUBLIC_KEY | CLEARTEXT_PLUGIN => arg.display_order(LAST),
+        _ => arg,
+    };
     let arg = match kind {
         Kind::Path | Kind::Template => arg.value_hint(ValueHint::FilePath),
         Kind::Switch => arg,
@@ -317,6 +322,9 @@ fn heading(setting: &Setting) -> &'static str {
         },
     }
 }
+
+/// Behind all that have the order in which they are added.
+const LAST: usize = 999;
 
 const ENCRYPTION: &str = "Encryption and login";
 

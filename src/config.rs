@@ -25,6 +25,7 @@ use crate::{
     sql::{Parameter, Query},
 };
 
+mod certificates;
 mod connection;
 mod db_url;
 mod dump;
@@ -104,8 +105,8 @@ pub struct Connection {
     pub database: Option<String>,
     /// How the bytes are encrypted, if they are.
     pub tls: Option<Tls>,
-    /// The server's RSA key (PEM), by which it may be given the password in
-    /// plain text's stead where nothing is encrypted.
+    /// The server's RSA key (the DER form of its SubjectPublicKeyInfo), which
+    /// encrypts the password where nothing else is encrypted.
     pub server_public_key: Option<Vec<u8>>,
     /// Whether the server may have the password itself.
     pub cleartext_plugin: CleartextPlugin,
@@ -167,6 +168,12 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
+    /// Whether it is a host and a port.
+    #[must_use]
+    pub const fn is_tcp(&self) -> bool {
+        matches!(self, Self::Tcp { .. })
+    }
+
     /// Whether the bytes stay on this machine: a socket, `localhost`, or a
     /// loopback address.
     #[must_use]
@@ -313,7 +320,8 @@ impl Config {
         };
         let session = session(&layers)?;
         let endpoint = fields.endpoint();
-        let tls_mode = tls::mode(&layers, &endpoint)?;
+        let socket = fields.socket.as_ref().map(|socket| &socket.origin);
+        let tls_mode = tls::mode(&layers, &endpoint, socket)?;
         let cleartext_plugin = tls::cleartext_plugin(&layers, tls_mode.0)?;
         let timeout = |name| Ok(layers.parsed::<Timeout>(name)?.map(|Timeout(time)| time));
         let connect_timeout = timeout("connection.connect_timeout")?;
@@ -339,8 +347,8 @@ impl Config {
                 .hint("name another one"));
         }
         let (tls_mode, tls_origin) = tls_mode;
-        let tls = tls::load(&layers, tls_mode, &tls_origin)?;
-        let server_public_key = tls::server_public_key(&layers)?;
+        let tls = certificates::load(&layers, tls_mode, &tls_origin)?;
+        let server_public_key = certificates::server_public_key(&layers)?;
         // Last: whoever is asked for a password has a configuration that is good.
         let password = fields.password()?;
         let warnings = tls::warnings(&layers, &endpoint, tls_mode, &tls_origin);

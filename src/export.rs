@@ -37,7 +37,8 @@ fn try_export(config: &Config, journal: &Journal, cancel: &Cancel) -> Result<()>
     if config.summary.is_some() || config.verbosity >= Verbosity::Verbose {
         let facts = executor.facts()?;
         tracing::info!("the server is {}", facts.version);
-        if let Some(version) = &facts.tls_version {
+        if connection.tls.is_some() {
+            let version = facts.tls_version.as_deref().unwrap_or("TLS");
             tracing::info!("the connection is encrypted by {version}");
         }
         journal.note(|known| {

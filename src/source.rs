@@ -22,6 +22,7 @@ use crate::{
 
 pub mod columns;
 mod connect;
+mod contain;
 mod excerpt;
 mod live;
 mod prepare;
@@ -67,8 +68,10 @@ impl QueryExecutor {
             parameters,
             ..
         } = config;
+        let connect::Session { conn, id } =
+            connect::connect(connection, connection.connect_timeout)?;
         let mut executor = Self {
-            conn: connect::connect(connection, connection.connect_timeout)?,
+            conn,
             cancel: cancel.clone(),
             bound: Bound::default(),
             keyword: query.keyword().to_uppercase(),
@@ -78,7 +81,12 @@ impl QueryExecutor {
         };
         // From here on the run can be ended while the server is silent.
         let candidates = query.candidates(parameters);
-        cancel.register(LiveConnection::new(&executor.conn, connection, candidates))?;
+        cancel.register(LiveConnection::new(
+            &executor.conn,
+            id,
+            connection,
+            candidates,
+        ))?;
         let mode = prepare_session(&mut executor.conn, query, &config.session);
         executor.bound = query.bind(cancel.explain(mode)?, parameters)?;
         if connection.compression == Compression::Zlib && is_uncompressed(&mut executor.conn) {
@@ -203,7 +211,8 @@ impl QueryExecutor {
 pub struct SessionFacts {
     /// The server's version, as it says it.
     pub version: String,
-    /// The version of TLS, where the connection is encrypted.
+    /// The version of TLS that the server speaks with whoever is at its end of
+    /// the connection, as it says.
     pub tls_version: Option<String>,
     /// The session's time zone; where that is the system's, its name.
     pub time_zone: String,

@@ -1,7 +1,11 @@
 //! Settings: where they come from, which wins, and what the documentation says
 //! of them.
 
-use std::{fs, path::Path};
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+};
 
 use gold_digger::config::settings::{Kind, SETTINGS, Setting};
 use serde_json::Value as Json;
@@ -250,6 +254,14 @@ fn the_examples_work() {
             .args(["--format", "csv", sql])
             .run()
             .wrote("\u{feff}id,total\r\n1,9.90\r\n2,0.10\r\n");
+
+        // A URL's paths in a file are relative to the file too.
+        let by_url = folder.path().join("url.toml");
+        let text = format!("[connection]\nurl = '{}?ssl-ca=ca.pem'\n", db.url());
+        fs::write(&by_url, text).expect("a file");
+        fs::set_permissions(&by_url, Permissions::from_mode(0o600)).expect("my file");
+        let run = GoldDigger::new().arg("--config").arg(&by_url);
+        run.arg(sql).run().wrote("id\ttotal\n1\t9.90\n2\t0.10\n");
 
         let out = folder.path().join("x.json");
         let dump = |run: GoldDigger| dumped(run.arg("--dump-config").run());

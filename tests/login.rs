@@ -6,13 +6,10 @@ use std::{fs, io::Read, sync::mpsc, time::Duration};
 use mysql::prelude::Queryable;
 
 use crate::support::{
-    Database, GlobalVariable, GoldDigger, Outcome, Signal,
+    ANOTHER_HOST, Database, GlobalVariable, GoldDigger, Outcome, Signal,
     certificates::{Authority, Validity},
     each_server, each_server_alone, fake, on_new_mariadb, until,
 };
-
-/// As in `tls`: another host as far as the program knows.
-const ANOTHER_HOST: &str = "127.1";
 
 /// Makes the account `name` anew.
 fn create(db: &Database, name: &str, identified: &str) {
@@ -95,6 +92,15 @@ fn the_unix_user_gets_in_by_the_socket() {
     let me = me.expect("an account").expect("an account").name;
     each_server_alone(|db| {
         if !db.is_mariadb() {
+            db.sql("INSTALL PLUGIN auth_socket SONAME 'auth_socket.so'");
+            create(db, "by_socket", &format!("WITH auth_socket AS '{me}'"));
+            let socket = db.server.socket.display();
+            run(
+                &format!("mysql://by_socket@localhost/?socket={socket}"),
+                &[],
+            )
+            .wrote("a\nby_socket\n");
+            run(&url(db, "by_socket", "127.0.0.1"), &[]).failed(3, &["the login was refused"]);
             return;
         }
         // Root has an account already.
@@ -378,5 +384,85 @@ fn connections_are_kept_alive() {
         running.signal(Signal::SIGTERM);
         running.wait().ended_with(143);
         assert!(found.is_some());
+    });
+}
+
+/// The driver cuts a challenge short whose last byte is zero.
+#[test]
+fn a_challenge_that_the_driver_spoils_is_asked_for_again() {
+    let serve = |version: &'static str, last: u8, plugin: &'static str| {
+        let (send, receive) = mpsc::channel();
+        let port = fake::serve(move |mut session| {
+            session.version = version;
+            session.greet_without_tls();
+            if session.receive().is_none() {
+                return;
+            }
+            let challenge = [&[b'x'; 31][..], &[last]].concat();
+            session.send(&[b"\xfe", plugin.as_bytes(), b"\0", &challenge].concat());
+            let answer = session.receive();
+            if plugin == "parsec" && answer.is_some() {
+                session.send(b"\x01P\0salt-of-18-bytes--");
+                send.send(session.receive()).expect("the test listens");
+            } else {
+                send.send(answer).expect("the test listens");
+            }
+            session.send(b"\xff\x15\x04#28000Access denied for user 'me'");
+        });
+        run(&fake::url(port), &[]).failed(3, &[]);
+        let answers = receive.try_iter().flatten();
+        answers.map(|answer| answer.len()).collect::<Vec<_>>()
+    };
+    let (mariadb, mysql) = ("5.5.5-10.11.99-MariaDB", "8.0.99-fake");
+    // The length of each proof. The server alone knows why it refuses one.
+    assert_eq!(serve(mariadb, 0, "client_ed25519"), [64, 64]);
+    assert_eq!(serve(mysql, 0, "client_ed25519"), [64]);
+    assert_eq!(serve(mariadb, b'x', "parsec"), [96, 96]);
+    assert_eq!(serve(mysql, b'x', "parsec"), [96]);
+    // The driver panics before it answers, and says goodbye.
+    assert_eq!(serve(mysql, 0, "parsec"), [1, 1]);
+}
+
+#[test]
+fn passwords_that_the_driver_cannot_take_are_told() {
+    on_new_mariadb(|db| {
+        db.sql("INSTALL SONAME 'auth_parsec'");
+        create(db, "empty", "VIA parsec USING PASSWORD('e-pass')");
+        run(&url(db, "empty", "127.0.0.1"), &[]).failed(
+            3,
+            &[
+                "the login broke off, and no password was given",
+                "--ask-password",
+            ],
+        );
+    });
+    each_server(|db| {
+        if !db.is_mariadb() {
+            let long = "x".repeat(250);
+            create(db, "longest", &format!("BY '{long}'"));
+            let at = url(db, &format!("longest:{long}"), "127.0.0.1");
+            run(&at, &[]).failed(
+                3,
+                &["the password is too long for the server's RSA key", "--tls"],
+            );
+            run(&at, &["--tls", "required"]).wrote("a\nlongest\n");
+        }
+    });
+}
+
+/// What the account's sessions begin with must not hide what proves encryption.
+#[test]
+fn a_session_may_begin_in_any_character_set() {
+    each_server_alone(|db| {
+        create(db, "visitor", "BY 'f-pass'");
+        let at = url(db, "visitor:f-pass", "127.0.0.1");
+        let _set = GlobalVariable::set(
+            db,
+            "init_connect",
+            "'SET character_set_results = ucs2, sql_mode = ANSI'",
+        );
+        for mode in ["disabled", "required"] {
+            run(&at, &["--tls", mode]).wrote("a\nvisitor\n");
+        }
     });
 }

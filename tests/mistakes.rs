@@ -84,6 +84,9 @@ fn of_the_command_line() {
         "encrypted",
         &ours.key.replace("PRIVATE", "ENCRYPTED PRIVATE"),
     );
+    write("garbled", &ours.certificate.replace("MII", "M!I"));
+    let old = certificates::Authority::new("a CA").certify_version_1();
+    old.write(here.folder.path(), "old");
     write("elliptic", &certificates::public_key(&ours.key));
     let latin1_sql = here.path("latin1.sql");
     let [two_lines, empty, latin1, long] =
@@ -129,15 +132,20 @@ fn of_the_command_line() {
         (&["--tls", "on", select], &["'on' for '--tls <MODE>'", "disabled"]),
         (&["--tls", "required", "--allow-invalid-certificate", select], &["'--tls <MODE>' cannot be used with '--allow-invalid-certificate'"]),
         (&["--allow-invalid-certificate", "--insecure-skip-hostname-verify", select], &["cannot be used with"]),
-        (&["--tls", "verify-ca", select], &["--tls needs --tls-ca-file", "verify-identity"]),
-        (&["--insecure-skip-hostname-verify", select], &["--insecure-skip-hostname-verify needs --tls-ca-file"]),
+        (&["--tls", "verify-ca", select], &["--tls is verify-ca, which needs --tls-ca-file", "verify-identity"]),
+        (&["--insecure-skip-hostname-verify", select], &["--insecure-skip-hostname-verify is verify-ca, which needs --tls-ca-file"]),
         (&["--tls", "required", "--socket", "/s", "--user", "me", select], &["--tls cannot be had on the Unix socket /s", "127.0.0.1"]),
         (&["--tls-ca-file", "/nowhere/ca.pem", select], &["--tls-ca-file names /nowhere/ca.pem", "No such file"]),
         (&["--tls-ca-file", "/", select], &["--tls-ca-file names /", "directory"]),
         (&["--tls-ca-file", &empty, select], &["empty, which holds no certificate in PEM form"]),
         (&["--tls-ca-file", &latin1, select], &["latin1, which holds no certificate in PEM form"]),
         (&["--tls-ca-file", &pem("ours-key"), select], &["ours-key.pem, which holds no certificate in PEM form"]),
-        (&["--tls-ca-file", &pem("broken"), select], &["broken.pem, which is broken"]),
+        (&["--tls-ca-file", &pem("broken"), select], &["broken.pem, which ends too early", "BEGIN CERTIFICATE"]),
+        (&["--tls-ca-file", &pem("garbled"), select], &["garbled.pem, whose certificate is broken", "openssl x509 -inform der"]),
+        (&["--tls-cert", &pem("old"), "--tls-key", &pem("old-key"), select], &["--tls-cert names", "old.pem, whose certificate is X.509 version 1"]),
+        (&["--tls-ca-file", &pem("ours"), "--socket", "/s", "--user", "me", select], &["--tls-ca-file cannot be had on the Unix socket /s"]),
+        (&["--db-url", "mysql://me@localhost/?socket=/s&ssl-mode=required", select], &["ssl-mode in --db-url cannot be had on the Unix socket /s"]),
+        (&["--db-url", "mysql://me@127.0.0.1/?ssl-ca=/nowhere", select], &["ssl-ca in --db-url names /nowhere, which cannot be read"]),
         (&["--tls-ca-file", &pem("odd"), select], &["odd.pem, whose certificate number 1 cannot be read"]),
         (&["--tls-cert", &pem("ours"), select], &["--tls-cert stands alone", "--tls-key FILE"]),
         (&["--tls-key", &pem("ours-key"), select], &["--tls-key stands alone", "--tls-cert FILE"]),
@@ -280,7 +288,7 @@ fn of_the_configuration_file() {
         ("[session]\ninit = ['SET a = 1', 'SET b = 1; SET c = 1']\n", ":2:22: [session] init cannot hold"),
         ("[tls]\nmode = 'off'\n", ":2:8: [tls] mode cannot be \"off\": it is one of disabled"),
         ("[tls]\nca_file = 'none.pem'\n", ":2:11: [tls] ca_file names "),
-        ("[tls]\nmode = 'verify-ca'\n", ":2:8: [tls] mode needs --tls-ca-file"),
+        ("[tls]\nmode = 'verify-ca'\n", ":2:8: [tls] mode is verify-ca, which needs --tls-ca-file"),
         ("[connection]\nurl = 'mysql://me:hushhush@127.0.0.1/?ssl-mode=required'\n[tls]\nmode = 'disabled'\n", ":4:8: [tls] mode cannot stand beside "),
         // Combinations.
         ("[query]\nsql = 'SELECT 1'\nfile = 'q.sql'\n", ":3:8: [query] file cannot stand beside "),
@@ -369,6 +377,17 @@ fn of_option_files_and_the_environment() {
     here.check(run, &[":2: user is not UTF-8"]);
 
     let run = |name: &str, value: &str| here.run().env(name, value).arg("SELECT 1").run();
+    // A trust store that was chosen, and is none.
+    for value in ["/nowhere/ca.pem", "/dev/null"] {
+        let verified = ["--tls", "verify-identity", "SELECT 1"];
+        let run = here
+            .run()
+            .env("SSL_CERT_FILE", value)
+            .env_remove("SSL_CERT_DIR");
+        let said =
+            format!("SSL_CERT_FILE names {value}, which holds no certificate that can be used");
+        here.check(run.args(verified).run(), &[&said, "--tls-ca-file"]);
+    }
     here.check(
         run("DATABASE_URL", "mysql://:hushhush@h/"),
         &["DATABASE_URL names no user"],

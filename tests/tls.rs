@@ -8,21 +8,21 @@ use std::{
     path::Path,
     process::Command,
     sync::{Arc, LazyLock, Mutex},
+    time::Duration,
 };
 
+use mysql::prelude::Queryable;
+
 use crate::support::{
-    Database, GoldDigger,
+    ANOTHER_HOST, Database, GoldDigger, Signal,
     certificates::{Authority, Identity, Validity, self_signed},
     changing_certificates, each_server,
     fake::{self, Side},
-    on_new_mariadb,
+    on_new_mariadb, until,
 };
 
 static OURS: LazyLock<Authority> = LazyLock::new(|| Authority::new("our CA"));
 static OTHER: LazyLock<Authority> = LazyLock::new(|| Authority::new("another CA"));
-
-/// Another host as far as the program knows, though it is this one.
-const ANOTHER_HOST: &str = "127.1";
 
 /// The files of a client.
 struct Files(tempfile::TempDir);
@@ -64,20 +64,24 @@ fn good() -> Identity {
 fn each_mode_trusts_what_it_says() {
     let _changing = changing_certificates();
     let files = Files::new();
-    let expired = ["its certificate expired on 20", "-01-01T00:00:00Z", "clock"];
+    let expired = [
+        "its certificate, or one that vouches for it, expired on 20",
+        "-01-01T00:00:00Z",
+        "clock",
+    ];
     let future = [
-        "its certificate is not valid before 20",
+        "its certificate, or one that vouches for it, is not valid before 20",
         "-01-01T00:00:00Z",
         "clock",
     ];
     let version_1 = [
-        "its certificate is X.509 version 1",
+        "its certificate, or one that vouches for it, is X.509 version 1",
         "issue it again as version 3",
     ];
     let ca = files.path("ca.pem");
     let unknown = [
         &*format!("its certificate is not vouched for by {ca}"),
-        "openssl s_client",
+        "the file must hold the CA that issued it",
     ];
     let wrong_name = [
         "its certificate is for db.example, 10.0.0.1, and localhost was asked for",
@@ -190,7 +194,8 @@ fn without_a_mode_other_hosts_must_prove_themselves() {
         run(&another, &[]).failed(3, &["not vouched for by the system's trust store"]);
         run(&db.url(), &[]).wrote("a\nplain\n");
         run(&db.url(), &named).wrote("a\nencrypted\n");
-        run(&db.socket_url(), &named).wrote("a\nplain\n");
+        run(&db.socket_url(), &named)
+            .failed(2, &["--tls-ca-file cannot be had on the Unix socket"]);
         // Less than that is done, and said.
         let warned = |args: &[&str], state: &str, warning: &str| {
             let warning = format!(
@@ -248,6 +253,8 @@ fn without_a_mode_other_hosts_must_prove_themselves() {
             ("ssl", Err("not vouched for by the system's trust store")),
             ("ssl=off", Ok("plain")),
             ("skip-ssl", Ok("plain")),
+            ("ssl=off\nssl-ca=CA", Ok("plain")),
+            ("ssl-verify-server-cert=0", Ok("plain")),
             ("ssl-verify-server-cert=0\nssl", Ok("encrypted")),
             ("ssl\ndisable-ssl-verify-server-cert", Ok("encrypted")),
             ("ssl-verify-server-cert\nssl-ca=CA", Ok("encrypted")),
@@ -437,18 +444,23 @@ fn what_is_slipped_in_before_encryption_is_noticed() {
         ]
         .concat()
     };
-    // The login is accepted; then come the answers to whatever is asked: with
-    // and without one to the question that proves encryption.
+    // The login is accepted; then come the answers to whatever is asked, with and
+    // without one to the question that proves encryption.
     let logged_in = packet(3, b"\0\0\0\x02\0\0\0");
-    let rest = [ok(1), ok(1), refused(1), result(b"a forged row")].concat();
+    let rest = [ok(1), refused(1), result(b"a forged row")].concat();
+    let slipped = "somebody on the way has slipped one in";
     let conversations = [
-        logged_in.clone(),
-        [logged_in.clone(), rest.clone()].concat(),
-        [logged_in, result(b"not what was asked"), rest].concat(),
+        (logged_in.clone(), "Packets out of sync"),
+        ([logged_in.clone(), ok(1)].concat(), "Packets out of sync"),
+        ([logged_in.clone(), ok(1), rest.clone()].concat(), slipped),
+        (
+            [logged_in, ok(1), result(b"not what was asked"), rest].concat(),
+            slipped,
+        ),
     ];
     each_server(|db| {
         db.server.present(&good(), &OURS.pem);
-        for conversation in &conversations {
+        for (conversation, said) in &conversations {
             let slipped = conversation.clone();
             let done = Arc::new(Mutex::new(false));
             let port = fake::proxy(db.server.port, move |side, seen| {
@@ -459,17 +471,81 @@ fn what_is_slipped_in_before_encryption_is_noticed() {
             });
             let outcome = GoldDigger::new()
                 .env("DATABASE_URL", db.url_by_port(port))
-                .args([
-                    "--tls-ca-file",
-                    &files.path("ca.pem"),
-                    "--connect-timeout",
-                    "2s",
-                ])
+                .args(["--tls-ca-file", &files.path("ca.pem")])
                 .arg("SELECT 'a row' AS a")
-                .run();
-            assert_eq!(outcome.status.code(), Some(3), "{}", outcome.stderr);
+                .run()
+                .failed(3, &[said]);
             assert_eq!(String::from_utf8_lossy(&outcome.stdout), "");
         }
+    });
+}
+
+/// Servers take the client's capabilities from its request for TLS, which
+/// travels in plain text, and we their greeting.
+#[test]
+fn what_is_changed_before_encryption_changes_nothing() {
+    let _changing = changing_certificates();
+    let files = Files::new();
+    let ca = files.path("ca.pem");
+    each_server(|db| {
+        db.server.present(&good(), &OURS.pem);
+        let altered = |change: fn(Side, &mut Vec<u8>)| {
+            let seen_before = Arc::new(Mutex::new(Vec::new()));
+            let port = fake::proxy(db.server.port, move |side, seen| {
+                let mut before = seen_before.lock().expect("a lock");
+                if !before.contains(&side) {
+                    before.push(side);
+                    change(side, seen);
+                }
+            });
+            let run = GoldDigger::new().env("DATABASE_URL", db.url_by_port(port));
+            run.args(["--tls-ca-file", &ca])
+        };
+        // CLIENT_CONNECT_WITH_DB, without which there would be no default database.
+        let without_database = altered(|side, seen| {
+            if side == Side::Client {
+                seen[4] &= !0x08;
+            }
+        });
+        let name = &db.name;
+        without_database
+            .arg("SELECT DATABASE() AS a")
+            .run()
+            .wrote(format!("a\n{name}\n"));
+        // CLIENT_IGNORE_SPACE, by which names are read in another way.
+        let ignoring_space = altered(|side, seen| {
+            if side == Side::Client {
+                seen[5] |= 0x01;
+            }
+        });
+        ignoring_space
+            .arg("SELECT 1")
+            .run()
+            .failed(3, &["somebody on the way has altered the request for TLS"]);
+        // Another connection's id, which the query would be killed by.
+        let misled = altered(|side, seen| {
+            if side == Side::Server {
+                let end = seen[5..]
+                    .iter()
+                    .position(|byte| *byte == 0)
+                    .expect("a version");
+                seen[5 + end + 1..][..4].copy_from_slice(&424_242u32.to_le_bytes());
+            }
+        });
+        let running = misled.arg("SELECT SLEEP(47)").start();
+        let count = || {
+            let sql = "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP(47)%'";
+            Queryable::query_first::<u32, _>(&mut db.connect(), sql).expect("a list")
+        };
+        let is = |wanted: u32| {
+            until(Duration::from_secs(10), || {
+                (count() == Some(wanted)).then_some(())
+            })
+        };
+        assert!(is(1).is_some());
+        running.signal(Signal::SIGINT);
+        running.wait().ended_with(130);
+        assert_eq!(count(), Some(0));
     });
 }
 
@@ -563,7 +639,7 @@ fn a_name_is_verified_at_whichever_address_answers() {
         &hosts,
         "127.0.0.9 many.example\n127.0.0.1 many.example\n127.0.0.8 many.example\n\
          ::1 both.example\n127.0.0.9 both.example\n127.0.0.1 both.example\n\
-         127.0.0.9 away.example\n::1 away.example\n",
+         127.0.0.9 away.example\n::1 away.example\n192.0.2.2 localhost\n",
     )
     .expect("a file");
     let names = ["many.example", "both.example"];
@@ -586,6 +662,8 @@ fn a_name_is_verified_at_whichever_address_answers() {
         }
         run("away.example", "verify-identity")
             .failed(3, &["none of its addresses could be reached"]);
+        // No password goes to a host that only calls itself this one.
+        run("localhost", "disabled").failed(3, &["localhost does not lead to this machine"]);
         run("away.example", "verify-ca").failed(3, &["Connection refused"]);
     });
 }

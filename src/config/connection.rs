@@ -3,12 +3,15 @@
 
 use std::{
     env,
+    ffi::OsString,
     fs::{self, File},
     io::Read,
     os::unix::fs::{FileTypeExt, MetadataExt},
     path::{Path, PathBuf},
+    rc::Rc,
 };
 
+use nix::unistd::{User, geteuid};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
@@ -16,7 +19,8 @@ use super::{
     db_url::{DEFAULT_PORT, parse_url},
     layers::{Layer, Layers, Origin, Sourced, Value},
     prompt::{self, Unanswered},
-    settings::{ASK_PASSWORD, PASSWORD, TRANSPORT},
+    settings::{ASK_PASSWORD, Kind, PASSWORD, TRANSPORT},
+    tls,
 };
 use crate::error::{Error, ErrorKind, Result, printable};
 
@@ -51,7 +55,8 @@ pub(super) struct Fields {
     pub user: Option<Field<String>>,
     pub database: Option<Field<String>>,
     pub password: Option<Field<Password>>,
-    /// Whether an option file says that localhost is reached by TCP.
+    /// Whether localhost is to be reached by TCP: an option file says so, or
+    /// encryption was asked for, which no socket has.
     tcp_transport: bool,
     /// Files that hold a password, to be looked at for who can read them.
     pub secret_files: Vec<PathBuf>,
@@ -99,6 +104,7 @@ impl Fields {
             return Err(Error::config("no server is named")
                 .hint("set --host, --db-url mysql://USER:PASSWORD@HOST:PORT/DATABASE or DATABASE_URL, or write ~/.my.cnf"));
         }
+        fields.tcp_transport |= tls::asked_for(layers).is_some();
         fields.secret_files = layers.0.iter().filter_map(file_with_password).collect();
         fields.fill_in()?;
         Ok(fields)
@@ -143,7 +149,7 @@ impl Fields {
             None => Ok(()),
             Some(beside) => {
                 let what = format!("cannot stand beside {}", origin.subject("connection.url"));
-                let hint = "a URL says it all: write it there, or leave the URL out";
+                let hint = "write it there, or leave the URL out";
                 Err(beside.origin.refuse(name, &what).hint(hint))
             }
         };
@@ -153,7 +159,13 @@ impl Fields {
         let url = parse_url(url.expose_secret(), origin)?;
         for (setting, value) in url.settings {
             alone(layer, setting.name)?;
-            layer.set(setting, Value::Text(value.into()), origin.clone());
+            let value = match (setting.kind, origin) {
+                (Kind::Path, Origin::ConfigFile(place)) => place.path.with_file_name(value).into(),
+                _ => OsString::from(value),
+            };
+            let parameter = setting.option.unwrap_or(setting.name);
+            let origin = Origin::Parameter(parameter, Rc::new(origin.clone()));
+            layer.set(setting, Value::Text(value), origin);
         }
         let mut fields = Self {
             user: Some(field(url.user, origin)),
@@ -176,7 +188,7 @@ impl Fields {
     /// A layer's host, port and socket. What leads to a server by TCP ends a
     /// socket of lower layers, and a socket their host and port.
     fn add_endpoint(&mut self, layer: &Layer) -> Result<()> {
-        let host = text(layer, "connection.host");
+        let host = text(layer, "connection.host").map(without_brackets);
         let port = text(layer, "connection.port");
         let socket = text(layer, "connection.socket");
         let elsewhere = host.as_ref().is_some_and(|host| !is_localhost(&host.value));
@@ -228,9 +240,9 @@ impl Fields {
             .is_none_or(|host| is_localhost(&host.value));
         let by_tcp = self.tcp_transport || self.port.as_ref().is_some_and(means_tcp);
         if self.socket.is_none() && local && !by_tcp {
-            let is_socket =
-                |path: &&str| fs::metadata(path).is_ok_and(|found| found.file_type().is_socket());
-            let socket = USUAL_SOCKETS.into_iter().find(is_socket);
+            let socket = USUAL_SOCKETS
+                .into_iter()
+                .find(|path| is_servers(path.as_ref()));
             self.socket = socket.map(|path| field(path.to_owned(), &Origin::Default));
         }
         if self.socket.is_some() {
@@ -330,6 +342,19 @@ impl Fields {
     }
 }
 
+/// Whether a server's socket is at `path`, and nobody else can have put it there.
+fn is_servers(path: &Path) -> bool {
+    let Ok(socket) = fs::metadata(path) else {
+        return false;
+    };
+    let folder = path.parent().and_then(|folder| fs::metadata(folder).ok());
+    let open_to_all = folder.is_none_or(|folder| folder.mode() & 0o002 != 0);
+    let server = || User::from_name("mysql").ok().flatten();
+    let trusted = [0, geteuid().as_raw()].contains(&socket.uid())
+        || server().is_some_and(|server| server.uid.as_raw() == socket.uid());
+    socket.file_type().is_socket() && (trusted || !open_to_all)
+}
+
 /// The warning for a file that holds `secret`, where others can read it.
 pub(super) fn exposed(path: &Path, secret: &str) -> Option<String> {
     let found = fs::metadata(path).ok()?;
@@ -400,6 +425,21 @@ fn password(layer: &Layer) -> Option<Field<Password>> {
     }
 }
 
+/// An IPv6 address as URLs write it stands for itself.
+fn without_brackets(host: Field<String>) -> Field<String> {
+    let inner = host
+        .value
+        .strip_prefix('[')
+        .and_then(|inner| inner.strip_suffix(']'));
+    match inner.map(str::to_owned) {
+        Some(inner) if inner.contains(':') => Field {
+            value: inner,
+            ..host
+        },
+        _ => host,
+    }
+}
+
 fn is_localhost(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost")
 }
@@ -435,7 +475,7 @@ fn password_in(path: &Path, origin: &Origin) -> Result<SecretString> {
 }
 
 fn login_name() -> Option<String> {
-    let account = nix::unistd::User::from_uid(nix::unistd::geteuid());
+    let account = User::from_uid(geteuid());
     account
         .ok()
         .flatten()

@@ -8,7 +8,9 @@ use super::{
     connection::{Fields, is_variable_name},
     layers::{Layers, Origin, Sourced, Value},
     output::Destination,
-    settings::{ASK_PASSWORD, Kind, PASSWORD, SETTINGS, Setting, TRANSPORT},
+    settings::{
+        ASK_PASSWORD, Kind, PASSWORD, SETTINGS, SSL, Setting, TRANSPORT, VERIFY_SERVER_CERT,
+    },
     tls::{self, TlsMode},
 };
 use crate::{
@@ -39,6 +41,7 @@ impl Dump<'_> {
         for setting in SETTINGS {
             let (section, key) = match setting.name {
                 PASSWORD | ASK_PASSWORD | TRANSPORT => ("connection", setting.name),
+                SSL | VERIFY_SERVER_CERT => ("tls", setting.name),
                 _ => (setting.section().unwrap_or(PROGRAM), setting.key()),
             };
             if last == Some(section) {

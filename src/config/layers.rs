@@ -68,6 +68,8 @@ pub enum Origin {
     ConfigFile(Rc<Place>),
     /// A MySQL option file.
     OptionFile(Rc<Place>),
+    /// A parameter, so called, of a URL that stands there.
+    Parameter(&'static str, Rc<Origin>),
     /// Nobody gave it.
     Default,
 }
@@ -81,7 +83,8 @@ pub struct Place {
     pub line: usize,
     /// In characters, counted from 1.
     pub column: usize,
-    /// The line itself, without what may be secret.
+    /// The line itself, without what may be secret; in an option file, the
+    /// option as it is written there.
     pub shown: String,
 }
 
@@ -94,12 +97,25 @@ impl fmt::Display for Origin {
             Self::ConfigFile(place) | Self::OptionFile(place) => {
                 write!(f, "{}:{}", place.path.display(), place.line)
             }
+            Self::Parameter(_, url) => url.fmt(f),
             Self::Default => f.write_str("default"),
         }
     }
 }
 
 impl Origin {
+    /// The number of its layer: what is lower wins.
+    pub fn rank(&self) -> u8 {
+        match self {
+            Self::Flag(_) => 0,
+            Self::Variable(_) => 1,
+            Self::ConfigFile(_) => 2,
+            Self::OptionFile(_) => 3,
+            Self::Parameter(_, url) => url.rank(),
+            Self::Default => 4,
+        }
+    }
+
     /// The error for the setting called `name` that this gives: `what` ends a
     /// sentence that begins with the setting.
     pub fn refuse(&self, name: &str, what: &str) -> Error {
@@ -123,9 +139,10 @@ impl Origin {
                 format!("{}:{line}:{column}: [{section}] {key}", path.display())
             }
             Self::OptionFile(place) => {
-                let option = Setting::named(name).and_then(|setting| setting.option);
-                let (path, line) = (place.path.display(), place.line);
-                format!("{path}:{line}: {}", option.unwrap_or(key))
+                format!("{}:{}: {}", place.path.display(), place.line, place.shown)
+            }
+            Self::Parameter(parameter, url) => {
+                format!("{parameter} in {}", url.subject("connection.url"))
             }
             Self::Default => key.to_owned(),
         }

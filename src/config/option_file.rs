@@ -155,31 +155,30 @@ impl<'a> OptionFiles<'a> {
         };
         let name = name.replace('_', "-");
         let name = name.strip_prefix("loose-").unwrap_or(&name);
-        let origin = Origin::OptionFile(Rc::new(place));
-        if let Some((switch, is_turned_off)) = tls_switch(name) {
+        let origin = Origin::OptionFile(Rc::new(Place {
+            shown: name.to_owned(),
+            ..place
+        }));
+        let (bare, is_turned_off) = unmodified(name);
+        // The name of a switch may itself begin with "enable-".
+        let known = |setting: &&Setting| {
+            let is_switch = matches!(setting.kind, Kind::Switch);
+            setting
+                .option
+                .is_some_and(|option| option == name || is_switch && unmodified(option).0 == bare)
+        };
+        let Some(setting) = SETTINGS.iter().find(known) else {
+            return Ok(());
+        };
+        if let Kind::Switch = setting.kind {
             let said = value.as_deref().unwrap_or("on").to_lowercase();
             let Ok(Value::Switch(is_on)) = Kind::Switch.parse(said.as_ref()) else {
                 return Err(origin.refuse(name, "is neither on nor off").hint(HINT));
             };
-            let asked_for = self.layer.choice(tls::MODE);
-            let mode = match (switch, is_on != is_turned_off) {
-                (TlsSwitch::Encrypt, true) => asked_for
-                    .filter(|mode| *mode != TlsMode::Disabled)
-                    .unwrap_or(TlsMode::VerifyIdentity),
-                (TlsSwitch::Encrypt, false) => TlsMode::Disabled,
-                (TlsSwitch::Verify, true) => TlsMode::VerifyIdentity,
-                (TlsSwitch::Verify, false) => TlsMode::Required,
-            };
-            if let Some(setting) = Setting::named(tls::MODE) {
-                self.layer
-                    .set(setting, Value::from(mode.name().as_str()), origin);
-            }
+            let value = Value::Switch(is_on != is_turned_off);
+            self.layer.set(setting, value, origin);
             return Ok(());
         }
-        let known = |setting: &&Setting| setting.option == Some(name);
-        let Some(setting) = SETTINGS.iter().find(known) else {
-            return Ok(());
-        };
         if setting.name == PASSWORD {
             // Alone, it asks for one on the terminal.
             self.layer.unset(PASSWORD);
@@ -189,10 +188,6 @@ impl<'a> OptionFiles<'a> {
                 return Ok(());
             }
         }
-        let value = match (value, setting.kind) {
-            (None, Kind::Switch) => Some("on".to_owned()),
-            (value, _) => value,
-        };
         let Some(mut value) = value else {
             return Err(origin.refuse(name, "has no value").hint(HINT));
         };
@@ -230,23 +225,14 @@ impl<'a> OptionFiles<'a> {
     }
 }
 
-/// The switch of MariaDB's clients about TLS that `name` turns, and whether it
-/// turns it off (MariaDB's documentation, "TLS Options for Clients").
-fn tls_switch(name: &str) -> Option<(TlsSwitch, bool)> {
+/// A name without what turns its switch on or off, and whether it turns it off
+/// (MySQL manual, "Program Option Modifiers").
+fn unmodified(name: &str) -> (&str, bool) {
     let off = ["skip-", "disable-"]
         .iter()
         .find_map(|lead| name.strip_prefix(lead));
-    let switch = match off.or(name.strip_prefix("enable-")).unwrap_or(name) {
-        "ssl" => TlsSwitch::Encrypt,
-        "ssl-verify-server-cert" => TlsSwitch::Verify,
-        _ => return None,
-    };
-    Some((switch, off.is_some()))
-}
-
-enum TlsSwitch {
-    Encrypt,
-    Verify,
+    let bare = off.or(name.strip_prefix("enable-")).unwrap_or(name);
+    (bare, off.is_some())
 }
 
 /// The files that `!includedir` reads, in the order of their names.

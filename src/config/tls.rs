@@ -1,31 +1,28 @@
 //! How the bytes travel: in plain text, or encrypted and vouched for by whom.
 //!
-//! The files that this takes are read here, once, and checked, so that a bad
-//! one is found before anything is touched. Speaking TLS is left to the source.
+//! The files that this takes are left to `certificates`, speaking TLS to the
+//! source.
 
-use std::{fmt, fs, path::Path, sync::Arc};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use clap::ValueEnum;
-use rustls::{
-    crypto::ring,
-    pki_types::{
-        CertificateDer, PrivateKeyDer,
-        pem::{self, PemObject, SectionKind},
-    },
-    sign::CertifiedKey,
-};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::{
     Endpoint,
     connection::exposed,
     layers::{Layers, Origin, Sourced},
-    settings::{CLEARTEXT_PLUGIN, SERVER_PUBLIC_KEY},
+    settings::{CLEARTEXT_PLUGIN, SSL, VERIFY_SERVER_CERT},
 };
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 pub(super) const MODE: &str = "tls.mode";
 pub(super) const CA_FILE: &str = "tls.ca_file";
-const CERT: &str = "tls.cert";
+pub(super) const CERT: &str = "tls.cert";
 pub(super) const KEY: &str = "tls.key";
 
 /// The choices of `--tls`, the weakest first.
@@ -91,20 +88,29 @@ impl Verification {
 pub enum Authorities {
     /// The CAs of the web, as Mozilla trusts them, built into this program.
     BuiltIn,
-    /// These and no others.
-    Only {
-        /// Each readable as a trust anchor.
-        certificates: Arc<[CertificateDer<'static>]>,
-        /// Where they are kept.
-        place: String,
-    },
+    /// Those of the system's trust store that can be trust anchors.
+    System(Arc<[CertificateDer<'static>]>),
+    /// Those in a file, all of which can be trust anchors.
+    Named(Arc<[CertificateDer<'static>]>, PathBuf),
+}
+
+impl Authorities {
+    /// The certificates, where they are not built in.
+    #[must_use]
+    pub fn certificates(&self) -> Option<&[CertificateDer<'static>]> {
+        match self {
+            Self::BuiltIn => None,
+            Self::System(certificates) | Self::Named(certificates, _) => Some(certificates),
+        }
+    }
 }
 
 impl fmt::Display for Authorities {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BuiltIn => f.write_str("the public CAs that this program knows"),
-            Self::Only { place, .. } => f.write_str(place),
+            Self::System(_) => f.write_str("the system's trust store"),
+            Self::Named(_, path) => write!(f, "{}", path.display()),
         }
     }
 }
@@ -129,40 +135,75 @@ pub enum CleartextPlugin {
     Allow,
 }
 
+/// What asks for encryption of this connection, and where: not in an option
+/// file, which is also for other servers.
+pub(super) fn asked_for(layers: &Layers) -> Option<(&'static str, &Origin)> {
+    let mode = layers.get(MODE).filter(|found| {
+        let disabled = TlsMode::Disabled.name();
+        found.text().is_some_and(|mode| mode != disabled.as_str())
+    });
+    let files = [CA_FILE, CERT, KEY].map(|name| (name, layers.get(name)));
+    let asks = [(MODE, mode)].into_iter().chain(files);
+    let asks = asks.filter_map(|(name, found)| Some((name, &found?.origin)));
+    asks.min_by_key(|(_, origin)| origin.rank())
+        .filter(|(_, origin)| !matches!(origin, Origin::OptionFile(_)))
+}
+
 /// The mode that holds for a server at `endpoint`, and where it comes from.
 ///
 /// # Errors
 /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for a mode that cannot
 /// be had there.
-pub(super) fn mode(layers: &Layers, endpoint: &Endpoint) -> Result<(TlsMode, Origin)> {
+pub(super) fn mode(
+    layers: &Layers,
+    endpoint: &Endpoint,
+    socket: Option<&Origin>,
+) -> Result<(TlsMode, Origin)> {
     let said = layers.choice::<TlsMode>(MODE)?;
     let origin = layers
         .get(MODE)
         .map_or(Origin::Default, |found| found.origin.clone());
-    if let Endpoint::Socket(path) = endpoint {
-        // An option file is also for connections by TCP.
-        let is_meant = !matches!(origin, Origin::OptionFile(_));
-        if is_meant && said.is_some_and(|mode| mode != TlsMode::Disabled) {
+    if let (Endpoint::Socket(path), Some(chosen)) = (endpoint, socket) {
+        let asked = asked_for(layers).filter(|(_, origin)| origin.rank() <= chosen.rank());
+        if let Some((name, origin)) = asked {
             let what = format!("cannot be had on the Unix socket {path}, which is never encrypted");
-            return Err(origin.refuse(MODE, &what).hint(
-                "leave it out, as nobody is between you and a socket, or name --host 127.0.0.1",
+            return Err(origin.refuse(name, &what).hint(
+                "leave it out, as nobody is between you and a socket, or connect to 127.0.0.1",
             ));
         }
+        let is_said = said == Some(TlsMode::Disabled);
         return Ok((
             TlsMode::Disabled,
-            if is_meant { origin } else { Origin::Default },
+            if is_said { origin } else { Origin::Default },
         ));
     }
-    if let Some(mode) = said {
+    let switch = |name| layers.get(name).map(|found| (found.is_on(), &found.origin));
+    let (ssl, verify) = (switch(SSL), switch(VERIFY_SERVER_CERT));
+    // Whoever names certificates wants them to be used, whatever a lower place
+    // says.
+    let lower = [SSL, VERIFY_SERVER_CERT].map(|name| layers.get(name));
+    let lower = lower.into_iter().flatten().map(|found| found.origin.rank());
+    let rank = lower
+        .min()
+        .unwrap_or(Origin::Default.rank())
+        .min(origin.rank());
+    let named = [CA_FILE, CERT, KEY].map(|name| layers.get(name));
+    let mut named = named.into_iter().flatten();
+    let is_named = named.any(|found| found.origin.rank() < rank);
+    if let Some(mode) = said.filter(|mode| *mode >= TlsMode::VerifyCa || !is_named) {
         return Ok((mode, origin));
     }
-    // Whoever names certificates wants them to be used.
-    let is_meant = [CA_FILE, CERT, KEY]
-        .iter()
-        .any(|name| layers.get(name).is_some());
-    Ok(match endpoint.is_local() && !is_meant {
-        true => (TlsMode::Disabled, Origin::Default),
-        false => (TlsMode::VerifyIdentity, Origin::Default),
+    Ok(match (ssl, verify) {
+        _ if is_named => (TlsMode::VerifyIdentity, Origin::Default),
+        (Some((false, origin)), _) => (TlsMode::Disabled, origin.clone()),
+        (_, Some((true, origin))) | (Some((true, origin)), None) => {
+            (TlsMode::VerifyIdentity, origin.clone())
+        }
+        // To verify nothing is no reason to encrypt.
+        (None, Some((false, _))) if endpoint.is_local() => (TlsMode::Disabled, Origin::Default),
+        (_, Some((false, origin))) => (TlsMode::Required, origin.clone()),
+        (None, None) if endpoint.is_local() => (TlsMode::Disabled, Origin::Default),
+        (None, None) => (TlsMode::VerifyIdentity, Origin::Default),
     })
 }
 
@@ -191,214 +232,27 @@ pub(super) fn warnings(
         };
         warnings.push(format!("the connection to {endpoint} {what} ({place})"));
     }
-    if mode <= TlsMode::Required
-        && let Some(Sourced { origin, .. }) = layers.get(CA_FILE)
-        && !matches!(endpoint, Endpoint::Socket(_))
-    {
-        let subject = origin.subject(CA_FILE);
-        warnings.push(format!(
-            "{subject} is not used: with {}, nobody checks the server's certificate",
-            mode.name()
-        ));
-    }
+    let idle = [
+        (CA_FILE, mode <= TlsMode::Required),
+        (CERT, mode == TlsMode::Disabled),
+        (KEY, mode == TlsMode::Disabled),
+    ];
+    let idle = idle
+        .iter()
+        .filter(|(_, is_idle)| *is_idle && endpoint.is_tcp());
+    warnings.extend(idle.filter_map(|(name, _)| {
+        let subject = layers.get(name)?.origin.subject(name);
+        let mode = mode.name();
+        Some(format!(
+            "{subject} is not used: the mode of encryption is {mode}"
+        ))
+    }));
     if mode != TlsMode::Disabled
-        && let Some(key) = layers.get(KEY)
+        && let Some(key) = layers.get(KEY).and_then(Sourced::text)
     {
-        warnings.extend(exposed(path(key), "a private key"));
+        warnings.extend(exposed(Path::new(key), "a private key"));
     }
     warnings
-}
-
-/// Reads the certificates that `mode` needs.
-///
-/// # Errors
-/// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for files that are
-/// missing, unreadable, or hold something else.
-pub(super) fn load(layers: &Layers, mode: TlsMode, origin: &Origin) -> Result<Option<Tls>> {
-    let ca_file = layers.get(CA_FILE);
-    let verification = match (mode, ca_file) {
-        (TlsMode::Disabled, _) => return Ok(None),
-        (TlsMode::Required, _) => Verification::None,
-        (TlsMode::VerifyCa, Some(file)) => Verification::Authority(authorities_in(file)?),
-        (TlsMode::VerifyCa, None) => {
-            let what =
-                "needs --tls-ca-file: by the public CAs alone, every server of the web would do";
-            return Err(origin
-                .refuse(MODE, what)
-                .hint("name your own CA's certificate, or use verify-identity, which also checks the name"));
-        }
-        (TlsMode::VerifyIdentity, Some(file)) => Verification::Identity(authorities_in(file)?),
-        (TlsMode::VerifyIdentity, None) => Verification::Identity(system_authorities()),
-    };
-    let client = match (layers.get(CERT), layers.get(KEY)) {
-        (None, None) => None,
-        (Some(cert), Some(key)) => Some(client_certificate(cert, key)?),
-        (Some(cert), None) => return Err(alone(cert, CERT, "--tls-key FILE")),
-        (None, Some(key)) => return Err(alone(key, KEY, "--tls-cert FILE")),
-    };
-    Ok(Some(Tls {
-        verification,
-        client,
-    }))
-}
-
-fn alone(found: &Sourced, name: &str, other: &str) -> Error {
-    let what = "stands alone: a certificate and its key belong together";
-    found.origin.refuse(name, what).hint(format!("add {other}"))
-}
-
-/// The certificates of `--tls-ca-file`.
-fn authorities_in(file: &Sourced) -> Result<Authorities> {
-    let path = path(file);
-    let certificates = certificates_in(CA_FILE, file)?;
-    for (index, certificate) in certificates.iter().enumerate() {
-        if let Err(error) = webpki::anchor_from_trusted_cert(certificate) {
-            let number = index + 1;
-            let what = format!(
-                "names {}, whose certificate number {number} cannot be read: {error}",
-                path.display()
-            );
-            return Err(file.origin.refuse(CA_FILE, &what));
-        }
-    }
-    Ok(Authorities::Only {
-        certificates: certificates.into(),
-        place: path.display().to_string(),
-    })
-}
-
-/// The system's trust store, or what is built in where there is none.
-fn system_authorities() -> Authorities {
-    // What cannot be read, or not be used, vouches for nobody: leaving it out
-    // trusts less, not more.
-    let found = rustls_native_certs::load_native_certs();
-    for error in &found.errors {
-        tracing::debug!("a part of the system's trust store is passed over: {error}");
-    }
-    let is_usable = |one: &CertificateDer<'_>| webpki::anchor_from_trusted_cert(one).is_ok();
-    let certificates: Vec<_> = found.certs.into_iter().filter(is_usable).collect();
-    if certificates.is_empty() {
-        tracing::info!(
-            "the system has no trust store: the public CAs built into this program are trusted"
-        );
-        return Authorities::BuiltIn;
-    }
-    tracing::debug!("the system's trust store has {} CAs", certificates.len());
-    Authorities::Only {
-        certificates: certificates.into(),
-        place: "the system's trust store".to_owned(),
-    }
-}
-
-fn client_certificate(cert: &Sourced, key: &Sourced) -> Result<ClientCertificate> {
-    let chain = certificates_in(CERT, cert)?;
-    let shown = path(key).display();
-    let bytes = read(KEY, key)?;
-    let refuse = |what: String| key.origin.refuse(KEY, &format!("names {shown}, {what}"));
-    let parsed = PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| {
-        if holds_encrypted_key(&bytes) {
-            refuse("whose key is encrypted".to_owned()).hint(format!(
-                "decrypt it first: openssl pkey -in {shown} -out plain.pem"
-            ))
-        } else {
-            refuse(not_pem("private key", &error))
-        }
-    })?;
-    let pair = CertifiedKey::from_der(chain.clone(), parsed.clone_key(), &ring::default_provider());
-    pair.map_err(|error| {
-        let cert = path(cert).display();
-        refuse(format!(
-            "which does not belong to the certificate in {cert}: {error}"
-        ))
-    })?;
-    Ok(ClientCertificate {
-        chain,
-        key: Arc::new(parsed),
-    })
-}
-
-fn holds_encrypted_key(bytes: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(bytes);
-    text.contains("BEGIN ENCRYPTED PRIVATE KEY") || text.contains("Proc-Type: 4,ENCRYPTED")
-}
-
-fn certificates_in(name: &str, file: &Sourced) -> Result<Vec<CertificateDer<'static>>> {
-    let bytes = read(name, file)?;
-    let shown = path(file).display();
-    let refuse = |what: String| file.origin.refuse(name, &format!("names {shown}, {what}"));
-    let certificates = CertificateDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>();
-    let certificates = certificates.map_err(|error| refuse(not_pem("certificate", &error)))?;
-    if certificates.is_empty() {
-        return Err(refuse(not_pem("certificate", &pem::Error::NoItemsFound)));
-    }
-    Ok(certificates)
-}
-
-fn not_pem(what: &str, error: &pem::Error) -> String {
-    match error {
-        pem::Error::NoItemsFound => format!("which holds no {what} in PEM form"),
-        error => format!("which is broken: {error}"),
-    }
-}
-
-/// The server's RSA key, as PEM that the driver can read.
-///
-/// # Errors
-/// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for a file that holds
-/// something else.
-pub(super) fn server_public_key(layers: &Layers) -> Result<Option<Vec<u8>>> {
-    let Some(file) = layers.get(SERVER_PUBLIC_KEY) else {
-        return Ok(None);
-    };
-    let bytes = read(SERVER_PUBLIC_KEY, file)?;
-    let shown = path(file).display();
-    let mut sections = <(SectionKind, Vec<u8>)>::pem_slice_iter(&bytes).flatten();
-    let key = sections.find_map(|(kind, der)| (kind == SectionKind::PublicKey).then_some(der));
-    if key.is_some_and(|der| is_rsa_key(&der).is_some()) {
-        return Ok(Some(bytes));
-    }
-    let what = format!("names {shown}, which holds no RSA public key in PEM form");
-    Err(file.origin.refuse(SERVER_PUBLIC_KEY, &what).hint(
-        "the server keeps it as public_key.pem in its data directory, and shows it: SHOW STATUS LIKE 'Caching_sha2_password_rsa_public_key'",
-    ))
-}
-
-/// Whether `der` is an RSA key of 2048 bits at least (RFC 5280, section 4.1, and
-/// RFC 8017, appendix A.1.1): the driver panics on what is not.
-fn is_rsa_key(der: &[u8]) -> Option<()> {
-    const RSA: &[u8] = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00";
-    const SMALLEST: usize = 256;
-    let (info, b"") = element(0x30, der)? else {
-        return None;
-    };
-    let (algorithm, info) = element(0x30, info)?;
-    let (bits, b"") = element(0x03, info)? else {
-        return None;
-    };
-    let (key, b"") = element(0x30, bits.strip_prefix(b"\0")?)? else {
-        return None;
-    };
-    let (modulus, rest) = element(0x02, key)?;
-    let (exponent, b"") = element(0x02, rest)? else {
-        return None;
-    };
-    (algorithm == RSA && modulus.len() >= SMALLEST && !exponent.is_empty()).then_some(())
-}
-
-/// The content of the DER element of type `tag` that `der` begins with, and what
-/// follows it (ITU-T X.690, section 8.1).
-fn element(tag: u8, der: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (&[found, short], rest) = der.split_first_chunk::<2>()?;
-    let (length, rest) = match short {
-        0x81 => (usize::from(*rest.first()?), rest.get(1..)?),
-        0x82 => {
-            let (long, rest) = rest.split_first_chunk::<2>()?;
-            (usize::from(u16::from_be_bytes(*long)), rest)
-        }
-        short => (usize::from(short), rest),
-    };
-    (found == tag).then_some(())?;
-    rest.split_at_checked(length)
 }
 
 /// Whether a server may have the password itself.
@@ -421,18 +275,4 @@ pub(super) fn cleartext_plugin(layers: &Layers, mode: TlsMode) -> Result<Clearte
             )
             .hint("it needs --tls verify-ca or verify-identity")),
     }
-}
-
-fn path(found: &Sourced) -> &Path {
-    found.text().map_or(Path::new(""), Path::new)
-}
-
-fn read(name: &str, file: &Sourced) -> Result<Vec<u8>> {
-    fs::read(path(file)).map_err(|error| {
-        let what = format!(
-            "names {}, which cannot be read: {error}",
-            path(file).display()
-        );
-        file.origin.refuse(name, &what)
-    })
 }

@@ -4,9 +4,9 @@
 use std::{
     collections::HashMap,
     error::Error as _,
-    io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs},
-    panic::{AssertUnwindSafe, catch_unwind},
+    io::{self, Read},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs},
+    os::unix::net::UnixStream,
     path::PathBuf,
     sync::mpsc,
     thread,
@@ -17,8 +17,9 @@ use mysql::{Conn, OptsBuilder, prelude::Queryable};
 use secrecy::ExposeSecret;
 
 use super::{
-    refusal::{Refusal, explain},
-    tls::{self, MemoryFile, Preparation},
+    contain::{Panicked, contain},
+    refusal::{self, Answered, Refusal},
+    tls::{self, MemoryFile, Preparation, Proof, pem},
 };
 use crate::{
     config::{
@@ -36,12 +37,18 @@ const MAX_PACKET: usize = 1 << 30;
 /// how many go unanswered.
 const KEEPALIVE: (u32, u32, u32) = (60_000, 10, 6);
 
+/// An open session, and the connection's id as the server knows it.
+pub(super) struct Session {
+    pub conn: Conn,
+    pub id: u32,
+}
+
 /// Opens a session within `timeout`; whatever its statements bring comes as
 /// UTF-8, and over TLS from the server itself.
 ///
 /// # Errors
 /// [`ErrorKind::Connect`], naming the address and what to look at.
-pub(super) fn connect(connection: &Connection, timeout: Duration) -> Result<Conn> {
+pub(super) fn connect(connection: &Connection, timeout: Duration) -> Result<Session> {
     let deadline = Instant::now() + timeout;
     let place = format!(
         "cannot connect to {} as {:?}",
@@ -68,57 +75,134 @@ pub(super) fn connect(connection: &Connection, timeout: Duration) -> Result<Conn
             let resolved = within(timeout, move || {
                 name.to_socket_addrs().map(Iterator::collect::<Vec<_>>)
             });
-            let resolved = resolved.ok_or_else(too_late)?.map_err(|error| {
+            let mut resolved = resolved.ok_or_else(too_late)?.map_err(|error| {
                 failed(Refusal::new(error.to_string(), "is the host's name right?"))
             })?;
+            if connection.endpoint.is_local() {
+                // What is thought to stay on this machine must.
+                resolved.retain(|address| address.ip().is_loopback());
+            }
+            if resolved.is_empty() {
+                let what = format!("{host} does not lead to this machine");
+                return Err(failed(Refusal::new(
+                    what,
+                    "name 127.0.0.1, or see /etc/hosts",
+                )));
+            }
             attempts(connection.tls.as_ref(), host, &resolved)
         }
     };
     let mut last = None;
     let mut left: u32 = attempts.iter().map(|attempt| attempt.addresses).sum();
-    for attempt in attempts {
+    for attempt in &attempts {
         // One address that swallows everything must not use up the others' time.
         let each = deadline.saturating_duration_since(Instant::now()) / left;
-        let share = each * attempt.addresses;
         left -= attempt.addresses;
-        let dial = Dial::new(connection, &attempt, each).map_err(|error| {
-            failed(Refusal::new(
-                format!("memory for the certificates cannot be had: {error}"),
-                "is the machine out of memory, or /proc not mounted?",
-            ))
-        })?;
-        // The driver panics on some greetings that break the protocol.
-        let open = AssertUnwindSafe(|| dial.open());
-        match within(share, || catch_unwind(open)) {
-            Some(Ok(Ok(Opened::Session(conn)))) => return Ok(*conn),
-            Some(Ok(Ok(Opened::Tampered))) => {
-                return Err(failed(Refusal::new(
-                    "the first answer over TLS is not the server's: somebody on the way has slipped one in",
-                    "nothing was asked of it; find out who is between you and the server",
-                )));
-            }
-            Some(Ok(Err(error))) => {
-                let (refusal, has_answered) = explain(&error, connection);
-                if has_answered {
-                    return Err(failed(refusal));
-                }
+        match open(connection, attempt, each) {
+            Ok(session) => return Ok(session),
+            Err(Failure::Final(refusal)) => return Err(failed(refusal)),
+            Err(Failure::Unreached(refusal)) => {
                 last = Some(match attempt.bind {
                     None => refusal,
                     // The driver tells only of the last one, and not even why.
                     Some(_) => Refusal::new("none of its addresses could be reached", refusal.hint),
                 });
             }
-            Some(Err(_)) => {
-                last = Some(Refusal::new(
-                    "the server's greeting breaks the protocol",
-                    "is that address a MySQL or MariaDB server?",
-                ));
-            }
-            None => {}
+            Err(Failure::TooLate) => {}
         }
     }
     Err(last.map_or_else(too_late, failed))
 }
+
+/// Why there is no session by one attempt.
+enum Failure {
+    /// Another attempt would end in the same way.
+    Final(Refusal),
+    /// Another address may answer.
+    Unreached(Refusal),
+    /// There was no answer in time.
+    TooLate,
+}
+
+/// Opens a session by `attempt`, which may take `each` for an address.
+///
+/// A login by client_ed25519 or PARSEC is tried a second time: the driver cuts
+/// the server's challenge short where its last byte happens to be zero, once in
+/// 256 logins, and then answers the wrong one, or panics.
+fn open(connection: &Connection, attempt: &Attempt, each: Duration) -> Result<Session, Failure> {
+    let deadline = Instant::now() + each * attempt.addresses;
+    let mut is_second = false;
+    loop {
+        let dial = Dial::new(connection, attempt, each).map_err(|error| {
+            Failure::Final(Refusal::new(
+                format!("the certificates cannot be handed on in memory: {error}"),
+                "is /proc mounted?",
+            ))
+        })?;
+        let left = deadline.saturating_duration_since(Instant::now());
+        // The driver panics on some greetings that break the protocol.
+        let opened = within(left, || contain(|| dial.open())).ok_or(Failure::TooLate)?;
+        let has_password = connection.password.is_some();
+        match opened {
+            Ok(Ok(Opened::Session(session))) => return Ok(*session),
+            Ok(Ok(Opened::SlippedIn)) => {
+                return Err(Failure::Final(Refusal::new(
+                    "the first answer over TLS is not the server's: somebody on the way has slipped one in",
+                    "nothing was asked of it; find out who is between you and the server",
+                )));
+            }
+            Ok(Ok(Opened::Altered)) => {
+                return Err(Failure::Final(Refusal::new(
+                    "the session is not the one that was asked for: somebody on the way has altered the request for TLS",
+                    "nothing was asked of it; find out who is between you and the server",
+                )));
+            }
+            Err(Panicked) if has_password && !is_second => {}
+            Ok(Err(mysql::Error::MySqlError(error)))
+                if refusal::is_denial(&error)
+                    && has_password
+                    && !is_second
+                    && is_mariadb(connection, attempt, deadline) => {}
+            Ok(Err(error)) => {
+                return Err(match refusal::explain(&error, connection) {
+                    (refusal, Answered::Yes) => Failure::Final(refusal),
+                    (refusal, Answered::No) => Failure::Unreached(refusal),
+                });
+            }
+            Err(Panicked) => {
+                return Err(Failure::Unreached(refusal::broken_protocol(connection)));
+            }
+        }
+        is_second = true;
+    }
+}
+
+/// Whether a MariaDB greets there: the version that it tells ends in its name.
+fn is_mariadb(connection: &Connection, attempt: &Attempt, deadline: Instant) -> bool {
+    let (endpoint, host) = (connection.endpoint.clone(), attempt.host.clone());
+    let left = deadline.saturating_duration_since(Instant::now());
+    let greeting = within(left, move || {
+        let mut greeting = Vec::new();
+        match endpoint {
+            Endpoint::Socket(path) => UnixStream::connect(path)?
+                .take(GREETING)
+                .read_to_end(&mut greeting),
+            Endpoint::Tcp { port, .. } => {
+                let host = host.trim_matches(['[', ']']);
+                TcpStream::connect((host, port))?
+                    .take(GREETING)
+                    .read_to_end(&mut greeting)
+            }
+        }?;
+        io::Result::Ok(greeting)
+    });
+    let is_named = |greeting: Vec<u8>| String::from_utf8_lossy(&greeting).contains("MariaDB");
+    greeting.is_some_and(|greeting| greeting.is_ok_and(is_named))
+}
+
+/// As much of a server's greeting as every server sends: the version stands at
+/// its beginning.
+const GREETING: u64 = 64;
 
 /// One way to reach the server.
 struct Attempt {
@@ -142,7 +226,7 @@ fn attempts(tls: Option<&Tls>, host: &str, resolved: &[SocketAddr]) -> Vec<Attem
         addresses: u32::try_from(addresses).unwrap_or(u32::MAX),
     };
     if !by_name || host.parse::<IpAddr>().is_ok() {
-        let each = |address: &SocketAddr| attempt(in_brackets(address.ip()), None, 1);
+        let each = |address: &SocketAddr| attempt(literal(*address), None, 1);
         return resolved.iter().map(each).collect();
     }
     if resolved.len() == 1 {
@@ -168,10 +252,14 @@ fn attempts(tls: Option<&Tls>, host: &str, resolved: &[SocketAddr]) -> Vec<Attem
 }
 
 /// As the driver takes addresses.
-fn in_brackets(address: IpAddr) -> String {
+fn literal(address: SocketAddr) -> String {
     match address {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => format!("[{address}]"),
+        SocketAddr::V4(address) => address.ip().to_string(),
+        // Of one of this machine's networks, where that matters.
+        SocketAddr::V6(address) if address.scope_id() != 0 => {
+            format!("{}%{}", address.ip(), address.scope_id())
+        }
+        SocketAddr::V6(address) => format!("[{}]", address.ip()),
     }
 }
 
@@ -179,19 +267,22 @@ fn in_brackets(address: IpAddr) -> String {
 struct Dial {
     options: OptsBuilder,
     preparation: Option<Preparation>,
+    database: Option<String>,
     _server_key: Option<MemoryFile>,
 }
 
 enum Opened {
-    Session(Box<Conn>),
-    /// Not everything that was read has come encrypted.
-    Tampered,
+    Session(Box<Session>),
+    SlippedIn,
+    Altered,
 }
 
 impl Dial {
     fn new(connection: &Connection, attempt: &Attempt, timeout: Duration) -> io::Result<Self> {
         let preparation = connection.tls.as_ref().map(Preparation::new).transpose()?;
-        let server_key = connection.server_public_key.as_deref().map(MemoryFile::new);
+        let server_key = connection.server_public_key.as_deref();
+        let server_key = server_key.map(|key| pem("PUBLIC KEY", &[key]));
+        let server_key = server_key.map(|key| MemoryFile::new(key.as_bytes()));
         let server_key = server_key.transpose()?;
         let key_path = match &server_key {
             Some(file) => Some(file.path()),
@@ -206,6 +297,7 @@ impl Dial {
         Ok(Self {
             options,
             preparation,
+            database: connection.database.clone(),
             _server_key: server_key,
         })
     }
@@ -215,14 +307,22 @@ impl Dial {
             tls.take_effect();
         }
         let mut conn = Conn::new(self.options)?;
-        if self.preparation.is_some() && !tls::is_untouched(&mut conn)? {
-            return Ok(Opened::Tampered);
-        }
         // A server can ignore the handshake's character set (MySQL manual,
         // "Connection Character Sets and Collations",
         // --skip-character-set-client-handshake).
         conn.query_drop(SET_NAMES)?;
-        Ok(Opened::Session(Box::new(conn)))
+        let mut id = conn.connection_id();
+        if self.preparation.is_some() {
+            id = match tls::prove(&mut conn)? {
+                Proof::Genuine(id) => id,
+                Proof::SlippedIn => return Ok(Opened::SlippedIn),
+                Proof::Altered => return Ok(Opened::Altered),
+            };
+            if let Some(database) = &self.database {
+                conn.select_db(database)?;
+            }
+        }
+        Ok(Opened::Session(Box::new(Session { conn, id })))
     }
 }
 

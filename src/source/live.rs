@@ -29,10 +29,15 @@ pub(crate) struct LiveConnection {
 }
 
 impl LiveConnection {
-    pub(super) fn new(conn: &Conn, connection: &Connection, statements: Vec<Bound>) -> Self {
+    pub(super) fn new(
+        conn: &Conn,
+        id: u32,
+        connection: &Connection,
+        statements: Vec<Bound>,
+    ) -> Self {
         Self {
             socket: conn.as_raw_fd(),
-            id: conn.connection_id(),
+            id,
             connection: connection.clone(),
             statements,
         }
@@ -58,7 +63,7 @@ impl LiveConnection {
         let id = self.id;
         let statements = self.statements.clone();
         let started = Instant::now();
-        let mut conn = connect(&self.connection, KILL_TIMEOUT).ok()?;
+        let mut conn = connect(&self.connection, KILL_TIMEOUT).ok()?.conn;
         within(KILL_TIMEOUT.saturating_sub(started.elapsed()), move || {
             let mut processes = conn.query_iter("SHOW FULL PROCESSLIST").ok()?;
             let shown = processes.by_ref().find_map(|process| {

@@ -1,14 +1,21 @@
 //! Why there is no session, in words: what the server, the driver or TLS says of
 //! a connection that did not come about, and what to do about it.
 
-use std::{error::Error as _, io};
+use std::{error::Error as _, io, net::IpAddr};
 
 use jiff::Timestamp;
-use mysql::{DriverError, MySqlError};
+use mysql::{DriverError, MySqlError, error::tls::TlsError};
 use rustls::{AlertDescription, CertificateError, pki_types::UnixTime};
+use secrecy::ExposeSecret;
 
 use super::connect::describe;
-use crate::config::{Connection, Endpoint, tls::Verification};
+use crate::config::{
+    Connection, Endpoint,
+    tls::{Authorities, Verification},
+};
+
+/// ER_ACCESS_DENIED_ERROR.
+const ACCESS_DENIED: u16 = 1045;
 
 /// ER_MUST_CHANGE_PASSWORD: the login succeeds, and then no statement but the
 /// one that sets a new password (MySQL manual, "Server Handling of Expired
@@ -33,24 +40,66 @@ impl Refusal {
     }
 }
 
-/// Explains `error`, and whether the server at that address has answered: then
-/// another of its addresses would say the same.
-pub(super) fn explain(error: &mysql::Error, connection: &Connection) -> (Refusal, bool) {
+/// Whether the server has answered: then another of its addresses would say the
+/// same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answered {
+    Yes,
+    No,
+}
+
+/// Whether the server says that user and password do not belong together.
+pub(super) fn is_denial(error: &MySqlError) -> bool {
+    error.code == ACCESS_DENIED
+}
+
+/// Explains `error`.
+pub(super) fn explain(error: &mysql::Error, connection: &Connection) -> (Refusal, Answered) {
     if let Some(error) = tls_error(error) {
-        return (of_tls(error, connection), true);
+        return (of_tls(error, connection), Answered::Yes);
     }
     match error {
-        mysql::Error::MySqlError(server) => (of_server(server, connection), true),
+        mysql::Error::MySqlError(server) => (of_server(server, connection), Answered::Yes),
         mysql::Error::DriverError(driver) => of_driver(driver, connection),
+        mysql::Error::TlsError(TlsError::InvalidDnsName(_)) => (
+            Refusal::new(
+                "no certificate can be for a host of that name",
+                "--tls verify-ca --tls-ca-file FILE checks only who issued it",
+            ),
+            Answered::Yes,
+        ),
         mysql::Error::IoError(error) if is_withheld_key(error) => (
             Refusal::new(
                 "the server wants the password by a key of its own, which nobody on the way must have replaced",
                 "--tls verify-identity encrypts all; or name a copy of the server's key: --server-public-key FILE",
             ),
-            true,
+            Answered::Yes,
         ),
-        error => (unreachable(describe(error)), false),
+        error => (unreachable(describe(error)), Answered::No),
     }
+}
+
+/// Why the driver panicked.
+pub(super) fn broken_protocol(connection: &Connection) -> Refusal {
+    let password = connection.password.as_ref();
+    let length = password.map_or(0, |password| password.expose_secret().len());
+    let (what, hint) = match length {
+        0 => (
+            "the login broke off, and no password was given",
+            "--ask-password, --password-file or ~/.my.cnf gives one",
+        ),
+        // Of what an RSA key of 2048 bits encrypts, padding takes 42 bytes (RFC
+        // 8017, section 7.1.1).
+        214.. if connection.tls.is_none() => (
+            "the password is too long for the server's RSA key",
+            "--tls verify-identity, or the Unix socket, takes any",
+        ),
+        _ => (
+            "the server's answers break the protocol",
+            "is that address a MySQL or MariaDB server?",
+        ),
+    };
+    Refusal::new(what, hint)
 }
 
 fn unreachable(what: String) -> Refusal {
@@ -65,7 +114,7 @@ fn is_withheld_key(error: &io::Error) -> bool {
 /// The TLS error within a driver's, however deep.
 fn tls_error(error: &mysql::Error) -> Option<&rustls::Error> {
     let io = match error {
-        mysql::Error::TlsError(mysql::error::tls::TlsError::Tls(error)) => return Some(error),
+        mysql::Error::TlsError(TlsError::Tls(error)) => return Some(error),
         mysql::Error::IoError(error) => error,
         mysql::Error::CodecError(error) => error.source()?.downcast_ref::<io::Error>()?,
         _ => return None,
@@ -76,27 +125,16 @@ fn tls_error(error: &mysql::Error) -> Option<&rustls::Error> {
 /// The server's own errors of a login (MySQL manual, "Server Error Message
 /// Reference"; MariaDB's documentation, "MariaDB Error Codes").
 fn of_server(server: &MySqlError, connection: &Connection) -> Refusal {
-    let user = &connection.user;
-    let plain = "does the account require TLS? --tls verify-identity asks for it";
     let (words, hint) = match server.code {
-        1045 if connection.password.is_none() => (
+        ACCESS_DENIED if connection.password.is_none() => (
             "the login was refused, and no password was given",
             "--ask-password, --password-file or ~/.my.cnf gives one".to_owned(),
         ),
-        1045 | 1698 => {
-            let mut hint = "check the user and the password, and from which hosts the account may log in".to_owned();
-            match (&connection.tls, &connection.endpoint) {
-                (None, Endpoint::Tcp { .. }) => hint += &format!("; {plain}"),
-                (Some(tls), _) if tls.client.is_none() => {
-                    hint += "; does it require a certificate? --tls-cert and --tls-key show one";
-                }
-                _ => {}
-            }
-            if server.code == 1698 {
-                hint = format!("the account may be for the Unix user {user} alone, by --socket");
-            }
-            ("the login was refused", hint)
-        }
+        ACCESS_DENIED => ("the login was refused", what_to_check(connection)),
+        1698 => (
+            "the login was refused",
+            format!("the account is for the Unix user of its name alone, by --socket: are you {}?", connection.user),
+        ),
         1044 => (
             "the account may not use that database",
             "check the database's name, and what is granted to the account".to_owned(),
@@ -119,35 +157,61 @@ fn of_server(server: &MySqlError, connection: &Connection) -> Refusal {
             "try again later, or have its limits raised".to_owned(),
         ),
         MUST_CHANGE_PASSWORD | 1862 => (EXPIRED, EXPIRED_HINT.to_owned()),
-        3118 | 4151 => ("the account is locked", "an administrator unlocks it: ALTER USER … ACCOUNT UNLOCK".to_owned()),
+        3118 | 4151 => (
+            "the account is locked",
+            "an administrator unlocks it: ALTER USER … ACCOUNT UNLOCK".to_owned(),
+        ),
         3159 => (
             "the server wants encrypted connections only",
             "--tls verify-identity encrypts".to_owned(),
         ),
-        1159 | 3169 | 4031 => ("the server has waited for us too long", "try again; is the network slow?".to_owned()),
-        1251 | 1524 | 2059 => (
-            "the account's way to log in is not supported",
-            "this program knows caching_sha2_password, mysql_native_password, client_ed25519, parsec and unix_socket".to_owned(),
+        1159 | 4031 => (
+            "the server has waited for us too long",
+            "try again; is the network slow?".to_owned(),
         ),
-        _ => ("the server refused", "check the user, its password, and the database's name".to_owned()),
+        1524 => (
+            "the server does not have what the account logs in by",
+            "an administrator changes that: ALTER USER … IDENTIFIED WITH caching_sha2_password BY '…'".to_owned(),
+        ),
+        1251 | 1275 => (
+            "the account's password is kept in a form that is too old",
+            "an administrator sets it anew: SET PASSWORD, or ALTER USER … IDENTIFIED BY '…'".to_owned(),
+        ),
+        _ => (
+            "the server refused",
+            "check the user, its password, and the database's name".to_owned(),
+        ),
     };
-    Refusal::new(
-        format!(
-            "{words}: {}",
-            describe(&mysql::Error::MySqlError(server.clone()))
-        ),
-        hint,
-    )
+    let error = describe(&mysql::Error::MySqlError(server.clone()));
+    Refusal::new(format!("{words}: {error}"), hint)
 }
 
-fn of_driver(driver: &DriverError, connection: &Connection) -> (Refusal, bool) {
+/// What can be wrong where a server refuses a login without saying why.
+fn what_to_check(connection: &Connection) -> String {
+    let mut hint =
+        "check the user and the password, and from which hosts the account may log in".to_owned();
+    match (&connection.tls, &connection.endpoint) {
+        (None, Endpoint::Tcp { .. }) => {
+            hint += "; does the account require TLS? --tls verify-identity asks for it";
+            if connection.server_public_key.is_some() {
+                hint += "; is the key of --server-public-key this server's?";
+            }
+        }
+        (Some(tls), _) if tls.client.is_none() => {
+            hint += "; does it require a certificate? --tls-cert and --tls-key show one";
+        }
+        _ => {}
+    }
+    hint
+}
+
+fn of_driver(driver: &DriverError, connection: &Connection) -> (Refusal, Answered) {
     let refusal = match driver {
-        DriverError::CouldNotConnect(_) | DriverError::ConnectTimeout => {
-            let what = match driver {
-                DriverError::CouldNotConnect(Some((_, what, _))) => what.clone(),
-                driver => driver.to_string(),
-            };
-            return (unreachable(what), false);
+        DriverError::CouldNotConnect(Some((_, what, _))) => {
+            return (unreachable(what.clone()), Answered::No);
+        }
+        DriverError::CouldNotConnect(None) | DriverError::ConnectTimeout => {
+            return (unreachable(driver.to_string()), Answered::No);
         }
         DriverError::TlsNotSupported => Refusal::new(
             "the server does not speak TLS",
@@ -164,7 +228,7 @@ fn of_driver(driver: &DriverError, connection: &Connection) -> (Refusal, bool) {
             "is that address a MySQL or MariaDB server?",
         ),
     };
-    (refusal, true)
+    (refusal, Answered::Yes)
 }
 
 fn no_cleartext(connection: &Connection) -> Refusal {
@@ -210,10 +274,19 @@ fn of_tls(error: &rustls::Error, connection: &Connection) -> Refusal {
         Error::AlertReceived(
             Alert::ProtocolVersion | Alert::HandshakeFailure | Alert::InsufficientSecurity,
         )
-        | Error::PeerIncompatible(_) => Refusal::new(
-            format!("no TLS version or cipher that both sides have ({error})"),
-            "the server must offer TLS 1.2 or 1.3: see its tls_version and ssl_cipher",
-        ),
+        | Error::PeerIncompatible(_) => {
+            let wanted = match &connection.tls {
+                Some(tls) if tls.client.is_none() => "; or does it want --tls-cert?",
+                _ => "",
+            };
+            Refusal::new(
+                format!("no TLS version or cipher that both sides have ({error})"),
+                format!(
+                    "the server must offer TLS 1.2 or 1.3 (its tls_version and ssl_cipher), and have a key \
+                     that is RSA, P-256, P-384 or Ed25519{wanted}"
+                ),
+            )
+        }
         Error::InvalidMessage(_) => Refusal::new(
             "what answers there does not speak TLS as it says",
             "is that address a MySQL or MariaDB server?",
@@ -247,58 +320,56 @@ fn of_certificate(error: &CertificateError, connection: &Connection) -> Refusal 
         Endpoint::Socket(path) => path,
     };
     let current = "renew the server's certificate; is this machine's clock right?";
-    match error {
-        Certificate::NotValidForNameContext { presented, .. } if presented.is_empty() => {
-            Refusal::new(
-                format!(
-                    "its certificate is for no host at all (it has no subjectAltName), and {host} was asked for"
-                ),
-                "issue it again with subjectAltName; --tls verify-ca --tls-ca-file FILE checks only who issued it",
-            )
-        }
-        Certificate::NotValidForNameContext { presented, .. } => Refusal::new(
-            format!(
-                "its certificate is for {}, and {host} was asked for",
-                names(presented)
+    let unverified = "--tls required encrypts without checking it";
+    let (what, hint) = match error {
+        Certificate::NotValidForNameContext { presented, .. } if presented.is_empty() => (
+            format!("its certificate is for no host at all (it has no subjectAltName), and {host} was asked for"),
+            "issue it again with subjectAltName; --tls verify-ca --tls-ca-file FILE checks only who issued it".to_owned(),
+        ),
+        Certificate::NotValidForNameContext { presented, .. } => (
+            format!("its certificate is for {}, and {host} was asked for", names(presented)),
+            "use a name that it has, or issue it again; --tls verify-ca --tls-ca-file FILE checks only who issued it".to_owned(),
+        ),
+        Certificate::ExpiredContext { not_after, .. } => (
+            format!("its certificate, or one that vouches for it, expired on {}", date(*not_after)),
+            current.to_owned(),
+        ),
+        Certificate::NotValidYetContext { not_before, .. } => (
+            format!("its certificate, or one that vouches for it, is not valid before {}", date(*not_before)),
+            current.to_owned(),
+        ),
+        Certificate::UnknownIssuer | Certificate::BadSignature => return unknown_issuer(connection),
+        Certificate::Other(other) => match other.0.downcast_ref() {
+            Some(webpki::Error::UnsupportedCertVersion) => (
+                "its certificate, or one that vouches for it, is X.509 version 1, which cannot say whom it is for".to_owned(),
+                format!("issue it again as version 3, with subjectAltName; {unverified}"),
             ),
-            "use a name that it has, or issue it again; --tls verify-ca --tls-ca-file FILE checks only who issued it",
+            Some(webpki::Error::CaUsedAsEndEntity) => (
+                "its certificate is a CA's own, and no server's".to_owned(),
+                format!(
+                    "issue it again for a server (openssl req -x509 with -addext basicConstraints=critical,CA:FALSE); {unverified}"
+                ),
+            ),
+            Some(error) => (
+                format!("its certificate, or one that vouches for it, cannot be used: {error}"),
+                format!("issue it again; {unverified}"),
+            ),
+            None => (
+                format!("its certificate cannot be used: {other}"),
+                format!("issue it again; {unverified}"),
+            ),
+        },
+        Certificate::UnsupportedSignatureAlgorithmContext { .. }
+        | Certificate::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => (
+            "its certificate is signed in a way that is not supported".to_owned(),
+            format!("issue it again, with keys that are RSA, P-256, P-384 or Ed25519, and SHA-256 or more; {unverified}"),
         ),
-        Certificate::ExpiredContext { not_after, .. } => Refusal::new(
-            format!("its certificate expired on {}", date(*not_after)),
-            current,
-        ),
-        Certificate::NotValidYetContext { not_before, .. } => Refusal::new(
-            format!("its certificate is not valid before {}", date(*not_before)),
-            current,
-        ),
-        Certificate::UnknownIssuer | Certificate::BadSignature => unknown_issuer(connection),
-        Certificate::Other(other)
-            if matches!(
-                other.0.downcast_ref(),
-                Some(webpki::Error::UnsupportedCertVersion)
-            ) =>
-        {
-            Refusal::new(
-                "its certificate is X.509 version 1, which cannot say whom it is for",
-                "issue it again as version 3, with subjectAltName; --tls required encrypts without checking it",
-            )
-        }
-        Certificate::Other(other)
-            if matches!(
-                other.0.downcast_ref(),
-                Some(webpki::Error::CaUsedAsEndEntity)
-            ) =>
-        {
-            Refusal::new(
-                "its certificate is a CA's own, and no server's",
-                "issue one for the server by that CA; --tls required encrypts without checking it",
-            )
-        }
-        error => Refusal::new(
+        error => (
             format!("its certificate cannot be used: {error}"),
-            "issue it again; --tls required encrypts without checking it",
+            format!("issue it again; {unverified}"),
         ),
-    }
+    };
+    Refusal::new(what, hint)
 }
 
 /// A server that nobody vouches for: most often it made its certificate itself.
@@ -307,16 +378,20 @@ fn unknown_issuer(connection: &Connection) -> Refusal {
     let verification = tls.map(|tls| &tls.verification);
     let authorities = verification.and_then(Verification::authorities);
     let place = authorities.map(ToString::to_string).unwrap_or_default();
-    let endpoint = &connection.endpoint;
-    let fetch = format!(
-        "openssl s_client -starttls mysql -connect {endpoint} -showcerts </dev/null | sed -n '/BEGIN C/,/END C/p' >server-ca.pem"
-    );
+    let hint = match authorities {
+        Some(Authorities::Named(..)) => {
+            "the file must hold the CA that issued it; one in between may also be sent by the server, behind its own (ssl_cert)".to_owned()
+        }
+        _ => format!(
+            "--tls-ca-file names your own CA; if the server made it itself, fetch it once, compare it with the server's: \
+             `openssl s_client -starttls mysql -connect {} -showcerts </dev/null | sed -n '/BEGIN C/,/END C/p' >server-ca.pem`, \
+             and add `--tls verify-ca --tls-ca-file server-ca.pem`; `--tls required` encrypts without checking it",
+            connection.endpoint
+        ),
+    };
     Refusal::new(
         format!("its certificate is not vouched for by {place}"),
-        format!(
-            "if the server made it itself, fetch it once, compare it with the server's own: `{fetch}`, \
-             and add `--tls verify-ca --tls-ca-file server-ca.pem`; `--tls required` encrypts without checking it"
-        ),
+        hint,
     )
 }
 
@@ -327,9 +402,14 @@ fn names(presented: &[String]) -> String {
         let inner = name
             .split_once('(')
             .map_or(name.as_str(), |(_, inner)| inner);
-        inner.trim_end_matches(')').trim_matches('"').to_owned()
+        let inner = inner.trim_end_matches(')').trim_matches('"');
+        let address = inner.parse::<IpAddr>();
+        address.map_or_else(|_| inner.to_owned(), |address| address.to_string())
     };
-    presented.iter().map(bare).collect::<Vec<_>>().join(", ")
+    let hosts = presented
+        .iter()
+        .filter(|name| !name.starts_with("Unsupported"));
+    hosts.map(bare).collect::<Vec<_>>().join(", ")
 }
 
 fn date(time: UnixTime) -> String {

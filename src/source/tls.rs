@@ -8,15 +8,15 @@
 
 use std::{
     cell::RefCell,
-    fs::File,
+    fs::{self, File},
     io::{self, Write},
     os::fd::AsRawFd,
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use mysql::{ClientIdentity, Conn, SslOpts, prelude::Queryable};
+use mysql::{ClientIdentity, Conn, Row, SslOpts, prelude::Queryable};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use rustls::{
     crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring},
@@ -81,7 +81,11 @@ impl Preparation {
     /// # Errors
     /// Where memory for the certificates cannot be had.
     pub fn new(tls: &Tls) -> io::Result<Self> {
-        install_guard();
+        if !*GUARD.get_or_init(|| guarded_provider().install_default().is_ok()) {
+            return Err(io::Error::other(
+                "this process checks certificates in another way",
+            ));
+        }
         let mut files = Vec::new();
         let mut options = SslOpts::default();
         let mut distrusted = Vec::new();
@@ -92,14 +96,15 @@ impl Preparation {
             }
             Verification::Identity(_) => {}
         }
-        if let Some(Authorities::Only { certificates, .. }) = tls.verification.authorities() {
-            let file = MemoryFile::new(pem(certificates).as_bytes())?;
+        let authorities = tls.verification.authorities();
+        if let Some(certificates) = authorities.and_then(Authorities::certificates) {
+            let file = MemoryFile::new(pem("CERTIFICATE", certificates).as_bytes())?;
             options = options.with_root_cert_path(Some(file.path()));
             files.push(file);
             distrusted = other_keys(certificates);
         }
         if let Some(client) = &tls.client {
-            let chain = MemoryFile::new(pem(&client.chain).as_bytes())?;
+            let chain = MemoryFile::new(pem("CERTIFICATE", &client.chain).as_bytes())?;
             let key = MemoryFile::new(client.key.secret_der())?;
             let identity = ClientIdentity::new(chain.path(), key.path());
             options = options.with_client_identity(Some(identity));
@@ -118,13 +123,9 @@ impl Preparation {
     }
 }
 
-/// Has every check of a certificate's signature in this process guarded.
-fn install_guard() {
-    if CryptoProvider::get_default().is_none() {
-        // Where another thread was faster, it has installed the same.
-        let _ = guarded_provider().install_default();
-    }
-}
+/// Whether every check of a certificate's signature in this process is guarded,
+/// once that was tried.
+static GUARD: OnceLock<bool> = OnceLock::new();
 
 fn guarded_provider() -> CryptoProvider {
     let mut provider = ring::default_provider();
@@ -154,16 +155,12 @@ fn other_keys(certificates: &[CertificateDer<'_>]) -> Vec<Vec<u8>> {
     builtin.filter(|key| !ours.contains(key)).collect()
 }
 
-/// `certificates` as the driver reads several (RFC 7468, section 5).
-fn pem(certificates: &[CertificateDer<'_>]) -> String {
+/// `sections` in PEM form, as the driver reads several (RFC 7468, section 2).
+pub(super) fn pem(label: &str, sections: &[impl AsRef<[u8]>]) -> String {
     let mut text = String::new();
-    for certificate in certificates {
-        let body = STANDARD.encode(certificate);
-        text.extend([
-            "-----BEGIN CERTIFICATE-----\n",
-            &body,
-            "\n-----END CERTIFICATE-----\n",
-        ]);
+    for section in sections {
+        let body = STANDARD.encode(section);
+        text += &format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n");
     }
     text
 }
@@ -175,7 +172,10 @@ impl MemoryFile {
     pub fn new(bytes: &[u8]) -> io::Result<Self> {
         let mut file = File::from(memfd_create(c"gold_digger", MFdFlags::MFD_CLOEXEC)?);
         file.write_all(bytes)?;
-        Ok(Self(file))
+        let file = Self(file);
+        // Not where /proc is not mounted.
+        fs::metadata(file.path())?;
+        Ok(file)
     }
 
     /// Each reader of it starts at its beginning.
@@ -184,23 +184,63 @@ impl MemoryFile {
     }
 }
 
-/// Whether what `conn` reads comes through encryption: it asks the server for a
-/// number that nobody could have known before.
+/// What a session over TLS turns out to be.
+pub(super) enum Proof {
+    /// The server's own, under this connection id.
+    Genuine(u32),
+    /// Somebody else's: not everything that was read came encrypted.
+    SlippedIn,
+    /// The server's, but set up in another way than was asked for.
+    Altered,
+}
+
+/// Has the server prove that what `conn` reads comes from it, encrypted: by
+/// giving back a number that nobody could have known before.
 ///
 /// The driver keeps what it has read behind the server's greeting, and reads it
 /// again as if it had come encrypted. Whoever is on the way can put answers
 /// there, rows included, but not the answer to this; once it has come, nothing
 /// of theirs is left. (The same weakness as STARTTLS injection in mail, RFC
 /// 3207, section 6.)
-pub(super) fn is_untouched(conn: &mut Conn) -> mysql::Result<bool> {
-    let provider = ring::default_provider();
+///
+/// What is said in plain text, both ways, can also be changed. The greeting's
+/// connection id is therefore asked for again, and of the capabilities that ask
+/// for encryption, whose copy under encryption servers pass over, two could
+/// change a result: the default database, which the caller must choose again,
+/// and the SQL mode IGNORE_SPACE.
+pub(super) fn prove(conn: &mut Conn) -> mysql::Result<Proof> {
+    // In the place of the default, what init_connect may set.
+    let mode = "@@SESSION.sql_mode LIKE '%IGNORE_SPACE%' AND @@GLOBAL.sql_mode NOT LIKE \
+                '%IGNORE_SPACE%' AND @@GLOBAL.init_connect = ''";
+    match ask(conn, mode) {
+        // A server without these variables has other ways.
+        Err(mysql::Error::MySqlError(_)) => ask(conn, "FALSE"),
+        answer => answer,
+    }
+}
+
+fn ask(conn: &mut Conn, is_altered: &str) -> mysql::Result<Proof> {
     let mut number = [0; 16];
-    if provider.secure_random.fill(&mut number).is_err() {
-        return Ok(false);
+    if ring::default_provider()
+        .secure_random
+        .fill(&mut number)
+        .is_err()
+    {
+        return Ok(Proof::SlippedIn);
     }
     let number = format!("{:032x}", u128::from_ne_bytes(number));
-    let answer: Option<String> = conn.query_first(format!("SELECT '{number}'"))?;
-    Ok(answer.is_some_and(|answer| answer == number))
+    let sql = format!("SELECT '{number}', CONNECTION_ID(), {is_altered}");
+    let answer: Option<Row> = conn.query_first(sql)?;
+    let column = |index| answer.as_ref()?.get_opt::<String, _>(index)?.ok();
+    if column(0).as_deref() != Some(&number) {
+        return Ok(Proof::SlippedIn);
+    }
+    let id = column(1).and_then(|id| id.parse().ok());
+    Ok(match (id, column(2).as_deref()) {
+        (Some(id), Some("0") | None) => Proof::Genuine(id),
+        (None, Some("0") | None) => Proof::Genuine(conn.connection_id()),
+        _ => Proof::Altered,
+    })
 }
 
 #[cfg(test)]
@@ -259,15 +299,19 @@ mod tests {
     /// What has this thread trust only `certificates` of all that the driver
     /// knows.
     fn trust(certificates: &[CertificateDer<'static>]) {
-        let authorities = Authorities::Only {
-            certificates: certificates.into(),
-            place: String::new(),
-        };
+        let authorities = Authorities::Named(certificates.into(), PathBuf::new());
         let tls = Tls {
             verification: Verification::Authority(authorities),
             client: None,
         };
         Preparation::new(&tls).expect("memory").take_effect();
+    }
+
+    fn unverified() -> Tls {
+        Tls {
+            verification: Verification::None,
+            client: None,
+        }
     }
 
     #[test]
@@ -279,8 +323,9 @@ mod tests {
         for authority in [&ours, &other] {
             roots.add(authority.certificate.clone()).expect("a root");
         }
-        let provider = Arc::new(guarded_provider());
-        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
+        // By what this process checks signatures with: as whoever prepares says.
+        Preparation::new(&unverified()).expect("memory");
+        let verifier = WebPkiServerVerifier::builder(Arc::new(roots));
         let verifier = verifier.build().expect("a verifier");
         let verify = |authority: &Authority| {
             let [server, between] = authority.chain();

@@ -27,6 +27,7 @@ pub fn serve(script: impl Fn(Session) + Send + Sync + 'static) -> u16 {
             thread::spawn(move || {
                 script(Session {
                     stream,
+                    version: "8.0.99-fake",
                     sequence: 0,
                     connection_id: 7,
                 })
@@ -57,7 +58,8 @@ pub fn url(port: u16) -> String {
 /// The server's side of one connection.
 pub struct Session<S = TcpStream> {
     pub stream: S,
-    /// The id that the greeting gives the connection.
+    /// What the greeting says, and the id that it gives the connection.
+    pub version: &'static str,
     pub connection_id: u32,
     sequence: u8,
 }
@@ -115,13 +117,14 @@ impl Session {
         let tls = ServerConnection::new(Arc::clone(config)).expect("a TLS session");
         Session {
             stream: StreamOwned::new(tls, self.stream),
+            version: self.version,
             connection_id: self.connection_id,
             sequence: self.sequence,
         }
     }
 
     fn greet(&mut self, capabilities: u8) {
-        let mut greeting = b"\x0a8.0.99-fake\0".to_vec();
+        let mut greeting = [b"\x0a", self.version.as_bytes(), b"\0"].concat();
         greeting.extend_from_slice(&self.connection_id.to_le_bytes());
         greeting.extend_from_slice(b"abcdefgh\0");
         // Protocol 4.1, secure connection, connect with database, plugins and

@@ -1,5 +1,8 @@
 //! What the tests share: servers, a runner for the binary, and a fake server.
 
+/// Another host as far as the program knows, though it is this one.
+pub const ANOTHER_HOST: &str = "127.1";
+
 pub mod certificates;
 pub mod fake;
 mod program;

@@ -104,7 +104,7 @@ impl Drop for GlobalVariable<'_> {
         let Self { db, name, before } = self;
         // A numeric variable takes no string.
         let plain = before.trim_matches('\'');
-        let numeric = plain.bytes().all(|byte| byte.is_ascii_digit());
+        let numeric = !plain.is_empty() && plain.bytes().all(|byte| byte.is_ascii_digit());
         let value = if numeric { plain } else { before };
         // No panic: the test may be panicking already.
         let _ = db

@@ -7,7 +7,7 @@ use clap::{ValueEnum, builder::PossibleValue};
 use super::{
     super::{Protocol, Timeout, TlsMode},
     ASK_PASSWORD, CLEARTEXT_PLUGIN, CONFIG, DEFAULTS_FILE, DEFAULTS_GROUP_SUFFIX, Kind,
-    NO_DEFAULTS, PASSWORD, SERVER_PUBLIC_KEY, Setting, TRANSPORT,
+    NO_DEFAULTS, PASSWORD, SERVER_PUBLIC_KEY, SSL, Setting, TRANSPORT, VERIFY_SERVER_CERT,
 };
 use crate::{
     format::{
@@ -240,6 +240,19 @@ pub static SETTINGS: &[Setting] = &[
     Setting::new("tls.key", Kind::Path, "The private key of --tls-cert (PEM)")
         .flag("tls-key")
         .option("ssl-key"),
+    // MariaDB's clients have these in the place of a mode.
+    Setting::new(
+        SSL,
+        Kind::Switch,
+        "Whether to encrypt, also on this machine",
+    )
+    .option("ssl"),
+    Setting::new(
+        VERIFY_SERVER_CERT,
+        Kind::Switch,
+        "Off: `required` in the place of `verify-identity`",
+    )
+    .option("ssl-verify-server-cert"),
     Setting::new(
         "session.time_zone",
         Kind::Text(not_empty),

@@ -1,0 +1,261 @@
+//! The files of encryption: who vouches for the server, what we show it, and its
+//! RSA key. Each is read here, once, and checked, so that a bad one is found
+//! before anything is touched.
+
+use std::{env, fs, path::Path, sync::Arc};
+
+use rustls::{
+    CertificateError, InconsistentKeys,
+    crypto::ring,
+    pki_types::{
+        CertificateDer, PrivateKeyDer,
+        pem::{self, PemObject, SectionKind},
+    },
+    sign::CertifiedKey,
+};
+
+use super::{
+    layers::{Layers, Origin, Sourced},
+    settings::SERVER_PUBLIC_KEY,
+    tls::{Authorities, CA_FILE, CERT, ClientCertificate, KEY, MODE, Tls, TlsMode, Verification},
+};
+use crate::error::{Error, Result};
+
+/// What names another trust store than the system's, as for OpenSSL.
+const STORE_VARIABLES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
+
+const KINDS_OF_KEYS: &str = "keys are RSA of 2048 bits or more, P-256, P-384 or Ed25519";
+
+/// Reads the certificates that `mode`, which `origin` gives, needs.
+///
+/// # Errors
+/// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for files that are
+/// missing, unreadable, or hold something else.
+pub(super) fn load(layers: &Layers, mode: TlsMode, origin: &Origin) -> Result<Option<Tls>> {
+    let ca_file = layers.get(CA_FILE);
+    let verification = match (mode, ca_file) {
+        (TlsMode::Disabled, _) => return Ok(None),
+        (TlsMode::Required, _) => Verification::None,
+        (TlsMode::VerifyCa, Some(file)) => Verification::Authority(named_authorities(file)?),
+        (TlsMode::VerifyCa, None) => {
+            let what = "is verify-ca, which needs --tls-ca-file: by the public CAs alone, every server of the web would do";
+            return Err(origin.refuse(MODE, what).hint(
+                "name your own CA's certificate, or use verify-identity, which also checks the name",
+            ));
+        }
+        (TlsMode::VerifyIdentity, Some(file)) => Verification::Identity(named_authorities(file)?),
+        (TlsMode::VerifyIdentity, None) => Verification::Identity(system_authorities()?),
+    };
+    let client = match (layers.get(CERT), layers.get(KEY)) {
+        (None, None) => None,
+        (Some(cert), Some(key)) => Some(client_certificate(cert, key)?),
+        (Some(cert), None) => return Err(alone(cert, CERT, "--tls-key FILE")),
+        (None, Some(key)) => return Err(alone(key, KEY, "--tls-cert FILE")),
+    };
+    Ok(Some(Tls {
+        verification,
+        client,
+    }))
+}
+
+fn alone(found: &Sourced, name: &str, other: &str) -> Error {
+    let what = "stands alone: a certificate and its key belong together";
+    found.origin.refuse(name, what).hint(format!("add {other}"))
+}
+
+fn named_authorities(file: &Sourced) -> Result<Authorities> {
+    let file = PemFile::read(CA_FILE, file)?;
+    let certificates = file.certificates()?;
+    for (index, certificate) in certificates.iter().enumerate() {
+        if webpki::anchor_from_trusted_cert(certificate).is_err() {
+            let what = format!("whose certificate number {} cannot be read", index + 1);
+            return Err(file.refuse(&what, "leave it out of the file, or issue it again"));
+        }
+    }
+    Ok(Authorities::Named(certificates.into(), file.path.into()))
+}
+
+/// The system's trust store, or what is built in where there is none.
+fn system_authorities() -> Result<Authorities> {
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        tracing::debug!("a part of the system's trust store is passed over: {error}");
+    }
+    // What cannot be read, or not be used, vouches for nobody: leaving it out
+    // trusts less, not more.
+    let is_usable = |one: &CertificateDer<'_>| webpki::anchor_from_trusted_cert(one).is_ok();
+    let certificates: Vec<_> = found.certs.into_iter().filter(is_usable).collect();
+    if !certificates.is_empty() {
+        tracing::debug!("the system's trust store has {} CAs", certificates.len());
+        return Ok(Authorities::System(certificates.into()));
+    }
+    // Whoever has chosen whom to trust does not mean the whole web.
+    let chosen = STORE_VARIABLES.into_iter().find_map(|name| {
+        let path = env::var_os(name).filter(|path| !path.is_empty())?;
+        Some(format!("{name} names {}", Path::new(&path).display()))
+    });
+    let what = match (chosen, found.errors.first()) {
+        (Some(chosen), _) => format!("{chosen}, which holds no certificate that can be used"),
+        (None, Some(error)) => format!("the system's trust store cannot be read: {error}"),
+        (None, None) => {
+            tracing::info!(
+                "the system has no trust store: the public CAs built into this program are trusted"
+            );
+            return Ok(Authorities::BuiltIn);
+        }
+    };
+    Err(Error::config(what).hint("--tls-ca-file FILE names who vouches for the server"))
+}
+
+fn client_certificate(cert: &Sourced, key: &Sourced) -> Result<ClientCertificate> {
+    let cert = PemFile::read(CERT, cert)?;
+    let chain = cert.certificates()?;
+    let file = PemFile::read(KEY, key)?;
+    let key = file.private_key()?;
+    let pair = CertifiedKey::from_der(chain.clone(), key.clone_key(), &ring::default_provider());
+    match pair {
+        Ok(_) => Ok(ClientCertificate {
+            chain,
+            key: Arc::new(key),
+        }),
+        Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
+            let cert = cert.path.display();
+            let what = format!("which does not belong to the certificate in {cert}");
+            Err(file.refuse(&what, "its own certificate comes first in the file of --tls-cert"))
+        }
+        Err(rustls::Error::InvalidCertificate(CertificateError::Other(_))) => Err(cert.refuse(
+            "whose certificate is X.509 version 1, or broken",
+            "issue it again as version 3: openssl x509 -req … -extfile FILE, where FILE has an extension",
+        )),
+        Err(rustls::Error::InvalidCertificate(_)) => {
+            Err(cert.refuse("whose certificate is broken", "issue it again"))
+        }
+        Err(_) => Err(file.refuse("whose key is of a kind that is not supported", KINDS_OF_KEYS)),
+    }
+}
+
+/// The server's RSA key, in DER form.
+///
+/// # Errors
+/// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for a file that holds
+/// something else.
+pub(super) fn server_public_key(layers: &Layers) -> Result<Option<Vec<u8>>> {
+    let Some(file) = layers.get(SERVER_PUBLIC_KEY) else {
+        return Ok(None);
+    };
+    let file = PemFile::read(SERVER_PUBLIC_KEY, file)?;
+    let mut sections = <(SectionKind, Vec<u8>)>::pem_slice_iter(&file.bytes).flatten();
+    let key = sections.find_map(|(kind, der)| (kind == SectionKind::PublicKey).then_some(der));
+    match key.filter(|der| is_rsa_key(der).is_some()) {
+        Some(key) => Ok(Some(key)),
+        None => Err(file.refuse(
+            "which holds no RSA public key in PEM form",
+            "the server keeps it as public_key.pem in its data directory",
+        )),
+    }
+}
+
+/// A file of texts in PEM form (RFC 7468), which a setting names.
+struct PemFile<'a> {
+    setting: &'static str,
+    origin: &'a Origin,
+    path: &'a Path,
+    bytes: Vec<u8>,
+}
+
+impl<'a> PemFile<'a> {
+    fn read(setting: &'static str, found: &'a Sourced) -> Result<Self> {
+        let path = found.text().map_or(Path::new(""), Path::new);
+        let mut file = Self {
+            setting,
+            origin: &found.origin,
+            path,
+            bytes: Vec::new(),
+        };
+        match fs::read(path) {
+            Ok(bytes) => file.bytes = bytes,
+            Err(error) => {
+                let what = format!("which cannot be read: {error}");
+                return Err(file.refuse(&what, "name a file that your account can read"));
+            }
+        }
+        Ok(file)
+    }
+
+    fn refuse(&self, what: &str, hint: &str) -> Error {
+        let what = format!("names {}, {what}", self.path.display());
+        self.origin.refuse(self.setting, &what).hint(hint)
+    }
+
+    /// The refusal of a file without a `wanted` that can be used.
+    fn lacks(&self, wanted: &str, error: &pem::Error, hint: &str) -> Error {
+        let what = match error {
+            pem::Error::NoItemsFound => format!("which holds no {wanted} in PEM form"),
+            pem::Error::MissingSectionEnd { .. } => "which ends too early".to_owned(),
+            _ => format!("whose {wanted} is broken"),
+        };
+        self.refuse(&what, hint)
+    }
+
+    fn certificates(&self) -> Result<Vec<CertificateDer<'static>>> {
+        let found = CertificateDer::pem_slice_iter(&self.bytes).collect::<Result<Vec<_>, _>>();
+        let found = found.and_then(|found| match found.is_empty() {
+            true => Err(pem::Error::NoItemsFound),
+            false => Ok(found),
+        });
+        let hint = "it begins with -----BEGIN CERTIFICATE-----; openssl x509 -inform der and openssl pkcs12 make that of other forms";
+        found.map_err(|error| self.lacks("certificate", &error, hint))
+    }
+
+    fn private_key(&self) -> Result<PrivateKeyDer<'static>> {
+        PrivateKeyDer::from_pem_slice(&self.bytes).map_err(|error| {
+            let text = String::from_utf8_lossy(&self.bytes);
+            let marks = ["BEGIN ENCRYPTED PRIVATE KEY", "Proc-Type: 4,ENCRYPTED"];
+            if marks.iter().any(|mark| text.contains(mark)) {
+                let shown = self.path.display();
+                let cure = format!("decrypt it first: openssl pkey -in {shown} -out plain.pem");
+                return self.refuse("whose key is encrypted", &cure);
+            }
+            let hint = "it begins with -----BEGIN PRIVATE KEY-----, RSA PRIVATE KEY or EC PRIVATE KEY; openssl pkey makes that of other forms";
+            self.lacks("private key", &error, hint)
+        })
+    }
+}
+
+/// Whether `der` is an RSA key of 2048 bits at least (RFC 5280, section 4.1, and
+/// RFC 8017, appendix A.1.1). The driver panics on other texts.
+fn is_rsa_key(der: &[u8]) -> Option<()> {
+    const RSA: &[u8] = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00";
+    const SMALLEST: usize = 256;
+    let (info, b"") = element(0x30, der)? else {
+        return None;
+    };
+    let (algorithm, info) = element(0x30, info)?;
+    let (bits, b"") = element(0x03, info)? else {
+        return None;
+    };
+    let (key, b"") = element(0x30, bits.strip_prefix(b"\0")?)? else {
+        return None;
+    };
+    let (modulus, rest) = element(0x02, key)?;
+    let (exponent, b"") = element(0x02, rest)? else {
+        return None;
+    };
+    (algorithm == RSA && modulus.len() >= SMALLEST && !exponent.is_empty()).then_some(())
+}
+
+/// The content of the DER element of type `tag` that `der` begins with, and what
+/// follows it (ITU-T X.690, section 8.1).
+fn element(tag: u8, der: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (&[found, short], rest) = der.split_first_chunk::<2>()?;
+    let (length, rest) = match short {
+        0x81 => (usize::from(*rest.first()?), rest.get(1..)?),
+        0x82 => {
+            let (long, rest) = rest.split_first_chunk::<2>()?;
+            (usize::from(u16::from_be_bytes(*long)), rest)
+        }
+        short => (usize::from(short), rest),
+    };
+    (found == tag).then_some(())?;
+    rest.split_at_checked(length)
+}
