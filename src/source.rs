@@ -7,7 +7,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use mysql::{
-    Binary, Conn, Params, QueryResult, Text, Value,
+    Conn, Params, QueryResult, Value,
     prelude::{Protocol as WireProtocol, Queryable},
 };
 
@@ -15,7 +15,6 @@ use crate::{
     cancel::Cancel,
     config::{Access, Compression, Config, Protocol, Session},
     error::{Error, ErrorKind, Result},
-    row::Row,
     schema::Schema,
     sql::{Bound, Query, QuotingMode},
 };
@@ -27,10 +26,14 @@ mod excerpt;
 mod live;
 mod prepare;
 mod refusal;
+mod stream;
 mod tls;
 mod type_name;
 
+use contain::{Panicked, contain, text};
 pub(crate) use live::LiveConnection;
+pub use stream::RowStream;
+use stream::Rows;
 
 /// ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION, the same in MySQL and MariaDB.
 const READ_ONLY_TRANSACTION: u16 = 1792;
@@ -87,9 +90,13 @@ impl QueryExecutor {
             connection,
             candidates,
         ))?;
-        let mode = prepare_session(&mut executor.conn, query, &config.session);
-        executor.bound = query.bind(cancel.explain(mode)?, parameters)?;
-        if connection.compression == Compression::Zlib && is_uncompressed(&mut executor.conn) {
+        let conn = &mut executor.conn;
+        let mode = border(cancel, || prepare_session(conn, query, &config.session))?;
+        executor.bound = query.bind(mode, parameters)?;
+        let conn = &mut executor.conn;
+        if connection.compression == Compression::Zlib
+            && border(cancel, || Ok(is_uncompressed(conn)))?
+        {
             let what = "the server says that it does not compress; the rows travelled as they are";
             executor.warning = Some(what.to_owned());
         }
@@ -109,8 +116,13 @@ impl QueryExecutor {
     /// [`ErrorKind::Query`] where the server refuses it, or where it has no
     /// result set.
     pub fn run(&mut self) -> Result<RowStream<'_>> {
+        let cancel = self.cancel.clone();
+        border(&cancel, || self.try_run())
+    }
+
+    fn try_run(&mut self) -> Result<RowStream<'_>> {
         let prepared = prepare::prepare(&mut self.conn, self.protocol, &self.keyword, &self.bound);
-        match self.cancel.explain(prepared)? {
+        match prepared? {
             prepare::Way::Binary(statement) => {
                 self.prepared = Some(statement.clone());
                 let values = self
@@ -154,19 +166,20 @@ impl QueryExecutor {
     /// # Errors
     /// [`ErrorKind::Query`] where it does not say.
     pub fn facts(&mut self) -> Result<SessionFacts> {
-        let mut variables: HashMap<String, String> = HashMap::new();
-        let asked = self
-            .conn
-            .query_fold(SESSION_VARIABLES, (), |(), (name, value)| {
-                variables.insert(name, value);
-            });
+        let cancel = self.cancel.clone();
+        border(&cancel, || self.try_facts())
+    }
+
+    fn try_facts(&mut self) -> Result<SessionFacts> {
         let failed = |error| query_error("cannot read the session's variables", &error);
-        self.cancel.explain(asked.map_err(failed))?;
-        let version = self
-            .conn
-            .query_first("SHOW SESSION STATUS LIKE 'Ssl_version'");
-        let version: Option<(String, String)> = self.cancel.explain(version.map_err(failed))?;
-        let version = version.map(|(_, version)| version);
+        let rows = contain::ask(&mut self.conn, SESSION_VARIABLES).map_err(failed)?;
+        let pairs = rows
+            .iter()
+            .filter_map(|row| Some((text(row, 0)?, text(row, 1)?)));
+        let mut variables: HashMap<String, String> = pairs.collect();
+        let status = "SHOW SESSION STATUS LIKE 'Ssl_version'";
+        let version = contain::ask(&mut self.conn, status).map_err(failed)?;
+        let version = version.first().and_then(|row| text(row, 1));
         let mut take = |name| variables.remove(name).unwrap_or_default();
         let (zone, system) = (take("time_zone"), take("system_time_zone"));
         let limit = match (take("max_execution_time"), take("max_statement_time")) {
@@ -193,8 +206,9 @@ impl QueryExecutor {
     /// # Errors
     /// [`ErrorKind::Query`] where the server finds a mistake in the statement.
     pub fn describe(&mut self) -> Result<Option<(Schema, &'static str)>> {
-        let described = prepare::describe(&mut self.conn, &self.bound);
-        let Some(statement) = self.cancel.explain(described)? else {
+        let (conn, bound) = (&mut self.conn, &self.bound);
+        let described = border(&self.cancel, || prepare::describe(conn, bound));
+        let Some(statement) = described? else {
             return Ok(None);
         };
         if statement.columns().is_empty() {
@@ -284,9 +298,9 @@ fn prepare_session(conn: &mut Conn, query: &Query, session: &Session) -> Result<
     if !query.depends_on_mode() {
         return Ok(QuotingMode::Default);
     }
-    let sql_mode: Option<String> = conn
-        .query_first("SELECT @@SESSION.sql_mode")
+    let answer = contain::ask(conn, "SELECT @@SESSION.sql_mode")
         .map_err(|error| query_error("cannot read the session's SQL mode", &error))?;
+    let sql_mode = answer.first().and_then(|row| text(row, 0));
     Ok(QuotingMode::from_sql_mode(&sql_mode.unwrap_or_default()))
 }
 
@@ -295,7 +309,8 @@ fn prepare_session(conn: &mut Conn, query: &Query, session: &Session) -> Result<
 /// Statements that Exceed a Certain Time to Execute").
 fn limit_statement(conn: &mut Conn, timeout: Duration) -> Result<()> {
     let failed = |error| query_error("the server refused --statement-timeout", &error);
-    let version: Option<String> = conn.query_first("SELECT VERSION()").map_err(failed)?;
+    let answer = contain::ask(conn, "SELECT VERSION()").map_err(failed)?;
+    let version = answer.first().and_then(|row| text(row, 0));
     let set = if version.is_some_and(|version| version.contains("MariaDB")) {
         format!(
             "SET SESSION max_statement_time = {:.6}",
@@ -311,9 +326,24 @@ fn limit_statement(conn: &mut Conn, timeout: Duration) -> Result<()> {
 /// Whether the server says that it does not compress: it may refuse in silence.
 fn is_uncompressed(conn: &mut Conn) -> bool {
     // Where even this fails, the statement will, and say why.
-    let status: mysql::Result<Option<(String, String)>> =
-        conn.query_first("SHOW SESSION STATUS LIKE 'Compression'");
-    status.is_ok_and(|status| status.is_some_and(|(_, state)| state != "ON"))
+    let status = contain::ask(conn, "SHOW SESSION STATUS LIKE 'Compression'");
+    let state = status.ok().and_then(|rows| text(rows.first()?, 1));
+    state.is_some_and(|state| state != "ON")
+}
+
+/// What `work` with the driver gives: where the run was cancelled, why; and where
+/// the driver panicked, that the server broke the protocol.
+fn border<T>(cancel: &Cancel, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    cancel.explain(contain(work).unwrap_or_else(|Panicked| Err(broken_protocol(cancel))))
+}
+
+/// The error where the driver panicked over what the server sent.
+#[cold]
+fn broken_protocol(cancel: &Cancel) -> Error {
+    cancel.abort_query();
+    let what = "the server's answers break the protocol; nothing was published";
+    Error::new(ErrorKind::Query, what)
+        .hint("is a proxy in between, or another kind of server? -vv says what the driver met")
 }
 
 /// What the server answered to the statement `sql`: a result set, or an error.
@@ -329,8 +359,7 @@ fn begun<'conn, P: WireProtocol>(
             cancel.abort_query();
         }
         statement_error(&error, sql)
-    });
-    let result = cancel.explain(result)?;
+    })?;
     if result.columns().as_ref().is_empty() {
         return Err(Error::new(
             ErrorKind::Query,
@@ -361,157 +390,6 @@ fn statement_error(error: &mysql::Error, sql: &str) -> Error {
     described.hint(format!(
         "the SQL text has {length} bytes: is the server's max_allowed_packet smaller?"
     ))
-}
-
-/// The rows of one result set, one at a time; borrows the session.
-///
-/// Dropped before its end, it cuts the connection and kills the query instead
-/// of reading on.
-pub struct RowStream<'conn> {
-    schema: Schema,
-    rows: Rows<'conn>,
-    row: Option<mysql::Row>,
-    state: StreamState,
-    note: Option<String>,
-    cancel: Cancel,
-}
-
-/// The driver's result, over either wire protocol.
-enum Rows<'conn> {
-    Text(QueryResult<'conn, 'conn, 'conn, Text>),
-    Binary(QueryResult<'conn, 'conn, 'conn, Binary>),
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum StreamState {
-    /// The server may send more, or still be at work.
-    Open,
-    /// Nothing is left on the server's side.
-    Ended,
-}
-
-impl<'conn> RowStream<'conn> {
-    fn new(rows: Rows<'conn>, note: Option<String>, cancel: &Cancel) -> Result<Self> {
-        let mut stream = Self {
-            schema: Schema {
-                columns: Vec::new(),
-            },
-            rows,
-            row: None,
-            state: StreamState::Open,
-            note,
-            cancel: cancel.clone(),
-        };
-        // Only now: an error from here on drops a stream, which does not drain.
-        stream.schema = match &stream.rows {
-            Rows::Text(result) => columns::schema(result.columns().as_ref()),
-            Rows::Binary(result) => columns::schema(result.columns().as_ref()),
-        }?;
-        Ok(stream)
-    }
-
-    /// The columns, known before the first row.
-    #[must_use]
-    pub const fn schema(&self) -> &Schema {
-        &self.schema
-    }
-
-    /// The wire protocol of the rows.
-    #[must_use]
-    pub const fn protocol(&self) -> &'static str {
-        match self.rows {
-            Rows::Text(_) => "text",
-            Rows::Binary(_) => "binary",
-        }
-    }
-
-    /// Why the rows do not come over the protocol that is usual for the
-    /// statement; to be told at `-v`.
-    #[must_use]
-    pub fn note(&self) -> Option<&str> {
-        self.note.as_deref()
-    }
-
-    /// Waits for the next row; `None` is the end of the result set, which only
-    /// [`finish`](Self::finish) makes the end of the statement.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Query`] where the server reports an error or the result
-    /// breaks off.
-    pub fn next_row(&mut self) -> Result<Option<Row<'_>>> {
-        // Not beside the next one: both may be wide.
-        self.row = None;
-        let next = match &mut self.rows {
-            Rows::Text(result) => result.next(),
-            Rows::Binary(result) => result.next(),
-        };
-        self.row = match next {
-            Some(Ok(row)) => Some(row),
-            Some(Err(error)) => return Err(self.broken("the result broke off", &error)),
-            None => None,
-        };
-        Ok(self.row.as_ref().map(Row::new))
-    }
-
-    /// Reads what follows the result set, up to the statement's end.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Query`] where a second result set or an error follows, as a
-    /// procedure can send.
-    pub fn finish(mut self) -> Result<()> {
-        let followed = match &mut self.rows {
-            Rows::Text(result) => read_to_end(result, &self.cancel),
-            Rows::Binary(result) => read_to_end(result, &self.cancel),
-        }?;
-        if let Some(error) = followed {
-            return Err(self.broken("the statement failed after its rows", &error));
-        }
-        self.state = StreamState::Ended;
-        Ok(())
-    }
-
-    fn broken(&mut self, context: &str, error: &mysql::Error) -> Error {
-        if let mysql::Error::MySqlError(_) = error {
-            // The server has ended the statement itself.
-            self.state = StreamState::Ended;
-        }
-        self.cancel
-            .cause()
-            .unwrap_or_else(|| query_error(context, error))
-    }
-}
-
-/// Reads on behind the first result set; gives the error that follows it, if
-/// one does.
-fn read_to_end<P: WireProtocol>(
-    result: &mut QueryResult<'_, '_, '_, P>,
-    cancel: &Cancel,
-) -> Result<Option<mysql::Error>> {
-    // `next` shows nothing that follows the first result set; `iter` does.
-    while let Some(mut set) = result.iter() {
-        if !set.columns().as_ref().is_empty() {
-            // Dropping `set` would read all of it.
-            cancel.abort_query();
-            return Err(Error::new(
-                ErrorKind::Query,
-                "the statement returned a second result set",
-            )
-            .hint("an export is one result set: let the procedure select once"));
-        }
-        if let Some(Err(error)) = set.next() {
-            return Ok(Some(error));
-        }
-    }
-    Ok(None)
-}
-
-impl Drop for RowStream<'_> {
-    fn drop(&mut self) {
-        if self.state == StreamState::Open {
-            // Otherwise dropping the result would read all that is left.
-            self.cancel.abort_query();
-        }
-    }
 }
 
 /// An error of the server or the connection once the session is there.

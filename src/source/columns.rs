@@ -21,6 +21,10 @@ const MICROSECONDS: usize = 6;
 
 const CAST: &str = "CAST it in the query, for example to CHAR";
 
+/// The widest that a number can be shown (MySQL manual, "Numeric Type
+/// Attributes").
+const WIDEST_ZEROFILL: usize = 255;
+
 const YEAR_WIDTH: usize = 4;
 
 /// The meaning of a result set's columns.
@@ -77,7 +81,8 @@ fn describe(index: usize, column: &mysql::Column) -> Result<Column> {
 }
 
 fn column_type(column: &mysql::Column) -> Option<ColumnType> {
-    let width = column.column_length() as usize;
+    // A server that lies must not have us write gigabytes of zeros.
+    let width = (column.column_length() as usize).min(WIDEST_ZEROFILL);
     let zerofill = column
         .flags()
         .contains(ColumnFlags::ZEROFILL_FLAG)

@@ -4,9 +4,16 @@
 use std::{
     any::Any,
     cell::Cell,
+    mem::ManuallyDrop,
     panic::{self, AssertUnwindSafe},
     sync::Once,
 };
+
+use mysql::{Conn, DriverError, Row, prelude::Queryable};
+
+/// More rows than any answer to a question of ours has, a list of connections
+/// included.
+const MOST_ROWS: usize = 1 << 17;
 
 thread_local! {
     static IS_CONTAINED: Cell<bool> = const { Cell::new(false) };
@@ -39,4 +46,26 @@ fn keep_quiet() {
             }
         }));
     });
+}
+
+/// The rows that answer a question of ours.
+///
+/// The driver's own ways to ask drop the result while they panic, which reads
+/// on, and may panic again: that would end the process.
+pub(super) fn ask(conn: &mut Conn, sql: &str) -> mysql::Result<Vec<Row>> {
+    let mut result = ManuallyDrop::new(conn.query_iter(sql)?);
+    let mut rows = Vec::new();
+    for row in result.by_ref() {
+        rows.push(row?);
+        if rows.len() > MOST_ROWS {
+            return Err(DriverError::UnexpectedPacket.into());
+        }
+    }
+    drop(ManuallyDrop::into_inner(result));
+    Ok(rows)
+}
+
+/// The text in a column of `row`, if there is one.
+pub(super) fn text(row: &Row, column: usize) -> Option<String> {
+    row.get_opt(column)?.ok()
 }

@@ -6,10 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mysql::{Conn, prelude::Queryable};
+use mysql::{Conn, Row, prelude::Queryable};
 use nix::sys::socket::{Shutdown, shutdown};
 
-use super::connect::{connect, within};
+use super::{
+    connect::{connect, within},
+    contain::{ask, contain},
+};
 use crate::{config::Connection, sql::Bound};
 
 /// How long killing a query may hold up the end of a run.
@@ -64,20 +67,17 @@ impl LiveConnection {
         let statements = self.statements.clone();
         let started = Instant::now();
         let mut conn = connect(&self.connection, KILL_TIMEOUT).ok()?.conn;
-        within(KILL_TIMEOUT.saturating_sub(started.elapsed()), move || {
-            let mut processes = conn.query_iter("SHOW FULL PROCESSLIST").ok()?;
-            let shown = processes.by_ref().find_map(|process| {
-                let process = process.ok()?;
-                let of_ours = process.get_opt::<u32, _>("Id")?.ok()? == id;
-                of_ours
-                    .then(|| process.get_opt::<String, _>("Info")?.ok())
-                    .flatten()
-            })?;
-            drop(processes);
+        let kill = move || {
+            let processes = ask(&mut conn, "SHOW FULL PROCESSLIST").ok()?;
+            let is_ours = |process: &&Row| matches!(process.get_opt::<u32, _>("Id"), Some(Ok(found)) if found == id);
+            let shown = processes.iter().find(is_ours)?;
+            let shown: String = shown.get_opt("Info")?.ok()?;
             let ours = statements.iter().any(|bound| is_shown_as(bound, &shown));
             ours.then(|| conn.query_drop(format!("KILL QUERY {id}")).ok())
                 .flatten()
-        })?
+        };
+        let left = KILL_TIMEOUT.saturating_sub(started.elapsed());
+        within(left, || contain(kill))?.ok()?
     }
 }
 

@@ -16,7 +16,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use mysql::{ClientIdentity, Conn, Row, SslOpts, prelude::Queryable};
+use mysql::{ClientIdentity, Conn, SslOpts};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use rustls::{
     crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring},
@@ -25,6 +25,7 @@ use rustls::{
     },
 };
 
+use super::contain::{self, text};
 use crate::config::tls::{Authorities, Tls, Verification};
 
 thread_local! {
@@ -230,8 +231,8 @@ fn ask(conn: &mut Conn, is_altered: &str) -> mysql::Result<Proof> {
     }
     let number = format!("{:032x}", u128::from_ne_bytes(number));
     let sql = format!("SELECT '{number}', CONNECTION_ID(), {is_altered}");
-    let answer: Option<Row> = conn.query_first(sql)?;
-    let column = |index| answer.as_ref()?.get_opt::<String, _>(index)?.ok();
+    let answer = contain::ask(conn, &sql)?;
+    let column = |index| text(answer.first()?, index);
     if column(0).as_deref() != Some(&number) {
         return Ok(Proof::SlippedIn);
     }

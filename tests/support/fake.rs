@@ -75,6 +75,11 @@ impl<S: Read + Write> Session<S> {
         let _ = self.stream.write_all(&[&header[..], payload].concat());
     }
 
+    /// Sends what need not be a packet.
+    pub fn send_raw(&mut self, bytes: &[u8]) {
+        let _ = self.stream.write_all(bytes);
+    }
+
     /// The client's next packet; `None` when it has gone.
     pub fn receive(&mut self) -> Option<Vec<u8>> {
         let mut header = [0; 4];
