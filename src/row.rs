@@ -61,6 +61,34 @@ pub struct Time {
     pub micros: u32,
 }
 
+impl DateTime {
+    /// Whether every part is one that servers have.
+    #[inline]
+    pub(crate) const fn is_possible(self) -> bool {
+        self.year < 10_000
+            && self.month <= 12
+            && self.day <= 31
+            && self.hour < 24
+            && self.minute < 60
+            && self.second < 60
+            && self.micros < 1_000_000
+    }
+
+    /// Whether it has no time of day.
+    #[inline]
+    pub(crate) const fn is_midnight(self) -> bool {
+        self.hour == 0 && self.minute == 0 && self.second == 0 && self.micros == 0
+    }
+}
+
+impl Time {
+    /// Whether every part is one that servers have.
+    #[inline]
+    pub(crate) const fn is_possible(self) -> bool {
+        self.hours < 839 && self.minute < 60 && self.second < 60 && self.micros < 1_000_000
+    }
+}
+
 impl<'a> Row<'a> {
     /// A view on the driver's `row`.
     #[must_use]

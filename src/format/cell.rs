@@ -248,7 +248,9 @@ impl Cell {
                 value if zero_dates == ZeroDates::Null && is_zero_date(value) => {
                     return Ok(Rendered::Null);
                 }
-                Value::DateTime(point) => temporal::write_date(point, out),
+                Value::DateTime(point) if point.is_possible() && point.is_midnight() => {
+                    temporal::write_date(point, out);
+                }
                 Value::Bytes(bytes) => copy(bytes, b"-: .", out)?,
                 _ => return Err(BROKEN),
             },
@@ -260,12 +262,16 @@ impl Cell {
                 value if zero_dates == ZeroDates::Null && is_zero_date(value) => {
                     return Ok(Rendered::Null);
                 }
-                Value::DateTime(point) => temporal::write_datetime(point, fraction, out),
+                Value::DateTime(point) if point.is_possible() => {
+                    temporal::write_datetime(point, fraction, out);
+                }
                 Value::Bytes(bytes) => copy_with_fraction(bytes, b"-: .", fraction, out)?,
                 _ => return Err(BROKEN),
             },
             Kind::Time { fraction } => match value() {
-                Value::Time(span) => temporal::write_time(span, fraction, out),
+                Value::Time(span) if span.is_possible() => {
+                    temporal::write_time(span, fraction, out);
+                }
                 Value::Bytes(bytes) => copy_with_fraction(bytes, b"-:.", fraction, out)?,
                 Value::Null => return Ok(Rendered::Null),
                 _ => return Err(BROKEN),

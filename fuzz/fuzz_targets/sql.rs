@@ -1,0 +1,40 @@
+//! SQL text: how many statements, where the one ends, and its parameters.
+
+#![no_main]
+
+use gold_digger::sql::{Parameter, Query, QuotingMode};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    let Ok(query) = Query::parse(text) else {
+        return;
+    };
+    let parameters: Vec<Parameter> = ["a=1", "b=x'y", "day=2026-11-21"]
+        .iter()
+        .flat_map(|parameter| parameter.parse())
+        .collect();
+    for parameters in [&parameters[..], &parameters[..1], &[]] {
+        for mode in [
+            QuotingMode::Default,
+            QuotingMode::from_sql_mode("ANSI_QUOTES"),
+            QuotingMode::from_sql_mode("NO_BACKSLASH_ESCAPES"),
+            QuotingMode::from_sql_mode("ANSI_QUOTES,NO_BACKSLASH_ESCAPES"),
+        ] {
+            if let Ok(bound) = query.bind(mode, parameters) {
+                assert_eq!(bound.marks.len(), bound.values.len());
+                for mark in &bound.marks {
+                    assert_eq!(bound.sql.as_bytes()[*mark], b'?');
+                }
+                // All but the parameters is the text's, in its order.
+                let mut rest = text;
+                let mut from = 0;
+                for end in bound.marks.iter().copied().chain([bound.sql.len()]) {
+                    let part = &bound.sql[from..end];
+                    let found = rest.find(part).expect("a part of the text");
+                    rest = &rest[found + part.len()..];
+                    from = end + 1;
+                }
+            }
+        }
+    }
+});
