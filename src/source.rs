@@ -4,7 +4,7 @@
 //! Types of the driver stop here and in `row`. What the rows become is left to
 //! the formats.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, mem, time::Duration};
 
 use mysql::{
     Conn, Params, QueryResult, Value,
@@ -94,8 +94,7 @@ impl QueryExecutor {
         let mode = border(cancel, || prepare_session(conn, query, &config.session))?;
         executor.bound = query.bind(mode, parameters)?;
         let conn = &mut executor.conn;
-        if connection.compression == Compression::Zlib
-            && border(cancel, || Ok(is_uncompressed(conn)))?
+        if connection.compression == Compression::Zlib && border(cancel, || is_uncompressed(conn))?
         {
             let what = "the server says that it does not compress; the rows travelled as they are";
             executor.warning = Some(what.to_owned());
@@ -256,15 +255,14 @@ impl Drop for QueryExecutor {
 /// session's quoting mode where the query depends on it.
 fn prepare_session(conn: &mut Conn, query: &Query, session: &Session) -> Result<QuotingMode> {
     if session.access == Access::ReadOnly {
-        conn.query_drop("SET SESSION TRANSACTION READ ONLY")
-            .map_err(|error| {
-                query_error("the server refused to make the session read-only", &error)
-                    .hint("--read-write leaves the session as the server gives it")
-            })?;
+        contain::run(conn, "SET SESSION TRANSACTION READ ONLY").map_err(|error| {
+            query_error("the server refused to make the session read-only", &error)
+                .hint("--read-write leaves the session as the server gives it")
+        })?;
     }
     for statement in &session.init {
         tracing::debug!("running an init statement");
-        conn.query_drop(statement).map_err(|error| {
+        contain::run(conn, statement).map_err(|error| {
             query_error(
                 &format!("the server refused the init statement {statement:?}"),
                 &error,
@@ -273,7 +271,7 @@ fn prepare_session(conn: &mut Conn, query: &Query, session: &Session) -> Result<
     }
     if !session.init.is_empty() {
         // Whatever they have set, the rows come as UTF-8.
-        conn.query_drop(connect::SET_NAMES).map_err(|error| {
+        contain::run(conn, connect::SET_NAMES).map_err(|error| {
             query_error(
                 &format!("the server refused {}", connect::SET_NAMES),
                 &error,
@@ -284,7 +282,8 @@ fn prepare_session(conn: &mut Conn, query: &Query, session: &Session) -> Result<
         limit_statement(conn, timeout)?;
     }
     if let Some(zone) = &session.time_zone {
-        conn.exec_drop("SET time_zone = ?", (zone,))
+        conn.exec_iter("SET time_zone = ?", (zone,))
+            .and_then(contain::finish)
             .map_err(|error| {
                 query_error(
                     &format!("the server refused the time zone {zone:?}"),
@@ -320,15 +319,20 @@ fn limit_statement(conn: &mut Conn, timeout: Duration) -> Result<()> {
         format!("SET SESSION max_execution_time = {}", timeout.as_millis())
     };
     tracing::debug!("{set}");
-    conn.query_drop(set).map_err(failed)
+    contain::run(conn, &set).map_err(failed)
 }
 
 /// Whether the server says that it does not compress: it may refuse in silence.
-fn is_uncompressed(conn: &mut Conn) -> bool {
-    // Where even this fails, the statement will, and say why.
-    let status = contain::ask(conn, "SHOW SESSION STATUS LIKE 'Compression'");
-    let state = status.ok().and_then(|rows| text(rows.first()?, 1));
-    state.is_some_and(|state| state != "ON")
+fn is_uncompressed(conn: &mut Conn) -> Result<bool> {
+    match contain::ask(conn, "SHOW SESSION STATUS LIKE 'Compression'") {
+        Ok(rows) => {
+            let state = rows.first().and_then(|row| text(row, 1));
+            Ok(state.is_some_and(|state| state != "ON"))
+        }
+        // It does not tell.
+        Err(mysql::Error::MySqlError(_)) => Ok(false),
+        Err(error) => Err(query_error("cannot ask for the compression", &error)),
+    }
 }
 
 /// What `work` with the driver gives: where the run was cancelled, why; and where
@@ -361,11 +365,13 @@ fn begun<'conn, P: WireProtocol>(
         statement_error(&error, sql)
     })?;
     if result.columns().as_ref().is_empty() {
+        let affected = result.affected_rows();
+        // Dropping it would read whatever else the server sends.
+        mem::forget(result);
         return Err(Error::new(
             ErrorKind::Query,
             format!(
-                "the statement ({keyword} …) ran, but it has no result set; {} rows were affected",
-                result.affected_rows()
+                "the statement ({keyword} …) ran, but it has no result set; {affected} rows were affected"
             ),
         )
         .hint("only statements that return rows can be exported"));

@@ -203,7 +203,13 @@ fn announced_sizes_cost_nothing() {
     let target = folder.path().join("x.csv");
     let run = GoldDigger::new().env("DATABASE_URL", fake::url(port));
     let outcome = run.arg("-o").arg(&target).arg("SELECT 1").run();
-    assert_eq!(outcome.status.signal(), Some(Signal::SIGABRT as i32));
+    // Unless the system promises memory that it does not have.
+    let is_aborted = outcome.status.signal() == Some(Signal::SIGABRT as i32);
+    assert!(
+        is_aborted || outcome.status.code() == Some(4),
+        "{}",
+        outcome.stderr
+    );
     assert!(!target.exists());
 }
 
@@ -246,7 +252,7 @@ fn results_that_break_the_protocol_are_refused() {
             session.row(&["1"]);
             session.end();
         }),
-        ("a length of a kind that there is not", |session| {
+        ("an error without a number", |session| {
             session.columns(&["a"]);
             session.send(b"\xff");
         }),
@@ -294,6 +300,58 @@ fn results_that_break_the_protocol_are_refused() {
     }
 }
 
+/// Answers without an end, each of which says that another follows.
+#[test]
+fn what_never_ends_is_ended() {
+    fn forever(session: &mut Session, answer: &[u8]) {
+        // Until the client has gone.
+        while session.send_raw(&answer.repeat(1000)).is_some() {}
+    }
+    // OK, and more follows: each begins with the same number, as for a new answer.
+    let more = b"\x07\0\0\x01\0\0\0\x0a\0\0\0".as_slice();
+    let at_first = fake::serve(move |mut session| {
+        session.accept();
+        session.receive();
+        forever(&mut session, more);
+    });
+    attacked(at_first, &[]).ended_with(3);
+    let at_query = answering(move |session| forever(session, more));
+    attacked(at_query, &[]).ended_with(4);
+    let after_rows = answering(move |session| {
+        session.columns(&["a"]);
+        session.row(&["1"]);
+        session.send(b"\xfe\0\0\x0a\0");
+        forever(session, more);
+    });
+    attacked(after_rows, &[]).ended_with(4);
+    // Nothing, many times, in compressed packets of its own.
+    let compressed = fake::serve(move |mut session| {
+        session.greet_with_compression();
+        session.receive();
+        session.ok();
+        forever(&mut session, b"\0\0\0\0\0\0\0");
+    });
+    attacked(compressed, &["--compress"]).ended_with(3);
+}
+
+/// The driver's own way to run such statements drops what comes behind.
+#[test]
+fn a_statement_before_the_query_that_fails_late_ends_the_run() {
+    each_server(|db| {
+        db.sql("CREATE PROCEDURE late() BEGIN SELECT 1 AS a; SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'too late'; END");
+        db.sql("CREATE PROCEDURE fine() BEGIN SELECT 1 AS a; SELECT 2 AS b; END");
+        let run = |init: &str| db.export("SELECT 3 AS c").args(["--init", init]).run();
+        run("CALL late()").failed(
+            4,
+            &[
+                "the server refused the init statement",
+                "1644 (45000): too late",
+            ],
+        );
+        run("CALL fine()").wrote("c\n3\n");
+    });
+}
+
 /// All that a server sends in an export, again, up to any byte.
 #[test]
 fn only_the_whole_of_an_export_succeeds() {
@@ -309,12 +367,21 @@ fn only_the_whole_of_an_export_succeeds() {
                     record.lock().expect("a lock").extend_from_slice(seen);
                 }
             });
+            let folder = tempfile::tempdir().expect("a folder");
+            let target = folder.path().join("x.tsv");
             let run = |url: &str| {
                 let run = GoldDigger::new().env("DATABASE_URL", url);
-                run.args(["--protocol", protocol, "SELECT * FROM t"]).run()
+                let run = run.args(["--protocol", protocol, "SELECT * FROM t", "-o"]);
+                run.arg(&target).run()
+            };
+            let wrote = |outcome: Outcome| {
+                outcome.wrote("");
+                let written = fs::read_to_string(&target).expect("the file");
+                fs::remove_file(&target).expect("it can go");
+                written
             };
             let rows = "a\tb\tc\none\t2\t\\N\n\t-3\t0.5\n";
-            run(&db.url_by_port(port)).wrote(rows);
+            assert_eq!(wrote(run(&db.url_by_port(port))), rows);
             let whole = recorded.lock().expect("a lock").clone();
             let length = Arc::new(Mutex::new(0));
             let sent = Arc::clone(&length);
@@ -335,13 +402,11 @@ fn only_the_whole_of_an_export_succeeds() {
                     "{cut} of {}: {code:?}: {said}",
                     whole.len()
                 );
-                assert!(
-                    !said.contains("panicked") && rows.as_bytes().starts_with(&outcome.stdout),
-                    "{cut}: {said}"
-                );
+                let left = fs::read_dir(folder.path()).expect("the folder").count();
+                assert!(!said.contains("panicked") && left == 0, "{cut}: {said}");
             }
             *length.lock().expect("a lock") = whole.len();
-            run(&replayed).wrote(rows);
+            assert_eq!(wrote(run(&replayed)), rows);
         }
     });
 }

@@ -325,7 +325,10 @@ fn binary(bytes: &[u8], encoding: BinaryEncoding) -> Result<Rendered<'_>, Refusa
 /// The server's own text for a number.
 fn copy_number(text: &[u8], zeros: Zeros, out: &mut Vec<u8>) -> Result<(), Refusal> {
     let start = out.len();
-    copy(text, b"-+.eE", out)?;
+    if !is_number(text) {
+        return Err(BROKEN);
+    }
+    out.extend_from_slice(text);
     strip(zeros, start, out);
     Ok(())
 }
@@ -357,16 +360,51 @@ fn strip(zeros: Zeros, start: usize, out: &mut Vec<u8>) {
     out.drain(start..start + surplus);
 }
 
-/// The server's own text for a number or a date. Anything else than digits and
-/// `marks` is not one, and could break a format that does not escape it.
+/// The server's own text for a date or a time. Anything else than digits with
+/// `marks` between them is not one, and could break a format that does not escape
+/// it.
 #[inline]
 fn copy(text: &[u8], marks: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
-    let is_expected = |byte: &u8| byte.is_ascii_digit() || marks.contains(byte);
-    if !text.iter().all(is_expected) {
+    // A sign may come first; else marks stand between digits.
+    let unsigned = text.strip_prefix(b"-").unwrap_or(text);
+    let mut is_behind_digit = false;
+    for byte in unsigned {
+        let is_digit = byte.is_ascii_digit();
+        if !(is_digit || is_behind_digit && marks.contains(byte)) {
+            return Err(BROKEN);
+        }
+        is_behind_digit = is_digit;
+    }
+    if !is_behind_digit {
         return Err(BROKEN);
     }
     out.extend_from_slice(text);
     Ok(())
+}
+
+/// Whether `text` is a number as servers write them: also with leading zeros, and
+/// without digits on one side of the point.
+#[inline]
+fn is_number(text: &[u8]) -> bool {
+    let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let unsigned = text.strip_prefix(b"-").unwrap_or(text);
+    let (whole, rest) = unsigned.split_at(digits(unsigned));
+    let (fraction, rest) = match rest.split_first() {
+        Some((b'.', rest)) => rest.split_at(digits(rest)),
+        _ => (&[][..], rest),
+    };
+    if whole.is_empty() && fraction.is_empty() {
+        return false;
+    }
+    match rest.split_first() {
+        None => true,
+        Some((b'e' | b'E', exponent)) => {
+            let unsigned = exponent.strip_prefix(b"-").or(exponent.strip_prefix(b"+"));
+            let unsigned = unsigned.unwrap_or(exponent);
+            !unsigned.is_empty() && digits(unsigned) == unsigned.len()
+        }
+        Some(_) => false,
+    }
 }
 
 /// The server's own text for a time, with all the digits that its column

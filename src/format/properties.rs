@@ -191,12 +191,14 @@ fn unescape(field: &str) -> Option<String> {
 }
 
 #[test]
-fn dates_that_no_server_has_are_refused() {
-    use mysql::Value::{Date, Time};
+fn values_that_no_server_has_are_refused() {
+    use mysql::Value::{Bytes, Date, Time};
     let column_types = [
         ColumnType::Date,
         ColumnType::DateTime { fraction: 0 },
         ColumnType::Time { fraction: 6 },
+        ColumnType::Integer { zerofill: None },
+        ColumnType::Double(FLOATING),
     ];
     let impossible = [
         (0, Date(2026, 11, 21, 3, 15, 0, 0)),
@@ -210,6 +212,17 @@ fn dates_that_no_server_has_are_refused() {
         (2, Time(false, u32::MAX, 255, 0, 0, 0)),
         (2, Time(true, 0, 0, 60, 0, 0)),
         (2, Time(true, 0, 0, 0, 0, 1_000_000)),
+        (0, Bytes(b"".to_vec())),
+        (1, Bytes(b"2026-11-21 03:15:".to_vec())),
+        (2, Bytes(b"::::".to_vec())),
+        (2, Bytes(b"-".to_vec())),
+        (3, Bytes(b"".to_vec())),
+        (3, Bytes(b"-".to_vec())),
+        (3, Bytes(b"1-2".to_vec())),
+        (3, Bytes(b"--1".to_vec())),
+        (4, Bytes(b"1e5e5".to_vec())),
+        (4, Bytes(b"1.2.3".to_vec())),
+        (4, Bytes(b"1e".to_vec())),
     ];
     for (column_type, value) in impossible {
         let column = Column {

@@ -21,6 +21,9 @@ const MICROSECONDS: usize = 6;
 
 const CAST: &str = "CAST it in the query, for example to CHAR";
 
+/// MySQL manual, "Limits on Table Column Count and Row Size".
+const MOST_COLUMNS: usize = 4096;
+
 /// The widest that a number can be shown (MySQL manual, "Numeric Type
 /// Attributes").
 const WIDEST_ZEROFILL: usize = 255;
@@ -33,6 +36,12 @@ const YEAR_WIDTH: usize = 4;
 /// [`ErrorKind::Query`] for a name that is not UTF-8 and for a type that this
 /// program does not know.
 pub fn schema(columns: &[mysql::Column]) -> Result<Schema> {
+    if columns.len() > MOST_COLUMNS {
+        let what = format!("the result has {} columns", columns.len());
+        return Err(
+            Error::new(ErrorKind::Query, what).hint("servers have 4096 at most; is this one?")
+        );
+    }
     let columns = columns
         .iter()
         .enumerate()

@@ -13,11 +13,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mysql::{Conn, OptsBuilder, prelude::Queryable};
+use mysql::{Conn, OptsBuilder};
 use secrecy::ExposeSecret;
 
 use super::{
-    contain::{Panicked, contain},
+    contain::{self, Panicked, contain},
     refusal::{self, Answered, Refusal},
     tls::{self, MemoryFile, Preparation, Proof, pem},
 };
@@ -310,7 +310,7 @@ impl Dial {
         // A server can ignore the handshake's character set (MySQL manual,
         // "Connection Character Sets and Collations",
         // --skip-character-set-client-handshake).
-        conn.query_drop(SET_NAMES)?;
+        contain::run(&mut conn, SET_NAMES)?;
         let mut id = conn.connection_id();
         if self.preparation.is_some() {
             id = match tls::prove(&mut conn)? {
@@ -359,7 +359,9 @@ fn options(connection: &Connection, attempt: &Attempt, timeout: Duration) -> Opt
         .db_name(connection.database.as_deref())
         .connect_attrs(Some(attributes))
         // Otherwise the driver leaves a loopback connection for the server's
-        // socket, past proxies and tunnels, perhaps to another server.
+        // socket, past proxies and tunnels, perhaps to another server. To ask
+        // for it, as for the server's limit of packets below, it uses what may
+        // panic twice (see `contain`).
         .prefer_socket(false)
         .stmt_cache_size(0)
         // Otherwise the driver takes the server's own limit as the client's.
@@ -371,6 +373,8 @@ fn options(connection: &Connection, attempt: &Attempt, timeout: Duration) -> Opt
         })
         .enable_cleartext_plugin(connection.cleartext_plugin == CleartextPlugin::Allow)
         .read_timeout(connection.read_timeout)
+        // A server that does not read is silent too.
+        .write_timeout(connection.read_timeout)
         .tcp_connect_timeout(Some(timeout))
         .tcp_keepalive_time_ms(Some(keepalive))
         .tcp_keepalive_probe_interval_secs(Some(interval))

@@ -9,11 +9,17 @@ use std::{
     sync::Once,
 };
 
-use mysql::{Conn, DriverError, Row, prelude::Queryable};
+use mysql::{
+    Conn, DriverError, QueryResult, Row,
+    prelude::{Protocol, Queryable},
+};
 
-/// More rows than any answer to a question of ours has, a list of connections
-/// included.
+/// More rows and result sets than anything has that we run beside the query.
 const MOST_ROWS: usize = 1 << 17;
+
+/// More rows and columns than any answer to a question of ours has that is kept.
+const MOST_ANSWERS: usize = 1000;
+const WIDEST_ANSWER: usize = 32;
 
 thread_local! {
     static IS_CONTAINED: Cell<bool> = const { Cell::new(false) };
@@ -48,21 +54,61 @@ fn keep_quiet() {
     });
 }
 
-/// The rows that answer a question of ours.
+/// Runs a statement of ours to its end, whatever it returns.
 ///
-/// The driver's own ways to ask drop the result while they panic, which reads
-/// on, and may panic again: that would end the process.
+/// The driver's own way to do so drops the result, and with it every error that
+/// comes after the first packet.
+pub(super) fn run(conn: &mut Conn, sql: &str) -> mysql::Result<()> {
+    finish(conn.query_iter(sql)?)
+}
+
+/// Reads `result` to its end.
+pub(super) fn finish<P: Protocol>(result: QueryResult<'_, '_, '_, P>) -> mysql::Result<()> {
+    for_each(result, |_| ())
+}
+
+/// The few rows that answer a question of ours.
 pub(super) fn ask(conn: &mut Conn, sql: &str) -> mysql::Result<Vec<Row>> {
-    let mut result = ManuallyDrop::new(conn.query_iter(sql)?);
     let mut rows = Vec::new();
-    for row in result.by_ref() {
-        rows.push(row?);
-        if rows.len() > MOST_ROWS {
-            return Err(DriverError::UnexpectedPacket.into());
+    let mut is_too_much = false;
+    for_each(conn.query_iter(sql)?, |row| {
+        if rows.len() < MOST_ANSWERS && row.len() <= WIDEST_ANSWER {
+            rows.push(row);
+        } else {
+            is_too_much = true;
         }
+    })?;
+    if is_too_much {
+        return Err(DriverError::UnexpectedPacket.into());
+    }
+    Ok(rows)
+}
+
+/// Shows `each` every row of `result`, up to its end.
+///
+/// It drops neither the result nor a set of it before the end: while the driver
+/// panics, that would read on, and a second panic ends the process.
+pub(super) fn for_each<P: Protocol>(
+    result: QueryResult<'_, '_, '_, P>,
+    mut each: impl FnMut(Row),
+) -> mysql::Result<()> {
+    let mut result = ManuallyDrop::new(result);
+    let mut rest = MOST_ROWS;
+    while let Some(mut set) = result.iter().map(ManuallyDrop::new) {
+        for row in set.by_ref() {
+            each(row?);
+            rest = less(rest)?;
+        }
+        // Also where it has no rows.
+        rest = less(rest)?;
     }
     drop(ManuallyDrop::into_inner(result));
-    Ok(rows)
+    Ok(())
+}
+
+fn less(rest: usize) -> mysql::Result<usize> {
+    let unexpected = || DriverError::UnexpectedPacket.into();
+    rest.checked_sub(1).ok_or_else(unexpected)
 }
 
 /// The text in a column of `row`, if there is one.

@@ -11,7 +11,7 @@ use nix::sys::socket::{Shutdown, shutdown};
 
 use super::{
     connect::{connect, within},
-    contain::{ask, contain},
+    contain::{contain, for_each, run},
 };
 use crate::{config::Connection, sql::Bound};
 
@@ -68,12 +68,17 @@ impl LiveConnection {
         let started = Instant::now();
         let mut conn = connect(&self.connection, KILL_TIMEOUT).ok()?.conn;
         let kill = move || {
-            let processes = ask(&mut conn, "SHOW FULL PROCESSLIST").ok()?;
-            let is_ours = |process: &&Row| matches!(process.get_opt::<u32, _>("Id"), Some(Ok(found)) if found == id);
-            let shown = processes.iter().find(is_ours)?;
-            let shown: String = shown.get_opt("Info")?.ok()?;
+            let mut shown: Option<String> = None;
+            let processes = conn.query_iter("SHOW FULL PROCESSLIST").ok()?;
+            let find = |process: Row| {
+                if matches!(process.get_opt::<u32, _>("Id"), Some(Ok(found)) if found == id) {
+                    shown = process.get_opt("Info").and_then(Result::ok);
+                }
+            };
+            for_each(processes, find).ok()?;
+            let shown = shown?;
             let ours = statements.iter().any(|bound| is_shown_as(bound, &shown));
-            ours.then(|| conn.query_drop(format!("KILL QUERY {id}")).ok())
+            ours.then(|| run(&mut conn, &format!("KILL QUERY {id}")).ok())
                 .flatten()
         };
         let left = KILL_TIMEOUT.saturating_sub(started.elapsed());

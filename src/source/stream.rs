@@ -153,6 +153,9 @@ impl<'conn> RowStream<'conn> {
     }
 }
 
+/// More ends without rows than any procedure has: it has one.
+const MOST_SETS: usize = 64;
+
 /// Reads on behind the first result set; gives the error that follows it, if
 /// one does.
 fn read_to_end<P: WireProtocol>(
@@ -162,7 +165,12 @@ fn read_to_end<P: WireProtocol>(
     // `next` shows nothing that follows the first result set; `iter` does.
     // Dropping a set would read all of it, and in the midst of a panic end the
     // process.
+    let mut sets = 0;
     while let Some(mut set) = result.iter().map(ManuallyDrop::new) {
+        sets += 1;
+        if sets > MOST_SETS {
+            return Err(broken_protocol(cancel));
+        }
         if !set.columns().as_ref().is_empty() {
             cancel.abort_query();
             return Err(Error::new(

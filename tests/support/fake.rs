@@ -76,8 +76,8 @@ impl<S: Read + Write> Session<S> {
     }
 
     /// Sends what need not be a packet.
-    pub fn send_raw(&mut self, bytes: &[u8]) {
-        let _ = self.stream.write_all(bytes);
+    pub fn send_raw(&mut self, bytes: &[u8]) -> Option<()> {
+        self.stream.write_all(bytes).ok()
     }
 
     /// The client's next packet; `None` when it has gone.
@@ -114,6 +114,10 @@ impl Session {
         self.greet(0x82);
     }
 
+    pub fn greet_with_compression(&mut self) {
+        self.greet_as([0x29, 0x82]);
+    }
+
     /// Goes on over TLS, once the client has asked for it.
     pub fn encrypted(
         self,
@@ -129,12 +133,16 @@ impl Session {
     }
 
     fn greet(&mut self, capabilities: u8) {
+        self.greet_as([0x09, capabilities]);
+    }
+
+    fn greet_as(&mut self, capabilities: [u8; 2]) {
         let mut greeting = [b"\x0a", self.version.as_bytes(), b"\0"].concat();
         greeting.extend_from_slice(&self.connection_id.to_le_bytes());
         greeting.extend_from_slice(b"abcdefgh\0");
         // Protocol 4.1, secure connection, connect with database, plugins and
         // attributes; utf8mb4; autocommit.
-        greeting.extend_from_slice(&[0x09, capabilities]);
+        greeting.extend_from_slice(&capabilities);
         greeting.extend_from_slice(b"\x2d\x02\0\x18\0\x15");
         greeting.extend_from_slice(b"\0\0\0\0\0\0\0\0\0\0ijklmnopqrst\0mysql_native_password\0");
         self.send(&greeting);
