@@ -25,5 +25,6 @@ mod output;
 mod protocols;
 mod readers;
 mod statements;
+mod tampering;
 mod tls;
 mod types;
