@@ -181,12 +181,9 @@ pub(super) fn mode(
     let (ssl, verify) = (switch(SSL), switch(VERIFY_SERVER_CERT));
     // Whoever names certificates wants them to be used, whatever a lower place
     // says.
-    let lower = [SSL, VERIFY_SERVER_CERT].map(|name| layers.get(name));
-    let lower = lower.into_iter().flatten().map(|found| found.origin.rank());
-    let rank = lower
-        .min()
-        .unwrap_or(Origin::Default.rank())
-        .min(origin.rank());
+    let modes = [MODE, SSL, VERIFY_SERVER_CERT].map(|name| layers.get(name));
+    let ranks = modes.into_iter().flatten().map(|found| found.origin.rank());
+    let rank = ranks.min().unwrap_or(Origin::Default.rank());
     let named = [CA_FILE, CERT, KEY].map(|name| layers.get(name));
     let mut named = named.into_iter().flatten();
     let is_named = named.any(|found| found.origin.rank() < rank);

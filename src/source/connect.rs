@@ -19,7 +19,7 @@ use secrecy::ExposeSecret;
 use super::{
     contain::{self, Panicked, contain},
     refusal::{self, Answered, Refusal},
-    tls::{self, MemoryFile, Preparation, Proof, pem},
+    tls::{self, MemoryFile, Preparation, Tampering, pem},
 };
 use crate::{
     config::{
@@ -144,19 +144,8 @@ fn open(connection: &Connection, attempt: &Attempt, each: Duration) -> Result<Se
         let opened = within(left, || contain(|| dial.open())).ok_or(Failure::TooLate)?;
         let has_password = connection.password.is_some();
         match opened {
-            Ok(Ok(Opened::Session(session))) => return Ok(*session),
-            Ok(Ok(Opened::SlippedIn)) => {
-                return Err(Failure::Final(Refusal::new(
-                    "the first answer over TLS is not the server's: somebody on the way has slipped one in",
-                    "nothing was asked of it; find out who is between you and the server",
-                )));
-            }
-            Ok(Ok(Opened::Altered)) => {
-                return Err(Failure::Final(Refusal::new(
-                    "the session is not the one that was asked for: somebody on the way has altered the request for TLS",
-                    "nothing was asked of it; find out who is between you and the server",
-                )));
-            }
+            Ok(Ok(Ok(session))) => return Ok(session),
+            Ok(Ok(Err(tampering))) => return Err(Failure::Final(refusal::of_tampering(tampering))),
             Err(Panicked) if has_password && !is_second => {}
             Ok(Err(mysql::Error::MySqlError(error)))
                 if refusal::is_denial(&error)
@@ -271,12 +260,6 @@ struct Dial {
     _server_key: Option<MemoryFile>,
 }
 
-enum Opened {
-    Session(Box<Session>),
-    SlippedIn,
-    Altered,
-}
-
 impl Dial {
     fn new(connection: &Connection, attempt: &Attempt, timeout: Duration) -> io::Result<Self> {
         let preparation = connection.tls.as_ref().map(Preparation::new).transpose()?;
@@ -302,7 +285,7 @@ impl Dial {
         })
     }
 
-    fn open(self) -> mysql::Result<Opened> {
+    fn open(self) -> mysql::Result<Result<Session, Tampering>> {
         if let Some(tls) = &self.preparation {
             tls.take_effect();
         }
@@ -314,15 +297,14 @@ impl Dial {
         let mut id = conn.connection_id();
         if self.preparation.is_some() {
             id = match tls::prove(&mut conn)? {
-                Proof::Genuine(id) => id,
-                Proof::SlippedIn => return Ok(Opened::SlippedIn),
-                Proof::Altered => return Ok(Opened::Altered),
+                Ok(id) => id,
+                Err(tampering) => return Ok(Err(tampering)),
             };
             if let Some(database) = &self.database {
                 conn.select_db(database)?;
             }
         }
-        Ok(Opened::Session(Box::new(Session { conn, id })))
+        Ok(Ok(Session { conn, id }))
     }
 }
 

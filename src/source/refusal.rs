@@ -8,7 +8,7 @@ use mysql::{DriverError, MySqlError, error::tls::TlsError};
 use rustls::{AlertDescription, CertificateError, pki_types::UnixTime};
 use secrecy::ExposeSecret;
 
-use super::connect::describe;
+use super::{connect::describe, tls::Tampering};
 use crate::config::{
     Connection, Endpoint,
     tls::{Authorities, Verification},
@@ -16,6 +16,8 @@ use crate::config::{
 
 /// ER_ACCESS_DENIED_ERROR.
 const ACCESS_DENIED: u16 = 1045;
+
+const GIVE_A_PASSWORD: &str = "--ask-password, --password-file or ~/.my.cnf gives one";
 
 /// ER_MUST_CHANGE_PASSWORD: the login succeeds, and then no statement but the
 /// one that sets a new password (MySQL manual, "Server Handling of Expired
@@ -79,6 +81,22 @@ pub(super) fn explain(error: &mysql::Error, connection: &Connection) -> (Refusal
     }
 }
 
+/// What somebody on the way has done.
+pub(super) fn of_tampering(tampering: Tampering) -> Refusal {
+    let what = match tampering {
+        Tampering::SlippedIn => {
+            "the first answer over TLS is not the server's: somebody on the way has slipped one in"
+        }
+        Tampering::Altered => {
+            "the session is not the one that was asked for: somebody on the way has altered the request for TLS"
+        }
+    };
+    Refusal::new(
+        what,
+        "nothing was asked of it; find out who is between you and the server",
+    )
+}
+
 /// Why the driver panicked.
 pub(super) fn broken_protocol(connection: &Connection) -> Refusal {
     let password = connection.password.as_ref();
@@ -86,7 +104,7 @@ pub(super) fn broken_protocol(connection: &Connection) -> Refusal {
     let (what, hint) = match length {
         0 => (
             "the login broke off, and no password was given",
-            "--ask-password, --password-file or ~/.my.cnf gives one",
+            GIVE_A_PASSWORD,
         ),
         // Of what an RSA key of 2048 bits encrypts, padding takes 42 bytes (RFC
         // 8017, section 7.1.1).
@@ -128,7 +146,7 @@ fn of_server(server: &MySqlError, connection: &Connection) -> Refusal {
     let (words, hint) = match server.code {
         ACCESS_DENIED if connection.password.is_none() => (
             "the login was refused, and no password was given",
-            "--ask-password, --password-file or ~/.my.cnf gives one".to_owned(),
+            GIVE_A_PASSWORD.to_owned(),
         ),
         ACCESS_DENIED => ("the login was refused", what_to_check(connection)),
         1698 => (

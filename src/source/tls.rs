@@ -185,18 +185,17 @@ impl MemoryFile {
     }
 }
 
-/// What a session over TLS turns out to be.
-pub(super) enum Proof {
-    /// The server's own, under this connection id.
-    Genuine(u32),
-    /// Somebody else's: not everything that was read came encrypted.
+/// What somebody on the way has done to a session over TLS.
+pub(super) enum Tampering {
+    /// Not everything that was read came encrypted.
     SlippedIn,
-    /// The server's, but set up in another way than was asked for.
+    /// The session is set up in another way than was asked for.
     Altered,
 }
 
 /// Has the server prove that what `conn` reads comes from it, encrypted: by
-/// giving back a number that nobody could have known before.
+/// giving back a number that nobody could have known before. Gives the
+/// connection's id, as the server knows it.
 ///
 /// The driver keeps what it has read behind the server's greeting, and reads it
 /// again as if it had come encrypted. Whoever is on the way can put answers
@@ -209,7 +208,7 @@ pub(super) enum Proof {
 /// for encryption, whose copy under encryption servers pass over, two could
 /// change a result: the default database, which the caller must choose again,
 /// and the SQL mode IGNORE_SPACE.
-pub(super) fn prove(conn: &mut Conn) -> mysql::Result<Proof> {
+pub(super) fn prove(conn: &mut Conn) -> mysql::Result<Result<u32, Tampering>> {
     // In the place of the default, what init_connect may set.
     let mode = "@@SESSION.sql_mode LIKE '%IGNORE_SPACE%' AND @@GLOBAL.sql_mode NOT LIKE \
                 '%IGNORE_SPACE%' AND @@GLOBAL.init_connect = ''";
@@ -220,28 +219,27 @@ pub(super) fn prove(conn: &mut Conn) -> mysql::Result<Proof> {
     }
 }
 
-fn ask(conn: &mut Conn, is_altered: &str) -> mysql::Result<Proof> {
+fn ask(conn: &mut Conn, is_altered: &str) -> mysql::Result<Result<u32, Tampering>> {
     let mut number = [0; 16];
     if ring::default_provider()
         .secure_random
         .fill(&mut number)
         .is_err()
     {
-        return Ok(Proof::SlippedIn);
+        return Ok(Err(Tampering::SlippedIn));
     }
     let number = format!("{:032x}", u128::from_ne_bytes(number));
     let sql = format!("SELECT '{number}', CONNECTION_ID(), {is_altered}");
     let answer = contain::ask(conn, &sql)?;
     let column = |index| text(answer.first()?, index);
     if column(0).as_deref() != Some(&number) {
-        return Ok(Proof::SlippedIn);
+        return Ok(Err(Tampering::SlippedIn));
+    }
+    if column(2).is_some_and(|is_altered| is_altered != "0") {
+        return Ok(Err(Tampering::Altered));
     }
     let id = column(1).and_then(|id| id.parse().ok());
-    Ok(match (id, column(2).as_deref()) {
-        (Some(id), Some("0") | None) => Proof::Genuine(id),
-        (None, Some("0") | None) => Proof::Genuine(conn.connection_id()),
-        _ => Proof::Altered,
-    })
+    Ok(Ok(id.unwrap_or(conn.connection_id())))
 }
 
 #[cfg(test)]
