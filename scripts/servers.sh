@@ -13,6 +13,7 @@
 #   need_new_mariadb                sets NEW_MARIADBD: a MariaDB that has PARSEC
 #                                   and makes its own certificate, from there too
 #   need_pymysql                    sets PYTHON
+#   need_all_for_tests              all of these, exported for the tests
 #   use_temporary_folder            sets folder; cleans up at the script's end
 #   start_server KIND FOLDER        a private mariadb or mysql
 #   stop_servers                    ends all that were started
@@ -130,6 +131,17 @@ stop_servers() {
 need_pymysql() {
     PYTHON=/usr/bin/python3
     "$PYTHON" -c 'import pymysql' 2>/dev/null || apt_install python3 python3-pymysql
+}
+
+need_all_for_tests() {
+    need_tools jq:jq /usr/bin/time:time mkfifo:coreutils openssl:openssl faketime:faketime
+    need_preload libnss_wrapper.so libnss-wrapper
+    need_mariadb
+    need_mysql
+    need_new_mariadb
+    need_pymysql
+    export GOLD_DIGGER_PYTHON=$PYTHON
+    export GOLD_DIGGER_MARIADBD=$MARIADBD GOLD_DIGGER_MYSQLD=$MYSQLD GOLD_DIGGER_NEW_MARIADBD=$NEW_MARIADBD
 }
 
 # The server packages put mariadbd into sbin, which users may not have in PATH.

@@ -8,13 +8,15 @@
 //! write.
 
 use std::{
-    fs,
-    path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    io,
+    path::Path,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use crate::{
     error::{Error, Result},
+    sink::Unfinished,
     source::LiveConnection,
 };
 
@@ -25,6 +27,8 @@ pub struct Cancel(Arc<Shared>);
 #[derive(Default)]
 struct Shared {
     state: Mutex<State>,
+    /// Told when there is a cause.
+    cancelled: Condvar,
     /// Held from before a connection is cut until its query is killed.
     aborting: Mutex<()>,
 }
@@ -33,7 +37,29 @@ struct Shared {
 struct State {
     cause: Option<Error>,
     connection: Option<LiveConnection>,
-    temporary: Option<PathBuf>,
+    unfinished: Option<Unfinished>,
+    publication: Publication,
+}
+
+/// How far the output is on its way to its name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Publication {
+    /// It has not got its name.
+    #[default]
+    Open,
+    /// It is getting its name, which nothing can stop any more.
+    UnderWay,
+    /// It has its name.
+    Done,
+}
+
+/// Whether a run could still be ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reached {
+    /// It ends without an output.
+    InTime,
+    /// Its output is getting its name, or has it.
+    TooLate,
 }
 
 impl Cancel {
@@ -56,10 +82,38 @@ impl Cancel {
         drop(self.aborting());
     }
 
-    /// Ends the run because of `cause`; the first cause is the one reported.
-    pub fn cancel(&self, cause: Error) {
-        self.state().cause.get_or_insert(cause);
+    /// Ends the run because of `cause`, unless it is too late; the first cause is
+    /// the one reported.
+    pub(crate) fn cancel(&self, cause: Error) -> Reached {
+        {
+            let mut state = self.state();
+            if state.publication != Publication::Open {
+                return Reached::TooLate;
+            }
+            state.cause.get_or_insert(cause);
+            self.0.cancelled.notify_all();
+        }
         self.abort_query();
+        Reached::InTime
+    }
+
+    /// Waits for `time`.
+    ///
+    /// # Errors
+    /// The cause, where the run is cancelled before.
+    pub(crate) fn wait(&self, time: Duration) -> Result<()> {
+        let deadline = Instant::now() + time;
+        let mut state = self.state();
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match &state.cause {
+                Some(cause) => return Err(cause.clone()),
+                None if left.is_zero() => return Ok(()),
+                None => {}
+            }
+            let waited = self.0.cancelled.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
     }
 
     /// Why the run was cancelled, if it was.
@@ -111,16 +165,47 @@ impl Cancel {
         }
     }
 
-    /// Registers the temporary file to remove, or with `None` that it is gone.
-    pub(crate) fn set_temporary(&self, path: Option<PathBuf>) {
-        self.state().temporary = path;
+    /// Registers the file to discard where the run gets to no end.
+    pub(crate) fn set_unfinished(&self, unfinished: Unfinished) {
+        self.state().unfinished = Some(unfinished);
     }
 
-    /// Removes the temporary file in the place of a thread that is stuck.
-    pub(crate) fn remove_temporary(&self) {
-        if let Some(path) = self.state().temporary.take() {
-            // Nothing is left to report it to: the run ends with its cause.
-            let _ = fs::remove_file(path);
+    /// Discards the unfinished file, if there is one; also in the place of a
+    /// thread that is stuck.
+    pub(crate) fn discard_unfinished(&self) {
+        let unfinished = self.state().unfinished.take();
+        if let Some(unfinished) = unfinished {
+            unfinished.discard();
         }
+    }
+
+    /// Gives the finished file its name. From here on the run cannot be ended.
+    ///
+    /// # Errors
+    /// The cause, where the run was cancelled before.
+    pub(crate) fn publish(&self, target: &Path) -> Result<io::Result<()>> {
+        let finished = {
+            let mut state = self.state();
+            if let Some(cause) = &state.cause {
+                return Err(cause.clone());
+            }
+            state.publication = Publication::UnderWay;
+            state.unfinished.take()
+        };
+        let Some(finished) = finished else {
+            return Ok(Err(io::ErrorKind::NotFound.into()));
+        };
+        let published = finished.publish(target);
+        if published.is_ok() {
+            self.state().publication = Publication::Done;
+        } else {
+            finished.discard();
+        }
+        Ok(published)
+    }
+
+    /// Whether the output has its name.
+    pub(crate) fn publication(&self) -> Publication {
+        self.state().publication
     }
 }

@@ -102,11 +102,19 @@ fn time_outs(facts: &SessionFacts) -> String {
         None => "no limit on statements".to_owned(),
         Some(seconds) => format!("statements are ended after {seconds} s"),
     };
+    let time = |seconds: &str| match seconds.parse::<u64>() {
+        Ok(seconds) if seconds >= 2 * DAY => format!("{} days", seconds / DAY),
+        _ => format!("{seconds} s"),
+    };
     format!(
-        "{limit}; a reader may be slow for {} s, and a client idle for {} s",
-        facts.net_write_timeout, facts.wait_timeout
+        "{limit}; a reader may be slow for {}, and a client idle for {}",
+        time(&facts.net_write_timeout),
+        time(&facts.wait_timeout)
     )
 }
+
+/// Its seconds.
+const DAY: u64 = 86_400;
 
 /// A table with its columns below each other.
 fn aligned(rows: &[Vec<String>]) -> String {

@@ -359,7 +359,7 @@ Exit codes:
   1    the query returned no rows; the target was left as it was
   2    a flag, the configuration, the SQL text or a combination of them is wrong
   3    no connection: unreachable, refused, timed out, or the login failed
-  4    the query failed, or its result broke off; nothing was published
+  4    the query failed, or its result broke off; no file was published
   5    the output could not be written
   129, 130, 143
        ended by SIGHUP, SIGINT or SIGTERM

@@ -82,6 +82,11 @@ pub struct Config {
     pub format_options: FormatOptions,
     /// What a result without rows means.
     pub empty_result: EmptyResult,
+    /// What becomes of a file that gets no end.
+    pub partial: Partial,
+    /// How often the export begins anew after a connection that was lost or could
+    /// not be had.
+    pub retries: u32,
     /// How much is said on standard error.
     pub verbosity: Verbosity,
     /// How it is said.
@@ -252,6 +257,15 @@ pub enum MissingFolders {
     Create,
 }
 
+/// What becomes of a file that gets no end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Partial {
+    /// It is removed.
+    Remove,
+    /// It is kept as `NAME.partial`.
+    Keep,
+}
+
 /// As it is typed: `-` is standard output.
 impl From<&OsStr> for Target {
     fn from(path: &OsStr) -> Self {
@@ -390,6 +404,12 @@ impl Config {
             } else {
                 EmptyResult::Refuse
             },
+            partial: if layers.is_on("output.keep_partial") {
+                Partial::Keep
+            } else {
+                Partial::Remove
+            },
+            retries: layers.parsed("connection.retry")?.unwrap_or_default(),
             verbosity: args.reporting.verbosity,
             log_format: args.reporting.log_format,
             progress: layers.choice("progress")?.unwrap_or_default(),

@@ -86,6 +86,16 @@ pub struct Error {
     message: String,
     excerpt: Vec<String>,
     hint: Option<String>,
+    outlook: Outlook,
+}
+
+/// Whether the same run may fare better a little later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outlook {
+    /// It would fail again.
+    Lasting,
+    /// The connection was lost, or the server could not be reached.
+    Passing,
 }
 
 impl Error {
@@ -97,6 +107,7 @@ impl Error {
             message: message.into(),
             excerpt: Vec::new(),
             hint: None,
+            outlook: Outlook::Lasting,
         }
     }
 
@@ -112,6 +123,26 @@ impl Error {
         self
     }
 
+    /// Adds what else is known, behind the message.
+    #[must_use]
+    pub fn and(mut self, what: &str) -> Self {
+        self.message += &format!("; {what}");
+        self
+    }
+
+    /// Says whether the same run may fare better a little later.
+    #[must_use]
+    pub const fn with_outlook(mut self, outlook: Outlook) -> Self {
+        self.outlook = outlook;
+        self
+    }
+
+    /// Whether the same run may fare better a little later.
+    #[must_use]
+    pub const fn outlook(&self) -> Outlook {
+        self.outlook
+    }
+
     /// Adds the line of the user's text that it is about, and marks in it.
     #[must_use]
     pub fn with_excerpt(mut self, lines: Vec<String>) -> Self {
@@ -123,6 +154,13 @@ impl Error {
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds what to do next, where nothing better has been said.
+    #[must_use]
+    pub fn or_hint(mut self, hint: &str) -> Self {
+        self.hint.get_or_insert_with(|| hint.to_owned());
         self
     }
 

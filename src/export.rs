@@ -1,26 +1,89 @@
 //! The export itself: rows pulled from the source, encoded by the format,
 //! handed to the sink, and published when the statement has really ended.
 
+use std::time::Duration;
+
 use crate::{
-    cancel::Cancel,
-    config::{Config, EmptyResult, Verbosity},
-    error::{Error, ErrorKind, Result},
+    cancel::{Cancel, Publication},
+    config::{Config, EmptyResult, Target, Verbosity},
+    error::{Error, ErrorKind, Outlook, Result},
     format::ValueError,
     journal::Journal,
     output::Output,
     schema::Schema,
-    sink,
+    sink::{self, Restart},
     source::QueryExecutor,
 };
 
-/// Runs one export; what it comes to stands in `journal`.
+/// How long the first pause between two attempts is; each is twice the one
+/// before.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+
+/// Runs one export, again where the connection was lost and that is wanted; what
+/// it comes to stands in `journal`.
 ///
 /// # Errors
 /// Of every kind; the target is then as it was, if it is a regular file.
 pub fn export(config: &Config, journal: &Journal, cancel: &Cancel) -> Result<()> {
-    let result = cancel.explain(try_export(config, journal, cancel));
-    cancel.settle();
-    result
+    let mut pause = FIRST_PAUSE;
+    let mut left = config.retries;
+    loop {
+        journal.begin_attempt();
+        let result = cancel.explain(try_export(config, journal, cancel));
+        cancel.settle();
+        journal.note(|known| known.publication = cancel.publication());
+        match result {
+            Err(error) if left > 0 && error.outlook() == Outlook::Passing => {
+                let facts = journal.facts();
+                if facts.restart == Some(Restart::Impossible) && journal.rows() > 0 {
+                    let why = "it is not tried again, as what went there cannot be taken back";
+                    return Err(error.hint(why));
+                }
+                let attempts = config.retries + 1;
+                let what = format!(
+                    "attempt {} of {attempts} failed: {}; the next one begins in {} s",
+                    facts.attempts,
+                    aftermath(error, &config.target, journal).message(),
+                    pause.as_secs()
+                );
+                journal.warn(what);
+                cancel.wait(pause)?;
+                pause = LONGEST_PAUSE.min(2 * pause);
+                left -= 1;
+            }
+            result => return result,
+        }
+    }
+}
+
+/// `error`, and behind it what had come of the rows and what became of `target`,
+/// where that is not plain.
+#[must_use]
+pub fn aftermath(error: Error, target: &Target, journal: &Journal) -> Error {
+    let facts = journal.facts();
+    let is_open = match error.kind() {
+        ErrorKind::Signal(_) => true,
+        ErrorKind::Query | ErrorKind::Output => {
+            facts.protocol.is_some() || error.outlook() == Outlook::Passing
+        }
+        _ => false,
+    };
+    if !is_open || facts.publication == Publication::Done {
+        return error;
+    }
+    let rows = journal.rows();
+    let had_come = match rows {
+        0 => "no row had come".to_owned(),
+        1 => "1 row had come".to_owned(),
+        rows => format!("{rows} rows had come"),
+    };
+    let left = match facts.restart {
+        Some(Restart::Possible) => format!(", and {target} is as it was"),
+        Some(Restart::Impossible) if rows > 0 => ", and what was written is incomplete".to_owned(),
+        _ => String::new(),
+    };
+    error.and(&format!("{had_come}{left}"))
 }
 
 fn try_export(config: &Config, journal: &Journal, cancel: &Cancel) -> Result<()> {
@@ -48,7 +111,9 @@ fn try_export(config: &Config, journal: &Journal, cancel: &Cancel) -> Result<()>
     }
     // Before the query runs for hours, and after the only step that cannot be
     // ended from outside, so that no temporary file is left behind.
-    let sink = sink::open(&config.target, cancel)?;
+    let sink = sink::open(&config.target, config.partial, cancel)?;
+    let restart = sink.restart();
+    journal.note(|known| known.restart = Some(restart));
     let mut stream = executor.run()?;
     let (schema, protocol) = (stream.schema().clone(), stream.protocol());
     let columns = schema
@@ -85,6 +150,9 @@ fn try_export(config: &Config, journal: &Journal, cancel: &Cancel) -> Result<()>
     }
     stream.finish()?;
     tracing::info!("the server counted {} warnings", executor.warnings());
+    if let Some(warning) = executor.shortened()? {
+        journal.warn(warning);
+    }
     if let Some(zone) = journal.facts().time_zone {
         tracing::info!(
             "the rows came over the {protocol} protocol, TIMESTAMPs in the time zone {zone}"

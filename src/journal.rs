@@ -4,6 +4,7 @@
 //! The counts are read while the run is stuck, so that no lock guards them.
 
 use std::{
+    mem,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -12,6 +13,8 @@ use std::{
 };
 
 use jiff::Timestamp;
+
+use crate::{cancel::Publication, sink::Restart};
 
 /// A handle on one run's journal.
 #[derive(Clone)]
@@ -38,6 +41,12 @@ pub struct Facts {
     pub time_zone: Option<String>,
     /// What the user was warned of.
     pub warnings: Vec<String>,
+    /// How often the export has begun.
+    pub attempts: u32,
+    /// Whether it can begin anew, once the output is open.
+    pub restart: Option<Restart>,
+    /// Whether the output has its name.
+    pub publication: Publication,
 }
 
 impl Default for Journal {
@@ -54,6 +63,18 @@ impl Default for Journal {
 }
 
 impl Journal {
+    /// Begins anew: what was known of an earlier attempt is not true any more.
+    pub fn begin_attempt(&self) {
+        self.0.rows.store(0, Relaxed);
+        self.0.bytes.store(0, Relaxed);
+        let mut facts = self.lock();
+        *facts = Facts {
+            attempts: facts.attempts + 1,
+            warnings: mem::take(&mut facts.warnings),
+            ..Facts::default()
+        };
+    }
+
     /// Counts one more row, after which `bytes` have been encoded in all.
     #[inline]
     pub fn count_row(&self, bytes: u64) {

@@ -8,8 +8,9 @@
 //! [`buffer`], and has an [`output`] hand it to a [`sink`] in time. [`signals`]
 //! and [`cancel`] end it early; [`error`] says how it failed. What is known of a
 //! run stands in its [`journal`], which [`progress`], [`summary`] and [`report`]
-//! show; [`check`] finds out without running.
+//! show; [`check`] finds out without running. [`allocator`] keeps memory small.
 
+pub mod allocator;
 pub mod buffer;
 pub mod cancel;
 pub mod check;

@@ -3,16 +3,18 @@
 use std::{process::ExitCode, sync::Arc};
 
 use gold_digger::{
+    allocator,
     check::check,
     cli::{Args, Request},
     config::{Config, Task},
     error::Result,
-    export::export,
+    export::{aftermath, export},
     journal::Journal,
     progress, report, signals, summary,
 };
 
 fn main() -> ExitCode {
+    allocator::share_one_arena();
     let args = match Args::parse_arguments(std::env::args_os()) {
         Ok(args) => args,
         Err(error) => return report::usage(&error),
@@ -54,6 +56,7 @@ fn run(config: &Arc<Config>, journal: &Journal) -> Result<()> {
     let progress = progress::show(config, journal);
     let (exported, written) = (Arc::clone(config), journal.clone());
     let result = signals::run(move |cancel| export(&exported, &written, cancel));
+    let result = result.map_err(|error| aftermath(error, &config.target, journal));
     drop(progress);
     if result.is_ok() {
         report::success(journal, config);

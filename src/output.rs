@@ -171,7 +171,8 @@ fn flush_what_waits(shared: &Shared, cancel: &Cancel) {
         let has_waited = state.buffer.writes() == writes && !state.buffer.bytes.is_empty();
         if has_waited && let Err(error) = state.buffer.write() {
             drop(state);
-            return cancel.cancel(error);
+            cancel.cancel(error);
+            return;
         }
     }
 }
@@ -181,7 +182,10 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::error::{Error, ErrorKind};
+    use crate::{
+        error::{Error, ErrorKind},
+        sink::Restart,
+    };
 
     /// Fails at its first write, after a part of it may have gone out.
     struct FailsOnce(Arc<Mutex<Vec<Vec<u8>>>>);
@@ -196,6 +200,10 @@ mod tests {
             }
         }
 
+        fn restart(&self) -> Restart {
+            Restart::Impossible
+        }
+
         fn commit(self: Box<Self>) -> Result<()> {
             panic!("a failed output is not committed");
         }
@@ -208,6 +216,10 @@ mod tests {
         fn write(&mut self, bytes: &[u8]) -> Result<()> {
             self.0.lock().expect("no panic").push(bytes.to_vec());
             Ok(())
+        }
+
+        fn restart(&self) -> Restart {
+            Restart::Impossible
         }
 
         fn commit(self: Box<Self>) -> Result<()> {

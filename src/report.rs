@@ -25,6 +25,7 @@ use crate::{
     config::{Config, Verbosity},
     error::{Error, ErrorKind, printable, redacted, steers_terminals},
     journal::Journal,
+    sink::standard_output,
 };
 
 /// How events are written.
@@ -206,8 +207,11 @@ pub fn usage(error: &clap::Error) -> ExitCode {
 /// Prints `text` on standard output.
 #[must_use]
 pub fn print(text: &[u8]) -> ExitCode {
-    let mut stdout = io::stdout();
-    match stdout.write_all(text).and_then(|()| stdout.flush()) {
+    let printed = standard_output().and_then(|mut stdout| {
+        stdout.write_all(text)?;
+        stdout.flush()
+    });
+    match printed {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
             ExitCode::from(ErrorKind::ReaderGone.exit_code())

@@ -20,7 +20,7 @@ use signal_hook::{
 };
 
 use crate::{
-    cancel::Cancel,
+    cancel::{Cancel, Reached},
     error::{Error, ErrorKind, Result, Signal},
 };
 
@@ -72,7 +72,16 @@ pub fn run<T: Send + 'static>(
         ErrorKind::Signal(signal),
         format!("ended by {}", signal.name()),
     );
-    cancel.cancel(cause.clone());
+    if cancel.cancel(cause.clone()) == Reached::TooLate {
+        // It is as good as done; a second signal would end it.
+        return loop {
+            match inbox.recv() {
+                Ok(Event::Ended(result)) => break result,
+                Ok(Event::Signal(_)) => {}
+                Err(_) => break Err(panicked()),
+            }
+        };
+    }
     let deadline = Instant::now() + GRACE;
     loop {
         match inbox.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
@@ -80,7 +89,7 @@ pub fn run<T: Send + 'static>(
             // One that is not the same request ends the process by itself.
             Ok(Event::Signal(_)) => {}
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                cancel.remove_temporary();
+                cancel.discard_unfinished();
                 return Err(cause);
             }
         }
@@ -88,11 +97,8 @@ pub fn run<T: Send + 'static>(
 }
 
 fn panicked() -> Error {
-    Error::new(
-        ErrorKind::Query,
-        "the export broke down; nothing was published",
-    )
-    .hint("the message above says where; please report it")
+    Error::new(ErrorKind::Query, "the export broke down")
+        .hint("the message above says where; please report it")
 }
 
 fn listen<T: Send + 'static>(

@@ -10,12 +10,17 @@ use std::{
 use self::{file::FileSink, stream::StreamSink};
 use crate::{
     cancel::Cancel,
-    config::{MissingFolders, Target},
+    config::{MissingFolders, Partial, Target},
     error::{Error, ErrorKind, Result},
 };
 
+mod closed;
 mod file;
 mod stream;
+mod unfinished;
+
+pub(crate) use closed::standard_output;
+pub(crate) use unfinished::Unfinished;
 
 /// A destination for one export's bytes.
 ///
@@ -28,6 +33,9 @@ pub trait Sink: Send {
     /// [`ErrorKind::Output`], or [`ErrorKind::ReaderGone`] on standard output.
     fn write(&mut self, bytes: &[u8]) -> Result<()>;
 
+    /// Whether the output can begin anew after something has been written.
+    fn restart(&self) -> Restart;
+
     /// Makes the output final.
     ///
     /// # Errors
@@ -35,12 +43,22 @@ pub trait Sink: Send {
     fn commit(self: Box<Self>) -> Result<()>;
 }
 
+/// Whether an output can begin anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restart {
+    /// Nobody has seen what was written.
+    Possible,
+    /// What was written cannot be taken back.
+    Impossible,
+}
+
 /// Opens `target`: a regular file, present or not, is written whole or not at
-/// all; everything else (standard output, a FIFO, a device) directly.
+/// all, and becomes `partial` without its end; everything else (standard output,
+/// a FIFO, a device) is written directly.
 ///
 /// # Errors
 /// [`ErrorKind::Output`], naming the target and what to look at.
-pub fn open(target: &Target, cancel: &Cancel) -> Result<Box<dyn Sink>> {
+pub fn open(target: &Target, partial: Partial, cancel: &Cancel) -> Result<Box<dyn Sink>> {
     let (named, missing_folders) = match target {
         Target::Stdout => return StreamSink::stdout(cancel),
         Target::Path(path, missing_folders) => (path, *missing_folders),
@@ -71,7 +89,7 @@ pub fn open(target: &Target, cancel: &Cancel) -> Result<Box<dyn Sink>> {
                         .hint("may you create folders there?")
                 })?;
             }
-            FileSink::create(named, &path, cancel)
+            FileSink::create(named, &path, partial, cancel)
         }
     }
 }
@@ -153,4 +171,18 @@ fn folder(path: &Path) -> &Path {
 
 fn output_error(target: impl std::fmt::Display, verb: &str, what: impl std::fmt::Display) -> Error {
     Error::new(ErrorKind::Output, format!("cannot {verb} {target}: {what}"))
+}
+
+/// What to do about an output that cannot be written, by cause.
+fn failure(name: &str, verb: &str, error: io::Error) -> Error {
+    let hint = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "make room there, or write elsewhere"
+        }
+        io::ErrorKind::FileTooLarge => "ulimit -f, or the file system, allows no larger file",
+        io::ErrorKind::NotFound => "has its folder been removed or renamed meanwhile?",
+        io::ErrorKind::IsADirectory => "name a file in it",
+        _ => "look at the disk and its file system (dmesg), or write elsewhere",
+    };
+    output_error(name, verb, error).hint(hint)
 }

@@ -4,7 +4,7 @@
 //! Types of the driver stop here and in `row`. What the rows become is left to
 //! the formats.
 
-use std::{collections::HashMap, mem, time::Duration};
+use std::mem;
 
 use mysql::{
     Conn, Params, QueryResult, Value,
@@ -13,10 +13,10 @@ use mysql::{
 
 use crate::{
     cancel::Cancel,
-    config::{Access, Compression, Config, Protocol, Session},
-    error::{Error, ErrorKind, Result},
+    config::{Compression, Config, Protocol},
+    error::{Error, ErrorKind, Outlook, Result},
     schema::Schema,
-    sql::{Bound, Query, QuotingMode},
+    sql::Bound,
 };
 
 pub mod columns;
@@ -26,12 +26,16 @@ mod excerpt;
 mod live;
 mod prepare;
 mod refusal;
+mod session;
 mod stream;
 mod tls;
 mod type_name;
 
-use contain::{Panicked, contain, text};
+use connect::Trouble;
+use contain::{Panicked, contain};
 pub(crate) use live::LiveConnection;
+use session::Mark;
+pub use session::SessionFacts;
 pub use stream::RowStream;
 use stream::Rows;
 
@@ -40,6 +44,12 @@ const READ_ONLY_TRANSACTION: u16 = 1792;
 
 /// ER_QUERY_TIMEOUT of MySQL, ER_STATEMENT_TIMEOUT of MariaDB.
 const OUT_OF_TIME: [u16; 2] = [3024, 1969];
+
+/// ER_QUERY_INTERRUPTED; MariaDB's ER_CONNECTION_KILLED, and MySQL's.
+const KILLED: [u16; 3] = [1317, 1927, 3169];
+
+/// Statements in whose place the process list shows what they run.
+const HIDDEN: [&str; 2] = ["CALL", "EXECUTE"];
 
 /// The default of `max_allowed_packet` on old servers, the smallest in use.
 const SMALLEST_DEFAULT_PACKET: usize = 1 << 20;
@@ -83,18 +93,24 @@ impl QueryExecutor {
             warning: None,
         };
         // From here on the run can be ended while the server is silent.
-        let candidates = query.candidates(parameters);
+        let mark = HIDDEN.contains(&executor.keyword.as_str());
+        let mark = mark.then(Mark::new).flatten();
         cancel.register(LiveConnection::new(
             &executor.conn,
             id,
             connection,
-            candidates,
+            query.candidates(parameters),
+            mark.clone(),
         ))?;
         let conn = &mut executor.conn;
-        let mode = border(cancel, || prepare_session(conn, query, &config.session))?;
+        let mode = border(cancel, || session::prepare(conn, query, &config.session))?;
         executor.bound = query.bind(mode, parameters)?;
         let conn = &mut executor.conn;
-        if connection.compression == Compression::Zlib && border(cancel, || is_uncompressed(conn))?
+        if let Some(mark) = mark {
+            border(cancel, || mark.take(conn))?;
+        }
+        if connection.compression == Compression::Zlib
+            && border(cancel, || session::is_uncompressed(conn))?
         {
             let what = "the server says that it does not compress; the rows travelled as they are";
             executor.warning = Some(what.to_owned());
@@ -160,43 +176,27 @@ impl QueryExecutor {
         self.conn.warnings()
     }
 
+    /// What the server warned of that makes the rows others than the statement
+    /// asked for.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Query`] where a value that is too long for the server has
+    /// become NULL.
+    pub fn shortened(&mut self) -> Result<Option<String>> {
+        if self.warnings() == 0 {
+            return Ok(None);
+        }
+        let cancel = self.cancel.clone();
+        border(&cancel, || session::shortened(&mut self.conn))
+    }
+
     /// What the server says of itself and of the session.
     ///
     /// # Errors
     /// [`ErrorKind::Query`] where it does not say.
     pub fn facts(&mut self) -> Result<SessionFacts> {
         let cancel = self.cancel.clone();
-        border(&cancel, || self.try_facts())
-    }
-
-    fn try_facts(&mut self) -> Result<SessionFacts> {
-        let failed = |error| query_error("cannot read the session's variables", &error);
-        let rows = contain::ask(&mut self.conn, SESSION_VARIABLES).map_err(failed)?;
-        let pairs = rows
-            .iter()
-            .filter_map(|row| Some((text(row, 0)?, text(row, 1)?)));
-        let mut variables: HashMap<String, String> = pairs.collect();
-        let status = "SHOW SESSION STATUS LIKE 'Ssl_version'";
-        let version = contain::ask(&mut self.conn, status).map_err(failed)?;
-        let version = version.first().and_then(|row| text(row, 1));
-        let mut take = |name| variables.remove(name).unwrap_or_default();
-        let (zone, system) = (take("time_zone"), take("system_time_zone"));
-        let limit = match (take("max_execution_time"), take("max_statement_time")) {
-            (milliseconds, _) if !milliseconds.is_empty() => {
-                milliseconds.parse().map(|time: f64| time / 1000.0)
-            }
-            (_, seconds) => seconds.parse(),
-        };
-        let read_only = [take("tx_read_only"), take("transaction_read_only")];
-        Ok(SessionFacts {
-            version: take("version"),
-            tls_version: version.filter(|version| !version.is_empty()),
-            time_zone: if zone == "SYSTEM" { system } else { zone },
-            statement_limit: limit.ok().filter(|seconds| *seconds > 0.0),
-            is_read_only: read_only.iter().any(|value| value == "ON"),
-            net_write_timeout: take("net_write_timeout"),
-            wait_timeout: take("wait_timeout"),
-        })
+        border(&cancel, || session::facts(&mut self.conn))
     }
 
     /// The columns that the statement would give and the protocol of its rows,
@@ -219,119 +219,10 @@ impl QueryExecutor {
     }
 }
 
-/// What [`QueryExecutor::facts`] finds out.
-#[derive(Clone, Debug)]
-pub struct SessionFacts {
-    /// The server's version, as it says it.
-    pub version: String,
-    /// The version of TLS that the server speaks with whoever is at its end of
-    /// the connection, as it says.
-    pub tls_version: Option<String>,
-    /// The session's time zone; where that is the system's, its name.
-    pub time_zone: String,
-    /// How many seconds a statement may run, where there is a limit.
-    pub statement_limit: Option<f64>,
-    /// Whether statements that write are refused.
-    pub is_read_only: bool,
-    /// Seconds that the server waits for a reader that is slow.
-    pub net_write_timeout: String,
-    /// Seconds that the server waits for a client that is idle.
-    pub wait_timeout: String,
-}
-
-/// One statement that all servers know, whatever variables they have.
-const SESSION_VARIABLES: &str = "SHOW SESSION VARIABLES WHERE Variable_name IN ('version', \
-     'time_zone', 'system_time_zone', 'max_execution_time', 'max_statement_time', \
-     'net_write_timeout', 'wait_timeout', 'tx_read_only', 'transaction_read_only')";
-
 impl Drop for QueryExecutor {
     fn drop(&mut self) {
         // Before the connection closes: its descriptor's number may be reused.
         self.cancel.release();
-    }
-}
-
-/// Sets what must hold for every statement of the session, and gives the
-/// session's quoting mode where the query depends on it.
-fn prepare_session(conn: &mut Conn, query: &Query, session: &Session) -> Result<QuotingMode> {
-    if session.access == Access::ReadOnly {
-        contain::run(conn, "SET SESSION TRANSACTION READ ONLY").map_err(|error| {
-            query_error("the server refused to make the session read-only", &error)
-                .hint("--read-write leaves the session as the server gives it")
-        })?;
-    }
-    for statement in &session.init {
-        tracing::debug!("running an init statement");
-        contain::run(conn, statement).map_err(|error| {
-            query_error(
-                &format!("the server refused the init statement {statement:?}"),
-                &error,
-            )
-        })?;
-    }
-    if !session.init.is_empty() {
-        // Whatever they have set, the rows come as UTF-8.
-        contain::run(conn, connect::SET_NAMES).map_err(|error| {
-            query_error(
-                &format!("the server refused {}", connect::SET_NAMES),
-                &error,
-            )
-        })?;
-    }
-    if let Some(timeout) = session.statement_timeout {
-        limit_statement(conn, timeout)?;
-    }
-    if let Some(zone) = &session.time_zone {
-        conn.exec_iter("SET time_zone = ?", (zone,))
-            .and_then(contain::finish)
-            .map_err(|error| {
-                query_error(
-                    &format!("the server refused the time zone {zone:?}"),
-                    &error,
-                )
-                .hint(
-                    "offsets such as +00:00 always work; names need the server's time zone tables",
-                )
-            })?;
-    }
-    if !query.depends_on_mode() {
-        return Ok(QuotingMode::Default);
-    }
-    let answer = contain::ask(conn, "SELECT @@SESSION.sql_mode")
-        .map_err(|error| query_error("cannot read the session's SQL mode", &error))?;
-    let sql_mode = answer.first().and_then(|row| text(row, 0));
-    Ok(QuotingMode::from_sql_mode(&sql_mode.unwrap_or_default()))
-}
-
-/// Has the server give up a statement that runs for longer than `timeout` (MySQL
-/// manual, "Server System Variables"; MariaDB's documentation, "Aborting
-/// Statements that Exceed a Certain Time to Execute").
-fn limit_statement(conn: &mut Conn, timeout: Duration) -> Result<()> {
-    let failed = |error| query_error("the server refused --statement-timeout", &error);
-    let answer = contain::ask(conn, "SELECT VERSION()").map_err(failed)?;
-    let version = answer.first().and_then(|row| text(row, 0));
-    let set = if version.is_some_and(|version| version.contains("MariaDB")) {
-        format!(
-            "SET SESSION max_statement_time = {:.6}",
-            timeout.as_secs_f64()
-        )
-    } else {
-        format!("SET SESSION max_execution_time = {}", timeout.as_millis())
-    };
-    tracing::debug!("{set}");
-    contain::run(conn, &set).map_err(failed)
-}
-
-/// Whether the server says that it does not compress: it may refuse in silence.
-fn is_uncompressed(conn: &mut Conn) -> Result<bool> {
-    match contain::ask(conn, "SHOW SESSION STATUS LIKE 'Compression'") {
-        Ok(rows) => {
-            let state = rows.first().and_then(|row| text(row, 1));
-            Ok(state.is_some_and(|state| state != "ON"))
-        }
-        // It does not tell.
-        Err(mysql::Error::MySqlError(_)) => Ok(false),
-        Err(error) => Err(query_error("cannot ask for the compression", &error)),
     }
 }
 
@@ -345,7 +236,7 @@ fn border<T>(cancel: &Cancel, work: impl FnOnce() -> Result<T>) -> Result<T> {
 #[cold]
 fn broken_protocol(cancel: &Cancel) -> Error {
     cancel.abort_query();
-    let what = "the server's answers break the protocol; nothing was published";
+    let what = "the server's answers break the protocol";
     Error::new(ErrorKind::Query, what)
         .hint("is a proxy in between, or another kind of server? -vv says what the driver met")
 }
@@ -413,11 +304,24 @@ fn query_error(context: &str, error: &mysql::Error) -> Error {
         mysql::Error::MySqlError(server) if OUT_OF_TIME.contains(&server.code) => {
             described.hint("--statement-timeout allows it more time")
         }
+        mysql::Error::MySqlError(server) if KILLED.contains(&server.code) => {
+            described.hint("somebody killed it on the server, or a watchdog did: ask, then run it again")
+        }
+        mysql::Error::MySqlError(server) if server.code == refusal::SHUTDOWN => described
+            .hint("run it again when the server is back; --retry N does so by itself")
+            .with_outlook(Outlook::Passing),
         mysql::Error::MySqlError(_) => described,
-        _ if connect::is_silence(error) => described
-            .hint("--read-timeout is what ended it; it counts the time before the first row too"),
-        _ => described.hint(
-            "nothing was published; run it again, and look into the server's log if it recurs",
-        ),
+        _ => match connect::trouble(error) {
+            Some(Trouble::Silence) => described
+                .hint("--read-timeout is what ended it; it counts the time before the first row too")
+                .with_outlook(Outlook::Passing),
+            Some(Trouble::Loss) => described
+                .hint("run it again, or have --retry N do so; look into the server's log if it recurs")
+                .with_outlook(Outlook::Passing),
+            Some(Trouble::TooLong) => {
+                described.hint("select a part of it: fewer columns, or SUBSTRING")
+            }
+            None => described.hint("run it again, and look into the server's log if it recurs"),
+        },
     }
 }

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::{
     cancel::Cancel,
-    config::Target,
+    config::{Partial, Target},
     error::{Error, ErrorKind, Result},
     journal::{Facts, Journal},
     report, sink,
@@ -31,6 +31,7 @@ struct Summary {
     target: Option<String>,
     started: String,
     elapsed_seconds: f64,
+    attempts: u32,
     server_version: Option<String>,
     protocol: Option<&'static str>,
     time_zone: Option<String>,
@@ -67,6 +68,8 @@ pub fn write(
         protocol,
         time_zone,
         warnings,
+        attempts,
+        ..
     } = journal.facts();
     let failure = result.as_ref().err();
     let summary = Summary {
@@ -93,6 +96,7 @@ pub fn write(
         }),
         started: format!("{:.3}", journal.started()),
         elapsed_seconds: journal.elapsed().as_secs_f64(),
+        attempts,
         server_version,
         protocol,
         time_zone,
@@ -117,7 +121,7 @@ pub fn write(
     {
         return write_to_fifo(path, &text);
     }
-    let mut sink = sink::open(place, &Cancel::default())?;
+    let mut sink = sink::open(place, Partial::Remove, &Cancel::default())?;
     sink.write(text.as_bytes())?;
     sink.commit()
 }

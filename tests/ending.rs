@@ -76,7 +76,10 @@ fn signals_end_a_run_that_waits_for_a_silent_server() {
             wait_until_running(db);
             assert!(!is_empty(folder.path()), "the temporary file is there");
             run.signal(signal);
-            ends_promptly(db, run, code, &format!("gold_digger: ended by {signal}\n"));
+            let target = folder.path().join("x.csv");
+            let untouched = format!("no row had come, and {} is as it was", target.display());
+            let said = format!("gold_digger: ended by {signal}; {untouched}\n");
+            ends_promptly(db, run, code, &said);
             assert!(is_empty(folder.path()), "a file was left behind");
         }
     });
@@ -132,10 +135,14 @@ fn a_signal_ends_a_run_whose_output_is_stuck() {
         run.signal(Signal::SIGTERM);
         let asked = Instant::now();
         let outcome = run.wait();
-        assert_eq!(
-            (outcome.status.code(), outcome.stderr.as_str()),
-            (Some(143), "gold_digger: ended by SIGTERM\n")
+        let said = outcome.failed(
+            143,
+            &[
+                "ended by SIGTERM; ",
+                " rows had come, and what was written is incomplete",
+            ],
         );
+        assert_eq!(said.stderr.lines().count(), 1);
         assert!(
             asked.elapsed() < PROMPT,
             "{:?} (stuck: {stuck})",
@@ -154,7 +161,8 @@ fn a_signal_ends_a_run_that_is_still_connecting() {
     caught(&run);
     run.signal(Signal::SIGINT);
     let asked = Instant::now();
-    run.wait().ended(130, "gold_digger: ended by SIGINT\n");
+    run.wait()
+        .ended(130, "gold_digger: ended by SIGINT; no row had come\n");
     assert!(asked.elapsed() < PROMPT, "{:?}", asked.elapsed());
 }
 
@@ -203,7 +211,8 @@ fn timeout_leaves_nothing_behind() {
             })
             .collect();
         for run in runs {
-            run.wait().ended(124, "gold_digger: ended by SIGTERM\n");
+            run.wait()
+                .failed(124, &["gold_digger: ended by SIGTERM; no row had come"]);
         }
         let gone = until(PROMPT, || (!is_running(db)).then_some(()));
         gone.expect("the queries are killed on the server");
@@ -263,7 +272,8 @@ fn only_the_query_itself_is_killed() {
             });
             under_way.expect("both queries run");
             run.signal(Signal::SIGTERM);
-            run.wait().ended(143, "gold_digger: ended by SIGTERM\n");
+            run.wait()
+                .ended(143, "gold_digger: ended by SIGTERM; no row had come\n");
             busy.join().expect("the other query's thread")
         });
         assert_eq!(

@@ -170,7 +170,7 @@ fn announced_sizes_cost_nothing() {
         session.send_raw(packet);
         while session.receive().is_some() {}
     });
-    attacked(silent, &[]).failed(3, &["larger than max_allowed_packet"]);
+    attacked(silent, &[]).failed(3, &["longer than 1 GiB"]);
     let at_query = answering(move |session| {
         session.send_raw(b"\xff\xff\xff\x01");
         session.receive();

@@ -3,33 +3,34 @@
 //! one and nothing between.
 
 use std::{
-    ffi::{OsStr, OsString},
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{self, Write},
-    os::unix::{
-        ffi::OsStrExt,
-        fs::{MetadataExt, fchown},
-    },
     path::{Path, PathBuf},
-    sync::mpsc::{self, SyncSender},
+    sync::mpsc::{self, RecvTimeoutError, Sender, SyncSender, TryRecvError},
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
-use tempfile::NamedTempFile;
+use nix::{
+    errno::Errno,
+    unistd::{AccessFlags, eaccess},
+};
 
-use super::{Sink, folder, output_error};
-use crate::{cancel::Cancel, error::Result};
-
-/// The part of the final name that the temporary one repeats: file names are
-/// limited to 255 bytes.
-const NAME_PART: usize = 200;
+use super::{
+    Restart, Sink, failure, folder, output_error,
+    unfinished::{self, Unfinished},
+};
+use crate::{cancel::Cancel, config::Partial, error::Result};
 
 /// After each so many bytes the file is synced, on a thread of its own.
 /// Otherwise all of it would wait for the end.
 const SYNC_EVERY: usize = 16 << 20;
 
+/// How often it is looked whether the file is still there.
+const WATCH: Duration = Duration::from_millis(500);
+
 pub(super) struct FileSink {
-    temporary: NamedTempFile,
+    file: File,
     /// Bytes written since the last request to sync.
     unsynced: usize,
     /// For files that are not small.
@@ -40,13 +41,25 @@ pub(super) struct FileSink {
     folder: Option<File>,
     /// The target as the user named it.
     name: String,
+    /// Dropped, it ends the watch over the file.
+    watcher: Option<Sender<()>>,
     cancel: Cancel,
 }
 
 impl FileSink {
-    /// Creates the temporary file beside `path`, to which `named` leads.
-    pub(super) fn create(named: &Path, path: &Path, cancel: &Cancel) -> Result<Box<dyn Sink>> {
+    /// Creates the file beside `path`, to which `named` leads.
+    pub(super) fn create(
+        named: &Path,
+        path: &Path,
+        partial: Partial,
+        cancel: &Cancel,
+    ) -> Result<Box<dyn Sink>> {
         let name = named.display().to_string();
+        // A rename does not ask; but whoever made it read-only wants it to stay.
+        if let Err(error @ (Errno::EACCES | Errno::EROFS)) = eaccess(path, AccessFlags::W_OK) {
+            let hint = "it is read-only for you: make it writable, or remove it";
+            return Err(output_error(&name, "replace", io::Error::from(error)).hint(hint));
+        }
         let failed = |error: io::Error| {
             let hint = match error.kind() {
                 io::ErrorKind::NotFound => "create the folder first, or let --create-dirs do it",
@@ -57,20 +70,26 @@ impl FileSink {
             };
             output_error(&name, "create", error).hint(hint)
         };
-        let temporary = create_beside(path).map_err(failed)?;
-        cancel.set_temporary(Some(temporary.path().to_owned()));
+        unfinished::remove_leftovers(path);
+        let (file, unfinished) = Unfinished::create(path, partial).map_err(failed)?;
+        let watcher = watch(unfinished.path().to_owned(), &name, cancel);
+        cancel.set_unfinished(unfinished);
         let folder = match File::open(folder(path)) {
             Ok(folder) => Some(folder),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => None,
-            Err(error) => return Err(failed(error)),
+            Err(error) => {
+                cancel.discard_unfinished();
+                return Err(failed(error));
+            }
         };
         Ok(Box::new(Self {
-            temporary,
+            file,
             unsynced: 0,
             syncer: None,
             path: path.to_owned(),
             folder,
             name,
+            watcher: Some(watcher),
             cancel: cancel.clone(),
         }))
     }
@@ -80,7 +99,7 @@ impl FileSink {
     fn sync_early(&mut self) -> io::Result<()> {
         self.unsynced = 0;
         // Without the thread, all is synced at the end.
-        let start = || Syncer::start(self.temporary.as_file()).ok();
+        let start = || Syncer::start(&self.file).ok();
         let Some(syncer) = self.syncer.take().or_else(start) else {
             return Ok(());
         };
@@ -95,32 +114,61 @@ impl FileSink {
 
 impl Sink for FileSink {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        let mut written = self.temporary.as_file_mut().write_all(bytes);
+        let mut written = self.file.write_all(bytes);
         self.unsynced += bytes.len();
         if self.unsynced >= SYNC_EVERY {
             written = written.and_then(|()| self.sync_early());
         }
-        written.map_err(|error| output_error(&self.name, "write to", error).hint(LEFT_AS_IT_WAS))
+        written.map_err(|error| failure(&self.name, "write to", error))
     }
 
-    fn commit(self: Box<Self>) -> Result<()> {
-        let failed = |verb, error| output_error(&self.name, verb, error).hint(LEFT_AS_IT_WAS);
-        let synced = self.syncer.map_or(Ok(()), Syncer::finish);
-        let synced = synced.and_then(|()| self.temporary.as_file().sync_all());
-        synced.map_err(|error| failed("sync", error))?;
-        let renamed = self.temporary.persist(&self.path);
-        self.cancel.set_temporary(None);
-        renamed.map_err(|refused| {
-            output_error(&self.name, "rename the finished file to", refused.error)
-                .hint(LEFT_AS_IT_WAS)
-        })?;
+    fn restart(&self) -> Restart {
+        Restart::Possible
+    }
+
+    fn commit(mut self: Box<Self>) -> Result<()> {
+        let synced = self.syncer.take().map_or(Ok(()), Syncer::finish);
+        let synced = synced.and_then(|()| self.file.sync_all());
+        synced.map_err(|error| failure(&self.name, "sync", error))?;
+        let renamed = self.cancel.publish(&self.path)?;
+        renamed.map_err(|error| failure(&self.name, "rename the finished file to", error))?;
         // Without this, a power cut could undo the rename.
-        let synced = self.folder.map_or(Ok(()), |folder| folder.sync_all());
+        let synced = self.folder.as_ref().map_or(Ok(()), File::sync_all);
         synced.map_err(|error| {
             output_error(&self.name, "sync the folder of", error)
-                .hint("the file is complete and in place")
+                .hint("the file is complete and in place; a power cut now could undo that")
         })
     }
+}
+
+impl Drop for FileSink {
+    fn drop(&mut self) {
+        // Before the file goes.
+        self.watcher = None;
+        // Nothing is left where it was published.
+        self.cancel.discard_unfinished();
+    }
+}
+
+/// Ends the run when the unfinished file has gone, as with its folder: nobody
+/// should wait for a last row to hear so.
+fn watch(path: PathBuf, name: &str, cancel: &Cancel) -> Sender<()> {
+    let gone = output_error(name, "write to", "its unfinished file has been removed")
+        .hint("has its folder been removed or renamed meanwhile?");
+    let (watcher, ended) = mpsc::channel::<()>();
+    let cancel = cancel.clone();
+    thread::spawn(move || {
+        while ended.recv_timeout(WATCH) == Err(RecvTimeoutError::Timeout) {
+            let is_gone = fs::symlink_metadata(&path)
+                .is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+            // Asked afterwards: whoever removes it in order ends the watch before.
+            if is_gone && ended.try_recv() == Err(TryRecvError::Empty) {
+                cancel.cancel(gone);
+                return;
+            }
+        }
+    });
+    watcher
 }
 
 /// A thread that has what is written sent to the disk while rows still come.
@@ -145,34 +193,4 @@ impl Syncer {
         let panicked = |_| Err(io::Error::other("the thread that syncs has failed"));
         self.thread.join().unwrap_or_else(panicked)
     }
-}
-
-const LEFT_AS_IT_WAS: &str =
-    "nothing was published under that name; an earlier file there is as it was";
-
-/// A temporary file in the folder of `path`, with the permissions of the file
-/// that it will replace, else those that the umask leaves.
-fn create_beside(path: &Path) -> io::Result<NamedTempFile> {
-    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-    let name = name.as_bytes();
-    let mut prefix = OsString::from(".");
-    prefix.push(OsStr::from_bytes(&name[..name.len().min(NAME_PART)]));
-    prefix.push(".");
-    // `make_in`, as its own way of opening adds its path to every error.
-    let temporary = tempfile::Builder::new()
-        .prefix(&prefix)
-        .suffix(".gold_digger")
-        .make_in(folder(path), |path| {
-            OpenOptions::new().write(true).create_new(true).open(path)
-        })?;
-    if let Ok(earlier) = fs::metadata(path) {
-        let file = temporary.as_file();
-        // Only root may give a file away, but its owner may choose among his
-        // groups; where neither is allowed, the new file is the caller's.
-        if fchown(file, Some(earlier.uid()), Some(earlier.gid())).is_err() {
-            let _ = fchown(file, None, Some(earlier.gid()));
-        }
-        file.set_permissions(earlier.permissions())?;
-    }
-    Ok(temporary)
 }

@@ -12,7 +12,7 @@ use std::{
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::{Sink, output_error};
+use super::{Restart, Sink, closed::standard_output, failure, output_error};
 use crate::{
     cancel::Cancel,
     error::{Error, ErrorKind, Result},
@@ -36,9 +36,11 @@ enum Reader {
 impl StreamSink {
     pub(super) fn stdout(cancel: &Cancel) -> Result<Box<dyn Sink>> {
         // An own descriptor: std's `Stdout` would buffer lines.
-        let owned = io::stdout().as_fd().try_clone_to_owned();
-        let file =
-            File::from(owned.map_err(|error| output_error("standard output", "open", error))?);
+        let owned = standard_output().and_then(|stdout| stdout.as_fd().try_clone_to_owned());
+        let file = File::from(owned.map_err(|error| {
+            output_error("standard output", "open", error)
+                .hint("-o FILE writes to a file; -o /dev/null wants no output")
+        })?);
         Self::open(file, "standard output".to_owned(), Reader::OfStdout, cancel)
     }
 
@@ -102,13 +104,14 @@ impl Sink for StreamSink {
                     let _ = wait_for(&self.file, PollFlags::POLLOUT);
                 }
                 io::ErrorKind::BrokenPipe => return Err(self.reader.gone(&self.name)),
-                _ => {
-                    let error = output_error(&self.name, "write to", error);
-                    return Err(error.hint("what was written before is incomplete"));
-                }
+                _ => return Err(failure(&self.name, "write to", error)),
             }
         }
         Ok(())
+    }
+
+    fn restart(&self) -> Restart {
+        Restart::Impossible
     }
 
     fn commit(self: Box<Self>) -> Result<()> {

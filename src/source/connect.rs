@@ -3,7 +3,6 @@
 
 use std::{
     collections::HashMap,
-    error::Error as _,
     io::{self, Read},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs},
     os::unix::net::UnixStream,
@@ -14,6 +13,7 @@ use std::{
 };
 
 use mysql::{Conn, OptsBuilder};
+use mysql_common::proto::codec::error::PacketCodecError;
 use secrecy::ExposeSecret;
 
 use super::{
@@ -54,14 +54,18 @@ pub(super) fn connect(connection: &Connection, timeout: Duration) -> Result<Sess
         "cannot connect to {} as {:?}",
         connection.endpoint, connection.user
     );
-    let failed = |Refusal { what, hint }| {
-        Error::new(ErrorKind::Connect, format!("{place}: {what}")).hint(hint)
+    let failed = |refusal: Refusal| {
+        let what = format!("{place}: {}", refusal.what);
+        Error::new(ErrorKind::Connect, what)
+            .hint(refusal.hint)
+            .with_outlook(refusal.outlook)
     };
     let too_late = || {
-        failed(Refusal::new(
+        let refusal = Refusal::new(
             format!("no answer within {} s", timeout.as_secs_f64()),
             "is that address a MySQL or MariaDB server, and does a firewall let you through?",
-        ))
+        );
+        failed(refusal.passing())
     };
 
     let attempts = match &connection.endpoint {
@@ -76,7 +80,8 @@ pub(super) fn connect(connection: &Connection, timeout: Duration) -> Result<Sess
                 name.to_socket_addrs().map(Iterator::collect::<Vec<_>>)
             });
             let mut resolved = resolved.ok_or_else(too_late)?.map_err(|error| {
-                failed(Refusal::new(error.to_string(), "is the host's name right?"))
+                // Names appear late too, as those of containers.
+                failed(Refusal::new(error.to_string(), "is the host's name right?").passing())
             })?;
             if connection.endpoint.is_local() {
                 // What is thought to stay on this machine must.
@@ -105,7 +110,10 @@ pub(super) fn connect(connection: &Connection, timeout: Duration) -> Result<Sess
                 last = Some(match attempt.bind {
                     None => refusal,
                     // The driver tells only of the last one, and not even why.
-                    Some(_) => Refusal::new("none of its addresses could be reached", refusal.hint),
+                    Some(_) => Refusal {
+                        what: "none of its addresses could be reached".to_owned(),
+                        ..refusal
+                    },
                 });
             }
             Err(Failure::TooLate) => {}
@@ -131,7 +139,8 @@ enum Failure {
 /// 256 logins, and then answers the wrong one, or panics.
 fn open(connection: &Connection, attempt: &Attempt, each: Duration) -> Result<Session, Failure> {
     let deadline = Instant::now() + each * attempt.addresses;
-    let mut is_second = false;
+    // Why the first try failed, where a second one is made.
+    let mut first = None;
     loop {
         let dial = Dial::new(connection, attempt, each).map_err(|error| {
             Failure::Final(Refusal::new(
@@ -142,27 +151,34 @@ fn open(connection: &Connection, attempt: &Attempt, each: Duration) -> Result<Se
         let left = deadline.saturating_duration_since(Instant::now());
         // The driver panics on some greetings that break the protocol.
         let opened = within(left, || contain(|| dial.open())).ok_or(Failure::TooLate)?;
-        let has_password = connection.password.is_some();
-        match opened {
+        let may_try_again = connection.password.is_some() && first.is_none();
+        let (failure, is_spoilt) = match opened {
             Ok(Ok(Ok(session))) => return Ok(session),
             Ok(Ok(Err(tampering))) => return Err(Failure::Final(refusal::of_tampering(tampering))),
-            Err(Panicked) if has_password && !is_second => {}
-            Ok(Err(mysql::Error::MySqlError(error)))
-                if refusal::is_denial(&error)
-                    && has_password
-                    && !is_second
-                    && is_mariadb(connection, attempt, deadline) => {}
             Ok(Err(error)) => {
-                return Err(match refusal::explain(&error, connection) {
+                let is_spoilt = matches!(&error, mysql::Error::MySqlError(server)
+                    if refusal::is_denial(server)
+                        && may_try_again
+                        && is_mariadb(connection, attempt, deadline));
+                let failure = match refusal::explain(&error, connection) {
                     (refusal, Answered::Yes) => Failure::Final(refusal),
                     (refusal, Answered::No) => Failure::Unreached(refusal),
-                });
+                };
+                (failure, is_spoilt)
             }
-            Err(Panicked) => {
-                return Err(Failure::Unreached(refusal::broken_protocol(connection)));
-            }
+            Err(Panicked) => match first {
+                // What the server has said is more than a panic tells.
+                Some(first) => return Err(first),
+                None => (
+                    Failure::Unreached(refusal::broken_protocol(connection)),
+                    true,
+                ),
+            },
+        };
+        if !(is_spoilt && may_try_again) {
+            return Err(failure);
         }
-        is_second = true;
+        first = Some(failure);
     }
 }
 
@@ -381,24 +397,41 @@ pub(super) fn describe(error: &mysql::Error) -> String {
         Error::DriverError(DriverError::CouldNotConnect(Some((_, what, _)))) => what.clone(),
         Error::DriverError(error) => error.to_string(),
         Error::IoError(error) => describe_io(error),
-        Error::CodecError(error) => match error.source().and_then(|inner| inner.downcast_ref()) {
-            Some(inner) => describe_io(inner),
-            None => format!("the server's data cannot be read: {error}"),
-        },
+        Error::CodecError(PacketCodecError::PacketTooLarge) => {
+            "a row, or another packet, is longer than 1 GiB, the most that is taken".to_owned()
+        }
+        Error::CodecError(PacketCodecError::Io(error)) => describe_io(error),
+        Error::CodecError(error) => format!("the server's data cannot be read: {error}"),
         other => other.to_string(),
     }
 }
 
-/// Whether the server sent nothing for as long as the read time-out allows.
-pub(super) fn is_silence(error: &mysql::Error) -> bool {
+/// What became of a session that worked.
+pub(super) enum Trouble {
+    /// The server sent nothing for as long as the read time-out allows.
+    Silence,
+    /// The connection is no more.
+    Loss,
+    /// A packet is longer than [`MAX_PACKET`].
+    TooLong,
+}
+
+/// What `error` tells of the connection, if it does.
+pub(super) fn trouble(error: &mysql::Error) -> Option<Trouble> {
     let io = match error {
-        mysql::Error::IoError(error) => Some(error),
-        mysql::Error::CodecError(error) => error
-            .source()
-            .and_then(|inner| inner.downcast_ref::<io::Error>()),
-        _ => None,
+        mysql::Error::CodecError(PacketCodecError::PacketTooLarge) => {
+            return Some(Trouble::TooLong);
+        }
+        mysql::Error::IoError(error) => error,
+        mysql::Error::CodecError(PacketCodecError::Io(error)) => error,
+        _ => return None,
     };
-    io.is_some_and(|error| is_time_out(error.kind()))
+    match io.kind() {
+        kind if is_time_out(kind) => Some(Trouble::Silence),
+        // It comes so where TLS was broken into, which lasts.
+        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => None,
+        _ => Some(Trouble::Loss),
+    }
 }
 
 /// A read that timed out is told by either kind (std, `set_read_timeout`).
@@ -412,7 +445,9 @@ fn describe_io(error: &io::Error) -> String {
         io::ErrorKind::BrokenPipe
         | io::ErrorKind::ConnectionReset
         | io::ErrorKind::ConnectionAborted
-        | io::ErrorKind::UnexpectedEof => "the connection to the server was lost".to_owned(),
+        | io::ErrorKind::UnexpectedEof
+        // The codec's own, where the end comes in the midst of a packet.
+        | io::ErrorKind::Other => "the connection to the server was lost".to_owned(),
         _ => format!("the connection to the server failed: {error}"),
     }
 }

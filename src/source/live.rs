@@ -12,6 +12,7 @@ use nix::sys::socket::{Shutdown, shutdown};
 use super::{
     connect::{connect, within},
     contain::{contain, for_each, run},
+    session::Mark,
 };
 use crate::{config::Connection, sql::Bound};
 
@@ -29,6 +30,8 @@ pub(crate) struct LiveConnection {
     connection: Connection,
     /// What the statement may be, by the session's SQL mode.
     statements: Vec<Bound>,
+    /// What tells the session, where the statement does not.
+    mark: Option<Mark>,
 }
 
 impl LiveConnection {
@@ -37,12 +40,14 @@ impl LiveConnection {
         id: u32,
         connection: &Connection,
         statements: Vec<Bound>,
+        mark: Option<Mark>,
     ) -> Self {
         Self {
             socket: conn.as_raw_fd(),
             id,
             connection: connection.clone(),
             statements,
+            mark,
         }
     }
 
@@ -64,10 +69,14 @@ impl LiveConnection {
 
     fn try_kill_query(&self) -> Option<()> {
         let id = self.id;
-        let statements = self.statements.clone();
+        let (statements, mark) = (self.statements.clone(), self.mark.clone());
         let started = Instant::now();
         let mut conn = connect(&self.connection, KILL_TIMEOUT).ok()?.conn;
         let kill = move || {
+            let kill = |conn: &mut Conn| run(conn, &format!("KILL QUERY {id}")).ok();
+            if let Some(mark) = mark {
+                return (mark.holder(&mut conn)? == id).then(|| kill(&mut conn))?;
+            }
             let mut shown: Option<String> = None;
             let processes = conn.query_iter("SHOW FULL PROCESSLIST").ok()?;
             let find = |process: Row| {
@@ -78,8 +87,7 @@ impl LiveConnection {
             for_each(processes, find).ok()?;
             let shown = shown?;
             let ours = statements.iter().any(|bound| is_shown_as(bound, &shown));
-            ours.then(|| run(&mut conn, &format!("KILL QUERY {id}")).ok())
-                .flatten()
+            ours.then(|| kill(&mut conn))?
         };
         let left = KILL_TIMEOUT.saturating_sub(started.elapsed());
         within(left, || contain(kill))?.ok()?

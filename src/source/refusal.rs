@@ -1,17 +1,21 @@
 //! Why there is no session, in words: what the server, the driver or TLS says of
 //! a connection that did not come about, and what to do about it.
 
-use std::{error::Error as _, io, net::IpAddr};
+use std::{io, net::IpAddr};
 
 use jiff::Timestamp;
 use mysql::{DriverError, MySqlError, error::tls::TlsError};
+use mysql_common::proto::codec::error::PacketCodecError;
 use rustls::{AlertDescription, CertificateError, pki_types::UnixTime};
 use secrecy::ExposeSecret;
 
 use super::{connect::describe, tls::Tampering};
-use crate::config::{
-    Connection, Endpoint,
-    tls::{Authorities, Verification},
+use crate::{
+    config::{
+        Connection, Endpoint,
+        tls::{Authorities, Verification},
+    },
+    error::Outlook,
 };
 
 /// ER_ACCESS_DENIED_ERROR.
@@ -31,6 +35,7 @@ pub(super) const EXPIRED_HINT: &str =
 pub(super) struct Refusal {
     pub what: String,
     pub hint: String,
+    pub outlook: Outlook,
 }
 
 impl Refusal {
@@ -38,9 +43,22 @@ impl Refusal {
         Self {
             what: what.into(),
             hint: hint.into(),
+            outlook: Outlook::Lasting,
         }
     }
+
+    pub const fn passing(mut self) -> Self {
+        self.outlook = Outlook::Passing;
+        self
+    }
 }
+
+/// The server's errors that tell of its state, not of the login: it has no
+/// connection left, for anybody or for this account, or it is shutting down.
+const PASSING: [u16; 3] = [1040, 1203, SHUTDOWN];
+
+/// ER_SERVER_SHUTDOWN.
+pub(super) const SHUTDOWN: u16 = 1053;
 
 /// Whether the server has answered: then another of its addresses would say the
 /// same.
@@ -121,7 +139,7 @@ pub(super) fn broken_protocol(connection: &Connection) -> Refusal {
 }
 
 fn unreachable(what: String) -> Refusal {
-    Refusal::new(what, "is the server running, and is the address right?")
+    Refusal::new(what, "is the server running, and is the address right?").passing()
 }
 
 /// What the driver gives where it was to read a folder in a key's place.
@@ -134,7 +152,7 @@ fn tls_error(error: &mysql::Error) -> Option<&rustls::Error> {
     let io = match error {
         mysql::Error::TlsError(TlsError::Tls(error)) => return Some(error),
         mysql::Error::IoError(error) => error,
-        mysql::Error::CodecError(error) => error.source()?.downcast_ref::<io::Error>()?,
+        mysql::Error::CodecError(PacketCodecError::Io(error)) => error,
         _ => return None,
     };
     io.get_ref()?.downcast_ref()
@@ -195,13 +213,21 @@ fn of_server(server: &MySqlError, connection: &Connection) -> Refusal {
             "the account's password is kept in a form that is too old",
             "an administrator sets it anew: SET PASSWORD, or ALTER USER … IDENTIFIED BY '…'".to_owned(),
         ),
+        SHUTDOWN => (
+            "the server is shutting down",
+            "try again when it is back".to_owned(),
+        ),
         _ => (
             "the server refused",
             "check the user, its password, and the database's name".to_owned(),
         ),
     };
     let error = describe(&mysql::Error::MySqlError(server.clone()));
-    Refusal::new(format!("{words}: {error}"), hint)
+    let refusal = Refusal::new(format!("{words}: {error}"), hint);
+    if PASSING.contains(&server.code) {
+        return refusal.passing();
+    }
+    refusal
 }
 
 /// What can be wrong where a server refuses a login without saying why.

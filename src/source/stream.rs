@@ -142,7 +142,7 @@ impl<'conn> RowStream<'conn> {
         }
         self.cancel
             .cause()
-            .unwrap_or_else(|| query_error(context, error))
+            .unwrap_or_else(|| query_error(context, error).or_hint(MEND))
     }
 
     /// The driver has panicked.
@@ -152,6 +152,8 @@ impl<'conn> RowStream<'conn> {
         self.cancel.cause().unwrap_or(error)
     }
 }
+
+const MEND: &str = "mend what the server's message names, in the query or in the data";
 
 /// More ends without rows than any procedure has: it has one.
 const MOST_SETS: usize = 64;

@@ -219,16 +219,19 @@ pub(super) fn prove(conn: &mut Conn) -> mysql::Result<Result<u32, Tampering>> {
     }
 }
 
+/// A number that nobody knows; none where the system has none.
+pub(super) fn random_number() -> Option<u128> {
+    let mut bytes = [0; 16];
+    let random = ring::default_provider().secure_random;
+    random.fill(&mut bytes).ok()?;
+    Some(u128::from_ne_bytes(bytes))
+}
+
 fn ask(conn: &mut Conn, is_altered: &str) -> mysql::Result<Result<u32, Tampering>> {
-    let mut number = [0; 16];
-    if ring::default_provider()
-        .secure_random
-        .fill(&mut number)
-        .is_err()
-    {
+    let Some(number) = random_number() else {
         return Ok(Err(Tampering::SlippedIn));
-    }
-    let number = format!("{:032x}", u128::from_ne_bytes(number));
+    };
+    let number = format!("{number:032x}");
     let sql = format!("SELECT '{number}', CONNECTION_ID(), {is_altered}");
     let answer = contain::ask(conn, &sql)?;
     let column = |index| text(answer.first()?, index);

@@ -49,6 +49,13 @@ fn port(text: &str) -> Result<(), String> {
     parsed.map(drop).map_err(refused)
 }
 
+fn retries(text: &str) -> Result<(), String> {
+    let most = 1000;
+    let in_range = text.parse::<u32>().is_ok_and(|number| number <= most);
+    let refused = format!("it is a number from 0 to {most}");
+    in_range.then_some(()).ok_or(refused)
+}
+
 fn one_statement(text: &str) -> Result<(), String> {
     Query::parse(text)
         .map(drop)
@@ -184,7 +191,23 @@ pub static SETTINGS: &[Setting] = &[
         "How long the server may be silent, also before the first row",
     )
     .flag("read-timeout")
-    .value("DURATION"),
+    .value("DURATION")
+    .more(
+        "Without it, a server that has vanished is noticed after two minutes (TCP keepalive), and \
+             one that is there may take its time.",
+    ),
+    Setting::new(
+        "connection.retry",
+        Kind::Number(retries),
+        "Begin anew up to N times after a connection that was lost or could not be had",
+    )
+    .flag("retry")
+    .value("N")
+    .default("0")
+    .more(
+        "After 1 s, then twice as long each time, a minute at most. Never after a refused login or \
+             an error of the query, nor where rows have gone to standard output or a FIFO.",
+    ),
     Setting::new(
         "connection.compress",
         Kind::Switch,
@@ -311,6 +334,14 @@ pub static SETTINGS: &[Setting] = &[
     )
     .flag("allow-empty")
     .default("false"),
+    Setting::new(
+        "output.keep_partial",
+        Kind::Switch,
+        "Keep what had come when an export to FILE fails, as FILE.partial",
+    )
+    .flag("keep-partial")
+    .default("false")
+    .more("For a look at it only: it ends anywhere, and JSON is not closed."),
     Setting::new(
         "output.duplicate_columns",
         choice::<DuplicateColumns>(),

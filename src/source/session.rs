@@ -1,0 +1,233 @@
+//! What is set in a session before its statement runs, and what the server says
+//! of the session and of the statement that has run.
+
+use std::{collections::HashMap, time::Duration};
+
+use mysql::{Conn, prelude::Queryable};
+
+use super::{
+    connect,
+    contain::{self, text},
+    query_error, tls,
+};
+use crate::{
+    config::{Access, Session},
+    error::{Error, ErrorKind, Result},
+    sql::{Query, QuotingMode},
+};
+
+/// The reader may be slow, and the statement long: 24 days, the longest that
+/// servers on every system take (MySQL manual, "Server System Variables"), and
+/// no limit for the statement. Which variable that is, the server decides that
+/// runs it, also behind a proxy: MySQL runs the first comment from 5.7.8 on, and
+/// MariaDB the second from 10.1.1 on, and neither the other's (MySQL manual,
+/// "Comments"; MariaDB's documentation, "Comment Syntax").
+const PATIENCE: &str = "SET SESSION net_write_timeout = 2147483, SESSION wait_timeout = 2147483 \
+     /*!50708 , SESSION max_execution_time = 0 */ /*M!100101 , SESSION max_statement_time = 0 */";
+
+/// Sets what must hold for every statement of the session, and gives the
+/// session's quoting mode where the query depends on it.
+pub(super) fn prepare(conn: &mut Conn, query: &Query, session: &Session) -> Result<QuotingMode> {
+    match contain::run(conn, PATIENCE) {
+        // Who is cut off by it will be told.
+        Err(mysql::Error::MySqlError(error)) => tracing::info!(
+            "the server keeps its limits for slow readers and long statements: {}",
+            error.message
+        ),
+        result => {
+            result.map_err(|error| query_error("cannot raise the session's limits", &error))?
+        }
+    }
+    if session.access == Access::ReadOnly {
+        contain::run(conn, "SET SESSION TRANSACTION READ ONLY").map_err(|error| {
+            query_error("the server refused to make the session read-only", &error)
+                .hint("--read-write leaves the session as the server gives it")
+        })?;
+    }
+    for statement in &session.init {
+        tracing::debug!("running an init statement");
+        contain::run(conn, statement).map_err(|error| {
+            query_error(
+                &format!("the server refused the init statement {statement:?}"),
+                &error,
+            )
+        })?;
+    }
+    if !session.init.is_empty() {
+        // Whatever they have set, the rows come as UTF-8.
+        contain::run(conn, connect::SET_NAMES).map_err(|error| {
+            query_error(
+                &format!("the server refused {}", connect::SET_NAMES),
+                &error,
+            )
+        })?;
+    }
+    if let Some(timeout) = session.statement_timeout {
+        limit_statement(conn, timeout)?;
+    }
+    if let Some(zone) = &session.time_zone {
+        conn.exec_iter("SET time_zone = ?", (zone,))
+            .and_then(contain::finish)
+            .map_err(|error| {
+                query_error(
+                    &format!("the server refused the time zone {zone:?}"),
+                    &error,
+                )
+                .hint(
+                    "offsets such as +00:00 always work; names need the server's time zone tables",
+                )
+            })?;
+    }
+    if !query.depends_on_mode() {
+        return Ok(QuotingMode::Default);
+    }
+    let answer = contain::ask(conn, "SELECT @@SESSION.sql_mode")
+        .map_err(|error| query_error("cannot read the session's SQL mode", &error))?;
+    let sql_mode = answer.first().and_then(|row| text(row, 0));
+    Ok(QuotingMode::from_sql_mode(&sql_mode.unwrap_or_default()))
+}
+
+/// Has the server give up a statement that runs for longer than `timeout` (MySQL
+/// manual, "Server System Variables"; MariaDB's documentation, "Aborting
+/// Statements that Exceed a Certain Time to Execute").
+fn limit_statement(conn: &mut Conn, timeout: Duration) -> Result<()> {
+    let set = format!(
+        "SET SESSION /*!50708 max_execution_time = {} */ /*M!100101 max_statement_time = {:.6} */",
+        timeout.as_millis(),
+        timeout.as_secs_f64()
+    );
+    tracing::debug!("{set}");
+    contain::run(conn, &set)
+        .map_err(|error| query_error("the server refused --statement-timeout", &error))
+}
+
+/// Whether the server says that it does not compress: it may refuse in silence.
+pub(super) fn is_uncompressed(conn: &mut Conn) -> Result<bool> {
+    match contain::ask(conn, "SHOW SESSION STATUS LIKE 'Compression'") {
+        Ok(rows) => {
+            let state = rows.first().and_then(|row| text(row, 1));
+            Ok(state.is_some_and(|state| state != "ON"))
+        }
+        // It does not tell.
+        Err(mysql::Error::MySqlError(_)) => Ok(false),
+        Err(error) => Err(query_error("cannot ask for the compression", &error)),
+    }
+}
+
+/// A lock of the session's own, whose name nobody else has, by which a second
+/// connection knows the session: for statements that the process list does not
+/// show, as it shows what a procedure runs in the place of the CALL.
+#[derive(Clone, Debug)]
+pub(super) struct Mark(String);
+
+impl Mark {
+    pub fn new() -> Option<Self> {
+        Some(Self(format!("gold_digger.{:032x}", tls::random_number()?)))
+    }
+
+    /// Has the session hold it. A server that has no such locks just cannot
+    /// tell later whose session it is.
+    pub fn take(&self, conn: &mut Conn) -> Result<()> {
+        match contain::ask(conn, &format!("SELECT GET_LOCK('{}', 0)", self.0)) {
+            Ok(_) | Err(mysql::Error::MySqlError(_)) => Ok(()),
+            Err(error) => Err(query_error("cannot mark the session", &error)),
+        }
+    }
+
+    /// The id of the connection that holds it, on the server of `conn`.
+    pub fn holder(&self, conn: &mut Conn) -> Option<u32> {
+        let answer = contain::ask(conn, &format!("SELECT IS_USED_LOCK('{}')", self.0));
+        text(answer.ok()?.first()?, 0)?.parse().ok()
+    }
+}
+
+/// What [`QueryExecutor::facts`](super::QueryExecutor::facts) finds out.
+#[derive(Clone, Debug)]
+pub struct SessionFacts {
+    /// The server's version, as it says it.
+    pub version: String,
+    /// The version of TLS that the server speaks with whoever is at its end of
+    /// the connection, as it says.
+    pub tls_version: Option<String>,
+    /// The session's time zone; where that is the system's, its name.
+    pub time_zone: String,
+    /// How many seconds a statement may run, where there is a limit.
+    pub statement_limit: Option<f64>,
+    /// Whether statements that write are refused.
+    pub is_read_only: bool,
+    /// Seconds that the server waits for a reader that is slow.
+    pub net_write_timeout: String,
+    /// Seconds that the server waits for a client that is idle.
+    pub wait_timeout: String,
+}
+
+/// One statement that all servers know, whatever variables they have.
+const SESSION_VARIABLES: &str = "SHOW SESSION VARIABLES WHERE Variable_name IN ('version', \
+     'time_zone', 'system_time_zone', 'max_execution_time', 'max_statement_time', \
+     'net_write_timeout', 'wait_timeout', 'tx_read_only', 'transaction_read_only')";
+
+pub(super) fn facts(conn: &mut Conn) -> Result<SessionFacts> {
+    let failed = |error| query_error("cannot read the session's variables", &error);
+    let rows = contain::ask(conn, SESSION_VARIABLES).map_err(failed)?;
+    let pairs = rows
+        .iter()
+        .filter_map(|row| Some((text(row, 0)?, text(row, 1)?)));
+    let mut variables: HashMap<String, String> = pairs.collect();
+    let status = "SHOW SESSION STATUS LIKE 'Ssl_version'";
+    let version = contain::ask(conn, status).map_err(failed)?;
+    let version = version.first().and_then(|row| text(row, 1));
+    let mut take = |name| variables.remove(name).unwrap_or_default();
+    let (zone, system) = (take("time_zone"), take("system_time_zone"));
+    let limit = match (take("max_execution_time"), take("max_statement_time")) {
+        (milliseconds, _) if !milliseconds.is_empty() => {
+            milliseconds.parse().map(|time: f64| time / 1000.0)
+        }
+        (_, seconds) => seconds.parse(),
+    };
+    let read_only = [take("tx_read_only"), take("transaction_read_only")];
+    Ok(SessionFacts {
+        version: take("version"),
+        tls_version: version.filter(|version| !version.is_empty()),
+        time_zone: if zone == "SYSTEM" { system } else { zone },
+        statement_limit: limit.ok().filter(|seconds| *seconds > 0.0),
+        is_read_only: read_only.iter().any(|value| value == "ON"),
+        net_write_timeout: take("net_write_timeout"),
+        wait_timeout: take("wait_timeout"),
+    })
+}
+
+/// ER_WARN_ALLOWED_PACKET_OVERFLOWED: a value has become NULL because it is
+/// longer than the server may make one.
+const MADE_NULL: &str = "1301";
+
+/// ER_CUT_VALUE_GROUP_CONCAT: a value has been cut.
+const CUT: &str = "1260";
+
+/// What the server's warnings say of values that are not what the statement
+/// asked for: the first that was cut.
+///
+/// # Errors
+/// [`ErrorKind::Query`] where a value became NULL for its length.
+pub(super) fn shortened(conn: &mut Conn) -> Result<Option<String>> {
+    let warnings = match contain::ask(conn, "SHOW WARNINGS LIMIT 500") {
+        Ok(warnings) => warnings,
+        // It does not tell.
+        Err(mysql::Error::MySqlError(_)) => return Ok(None),
+        Err(error) => return Err(query_error("cannot read the server's warnings", &error)),
+    };
+    let find = |code: &str| {
+        let found = warnings
+            .iter()
+            .find(|row| text(row, 1).as_deref() == Some(code));
+        found.map(|row| text(row, 2).unwrap_or_default())
+    };
+    if let Some(said) = find(MADE_NULL) {
+        let what = format!("the server made a value NULL that is too long for it ({said})");
+        return Err(Error::new(ErrorKind::Query, what)
+            .hint("raise the server's max_allowed_packet, or have the query make shorter values"));
+    }
+    let cut = find(CUT).map(|said| {
+        format!("the server has cut a value ({said}); --init 'SET SESSION group_concat_max_len = …' allows longer ones")
+    });
+    Ok(cut)
+}
