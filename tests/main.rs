@@ -24,6 +24,7 @@ mod mistakes;
 mod output;
 mod protocols;
 mod readers;
+mod reliability;
 mod statements;
 mod tampering;
 mod tls;

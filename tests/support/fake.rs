@@ -5,11 +5,20 @@
 use std::{
     io::{Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
+    os::fd::AsFd,
     path::Path,
-    sync::Arc,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
 };
 
+use nix::{
+    libc,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::socket::{setsockopt, sockopt},
+};
 use rustls::{
     ServerConfig, ServerConnection, StreamOwned,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
@@ -251,4 +260,133 @@ pub fn proxy(port: u16, seen: impl Fn(Side, &mut Vec<u8>) + Send + Sync + Clone 
         let server = TcpStream::connect(("127.0.0.1", port)).expect("the server");
         relay(session.stream, server, seen.clone());
     })
+}
+
+/// Where a [`Cutter`] cuts what the server sends in answer to the query.
+#[derive(Clone, Copy, Debug)]
+pub struct Cut {
+    /// After so many bytes of the answer.
+    pub after: usize,
+    pub by: End,
+}
+
+/// How a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Fin,
+    Rst,
+}
+
+/// A proxy before a server that cuts connections in the midst of an answer.
+#[derive(Clone)]
+pub struct Cutter {
+    pub port: u16,
+    cut: Arc<Mutex<Option<Cut>>>,
+    answered: Arc<AtomicUsize>,
+}
+
+impl Cutter {
+    /// Cuts the answers of the server on `port` to a query with `tag` in it.
+    pub fn new(port: u16, tag: &str) -> Self {
+        let cut: Arc<Mutex<Option<Cut>>> = Arc::default();
+        let answered: Arc<AtomicUsize> = Arc::default();
+        let (tag, to_cut, count) = (tag.to_owned(), Arc::clone(&cut), Arc::clone(&answered));
+        let port = serve(move |session| {
+            let server = TcpStream::connect(("127.0.0.1", port)).expect("the server");
+            relay_until_cut(session.stream, server, &tag, &to_cut, &count);
+        });
+        Self {
+            port,
+            cut,
+            answered,
+        }
+    }
+
+    /// Cuts from now on; once, where it is `once`.
+    pub fn cut(&self, cut: Option<Cut>) {
+        *self.cut.lock().expect("a lock") = cut;
+    }
+
+    /// The bytes of the last answer.
+    pub fn answered(&self) -> usize {
+        self.answered.load(Ordering::SeqCst)
+    }
+}
+
+/// Carries bytes both ways; whatever the client sends that has `tag` in it or
+/// executes what it prepared begins the answer that counts.
+fn relay_until_cut(
+    mut client: TcpStream,
+    mut server: TcpStream,
+    tag: &str,
+    cut: &Mutex<Option<Cut>>,
+    answered: &AtomicUsize,
+) {
+    let mut buffer = [0; 65536];
+    let mut counted = None;
+    loop {
+        let readable = {
+            let both = [client.as_fd(), server.as_fd()];
+            let mut both = both.map(|socket| PollFd::new(socket, PollFlags::POLLIN));
+            let polled = poll(&mut both, PollTimeout::NONE);
+            polled.expect("two sockets");
+            both.map(|socket| socket.any().unwrap_or(false))
+        };
+        if readable[0] {
+            let Ok(length @ 1..) = client.read(&mut buffer) else {
+                return;
+            };
+            let bytes = &buffer[..length];
+            let is_query = bytes.get(4) == Some(&3)
+                && bytes
+                    .windows(tag.len())
+                    .any(|window| window == tag.as_bytes());
+            if is_query || bytes.get(4) == Some(&0x17) {
+                counted = Some(0);
+            }
+            if server.write_all(bytes).is_err() {
+                return;
+            }
+        }
+        if readable[1] {
+            let Ok(length @ 1..) = server.read(&mut buffer) else {
+                return;
+            };
+            let mut bytes = &buffer[..length];
+            if let Some(count) = &mut counted {
+                let cut = *cut.lock().expect("a lock");
+                let end = cut.filter(|cut| *count + length >= cut.after);
+                if let Some(end) = end {
+                    bytes = &bytes[..end.after - *count];
+                }
+                *count += bytes.len();
+                answered.store(*count, Ordering::SeqCst);
+                if let Some(end) = end {
+                    let _ = client.write_all(bytes);
+                    return finish(&mut client, end.by);
+                }
+            }
+            if client.write_all(bytes).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn finish(client: &mut TcpStream, by: End) {
+    match by {
+        End::Fin => {
+            let _ = client.shutdown(Shutdown::Write);
+            // What the client still sends would make it a reset.
+            while let Ok(1..) = client.read(&mut [0; 1024]) {}
+        }
+        End::Rst => {
+            // Closing it is a reset then (socket(7), SO_LINGER).
+            let at_once = libc::linger {
+                l_onoff: 1,
+                l_linger: 0,
+            };
+            setsockopt(client, sockopt::Linger, &at_once).expect("a socket option");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 
 use std::{
     env,
+    ffi::{OsStr, OsString},
     fmt::Write as _,
     fs,
     net::TcpListener,
@@ -11,15 +12,16 @@ use std::{
     process::{Child, Command, Stdio},
     sync::{
         LazyLock, Mutex, MutexGuard, PoisonError, RwLock,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicI32, AtomicU32, Ordering},
     },
     time::Duration,
 };
 
 use mysql::{Conn, OptsBuilder, prelude::Queryable};
+use nix::{sys::signal::kill, unistd::Pid};
 
 use super::{
-    GoldDigger,
+    GoldDigger, Signal,
     certificates::{self, Identity},
     until,
 };
@@ -32,9 +34,13 @@ pub struct Server {
     /// Root's; it is needed in URLs, so it has characters that must be encoded.
     pub password: String,
     folder: PathBuf,
-    /// Ends the server when this process ends, also when it is killed: its
-    /// standard input then closes.
-    _guardian: Child,
+    /// The program and its arguments.
+    command: Vec<OsString>,
+    /// Each ends the server that it started when this process ends, also when it
+    /// is killed: its standard input then closes.
+    guardians: Mutex<Vec<Child>>,
+    /// Its process, once it has started.
+    pid: AtomicI32,
 }
 
 static MARIADB: LazyLock<Server> = LazyLock::new(|| Server::start("mariadb"));
@@ -104,7 +110,7 @@ impl Drop for GlobalVariable<'_> {
         let Self { db, name, before } = self;
         // A numeric variable takes no string.
         let plain = before.trim_matches('\'');
-        let numeric = !plain.is_empty() && plain.bytes().all(|byte| byte.is_ascii_digit());
+        let numeric = plain.parse::<f64>().is_ok();
         let value = if numeric { plain } else { before };
         // No panic: the test may be panicking already.
         let _ = db
@@ -124,7 +130,8 @@ const GUARDIAN: &str = r#"
 "#;
 
 impl Server {
-    fn start(name: &'static str) -> Self {
+    /// One that the other tests do not use.
+    pub fn start(name: &'static str) -> Self {
         let program = find_program(name);
         let unfinished = tempfile::Builder::new()
             .prefix("gold_digger-")
@@ -168,13 +175,9 @@ impl Server {
         );
 
         let port = free_port();
-        let mut command = Command::new("sh");
+        let mut command = Command::new(&program);
         command
-            .args(["-c", GUARDIAN, "guardian"])
-            .arg(&folder)
-            .arg(&program)
-            .args(&base);
-        command
+            .args(&base)
             .arg(format!("--socket={}", socket.display()))
             .arg(format!("--pid-file={}", folder.join("pid").display()));
         command
@@ -207,24 +210,59 @@ impl Server {
             }
             _ => &mut command,
         };
-        let guardian = command.stdin(Stdio::piped()).spawn().expect("sh starts");
-        // From here on the guardian removes it.
-        let _ = unfinished.keep();
+        let words = [command.get_program()]
+            .into_iter()
+            .chain(command.get_args());
         let server = Self {
             name,
             port,
             socket,
             password,
             folder,
-            _guardian: guardian,
+            command: words.map(OsStr::to_owned).collect(),
+            guardians: Mutex::default(),
+            // No process has this number.
+            pid: AtomicI32::new(i32::MAX),
         };
-        let ready = until(Duration::from_secs(60), || server.try_connect("").ok());
+        // From here on the guardian removes it.
+        let _ = unfinished.keep();
+        server.start_again();
+        server
+    }
+
+    /// Starts it; where it runs, waits until it has ended.
+    pub fn start_again(&self) {
+        let status = format!("/proc/{}/status", self.pid.load(Ordering::SeqCst));
+        let has_ended = || {
+            let status = fs::read_to_string(&status).unwrap_or_default();
+            // Its guardian may not have looked yet.
+            (status.is_empty() || status.contains("State:\tZ")).then_some(())
+        };
+        until(Duration::from_secs(60), has_ended).expect("the server ends");
+        let mut guardian = Command::new("sh");
+        guardian
+            .args(["-c", GUARDIAN, "guardian"])
+            .arg(&self.folder)
+            .args(&self.command);
+        let guardian = guardian.stdin(Stdio::piped()).spawn().expect("sh starts");
+        let mut guardians = self.guardians.lock().expect("a lock");
+        guardians.push(guardian);
+        let ready = until(Duration::from_secs(60), || self.try_connect("").ok());
         assert!(
             ready.is_some(),
-            "{name} did not start:\n{}",
-            fs::read_to_string(server.folder.join("log")).unwrap_or_default()
+            "{} did not start:\n{}",
+            self.name,
+            fs::read_to_string(self.folder.join("log")).unwrap_or_default()
         );
-        server
+        let pid = fs::read_to_string(self.folder.join("pid")).expect("its process id");
+        let pid = pid.trim().parse().expect("a process id");
+        self.pid.store(pid, Ordering::SeqCst);
+    }
+
+    /// Signals the server's process.
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.pid.load(Ordering::SeqCst));
+        kill(pid, signal).expect("the server is there");
     }
 
     /// Has the server show this from now on, and trust clients by the CA.
@@ -272,7 +310,7 @@ impl Server {
         Conn::new(options)
     }
 
-    fn database(&self) -> Database<'_> {
+    pub fn database(&self) -> Database<'_> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let mut conn = self.try_connect("").expect("the server answers");

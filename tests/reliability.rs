@@ -1,0 +1,266 @@
+//! Nothing lost, nothing faked: each fault meets each format, file and standard
+//! output, both wire protocols, and both servers where the server matters.
+//!
+//! `docs/reliability.md` tells what is shown here. The full matrix, with more
+//! positions and more rows, runs where `GOLD_DIGGER_FULL` is set: `scripts/test
+//! --full`.
+
+use std::{
+    env,
+    fs::{self, File},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use mysql::prelude::Queryable;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::{Database, GoldDigger, Outcome, Running, until};
+
+mod disks;
+mod limits;
+mod networks;
+mod runs;
+mod servers;
+
+/// What "at once" may take.
+const PROMPT: Duration = Duration::from_secs(2);
+
+/// What stands at a target from the night before.
+const EARLIER: &str = "as it was";
+
+/// Whether the long parts run at their full length.
+fn is_full() -> bool {
+    env::var_os("GOLD_DIGGER_FULL").is_some()
+}
+
+/// One export of the matrix.
+#[derive(Clone, Copy, Debug)]
+struct Kind {
+    format: &'static str,
+    protocol: &'static str,
+    to: To,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum To {
+    File,
+    Stdout,
+}
+
+fn kinds() -> impl Iterator<Item = Kind> {
+    let formats = ["csv", "tsv", "json"].into_iter();
+    formats.flat_map(|format| {
+        [
+            ("text", To::File),
+            ("text", To::Stdout),
+            ("binary", To::File),
+            ("binary", To::Stdout),
+        ]
+        .map(|(protocol, to)| Kind {
+            format,
+            protocol,
+            to,
+        })
+    })
+}
+
+/// A place where an export meets a fault.
+struct Cell {
+    kind: Kind,
+    folder: TempDir,
+}
+
+impl Cell {
+    fn new(kind: Kind) -> Self {
+        let cell = Self {
+            kind,
+            folder: tempfile::tempdir().expect("a folder"),
+        };
+        if kind.to == To::File {
+            fs::write(cell.target(), EARLIER).expect("a file");
+        }
+        cell
+    }
+
+    /// All that there are.
+    fn all() -> Vec<Self> {
+        kinds().map(Self::new).collect()
+    }
+
+    /// Those that write to `to`.
+    fn to(to: To) -> Vec<Self> {
+        kinds()
+            .filter(|kind| kind.to == to)
+            .map(Self::new)
+            .collect()
+    }
+
+    /// The file, also where it is behind standard output.
+    fn target(&self) -> PathBuf {
+        self.folder
+            .path()
+            .join("x")
+            .with_extension(self.kind.format)
+    }
+
+    fn summary(&self) -> PathBuf {
+        self.folder.path().join("summary.json")
+    }
+
+    /// Adds what makes `run` an export of this kind.
+    fn set_up(&self, run: GoldDigger) -> GoldDigger {
+        let Kind {
+            format,
+            protocol,
+            to,
+        } = self.kind;
+        let run = run.args(["--format", format, "--protocol", protocol]);
+        let run = run.arg("--summary").arg(self.summary());
+        match to {
+            To::File => run.arg("-o").arg(self.target()),
+            To::Stdout => run,
+        }
+    }
+
+    fn start(&self, run: GoldDigger) -> Running {
+        let run = self.set_up(run);
+        match self.kind.to {
+            To::File => run.start(),
+            To::Stdout => run.stdout(File::create(self.target()).expect("a file")),
+        }
+    }
+
+    fn run(&self, run: GoldDigger) -> Outcome {
+        self.start(run).wait()
+    }
+
+    /// Waits until rows of a run have been written.
+    #[track_caller]
+    fn wait_for_rows(&self) {
+        let is_written = || {
+            let path = match self.kind.to {
+                To::File => unfinished(self.folder.path())?,
+                To::Stdout => self.target(),
+            };
+            (fs::metadata(path).ok()?.len() > 1000).then_some(())
+        };
+        let written = until(Duration::from_secs(30), is_written);
+        assert!(written.is_some(), "no row came: {:?}", self.kind);
+    }
+
+    /// The bytes of the target.
+    fn written(&self) -> Vec<u8> {
+        fs::read(self.target()).expect("the file")
+    }
+
+    /// It ended with `code` and said what had come and each of `parts`; no file
+    /// was published, none is left, and the summary says the same. Gives the
+    /// rows that had come.
+    #[track_caller]
+    fn failed(&self, outcome: Outcome, code: i32, parts: &[&str]) -> u64 {
+        let kind = self.kind;
+        println!("{kind:?}: {}", outcome.stderr);
+        let said = outcome.failed(code, parts).stderr;
+        let rows = rows_of(&said).unwrap_or_else(|| panic!("{kind:?}: no rows are told: {said}"));
+        let summary = fs::read_to_string(self.summary()).expect("the summary");
+        let summary: Value = serde_json::from_str(&summary).expect("JSON");
+        assert_eq!(summary["exit_code"], code, "{kind:?}");
+        assert_eq!(summary["status"], "failure", "{kind:?}");
+        assert_eq!(summary["rows"], rows, "{kind:?}");
+        let message = summary["error"]["message"].as_str().expect("a message");
+        assert!(said.contains(message), "{kind:?}: {message:?} and {said:?}");
+        self.is_untouched();
+        rows
+    }
+
+    /// What was there is there, and nothing else; a stream has no end.
+    #[track_caller]
+    fn is_untouched(&self) {
+        let kind = self.kind;
+        let written = self.written();
+        match kind.to {
+            To::File => assert_eq!(String::from_utf8_lossy(&written), EARLIER, "{kind:?}"),
+            To::Stdout if kind.format == "json" => {
+                assert!(!written.ends_with(b"]\n"), "{kind:?}: it has been closed");
+            }
+            To::Stdout => {}
+        }
+        let mut names = names(self.folder.path());
+        names.retain(|name| name != "summary.json");
+        assert_eq!(names, [format!("x.{}", kind.format)], "{kind:?}");
+    }
+}
+
+/// What is said of the rows that had come.
+fn rows_of(said: &str) -> Option<u64> {
+    if said.contains("; no row had come") {
+        return Some(0);
+    }
+    let before = said.rsplit_once(" had come")?.0;
+    let (_, count) = before.rsplit_once("; ")?;
+    count.split(' ').next()?.parse().ok()
+}
+
+/// The unfinished file in `folder`.
+fn unfinished(folder: &Path) -> Option<PathBuf> {
+    let entries = fs::read_dir(folder).ok()?.flatten();
+    let mut paths = entries.map(|entry| entry.path());
+    paths.find(|path| path.extension().is_some_and(|end| end == "gold_digger"))
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).expect("the folder").flatten();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.file_name().display().to_string())
+        .collect();
+    names.sort();
+    names
+}
+
+/// Rows that come one by one, `count` of them, at ten a second; each by itself,
+/// as they are larger than the server's buffer. Its column `tag` is known in the
+/// process list.
+fn slow_query(tag: &str, count: u32) -> String {
+    format!(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})
+         SELECT i, REPEAT('x', 20000) AS {tag}, SLEEP(0.1) AS s FROM n"
+    )
+}
+
+/// The ids of the connections that run a statement with `tag` in it.
+fn running(db: &Database, tag: &str) -> Vec<u32> {
+    let sql = format!(
+        "SELECT ID FROM information_schema.PROCESSLIST WHERE INFO LIKE 'WITH%{tag}%' OR INFO LIKE '{tag}%'"
+    );
+    db.connect().query(sql).expect("the process list")
+}
+
+/// The servers have stopped working on what has `tag` in it.
+#[track_caller]
+fn is_gone(db: &Database, tag: &str) {
+    let gone = until(PROMPT, || running(db, tag).is_empty().then_some(()));
+    gone.expect("the query is killed on the server");
+}
+
+/// Starts `cells` on a slow query, has `fault` happen to them when all have
+/// rows, and gives what came of each, promptly.
+#[track_caller]
+fn meet(
+    cells: &[Cell],
+    export: impl Fn() -> GoldDigger,
+    limit: Duration,
+    fault: impl FnOnce(&[Running]),
+) -> Vec<Outcome> {
+    let runs: Vec<Running> = cells.iter().map(|cell| cell.start(export())).collect();
+    for cell in cells {
+        cell.wait_for_rows();
+    }
+    fault(&runs);
+    let happened = Instant::now();
+    let outcomes: Vec<Outcome> = runs.into_iter().map(Running::wait).collect();
+    let took = happened.elapsed();
+    assert!(took < limit, "{took:?}");
+    outcomes
+}
