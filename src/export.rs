@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::{
     cancel::{Cancel, Publication},
-    config::{Config, EmptyResult, Target, Verbosity},
+    config::{Access, Config, EmptyResult, Target, Verbosity},
     error::{Error, ErrorKind, Outlook, Result},
     format::ValueError,
     journal::Journal,
@@ -32,19 +32,16 @@ pub fn export(config: &Config, journal: &Journal, cancel: &Cancel) -> Result<()>
         journal.begin_attempt();
         let result = cancel.explain(try_export(config, journal, cancel));
         cancel.settle();
-        journal.note(|known| known.publication = cancel.publication());
         match result {
             Err(error) if left > 0 && error.outlook() == Outlook::Passing => {
-                let facts = journal.facts();
-                if facts.restart == Some(Restart::Impossible) && journal.rows() > 0 {
-                    let why = "it is not tried again, as what went there cannot be taken back";
-                    return Err(error.hint(why));
+                if let Some(reason) = unrepeatable(&error, config, journal) {
+                    return Err(error.hint(format!("it is not tried again: {reason}")));
                 }
-                let attempts = config.retries + 1;
                 let what = format!(
-                    "attempt {} of {attempts} failed: {}; the next one begins in {} s",
-                    facts.attempts,
-                    aftermath(error, &config.target, journal).message(),
+                    "attempt {} of {} failed: {}; the next one begins in {} s",
+                    journal.facts().attempts,
+                    config.retries + 1,
+                    aftermath(error, &config.target, journal, cancel).message(),
                     pause.as_secs()
                 );
                 journal.warn(what);
@@ -57,10 +54,22 @@ pub fn export(config: &Config, journal: &Journal, cancel: &Cancel) -> Result<()>
     }
 }
 
+/// Why an export that failed cannot be run again, though its failure may pass.
+fn unrepeatable(error: &Error, config: &Config, journal: &Journal) -> Option<&'static str> {
+    if journal.facts().restart == Some(Restart::Impossible) && journal.rows() > 0 {
+        return Some("what went there cannot be taken back");
+    }
+    // Before there is a session, nothing has been run.
+    if config.session.access == Access::ReadWrite && error.kind() != ErrorKind::Connect {
+        return Some("with --read-write it may have written, and would do so twice");
+    }
+    None
+}
+
 /// `error`, and behind it what had come of the rows and what became of `target`,
 /// where that is not plain.
 #[must_use]
-pub fn aftermath(error: Error, target: &Target, journal: &Journal) -> Error {
+pub fn aftermath(error: Error, target: &Target, journal: &Journal, cancel: &Cancel) -> Error {
     let facts = journal.facts();
     let is_open = match error.kind() {
         ErrorKind::Signal(_) => true,
@@ -69,7 +78,7 @@ pub fn aftermath(error: Error, target: &Target, journal: &Journal) -> Error {
         }
         _ => false,
     };
-    if !is_open || facts.publication == Publication::Done {
+    if !is_open || cancel.publication() == Publication::Done {
         return error;
     }
     let rows = journal.rows();
@@ -79,7 +88,7 @@ pub fn aftermath(error: Error, target: &Target, journal: &Journal) -> Error {
         rows => format!("{rows} rows had come"),
     };
     let left = match facts.restart {
-        Some(Restart::Possible) => format!(", and {target} is as it was"),
+        Some(Restart::Possible) => format!(", and {target} was not touched"),
         Some(Restart::Impossible) if rows > 0 => ", and what was written is incomplete".to_owned(),
         _ => String::new(),
     };
@@ -133,6 +142,7 @@ fn try_export(config: &Config, journal: &Journal, cancel: &Cancel) -> Result<()>
     let mut rows = 0;
     while let Some(row) = stream.next_row()? {
         rows += 1;
+        journal.count_row();
         if rows == 1 {
             tracing::debug!(
                 "the first row came after {:.3} s",
@@ -146,7 +156,7 @@ fn try_export(config: &Config, journal: &Journal, cancel: &Cancel) -> Result<()>
             let written = writer.row(row, out);
             written.map_err(|refused| value_error(&refused, rows, &schema))
         })?;
-        journal.count_row(bytes);
+        journal.set_bytes(bytes);
     }
     stream.finish()?;
     tracing::info!("the server counted {} warnings", executor.warnings());

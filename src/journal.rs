@@ -14,7 +14,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use crate::{cancel::Publication, sink::Restart};
+use crate::sink::Restart;
 
 /// A handle on one run's journal.
 #[derive(Clone)]
@@ -45,8 +45,6 @@ pub struct Facts {
     pub attempts: u32,
     /// Whether it can begin anew, once the output is open.
     pub restart: Option<Restart>,
-    /// Whether the output has its name.
-    pub publication: Publication,
 }
 
 impl Default for Journal {
@@ -75,15 +73,15 @@ impl Journal {
         };
     }
 
-    /// Counts one more row, after which `bytes` have been encoded in all.
+    /// Counts one more row that has come.
     #[inline]
-    pub fn count_row(&self, bytes: u64) {
+    pub fn count_row(&self) {
         // One thread counts: no read-modify-write is needed.
         self.0.rows.store(self.rows() + 1, Relaxed);
-        self.0.bytes.store(bytes, Relaxed);
     }
 
     /// Sets the bytes that have been encoded in all.
+    #[inline]
     pub fn set_bytes(&self, bytes: u64) {
         self.0.bytes.store(bytes, Relaxed);
     }

@@ -4,6 +4,7 @@ use std::{process::ExitCode, sync::Arc};
 
 use gold_digger::{
     allocator,
+    cancel::Cancel,
     check::check,
     cli::{Args, Request},
     config::{Config, Task},
@@ -15,6 +16,7 @@ use gold_digger::{
 
 fn main() -> ExitCode {
     allocator::share_one_arena();
+    signals::take_file_size_limits_as_errors();
     let args = match Args::parse_arguments(std::env::args_os()) {
         Ok(args) => args,
         Err(error) => return report::usage(&error),
@@ -27,10 +29,12 @@ fn main() -> ExitCode {
     let journal = Journal::default();
     let (target, result) = match Config::resolve(args, &journal) {
         Ok(Task::Print(text)) => return report::print(text.as_bytes()),
-        Ok(Task::Check(config)) => match signals::run(move |cancel| check(&config, cancel)) {
-            Ok(text) => return report::print(text.as_bytes()),
-            Err(error) => (None, Err(error)),
-        },
+        Ok(Task::Check(config)) => {
+            match signals::run(&Cancel::default(), move |cancel| check(&config, cancel)) {
+                Ok(text) => return report::print(text.as_bytes()),
+                Err(error) => (None, Err(error)),
+            }
+        }
         Ok(Task::Export(config)) => {
             let config = Arc::new(*config);
             (Some(config.target.clone()), run(&config, &journal))
@@ -55,8 +59,9 @@ fn main() -> ExitCode {
 fn run(config: &Arc<Config>, journal: &Journal) -> Result<()> {
     let progress = progress::show(config, journal);
     let (exported, written) = (Arc::clone(config), journal.clone());
-    let result = signals::run(move |cancel| export(&exported, &written, cancel));
-    let result = result.map_err(|error| aftermath(error, &config.target, journal));
+    let cancel = Cancel::default();
+    let result = signals::run(&cancel, move |cancel| export(&exported, &written, cancel));
+    let result = result.map_err(|error| aftermath(error, &config.target, journal, &cancel));
     drop(progress);
     if result.is_ok() {
         report::success(journal, config);

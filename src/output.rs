@@ -77,7 +77,7 @@ impl Output {
     /// An empty output before `sink`. A write that fails while the reading
     /// thread waits for the server ends the run through `cancel`.
     #[must_use]
-    pub fn new(sink: Box<dyn Sink>, flush: Flush, cancel: &Cancel) -> Self {
+    pub fn new(sink: Box<dyn Sink>, mut flush: Flush, cancel: &Cancel) -> Self {
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 buffer: RowBuffer::new(sink),
@@ -87,7 +87,14 @@ impl Output {
         });
         if flush == Flush::Auto {
             let (flushed, cancel) = (Arc::clone(&shared), cancel.clone());
-            thread::spawn(move || flush_what_waits(&flushed, &cancel));
+            let flusher = thread::Builder::new();
+            if flusher
+                .spawn(move || flush_what_waits(&flushed, &cancel))
+                .is_err()
+            {
+                // Slower, but no row waits.
+                flush = Flush::Row;
+            }
         }
         Self { shared, flush }
     }

@@ -72,7 +72,8 @@ pub fn show(config: &Config, journal: &Journal) -> Progress {
     let (stop, asked_to_stop) = mpsc::channel::<()>();
     let (stopping, stopped) = mpsc::channel();
     let journal = journal.clone();
-    thread::spawn(move || {
+    // Where there is none, the run goes on unseen.
+    let _ = thread::Builder::new().spawn(move || {
         let wait = |time| asked_to_stop.recv_timeout(time) == Err(RecvTimeoutError::Timeout);
         if on_terminal {
             if wait(FIRST) {

@@ -43,6 +43,7 @@ enum Event<T> {
 /// # Errors
 /// Those of `work`; [`ErrorKind::Signal`] where a signal ended it.
 pub fn run<T: Send + 'static>(
+    cancel: &Cancel,
     work: impl FnOnce(&Cancel) -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let (events, inbox) = mpsc::channel();
@@ -50,21 +51,18 @@ pub fn run<T: Send + 'static>(
     listen(&events, &armed).map_err(|error| {
         Error::config(format!("cannot set up the handling of signals: {error}"))
     })?;
-    let cancel = Cancel::default();
     let handle = cancel.clone();
-    thread::spawn(move || {
+    let worker = thread::Builder::new().spawn(move || {
         // A panic must end the run, not leave the main thread waiting.
         let result = catch_unwind(AssertUnwindSafe(|| work(&handle)));
         let result = result.unwrap_or_else(|_| Err(panicked()));
         // Nobody listens any more where a signal ended the wait.
         let _ = events.send(Event::Ended(result));
     });
+    worker.map_err(|error| Error::config(format!("cannot start a thread: {error}")))?;
     let signal = match inbox.recv() {
-        Ok(Event::Ended(result)) => {
-            // Nothing is left to end in order.
-            armed.store(true, Ordering::Relaxed);
-            return result;
-        }
+        // A first signal from now on comes too late, and a second one is heard.
+        Ok(Event::Ended(result)) => return result,
         Ok(Event::Signal(signal)) => signal,
         Err(_) => return Err(panicked()),
     };
@@ -101,19 +99,23 @@ fn panicked() -> Error {
         .hint("the message above says where; please report it")
 }
 
+/// With a handler in place, a file-size limit is an ordinary write error.
+pub fn take_file_size_limits_as_errors() {
+    // It fails for signals that cannot be handled alone.
+    let _ = flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
+}
+
 fn listen<T: Send + 'static>(
     events: &mpsc::Sender<Event<T>>,
     armed: &Arc<AtomicBool>,
 ) -> std::io::Result<()> {
-    // With a handler in place, a file-size limit is an ordinary write error.
-    flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
     let signals: Vec<i32> = wanted().map(Signal::number).collect();
     for &number in &signals {
         flag::register_conditional_shutdown(number, 128 + number, Arc::clone(armed))?;
     }
     let mut signals = Signals::new(signals)?;
     let (events, armed) = (events.clone(), Arc::clone(armed));
-    thread::spawn(move || {
+    thread::Builder::new().spawn(move || {
         for number in signals.forever() {
             let Some(signal) = Signal::from_number(number) else {
                 continue;
@@ -122,7 +124,7 @@ fn listen<T: Send + 'static>(
             thread::sleep(ONE_REQUEST);
             armed.store(true, Ordering::Relaxed);
         }
-    });
+    })?;
     Ok(())
 }
 

@@ -182,6 +182,9 @@ fn failure(name: &str, verb: &str, error: io::Error) -> Error {
         io::ErrorKind::FileTooLarge => "ulimit -f, or the file system, allows no larger file",
         io::ErrorKind::NotFound => "has its folder been removed or renamed meanwhile?",
         io::ErrorKind::IsADirectory => "name a file in it",
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ResourceBusy => {
+            "is it read-only, somebody else's, or a mount of its own? name a file that can be replaced"
+        }
         _ => "look at the disk and its file system (dmesg), or write elsewhere",
     };
     output_error(name, verb, error).hint(hint)

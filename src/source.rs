@@ -48,8 +48,9 @@ const OUT_OF_TIME: [u16; 2] = [3024, 1969];
 /// ER_QUERY_INTERRUPTED; MariaDB's ER_CONNECTION_KILLED, and MySQL's.
 const KILLED: [u16; 3] = [1317, 1927, 3169];
 
-/// Statements in whose place the process list shows what they run.
-const HIDDEN: [&str; 2] = ["CALL", "EXECUTE"];
+/// The connection's end, as servers and proxies tell of it: ER_NET_* of the
+/// server's own side; a proxy's that has lost its server, or has none.
+const LOST: [u16; 9] = [1158, 1159, 1160, 1161, 2002, 2003, 2006, 2013, 9001];
 
 /// The default of `max_allowed_packet` on old servers, the smallest in use.
 const SMALLEST_DEFAULT_PACKET: usize = 1 << 20;
@@ -93,22 +94,15 @@ impl QueryExecutor {
             warning: None,
         };
         // From here on the run can be ended while the server is silent.
-        let mark = HIDDEN.contains(&executor.keyword.as_str());
-        let mark = mark.then(Mark::new).flatten();
-        cancel.register(LiveConnection::new(
-            &executor.conn,
-            id,
-            connection,
-            query.candidates(parameters),
-            mark.clone(),
-        ))?;
+        let mark = Mark::new();
+        let live = LiveConnection::new(&executor.conn, id, connection, mark.clone());
+        cancel.register(live)?;
         let conn = &mut executor.conn;
-        let mode = border(cancel, || session::prepare(conn, query, &config.session))?;
+        let mode = border(cancel, || {
+            session::prepare(conn, &mark, query, &config.session)
+        })?;
         executor.bound = query.bind(mode, parameters)?;
         let conn = &mut executor.conn;
-        if let Some(mark) = mark {
-            border(cancel, || mark.take(conn))?;
-        }
         if connection.compression == Compression::Zlib
             && border(cancel, || session::is_uncompressed(conn))?
         {
@@ -183,11 +177,12 @@ impl QueryExecutor {
     /// [`ErrorKind::Query`] where a value that is too long for the server has
     /// become NULL.
     pub fn shortened(&mut self) -> Result<Option<String>> {
-        if self.warnings() == 0 {
+        let count = self.warnings();
+        if count == 0 {
             return Ok(None);
         }
         let cancel = self.cancel.clone();
-        border(&cancel, || session::shortened(&mut self.conn))
+        border(&cancel, || session::shortened(&mut self.conn, count))
     }
 
     /// What the server says of itself and of the session.
@@ -284,9 +279,11 @@ fn statement_error(error: &mysql::Error, sql: &str) -> Error {
         return described;
     }
     // MySQL just closes the connection where a statement exceeds its limit.
-    described.hint(format!(
-        "the SQL text has {length} bytes: is the server's max_allowed_packet smaller?"
-    ))
+    described
+        .hint(format!(
+            "the SQL text has {length} bytes: is the server's max_allowed_packet smaller?"
+        ))
+        .with_outlook(Outlook::Lasting)
 }
 
 /// An error of the server or the connection once the session is there.
@@ -307,7 +304,8 @@ fn query_error(context: &str, error: &mysql::Error) -> Error {
         mysql::Error::MySqlError(server) if KILLED.contains(&server.code) => {
             described.hint("somebody killed it on the server, or a watchdog did: ask, then run it again")
         }
-        mysql::Error::MySqlError(server) if server.code == refusal::SHUTDOWN => described
+        mysql::Error::MySqlError(server)
+            if server.code == refusal::SHUTDOWN || LOST.contains(&server.code) => described
             .hint("run it again when the server is back; --retry N does so by itself")
             .with_outlook(Outlook::Passing),
         mysql::Error::MySqlError(_) => described,

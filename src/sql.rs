@@ -88,9 +88,7 @@ pub struct Parameter {
 pub struct Bound {
     /// The text, with `?` for each parameter.
     pub sql: String,
-    /// Where those `?` stand in it.
-    pub marks: Vec<usize>,
-    /// The values, in the order of the marks.
+    /// The values, in the order of the question marks.
     pub values: Vec<String>,
 }
 
@@ -184,7 +182,6 @@ impl Query {
                 ))
             })?;
             bound.sql.push_str(&self.text[from..place.start]);
-            bound.marks.push(bound.sql.len());
             bound.sql.push('?');
             bound.values.push(value.value.clone());
             from = place.end;
@@ -215,13 +212,6 @@ impl Query {
             &[QuotingMode::Default]
         };
         modes.iter().map(|mode| self.bind(*mode, parameters))
-    }
-
-    /// What each mode that reads the text as one statement would send.
-    pub(crate) fn candidates(&self, parameters: &[Parameter]) -> Vec<Bound> {
-        self.bind_in_each_mode(parameters)
-            .filter_map(Result::ok)
-            .collect()
     }
 
     /// Checks `parameters` against the text before the session's mode is known.

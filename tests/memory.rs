@@ -107,19 +107,3 @@ fn values_of_256_mib_go_through_in_two_and_a_half_times_their_size() {
         }
     });
 }
-
-#[test]
-fn a_hard_limit_of_64_mib_is_enough() {
-    each_server(|db| {
-        // Address space, of which memory in use is a part.
-        let limited = GoldDigger::within(&["sh", "-c", "ulimit -v 65536 && exec \"$@\"", "sh"]);
-        let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
-                   SELECT a.i, b.i, REPEAT('x', 1000) FROM n AS a, n AS b WHERE a.i <= 200";
-        let outcome = limited
-            .env("DATABASE_URL", db.url())
-            .args([sql, "-o", "/dev/null", "-v"])
-            .run();
-        assert_eq!(outcome.status.code(), Some(0), "{}", outcome.stderr);
-        assert!(outcome.stderr.contains("200000 rows"), "{}", outcome.stderr);
-    });
-}

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use crate::support::{GoldDigger, each_server, until};
+use crate::support::{GoldDigger, each_server};
 
 const ONE: &str = "SELECT 1 AS a";
 
@@ -116,28 +116,6 @@ fn impossible_targets_exit_5_and_name_themselves() {
             .arg(path("nowhere/x.csv"))
             .run();
         assert!(slow.failed(5, &["nowhere"]).elapsed < Duration::from_secs(10));
-    });
-}
-
-#[test]
-fn a_file_size_limit_is_an_ordinary_error() {
-    each_server(|db| {
-        let folder = tempfile::tempdir().expect("a folder");
-        let file = folder.path().join("x.csv");
-        fs::write(&file, "earlier").expect("a file");
-        let shell = ["sh", "-c", "ulimit -f 100; exec \"$@\"", "sh"];
-        let query = "SELECT REPEAT('x', 1000) AS x FROM information_schema.COLUMNS";
-        let run = GoldDigger::within(&shell)
-            .env("DATABASE_URL", db.url())
-            .args([query, "-o"])
-            .arg(&file)
-            .run();
-        run.failed(
-            5,
-            &["cannot write to", "x.csv", "File too large", "as it was"],
-        );
-        assert_eq!(fs::read(&file).expect("the file"), b"earlier");
-        assert_eq!(names(folder.path()), ["x.csv"]);
     });
 }
 
@@ -269,32 +247,5 @@ fn a_reader_that_goes_away_ends_the_run_in_silence() {
             "{:?}",
             outcome.elapsed
         );
-    });
-}
-
-#[test]
-fn the_earlier_file_stands_until_the_new_one_is_complete() {
-    each_server(|db| {
-        let folder = tempfile::tempdir().expect("a folder");
-        let file = folder.path().join("x.csv");
-        fs::write(&file, "earlier").expect("a file");
-        let run = db
-            .export("SELECT SLEEP(1) AS a")
-            .arg("-o")
-            .arg(&file)
-            .start();
-        let beside = || {
-            names(folder.path())
-                .into_iter()
-                .find(|name| name.starts_with(".x.csv.") && name.ends_with(".gold_digger"))
-        };
-        assert!(
-            until(Duration::from_secs(10), beside).is_some(),
-            "a temporary file beside the target"
-        );
-        assert_eq!(fs::read(&file).expect("the file"), b"earlier");
-        run.wait().wrote("");
-        assert_eq!(fs::read(&file).expect("the file"), b"a\n0\n");
-        assert_eq!(names(folder.path()), ["x.csv"]);
     });
 }

@@ -1,7 +1,8 @@
 //! Nothing lost, nothing faked: each fault meets each format, file and standard
 //! output, both wire protocols, and both servers where the server matters.
 //!
-//! `docs/reliability.md` tells what is shown here. The full matrix, with more
+//! `docs/reliability.md` tells what is shown here, and in `ending`, `output`,
+//! `memory`, `login` and `hostile` where a fault has only one form. The full matrix, with more
 //! positions and more rows, runs where `GOLD_DIGGER_FULL` is set: `scripts/test
 //! --full`.
 
@@ -12,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mysql::prelude::Queryable;
+use mysql::{Conn, prelude::Queryable};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -136,7 +137,7 @@ impl Cell {
         self.start(run).wait()
     }
 
-    /// Waits until rows of a run have been written.
+    /// Waits until five rows of a slow or silent query have been written.
     #[track_caller]
     fn wait_for_rows(&self) {
         let is_written = || {
@@ -144,7 +145,7 @@ impl Cell {
                 To::File => unfinished(self.folder.path())?,
                 To::Stdout => self.target(),
             };
-            (fs::metadata(path).ok()?.len() > 1000).then_some(())
+            (fs::metadata(path).ok()?.len() > 100_000).then_some(())
         };
         let written = until(Duration::from_secs(30), is_written);
         assert!(written.is_some(), "no row came: {:?}", self.kind);
@@ -164,15 +165,50 @@ impl Cell {
         println!("{kind:?}: {}", outcome.stderr);
         let said = outcome.failed(code, parts).stderr;
         let rows = rows_of(&said).unwrap_or_else(|| panic!("{kind:?}: no rows are told: {said}"));
-        let summary = fs::read_to_string(self.summary()).expect("the summary");
-        let summary: Value = serde_json::from_str(&summary).expect("JSON");
+        let summary = self.told();
         assert_eq!(summary["exit_code"], code, "{kind:?}");
         assert_eq!(summary["status"], "failure", "{kind:?}");
         assert_eq!(summary["rows"], rows, "{kind:?}");
+        assert_eq!(summary["attempts"], 1, "{kind:?}");
+        let error = match code {
+            4 => "query",
+            5 => "output",
+            _ => "signal",
+        };
+        assert_eq!(summary["error"]["kind"], error, "{kind:?}");
+        let target = match kind.to {
+            To::File => self.target().display().to_string(),
+            To::Stdout => "-".to_owned(),
+        };
+        assert_eq!(summary["target"], target, "{kind:?}");
         let message = summary["error"]["message"].as_str().expect("a message");
         assert!(said.contains(message), "{kind:?}: {message:?} and {said:?}");
         self.is_untouched();
         rows
+    }
+
+    /// The same, in a [`Silence`]; nothing that came is lost.
+    #[track_caller]
+    fn failed_in_silence(&self, outcome: Outcome, code: i32, parts: &[&str]) {
+        let rows = self.failed(outcome, code, parts);
+        // The end of the sixth may wait in the server's buffer.
+        assert!((5..=6).contains(&rows), "{rows} rows");
+        if self.kind.to == To::Stdout {
+            assert_eq!(self.long_values() as u64, rows);
+        }
+    }
+
+    /// The summary, which is taken away, so that no other run's is taken for it.
+    #[track_caller]
+    fn told(&self) -> Value {
+        let summary = fs::read_to_string(self.summary()).expect("the summary");
+        fs::remove_file(self.summary()).expect("it can go");
+        serde_json::from_str(&summary).expect("JSON")
+    }
+
+    /// The long values of [`slow_query`] and [`Silence`] in what was written.
+    fn long_values(&self) -> usize {
+        long_values(&self.written())
     }
 
     /// What was there is there, and nothing else; a stream has no end.
@@ -187,9 +223,10 @@ impl Cell {
             }
             To::Stdout => {}
         }
+        let own = [format!("x.{}", kind.format)];
         let mut names = names(self.folder.path());
         names.retain(|name| name != "summary.json");
-        assert_eq!(names, [format!("x.{}", kind.format)], "{kind:?}");
+        assert_eq!(names, own, "{kind:?}");
     }
 }
 
@@ -229,38 +266,73 @@ fn slow_query(tag: &str, count: u32) -> String {
     )
 }
 
+/// Six such rows at once, and then silence: the query waits for a lock, as long as
+/// this lives. (Many `SLEEP()`s at once, which share a mutex of MariaDB's, take it
+/// seconds to kill.)
+struct Silence {
+    sql: String,
+    _holder: Conn,
+}
+
+impl Silence {
+    fn new(db: &Database) -> Self {
+        let tag = &db.name;
+        let mut holder = db.connect();
+        let locked: Option<u8> = holder
+            .query_first(format!("SELECT GET_LOCK('silence_{tag}', 0)"))
+            .expect("an answer");
+        assert_eq!(locked, Some(1));
+        let wait = format!("IF(i < 7, 0, GET_LOCK('silence_{tag}', 100 + i))");
+        Self {
+            sql: slow_query(tag, 7).replace("SLEEP(0.1)", &wait),
+            _holder: holder,
+        }
+    }
+
+    fn export(&self, db: &Database) -> GoldDigger {
+        db.export(&self.sql)
+    }
+}
+
+fn long_values(bytes: &[u8]) -> usize {
+    let runs = bytes.split(|byte| *byte != b'x');
+    runs.filter(|run| run.len() == 20_000).count()
+}
+
 /// The ids of the connections that run a statement with `tag` in it.
 fn running(db: &Database, tag: &str) -> Vec<u32> {
     let sql = format!(
-        "SELECT ID FROM information_schema.PROCESSLIST WHERE INFO LIKE 'WITH%{tag}%' OR INFO LIKE '{tag}%'"
+        "SELECT ID FROM information_schema.PROCESSLIST WHERE INFO LIKE '%{tag}%' AND ID <> CONNECTION_ID()"
     );
     db.connect().query(sql).expect("the process list")
 }
 
-/// The servers have stopped working on what has `tag` in it.
+/// The server has stopped working on what has `tag` in it, promptly after `since`.
 #[track_caller]
-fn is_gone(db: &Database, tag: &str) {
-    let gone = until(PROMPT, || running(db, tag).is_empty().then_some(()));
+fn is_gone(db: &Database, tag: &str, since: Instant) {
+    let left = PROMPT.saturating_sub(since.elapsed());
+    let gone = until(left, || running(db, tag).is_empty().then_some(()));
     gone.expect("the query is killed on the server");
 }
 
-/// Starts `cells` on a slow query, has `fault` happen to them when all have
-/// rows, and gives what came of each, promptly.
+/// Starts `cells` on a slow or silent query, has `fault` happen to them when all
+/// have rows, and gives what came of each, within `limit`, and when it happened.
 #[track_caller]
 fn meet(
     cells: &[Cell],
     export: impl Fn() -> GoldDigger,
     limit: Duration,
     fault: impl FnOnce(&[Running]),
-) -> Vec<Outcome> {
+) -> (Vec<Outcome>, Instant) {
     let runs: Vec<Running> = cells.iter().map(|cell| cell.start(export())).collect();
     for cell in cells {
         cell.wait_for_rows();
     }
-    fault(&runs);
     let happened = Instant::now();
+    fault(&runs);
+    let done = Instant::now();
     let outcomes: Vec<Outcome> = runs.into_iter().map(Running::wait).collect();
-    let took = happened.elapsed();
+    let took = done.elapsed();
     assert!(took < limit, "{took:?}");
-    outcomes
+    (outcomes, happened)
 }

@@ -1,4 +1,4 @@
-//! Whether standard output was closed when the program began.
+//! Which standard descriptors were closed when the program began.
 //!
 //! Before `main`, Rust's runtime opens /dev/null in the place of a standard
 //! descriptor that is closed (`gold_digger … >&-`), where all rows would vanish
@@ -8,7 +8,7 @@
 
 use std::{
     io,
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::atomic::{AtomicU8, Ordering::Relaxed},
 };
 
 use nix::{
@@ -16,22 +16,40 @@ use nix::{
     fcntl::{FcntlArg, fcntl},
 };
 
-static IS_CLOSED: AtomicBool = AtomicBool::new(false);
+/// A bit for each of them.
+static CLOSED: AtomicU8 = AtomicU8::new(0);
 
 ctor::declarative::ctor! {
     // The crate wants it said that this may run before the runtime: it asks the
-    // system for one descriptor, and sets a flag.
+    // system for three descriptors, and sets a number.
     #[ctor(unsafe)]
     fn look() {
-        let flags = fcntl(io::stdout(), FcntlArg::F_GETFD);
-        IS_CLOSED.store(flags == Err(Errno::EBADF), Relaxed);
+        let flags = [
+            fcntl(io::stdin(), FcntlArg::F_GETFD),
+            fcntl(io::stdout(), FcntlArg::F_GETFD),
+            fcntl(io::stderr(), FcntlArg::F_GETFD),
+        ];
+        let bit = |(number, flags)| u8::from(flags == Err(Errno::EBADF)) << number;
+        let closed = flags.into_iter().enumerate().map(bit).sum();
+        CLOSED.store(closed, Relaxed);
     }
 }
 
-/// Says so where standard output was closed when the program began.
+/// Standard output.
+///
+/// # Errors
+/// Where it was closed when the program began.
 pub(crate) fn standard_output() -> io::Result<io::Stdout> {
-    if IS_CLOSED.load(Relaxed) {
+    check(1).map(|()| io::stdout())
+}
+
+/// Whether the descriptor `number` is what it was when the program began.
+///
+/// # Errors
+/// Where it is a standard one, and was closed.
+pub(super) fn check(number: u8) -> io::Result<()> {
+    if number < 3 && CLOSED.load(Relaxed) & 1 << number != 0 {
         return Err(io::Error::other("it is closed"));
     }
-    Ok(io::stdout())
+    Ok(())
 }

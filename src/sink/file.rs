@@ -5,6 +5,7 @@
 use std::{
     fs::{self, File},
     io::{self, Write},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::mpsc::{self, RecvTimeoutError, Sender, SyncSender, TryRecvError},
     thread::{self, JoinHandle},
@@ -13,7 +14,7 @@ use std::{
 
 use nix::{
     errno::Errno,
-    unistd::{AccessFlags, eaccess},
+    unistd::{AccessFlags, eaccess, geteuid},
 };
 
 use super::{
@@ -56,9 +57,9 @@ impl FileSink {
     ) -> Result<Box<dyn Sink>> {
         let name = named.display().to_string();
         // A rename does not ask; but whoever made it read-only wants it to stay.
-        if let Err(error @ (Errno::EACCES | Errno::EROFS)) = eaccess(path, AccessFlags::W_OK) {
+        if let Err(error) = may_replace(path) {
             let hint = "it is read-only for you: make it writable, or remove it";
-            return Err(output_error(&name, "replace", io::Error::from(error)).hint(hint));
+            return Err(output_error(&name, "replace", error).hint(hint));
         }
         let failed = |error: io::Error| {
             let hint = match error.kind() {
@@ -72,16 +73,16 @@ impl FileSink {
         };
         unfinished::remove_leftovers(path);
         let (file, unfinished) = Unfinished::create(path, partial).map_err(failed)?;
-        let watcher = watch(unfinished.path().to_owned(), &name, cancel);
-        cancel.set_unfinished(unfinished);
-        let folder = match File::open(folder(path)) {
-            Ok(folder) => Some(folder),
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => None,
+        let folder = match unfinished.folder() {
+            Ok(folder) => folder,
             Err(error) => {
-                cancel.discard_unfinished();
+                unfinished.discard();
                 return Err(failed(error));
             }
         };
+        let place = unfinished.path().to_owned();
+        cancel.set_unfinished(unfinished);
+        let watcher = watch(place, &name, cancel);
         Ok(Box::new(Self {
             file,
             unsynced: 0,
@@ -114,12 +115,14 @@ impl FileSink {
 
 impl Sink for FileSink {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        let mut written = self.file.write_all(bytes);
+        let written = self.file.write_all(bytes);
+        written.map_err(|error| failure(&self.name, "write to", error))?;
         self.unsynced += bytes.len();
         if self.unsynced >= SYNC_EVERY {
-            written = written.and_then(|()| self.sync_early());
+            let synced = self.sync_early();
+            synced.map_err(|error| failure(&self.name, "sync", error))?;
         }
-        written.map_err(|error| failure(&self.name, "write to", error))
+        Ok(())
     }
 
     fn restart(&self) -> Restart {
@@ -150,6 +153,27 @@ impl Drop for FileSink {
     }
 }
 
+/// Whether a file at `path`, if there is one, may be written, and may be replaced
+/// in a folder where only its owner may (chmod(2), the sticky bit).
+fn may_replace(path: &Path) -> io::Result<()> {
+    if let Err(error @ (Errno::EACCES | Errno::EROFS | Errno::EPERM)) =
+        eaccess(path, AccessFlags::W_OK)
+    {
+        return Err(error.into());
+    }
+    if let (Ok(file), Ok(folder)) = (fs::symlink_metadata(path), fs::metadata(folder(path))) {
+        let me = geteuid();
+        let is_mine = me.is_root() || [file.uid(), folder.uid()].contains(&me.as_raw());
+        if folder.mode() & STICKY != 0 && !is_mine {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+    }
+    Ok(())
+}
+
+/// In a file's mode.
+const STICKY: u32 = 0o1000;
+
 /// Ends the run when the unfinished file has gone, as with its folder: nobody
 /// should wait for a last row to hear so.
 fn watch(path: PathBuf, name: &str, cancel: &Cancel) -> Sender<()> {
@@ -157,7 +181,8 @@ fn watch(path: PathBuf, name: &str, cancel: &Cancel) -> Sender<()> {
         .hint("has its folder been removed or renamed meanwhile?");
     let (watcher, ended) = mpsc::channel::<()>();
     let cancel = cancel.clone();
-    thread::spawn(move || {
+    // Where there is none, the end of the run notices.
+    let _ = thread::Builder::new().spawn(move || {
         while ended.recv_timeout(WATCH) == Err(RecvTimeoutError::Timeout) {
             let is_gone = fs::symlink_metadata(&path)
                 .is_err_and(|error| error.kind() == io::ErrorKind::NotFound);

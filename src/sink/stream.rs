@@ -12,7 +12,11 @@ use std::{
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::{Restart, Sink, closed::standard_output, failure, output_error};
+use super::{
+    Restart, Sink,
+    closed::{self, standard_output},
+    failure, output_error,
+};
 use crate::{
     cancel::Cancel,
     error::{Error, ErrorKind, Result},
@@ -64,7 +68,11 @@ impl StreamSink {
             return Self::stdout(cancel);
         }
         let name = named.display().to_string();
-        let file = OpenOptions::new().append(true).open(path);
+        let number = path
+            .file_name()
+            .and_then(|number| number.to_str()?.parse().ok());
+        let is_open = number.map_or(Ok(()), closed::check);
+        let file = is_open.and_then(|()| OpenOptions::new().append(true).open(path));
         let file = file
             .map_err(|error| output_error(&name, "open", error).hint("is that descriptor open?"))?;
         Self::open(file, name, Reader::OfFile, cancel)
@@ -76,7 +84,8 @@ impl StreamSink {
         if kind.is_fifo() || kind.is_socket() {
             let watched = file.try_clone().map_err(failed)?;
             let (gone, cancel) = (reader.gone(&name), cancel.clone());
-            thread::spawn(move || {
+            // Where there is none, the next write notices.
+            let _ = thread::Builder::new().spawn(move || {
                 if wait_for(&watched, PollFlags::empty()).is_ok() {
                     cancel.cancel(gone);
                 }

@@ -12,13 +12,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nix::fcntl::OFlag;
+use nix::{
+    fcntl::OFlag,
+    unistd::{UnlinkatFlags, unlinkat},
+};
 
 use super::folder;
 use crate::config::Partial;
 
-/// The part of the final name that it repeats: file names are limited to 255
-/// bytes.
+/// File names are limited to so many bytes.
+const LONGEST_NAME: usize = 255;
+
+/// The part of the final name that it repeats.
 const NAME_PART: usize = 200;
 
 /// How its name ends, behind a random part of so many letters and digits.
@@ -32,6 +37,9 @@ const ATTEMPTS: u32 = 100;
 #[derive(Debug)]
 pub(crate) struct Unfinished {
     path: PathBuf,
+    /// Its folder, whatever that is called meanwhile; none where it may not be
+    /// read.
+    folder: Option<File>,
     /// Where it is kept when it gets no end.
     partial: Option<PathBuf>,
 }
@@ -41,12 +49,25 @@ impl Unfinished {
     /// file that it will replace, else those that the umask leaves.
     pub(super) fn create(target: &Path, partial: Partial) -> io::Result<(File, Self)> {
         let prefix = prefix(target).ok_or(io::ErrorKind::InvalidInput)?;
+        let kept = match partial {
+            Partial::Remove => None,
+            Partial::Keep => Some(with_suffix(target, ".partial")),
+        };
+        if let Some(name) = kept.as_ref().and_then(|path| path.file_name())
+            && name.len() > LONGEST_NAME
+        {
+            let what = "with .partial behind it, its name would be too long";
+            return Err(io::Error::other(what));
+        }
+        // What replaces a file must never be readable by more people.
+        let mode = if target.exists() { 0o600 } else { 0o666 };
         let mut builder = tempfile::Builder::new();
         builder.prefix(&prefix).suffix(SUFFIX).rand_bytes(RANDOM);
         for _ in 0..ATTEMPTS {
             // `make_in`, as its own way of opening adds its path to every error.
             let made = builder.make_in(folder(target), |path| {
-                OpenOptions::new().write(true).create_new(true).open(path)
+                let mut options = OpenOptions::new();
+                options.write(true).create_new(true).mode(mode).open(path)
             })?;
             let (file, path) = made.into_parts();
             match file.try_lock() {
@@ -57,12 +78,14 @@ impl Unfinished {
                 Ok(()) | Err(TryLockError::Error(_)) => {}
             }
             take_after(&file, target)?;
+            let folder = match File::open(folder(target)) {
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => None,
+                folder => Some(folder?),
+            };
             let unfinished = Self {
+                folder,
                 path: path.keep().map_err(|refused| refused.error)?,
-                partial: match partial {
-                    Partial::Remove => None,
-                    Partial::Keep => Some(with_suffix(target, ".partial")),
-                },
+                partial: kept,
             };
             return Ok((file, unfinished));
         }
@@ -79,24 +102,38 @@ impl Unfinished {
         fs::rename(&self.path, target)
     }
 
+    /// Its folder, for whoever syncs it; none where it may not be read.
+    pub(super) fn folder(&self) -> io::Result<Option<File>> {
+        self.folder.as_ref().map(File::try_clone).transpose()
+    }
+
     /// Removes it, or keeps it under another name, if there is anything in it.
     /// What fails here is told as a warning: the run ends with its cause.
     pub(crate) fn discard(self) {
-        let Self { path, partial } = self;
+        let Self {
+            path,
+            folder,
+            partial,
+        } = self;
         if let Some(partial) = partial
             && fs::metadata(&path).is_ok_and(|file| file.len() > 0)
         {
             let kept = partial.display();
             match fs::rename(&path, &partial) {
                 Ok(()) => {
-                    tracing::warn!("what had come is kept, without an end, as {kept}");
+                    tracing::warn!("what had come is kept as {kept}");
                     return;
                 }
                 Err(error) => tracing::warn!("what had come cannot be kept as {kept}: {error}"),
             }
         }
-        // It may have gone with its folder.
-        let _ = fs::remove_file(path);
+        // It may have gone with its folder, or be in one that was renamed.
+        let _ = match (folder, path.file_name()) {
+            (Some(folder), Some(name)) => {
+                unlinkat(folder, name, UnlinkatFlags::NoRemoveDir).map_err(io::Error::from)
+            }
+            _ => fs::remove_file(path),
+        };
     }
 }
 

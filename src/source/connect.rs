@@ -336,10 +336,13 @@ pub(super) fn within<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
     let (send, receive) = mpsc::sync_channel(1);
-    thread::spawn(move || {
+    let started = thread::Builder::new().spawn(move || {
         // Nobody listens any more when it is too late.
         let _ = send.send(work());
     });
+    if let Err(error) = started {
+        tracing::warn!("cannot start a thread: {error}");
+    }
     receive.recv_timeout(time).ok()
 }
 

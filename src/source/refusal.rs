@@ -55,7 +55,7 @@ impl Refusal {
 
 /// The server's errors that tell of its state, not of the login: it has no
 /// connection left, for anybody or for this account, or it is shutting down.
-const PASSING: [u16; 3] = [1040, 1203, SHUTDOWN];
+const PASSING: [u16; 4] = [1040, 1203, 1226, SHUTDOWN];
 
 /// ER_SERVER_SHUTDOWN.
 pub(super) const SHUTDOWN: u16 = 1053;
@@ -251,8 +251,14 @@ fn what_to_check(connection: &Connection) -> String {
 
 fn of_driver(driver: &DriverError, connection: &Connection) -> (Refusal, Answered) {
     let refusal = match driver {
-        DriverError::CouldNotConnect(Some((_, what, _))) => {
-            return (unreachable(what.clone()), Answered::No);
+        DriverError::CouldNotConnect(Some((_, what, kind))) => {
+            let refusal = unreachable(what.clone());
+            let outlook = match kind {
+                // As of a socket that is not for everybody.
+                io::ErrorKind::PermissionDenied => Outlook::Lasting,
+                _ => refusal.outlook,
+            };
+            return (Refusal { outlook, ..refusal }, Answered::No);
         }
         DriverError::CouldNotConnect(None) | DriverError::ConnectTimeout => {
             return (unreachable(driver.to_string()), Answered::No);

@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use mysql::{Conn, prelude::Queryable};
+use mysql::{Conn, Row, prelude::Queryable};
 
 use super::{
     connect,
@@ -16,28 +16,35 @@ use crate::{
     sql::{Query, QuotingMode},
 };
 
-/// The reader may be slow, and the statement long: 24 days, the longest that
-/// servers on every system take (MySQL manual, "Server System Variables"), and
-/// no limit for the statement. Which variable that is, the server decides that
-/// runs it, also behind a proxy: MySQL runs the first comment from 5.7.8 on, and
-/// MariaDB the second from 10.1.1 on, and neither the other's (MySQL manual,
-/// "Comments"; MariaDB's documentation, "Comment Syntax").
+/// The server keeps every warning (see [`shortened`]), and its reader may be slow:
+/// 24 days, the longest that servers on every system take (MySQL manual, "Server
+/// System Variables"). The first of these stands in a comment, which servers run
+/// and ProxySQL takes away: it would keep the session on one server from then on.
 const PATIENCE: &str = "SET SESSION net_write_timeout = 2147483, SESSION wait_timeout = 2147483 \
-     /*!50708 , SESSION max_execution_time = 0 */ /*M!100101 , SESSION max_statement_time = 0 */";
+     /*!40101 , SESSION max_error_count = 65535 */";
+
+/// ER_UNKNOWN_SYSTEM_VARIABLE.
+const UNKNOWN_VARIABLE: u16 = 1193;
 
 /// Sets what must hold for every statement of the session, and gives the
 /// session's quoting mode where the query depends on it.
-pub(super) fn prepare(conn: &mut Conn, query: &Query, session: &Session) -> Result<QuotingMode> {
-    match contain::run(conn, PATIENCE) {
-        // Who is cut off by it will be told.
-        Err(mysql::Error::MySqlError(error)) => tracing::info!(
-            "the server keeps its limits for slow readers and long statements: {}",
-            error.message
-        ),
-        result => {
-            result.map_err(|error| query_error("cannot raise the session's limits", &error))?
+pub(super) fn prepare(
+    conn: &mut Conn,
+    mark: &Mark,
+    query: &Query,
+    session: &Session,
+) -> Result<QuotingMode> {
+    mark.take(conn)?;
+    // Who is cut off by what the server keeps to itself will be told.
+    let or_told = |result: mysql::Result<()>, what: &str| match result {
+        Err(mysql::Error::MySqlError(error)) => {
+            tracing::info!("the server keeps its {what}: {}", error.message);
+            Ok(())
         }
-    }
+        result => result.map_err(|error| query_error("cannot raise the session's limits", &error)),
+    };
+    or_told(contain::run(conn, PATIENCE), "limits for slow readers")?;
+    or_told(limit_statement(conn, None), "limit for statements")?;
     if session.access == Access::ReadOnly {
         contain::run(conn, "SET SESSION TRANSACTION READ ONLY").map_err(|error| {
             query_error("the server refused to make the session read-only", &error)
@@ -62,8 +69,9 @@ pub(super) fn prepare(conn: &mut Conn, query: &Query, session: &Session) -> Resu
             )
         })?;
     }
-    if let Some(timeout) = session.statement_timeout {
-        limit_statement(conn, timeout)?;
+    if session.statement_timeout.is_some() {
+        limit_statement(conn, session.statement_timeout)
+            .map_err(|error| query_error("the server refused --statement-timeout", &error))?;
     }
     if let Some(zone) = &session.time_zone {
         conn.exec_iter("SET time_zone = ?", (zone,))
@@ -87,18 +95,20 @@ pub(super) fn prepare(conn: &mut Conn, query: &Query, session: &Session) -> Resu
     Ok(QuotingMode::from_sql_mode(&sql_mode.unwrap_or_default()))
 }
 
-/// Has the server give up a statement that runs for longer than `timeout` (MySQL
-/// manual, "Server System Variables"; MariaDB's documentation, "Aborting
-/// Statements that Exceed a Certain Time to Execute").
-fn limit_statement(conn: &mut Conn, timeout: Duration) -> Result<()> {
-    let set = format!(
-        "SET SESSION /*!50708 max_execution_time = {} */ /*M!100101 max_statement_time = {:.6} */",
-        timeout.as_millis(),
-        timeout.as_secs_f64()
-    );
-    tracing::debug!("{set}");
-    contain::run(conn, &set)
-        .map_err(|error| query_error("the server refused --statement-timeout", &error))
+/// Has the server give up a statement that runs for longer than `timeout`, or
+/// none. Which variable that is, the server decides that runs the statement, also
+/// behind a proxy (MySQL manual, "Server System Variables"; MariaDB's
+/// documentation, "Aborting Statements that Exceed a Certain Time to Execute").
+fn limit_statement(conn: &mut Conn, timeout: Option<Duration>) -> mysql::Result<()> {
+    let time = timeout.unwrap_or_default();
+    let of_mysql = format!("SET SESSION max_execution_time = {}", time.as_millis());
+    let of_mariadb = format!("SET SESSION max_statement_time = {:.6}", time.as_secs_f64());
+    match contain::run(conn, &of_mysql) {
+        Err(mysql::Error::MySqlError(error)) if error.code == UNKNOWN_VARIABLE => {
+            contain::run(conn, &of_mariadb)
+        }
+        result => result,
+    }
 }
 
 /// Whether the server says that it does not compress: it may refuse in silence.
@@ -115,21 +125,29 @@ pub(super) fn is_uncompressed(conn: &mut Conn) -> Result<bool> {
 }
 
 /// A lock of the session's own, whose name nobody else has, by which a second
-/// connection knows the session: for statements that the process list does not
-/// show, as it shows what a procedure runs in the place of the CALL.
+/// connection knows the session: behind a balancer, it may reach another server,
+/// where the same id is somebody else's. (The statements in the process list do
+/// not tell: it shows what a procedure or a function runs in their place.)
 #[derive(Clone, Debug)]
 pub(super) struct Mark(String);
 
 impl Mark {
-    pub fn new() -> Option<Self> {
-        Some(Self(format!("gold_digger.{:032x}", tls::random_number()?)))
+    /// One that no other session has; where the system has no random numbers, one
+    /// that no server will take.
+    pub fn new() -> Self {
+        let number = tls::random_number();
+        Self(number.map_or_else(String::new, |number| format!("gold_digger.{number:032x}")))
     }
 
     /// Has the session hold it. A server that has no such locks just cannot
     /// tell later whose session it is.
-    pub fn take(&self, conn: &mut Conn) -> Result<()> {
-        match contain::ask(conn, &format!("SELECT GET_LOCK('{}', 0)", self.0)) {
-            Ok(_) | Err(mysql::Error::MySqlError(_)) => Ok(()),
+    fn take(&self, conn: &mut Conn) -> Result<()> {
+        match contain::run(conn, &format!("DO GET_LOCK('{}', 0)", self.0)) {
+            Ok(()) => Ok(()),
+            Err(mysql::Error::MySqlError(error)) => {
+                tracing::info!("the query could not be killed: {}", error.message);
+                Ok(())
+            }
             Err(error) => Err(query_error("cannot mark the session", &error)),
         }
     }
@@ -203,31 +221,46 @@ const MADE_NULL: &str = "1301";
 /// ER_CUT_VALUE_GROUP_CONCAT: a value has been cut.
 const CUT: &str = "1260";
 
-/// What the server's warnings say of values that are not what the statement
-/// asked for: the first that was cut.
+/// ER_UNKNOWN_COM_ERROR, ER_PARSE_ERROR and ER_NOT_SUPPORTED_YET.
+const NOT_KNOWN: [u16; 3] = [1047, 1064, 1235];
+
+/// What the server's warnings, of which it has counted `count`, say of values
+/// that are not what the statement asked for: the first that was cut.
 ///
 /// # Errors
 /// [`ErrorKind::Query`] where a value became NULL for its length.
-pub(super) fn shortened(conn: &mut Conn) -> Result<Option<String>> {
-    let warnings = match contain::ask(conn, "SHOW WARNINGS LIMIT 500") {
-        Ok(warnings) => warnings,
+pub(super) fn shortened(conn: &mut Conn, count: u16) -> Result<Option<String>> {
+    let (mut made_null, mut cut, mut seen) = (None, None, 0);
+    let look = |row: Row| {
+        seen += 1;
+        let found = match text(&row, 1).as_deref() {
+            Some(MADE_NULL) => &mut made_null,
+            Some(CUT) => &mut cut,
+            _ => return,
+        };
+        found.get_or_insert_with(|| text(&row, 2).unwrap_or_default());
+    };
+    let warnings = conn.query_iter("SHOW WARNINGS");
+    match warnings.and_then(|warnings| contain::for_each(warnings, look)) {
+        Ok(()) => {}
         // It does not tell.
-        Err(mysql::Error::MySqlError(_)) => return Ok(None),
+        Err(mysql::Error::MySqlError(error)) if NOT_KNOWN.contains(&error.code) => {
+            return Ok(None);
+        }
         Err(error) => return Err(query_error("cannot read the server's warnings", &error)),
-    };
-    let find = |code: &str| {
-        let found = warnings
-            .iter()
-            .find(|row| text(row, 1).as_deref() == Some(code));
-        found.map(|row| text(row, 2).unwrap_or_default())
-    };
-    if let Some(said) = find(MADE_NULL) {
+    }
+    if let Some(said) = made_null {
         let what = format!("the server made a value NULL that is too long for it ({said})");
         return Err(Error::new(ErrorKind::Query, what)
             .hint("raise the server's max_allowed_packet, or have the query make shorter values"));
     }
-    let cut = find(CUT).map(|said| {
-        format!("the server has cut a value ({said}); --init 'SET SESSION group_concat_max_len = …' allows longer ones")
-    });
-    Ok(cut)
+    Ok(match cut {
+        Some(said) => Some(format!(
+            "the server has cut a value ({said}); --init 'SET SESSION group_concat_max_len = …' allows longer ones"
+        )),
+        None if seen < count => Some(format!(
+            "the server shows {seen} of its {count} warnings: whether it has cut a value or made one NULL is not known"
+        )),
+        None => None,
+    })
 }

@@ -2,8 +2,13 @@
 //! that are missing, read-only, or removed meanwhile.
 
 use std::{
-    env, fs,
-    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
+    ffi::OsStr,
+    fs,
+    io::Read,
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{PermissionsExt, symlink},
+    },
     path::{Path, PathBuf},
     process::Command,
     sync::LazyLock,
@@ -11,19 +16,25 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Cell, EARLIER, PROMPT, To, is_gone, meet, names, rows_of, slow_query};
-use crate::support::{GoldDigger, Outcome, Signal, each_server, until};
+use super::{
+    Cell, EARLIER, Kind, PROMPT, Silence, To, is_gone, long_values, meet, names, rows_of,
+    slow_query,
+};
+use crate::support::{GoldDigger, Outcome, Signal, each_server, on_a_server, until};
 
 /// The library that makes a disk fail, built once.
 static DISK: LazyLock<PathBuf> = LazyLock::new(|| {
-    let library = env::temp_dir().join(format!("gold_digger-disk-{}.so", std::process::id()));
+    // Cargo's own folder for what tests leave.
+    let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join("disk.so");
+    let unfinished = library.with_extension(std::process::id().to_string());
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/disk.c");
     let mut compiler = Command::new("cc");
     compiler
         .args(["-shared", "-fPIC", "-O1", "-o"])
-        .arg(&library);
+        .arg(&unfinished);
     let built = compiler.arg(source).arg("-ldl").status().expect("cc");
     assert!(built.success());
+    fs::rename(unfinished, &library).expect("it gets its name");
     library
 });
 
@@ -58,7 +69,7 @@ fn failed(cell: &Cell, outcome: Outcome, parts: &[&str]) -> u64 {
 
 #[test]
 fn disks_that_are_full_or_broken_end_exports() {
-    each_server(|db| {
+    on_a_server(|db| {
         for cell in Cell::all() {
             for (call, errno, after, parts) in [
                 (
@@ -111,8 +122,12 @@ fn disks_that_are_full_or_broken_end_exports() {
                 if cell.kind.to == To::Stdout && call != "write" {
                     continue;
                 }
-                // Twenty megabytes are synced before their end, too.
-                for count in if call == "sync" { &[3, 500][..] } else { &[60] } {
+                // Each sixteen megabytes are synced before the end, too.
+                for count in if call == "sync" {
+                    &[3, 500, 1500][..]
+                } else {
+                    &[60]
+                } {
                     let run = cell.run(on_failing_disk(
                         &cell,
                         db.export(&rows(*count)),
@@ -130,7 +145,7 @@ fn disks_that_are_full_or_broken_end_exports() {
 
 #[test]
 fn a_limit_for_files_is_an_error_like_others() {
-    each_server(|db| {
+    on_a_server(|db| {
         for cell in Cell::all() {
             let limited = GoldDigger::within(&["sh", "-c", "ulimit -f 2000; exec \"$@\"", "sh"]);
             let run = cell.run(limited.env("DATABASE_URL", db.url()).arg(rows(60)));
@@ -142,47 +157,49 @@ fn a_limit_for_files_is_an_error_like_others() {
 #[test]
 fn a_folder_that_goes_away_ends_exports() {
     each_server(|db| {
-        let cells = Cell::to(To::File);
-        let beside = tempfile::tempdir().expect("a folder");
+        let silence = Silence::new(db);
         for is_renamed in [false, true] {
-            let export = || db.export(&slow_query(&db.name, 900));
-            let outcomes = meet(&cells, export, PROMPT, |_| {
+            let beside = tempfile::tempdir().expect("a folder");
+            let elsewhere = |number: usize| beside.path().join(number.to_string());
+            let cells = Cell::to(To::File);
+            let export = || silence.export(db);
+            let (outcomes, happened) = meet(&cells, export, PROMPT, |_| {
                 for (number, cell) in cells.iter().enumerate() {
                     if is_renamed {
-                        fs::rename(cell.folder.path(), beside.path().join(number.to_string()))
-                            .expect("renamed");
+                        fs::rename(cell.folder.path(), elsewhere(number)).expect("renamed");
                     } else {
                         fs::remove_dir_all(cell.folder.path()).expect("removed");
                     }
                 }
             });
-            for (cell, outcome) in cells.iter().zip(outcomes) {
+            is_gone(db, &db.name, happened);
+            for (number, (cell, outcome)) in cells.iter().zip(outcomes).enumerate() {
                 let target = cell.target().display().to_string();
+                let parts = [
+                    &target,
+                    "its unfinished file has been removed; ",
+                    "renamed meanwhile?",
+                ];
                 // Nor can the summary be written.
-                let said = outcome.failed_at_length(
-                    5,
-                    &[
-                        &target,
-                        "its unfinished file has been removed",
-                        "renamed meanwhile?",
-                    ],
-                );
-                assert!(rows_of(&said.stderr) > Some(0), "{}", said.stderr);
+                outcome.failed_at_length(5, &parts);
                 assert!(!cell.folder.path().exists());
-                fs::create_dir(cell.folder.path()).expect("a folder");
-                fs::write(cell.target(), EARLIER).expect("a file");
+                if is_renamed {
+                    let own = format!("x.{}", cell.kind.format);
+                    assert_eq!(names(&elsewhere(number)), [own.as_str()]);
+                    let earlier = fs::read_to_string(elsewhere(number).join(own));
+                    assert_eq!(earlier.expect("the file"), EARLIER);
+                }
             }
-            is_gone(db, &db.name);
         }
     });
 }
 
 #[test]
 fn a_folder_that_takes_the_targets_name_is_not_replaced() {
-    each_server(|db| {
+    on_a_server(|db| {
         let cells = Cell::to(To::File);
         let export = || db.export(&slow_query(&db.name, 8));
-        let outcomes = meet(&cells, export, 2 * PROMPT, |_| {
+        let (outcomes, _) = meet(&cells, export, 2 * PROMPT, |_| {
             for cell in &cells {
                 fs::remove_file(cell.target()).expect("it can go");
                 fs::create_dir(cell.target()).expect("a folder");
@@ -209,7 +226,7 @@ fn without_privilege() -> GoldDigger {
 
 #[test]
 fn what_is_read_only_stays() {
-    each_server(|db| {
+    on_a_server(|db| {
         for cell in Cell::to(To::File) {
             let set = |path: &Path, mode| {
                 fs::set_permissions(path, PermissionsExt::from_mode(mode)).expect("permissions");
@@ -227,53 +244,105 @@ fn what_is_read_only_stays() {
                 run.arg("-o").arg(cell.target()).run()
             };
             let target = cell.target().display().to_string();
-            set(&cell.target(), 0o444);
-            let outcome = run().failed(
-                5,
-                &[&target, "Permission denied", "it is read-only for you"],
-            );
-            assert!(outcome.elapsed < PROMPT, "{:?}", outcome.elapsed);
-            cell.is_untouched();
-            set(&cell.target(), 0o644);
-            set(cell.folder.path(), 0o555);
-            let outcome = run().failed(
-                5,
-                &[&target, "Permission denied", "its folder must be writable"],
-            );
-            set(cell.folder.path(), 0o755);
-            assert!(outcome.elapsed < PROMPT, "{:?}", outcome.elapsed);
-            cell.is_untouched();
+            let read_only = |path: &Path, modes: [u32; 2], hint: &str| {
+                set(path, modes[0]);
+                let outcome = run();
+                set(path, modes[1]);
+                let outcome = outcome.failed(5, &[&target, "Permission denied", hint]);
+                assert!(outcome.elapsed < PROMPT, "{:?}", outcome.elapsed);
+                cell.is_untouched();
+            };
+            read_only(&cell.target(), [0o444, 0o644], "it is read-only for you");
+            let folder = cell.folder.path();
+            read_only(folder, [0o555, 0o755], "its folder must be writable");
         }
     });
 }
 
 #[test]
 fn names_are_bytes() {
-    each_server(|db| {
-        let folder = tempfile::tempdir().expect("a folder");
-        for name in [
-            &b"a b\nc.csv"[..],
-            b"\xff\xfe \xe4.csv",
-            b"-o.csv",
-            "Köln 東京.csv".as_bytes(),
-        ] {
-            let target = folder.path().join(std::ffi::OsStr::from_bytes(name));
-            db.export("SELECT 1 AS a")
-                .arg("-o")
-                .arg(&target)
-                .run()
-                .wrote("");
-            assert_eq!(fs::read(&target).expect("the file"), b"a\n1\n");
-            fs::remove_file(&target).expect("it can go");
+    on_a_server(|db| {
+        for cell in Cell::to(To::File) {
+            let format = cell.kind.format;
+            let mut expected = Vec::new();
+            for name in [
+                &b"plain"[..],
+                b"a b\nc",
+                b"\xff\xfe \xe4",
+                b"-o",
+                "Köln 東京".as_bytes(),
+            ] {
+                let mut name = OsStr::from_bytes(name).to_owned();
+                name.push(format!(".{format}"));
+                let target = cell.folder.path().join(name);
+                let export = |sql: &str| {
+                    let run = db.export(sql).args(["--protocol", cell.kind.protocol]);
+                    run.arg("-o").arg(&target).run()
+                };
+                export("SELECT 1 AS a").wrote("");
+                let written = fs::read(&target).expect("the file");
+                if expected.is_empty() {
+                    expected.clone_from(&written);
+                }
+                assert_eq!(written, expected);
+                // A failure names it on one line.
+                export("SELECT 1 UNION ALL SELECT REPEAT('x', @@max_allowed_packet + 1)")
+                    .failed(4, &["2 rows had come, and ", " was not touched\n"]);
+                assert_eq!(fs::read(&target).expect("the file"), expected);
+                fs::remove_file(&target).expect("it can go");
+            }
+            assert_eq!(names(cell.folder.path()), [format!("x.{format}")]);
         }
-        assert_eq!(names(folder.path()), [""; 0]);
+    });
+}
+
+/// An export through a link fails as one to the file behind it.
+#[test]
+fn links_and_pipes_fail_as_what_they_are() {
+    on_a_server(|db| {
+        let silence = Silence::new(db);
+        for cell in Cell::to(To::File) {
+            let Kind {
+                format, protocol, ..
+            } = cell.kind;
+            let links = tempfile::tempdir().expect("a folder");
+            let link = links.path().join(format!("link.{format}"));
+            symlink(cell.target(), &link).expect("a link");
+            let export = |target: &Path| {
+                let run = silence.export(db).args(["--retry", "3"]);
+                let run = run.args(["--protocol", protocol, "--format", format]);
+                run.arg("-o").arg(target).start()
+            };
+            let run = export(&link);
+            cell.wait_for_rows();
+            run.signal(Signal::SIGTERM);
+            let parts = ["ended by SIGTERM; ", &link.display().to_string()];
+            run.wait().failed(143, &parts);
+            cell.is_untouched();
+            assert_eq!(names(links.path()).len(), 1);
+
+            let fifo = links.path().join("fifo");
+            nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
+            let run = export(&fifo);
+            let mut reader = fs::File::open(&fifo).expect("the FIFO");
+            reader.read_exact(&mut [0; 30_000]).expect("rows");
+            drop(reader);
+            let parts = ["its reader has gone; ", "what was written is incomplete"];
+            run.wait().failed(5, &parts);
+            // Without a reader it waits, and a signal ends that too.
+            let run = export(&fifo);
+            run.until_it_handles_signals();
+            run.signal(Signal::SIGTERM);
+            run.wait()
+                .failed(143, &["ended by SIGTERM; no row had come"]);
+        }
     });
 }
 
 /// What had come, for a look at it.
 #[test]
 fn a_part_is_kept_where_that_is_wanted() {
-    each_server(|db| {
+    on_a_server(|db| {
         for cell in Cell::all() {
             let partial = cell
                 .folder
@@ -293,10 +362,7 @@ fn a_part_is_kept_where_that_is_wanted() {
                 );
                 continue;
             }
-            let kept = format!(
-                "warning: what had come is kept, without an end, as {}\n",
-                partial.display()
-            );
+            let kept = format!("warning: what had come is kept as {}\n", partial.display());
             assert!(said.contains(&kept), "{said}");
             let part = fs::read(&partial).expect("the part");
             assert!(
@@ -327,9 +393,10 @@ fn a_part_is_kept_where_that_is_wanted() {
 #[test]
 fn a_signal_leaves_a_part_where_that_is_wanted() {
     each_server(|db| {
+        let silence = Silence::new(db);
         let cells = Cell::to(To::File);
-        let export = || db.export(&slow_query(&db.name, 900)).arg("--keep-partial");
-        let outcomes = meet(&cells, export, PROMPT, |runs| {
+        let export = || silence.export(db).arg("--keep-partial");
+        let (outcomes, happened) = meet(&cells, export, PROMPT, |runs| {
             runs.iter().for_each(|run| run.signal(Signal::SIGTERM));
         });
         for (cell, outcome) in cells.iter().zip(outcomes) {
@@ -339,28 +406,27 @@ fn a_signal_leaves_a_part_where_that_is_wanted() {
                 .path()
                 .join(format!("x.{}.partial", cell.kind.format));
             let part = fs::read_to_string(partial).expect("the part");
-            let values = part
-                .split(|c| c != 'x')
-                .filter(|run| run.len() == 20_000)
-                .count();
-            assert_eq!(values as u64, rows);
+            assert_eq!(long_values(part.as_bytes()) as u64, rows);
         }
-        is_gone(db, &db.name);
+        is_gone(db, &db.name, happened);
     });
 }
 
 /// The new file is whole and in place then, which no message may deny.
 #[test]
 fn a_folder_that_cannot_be_synced_is_told_and_the_file_stays() {
-    each_server(|db| {
+    on_a_server(|db| {
         for cell in Cell::to(To::File) {
+            let whole = Cell::new(cell.kind);
+            whole.run(db.export("SELECT 1 AS a")).wrote("");
             let run = on_failing_disk(&cell, db.export("SELECT 1 AS a"), "sync-folder", 5, 0);
-            let folder = cell.folder.path();
-            let name = folder.file_name().expect("a name");
+            let name = cell.folder.path().file_name().expect("a name");
             let target = cell.target().display().to_string();
-            let run =
-                run.env("FAULT_NAME", name)
-                    .args(["--format", cell.kind.format, "-o", &target]);
+            // The summary's folder can be.
+            let summary = whole.folder.path().join("other.json");
+            let run = run.env("FAULT_NAME", name).arg("--summary").arg(&summary);
+            let run = run.args(["--format", cell.kind.format, "-o", &target]);
+            let run = run.args(["--protocol", cell.kind.protocol]);
             let parts = [
                 "cannot sync the folder of",
                 &target,
@@ -368,8 +434,13 @@ fn a_folder_that_cannot_be_synced_is_told_and_the_file_stays() {
             ];
             let outcome = run.run().failed(5, &parts);
             assert_eq!(rows_of(&outcome.stderr), None, "{}", outcome.stderr);
-            assert!(cell.written().contains(&b'1'));
-            assert_eq!(names(folder).len(), 1);
+            let told = fs::read_to_string(summary).expect("the summary");
+            assert!(
+                told.contains("\"exit_code\": 5,") && told.contains("\"rows\": 1,"),
+                "{told}"
+            );
+            assert_eq!(cell.written(), whole.written());
+            assert_eq!(names(cell.folder.path()).len(), 1);
         }
     });
 }
@@ -377,7 +448,7 @@ fn a_folder_that_cannot_be_synced_is_told_and_the_file_stays() {
 /// A signal either comes in time, and nothing is published, or too late.
 #[test]
 fn a_signal_and_the_files_name_do_not_contradict_each_other() {
-    each_server(|db| {
+    on_a_server(|db| {
         for (call, code) in [("sync", 143), ("rename", 0)] {
             for cell in Cell::to(To::File) {
                 let gates = tempfile::tempdir().expect("a folder");
@@ -385,15 +456,9 @@ fn a_signal_and_the_files_name_do_not_contradict_each_other() {
                 fs::write(&gate, "").expect("a file");
                 let run = on_failing_disk(&cell, db.export("SELECT 1 AS a"), call, 0, 1);
                 let run = cell.start(run.env("FAULT_GATE", &gate));
-                // It hangs when a thread of it sleeps between two looks.
-                let tasks = format!("/proc/{}/task", run.child.id());
-                let hangs = || {
-                    let threads = fs::read_dir(&tasks).ok()?.flatten();
-                    let mut waits = threads
-                        .filter_map(|thread| fs::read_to_string(thread.path().join("wchan")).ok());
-                    waits.any(|wait| wait.contains("nanosleep")).then_some(())
-                };
-                until(Duration::from_secs(10), hangs).expect("it hangs");
+                let met = gates.path().join("gate.met");
+                let hangs = until(Duration::from_secs(10), || met.exists().then_some(()));
+                hangs.expect("it hangs");
                 run.signal(Signal::SIGTERM);
                 if call == "sync" {
                     // Though the call never returns.
@@ -406,7 +471,7 @@ fn a_signal_and_the_files_name_do_not_contradict_each_other() {
                     thread::sleep(Duration::from_secs(1));
                     fs::remove_file(&gate).expect("it can go");
                     run.wait().ended(code, "");
-                    assert!(cell.written().contains(&b'1'));
+                    assert!(cell.written() != EARLIER.as_bytes());
                 }
             }
         }

@@ -1,12 +1,12 @@
 //! What a server does to an export: it dies, is shut down, kills the query, runs
 //! out of patience, or says nothing any more.
 
-use std::time::{Duration, Instant};
+use std::{thread, time::Duration};
 
 use mysql::prelude::Queryable;
 
-use super::{Cell, PROMPT, is_gone, meet, rows_of, running, slow_query};
-use crate::support::{Database, GoldDigger, Outcome, Server, Signal, each_server, until};
+use super::{Cell, PROMPT, To, meet, rows_of, running, slow_query};
+use crate::support::{Database, GoldDigger, Outcome, Running, Server, Signal, each_server, until};
 
 /// Longer than any test of it.
 const ROWS: u32 = 900;
@@ -14,7 +14,12 @@ const ROWS: u32 = 900;
 #[track_caller]
 fn all_failed(cells: &[Cell], outcomes: Vec<Outcome>, parts: &[&str]) {
     for (cell, outcome) in cells.iter().zip(outcomes) {
-        assert!(cell.failed(outcome, 4, parts) > 0, "no rows had come");
+        let rows = cell.failed(outcome, 4, parts);
+        assert!(rows > 0, "no rows had come");
+        if cell.kind.to == To::Stdout {
+            // Nothing that had come is lost.
+            assert_eq!(cell.long_values() as u64, rows);
+        }
     }
 }
 
@@ -22,20 +27,13 @@ fn all_failed(cells: &[Cell], outcomes: Vec<Outcome>, parts: &[&str]) {
 fn killed_queries_and_connections_end_exports() {
     each_server(|db| {
         let export = || db.export(&slow_query(&db.name, ROWS));
+        // Both servers just close the connection.
         for (kill, parts) in [
-            // MySQL just closes the connection.
-            (
-                "KILL CONNECTION",
-                if db.is_mariadb() {
-                    ["the result broke off", ""]
-                } else {
-                    ["was lost", ""]
-                },
-            ),
+            ("KILL CONNECTION", ["the result broke off", "was lost"]),
             ("KILL QUERY", ["1317 (70100)", "somebody killed it"]),
         ] {
             let cells = Cell::all();
-            let outcomes = meet(&cells, export, PROMPT, |_| {
+            let (outcomes, _) = meet(&cells, export, PROMPT, |_| {
                 let mut conn = db.connect();
                 let ids = running(db, &db.name);
                 assert_eq!(ids.len(), cells.len());
@@ -53,12 +51,16 @@ fn killed_queries_and_connections_end_exports() {
 fn a_statement_that_takes_too_long_ends_after_its_rows() {
     each_server(|db| {
         let cells = Cell::all();
+        let time = Duration::from_secs(4);
         let export = || {
             db.export(&slow_query(&db.name, ROWS))
-                .args(["--statement-timeout", "1500ms"])
+                .args(["--statement-timeout", "4s"])
         };
-        let limit = Duration::from_millis(1500) + PROMPT;
-        let outcomes = meet(&cells, export, limit, |_| {});
+        let (outcomes, _) = meet(&cells, export, time + PROMPT, |_| {});
+        for outcome in &outcomes {
+            let took = outcome.elapsed;
+            assert!(took > time && took < time + PROMPT, "{took:?}");
+        }
         let code = if db.is_mariadb() {
             "1969 (70100)"
         } else {
@@ -89,55 +91,55 @@ fn servers_that_stall_die_or_shut_down_end_exports() {
         let cells = Cell::all();
         let patience = Duration::from_secs(1);
         let impatient = || export(&db).args(["--read-timeout", "1s"]);
-        let outcomes = meet(&cells, impatient, patience + PROMPT, |_| {
-            server.signal(Signal::SIGSTOP)
+        let (outcomes, _) = meet(&cells, impatient, patience + PROMPT, |_| {
+            server.signal(Signal::SIGSTOP);
         });
         server.signal(Signal::SIGCONT);
         all_failed(&cells, outcomes, &["silent for too long", "--read-timeout"]);
-        is_gone(&db, &db.name);
+
+        // Without a time-out, it is waited for.
+        let cells = Cell::all();
+        let short = || db.export(&slow_query(&db.name, 15));
+        let (outcomes, _) = meet(&cells, short, 5 * PROMPT, |_| {
+            server.signal(Signal::SIGSTOP);
+            thread::sleep(2 * patience);
+            server.signal(Signal::SIGCONT);
+        });
+        for (cell, outcome) in cells.iter().zip(outcomes) {
+            outcome.wrote("");
+            assert_eq!(cell.long_values(), 15);
+        }
 
         // It is killed, as by the kernel.
         let cells = Cell::all();
-        let outcomes = meet(
-            &cells,
-            || export(&db),
-            PROMPT,
-            |_| server.signal(Signal::SIGKILL),
-        );
-        all_failed(
-            &cells,
-            outcomes,
-            &["connection to the server was lost", "--retry"],
-        );
+        let kill = |signal| move |_: &[Running]| server.signal(signal);
+        let (outcomes, _) = meet(&cells, || export(&db), PROMPT, kill(Signal::SIGKILL));
+        let parts = ["connection to the server was lost", "--retry"];
+        all_failed(&cells, outcomes, &parts);
 
-        // It is shut down in order; meanwhile an export that may is begun anew.
+        // It is shut down in order; an export that may is begun anew.
         server.start_again();
-        let again = tempfile::tempdir().expect("a folder");
-        let target = again.path().join("x.csv");
+        let patient = Cell::new(cells[0].kind);
+        let again = patient.start(export(&db).args(["--retry", "9"]));
+        patient.wait_for_rows();
         let cells = Cell::all();
-        let patient = export(&db).args(["--retry", "9", "-o"]).arg(&target);
-        let patient = patient.start();
-        let asked = Instant::now();
-        let outcomes = meet(
-            &cells,
-            || export(&db),
-            2 * PROMPT,
-            |_| server.signal(Signal::SIGTERM),
-        );
-        println!("shut down: {:?}", asked.elapsed());
-        for (cell, outcome) in cells.iter().zip(outcomes) {
-            cell.failed(outcome, 4, &["--retry"]);
-        }
+        let (outcomes, _) = meet(&cells, || export(&db), PROMPT, kill(Signal::SIGTERM));
+        let part = if db.is_mariadb() {
+            "was lost"
+        } else {
+            "1053 (08S01)"
+        };
+        all_failed(&cells, outcomes, &[part, "--retry"]);
         server.start_again();
-        let is_back = until(Duration::from_secs(20), || {
-            (running(&db, &db.name).len() == 1).then_some(())
-        });
-        is_back.expect("the query runs again");
-        patient.signal(Signal::SIGTERM);
-        let said = patient.wait().ended_with(143);
+        let is_back = || (running(&db, &db.name).len() == 1).then_some(());
+        until(Duration::from_secs(60), is_back).expect("the query runs again");
+        again.signal(Signal::SIGTERM);
+        let said = again.wait().ended_with(143);
         assert!(
             said.contains("attempt 1 of 10 failed: ") && rows_of(&said).is_some(),
             "{said}"
         );
+        assert!(patient.told()["attempts"].as_u64() > Some(1));
+        patient.is_untouched();
     });
 }

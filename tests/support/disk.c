@@ -2,10 +2,11 @@
  * by calls on files with FAULT_NAME in their path. FAULT_CALL is write, sync,
  * sync-folder or rename; FAULT_AFTER is how many bytes are written before; and
  * the call fails with FAULT_ERRNO or, where that is 0, waits while the file
- * FAULT_GATE is there. */
+ * FAULT_GATE is there, and makes another one, .met, to say so. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +27,9 @@ static int fails(const char *call, const char *path) {
         errno = error;
         return 1;
     }
+    char met[PATH_MAX];
+    snprintf(met, sizeof met, "%s.met", getenv("FAULT_GATE"));
+    close(open(met, O_CREAT | O_WRONLY, 0600));
     while (access(getenv("FAULT_GATE"), F_OK) == 0)
         usleep(5000);
     return 0;

@@ -7,10 +7,7 @@ use std::{
     net::{Shutdown, TcpListener, TcpStream},
     os::fd::AsFd,
     path::Path,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex},
     thread,
 };
 
@@ -282,18 +279,18 @@ pub enum End {
 pub struct Cutter {
     pub port: u16,
     cut: Arc<Mutex<Option<Cut>>>,
-    answered: Arc<AtomicUsize>,
+    answered: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Cutter {
     /// Cuts the answers of the server on `port` to a query with `tag` in it.
     pub fn new(port: u16, tag: &str) -> Self {
         let cut: Arc<Mutex<Option<Cut>>> = Arc::default();
-        let answered: Arc<AtomicUsize> = Arc::default();
-        let (tag, to_cut, count) = (tag.to_owned(), Arc::clone(&cut), Arc::clone(&answered));
+        let answered: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let (tag, to_cut, record) = (tag.to_owned(), Arc::clone(&cut), Arc::clone(&answered));
         let port = serve(move |session| {
             let server = TcpStream::connect(("127.0.0.1", port)).expect("the server");
-            relay_until_cut(session.stream, server, &tag, &to_cut, &count);
+            relay_until_cut(session.stream, server, &tag, &to_cut, &record);
         });
         Self {
             port,
@@ -302,14 +299,14 @@ impl Cutter {
         }
     }
 
-    /// Cuts from now on; once, where it is `once`.
+    /// Cuts from now on, or not any more.
     pub fn cut(&self, cut: Option<Cut>) {
         *self.cut.lock().expect("a lock") = cut;
     }
 
     /// The bytes of the last answer.
-    pub fn answered(&self) -> usize {
-        self.answered.load(Ordering::SeqCst)
+    pub fn answered(&self) -> Vec<u8> {
+        self.answered.lock().expect("a lock").clone()
     }
 }
 
@@ -320,10 +317,10 @@ fn relay_until_cut(
     mut server: TcpStream,
     tag: &str,
     cut: &Mutex<Option<Cut>>,
-    answered: &AtomicUsize,
+    answered: &Mutex<Vec<u8>>,
 ) {
     let mut buffer = [0; 65536];
-    let mut counted = None;
+    let mut is_answer = false;
     loop {
         let readable = {
             let both = [client.as_fd(), server.as_fd()];
@@ -342,7 +339,8 @@ fn relay_until_cut(
                     .windows(tag.len())
                     .any(|window| window == tag.as_bytes());
             if is_query || bytes.get(4) == Some(&0x17) {
-                counted = Some(0);
+                is_answer = true;
+                answered.lock().expect("a lock").clear();
             }
             if server.write_all(bytes).is_err() {
                 return;
@@ -353,14 +351,14 @@ fn relay_until_cut(
                 return;
             };
             let mut bytes = &buffer[..length];
-            if let Some(count) = &mut counted {
+            if is_answer {
+                let mut answered = answered.lock().expect("a lock");
                 let cut = *cut.lock().expect("a lock");
-                let end = cut.filter(|cut| *count + length >= cut.after);
+                let end = cut.filter(|cut| answered.len() + length >= cut.after);
                 if let Some(end) = end {
-                    bytes = &bytes[..end.after - *count];
+                    bytes = &bytes[..end.after - answered.len()];
                 }
-                *count += bytes.len();
-                answered.store(*count, Ordering::SeqCst);
+                answered.extend_from_slice(bytes);
                 if let Some(end) = end {
                     let _ = client.write_all(bytes);
                     return finish(&mut client, end.by);

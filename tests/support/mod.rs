@@ -11,5 +11,5 @@ mod server;
 pub use program::{GoldDigger, Outcome, Running, Signal, at_terminal, until};
 pub use server::{
     Database, GlobalVariable, Server, changing_certificates, each_server, each_server_alone,
-    on_new_mariadb,
+    on_a_server, on_new_mariadb,
 };

@@ -3,6 +3,7 @@
 use std::{
     ffi::OsStr,
     io::{Read, Write},
+    os::unix::process::CommandExt,
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant},
@@ -10,7 +11,10 @@ use std::{
 
 use gold_digger::config::settings::SETTINGS;
 pub use nix::sys::signal::Signal;
-use nix::{sys::signal::kill, unistd::Pid};
+use nix::{
+    sys::signal::{kill, killpg},
+    unistd::Pid,
+};
 
 /// A run that takes longer than this has hung.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -82,6 +86,8 @@ impl GoldDigger {
     fn spawn(mut self) -> Running {
         let mut child = self
             .command
+            // With whatever it is wrapped in, so that both can be killed.
+            .process_group(0)
             .stdin(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -118,6 +124,19 @@ impl Running {
         kill(Pid::from_raw(id), signal).expect("the process is there");
     }
 
+    /// Waits until the process handles signals itself.
+    pub fn until_it_handles_signals(&self) {
+        let status = format!("/proc/{}/status", self.child.id());
+        let ready = until(Duration::from_secs(10), || {
+            let text = std::fs::read_to_string(&status).ok()?;
+            let mask = text.lines().find_map(|line| line.strip_prefix("SigCgt:"))?;
+            let mask = u64::from_str_radix(mask.trim(), 16).ok()?;
+            // SIGTERM is the last that is registered.
+            (mask & (1 << 14) != 0).then_some(())
+        });
+        ready.expect("signals are handled");
+    }
+
     /// Waits for its end; kills it where it hangs.
     #[track_caller]
     pub fn wait(mut self) -> Outcome {
@@ -127,7 +146,7 @@ impl Running {
             self.child.try_wait().expect("the child can be waited for")
         });
         if status.is_none() {
-            self.child.kill().expect("the child can be killed");
+            self.kill();
         }
         let elapsed = self.started.elapsed();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8 output");
@@ -142,6 +161,24 @@ impl Running {
             stderr,
             elapsed,
         }
+    }
+}
+
+/// A test that failed leaves nothing running.
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            self.kill();
+        }
+    }
+}
+
+impl Running {
+    fn kill(&mut self) {
+        let group = i32::try_from(self.child.id()).expect("a process id");
+        // It may end at this moment.
+        let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+        let _ = self.child.wait();
     }
 }
 

@@ -6,6 +6,7 @@ use std::{
     ffi::{OsStr, OsString},
     fmt::Write as _,
     fs,
+    io::Write as _,
     net::TcpListener,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -36,9 +37,9 @@ pub struct Server {
     folder: PathBuf,
     /// The program and its arguments.
     command: Vec<OsString>,
-    /// Each ends the server that it started when this process ends, also when it
-    /// is killed: its standard input then closes.
-    guardians: Mutex<Vec<Child>>,
+    /// Ends the server when this process ends, also when it is killed: its
+    /// standard input then closes.
+    guardian: Mutex<Option<Child>>,
     /// Its process, once it has started.
     pid: AtomicI32,
 }
@@ -61,6 +62,12 @@ pub fn each_server(test: impl Fn(&Database)) {
     // A test that failed alone has put everything back.
     let _shared = SHARED.read().unwrap_or_else(PoisonError::into_inner);
     on_both(test);
+}
+
+/// The same on one server, where that does not matter.
+pub fn on_a_server(test: impl Fn(&Database)) {
+    let _shared = SHARED.read().unwrap_or_else(PoisonError::into_inner);
+    test(&MARIADB.database());
 }
 
 /// The same, while no other test runs on a server.
@@ -119,12 +126,14 @@ impl Drop for GlobalVariable<'_> {
     }
 }
 
-/// Kills the server and removes its folder when standard input ends.
+/// Kills the server and removes its folder when standard input ends. A line there
+/// says that the server has ended by itself, and that the folder stays. Until
+/// then nobody waits for the server, so that its number is no other process's.
 const GUARDIAN: &str = r#"
     trap '' INT TERM HUP
     folder=$1; shift
     "$@" </dev/null >>"$folder/log" 2>&1 &
-    cat >/dev/null
+    if read -r _; then exit; fi
     kill -9 $!; wait $! 2>/dev/null
     rm -rf "$folder"
 "#;
@@ -220,7 +229,7 @@ impl Server {
             password,
             folder,
             command: words.map(OsStr::to_owned).collect(),
-            guardians: Mutex::default(),
+            guardian: Mutex::default(),
             // No process has this number.
             pid: AtomicI32::new(i32::MAX),
         };
@@ -235,18 +244,23 @@ impl Server {
         let status = format!("/proc/{}/status", self.pid.load(Ordering::SeqCst));
         let has_ended = || {
             let status = fs::read_to_string(&status).unwrap_or_default();
-            // Its guardian may not have looked yet.
+            // Its guardian does not look before it is told.
             (status.is_empty() || status.contains("State:\tZ")).then_some(())
         };
         until(Duration::from_secs(60), has_ended).expect("the server ends");
+        let mut guarded = self.guardian.lock().expect("a lock");
+        if let Some(mut earlier) = guarded.take() {
+            let stdin = earlier.stdin.as_mut().expect("a pipe");
+            stdin.write_all(b"ended\n").expect("it reads");
+            earlier.wait().expect("it ends");
+        }
         let mut guardian = Command::new("sh");
         guardian
             .args(["-c", GUARDIAN, "guardian"])
             .arg(&self.folder)
             .args(&self.command);
         let guardian = guardian.stdin(Stdio::piped()).spawn().expect("sh starts");
-        let mut guardians = self.guardians.lock().expect("a lock");
-        guardians.push(guardian);
+        *guarded = Some(guardian);
         let ready = until(Duration::from_secs(60), || self.try_connect("").ok());
         assert!(
             ready.is_some(),
@@ -312,7 +326,7 @@ impl Server {
 
     pub fn database(&self) -> Database<'_> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let name = format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        let name = format!("test_{:04}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let mut conn = self.try_connect("").expect("the server answers");
         conn.query_drop(format!("CREATE DATABASE {name} CHARACTER SET utf8mb4"))
             .expect("a database");

@@ -206,7 +206,8 @@ pub static SETTINGS: &[Setting] = &[
     .default("0")
     .more(
         "After 1 s, then twice as long each time, a minute at most. Never after a refused login or \
-             an error of the query, nor where rows have gone to standard output or a FIFO.",
+             an error of the query, nor where rows have gone to standard output or a FIFO, nor \
+             once a statement may have written (--read-write).",
     ),
     Setting::new(
         "connection.compress",
