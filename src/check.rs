@@ -6,6 +6,7 @@ use crate::{
     cancel::Cancel,
     config::{Access, Config, Connection, Session, tls::Verification},
     error::{Result, printable},
+    guard,
     source::{QueryExecutor, SessionFacts},
 };
 
@@ -68,6 +69,7 @@ fn try_check(config: &Config, cancel: &Cancel) -> Result<String> {
         lines.push(vec!["columns".to_owned(), told]);
         return Ok(aligned(&lines));
     };
+    guard::check_columns(&config.guards, &schema)?;
     lines.push(vec!["protocol".to_owned(), protocol.to_owned()]);
     let mut text = aligned(&lines);
     let writer = (config.format.open)(&schema, &config.format_options)?;

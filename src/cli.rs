@@ -309,6 +309,7 @@ fn heading(setting: &Setting) -> &'static str {
         Some("query") => "Query",
         Some("session") => "Session",
         Some("output") => "Output",
+        Some("guards") => "Guards",
         Some("csv" | "tsv") => "CSV and TSV",
         Some("json") => "JSON",
         Some("values") => "Values",
@@ -361,6 +362,7 @@ Exit codes:
   3    no connection: unreachable, refused, timed out, or the login failed
   4    the query failed, or its result broke off; no file was published
   5    the output could not be written
+  6    the result is not what --min-rows, --max-rows or --expect-column expects
   129, 130, 143
        ended by SIGHUP, SIGINT or SIGTERM
   141  the reader of standard output has gone"

@@ -82,6 +82,8 @@ pub struct Config {
     pub format_options: FormatOptions,
     /// What a result without rows means.
     pub empty_result: EmptyResult,
+    /// What the result must be like.
+    pub guards: Guards,
     /// What becomes of a file that gets no end.
     pub partial: Partial,
     /// How often the export begins anew after a connection that was lost or could
@@ -286,6 +288,17 @@ impl std::fmt::Display for Target {
     }
 }
 
+/// What a result must be like to be published.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Guards {
+    /// It has no fewer rows.
+    pub min_rows: Option<u64>,
+    /// It has no more rows.
+    pub max_rows: Option<u64>,
+    /// It has these columns, in this order; or any, where there are none.
+    pub columns: Vec<String>,
+}
+
 /// What a result without rows means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EmptyResult {
@@ -404,6 +417,7 @@ impl Config {
             } else {
                 EmptyResult::Refuse
             },
+            guards: guards(&layers)?,
             partial: if layers.is_on("output.keep_partial") {
                 Partial::Keep
             } else {
@@ -439,6 +453,22 @@ fn layers(flags: Layer, journal: &Journal) -> Result<Layers> {
     }
     layers.0.extend([option_files.layer, defaults]);
     Ok(layers)
+}
+
+fn guards(layers: &Layers) -> Result<Guards> {
+    let guards = Guards {
+        min_rows: layers.parsed("guards.min_rows")?,
+        max_rows: layers.parsed("guards.max_rows")?,
+        columns: layers.list("guards.columns"),
+    };
+    if let (Some(min), Some(max)) = (guards.min_rows, guards.max_rows)
+        && min > max
+        && let Some(found) = layers.get("guards.min_rows")
+    {
+        let what = format!("is more than the {max} rows that there may be at most");
+        return Err(found.origin.refuse("guards.min_rows", &what));
+    }
+    Ok(guards)
 }
 
 fn session(layers: &Layers) -> Result<Session> {

@@ -25,6 +25,8 @@ pub enum ErrorKind {
     Query,
     /// The output could not be written.
     Output,
+    /// The result is not what a guard expects.
+    Guard,
     /// The reader of standard output has gone.
     ReaderGone,
     /// A signal asked the run to end.
@@ -52,6 +54,7 @@ impl ErrorKind {
             Self::Connect => "connection",
             Self::Query => "query",
             Self::Output => "output",
+            Self::Guard => "guard",
             Self::ReaderGone => "reader gone",
             Self::Signal(_) => "signal",
         }
@@ -70,6 +73,7 @@ impl ErrorKind {
             Self::Connect => 3,
             Self::Query => 4,
             Self::Output => 5,
+            Self::Guard => 6,
             Self::ReaderGone => 141,
             Self::Signal(Signal::Hangup) => 129,
             Self::Signal(Signal::Interrupt) => 130,

@@ -8,6 +8,7 @@ use crate::{
     config::{Access, Config, EmptyResult, Target, Verbosity},
     error::{Error, ErrorKind, Outlook, Result},
     format::ValueError,
+    guard,
     journal::Journal,
     output::Output,
     schema::Schema,
@@ -73,7 +74,7 @@ pub fn aftermath(error: Error, target: &Target, journal: &Journal, cancel: &Canc
     let facts = journal.facts();
     let is_open = match error.kind() {
         ErrorKind::Signal(_) => true,
-        ErrorKind::Query | ErrorKind::Output => {
+        ErrorKind::Query | ErrorKind::Output | ErrorKind::Guard => {
             facts.protocol.is_some() || error.outlook() == Outlook::Passing
         }
         _ => false,
@@ -133,6 +134,7 @@ fn try_export(config: &Config, journal: &Journal, cancel: &Cancel) -> Result<()>
         known.columns = columns.collect();
         known.protocol = Some(protocol);
     });
+    guard::check_columns(&config.guards, &schema)?;
     let mut writer = (config.format.open)(&schema, &config.format_options)?;
     if let Some(note) = stream.note() {
         tracing::info!("{note}");
@@ -143,6 +145,7 @@ fn try_export(config: &Config, journal: &Journal, cancel: &Cancel) -> Result<()>
     while let Some(row) = stream.next_row()? {
         rows += 1;
         journal.count_row();
+        guard::check_more(&config.guards, rows)?;
         if rows == 1 {
             tracing::debug!(
                 "the first row came after {:.3} s",
@@ -173,6 +176,7 @@ fn try_export(config: &Config, journal: &Journal, cancel: &Cancel) -> Result<()>
         let what = format!("no rows; {} left as it was", config.target);
         return Err(Error::new(ErrorKind::NoRows, what));
     }
+    guard::check_all(&config.guards, rows)?;
     let bytes = output.append(|out| {
         if rows == 0 {
             writer.begin(out);

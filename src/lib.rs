@@ -5,10 +5,11 @@
 //! The modules in reading order: what was typed ([`cli`]) becomes what will run
 //! ([`config`], with [`sql`]); [`export`] pulls rows from the [`source`]
 //! ([`schema`], [`row`]), has a [`format`](mod@format) encode them into a
-//! [`buffer`], and has an [`output`] hand it to a [`sink`] in time. [`signals`]
-//! and [`cancel`] end it early; [`error`] says how it failed. What is known of a
-//! run stands in its [`journal`], which [`progress`], [`summary`] and [`report`]
-//! show; [`check`] finds out without running. [`allocator`] keeps memory small.
+//! [`buffer`], and has an [`output`] hand it to a [`sink`] in time, where the
+//! [`guard`]s let it pass. [`signals`] and [`cancel`] end it early; [`error`] says
+//! how it failed. What is known of a run stands in its [`journal`], which
+//! [`progress`], [`summary`] and [`report`] show; [`check`] finds out without
+//! running. [`allocator`] keeps memory small.
 
 pub mod allocator;
 pub mod buffer;
@@ -19,6 +20,7 @@ pub mod config;
 pub mod error;
 pub mod export;
 pub mod format;
+pub mod guard;
 pub mod journal;
 pub mod output;
 pub mod progress;

@@ -15,6 +15,7 @@ mod documentation;
 mod ending;
 mod flushing;
 mod formats;
+mod guards;
 mod hostile;
 mod login;
 mod manners;

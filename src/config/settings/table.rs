@@ -56,6 +56,11 @@ fn retries(text: &str) -> Result<(), String> {
     in_range.then_some(()).ok_or(refused)
 }
 
+fn rows(text: &str) -> Result<(), String> {
+    let refused = |_| "it is a whole number of rows".to_owned();
+    text.parse::<u64>().map(drop).map_err(refused)
+}
+
 fn one_statement(text: &str) -> Result<(), String> {
     Query::parse(text)
         .map(drop)
@@ -358,6 +363,27 @@ pub static SETTINGS: &[Setting] = &[
     )
     .flag("create-dirs")
     .default("false"),
+    Setting::new(
+        "guards.min_rows",
+        Kind::Number(rows),
+        "Fail, and publish nothing, where there are fewer rows",
+    )
+    .flag("min-rows")
+    .value("N"),
+    Setting::new(
+        "guards.max_rows",
+        Kind::Number(rows),
+        "Fail, and publish nothing, where there are more rows",
+    )
+    .flag("max-rows")
+    .value("N"),
+    Setting::new(
+        "guards.columns",
+        Kind::List(anything),
+        "Fail, and publish nothing, where the columns are not these, in this order; may be repeated",
+    )
+    .flag("expect-column")
+    .value("NAME"),
     Setting::new(
         "csv.delimiter",
         Kind::Text(parses::<CsvDelimiter>),
