@@ -6,10 +6,10 @@
 //! ([`config`], with [`sql`]); [`export`] pulls rows from the [`source`]
 //! ([`schema`], [`row`]), has a [`format`](mod@format) encode them into a
 //! [`buffer`], and has an [`output`] hand it to a [`sink`] in time, where the
-//! [`guard`]s let it pass. [`signals`] and [`cancel`] end it early; [`error`] says
-//! how it failed. What is known of a run stands in its [`journal`], which
-//! [`progress`], [`summary`] and [`report`] show; [`check`] finds out without
-//! running. [`allocator`] keeps memory small.
+//! [`guard`]s let it pass. [`run`] watches over it; [`signals`] and [`cancel`] end
+//! it early; [`error`] says how it failed. What is known of a run stands in its
+//! [`journal`], which [`progress`], [`summary`] and [`report`] show; [`check`]
+//! finds out without running. [`allocator`] keeps memory small.
 
 pub mod allocator;
 pub mod buffer;
@@ -26,6 +26,7 @@ pub mod output;
 pub mod progress;
 pub mod report;
 pub mod row;
+pub mod run;
 pub mod schema;
 pub mod signals;
 pub mod sink;

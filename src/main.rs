@@ -1,6 +1,6 @@
 //! The program: parse, resolve, run, report, exit code.
 
-use std::{process::ExitCode, sync::Arc};
+use std::process::ExitCode;
 
 use gold_digger::{
     allocator,
@@ -8,10 +8,10 @@ use gold_digger::{
     check::check,
     cli::{Args, Request},
     config::{Config, Task},
-    error::Result,
-    export::{aftermath, export},
     journal::Journal,
-    progress, report, signals, summary,
+    report,
+    run::run,
+    signals, summary,
 };
 
 fn main() -> ExitCode {
@@ -35,10 +35,7 @@ fn main() -> ExitCode {
                 Err(error) => (None, Err(error)),
             }
         }
-        Ok(Task::Export(config)) => {
-            let config = Arc::new(*config);
-            (Some(config.target.clone()), run(&config, &journal))
-        }
+        Ok(Task::Export(config)) => (Some(config.target.clone()), run(*config, &journal)),
         Err(error) => (None, Err(error)),
     };
     let mut code = match &result {
@@ -54,17 +51,4 @@ fn main() -> ExitCode {
         }
     }
     code
-}
-
-fn run(config: &Arc<Config>, journal: &Journal) -> Result<()> {
-    let progress = progress::show(config, journal);
-    let (exported, written) = (Arc::clone(config), journal.clone());
-    let cancel = Cancel::default();
-    let result = signals::run(&cancel, move |cancel| export(&exported, &written, cancel));
-    let result = result.map_err(|error| aftermath(error, &config.target, journal, &cancel));
-    drop(progress);
-    if result.is_ok() {
-        report::success(journal, config);
-    }
-    result
 }

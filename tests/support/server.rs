@@ -239,8 +239,8 @@ impl Server {
         server
     }
 
-    /// Starts it; where it runs, waits until it has ended.
-    pub fn start_again(&self) {
+    /// Waits until its process has ended.
+    pub fn until_it_has_ended(&self) {
         let status = format!("/proc/{}/status", self.pid.load(Ordering::SeqCst));
         let has_ended = || {
             let status = fs::read_to_string(&status).unwrap_or_default();
@@ -248,6 +248,11 @@ impl Server {
             (status.is_empty() || status.contains("State:\tZ")).then_some(())
         };
         until(Duration::from_secs(60), has_ended).expect("the server ends");
+    }
+
+    /// Starts it; where it runs, waits until it has ended.
+    pub fn start_again(&self) {
+        self.until_it_has_ended();
         let mut guarded = self.guardian.lock().expect("a lock");
         if let Some(mut earlier) = guarded.take() {
             let stdin = earlier.stdin.as_mut().expect("a pipe");
