@@ -6,7 +6,7 @@ use std::{thread, time::Duration};
 use mysql::prelude::Queryable;
 
 use super::{Cell, PROMPT, To, meet, rows_of, running, slow_query};
-use crate::support::{Database, GoldDigger, Outcome, Running, Server, Signal, each_server, until};
+use crate::support::{Database, GoldDigger, Outcome, Server, Signal, each_server, until};
 
 /// Longer than any test of it.
 const ROWS: u32 = 900;
@@ -112,8 +112,14 @@ fn servers_that_stall_die_or_shut_down_end_exports() {
 
         // It is killed, as by the kernel.
         let cells = Cell::all();
-        let kill = |signal| move |_: &[Running]| server.signal(signal);
-        let (outcomes, _) = meet(&cells, || export(&db), PROMPT, kill(Signal::SIGKILL));
+        let (outcomes, _) = meet(
+            &cells,
+            || export(&db),
+            PROMPT,
+            |_| {
+                server.signal(Signal::SIGKILL);
+            },
+        );
         let parts = ["connection to the server was lost", "--retry"];
         all_failed(&cells, outcomes, &parts);
 
@@ -123,7 +129,16 @@ fn servers_that_stall_die_or_shut_down_end_exports() {
         let again = patient.start(export(&db).args(["--retry", "9"]));
         patient.wait_for_rows();
         let cells = Cell::all();
-        let (outcomes, _) = meet(&cells, || export(&db), PROMPT, kill(Signal::SIGTERM));
+        let (outcomes, _) = meet(
+            &cells,
+            || export(&db),
+            PROMPT,
+            |_| {
+                server.signal(Signal::SIGTERM);
+                // How long it takes for that is its own affair.
+                server.until_it_has_ended();
+            },
+        );
         let part = if db.is_mariadb() {
             "was lost"
         } else {
