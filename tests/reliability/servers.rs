@@ -6,7 +6,7 @@ use std::{thread, time::Duration};
 use mysql::prelude::Queryable;
 
 use super::{Cell, PROMPT, To, meet, rows_of, running, slow_query};
-use crate::support::{Database, GoldDigger, Outcome, Server, Signal, each_server, until};
+use crate::support::{Database, GoldDigger, Outcome, Running, Server, Signal, each_server, until};
 
 /// Longer than any test of it.
 const ROWS: u32 = 900;
@@ -110,16 +110,19 @@ fn servers_that_stall_die_or_shut_down_end_exports() {
             assert_eq!(cell.long_values(), 15);
         }
 
+        // How long it takes to end is its own affair.
+        let end = |signal| {
+            let cells = Cell::all();
+            let fault = |_: &[Running]| {
+                server.signal(signal);
+                server.until_it_has_ended();
+            };
+            let (outcomes, _) = meet(&cells, || export(&db), PROMPT, fault);
+            (cells, outcomes)
+        };
+
         // It is killed, as by the kernel.
-        let cells = Cell::all();
-        let (outcomes, _) = meet(
-            &cells,
-            || export(&db),
-            PROMPT,
-            |_| {
-                server.signal(Signal::SIGKILL);
-            },
-        );
+        let (cells, outcomes) = end(Signal::SIGKILL);
         let parts = ["connection to the server was lost", "--retry"];
         all_failed(&cells, outcomes, &parts);
 
@@ -128,17 +131,7 @@ fn servers_that_stall_die_or_shut_down_end_exports() {
         let patient = Cell::new(cells[0].kind);
         let again = patient.start(export(&db).args(["--retry", "9"]));
         patient.wait_for_rows();
-        let cells = Cell::all();
-        let (outcomes, _) = meet(
-            &cells,
-            || export(&db),
-            PROMPT,
-            |_| {
-                server.signal(Signal::SIGTERM);
-                // How long it takes for that is its own affair.
-                server.until_it_has_ended();
-            },
-        );
+        let (cells, outcomes) = end(Signal::SIGTERM);
         let part = if db.is_mariadb() {
             "was lost"
         } else {
