@@ -8,6 +8,7 @@
 //! write.
 
 use std::{
+    fs::File,
     io,
     path::Path,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
@@ -180,10 +181,11 @@ impl Cancel {
     }
 
     /// Gives the finished file its name. From here on the run cannot be ended.
+    /// Gives the folder, which is to be synced, where it may be read.
     ///
     /// # Errors
     /// The cause, where the run was cancelled before.
-    pub(crate) fn publish(&self, target: &Path) -> Result<io::Result<()>> {
+    pub(crate) fn publish(&self, target: &Path) -> Result<io::Result<Option<File>>> {
         let finished = {
             let mut state = self.state();
             if let Some(cause) = &state.cause {
@@ -195,13 +197,16 @@ impl Cancel {
         let Some(finished) = finished else {
             return Ok(Err(io::ErrorKind::NotFound.into()));
         };
-        let published = finished.publish(target);
-        if published.is_ok() {
-            self.state().publication = Publication::Done;
-        } else {
-            finished.discard();
-        }
-        Ok(published)
+        Ok(match finished.publish(target) {
+            Ok(()) => {
+                self.state().publication = Publication::Done;
+                Ok(finished.into_folder())
+            }
+            Err(error) => {
+                finished.discard();
+                Err(error)
+            }
+        })
     }
 
     /// Whether the output has its name.

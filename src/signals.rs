@@ -70,19 +70,16 @@ pub fn run<T: Send + 'static>(
         ErrorKind::Signal(signal),
         format!("ended by {}", signal.name()),
     );
-    if cancel.cancel(cause.clone()) == Reached::TooLate {
-        // It is as good as done; a second signal would end it.
-        return loop {
-            match inbox.recv() {
-                Ok(Event::Ended(result)) => break result,
-                Ok(Event::Signal(_)) => {}
-                Err(_) => break Err(panicked()),
-            }
-        };
-    }
-    let deadline = Instant::now() + GRACE;
+    let deadline = match cancel.cancel(cause.clone()) {
+        Reached::InTime => Some(Instant::now() + GRACE),
+        // It is as good as done, and waited for.
+        Reached::TooLate => None,
+    };
     loop {
-        match inbox.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+        let left = deadline.map_or(Duration::MAX, |deadline| {
+            deadline.saturating_duration_since(Instant::now())
+        });
+        match inbox.recv_timeout(left) {
             Ok(Event::Ended(result)) => return result,
             // One that is not the same request ends the process by itself.
             Ok(Event::Signal(_)) => {}

@@ -15,10 +15,7 @@ use std::{
 
 use mysql::prelude::Queryable;
 
-use crate::support::{Database, GoldDigger, Running, Signal, each_server, fake, until};
-
-/// What "at once" may take.
-const PROMPT: Duration = Duration::from_secs(2);
+use crate::support::{Database, GoldDigger, PROMPT, Running, Signal, each_server, fake, until};
 
 /// A query that is silent for long, recognizable in the process list.
 fn silent_query(db: &Database) -> String {
@@ -26,12 +23,7 @@ fn silent_query(db: &Database) -> String {
 }
 
 fn is_running(db: &Database) -> bool {
-    let sql = format!(
-        "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE 'SELECT SLEEP%{}'",
-        db.name
-    );
-    let count: Option<u32> = db.connect().query_first(sql).expect("the process list");
-    count != Some(0)
+    !db.running(&db.name).is_empty()
 }
 
 #[track_caller]

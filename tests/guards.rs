@@ -1,13 +1,8 @@
 //! Guards: a result that is not what it should be is not published.
 
-use std::{
-    fs,
-    time::{Duration, Instant},
-};
+use std::{fs, time::Duration};
 
-use mysql::prelude::Queryable;
-
-use crate::support::{GoldDigger, each_server, on_a_server, until};
+use crate::support::{GoldDigger, PROMPT, each_server, on_a_server, until};
 
 const THREE: &str = "SELECT 1 AS a, 2 AS b UNION ALL SELECT 3, 4 UNION ALL SELECT 5, 6";
 
@@ -88,16 +83,8 @@ fn too_many_rows_end_the_query() {
         let outcome = run.arg(folder.path().join("x.csv")).run();
         let parts = ["more than 1000 rows; 1001 rows had come"];
         assert!(outcome.failed(6, &parts).elapsed < Duration::from_secs(10));
-        let since = Instant::now();
-        let gone = until(Duration::from_secs(2), || {
-            let sql = format!(
-                "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE '%{}%' AND ID <> CONNECTION_ID()",
-                db.name
-            );
-            let count: Option<u32> = db.connect().query_first(sql).expect("the process list");
-            (count == Some(0)).then_some(())
-        });
-        assert!(gone.is_some(), "{:?}", since.elapsed());
+        let gone = until(PROMPT, || db.running(&db.name).is_empty().then_some(()));
+        gone.expect("the query is killed on the server");
         assert_eq!(fs::read_dir(folder.path()).expect("the folder").count(), 0);
     });
 }

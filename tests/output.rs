@@ -4,23 +4,13 @@ use std::{
     fs::{self, File, OpenOptions},
     io::Read,
     os::unix::fs::{MetadataExt, PermissionsExt, symlink},
-    path::Path,
     process::Command,
     time::Duration,
 };
 
-use crate::support::{GoldDigger, each_server};
+use crate::support::{GoldDigger, each_server, names};
 
 const ONE: &str = "SELECT 1 AS a";
-
-fn names(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).expect("the folder");
-    let mut names: Vec<String> = entries
-        .map(|entry| entry.expect("an entry").file_name().display().to_string())
-        .collect();
-    names.sort();
-    names
-}
 
 #[test]
 fn a_file_keeps_its_permissions_and_a_link_its_target() {

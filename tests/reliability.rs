@@ -2,9 +2,9 @@
 //! output, both wire protocols, and both servers where the server matters.
 //!
 //! `docs/reliability.md` tells what is shown here, and in `ending`, `output`,
-//! `memory`, `login` and `hostile` where a fault has only one form. The full matrix, with more
-//! positions and more rows, runs where `GOLD_DIGGER_FULL` is set: `scripts/test
-//! --full`.
+//! `memory`, `login` and `hostile` where a fault has only one form. The full
+//! matrix, with more positions and more rows, runs where `GOLD_DIGGER_FULL` is
+//! set: `scripts/test --full`.
 
 use std::{
     env,
@@ -17,16 +17,13 @@ use mysql::{Conn, prelude::Queryable};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{Database, GoldDigger, Outcome, Running, until};
+use crate::support::{Database, GoldDigger, Outcome, PROMPT, Running, names, until};
 
 mod disks;
 mod limits;
 mod networks;
 mod runs;
 mod servers;
-
-/// What "at once" may take.
-const PROMPT: Duration = Duration::from_secs(2);
 
 /// What stands at a target from the night before.
 const EARLIER: &str = "as it was";
@@ -247,22 +244,18 @@ fn unfinished(folder: &Path) -> Option<PathBuf> {
     paths.find(|path| path.extension().is_some_and(|end| end == "gold_digger"))
 }
 
-fn names(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).expect("the folder").flatten();
-    let mut names: Vec<String> = entries
-        .map(|entry| entry.file_name().display().to_string())
-        .collect();
-    names.sort();
-    names
-}
-
 /// Rows that come one by one, `count` of them, at ten a second; each by itself,
 /// as they are larger than the server's buffer. Its column `tag` is known in the
 /// process list.
 fn slow_query(tag: &str, count: u32) -> String {
+    paced_query(tag, count, "SLEEP(0.1)")
+}
+
+/// Such rows, each when `pace` is over.
+fn paced_query(tag: &str, count: u32, pace: &str) -> String {
     format!(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})
-         SELECT i, REPEAT('x', 20000) AS {tag}, SLEEP(0.1) AS s FROM n"
+         SELECT i, REPEAT('x', 20000) AS {tag}, {pace} AS s FROM n"
     )
 }
 
@@ -284,7 +277,7 @@ impl Silence {
         assert_eq!(locked, Some(1));
         let wait = format!("IF(i < 7, 0, GET_LOCK('silence_{tag}', 100 + i))");
         Self {
-            sql: slow_query(tag, 7).replace("SLEEP(0.1)", &wait),
+            sql: paced_query(tag, 7, &wait),
             _holder: holder,
         }
     }
@@ -299,19 +292,11 @@ fn long_values(bytes: &[u8]) -> usize {
     runs.filter(|run| run.len() == 20_000).count()
 }
 
-/// The ids of the connections that run a statement with `tag` in it.
-fn running(db: &Database, tag: &str) -> Vec<u32> {
-    let sql = format!(
-        "SELECT ID FROM information_schema.PROCESSLIST WHERE INFO LIKE '%{tag}%' AND ID <> CONNECTION_ID()"
-    );
-    db.connect().query(sql).expect("the process list")
-}
-
 /// The server has stopped working on what has `tag` in it, promptly after `since`.
 #[track_caller]
 fn is_gone(db: &Database, tag: &str, since: Instant) {
     let left = PROMPT.saturating_sub(since.elapsed());
-    let gone = until(left, || running(db, tag).is_empty().then_some(()));
+    let gone = until(left, || db.running(tag).is_empty().then_some(()));
     gone.expect("the query is killed on the server");
 }
 

@@ -38,8 +38,6 @@ pub(super) struct FileSink {
     syncer: Option<Syncer>,
     /// The final name, behind symbolic links.
     path: PathBuf,
-    /// The folder of both, to be synced; none where it may not be read.
-    folder: Option<File>,
     /// The target as the user named it.
     name: String,
     /// Dropped, it ends the watch over the file.
@@ -73,13 +71,6 @@ impl FileSink {
         };
         unfinished::remove_leftovers(path);
         let (file, unfinished) = Unfinished::create(path, partial).map_err(failed)?;
-        let folder = match unfinished.folder() {
-            Ok(folder) => folder,
-            Err(error) => {
-                unfinished.discard();
-                return Err(failed(error));
-            }
-        };
         let place = unfinished.path().to_owned();
         cancel.set_unfinished(unfinished);
         let watcher = watch(place, &name, cancel);
@@ -88,7 +79,6 @@ impl FileSink {
             unsynced: 0,
             syncer: None,
             path: path.to_owned(),
-            folder,
             name,
             watcher: Some(watcher),
             cancel: cancel.clone(),
@@ -134,9 +124,10 @@ impl Sink for FileSink {
         let synced = synced.and_then(|()| self.file.sync_all());
         synced.map_err(|error| failure(&self.name, "sync", error))?;
         let renamed = self.cancel.publish(&self.path)?;
-        renamed.map_err(|error| failure(&self.name, "rename the finished file to", error))?;
+        let folder =
+            renamed.map_err(|error| failure(&self.name, "rename the finished file to", error))?;
         // Without this, a power cut could undo the rename.
-        let synced = self.folder.as_ref().map_or(Ok(()), File::sync_all);
+        let synced = folder.map_or(Ok(()), |folder| folder.sync_all());
         synced.map_err(|error| {
             output_error(&self.name, "sync the folder of", error)
                 .hint("the file is complete and in place; a power cut now could undo that")

@@ -103,8 +103,8 @@ impl Unfinished {
     }
 
     /// Its folder, for whoever syncs it; none where it may not be read.
-    pub(super) fn folder(&self) -> io::Result<Option<File>> {
-        self.folder.as_ref().map(File::try_clone).transpose()
+    pub(crate) fn into_folder(self) -> Option<File> {
+        self.folder
     }
 
     /// Removes it, or keeps it under another name, if there is anything in it.

@@ -399,13 +399,26 @@ pub(super) fn describe(error: &mysql::Error) -> String {
         ),
         Error::DriverError(DriverError::CouldNotConnect(Some((_, what, _)))) => what.clone(),
         Error::DriverError(error) => error.to_string(),
-        Error::IoError(error) => describe_io(error),
         Error::CodecError(PacketCodecError::PacketTooLarge) => {
             "a row, or another packet, is longer than 1 GiB, the most that is taken".to_owned()
         }
-        Error::CodecError(PacketCodecError::Io(error)) => describe_io(error),
-        Error::CodecError(error) => format!("the server's data cannot be read: {error}"),
-        other => other.to_string(),
+        error => match (io_error(error), error) {
+            (Some(io), _) => describe_io(io),
+            (None, Error::CodecError(error)) => {
+                format!("the server's data cannot be read: {error}")
+            }
+            (None, other) => other.to_string(),
+        },
+    }
+}
+
+/// The system's error within a driver's, if it is one.
+pub(super) const fn io_error(error: &mysql::Error) -> Option<&io::Error> {
+    match error {
+        mysql::Error::IoError(error) | mysql::Error::CodecError(PacketCodecError::Io(error)) => {
+            Some(error)
+        }
+        _ => None,
     }
 }
 
@@ -421,15 +434,10 @@ pub(super) enum Trouble {
 
 /// What `error` tells of the connection, if it does.
 pub(super) fn trouble(error: &mysql::Error) -> Option<Trouble> {
-    let io = match error {
-        mysql::Error::CodecError(PacketCodecError::PacketTooLarge) => {
-            return Some(Trouble::TooLong);
-        }
-        mysql::Error::IoError(error) => error,
-        mysql::Error::CodecError(PacketCodecError::Io(error)) => error,
-        _ => return None,
-    };
-    match io.kind() {
+    if let mysql::Error::CodecError(PacketCodecError::PacketTooLarge) = error {
+        return Some(Trouble::TooLong);
+    }
+    match io_error(error)?.kind() {
         kind if is_time_out(kind) => Some(Trouble::Silence),
         // It comes so where TLS was broken into, which lasts.
         io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => None,

@@ -5,11 +5,13 @@ use std::{io, net::IpAddr};
 
 use jiff::Timestamp;
 use mysql::{DriverError, MySqlError, error::tls::TlsError};
-use mysql_common::proto::codec::error::PacketCodecError;
 use rustls::{AlertDescription, CertificateError, pki_types::UnixTime};
 use secrecy::ExposeSecret;
 
-use super::{connect::describe, tls::Tampering};
+use super::{
+    connect::{describe, io_error},
+    tls::Tampering,
+};
 use crate::{
     config::{
         Connection, Endpoint,
@@ -149,13 +151,10 @@ fn is_withheld_key(error: &io::Error) -> bool {
 
 /// The TLS error within a driver's, however deep.
 fn tls_error(error: &mysql::Error) -> Option<&rustls::Error> {
-    let io = match error {
-        mysql::Error::TlsError(TlsError::Tls(error)) => return Some(error),
-        mysql::Error::IoError(error) => error,
-        mysql::Error::CodecError(PacketCodecError::Io(error)) => error,
-        _ => return None,
-    };
-    io.get_ref()?.downcast_ref()
+    if let mysql::Error::TlsError(TlsError::Tls(error)) = error {
+        return Some(error);
+    }
+    io_error(error)?.get_ref()?.downcast_ref()
 }
 
 /// The server's own errors of a login (MySQL manual, "Server Error Message

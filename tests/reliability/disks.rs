@@ -16,11 +16,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    Cell, EARLIER, Kind, PROMPT, Silence, To, is_gone, long_values, meet, names, rows_of,
-    slow_query,
-};
-use crate::support::{GoldDigger, Outcome, Signal, each_server, on_a_server, until};
+use super::{Cell, EARLIER, Kind, Silence, To, is_gone, long_values, meet, rows_of, slow_query};
+use crate::support::{GoldDigger, Outcome, PROMPT, Signal, each_server, names, on_a_server, until};
 
 /// The library that makes a disk fail, built once.
 static DISK: LazyLock<PathBuf> = LazyLock::new(|| {

@@ -5,8 +5,8 @@ use std::{fs, path::Path, time::Instant};
 
 use serde_json::Value;
 
-use super::{Cell, PROMPT, To, is_full, meet, slow_query};
-use crate::support::{GoldDigger, each_server, on_a_server};
+use super::{Cell, To, is_full, meet, slow_query};
+use crate::support::{GoldDigger, PROMPT, each_server, on_a_server};
 
 #[test]
 fn ten_million_rows_fit_into_64_mib() {

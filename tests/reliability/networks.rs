@@ -15,11 +15,11 @@ use nix::sys::socket::{
 };
 use serde_json::Value;
 
-use super::{Cell, EARLIER, Kind, PROMPT, To, is_full, kinds, names, running};
+use super::{Cell, EARLIER, Kind, To, is_full, kinds};
 use crate::support::{
-    Database, GlobalVariable, GoldDigger, Running, Signal, each_server, each_server_alone,
+    Database, GlobalVariable, GoldDigger, PROMPT, Running, Signal, each_server, each_server_alone,
     fake::{self, Cut, Cutter, End},
-    on_a_server, until,
+    names, on_a_server, until,
 };
 
 /// Fifty rows, one of them larger than a packet of the network.
@@ -516,7 +516,7 @@ fn only_what_may_pass_is_tried_again() {
             .env("DATABASE_URL", &url)
             .arg(sleep)
             .start();
-        let runs = || (running(db, sleep).len() == 1).then_some(());
+        let runs = || (db.running(sleep).len() == 1).then_some(());
         until(Duration::from_secs(10), runs).expect("it runs");
         let second = GoldDigger::new().env("DATABASE_URL", &url);
         let second = second.args(["--retry", "1", "SELECT 1"]).run();

@@ -10,10 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    Cell, EARLIER, PROMPT, Silence, To, is_gone, meet, names, running, slow_query, unfinished,
-};
-use crate::support::{GoldDigger, Running, Signal, each_server, on_a_server, until};
+use super::{Cell, EARLIER, Silence, To, is_gone, meet, slow_query, unfinished};
+use crate::support::{GoldDigger, PROMPT, Running, Signal, each_server, names, on_a_server, until};
 
 #[test]
 fn signals_end_exports_in_order() {
@@ -82,7 +80,7 @@ fn what_a_statement_runs_in_its_place_is_killed_too() {
                 .export(sql)
                 .args(["--protocol", protocol, "--init", init])
                 .start();
-            let runs = || (running(db, tag).len() == 1).then_some(());
+            let runs = || (db.running(tag).len() == 1).then_some(());
             until(Duration::from_secs(10), runs).expect("the statement runs");
             run.signal(Signal::SIGTERM);
             let asked = Instant::now();

@@ -5,8 +5,10 @@ use std::{thread, time::Duration};
 
 use mysql::prelude::Queryable;
 
-use super::{Cell, PROMPT, To, meet, rows_of, running, slow_query};
-use crate::support::{Database, GoldDigger, Outcome, Running, Server, Signal, each_server, until};
+use super::{Cell, To, meet, rows_of, slow_query};
+use crate::support::{
+    Database, GoldDigger, Outcome, PROMPT, Running, Server, Signal, each_server, until,
+};
 
 /// Longer than any test of it.
 const ROWS: u32 = 900;
@@ -35,7 +37,7 @@ fn killed_queries_and_connections_end_exports() {
             let cells = Cell::all();
             let (outcomes, _) = meet(&cells, export, PROMPT, |_| {
                 let mut conn = db.connect();
-                let ids = running(db, &db.name);
+                let ids = db.running(&db.name);
                 assert_eq!(ids.len(), cells.len());
                 for id in ids {
                     conn.query_drop(format!("{kill} {id}"))
@@ -139,7 +141,7 @@ fn servers_that_stall_die_or_shut_down_end_exports() {
         };
         all_failed(&cells, outcomes, &[part, "--retry"]);
         server.start_again();
-        let is_back = || (running(&db, &db.name).len() == 1).then_some(());
+        let is_back = || (db.running(&db.name).len() == 1).then_some(());
         until(Duration::from_secs(60), is_back).expect("the query runs again");
         again.signal(Signal::SIGTERM);
         let said = again.wait().ended_with(143);

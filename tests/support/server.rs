@@ -357,6 +357,14 @@ impl Database<'_> {
             .expect("the server answers")
     }
 
+    /// The ids of the connections that run a statement with `tag` in it.
+    pub fn running(&self, tag: &str) -> Vec<u32> {
+        let sql = format!(
+            "SELECT ID FROM information_schema.PROCESSLIST WHERE INFO LIKE '%{tag}%' AND ID <> CONNECTION_ID()"
+        );
+        self.connect().query(sql).expect("the process list")
+    }
+
     /// Runs statements that set the test up.
     #[track_caller]
     pub fn sql(&self, statement: &str) {
