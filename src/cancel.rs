@@ -11,7 +11,8 @@ use std::{
     fs::File,
     io,
     path::Path,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -21,7 +22,8 @@ use crate::{
     source::LiveConnection,
 };
 
-/// A handle on one run, shared by the threads that may end it.
+/// A handle on a run or on one export of it, shared by the threads that may end
+/// it. Ending a run ends its exports; the end of one export is its own.
 #[derive(Clone, Default)]
 pub struct Cancel(Arc<Shared>);
 
@@ -40,6 +42,7 @@ struct State {
     connection: Option<LiveConnection>,
     unfinished: Option<Unfinished>,
     publication: Publication,
+    parts: Vec<Weak<Shared>>,
 }
 
 /// How far the output is on its way to its name.
@@ -54,13 +57,13 @@ pub enum Publication {
     Done,
 }
 
-/// Whether a run could still be ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reached {
-    /// It ends without an output.
-    InTime,
-    /// Its output is getting its name, or has it.
-    TooLate,
+/// What becomes of a connection whose query is to end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Connection {
+    /// It is cut.
+    Ends,
+    /// It is used on, where others of the run need its session.
+    MayStay,
 }
 
 impl Cancel {
@@ -83,19 +86,64 @@ impl Cancel {
         drop(self.aborting());
     }
 
-    /// Ends the run because of `cause`, unless it is too late; the first cause is
-    /// the one reported.
-    pub(crate) fn cancel(&self, cause: Error) -> Reached {
-        {
-            let mut state = self.state();
-            if state.publication != Publication::Open {
-                return Reached::TooLate;
-            }
-            state.cause.get_or_insert(cause);
-            self.0.cancelled.notify_all();
+    /// A handle on a part of what this one ends.
+    ///
+    /// # Errors
+    /// The cause, where this was cancelled before.
+    pub(crate) fn part(&self) -> Result<Self> {
+        let part = Self::default();
+        let mut state = self.state();
+        if let Some(cause) = &state.cause {
+            return Err(cause.clone());
         }
-        self.abort_query();
-        Reached::InTime
+        state.parts.retain(|part| part.strong_count() > 0);
+        state.parts.push(Arc::downgrade(&part.0));
+        Ok(part)
+    }
+
+    fn parts(&self) -> Vec<Self> {
+        let state = self.state();
+        let parts = state.parts.iter().filter_map(Weak::upgrade);
+        parts.map(Self).collect()
+    }
+
+    /// Ends what this stands for because of `cause`, unless its output is getting
+    /// its name, or has it; the first cause is the one reported.
+    pub(crate) fn cancel(&self, cause: Error) {
+        if self.set_cause(cause) {
+            self.abort(Connection::MayStay);
+        }
+    }
+
+    /// The same for a run with all its parts and their connections.
+    pub(crate) fn cancel_run(&self, cause: &Error) {
+        if !self.set_cause(cause.clone()) {
+            return;
+        }
+        // Side by side: each may wait for a server that does not answer.
+        thread::scope(|scope| {
+            for part in self.parts() {
+                let end = move || part.cancel_run(cause);
+                if thread::Builder::new()
+                    .spawn_scoped(scope, end.clone())
+                    .is_err()
+                {
+                    end();
+                }
+            }
+            self.abort(Connection::Ends);
+        });
+    }
+
+    /// Whether it was in time.
+    fn set_cause(&self, cause: Error) -> bool {
+        let mut state = self.state();
+        if state.publication != Publication::Open {
+            return false;
+        }
+        state.cause.get_or_insert(cause);
+        self.0.cancelled.notify_all();
+        true
     }
 
     /// Waits for `time`.
@@ -148,22 +196,36 @@ impl Cancel {
         self.state().connection = None;
     }
 
-    /// Cuts the connection in use, if there is one, and kills its query.
+    /// Kills the query of the connection in use, if there is one. The connection
+    /// is cut, but for one whose session others of the run need: then what is
+    /// left of the result can be read to its end.
     pub(crate) fn abort_query(&self) {
+        self.abort(Connection::MayStay);
+    }
+
+    /// Cuts the connection in use, if there is one, and kills its query.
+    pub(crate) fn cut(&self) {
+        self.abort(Connection::Ends);
+    }
+
+    fn abort(&self, end: Connection) {
         let _aborting = self.aborting();
-        let connection = {
-            let mut state = self.state();
-            let connection = state.connection.take();
-            if let Some(connection) = &connection {
-                // Under the lock: `release` waits, so the descriptor is still
-                // this connection's.
-                connection.shut_down();
-            }
-            connection
+        let Some(connection) = self.state().connection.clone() else {
+            return;
         };
-        if let Some(connection) = connection {
-            connection.kill_query();
+        if end == Connection::MayStay && connection.is_shared() && connection.kill_query() {
+            return;
         }
+        {
+            let mut state = self.state();
+            if state.connection.take().is_none() {
+                return;
+            }
+            // Under the lock: `release` waits, so the descriptor is still this
+            // connection's.
+            connection.shut_down();
+        }
+        connection.kill_query();
     }
 
     /// Registers the file to discard where the run gets to no end.
@@ -171,8 +233,16 @@ impl Cancel {
         self.state().unfinished = Some(unfinished);
     }
 
-    /// Discards the unfinished file, if there is one; also in the place of a
-    /// thread that is stuck.
+    /// Discards the unfinished files of this and of its parts, in the place of
+    /// threads that are stuck.
+    pub(crate) fn discard_all(&self) {
+        for part in self.parts() {
+            part.discard_all();
+        }
+        self.discard_unfinished();
+    }
+
+    /// Discards the unfinished file, if there is one.
     pub(crate) fn discard_unfinished(&self) {
         let unfinished = self.state().unfinished.take();
         if let Some(unfinished) = unfinished {
@@ -212,5 +282,26 @@ impl Cancel {
     /// Whether the output has its name.
     pub(crate) fn publication(&self) -> Publication {
         self.state().publication
+    }
+
+    /// From here on the run cannot be ended: all its outputs get their names.
+    ///
+    /// # Errors
+    /// The cause, where the run was cancelled before.
+    pub(crate) fn begin_publication(&self) -> Result<()> {
+        let mut state = self.state();
+        match &state.cause {
+            Some(cause) => Err(cause.clone()),
+            None => {
+                state.publication = Publication::UnderWay;
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether an output is getting its name, or has it, and its work has not
+    /// ended.
+    pub(crate) fn is_publishing(&self) -> bool {
+        self.publication() != Publication::Open || self.parts().iter().any(Self::is_publishing)
     }
 }

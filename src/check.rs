@@ -4,24 +4,31 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::{
     cancel::Cancel,
-    config::{Access, Config, Connection, Session, tls::Verification},
+    config::{Access, Config, Connection, Export, Session, tls::Verification},
     error::{Result, printable},
     guard,
-    source::{QueryExecutor, SessionFacts},
+    source::{Purpose, QueryExecutor, SessionFacts},
 };
 
-/// Connects, sets the session up, has the server prepare the statement, and
+/// Connects, sets the session up, has the server prepare each statement, and
 /// tells what came of it.
 ///
 /// # Errors
 /// Those of an export up to its first row.
 pub fn check(config: &Config, cancel: &Cancel) -> Result<String> {
-    let result = cancel.explain(try_check(config, cancel));
-    cancel.settle();
-    result
+    let mut texts = Vec::new();
+    for export in &config.exports {
+        let result = cancel.explain(try_check(config, export, cancel));
+        cancel.settle();
+        texts.push(match &export.name {
+            Some(name) => format!("{name}\n{}", result.map_err(|error| error.in_place(name))?),
+            None => result?,
+        });
+    }
+    Ok(texts.join("\n"))
 }
 
-fn try_check(config: &Config, cancel: &Cancel) -> Result<String> {
+fn try_check(config: &Config, export: &Export, cancel: &Cancel) -> Result<String> {
     // What an init statement writes would be written by a mere check.
     let access = config.session.access;
     let read_only = Config {
@@ -31,7 +38,8 @@ fn try_check(config: &Config, cancel: &Cancel) -> Result<String> {
         },
         ..config.clone()
     };
-    let mut executor = QueryExecutor::connect(&read_only, cancel)?;
+    let mut executor = QueryExecutor::connect(&read_only, Purpose::Single, cancel)?;
+    executor.bind(export)?;
     let facts = executor.facts()?;
     let described = executor.describe()?;
     let connection = &config.connection;
@@ -61,7 +69,7 @@ fn try_check(config: &Config, cancel: &Cancel) -> Result<String> {
         vec!["time-outs".to_owned(), time_outs(&facts)],
         vec![
             "target".to_owned(),
-            format!("{} as {}", config.target, config.format.name),
+            format!("{} as {}", export.target, export.format.name),
         ],
     ];
     let Some((schema, protocol)) = described else {
@@ -69,10 +77,10 @@ fn try_check(config: &Config, cancel: &Cancel) -> Result<String> {
         lines.push(vec!["columns".to_owned(), told]);
         return Ok(aligned(&lines));
     };
-    guard::check_columns(&config.guards, &schema)?;
+    guard::check_columns(&export.guards, &schema, None)?;
     lines.push(vec!["protocol".to_owned(), protocol.to_owned()]);
     let mut text = aligned(&lines);
-    let writer = (config.format.open)(&schema, &config.format_options)?;
+    let writer = (export.format.open)(&schema, &export.format_options)?;
     let titles = ["column", "server type", "written as"]
         .map(str::to_owned)
         .to_vec();

@@ -4,7 +4,7 @@
 //! What will run is [`Config`](crate::config::Config), which also knows the
 //! environment and the files.
 
-use std::{collections::HashSet, ffi::OsString};
+use std::{collections::HashSet, ffi::OsString, path::PathBuf};
 
 use clap::{
     Arg, ArgAction, ArgGroup, ArgMatches, Command, ValueHint,
@@ -54,6 +54,10 @@ pub enum Request {
     Check,
     /// Print what an export would run.
     DumpConfig,
+    /// Print the exports of the configuration file.
+    ListJobs,
+    /// Check files against their manifests.
+    Verify(Vec<PathBuf>),
     /// Print this: a completion script or the manual.
     Print(Vec<u8>),
 }
@@ -62,6 +66,8 @@ pub enum Request {
 const SQL: &str = "SQL";
 
 const COMPLETION: &str = "completion";
+
+const VERIFY: &str = "verify";
 
 const VERSION: &str = concat!(
     env!("CARGO_PKG_VERSION"),
@@ -119,6 +125,10 @@ fn request(matches: &ArgMatches) -> Request {
             }
             Request::Print(text)
         }
+        Some((VERIFY, matches)) => {
+            let paths = matches.get_many::<PathBuf>("path").into_iter().flatten();
+            Request::Verify(paths.cloned().collect())
+        }
         Some(_) => {
             let page = clap_mangen::Man::new(command());
             // Writing to memory does not fail.
@@ -126,6 +136,7 @@ fn request(matches: &ArgMatches) -> Request {
             Request::Print(text)
         }
         None if matches.get_flag("dump-config") => Request::DumpConfig,
+        None if matches.get_flag("list-jobs") => Request::ListJobs,
         None if matches.get_flag("check") => Request::Check,
         None => Request::Export,
     }
@@ -196,6 +207,12 @@ fn command() -> Command {
                 .conflicts_with_all(["dump-config", "summary"])
                 .help_heading("Settings")
                 .help("Connect, run the --init statements, and say what the query would give"),
+            Arg::new("list-jobs")
+                .long("list-jobs")
+                .action(ArgAction::SetTrue)
+                .conflicts_with_all(["check", "dump-config", "summary", "query source"])
+                .help_heading(EXPORTS)
+                .help("Print the names of these exports and where each goes, and end"),
             Arg::new("dump-config")
                 .long("dump-config")
                 .action(ArgAction::SetTrue)
@@ -227,6 +244,17 @@ fn command() -> Command {
                         .value_parser(value_parser!(Shell)),
                 ),
             Command::new("man").about("Print the manual page"),
+            Command::new(VERIFY)
+                .about("Check files against their manifests: size, rows and SHA-256")
+                .arg(
+                    Arg::new("path")
+                        .value_name("PATH")
+                        .required(true)
+                        .num_args(1..)
+                        .value_parser(value_parser!(PathBuf))
+                        .value_hint(ValueHint::FilePath)
+                        .help("A file that has a manifest beside it, or the manifest"),
+                ),
         ])
 }
 
@@ -310,6 +338,7 @@ fn heading(setting: &Setting) -> &'static str {
         Some("session") => "Session",
         Some("output") => "Output",
         Some("guards") => "Guards",
+        Some("run") => EXPORTS,
         Some("csv" | "tsv") => "CSV and TSV",
         Some("json") => "JSON",
         Some("values") => "Values",
@@ -319,6 +348,7 @@ fn heading(setting: &Setting) -> &'static str {
         None => match setting.name {
             ASK_PASSWORD => "Connection",
             "progress" | "summary" | "log_format" => "Reporting",
+            "job" => EXPORTS,
             _ => "Settings",
         },
     }
@@ -328,6 +358,8 @@ fn heading(setting: &Setting) -> &'static str {
 const LAST: usize = 999;
 
 const ENCRYPTION: &str = "Encryption and login";
+
+const EXPORTS: &str = "Exports of the configuration file";
 
 const ABOUT: &str = "Stream the rows of a MySQL or MariaDB query into CSV, TSV or JSON";
 
@@ -344,6 +376,7 @@ Examples:
   export DATABASE_URL='mysql://reader:secret@localhost/shop'
   gold_digger 'SELECT * FROM orders' > orders.tsv
   gold_digger -o orders.csv 'SELECT * FROM orders WHERE day = CURDATE()'
+  gold_digger --config nightly.toml
   gold_digger --config nightly.toml --query-file orders.sql -o orders.json
   gold_digger --format json 'SELECT id, name FROM customers' | jq '.[].name'"
     };
@@ -362,7 +395,8 @@ Exit codes:
   3    no connection: unreachable, refused, timed out, or the login failed
   4    the query failed, or its result broke off; no file was published
   5    the output could not be written
-  6    the result is not what --min-rows, --max-rows or --expect-column expects
+  6    the result is not what a guard expects (--min-rows, --max-rows, --expect-column, …)
+  7    a file is not what its manifest says (verify)
   129, 130, 143
        ended by SIGHUP, SIGINT or SIGTERM
   141  the reader of standard output has gone"

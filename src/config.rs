@@ -5,98 +5,82 @@
 //! is a layer: flags win over the environment, the environment over the
 //! configuration file, that over option files, and those over defaults.
 
-use std::{
-    cell::LazyCell, env, ffi::OsStr, net::IpAddr, path::PathBuf, str::FromStr, time::Duration,
-};
+use std::{cell::LazyCell, env, net::IpAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::ValueEnum;
 use jiff::SignedDuration;
 use secrecy::SecretString;
 
 use crate::{
-    cli::{Args, Request},
-    error::Result,
-    format::{Format, FormatOptions},
+    cli::{Args, Reporting, Request},
+    error::{Error, Result, printable},
     journal::Journal,
-    output::Flush,
     progress,
-    report::LogFormat,
-    sink,
-    sql::{Parameter, Query},
 };
 
 mod certificates;
 mod connection;
 mod db_url;
 mod dump;
+mod export;
 mod file;
 pub mod layers;
 mod option_file;
 mod output;
 mod prompt;
 mod query;
+mod run;
 pub mod settings;
-mod template;
+pub(crate) mod template;
 pub mod tls;
 
 use self::{
     connection::Fields,
     dump::Dump,
+    export::Draft,
+    file::ExportTable,
     layers::{Layer, Layers, Origin, Value},
     option_file::{OptionFiles, Presence},
     settings::{CONFIG, DEFAULTS_FILE, DEFAULTS_GROUP_SUFFIX, NO_DEFAULTS, Setting},
     tls::{CleartextPlugin, Tls, TlsMode},
 };
 
+pub use self::{
+    export::{
+        EmptyResult, Export, Guards, MissingFolders, Naming, Partial, PinnedSchema, Share, Target,
+    },
+    run::{OnError, Publish, Run, Snapshot},
+};
+
 /// What was asked for.
 #[derive(Debug)]
 pub enum Task {
-    /// An export.
+    /// To run exports.
     Export(Box<Config>),
-    /// Finding out what an export would do.
+    /// To find out what they would do.
     Check(Box<Config>),
-    /// The settings, as text for standard output.
+    /// A text for standard output.
     Print(String),
 }
 
-/// One export, as it will run.
+/// What will run.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where the server is and who logs in.
     pub connection: Connection,
-    /// The statement.
-    pub query: Query,
-    /// The values of its parameters.
-    pub parameters: Vec<Parameter>,
-    /// The way that its rows travel.
-    pub protocol: Protocol,
-    /// What is set before it runs.
+    /// What is set before a statement runs.
     pub session: Session,
-    /// Where the bytes go.
-    pub target: Target,
-    /// When they do.
-    pub flush: Flush,
-    /// How rows become bytes.
-    pub format: &'static Format,
-    /// The formats' settings.
-    pub format_options: FormatOptions,
-    /// What a result without rows means.
-    pub empty_result: EmptyResult,
-    /// What the result must be like.
-    pub guards: Guards,
-    /// What becomes of a file that gets no end.
-    pub partial: Partial,
-    /// How often the export begins anew after a connection that was lost or could
+    /// How often an export begins anew after a connection that was lost or could
     /// not be had.
     pub retries: u32,
-    /// How much is said on standard error.
-    pub verbosity: Verbosity,
-    /// How it is said.
-    pub log_format: LogFormat,
+    /// What is exported, in this order; never nothing.
+    pub exports: Vec<Export>,
+    /// How these go together.
+    pub run: Run,
+    /// What is told of the run.
+    pub reporting: Reporting,
     /// When progress is shown.
     pub progress: progress::When,
-    /// Where the summary goes, if one is wanted.
-    pub summary: Option<Target>,
 }
 
 /// Where the server is and who logs in. `Debug` does not show the password.
@@ -241,73 +225,6 @@ pub enum Access {
     ReadWrite,
 }
 
-/// Where the bytes go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// Standard output.
-    Stdout,
-    /// A file, or what stands under that name: a FIFO, a device, a descriptor.
-    Path(PathBuf, MissingFolders),
-}
-
-/// What becomes of a target whose folder is not there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MissingFolders {
-    /// It cannot be written.
-    Refuse,
-    /// The folder is made.
-    Create,
-}
-
-/// What becomes of a file that gets no end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Partial {
-    /// It is removed.
-    Remove,
-    /// It is kept as `NAME.partial`.
-    Keep,
-}
-
-/// As it is typed: `-` is standard output.
-impl From<&OsStr> for Target {
-    fn from(path: &OsStr) -> Self {
-        if path == "-" {
-            Self::Stdout
-        } else {
-            Self::Path(path.into(), MissingFolders::Refuse)
-        }
-    }
-}
-
-impl std::fmt::Display for Target {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Stdout => f.write_str("standard output"),
-            Self::Path(path, _) => write!(f, "{}", path.display()),
-        }
-    }
-}
-
-/// What a result must be like to be published.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Guards {
-    /// It has no fewer rows.
-    pub min_rows: Option<u64>,
-    /// It has no more rows.
-    pub max_rows: Option<u64>,
-    /// It has these columns, in this order; or any, where there are none.
-    pub columns: Vec<String>,
-}
-
-/// What a result without rows means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EmptyResult {
-    /// Exit 1 and leave the target as it was.
-    Refuse,
-    /// An ordinary success: an empty document.
-    Allow,
-}
-
 /// How much is said on standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
@@ -330,22 +247,14 @@ impl Config {
     /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for whatever is
     /// missing, malformed or contradictory.
     pub fn resolve(args: Args, journal: &Journal) -> Result<Task> {
-        let mut layers = layers(args.layer, journal)?;
+        let (mut layers, tables) = layers(args.layer, journal)?;
         let mut fields = Fields::resolve(&mut layers)?;
         let database = fields
             .database
             .as_ref()
             .map(|database| database.value.as_str());
-        let destination = output::destination(&layers, &LazyCell::new(template::now), database)?;
-        let format_options = output::format_options(&layers)?;
-        output::refuse_flags_of_other_formats(&layers, destination.format)?;
-        let protocol = layers.choice("query.protocol")?.unwrap_or_default();
-        let query = match query::query(&layers, protocol) {
-            // A file of settings can be shown without a query to go with it.
-            Err(_) if args.request == Request::DumpConfig && !query::is_given(&layers) => None,
-            query => Some(query?),
-        };
         let session = session(&layers)?;
+        let run = run::run(&layers, &session)?;
         let endpoint = fields.endpoint();
         let socket = fields.socket.as_ref().map(|socket| &socket.origin);
         let tls_mode = tls::mode(&layers, &endpoint, socket)?;
@@ -353,26 +262,47 @@ impl Config {
         let timeout = |name| Ok(layers.parsed::<Timeout>(name)?.map(|Timeout(time)| time));
         let connect_timeout = timeout("connection.connect_timeout")?;
         let read_timeout = timeout("connection.read_timeout")?;
-        if args.request == Request::DumpConfig {
-            let dump = Dump {
-                layers: &layers,
-                fields: &fields,
-                destination: &destination,
-                query: query.as_ref(),
-                tls_mode: &tls_mode,
-            };
-            return Ok(Task::Print(dump.to_text()));
+        let dumps = args.request == Request::DumpConfig;
+        let lists = args.request == Request::ListJobs;
+        let (mut exports, mut printed) = (Vec::new(), Vec::new());
+        let now = LazyCell::new(template::now as fn() -> _);
+        let selected = export::selected(&layers, tables)?;
+        if lists && selected.iter().all(Option::is_none) {
+            return Err(Error::config("--list-jobs has nothing to list")
+                .hint("a configuration file (--config) lists exports as [[export]]"));
         }
-        let (query, parameters) = query.ok_or_else(query::missing)?;
-        if let Some(Target::Path(summary, _)) = &args.reporting.summary
-            && let Target::Path(output, _) = &destination.target
-            && sink::is_same_file(summary, output)
-        {
-            let what = "names the file that the rows go to";
-            return Err(Origin::Flag("--summary".to_owned())
-                .refuse("summary", what)
-                .hint("name another one"));
+        for table in selected {
+            let (name, layer) = table.map(|table| (table.name, table.layer)).unzip();
+            let name = name.as_deref();
+            let made = layers.with(export::ABOVE_EXPORTS, layer, |layers| {
+                // A file of settings can be shown without a query to go with it.
+                let draft = Draft::new(layers, &now, database, !dumps, name)?;
+                if !dumps {
+                    return draft.finish(name, layers, &now, database).map(Some);
+                }
+                let dump = Dump {
+                    layers,
+                    fields: &fields,
+                    draft: &draft,
+                    tls_mode: &tls_mode,
+                };
+                printed.push((name.map(str::to_owned), dump.to_text()));
+                Ok(None)
+            });
+            exports.extend(made.map_err(|error| match name {
+                Some(name) => error.in_place(name),
+                None => error,
+            })?);
         }
+        if dumps {
+            return Ok(Task::Print(dump::together(printed)));
+        }
+        if lists {
+            return Ok(Task::Print(list(&exports)));
+        }
+        export::refuse_unused_parameters(&layers, &exports)?;
+        refuse_common_targets(&args.reporting, &run, &exports)?;
+        run::refuse_late_streams(&layers, &run, &exports)?;
         let (tls_mode, tls_origin) = tls_mode;
         let tls = certificates::load(&layers, tls_mode, &tls_origin)?;
         let server_public_key = certificates::server_public_key(&layers)?;
@@ -404,40 +334,38 @@ impl Config {
                 connect_timeout: connect_timeout.unwrap_or(Timeout::LONGEST),
                 read_timeout,
             },
-            query,
-            parameters,
-            protocol,
             session,
-            target: destination.target,
-            flush: layers.choice("output.flush")?.unwrap_or_default(),
-            format: destination.format,
-            format_options,
-            empty_result: if layers.is_on("output.allow_empty") {
-                EmptyResult::Allow
-            } else {
-                EmptyResult::Refuse
-            },
-            guards: guards(&layers)?,
-            partial: if layers.is_on("output.keep_partial") {
-                Partial::Keep
-            } else {
-                Partial::Remove
-            },
             retries: layers.parsed("connection.retry")?.unwrap_or_default(),
-            verbosity: args.reporting.verbosity,
-            log_format: args.reporting.log_format,
+            exports,
+            run,
             progress: layers.choice("progress")?.unwrap_or_default(),
-            summary: args.reporting.summary,
+            reporting: args.reporting,
         })))
     }
 }
 
+/// The exports' names and targets, for `--list-jobs`.
+fn list(exports: &[Export]) -> String {
+    let names = exports.iter().filter_map(|export| export.name.as_deref());
+    let width = names.map(str::len).max().unwrap_or_default();
+    let mut text = String::new();
+    for export in exports {
+        let name = export.name.as_deref().unwrap_or_default();
+        let target = printable(&export.target.to_string());
+        text += &format!("{name:width$}  {target}\n");
+    }
+    text
+}
+
 /// The flags, and all layers below them.
-fn layers(flags: Layer, journal: &Journal) -> Result<Layers> {
+fn layers(flags: Layer, journal: &Journal) -> Result<(Layers, Vec<ExportTable>)> {
+    let mut exports = Vec::new();
     let mut layers = Layers(vec![flags, Layer::of_environment()?]);
     let path = |layers: &Layers, name| layers.get(name)?.text().map(PathBuf::from);
     if let Some(path) = path(&layers, CONFIG) {
-        layers.0.push(file::load(&path)?);
+        let (of_file, tables) = file::load(&path)?;
+        layers.0.push(of_file);
+        exports = tables;
         tracing::debug!("read the configuration file {}", path.display());
     }
     let mut option_files = OptionFiles::new(layers.text(DEFAULTS_GROUP_SUFFIX), journal);
@@ -452,23 +380,18 @@ fn layers(flags: Layer, journal: &Journal) -> Result<Layers> {
         }
     }
     layers.0.extend([option_files.layer, defaults]);
-    Ok(layers)
+    Ok((layers, exports))
 }
 
-fn guards(layers: &Layers) -> Result<Guards> {
-    let guards = Guards {
-        min_rows: layers.parsed("guards.min_rows")?,
-        max_rows: layers.parsed("guards.max_rows")?,
-        columns: layers.list("guards.columns"),
-    };
-    if let (Some(min), Some(max)) = (guards.min_rows, guards.max_rows)
-        && min > max
-        && let Some(found) = layers.get("guards.min_rows")
-    {
-        let what = format!("is more than the {max} rows that there may be at most");
-        return Err(found.origin.refuse("guards.min_rows", &what));
+fn refuse_common_targets(reporting: &Reporting, run: &Run, exports: &[Export]) -> Result<()> {
+    let mut others = Vec::new();
+    if let Some(Target::Path(path, _)) = &reporting.summary {
+        others.push(("summary", path));
     }
-    Ok(guards)
+    if let Some(path) = &run.state {
+        others.push(("state", path));
+    }
+    export::refuse_common_targets(exports, &others)
 }
 
 fn session(layers: &Layers) -> Result<Session> {

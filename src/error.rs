@@ -27,6 +27,8 @@ pub enum ErrorKind {
     Output,
     /// The result is not what a guard expects.
     Guard,
+    /// A file is not what its manifest says.
+    Verification,
     /// The reader of standard output has gone.
     ReaderGone,
     /// A signal asked the run to end.
@@ -55,6 +57,7 @@ impl ErrorKind {
             Self::Query => "query",
             Self::Output => "output",
             Self::Guard => "guard",
+            Self::Verification => "verification",
             Self::ReaderGone => "reader gone",
             Self::Signal(_) => "signal",
         }
@@ -74,6 +77,7 @@ impl ErrorKind {
             Self::Query => 4,
             Self::Output => 5,
             Self::Guard => 6,
+            Self::Verification => 7,
             Self::ReaderGone => 141,
             Self::Signal(Signal::Hangup) => 129,
             Self::Signal(Signal::Interrupt) => 130,

@@ -1,19 +1,22 @@
-//! The export itself: rows pulled from the source, encoded by the format,
-//! handed to the sink, and published when the statement has really ended.
+//! The export itself: rows pulled from the source, encoded by the format, and
+//! handed to the sink, whose output is complete when the statement has really
+//! ended. When it is published is left to `run`.
 
 use std::time::Duration;
 
 use crate::{
     cancel::{Cancel, Publication},
-    config::{Access, Config, EmptyResult, Target, Verbosity},
+    config::{Access, Config, EmptyResult, Export, Snapshot, Target, Verbosity},
     error::{Error, ErrorKind, Outlook, Result},
     format::ValueError,
     guard,
     journal::Journal,
+    manifest::{self, Column},
     output::Output,
     schema::Schema,
-    sink::{self, Restart},
-    source::QueryExecutor,
+    sink::{self, Finished, Hashing, Restart},
+    source::{Purpose, QueryExecutor, Tables},
+    state::Success,
 };
 
 /// How long the first pause between two attempts is; each is twice the one
@@ -21,42 +24,102 @@ use crate::{
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
-/// Runs one export, again where the connection was lost and that is wanted; what
-/// it comes to stands in `journal`.
+/// An export that is to run, and who watches over it.
+#[derive(Clone, Copy)]
+pub struct Job<'a> {
+    /// What holds for all exports.
+    pub config: &'a Config,
+    /// This one.
+    pub export: &'a Export,
+    /// What is known of it.
+    pub journal: &'a Journal,
+    /// What ends it early.
+    pub cancel: &'a Cancel,
+    /// What is known of its last success.
+    pub last: Option<&'a Success>,
+}
+
+/// Runs one export up to its complete output, again where the connection was lost
+/// and that is wanted; over `session`, where there is one for several exports.
 ///
 /// # Errors
 /// Of every kind; the target is then as it was, if it is a regular file.
-pub fn export(config: &Config, journal: &Journal, cancel: &Cancel) -> Result<()> {
-    let mut pause = FIRST_PAUSE;
-    let mut left = config.retries;
+pub fn export(job: Job<'_>, mut session: Option<&mut QueryExecutor>) -> Result<Finished> {
+    let Job {
+        config,
+        export,
+        journal,
+        cancel,
+        ..
+    } = job;
+    let mut pauses = Pauses::new(config.retries);
     loop {
         journal.begin_attempt();
-        let result = cancel.explain(try_export(config, journal, cancel));
+        let result = cancel.explain(try_export(job, session.as_deref_mut()));
         cancel.settle();
         match result {
-            Err(error) if left > 0 && error.outlook() == Outlook::Passing => {
-                if let Some(reason) = unrepeatable(&error, config, journal) {
+            Err(error) if pauses.are_left() && error.outlook() == Outlook::Passing => {
+                if let Some(reason) = unrepeatable(&error, job) {
                     return Err(error.hint(format!("it is not tried again: {reason}")));
                 }
-                let what = format!(
-                    "attempt {} of {} failed: {}; the next one begins in {} s",
-                    journal.facts().attempts,
-                    config.retries + 1,
-                    aftermath(error, &config.target, journal, cancel).message(),
-                    pause.as_secs()
-                );
-                journal.warn(what);
-                cancel.wait(pause)?;
-                pause = LONGEST_PAUSE.min(2 * pause);
-                left -= 1;
+                let error = aftermath(error, &export.target, journal, cancel);
+                pauses.wait(&error, journal, cancel)?;
             }
             result => return result,
         }
     }
 }
 
+/// The pauses between attempts.
+pub struct Pauses {
+    attempts: u32,
+    left: u32,
+    next: Duration,
+}
+
+impl Pauses {
+    /// Before so many further attempts.
+    #[must_use]
+    pub const fn new(retries: u32) -> Self {
+        Self {
+            attempts: retries + 1,
+            left: retries,
+            next: FIRST_PAUSE,
+        }
+    }
+
+    /// Whether there is a further attempt.
+    #[must_use]
+    pub const fn are_left(&self) -> bool {
+        self.left > 0
+    }
+
+    /// Tells of the attempt that failed with `error`, and waits for the next one.
+    ///
+    /// # Errors
+    /// The cause, where the run is ended meanwhile.
+    pub fn wait(&mut self, error: &Error, journal: &Journal, cancel: &Cancel) -> Result<()> {
+        let what = format!(
+            "attempt {} of {} failed: {}; the next one begins in {} s",
+            self.attempts - self.left,
+            self.attempts,
+            error.message(),
+            self.next.as_secs()
+        );
+        journal.warn(what);
+        cancel.wait(self.next)?;
+        self.next = LONGEST_PAUSE.min(2 * self.next);
+        self.left -= 1;
+        Ok(())
+    }
+}
+
 /// Why an export that failed cannot be run again, though its failure may pass.
-fn unrepeatable(error: &Error, config: &Config, journal: &Journal) -> Option<&'static str> {
+fn unrepeatable(error: &Error, job: Job<'_>) -> Option<&'static str> {
+    let (config, journal) = (job.config, job.journal);
+    if config.run.snapshot != Snapshot::None {
+        return Some("the snapshot went with the connection");
+    }
     if journal.facts().restart == Some(Restart::Impossible) && journal.rows() > 0 {
         return Some("what went there cannot be taken back");
     }
@@ -96,21 +159,41 @@ pub fn aftermath(error: Error, target: &Target, journal: &Journal, cancel: &Canc
     error.and(&format!("{had_come}{left}"))
 }
 
-fn try_export(config: &Config, journal: &Journal, cancel: &Cancel) -> Result<()> {
-    let mut executor = QueryExecutor::connect(config, cancel)?;
-    let connection = &config.connection;
-    tracing::info!(
-        "connected to {} as {}",
-        connection.endpoint,
-        connection.user
-    );
+fn try_export(job: Job<'_>, session: Option<&mut QueryExecutor>) -> Result<Finished> {
+    let Job {
+        config,
+        export,
+        journal,
+        cancel,
+        last,
+    } = job;
+    let mut own;
+    let is_shared = session.is_some();
+    let executor = if let Some(session) = session {
+        session.work_for(cancel)?;
+        session
+    } else {
+        own = QueryExecutor::connect(config, Purpose::Single, cancel)?;
+        let connection = &config.connection;
+        tracing::info!(
+            "connected to {} as {}",
+            connection.endpoint,
+            connection.user
+        );
+        &mut own
+    };
+    executor.bind(export)?;
     if let Some(warning) = executor.warning() {
         journal.warn(warning);
     }
-    if config.summary.is_some() || config.verbosity >= Verbosity::Verbose {
+    let reporting = &config.reporting;
+    if reporting.summary.is_some()
+        || reporting.verbosity >= Verbosity::Verbose
+        || export.manifest.is_some()
+    {
         let facts = executor.facts()?;
         tracing::info!("the server is {}", facts.version);
-        if connection.tls.is_some() {
+        if config.connection.tls.is_some() {
             let version = facts.tls_version.as_deref().unwrap_or("TLS");
             tracing::info!("the connection is encrypted by {version}");
         }
@@ -119,33 +202,49 @@ fn try_export(config: &Config, journal: &Journal, cancel: &Cancel) -> Result<()>
             known.time_zone = Some(facts.time_zone);
         });
     }
+    if is_shared {
+        match executor.tables()? {
+            Tables::Transactional => {}
+            Tables::NotTransactional(tables) => journal.warn(format!(
+                "these tables are not transactional, and not part of the snapshot: {}",
+                tables.join(", ")
+            )),
+            Tables::Unknown(reason) => journal.warn(format!(
+                "whether all that the query reads is part of the snapshot is not known: {reason}"
+            )),
+        }
+    }
     // Before the query runs for hours, and after the only step that cannot be
     // ended from outside, so that no temporary file is left behind.
-    let sink = sink::open(&config.target, config.partial, cancel)?;
+    let hashing = match export.manifest {
+        Some(_) => Hashing::Sha256,
+        None => Hashing::None,
+    };
+    let sink = sink::open(&export.target, export.partial, hashing, cancel)?;
     let restart = sink.restart();
+    if export.manifest.is_some() && restart == Restart::Impossible {
+        return Err(manifest::no_file(&export.target));
+    }
     journal.note(|known| known.restart = Some(restart));
     let mut stream = executor.run()?;
     let (schema, protocol) = (stream.schema().clone(), stream.protocol());
-    let columns = schema
-        .columns
-        .iter()
-        .map(|column| (column.name.clone(), column.server_type.clone()));
+    let columns = schema.columns.iter().map(Column::from);
     journal.note(|known| {
         known.columns = columns.collect();
         known.protocol = Some(protocol);
     });
-    guard::check_columns(&config.guards, &schema)?;
-    let mut writer = (config.format.open)(&schema, &config.format_options)?;
+    guard::check_columns(&export.guards, &schema, last)?;
+    let mut writer = (export.format.open)(&schema, &export.format_options)?;
     if let Some(note) = stream.note() {
         tracing::info!("{note}");
     }
 
-    let mut output = Output::new(sink, config.flush, cancel);
+    let mut output = Output::new(sink, export.flush, cancel);
     let mut rows = 0;
     while let Some(row) = stream.next_row()? {
         rows += 1;
         journal.count_row();
-        guard::check_more(&config.guards, rows)?;
+        guard::check_more(&export.guards, rows)?;
         if rows == 1 {
             tracing::debug!(
                 "the first row came after {:.3} s",
@@ -172,11 +271,14 @@ fn try_export(config: &Config, journal: &Journal, cancel: &Cancel) -> Result<()>
         );
     }
     executor.close_statement();
-    if rows == 0 && config.empty_result == EmptyResult::Refuse {
-        let what = format!("no rows; {} left as it was", config.target);
+    if is_shared {
+        executor.has_snapshot()?;
+    }
+    if rows == 0 && export.empty_result == EmptyResult::Refuse {
+        let what = format!("no rows; {} left as it was", export.target);
         return Err(Error::new(ErrorKind::NoRows, what));
     }
-    guard::check_all(&config.guards, rows)?;
+    guard::check_all(&export.guards, rows, last)?;
     let bytes = output.append(|out| {
         if rows == 0 {
             writer.begin(out);
@@ -189,12 +291,12 @@ fn try_export(config: &Config, journal: &Journal, cancel: &Cancel) -> Result<()>
     if let Some(cause) = cancel.cause() {
         return Err(cause);
     }
-    output.commit()?;
+    let finished = output.finish()?;
     writer
         .warnings()
         .into_iter()
         .for_each(|warning| journal.warn(warning));
-    Ok(())
+    Ok(finished)
 }
 
 fn value_error(refused: &ValueError, row: u64, schema: &Schema) -> Error {

@@ -1,12 +1,12 @@
-//! What is known of a run as it goes: counts and facts, shared by the threads
-//! that do the work, watch it, and report it.
+//! What is known of a run, or of one export of it, as it goes: counts and facts,
+//! shared by the threads that do the work, watch it, and report it.
 //!
 //! The counts are read while the run is stuck, so that no lock guards them.
 
 use std::{
     mem,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
@@ -14,15 +14,14 @@ use std::{
 
 use jiff::Timestamp;
 
-use crate::sink::Restart;
+use crate::{error::Error, manifest::Column, sink::Restart};
 
-/// A handle on one run's journal.
+/// A handle on the journal of a run, or of one export of it.
 #[derive(Clone)]
 pub struct Journal(Arc<Shared>);
 
 struct Shared {
-    started: Timestamp,
-    clock: Instant,
+    begun: OnceLock<(Timestamp, Instant)>,
     rows: AtomicU64,
     bytes: AtomicU64,
     facts: Mutex<Facts>,
@@ -32,7 +31,7 @@ struct Shared {
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
     /// The columns' names and server types.
-    pub columns: Vec<(String, String)>,
+    pub columns: Vec<Column>,
     /// What the server says of its version.
     pub server_version: Option<String>,
     /// The wire protocol of the rows.
@@ -45,22 +44,68 @@ pub struct Facts {
     pub attempts: u32,
     /// Whether it can begin anew, once the output is open.
     pub restart: Option<Restart>,
+    /// What it came to, and when.
+    pub end: Option<(Outcome, Duration)>,
+}
+
+/// What a run, or one export of it, came to.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// All is published.
+    Success,
+    /// Nothing is, for this reason.
+    Failure(Error),
+    /// Nothing is, for another export's failure.
+    Withheld,
 }
 
 impl Default for Journal {
-    /// Of a run that begins now.
+    /// Of what begins now.
     fn default() -> Self {
+        let journal = Self::waiting();
+        journal.begin();
+        journal
+    }
+}
+
+impl Journal {
+    /// Of what has not begun.
+    #[must_use]
+    pub fn waiting() -> Self {
         Self(Arc::new(Shared {
-            started: Timestamp::now(),
-            clock: Instant::now(),
+            begun: OnceLock::new(),
             rows: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             facts: Mutex::default(),
         }))
     }
-}
 
-impl Journal {
+    /// It begins now, if it has not before.
+    pub fn begin(&self) {
+        self.0
+            .begun
+            .get_or_init(|| (Timestamp::now(), Instant::now()));
+    }
+
+    /// It has come to this.
+    pub fn end(&self, outcome: Outcome) {
+        let elapsed = self.elapsed();
+        self.lock().end = Some((outcome, elapsed));
+    }
+
+    /// What it has come to, if it has.
+    #[must_use]
+    pub fn outcome(&self) -> Option<Outcome> {
+        let facts = self.lock();
+        facts.end.as_ref().map(|(outcome, _)| outcome.clone())
+    }
+
+    /// Whether it has begun and not ended.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.started().is_some() && self.lock().end.is_none()
+    }
+
     /// Begins anew: what was known of an earlier attempt is not true any more.
     pub fn begin_attempt(&self) {
         self.0.rows.store(0, Relaxed);
@@ -98,22 +143,24 @@ impl Journal {
         self.0.bytes.load(Relaxed)
     }
 
-    /// When the run began.
+    /// When it began, if it has.
     #[must_use]
-    pub fn started(&self) -> Timestamp {
-        self.0.started
+    pub fn started(&self) -> Option<Timestamp> {
+        self.0.begun.get().map(|(started, _)| *started)
     }
 
-    /// How long it has taken so far.
+    /// How long it has taken, or has so far.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
-        self.0.clock.elapsed()
+        let so_far = self.0.begun.get().map(|(_, clock)| clock.elapsed());
+        let ended = self.lock().end.as_ref().map(|(_, elapsed)| *elapsed);
+        ended.or(so_far).unwrap_or_default()
     }
 
     /// Rows a second, so far.
     #[must_use]
     pub fn rows_per_second(&self) -> f64 {
-        self.rows() as f64 / self.elapsed().as_secs_f64()
+        self.rows() as f64 / self.elapsed().as_secs_f64().max(f64::MIN_POSITIVE)
     }
 
     /// A copy of the facts.

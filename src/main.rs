@@ -21,29 +21,31 @@ fn main() -> ExitCode {
         Ok(args) => args,
         Err(error) => return report::usage(&error),
     };
-    if let Request::Print(text) = args.request {
-        return report::print(&text);
+    match &args.request {
+        Request::Print(text) => return report::print(text),
+        Request::Verify(paths) => return report::verified(paths, &args.reporting),
+        _ => {}
     }
     let reporting = args.reporting.clone();
     report::start(&reporting);
     let journal = Journal::default();
-    let (target, result) = match Config::resolve(args, &journal) {
+    let (entries, result) = match Config::resolve(args, &journal) {
         Ok(Task::Print(text)) => return report::print(text.as_bytes()),
         Ok(Task::Check(config)) => {
             match signals::run(&Cancel::default(), move |cancel| check(&config, cancel)) {
                 Ok(text) => return report::print(text.as_bytes()),
-                Err(error) => (None, Err(error)),
+                Err(error) => (Vec::new(), Err(error)),
             }
         }
-        Ok(Task::Export(config)) => (Some(config.target.clone()), run(*config, &journal)),
-        Err(error) => (None, Err(error)),
+        Ok(Task::Export(config)) => run(*config, &journal),
+        Err(error) => (Vec::new(), Err(error)),
     };
     let mut code = match &result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => report::failure(error, &reporting),
     };
     if let Some(place) = &reporting.summary
-        && let Err(error) = summary::write(place, target.as_ref(), &journal, &result)
+        && let Err(error) = summary::write(place, &entries, &journal, &result)
     {
         let failed = report::failure(&error, &reporting);
         if result.is_ok() {

@@ -18,8 +18,8 @@ use clap::ValueEnum;
 use crate::{
     buffer::{CHUNK, RowBuffer},
     cancel::Cancel,
-    error::Result,
-    sink::Sink,
+    error::{Error, ErrorKind, Result},
+    sink::{Finished, Sink},
 };
 
 /// How long rows may wait for company. At most twice this passes before a row
@@ -39,7 +39,7 @@ pub enum Flush {
 
 /// The way from encoded rows to one sink.
 ///
-/// Dropped without [`commit`](Self::commit), it writes what it holds, so that a
+/// Dropped without [`finish`](Self::finish), it writes what it holds, so that a
 /// stream has all rows before a failure, and drops the sink.
 pub struct Output {
     shared: Arc<Shared>,
@@ -126,18 +126,20 @@ impl Output {
         Ok(buffer.written() + buffer.bytes.len() as u64)
     }
 
-    /// Writes what is left and makes the output final.
+    /// Writes what is left and ends the output.
     ///
     /// # Errors
     /// Those of the sink.
-    pub fn commit(self) -> Result<()> {
+    pub fn finish(self) -> Result<Finished> {
         let sink = {
             let buffer = &mut self.shared.state().buffer;
             buffer.failed()?;
             buffer.write()?;
             buffer.close()
         };
-        sink.map_or(Ok(()), |sink| sink.commit())
+        // It goes only where a write has failed, which has been told.
+        let gone = || Error::new(ErrorKind::Output, "the output has gone");
+        sink.ok_or_else(gone)?.finish()
     }
 }
 
@@ -189,10 +191,7 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::{
-        error::{Error, ErrorKind},
-        sink::Restart,
-    };
+    use crate::sink::Restart;
 
     /// Fails at its first write, after a part of it may have gone out.
     struct FailsOnce(Arc<Mutex<Vec<Vec<u8>>>>);
@@ -211,8 +210,8 @@ mod tests {
             Restart::Impossible
         }
 
-        fn commit(self: Box<Self>) -> Result<()> {
-            panic!("a failed output is not committed");
+        fn finish(self: Box<Self>) -> Result<Finished> {
+            panic!("a failed output is not finished");
         }
     }
 
@@ -229,8 +228,8 @@ mod tests {
             Restart::Impossible
         }
 
-        fn commit(self: Box<Self>) -> Result<()> {
-            Ok(())
+        fn finish(self: Box<Self>) -> Result<Finished> {
+            Ok(Finished::stream())
         }
     }
 
@@ -244,7 +243,7 @@ mod tests {
             let writes = writes.lock().expect("no panic");
             assert_eq!(writes.last().expect("a write"), row.as_bytes());
         }
-        output.commit().expect("a sink that takes all");
+        output.finish().expect("a sink that takes all");
         assert_eq!(writes.lock().expect("no panic").concat(), b"onetwothree");
     }
 
@@ -256,7 +255,7 @@ mod tests {
         let wide: Vec<u8> = (0..5_000_000_u32).flat_map(u32::to_le_bytes).collect();
         let bytes = append(&mut output, &wide).expect("a sink that takes all");
         assert_eq!(bytes, 20_000_000);
-        output.commit().expect("a sink that takes all");
+        output.finish().expect("a sink that takes all");
         let writes = writes.lock().expect("no panic");
         assert!(writes.concat() == wide, "other bytes than the row's");
         let widest = writes.iter().map(Vec::len).max();
@@ -294,7 +293,8 @@ mod tests {
             }
             let again = append(&mut output, b"y");
             assert_eq!(again.expect_err("it has failed").message(), "once");
-            assert_eq!(output.commit().expect_err("it failed").message(), "once");
+            let finished = output.finish().err();
+            assert_eq!(finished.expect("it failed").message(), "once");
             assert_eq!(writes.lock().expect("no panic").len(), 1);
         }
     }

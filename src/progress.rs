@@ -14,12 +14,13 @@ use std::{
 
 use clap::ValueEnum;
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use crate::{
     config::{Config, Target, Verbosity},
     journal::Journal,
     report::{self, LogFormat},
+    run::{self, Entry},
 };
 
 /// When progress is shown.
@@ -50,19 +51,14 @@ struct Shown {
     stopped: Receiver<()>,
 }
 
-/// Shows the progress of `journal`'s run.
+/// Shows the progress of the run of `journal`, whose exports are `entries`.
 #[must_use]
-pub fn show(config: &Config, journal: &Journal) -> Progress {
-    let Config {
-        progress: when,
-        ref target,
-        verbosity,
-        log_format,
-        ..
-    } = *config;
+pub fn show(config: &Config, entries: &[Entry], journal: &Journal) -> Progress {
+    let (verbosity, log_format) = (config.reporting.verbosity, config.reporting.log_format);
     let on_terminal = std::io::stderr().is_terminal();
-    let wanted = match when {
-        When::Auto => on_terminal && verbosity > Verbosity::Quiet && !is_terminal(target),
+    let mixes = entries.iter().any(|entry| is_terminal(&entry.target));
+    let wanted = match config.progress {
+        When::Auto => on_terminal && verbosity > Verbosity::Quiet && !mixes,
         When::Always => true,
         When::Never => false,
     };
@@ -71,31 +67,120 @@ pub fn show(config: &Config, journal: &Journal) -> Progress {
     }
     let (stop, asked_to_stop) = mpsc::channel::<()>();
     let (stopping, stopped) = mpsc::channel();
-    let journal = journal.clone();
+    let watched = Watched {
+        entries: entries.to_vec(),
+        journal: journal.clone(),
+    };
     // Where there is none, the run goes on unseen.
     let _ = thread::Builder::new().spawn(move || {
         let wait = |time| asked_to_stop.recv_timeout(time) == Err(RecvTimeoutError::Timeout);
         if on_terminal {
             if wait(FIRST) {
-                let bar = report::terminal().add(bar());
-                bar.set_message(text(&journal));
+                let mut bars = Vec::new();
+                watched.draw(&mut bars);
                 while wait(REDRAW) {
-                    bar.set_message(text(&journal));
+                    watched.draw(&mut bars);
                 }
-                bar.finish_and_clear();
+                bars.iter().for_each(ProgressBar::finish_and_clear);
             }
         } else {
             while wait(LINE) {
-                match log_format {
-                    LogFormat::Text => report::line(&text(&journal)),
-                    LogFormat::Json => report::line(&json(&journal)),
-                }
+                watched
+                    .lines(log_format)
+                    .iter()
+                    .for_each(|line| report::line(line));
             }
         }
         // Nobody waits any more where the terminal took too long.
         let _ = stopping.send(());
     });
     Progress(Some(Shown { stop, stopped }))
+}
+
+/// What is shown.
+struct Watched {
+    entries: Vec<Entry>,
+    journal: Journal,
+}
+
+impl Watched {
+    /// The exports that run, and whether there are others.
+    fn running(&self) -> (Vec<&Entry>, bool) {
+        let running = self
+            .entries
+            .iter()
+            .filter(|entry| entry.journal.is_running());
+        let are_several = self.entries.iter().any(|entry| entry.name.is_some());
+        (running.collect(), are_several)
+    }
+
+    /// A line for each export that runs, and one for all where there are several.
+    fn texts(&self) -> Vec<String> {
+        let (running, are_several) = self.running();
+        let line = |entry: &&Entry| {
+            let name = entry.name.as_deref();
+            let name = name.map_or_else(String::new, |name| format!("{name}: "));
+            name + &text(
+                &entry.journal,
+                (entry.journal.rows(), entry.journal.bytes()),
+            )
+        };
+        let mut texts: Vec<String> = running.iter().map(line).collect();
+        if are_several {
+            let (ended, all) = (self.ended(), self.entries.len());
+            let counts = run::totals(&self.entries);
+            let all = format!(
+                "total: {ended} of {all} exports, {}",
+                text(&self.journal, counts)
+            );
+            texts.push(all);
+        }
+        texts
+    }
+
+    fn ended(&self) -> usize {
+        let outcomes = self.entries.iter().map(|entry| entry.journal.outcome());
+        outcomes.flatten().count()
+    }
+
+    fn draw(&self, bars: &mut Vec<ProgressBar>) {
+        let texts = self.texts();
+        while bars.len() < texts.len() {
+            bars.push(report::terminal().add(bar()));
+        }
+        while bars.len() > texts.len()
+            && let Some(bar) = bars.pop()
+        {
+            bar.finish_and_clear();
+            report::terminal().remove(&bar);
+        }
+        for (bar, text) in bars.iter().zip(texts) {
+            bar.set_message(text);
+        }
+    }
+
+    fn lines(&self, log_format: LogFormat) -> Vec<String> {
+        if log_format == LogFormat::Text {
+            return self.texts();
+        }
+        let (running, are_several) = self.running();
+        let line = |entry: &&Entry| {
+            let counts = (entry.journal.rows(), entry.journal.bytes());
+            let mut progress = json(&entry.journal, counts);
+            if let Some(name) = &entry.name {
+                progress["export"] = json!(name);
+            }
+            json!({ "progress": progress }).to_string()
+        };
+        let mut lines: Vec<String> = running.iter().map(line).collect();
+        if are_several {
+            let mut total = json(&self.journal, run::totals(&self.entries));
+            total["exports"] = json!(self.entries.len());
+            total["ended"] = json!(self.ended());
+            lines.push(json!({ "total": total }).to_string());
+        }
+        lines
+    }
 }
 
 impl Drop for Progress {
@@ -118,10 +203,10 @@ fn is_terminal(target: &Target) -> bool {
     }
 }
 
-fn json(journal: &Journal) -> String {
+fn json(journal: &Journal, (rows, bytes): (u64, u64)) -> Json {
     let seconds = journal.elapsed().as_secs_f64();
-    let (rows, bytes, rate) = (journal.rows(), journal.bytes(), journal.rows_per_second());
-    json!({ "progress": { "rows": rows, "bytes": bytes, "rows_per_second": rate, "seconds": seconds } }).to_string()
+    let rate = rows as f64 / seconds.max(f64::MIN_POSITIVE);
+    json!({ "rows": rows, "bytes": bytes, "rows_per_second": rate, "seconds": seconds })
 }
 
 fn bar() -> ProgressBar {
@@ -133,11 +218,11 @@ fn bar() -> ProgressBar {
     }
 }
 
-fn text(journal: &Journal) -> String {
-    let rows = HumanCount(journal.rows());
-    let rate = HumanCount(journal.rows_per_second() as u64);
-    let bytes = HumanBytes(journal.bytes());
-    let seconds = journal.elapsed().as_secs();
+fn text(journal: &Journal, (rows, bytes): (u64, u64)) -> String {
+    let seconds = journal.elapsed().as_secs_f64();
+    let rate = HumanCount((rows as f64 / seconds.max(f64::MIN_POSITIVE)) as u64);
+    let (rows, bytes) = (HumanCount(rows), HumanBytes(bytes));
+    let seconds = seconds as u64;
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     let time = match hours {
         0 => format!("{minutes}:{seconds:02}"),

@@ -7,6 +7,7 @@
 use std::{
     fmt::{self, Write as _},
     io::{self, IsTerminal, Write},
+    path::PathBuf,
     process::ExitCode,
     sync::LazyLock,
 };
@@ -16,16 +17,18 @@ use clap::ValueEnum;
 use indicatif::MultiProgress;
 use tracing::{Event, Level, Subscriber, field::Field, level_filters::LevelFilter};
 use tracing_subscriber::{
-    fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
+    fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields, format::Writer},
     registry::LookupSpan,
 };
 
 use crate::{
     cli::Reporting,
-    config::{Config, Verbosity},
+    config::Verbosity,
     error::{Error, ErrorKind, printable, redacted, steers_terminals},
     journal::Journal,
+    run::{self, Entry},
     sink::standard_output,
+    verify::verify,
 };
 
 /// How events are written.
@@ -165,11 +168,18 @@ where
 {
     fn format_event(
         &self,
-        _: &FmtContext<'_, S, N>,
+        context: &FmtContext<'_, S, N>,
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
         let mut text = String::new();
+        // The export that it is about, where there are several.
+        if let Some(span) = context.lookup_current()
+            && let Some(fields) = span.extensions().get::<FormattedFields<N>>()
+            && let Some((_, name)) = fields.split_once('=')
+        {
+            text = format!("{}: ", name.trim_matches('"'));
+        }
         event.record(&mut |field: &Field, value: &dyn fmt::Debug| {
             if field.name() == "message" {
                 // A string grows without failing.
@@ -225,6 +235,21 @@ pub fn print(text: &[u8]) -> ExitCode {
     }
 }
 
+/// What files are, beside their manifests: a line each on standard output.
+#[must_use]
+pub fn verified(paths: &[PathBuf], reporting: &Reporting) -> ExitCode {
+    let mut printed = ExitCode::SUCCESS;
+    let result = verify(paths, |text| {
+        if printed == ExitCode::SUCCESS {
+            printed = print(format!("{text}\n").as_bytes());
+        }
+    });
+    match result {
+        Ok(()) => printed,
+        Err(error) => failure(&error, reporting),
+    }
+}
+
 /// A failure's message, unless it is one that ends in silence.
 #[must_use]
 pub fn failure(error: &Error, reporting: &Reporting) -> ExitCode {
@@ -252,21 +277,44 @@ pub fn failure(error: &Error, reporting: &Reporting) -> ExitCode {
     ExitCode::from(code)
 }
 
+/// Whether people want to hear of success: at `-v` and on a terminal.
+fn tells_success(reporting: &Reporting) -> bool {
+    reporting.verbosity >= Verbosity::Verbose
+        || reporting.verbosity == Verbosity::Normal && io::stderr().is_terminal()
+}
+
 /// What a successful export did, at `-v` and on a terminal.
-pub fn success(journal: &Journal, config: &Config) {
-    let wanted = config.verbosity >= Verbosity::Verbose
-        || config.verbosity == Verbosity::Normal && io::stderr().is_terminal();
-    if !wanted {
+pub fn success(entry: &Entry, reporting: &Reporting) {
+    if !tells_success(reporting) {
         return;
     }
+    let journal = &entry.journal;
     let (rows, bytes) = (journal.rows(), journal.bytes());
     let seconds = journal.elapsed().as_secs_f64();
     let rate = journal.rows_per_second();
-    let target = &config.target;
-    let text =
-        format!("{rows} rows, {bytes} bytes to {target} in {seconds:.3} s ({rate:.0} rows/s)");
-    match config.log_format {
-        LogFormat::Text => line(&format!("gold_digger: {}", printable(&text))),
+    let (name, target) = (entry.name.as_deref(), &entry.target);
+    let name = name.map_or_else(String::new, |name| format!("{name}: "));
+    let text = format!(
+        "{name}{rows} rows, {bytes} bytes to {target} in {seconds:.3} s ({rate:.0} rows/s)"
+    );
+    tell_success(&text, rows, bytes, seconds, reporting);
+}
+
+/// What several exports did together, which all succeeded.
+pub fn all_succeeded(entries: &[Entry], journal: &Journal, reporting: &Reporting) {
+    if !tells_success(reporting) {
+        return;
+    }
+    let (rows, bytes) = run::totals(entries);
+    let seconds = journal.elapsed().as_secs_f64();
+    let count = entries.len();
+    let text = format!("{count} exports, {rows} rows, {bytes} bytes in {seconds:.3} s");
+    tell_success(&text, rows, bytes, seconds, reporting);
+}
+
+fn tell_success(text: &str, rows: u64, bytes: u64, seconds: f64, reporting: &Reporting) {
+    match reporting.log_format {
+        LogFormat::Text => line(&format!("gold_digger: {}", printable(text))),
         LogFormat::Json => tracing::info!(rows, bytes, seconds, "{text}"),
     }
 }

@@ -20,7 +20,7 @@ use signal_hook::{
 };
 
 use crate::{
-    cancel::{Cancel, Reached},
+    cancel::Cancel,
     error::{Error, ErrorKind, Result, Signal},
 };
 
@@ -70,28 +70,27 @@ pub fn run<T: Send + 'static>(
         ErrorKind::Signal(signal),
         format!("ended by {}", signal.name()),
     );
-    let deadline = match cancel.cancel(cause.clone()) {
-        Reached::InTime => Some(Instant::now() + GRACE),
-        // It is as good as done, and waited for.
-        Reached::TooLate => None,
-    };
+    cancel.cancel_run(&cause);
+    let mut deadline = Instant::now() + GRACE;
     loop {
-        let left = deadline.map_or(Duration::MAX, |deadline| {
-            deadline.saturating_duration_since(Instant::now())
-        });
+        let left = deadline.saturating_duration_since(Instant::now());
         match inbox.recv_timeout(left) {
             Ok(Event::Ended(result)) => return result,
             // One that is not the same request ends the process by itself.
             Ok(Event::Signal(_)) => {}
+            // It is as good as done, and waited for.
+            Err(RecvTimeoutError::Timeout) if cancel.is_publishing() => {
+                deadline = Instant::now() + GRACE;
+            }
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                cancel.discard_unfinished();
+                cancel.discard_all();
                 return Err(cause);
             }
         }
     }
 }
 
-fn panicked() -> Error {
+pub(crate) fn panicked() -> Error {
     Error::new(ErrorKind::Query, "the export broke down")
         .hint("the message above says where; please report it")
 }

@@ -7,7 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use self::{file::FileSink, stream::StreamSink};
+use self::{
+    file::{FileSink, FinishedFile},
+    stream::StreamSink,
+};
 use crate::{
     cancel::Cancel,
     config::{MissingFolders, Partial, Target},
@@ -20,11 +23,12 @@ mod stream;
 mod unfinished;
 
 pub(crate) use closed::standard_output;
+pub(crate) use file::hexadecimal;
 pub(crate) use unfinished::Unfinished;
 
 /// A destination for one export's bytes.
 ///
-/// Dropped without [`commit`](Self::commit), it leaves a regular file's earlier
+/// Dropped without [`finish`](Self::finish), it leaves a regular file's earlier
 /// content as it was.
 pub trait Sink: Send {
     /// Hands `bytes` to the operating system before it returns.
@@ -36,11 +40,54 @@ pub trait Sink: Send {
     /// Whether the output can begin anew after something has been written.
     fn restart(&self) -> Restart;
 
-    /// Makes the output final.
+    /// Ends the output, which can then be published.
     ///
     /// # Errors
     /// [`ErrorKind::Output`]; a regular file then has its earlier content.
-    fn commit(self: Box<Self>) -> Result<()>;
+    fn finish(self: Box<Self>) -> Result<Finished>;
+}
+
+/// An output that is complete, and has only to get its name.
+///
+/// Dropped without [`publish`](Self::publish), it is discarded, if it is a regular
+/// file.
+pub struct Finished {
+    file: Option<FinishedFile>,
+    sha256: Option<String>,
+}
+
+impl Finished {
+    /// What cannot be taken back anyway.
+    pub(crate) const fn stream() -> Self {
+        Self {
+            file: None,
+            sha256: None,
+        }
+    }
+
+    /// The SHA-256 of its bytes, in hexadecimal digits, where that was wanted.
+    #[must_use]
+    pub fn sha256(&self) -> Option<&str> {
+        self.sha256.as_deref()
+    }
+
+    /// Gives it its name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Output`]; a regular file then has its earlier content, unless
+    /// the message says otherwise.
+    pub fn publish(self) -> Result<()> {
+        self.file.map_or(Ok(()), FinishedFile::publish)
+    }
+}
+
+/// Whether the bytes of a file are hashed as they are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hashing {
+    /// They are not.
+    None,
+    /// By SHA-256 (FIPS 180-4).
+    Sha256,
 }
 
 /// Whether an output can begin anew.
@@ -58,7 +105,12 @@ pub enum Restart {
 ///
 /// # Errors
 /// [`ErrorKind::Output`], naming the target and what to look at.
-pub fn open(target: &Target, partial: Partial, cancel: &Cancel) -> Result<Box<dyn Sink>> {
+pub fn open(
+    target: &Target,
+    partial: Partial,
+    hashing: Hashing,
+    cancel: &Cancel,
+) -> Result<Box<dyn Sink>> {
     let (named, missing_folders) = match target {
         Target::Stdout => return StreamSink::stdout(cancel),
         Target::Path(path, missing_folders) => (path, *missing_folders),
@@ -89,7 +141,7 @@ pub fn open(target: &Target, partial: Partial, cancel: &Cancel) -> Result<Box<dy
                         .hint("may you create folders there?")
                 })?;
             }
-            FileSink::create(named, &path, partial, cancel)
+            FileSink::create(named, &path, partial, hashing, cancel)
         }
     }
 }
@@ -118,18 +170,27 @@ fn create_folders(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Whether two paths lead to one file, which need not be there yet.
+/// The one path of the file that `path` leads to, which need not be there yet;
+/// `path` itself where that cannot be told.
 #[must_use]
-pub fn is_same_file(one: &Path, other: &Path) -> bool {
-    let place = |path: &Path| {
+pub fn place(path: &Path) -> PathBuf {
+    let place = || {
         let path = follow_links(path).ok()?;
-        Some(
-            fs::canonicalize(folder(&path))
-                .ok()?
-                .join(path.file_name()?),
-        )
+        let folder = fs::canonicalize(folder(&path)).ok()?;
+        Some(folder.join(path.file_name()?))
     };
-    one == other || place(one).is_some_and(|place_of_one| place(other) == Some(place_of_one))
+    place().unwrap_or_else(|| path.to_owned())
+}
+
+/// Writes `bytes` to `path`, whole or not at all.
+///
+/// # Errors
+/// [`ErrorKind::Output`].
+pub fn write_file(path: &Path, bytes: &[u8], cancel: &Cancel) -> Result<Finished> {
+    let target = Target::Path(path.to_owned(), MissingFolders::Refuse);
+    let mut sink = open(&target, Partial::Remove, Hashing::None, cancel)?;
+    sink.write(bytes)?;
+    sink.finish()
 }
 
 /// A chain of symbolic links longer than this is a loop, as for Linux

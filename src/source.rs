@@ -13,10 +13,10 @@ use mysql::{
 
 use crate::{
     cancel::Cancel,
-    config::{Compression, Config, Protocol},
+    config::{Compression, Config, Export, Protocol},
     error::{Error, ErrorKind, Outlook, Result},
     schema::Schema,
-    sql::Bound,
+    sql::{Bound, QuotingMode},
 };
 
 pub mod columns;
@@ -27,17 +27,21 @@ mod live;
 mod prepare;
 mod refusal;
 mod session;
+pub mod snapshot;
 mod stream;
+mod tables;
 mod tls;
 mod type_name;
 
 use connect::Trouble;
 use contain::{Panicked, contain};
 pub(crate) use live::LiveConnection;
+pub use live::Purpose;
 use session::Mark;
 pub use session::SessionFacts;
 pub use stream::RowStream;
 use stream::Rows;
+pub use tables::Tables;
 
 /// ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION, the same in MySQL and MariaDB.
 const READ_ONLY_TRANSACTION: u16 = 1792;
@@ -60,6 +64,7 @@ const READ_WRITE_HINT: &str = "--read-write lets the statement write";
 /// A session on a server, which runs one statement at a time.
 pub struct QueryExecutor {
     conn: Conn,
+    live: LiveConnection,
     cancel: Cancel,
     bound: Bound,
     keyword: String,
@@ -69,39 +74,30 @@ pub struct QueryExecutor {
 }
 
 impl QueryExecutor {
-    /// Connects, prepares the session, and gets the query ready to run.
+    /// Connects and prepares the session as `config` says, for what `cancel` ends.
     ///
     /// # Errors
-    /// [`ErrorKind::Connect`] where there is no session; [`ErrorKind::Config`]
-    /// where the server's SQL mode makes several statements of the text;
-    /// [`ErrorKind::Query`] where the server refuses to prepare the session.
-    pub fn connect(config: &Config, cancel: &Cancel) -> Result<Self> {
-        let Config {
-            connection,
-            query,
-            parameters,
-            ..
-        } = config;
+    /// [`ErrorKind::Connect`] where there is no session; [`ErrorKind::Query`]
+    /// where the server refuses to prepare it.
+    pub fn connect(config: &Config, purpose: Purpose, cancel: &Cancel) -> Result<Self> {
+        let connection = &config.connection;
         let connect::Session { conn, id } =
             connect::connect(connection, connection.connect_timeout)?;
+        let mark = Mark::new();
         let mut executor = Self {
+            live: LiveConnection::new(&conn, id, connection, mark.clone(), purpose),
             conn,
             cancel: cancel.clone(),
             bound: Bound::default(),
-            keyword: query.keyword().to_uppercase(),
-            protocol: config.protocol,
+            keyword: String::new(),
+            protocol: Protocol::Auto,
             prepared: None,
             warning: None,
         };
         // From here on the run can be ended while the server is silent.
-        let mark = Mark::new();
-        let live = LiveConnection::new(&executor.conn, id, connection, mark.clone());
-        cancel.register(live)?;
+        cancel.register(executor.live.clone())?;
         let conn = &mut executor.conn;
-        let mode = border(cancel, || {
-            session::prepare(conn, &mark, query, &config.session)
-        })?;
-        executor.bound = query.bind(mode, parameters)?;
+        border(cancel, || session::prepare(conn, &mark, &config.session))?;
         let conn = &mut executor.conn;
         if connection.compression == Compression::Zlib
             && border(cancel, || session::is_uncompressed(conn))?
@@ -110,6 +106,36 @@ impl QueryExecutor {
             executor.warning = Some(what.to_owned());
         }
         Ok(executor)
+    }
+
+    /// From here on works for what `cancel` ends.
+    ///
+    /// # Errors
+    /// The cause, where that was cancelled before.
+    pub fn work_for(&mut self, cancel: &Cancel) -> Result<()> {
+        cancel.register(self.live.clone())?;
+        self.cancel.release();
+        self.cancel = cancel.clone();
+        Ok(())
+    }
+
+    /// Gets the export's query ready to run.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] where the server's SQL mode makes several statements
+    /// of the text; [`ErrorKind::Query`] where it cannot be asked for.
+    pub fn bind(&mut self, export: &Export) -> Result<()> {
+        let query = &export.query;
+        let mode = if query.depends_on_mode() {
+            let conn = &mut self.conn;
+            border(&self.cancel, || session::quoting_mode(conn))?
+        } else {
+            QuotingMode::Default
+        };
+        self.bound = query.bind(mode, &export.parameters)?;
+        self.keyword = query.keyword().to_uppercase();
+        self.protocol = export.protocol;
+        Ok(())
     }
 
     /// What the user should know about the session.
@@ -134,15 +160,7 @@ impl QueryExecutor {
         match prepared? {
             prepare::Way::Binary(statement) => {
                 self.prepared = Some(statement.clone());
-                let values = self
-                    .bound
-                    .values
-                    .iter()
-                    .map(|value| Value::from(value.as_str()));
-                let params = match values.collect::<Vec<_>>() {
-                    values if values.is_empty() => Params::Empty,
-                    values => Params::Positional(values),
-                };
+                let params = self.bound.params();
                 let result = self.conn.exec_iter(&statement, params);
                 let rows = begun(result, &self.cancel, &self.bound.sql, &self.keyword)?;
                 RowStream::new(Rows::Binary(rows), None, &self.cancel)
@@ -214,6 +232,17 @@ impl QueryExecutor {
     }
 }
 
+impl Bound {
+    /// The values as the driver takes them.
+    fn params(&self) -> Params {
+        let values = self.values.iter().map(|value| Value::from(value.as_str()));
+        match values.collect::<Vec<_>>() {
+            values if values.is_empty() => Params::Empty,
+            values => Params::Positional(values),
+        }
+    }
+}
+
 impl Drop for QueryExecutor {
     fn drop(&mut self) {
         // Before the connection closes: its descriptor's number may be reused.
@@ -230,7 +259,7 @@ fn border<T>(cancel: &Cancel, work: impl FnOnce() -> Result<T>) -> Result<T> {
 /// The error where the driver panicked over what the server sent.
 #[cold]
 fn broken_protocol(cancel: &Cancel) -> Error {
-    cancel.abort_query();
+    cancel.cut();
     let what = "the server's answers break the protocol";
     Error::new(ErrorKind::Query, what)
         .hint("is a proxy in between, or another kind of server? -vv says what the driver met")
@@ -246,7 +275,7 @@ fn begun<'conn, P: WireProtocol>(
     let result = result.map_err(|error| {
         if !matches!(error, mysql::Error::MySqlError(_)) {
             // The connection has broken; the server may not have noticed.
-            cancel.abort_query();
+            cancel.cut();
         }
         statement_error(&error, sql)
     })?;

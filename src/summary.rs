@@ -16,20 +16,54 @@ use crate::{
     cancel::Cancel,
     config::{Partial, Target},
     error::{Error, ErrorKind, Result},
-    journal::{Facts, Journal},
-    report, sink,
+    journal::{Facts, Journal, Outcome},
+    manifest::Column,
+    report,
+    run::{self, Entry},
+    sink::{self, Hashing},
 };
 
+/// Of a run, or of the only export of one.
 #[derive(Serialize)]
-struct Summary {
+#[serde(untagged)]
+enum Summary {
+    One(OneExport),
+    Several(Exports),
+}
+
+/// Of several exports.
+#[derive(Serialize)]
+struct Exports {
+    #[serde(flatten)]
+    outcome: Became,
+    rows: u64,
+    bytes: u64,
+    started: Option<String>,
+    elapsed_seconds: f64,
+    warnings: Vec<String>,
+    exports: Vec<OneExport>,
+}
+
+/// What became of something.
+#[derive(Serialize)]
+struct Became {
     status: &'static str,
-    exit_code: u8,
+    exit_code: Option<u8>,
     error: Option<Failure>,
+}
+
+/// Of one export.
+#[derive(Serialize)]
+struct OneExport {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(flatten)]
+    outcome: Became,
     rows: u64,
     bytes: u64,
     columns: Vec<Column>,
     target: Option<String>,
-    started: String,
+    started: Option<String>,
     elapsed_seconds: f64,
     attempts: u32,
     server_version: Option<String>,
@@ -45,63 +79,135 @@ struct Failure {
     hint: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Column {
-    name: String,
-    r#type: String,
+impl Became {
+    /// Of a run that has ended with `result`.
+    fn of_run(result: &Result<()>) -> Self {
+        match result {
+            Ok(()) => Self {
+                status: "success",
+                exit_code: Some(0),
+                error: None,
+            },
+            Err(error) => Self::failed(error),
+        }
+    }
+
+    fn of_export(outcome: Option<&Outcome>) -> Self {
+        match outcome {
+            Some(Outcome::Success) => Self::of_run(&Ok(())),
+            Some(Outcome::Failure(error)) => Self::failed(error),
+            Some(Outcome::Withheld) => Self::without_end("withheld"),
+            None => Self::without_end("not run"),
+        }
+    }
+
+    fn failed(error: &Error) -> Self {
+        Self {
+            status: match error.kind() {
+                ErrorKind::NoRows => "empty",
+                _ => "failure",
+            },
+            exit_code: Some(error.kind().exit_code()),
+            error: Some(Failure {
+                kind: error.kind().name(),
+                message: error.message().to_owned(),
+                hint: error.advice().map(str::to_owned),
+            }),
+        }
+    }
+
+    const fn without_end(status: &'static str) -> Self {
+        Self {
+            status,
+            exit_code: None,
+            error: None,
+        }
+    }
 }
 
-/// Writes the summary of a run that has ended with `result` to `place`; `target`
-/// is what the run wrote to, where that was known.
+impl OneExport {
+    fn new(
+        name: Option<String>,
+        target: Option<&Target>,
+        journal: &Journal,
+        became: Became,
+    ) -> Self {
+        let Facts {
+            columns,
+            server_version,
+            protocol,
+            time_zone,
+            warnings,
+            attempts,
+            ..
+        } = journal.facts();
+        Self {
+            name,
+            outcome: became,
+            rows: journal.rows(),
+            bytes: journal.bytes(),
+            columns,
+            target: target.map(|target| match target {
+                Target::Stdout => "-".to_owned(),
+                Target::Path(path, _) => path.to_string_lossy().into_owned(),
+            }),
+            started: time(journal),
+            elapsed_seconds: journal.elapsed().as_secs_f64(),
+            attempts,
+            server_version,
+            protocol,
+            time_zone,
+            warnings,
+        }
+    }
+}
+
+fn time(journal: &Journal) -> Option<String> {
+    let started = journal.started()?;
+    Some(format!("{started:.3}"))
+}
+
+impl Summary {
+    fn new(entries: &[Entry], journal: &Journal, result: &Result<()>) -> Self {
+        let became = Became::of_run(result);
+        let alone = match entries {
+            [] => Some(None),
+            [entry] if entry.name.is_none() => Some(Some(&entry.target)),
+            _ => None,
+        };
+        if let Some(target) = alone {
+            return Self::One(OneExport::new(None, target, journal, became));
+        }
+        let (rows, bytes) = run::totals(entries);
+        let one = |entry: &Entry| {
+            let became = Became::of_export(entry.journal.outcome().as_ref());
+            let (name, target) = (entry.name.clone(), Some(&entry.target));
+            OneExport::new(name, target, &entry.journal, became)
+        };
+        Self::Several(Exports {
+            outcome: became,
+            rows,
+            bytes,
+            started: time(journal),
+            elapsed_seconds: journal.elapsed().as_secs_f64(),
+            warnings: journal.facts().warnings,
+            exports: entries.iter().map(one).collect(),
+        })
+    }
+}
+
+/// Writes the summary of a run that has ended with `result` to `place`; `entries`
+/// are its exports, where they were known.
 ///
 /// # Errors
 /// [`ErrorKind::Output`] where it cannot be written.
 pub fn write(
     place: &Target,
-    target: Option<&Target>,
+    entries: &[Entry],
     journal: &Journal,
     result: &Result<()>,
 ) -> Result<()> {
-    let Facts {
-        columns,
-        server_version,
-        protocol,
-        time_zone,
-        warnings,
-        attempts,
-        ..
-    } = journal.facts();
-    let failure = result.as_ref().err();
-    let summary = Summary {
-        status: match failure.map(Error::kind) {
-            None => "success",
-            Some(ErrorKind::NoRows) => "empty",
-            Some(_) => "failure",
-        },
-        exit_code: failure.map_or(0, |error| error.kind().exit_code()),
-        error: failure.map(|error| Failure {
-            kind: error.kind().name(),
-            message: error.message().to_owned(),
-            hint: error.advice().map(str::to_owned),
-        }),
-        rows: journal.rows(),
-        bytes: journal.bytes(),
-        columns: columns
-            .into_iter()
-            .map(|(name, r#type)| Column { name, r#type })
-            .collect(),
-        target: target.map(|target| match target {
-            Target::Stdout => "-".to_owned(),
-            Target::Path(path, _) => path.to_string_lossy().into_owned(),
-        }),
-        started: format!("{:.3}", journal.started()),
-        elapsed_seconds: journal.elapsed().as_secs_f64(),
-        attempts,
-        server_version,
-        protocol,
-        time_zone,
-        warnings,
-    };
+    let summary = Summary::new(entries, journal, result);
     let failed = |error| {
         Error::new(
             ErrorKind::Output,
@@ -121,9 +227,10 @@ pub fn write(
     {
         return write_to_fifo(path, &text);
     }
-    let mut sink = sink::open(place, Partial::Remove, &Cancel::default())?;
+    let cancel = Cancel::default();
+    let mut sink = sink::open(place, Partial::Remove, Hashing::None, &cancel)?;
     sink.write(text.as_bytes())?;
-    sink.commit()
+    sink.finish()?.publish()
 }
 
 /// Writes to a FIFO, if somebody reads from it: nothing would end the wait for a

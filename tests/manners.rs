@@ -389,7 +389,7 @@ fn the_summary_tells_the_truth() {
                 .arg("--summary")
                 .arg(name)
                 .run();
-            run.failed(2, &["--summary names the file that the rows go to"]);
+            run.failed(2, &["the summary and the rows would go to the same place"]);
         }
         let refused = summary(db.export(sql).args(["-o", "/nowhere/x.csv"]), 5);
         assert_eq!(

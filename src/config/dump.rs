@@ -6,17 +6,14 @@ use serde_json::{Map, Value as Json, json};
 use super::{
     Target,
     connection::{Fields, is_variable_name},
+    export::Draft,
     layers::{Layers, Origin, Sourced, Value},
-    output::Destination,
     settings::{
         ASK_PASSWORD, Kind, PASSWORD, SETTINGS, SSL, Setting, TRANSPORT, VERIFY_SERVER_CERT,
     },
     tls::{self, TlsMode},
 };
-use crate::{
-    report::machine_readable,
-    sql::{Parameter, Query},
-};
+use crate::report::machine_readable;
 
 const HIDDEN: &str = "***";
 
@@ -27,8 +24,7 @@ const PROGRAM: &str = "program";
 pub(super) struct Dump<'a> {
     pub layers: &'a Layers,
     pub fields: &'a Fields,
-    pub destination: &'a Destination,
-    pub query: Option<&'a (Query, Vec<Parameter>)>,
+    pub draft: &'a Draft,
     pub tls_mode: &'a (TlsMode, Origin),
 }
 
@@ -94,12 +90,19 @@ impl Dump<'_> {
             "query.sql" => {
                 let file = self.layers.get("query.file");
                 (
-                    self.query.map(|(query, _)| json!(query.text())),
+                    self.draft
+                        .query
+                        .as_ref()
+                        .map(|(query, _)| json!(query.text())),
                     origin.or(file.map(|file| &file.origin)),
                 )
             }
             "query.params" => {
-                let values = self.query.iter().flat_map(|(_, parameters)| parameters);
+                let values = self
+                    .draft
+                    .query
+                    .iter()
+                    .flat_map(|(_, parameters)| parameters);
                 let values: Map<String, Json> = values
                     .map(|one| (one.name.clone(), json!(one.value)))
                     .collect();
@@ -107,15 +110,15 @@ impl Dump<'_> {
             }
             tls::MODE => (Some(json!(self.tls_mode.0.name())), Some(&self.tls_mode.1)),
             "output.path" => {
-                let path = match &self.destination.target {
+                let path = match &self.draft.destination.target {
                     Target::Stdout => json!("-"),
                     Target::Path(path, _) => json!(path.to_string_lossy()),
                 };
-                (Some(path), Some(&self.destination.target_origin))
+                (Some(path), Some(&self.draft.destination.target_origin))
             }
             "output.format" => (
-                Some(json!(self.destination.format.name)),
-                Some(&self.destination.format_origin),
+                Some(json!(self.draft.destination.format.name)),
+                Some(&self.draft.destination.format_origin),
             ),
             "connection.password_env" if !found.is_some_and(names_a_variable) => {
                 (found.map(|_| json!(HIDDEN)), origin)
@@ -123,6 +126,20 @@ impl Dump<'_> {
             _ => (found.map(|found| json(setting.kind, &found.value)), origin),
         }
     }
+}
+
+/// What is printed of all of them: of one without a name, its text as it is.
+pub(super) fn together(exports: Vec<(Option<String>, String)>) -> String {
+    let mut text = String::from("{\n\"exports\": {");
+    let mut between = "\n";
+    for (name, one) in exports {
+        let Some(name) = name else {
+            return one;
+        };
+        text += &format!("{between}{}: {}", json!(name), one.trim_end());
+        between = ",\n";
+    }
+    text + "\n}\n}\n"
 }
 
 fn names_a_variable(found: &Sourced) -> bool {

@@ -4,7 +4,7 @@
 //! Which keys there are, and what their values must be, is the table of
 //! settings' to say.
 
-use std::{ffi::OsString, fmt, fs, path::Path, rc::Rc};
+use std::{ffi::OsString, fmt, fs, mem, path::Path, rc::Rc};
 
 use serde::{
     Deserialize, Deserializer,
@@ -95,7 +95,7 @@ impl<'de> Visitor<'de> for NodeVisitor {
 ///
 /// # Errors
 /// [`ErrorKind::Config`](crate::error::ErrorKind::Config), naming the place.
-pub(super) fn load(path: &Path) -> Result<Layer> {
+pub(super) fn load(path: &Path) -> Result<(Layer, Vec<ExportTable>)> {
     let text = fs::read_to_string(path).map_err(|error| {
         let name = path.display();
         Error::config(format!(
@@ -107,17 +107,70 @@ pub(super) fn load(path: &Path) -> Result<Layer> {
         path,
         text: &text,
         layer: Layer::default(),
+        exports: Vec::new(),
+        in_export: false,
     };
     let root = toml::from_str::<Node>(&text).map_err(|error| {
         let at = error.span().map_or(0, |span| span.start);
         file.refuse(at, without_values(error.message()))
     })?;
     if let Node::Table(sections) = root {
+        let has_exports = sections.iter().any(|(name, _)| name.get_ref() == EXPORT);
         for (name, section) in sections {
-            file.section(&name, section)?;
+            if has_exports && name.get_ref() == "query" {
+                let what = "[query] and [[export]] cannot stand in one file";
+                return Err(file
+                    .refuse(name.span().start, what)
+                    .hint("make the query an [[export]] of its own, with a name"));
+            }
+            if name.get_ref() == EXPORT {
+                file.exports(&name, section)?;
+            } else {
+                file.section(&name, section)?;
+            }
         }
     }
-    Ok(file.layer)
+    Ok((file.layer, file.exports))
+}
+
+/// The tables of single exports.
+const EXPORT: &str = "export";
+
+/// What gives an export its name.
+const NAME: &str = "name";
+
+/// The sections whose keys may stand in such a table, by themselves or in a table
+/// of their own.
+const OF_AN_EXPORT: [&str; 6] = ["output", "guards", "csv", "tsv", "json", "values"];
+
+/// What it takes of `[query]`.
+const QUERY: [&str; 4] = ["query.sql", "query.file", "query.params", "query.protocol"];
+
+/// One `[[export]]`.
+#[derive(Debug)]
+pub(super) struct ExportTable {
+    pub name: String,
+    pub layer: Layer,
+}
+
+/// The settings that `key` stands for in such a table: where several sections
+/// have it, that of the first, and those that share its flag.
+fn of_an_export(key: &str) -> Vec<&'static Setting> {
+    let with_key = || settings_of_an_export().filter(move |setting| setting.key() == key);
+    let flag = with_key().next().and_then(|first| first.flag);
+    let is_same = |(place, setting): &(usize, &Setting)| {
+        *place == 0 || setting.flag.is_some() && setting.flag == flag
+    };
+    let wanted = with_key().enumerate().filter(is_same);
+    wanted.map(|(_, setting)| setting).collect()
+}
+
+fn settings_of_an_export() -> impl Iterator<Item = &'static Setting> {
+    SETTINGS.iter().filter(|setting| {
+        let section = setting.section();
+        let is_whole = section.is_some_and(|section| OF_AN_EXPORT.contains(&section));
+        is_whole || QUERY.contains(&setting.name)
+    })
 }
 
 /// A file being read.
@@ -125,6 +178,9 @@ struct ConfigFile<'a> {
     path: &'a Path,
     text: &'a str,
     layer: Layer,
+    exports: Vec<ExportTable>,
+    /// Whether what is read now is one of them.
+    in_export: bool,
 }
 
 impl ConfigFile<'_> {
@@ -134,7 +190,10 @@ impl ConfigFile<'_> {
         if !SETTINGS.iter().any(|setting| known(&setting)) {
             let what = format!("there is no section {}", quoted(name.get_ref()));
             let hint = section_of(name.get_ref()).map_or_else(
-                || nearest(name.get_ref(), SETTINGS.iter().filter_map(Setting::section)),
+                || {
+                    let sections = SETTINGS.iter().filter_map(Setting::section);
+                    nearest(name.get_ref(), sections.chain([EXPORT]))
+                },
                 |section| Some(format!("{} belongs into [{section}]", name.get_ref())),
             );
             return Err(with_hint(self.refuse(at, what), hint));
@@ -147,10 +206,15 @@ impl ConfigFile<'_> {
             );
             return Err(self.refuse(at, what).hint(hint));
         };
+        self.entries(name.get_ref(), entries)
+    }
+
+    fn entries(&mut self, section: &str, entries: Vec<Entry>) -> Result<()> {
+        let known = |setting: &&Setting| setting.section() == Some(section);
         for (key, value) in entries {
-            let full = format!("{}.{}", name.get_ref(), key.get_ref());
+            let full = format!("{section}.{}", key.get_ref());
             let Some(setting) = Setting::named(&full) else {
-                let what = format!("[{}] has no key {}", name.get_ref(), quoted(key.get_ref()));
+                let what = format!("[{section}] has no key {}", quoted(key.get_ref()));
                 let hint = section_of(key.get_ref()).map_or_else(
                     || {
                         nearest(
@@ -167,9 +231,94 @@ impl ConfigFile<'_> {
         Ok(())
     }
 
+    /// The `[[export]]` tables.
+    fn exports(&mut self, name: &Spanned<String>, tables: Spanned<Node>) -> Result<()> {
+        let at = name.span().start;
+        let Node::List(tables) = tables.into_inner() else {
+            let what = "[export] is a list of tables";
+            let hint = "write [[export]] above each export";
+            return Err(self.refuse(at, what).hint(hint));
+        };
+        let of_file = mem::take(&mut self.layer);
+        self.in_export = true;
+        for table in tables {
+            let at = table.span().start;
+            let Node::Table(entries) = table.into_inner() else {
+                return Err(self.refuse(at, "an export is a table: [[export]]"));
+            };
+            let name = self.export(at, entries)?;
+            let layer = mem::take(&mut self.layer);
+            self.exports.push(ExportTable { name, layer });
+        }
+        self.layer = of_file;
+        self.in_export = false;
+        Ok(())
+    }
+
+    /// One of them, whose settings become the layer; gives its name.
+    fn export(&mut self, at: usize, entries: Vec<Entry>) -> Result<String> {
+        let mut name = None;
+        for (key, value) in entries {
+            let at = key.span().start;
+            let key = key.into_inner();
+            if key == NAME {
+                name = Some(self.name(value)?);
+                continue;
+            }
+            if OF_AN_EXPORT.contains(&key.as_str()) {
+                let Node::Table(entries) = value.into_inner() else {
+                    let what = format!("{key} is a table here: [export.{key}]");
+                    return Err(self.refuse(at, what));
+                };
+                self.entries(&key, entries)?;
+                continue;
+            }
+            let settings = of_an_export(&key);
+            let [first, others @ ..] = &settings[..] else {
+                let what = format!("[[export]] has no key {}", quoted(&key));
+                let hint = section_of(&key).map_or_else(
+                    || {
+                        let keys = settings_of_an_export().map(Setting::key);
+                        nearest(&key, keys.chain([NAME]))
+                    },
+                    |section| Some(format!("{key} belongs into [{section}]")),
+                );
+                return Err(with_hint(self.refuse(at, what), hint));
+            };
+            self.entry(first, value)?;
+            // One that several formats have is for each of them.
+            for other in others {
+                if let Some(found) = self.layer.get(first.name).cloned() {
+                    self.layer.set(other, found.value, found.origin);
+                }
+            }
+        }
+        name.ok_or_else(|| {
+            self.refuse(at, "this export has no name")
+                .hint("add name = \"…\": letters, digits, `_`, `-` and `.`")
+        })
+    }
+
+    fn name(&self, value: Spanned<Node>) -> Result<String> {
+        let at = value.span().start;
+        let hint = "letters, digits, `_`, `-` and `.`, in quotes";
+        match value.into_inner() {
+            Node::Text(name) if !name.is_empty() && name.chars().all(is_bare) => {
+                if self.exports.iter().any(|export| export.name == name) {
+                    return Err(self.refuse(at, format!("two exports are called {name}")));
+                }
+                Ok(name)
+            }
+            _ => Err(self.refuse(at, "that is no name for an export").hint(hint)),
+        }
+    }
+
     fn entry(&mut self, setting: &Setting, value: Spanned<Node>) -> Result<()> {
         let origin = self.origin(value.span().start);
         let wrong = |origin: &Origin, what: &str| Err(origin.refuse(setting.name, what));
+        if self.layer.get(setting.name).is_some() {
+            return wrong(&origin, "is given twice");
+        }
         let value = match (setting.kind, value.into_inner()) {
             (Kind::Switch, Node::Switch(switch)) => Value::Switch(switch),
             (Kind::Switch, _) => return wrong(&origin, "is true or false, without quotes"),
@@ -252,6 +401,7 @@ impl ConfigFile<'_> {
             line,
             column,
             shown,
+            ..
         } = self.place(at);
         Error::config(format!(
             "{}:{line}:{column}: {what}: {shown}",
@@ -271,6 +421,7 @@ impl ConfigFile<'_> {
         let header = above.find(|line| line.starts_with('[')).unwrap_or_default();
         let section = header.trim_matches(['[', ']', ' ']);
         Place {
+            table: self.in_export.then_some("[export]"),
             path: self.path.to_owned(),
             line: 1 + before.matches('\n').count(),
             column: 1 + before[start..].chars().count(),
@@ -354,18 +505,25 @@ fn settings_of_the_file() -> impl Iterator<Item = &'static Setting> {
 /// Whether a key of this name, or nearly, takes no secret. What is like a key of
 /// `[connection]` may be meant for a password.
 fn is_harmless(section: &str, key: &str) -> bool {
+    if key == NAME {
+        return true;
+    }
     let known = settings_of_the_file().find(|setting| setting.key() == key);
     if let Some(setting) = known {
         return !matches!(setting.kind, Kind::Secret) && key != "password_env";
     }
     let is_like = |setting: &Setting| strsim::damerau_levenshtein(setting.key(), key) <= 1;
-    section != "connection" && !key.contains("pas") && settings_of_the_file().any(is_like)
+    let may_be_secret = section == "connection" || key.contains("pas");
+    // Its value may be a URL.
+    let is_section = settings_of_the_file().any(|setting| setting.section() == Some(key));
+    !may_be_secret && !is_section && settings_of_the_file().any(is_like)
 }
 
 /// Whether there is a key or section of nearly this name.
 fn is_near(name: &str) -> bool {
     let mut known = settings_of_the_file()
-        .flat_map(|setting| [setting.key(), setting.section().unwrap_or_default()]);
+        .flat_map(|setting| [setting.key(), setting.section().unwrap_or_default()])
+        .chain([EXPORT, NAME]);
     known.any(|known| {
         let begin = &known[..known.len().min(name.len() + 1)];
         strsim::damerau_levenshtein(begin, name) <= 2

@@ -83,6 +83,8 @@ pub struct Place {
     pub line: usize,
     /// In characters, counted from 1.
     pub column: usize,
+    /// The table that it stands in, where that is not the setting's section.
+    pub table: Option<&'static str>,
     /// The line itself, without what may be secret; in an option file, the
     /// option as it is written there.
     pub shown: String,
@@ -136,7 +138,8 @@ impl Origin {
                 let Place {
                     path, line, column, ..
                 } = &**place;
-                format!("{}:{line}:{column}: [{section}] {key}", path.display())
+                let table = place.table.unwrap_or(section);
+                format!("{}:{line}:{column}: [{table}] {key}", path.display())
             }
             Self::OptionFile(place) => {
                 format!("{}:{}: {}", place.path.display(), place.line, place.shown)
@@ -315,6 +318,22 @@ impl Layers {
         let parse =
             |text: &str| T::from_str(text, false).map_err(|problem| self.unusable(name, problem));
         self.text(name).map(parse).transpose()
+    }
+
+    /// What `work` gives while `layer`, if there is one, stands at `place`.
+    pub fn with<T>(
+        &mut self,
+        place: usize,
+        layer: Option<Layer>,
+        work: impl FnOnce(&Self) -> T,
+    ) -> T {
+        let Some(layer) = layer else {
+            return work(self);
+        };
+        self.0.insert(place, layer);
+        let result = work(self);
+        self.0.remove(place);
+        result
     }
 
     fn unusable(&self, name: &str, problem: impl fmt::Display) -> Error {

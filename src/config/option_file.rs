@@ -99,6 +99,7 @@ impl<'a> OptionFiles<'a> {
             let text = String::from_utf8_lossy(line);
             let text = text.trim_start_matches('\u{feff}').trim();
             let place = Place {
+                table: None,
                 path: path.to_owned(),
                 line: index + 1,
                 column: 1,
@@ -156,6 +157,7 @@ impl<'a> OptionFiles<'a> {
         let name = name.replace('_', "-");
         let name = name.strip_prefix("loose-").unwrap_or(&name);
         let origin = Origin::OptionFile(Rc::new(Place {
+            table: None,
             shown: name.to_owned(),
             ..place
         }));

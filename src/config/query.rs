@@ -4,6 +4,7 @@ use std::{
     collections::BTreeSet,
     fs,
     io::{self, Read},
+    ops::RangeInclusive,
     path::Path,
 };
 
@@ -23,14 +24,20 @@ use crate::{
 /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for a query that is
 /// missing, unreadable, or not one statement, and for parameters that do not
 /// fit it.
-pub(super) fn query(layers: &Layers, protocol: Protocol) -> Result<(Query, Vec<Parameter>)> {
-    let (number, text, place) = text(layers)?;
+pub(super) fn query(
+    layers: &Layers,
+    protocol: Protocol,
+    name: Option<&str>,
+) -> Result<(Query, Vec<Parameter>)> {
+    let (number, text, place) = text(layers, name)?;
     let in_place = |error: Error| match &place {
         Some(place) => error.in_place(place),
         None => error,
     };
     let query = Query::parse(text).map_err(in_place)?;
-    let parameters = parameters(layers, number, &query)?;
+    // What is above an export of a list may belong to another one.
+    let highest = if name.is_some() { number } else { 0 };
+    let parameters = parameters(layers, highest..=number, &query)?;
     if protocol == Protocol::Text && !parameters.is_empty() {
         return Err(Error::config(
             "parameters need prepared statements, which --protocol text does without",
@@ -50,14 +57,19 @@ pub(super) fn is_given(layers: &Layers) -> bool {
 }
 
 /// The error where none has.
-pub(super) fn missing() -> Error {
-    Error::config("no query is given")
-        .hint("gold_digger \"SELECT …\", or --query-file FILE, or DATABASE_QUERY")
+pub(super) fn missing(name: Option<&str>) -> Error {
+    match name {
+        Some(_) => Error::config("the export has no query").hint("add sql = \"…\" or file = \"…\""),
+        None => Error::config("no query is given").hint(
+            "gold_digger \"SELECT …\", or --query-file FILE, or DATABASE_QUERY, or a configuration \
+             file with one",
+        ),
+    }
 }
 
 /// The SQL text, the number of its layer, and where it stands, unless it was
 /// typed.
-fn text(layers: &Layers) -> Result<(usize, String, Option<String>)> {
+fn text(layers: &Layers, name: Option<&str>) -> Result<(usize, String, Option<String>)> {
     let sql = layers.all("query.sql").next();
     let file = layers.all("query.file").next();
     let (number, found) = match (sql, file) {
@@ -70,7 +82,7 @@ fn text(layers: &Layers) -> Result<(usize, String, Option<String>)> {
         }
         (Some((first, _)), Some((second, file))) if second < first => (second, file),
         (Some(found), _) | (None, Some(found)) => found,
-        (None, None) => return Err(missing()),
+        (None, None) => return Err(missing(name)),
     };
     let Value::Text(text) = &found.value else {
         return Err(found.origin.refuse("query.sql", "is no text"));
@@ -115,9 +127,13 @@ fn read(found: &Sourced, path: &Path, name: &str) -> Result<String> {
         .unwrap_or(text))
 }
 
-/// The parameters of all layers, by their names. Those below the query's layer
-/// belong to another query: of them, only the ones that this one uses.
-fn parameters(layers: &Layers, query_layer: usize, query: &Query) -> Result<Vec<Parameter>> {
+/// The parameters of all layers, by their names. Those of other layers than its
+/// `own` may belong to another query: of them, only the ones that this one uses.
+fn parameters(
+    layers: &Layers,
+    own: RangeInclusive<usize>,
+    query: &Query,
+) -> Result<Vec<Parameter>> {
     let mut parameters: Vec<Parameter> = Vec::new();
     for (number, found) in layers.all("query.params") {
         let Value::Parameters(given) = &found.value else {
@@ -132,7 +148,7 @@ fn parameters(layers: &Layers, query_layer: usize, query: &Query) -> Result<Vec<
             return Err(found.origin.refuse("query.params", &what));
         }
         let is_unused = |parameter: &&Parameter| !query.has_parameter(&parameter.name);
-        if let (Some(unused), true) = (given.iter().find(is_unused), number <= query_layer) {
+        if let (Some(unused), true) = (given.iter().find(is_unused), own.contains(&number)) {
             let name = &unused.name;
             let what = format!("gives {name} a value, but the query has no :{name}");
             return Err(found.origin.refuse("query.params", &what).hint(

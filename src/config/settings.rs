@@ -196,6 +196,7 @@ pub(super) const TRANSPORT: &str = "transport";
 pub(super) const SSL: &str = "ssl";
 pub(super) const VERIFY_SERVER_CERT: &str = "verify_server_cert";
 pub(super) const CONFIG: &str = "config";
+pub(super) const JOB: &str = "job";
 pub(super) const DEFAULTS_FILE: &str = "defaults_file";
 pub(super) const DEFAULTS_GROUP_SUFFIX: &str = "defaults_group_suffix";
 pub(super) const NO_DEFAULTS: &str = "no_defaults";

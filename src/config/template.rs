@@ -19,7 +19,7 @@ const TIMES: [(&str, &str); 3] = [
 ];
 
 /// The time in the local time zone, or why that is not known.
-pub(super) type Now = Result<Zoned, String>;
+pub(crate) type Now = Result<Zoned, String>;
 
 /// The time now, where `TZ` says, or the system; UTC where neither does.
 pub(super) fn now() -> Now {
@@ -39,24 +39,28 @@ pub(super) fn now() -> Now {
 pub(super) const HINT: &str = "placeholders are {date}, {time}, {timestamp}, {database} and strftime forms such as \
      {date:%Y/%m}; a brace itself is {{ or }}";
 
-/// `path` with its placeholders replaced. What time it is in the local time zone
-/// is only asked where a placeholder wants it: the system's zones are many files.
+/// A piece of a template.
+#[derive(Debug)]
+enum Part<'a> {
+    /// What stands for itself.
+    Literal(&'a [u8]),
+    /// What stands between braces.
+    Placeholder(&'a str),
+}
+
+/// The pieces of `path`.
 ///
 /// # Errors
 /// What is wrong with it, as the end of a sentence.
-pub(super) fn expand(
-    path: &OsStr,
-    now: &LazyCell<Now>,
-    database: Option<&str>,
-) -> Result<OsString, String> {
+fn parts(path: &OsStr) -> Result<Vec<Part<'_>>, String> {
     let mut rest = path.as_bytes();
-    let mut expanded = Vec::with_capacity(rest.len());
+    let mut parts = Vec::new();
     while let Some(place) = rest.iter().position(|byte| matches!(byte, b'{' | b'}')) {
-        expanded.extend_from_slice(&rest[..place]);
+        parts.push(Part::Literal(&rest[..place]));
         let brace = rest[place];
         let after = &rest[place + 1..];
         if after.first() == Some(&brace) {
-            expanded.push(brace);
+            parts.push(Part::Literal(&after[..1]));
             rest = &after[1..];
             continue;
         }
@@ -67,14 +71,62 @@ pub(super) fn expand(
         let end = end.ok_or("has a { without its }")?;
         let placeholder = str::from_utf8(&after[..end]);
         let placeholder = placeholder.map_err(|_| "has a placeholder that is not UTF-8")?;
-        expanded.extend_from_slice(replacement(placeholder, now, database)?.as_bytes());
+        parts.push(Part::Placeholder(placeholder));
         rest = &after[end + 1..];
     }
-    expanded.extend_from_slice(rest);
+    parts.push(Part::Literal(rest));
+    Ok(parts)
+}
+
+/// `path` with its placeholders replaced. What time it is in the local time zone
+/// is only asked where a placeholder wants it: the system's zones are many files.
+///
+/// # Errors
+/// What is wrong with it, as the end of a sentence.
+pub(crate) fn expand<F: FnOnce() -> Now>(
+    path: &OsStr,
+    now: &LazyCell<Now, F>,
+    database: Option<&str>,
+) -> Result<OsString, String> {
+    let mut expanded = Vec::with_capacity(path.len());
+    for part in parts(path)? {
+        match part {
+            Part::Literal(bytes) => expanded.extend_from_slice(bytes),
+            Part::Placeholder(name) => {
+                expanded.extend_from_slice(replacement(name, now, database)?.as_bytes());
+            }
+        }
+    }
     if expanded.contains(&0) {
         return Err("holds a NUL character".to_owned());
     }
     Ok(OsString::from_vec(expanded))
+}
+
+/// Whether one of the placeholders of `path` stands for a time.
+pub(super) fn has_time(path: &OsStr) -> bool {
+    let parts = parts(path).unwrap_or_default();
+    parts.iter().any(|part| match part {
+        Part::Literal(_) => false,
+        Part::Placeholder(name) => TIMES.iter().any(|(time, _)| name.starts_with(time)),
+    })
+}
+
+/// A glob that finds whatever `path` may have become, and more; none where it is
+/// not UTF-8.
+pub(crate) fn glob(path: &OsStr) -> Option<String> {
+    let mut pattern = String::new();
+    for part in parts(path).ok()? {
+        match part {
+            Part::Literal(bytes) => pattern += &glob::Pattern::escape(str::from_utf8(bytes).ok()?),
+            // A form may have slashes: each piece of it is in a folder of its own.
+            Part::Placeholder(name) => {
+                let slashes = name.matches('/').count();
+                pattern += &vec!["*"; slashes + 1].join("/");
+            }
+        }
+    }
+    Some(pattern)
 }
 
 /// `path` with its braces doubled, so that they are nothing but braces.
@@ -89,9 +141,9 @@ pub(super) fn literally(path: &OsStr) -> OsString {
     OsString::from_vec(bytes)
 }
 
-fn replacement(
+fn replacement<F: FnOnce() -> Now>(
     placeholder: &str,
-    now: &LazyCell<Now>,
+    now: &LazyCell<Now, F>,
     database: Option<&str>,
 ) -> Result<String, String> {
     let (name, form) = match placeholder.split_once(':') {

@@ -16,9 +16,10 @@ use nix::{
     errno::Errno,
     unistd::{AccessFlags, eaccess, geteuid},
 };
+use ring::digest;
 
 use super::{
-    Restart, Sink, failure, folder, output_error,
+    Finished, Hashing, Restart, Sink, failure, folder, output_error,
     unfinished::{self, Unfinished},
 };
 use crate::{cancel::Cancel, config::Partial, error::Result};
@@ -40,9 +41,47 @@ pub(super) struct FileSink {
     path: PathBuf,
     /// The target as the user named it.
     name: String,
-    /// Dropped, it ends the watch over the file.
-    watcher: Option<Sender<()>>,
-    cancel: Cancel,
+    /// Of all that was written, where that is wanted.
+    hash: Option<digest::Context>,
+    /// Dropped, it ends the watch over the file; before the file goes.
+    _watcher: Sender<()>,
+    /// Discards the file, unless something else has taken charge of it.
+    unfinished: InCharge,
+}
+
+/// Discards the unfinished file when it is dropped, if there still is one.
+struct InCharge(Cancel);
+
+impl Drop for InCharge {
+    fn drop(&mut self) {
+        // Nothing is left where it was published.
+        self.0.discard_unfinished();
+    }
+}
+
+/// A file that is complete and synced, and has not got its name.
+pub(super) struct FinishedFile {
+    /// Its final name, behind symbolic links.
+    path: PathBuf,
+    /// The target as the user named it.
+    name: String,
+    /// Open as long as it is to be locked.
+    _locked: File,
+    unfinished: InCharge,
+}
+
+impl FinishedFile {
+    pub(super) fn publish(self) -> Result<()> {
+        let renamed = self.unfinished.0.publish(&self.path)?;
+        let folder =
+            renamed.map_err(|error| failure(&self.name, "rename the finished file to", error))?;
+        // Without this, a power cut could undo the rename.
+        let synced = folder.map_or(Ok(()), |folder| folder.sync_all());
+        synced.map_err(|error| {
+            output_error(&self.name, "sync the folder of", error)
+                .hint("the file is complete and in place; a power cut now could undo that")
+        })
+    }
 }
 
 impl FileSink {
@@ -51,6 +90,7 @@ impl FileSink {
         named: &Path,
         path: &Path,
         partial: Partial,
+        hashing: Hashing,
         cancel: &Cancel,
     ) -> Result<Box<dyn Sink>> {
         let name = named.display().to_string();
@@ -80,8 +120,12 @@ impl FileSink {
             syncer: None,
             path: path.to_owned(),
             name,
-            watcher: Some(watcher),
-            cancel: cancel.clone(),
+            hash: match hashing {
+                Hashing::None => None,
+                Hashing::Sha256 => Some(digest::Context::new(&digest::SHA256)),
+            },
+            _watcher: watcher,
+            unfinished: InCharge(cancel.clone()),
         }))
     }
 
@@ -107,6 +151,9 @@ impl Sink for FileSink {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
         let written = self.file.write_all(bytes);
         written.map_err(|error| failure(&self.name, "write to", error))?;
+        if let Some(hash) = &mut self.hash {
+            hash.update(bytes);
+        }
         self.unsynced += bytes.len();
         if self.unsynced >= SYNC_EVERY {
             let synced = self.sync_early();
@@ -119,29 +166,34 @@ impl Sink for FileSink {
         Restart::Possible
     }
 
-    fn commit(mut self: Box<Self>) -> Result<()> {
-        let synced = self.syncer.take().map_or(Ok(()), Syncer::finish);
-        let synced = synced.and_then(|()| self.file.sync_all());
-        synced.map_err(|error| failure(&self.name, "sync", error))?;
-        let renamed = self.cancel.publish(&self.path)?;
-        let folder =
-            renamed.map_err(|error| failure(&self.name, "rename the finished file to", error))?;
-        // Without this, a power cut could undo the rename.
-        let synced = folder.map_or(Ok(()), |folder| folder.sync_all());
-        synced.map_err(|error| {
-            output_error(&self.name, "sync the folder of", error)
-                .hint("the file is complete and in place; a power cut now could undo that")
+    fn finish(self: Box<Self>) -> Result<Finished> {
+        let Self {
+            file,
+            syncer,
+            path,
+            name,
+            hash,
+            unfinished,
+            ..
+        } = *self;
+        let synced = syncer.map_or(Ok(()), Syncer::finish);
+        let synced = synced.and_then(|()| file.sync_all());
+        synced.map_err(|error| failure(&name, "sync", error))?;
+        Ok(Finished {
+            sha256: hash.map(|hash| hexadecimal(hash.finish().as_ref())),
+            file: Some(FinishedFile {
+                path,
+                name,
+                _locked: file,
+                unfinished,
+            }),
         })
     }
 }
 
-impl Drop for FileSink {
-    fn drop(&mut self) {
-        // Before the file goes.
-        self.watcher = None;
-        // Nothing is left where it was published.
-        self.cancel.discard_unfinished();
-    }
+/// `bytes` in lower-case digits.
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Whether a file at `path`, if there is one, may be written, and may be replaced

@@ -13,7 +13,7 @@ use std::{
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::{
-    Restart, Sink,
+    Finished, Restart, Sink,
     closed::{self, standard_output},
     failure, output_error,
 };
@@ -123,8 +123,8 @@ impl Sink for StreamSink {
         Restart::Impossible
     }
 
-    fn commit(self: Box<Self>) -> Result<()> {
-        Ok(())
+    fn finish(self: Box<Self>) -> Result<Finished> {
+        Ok(Finished::stream())
     }
 }
 

@@ -20,22 +20,45 @@ use crate::config::Connection;
 const KILL_TIMEOUT: Duration = Duration::from_millis(800);
 
 /// What is needed to end a connection's work from elsewhere.
+#[derive(Clone)]
 pub(crate) struct LiveConnection {
     /// Valid until [`Cancel::release`](crate::cancel::Cancel::release).
     socket: RawFd,
     id: u32,
     connection: Connection,
     mark: Mark,
+    purpose: Purpose,
+}
+
+/// What a connection is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// One export.
+    Single,
+    /// Several, which need what its session holds.
+    Shared,
 }
 
 impl LiveConnection {
-    pub(super) fn new(conn: &Conn, id: u32, connection: &Connection, mark: Mark) -> Self {
+    pub(super) fn new(
+        conn: &Conn,
+        id: u32,
+        connection: &Connection,
+        mark: Mark,
+        purpose: Purpose,
+    ) -> Self {
         Self {
             socket: conn.as_raw_fd(),
             id,
             connection: connection.clone(),
             mark,
+            purpose,
         }
+    }
+
+    /// Whether several exports need its session.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.purpose == Purpose::Shared
     }
 
     /// Ends the connection: whoever reads from it sees its end at once, and
@@ -47,16 +70,22 @@ impl LiveConnection {
 
     /// Kills the query on the server, if that server is the one that runs it:
     /// behind a balancer, the second connection may reach another one, where
-    /// the same id is somebody else's.
-    pub(crate) fn kill_query(&self) {
+    /// the same id is somebody else's. Gives whether it was.
+    pub(crate) fn kill_query(&self) -> bool {
         // Every failure means that there is nothing that we may kill; the
         // server ends the query when it next writes to the closed connection.
         let started = Instant::now();
-        let outcome = match self.try_kill_query() {
-            Some(()) => "the query was killed on the server",
-            None => "no query was killed on the server",
+        let is_killed = self.try_kill_query().is_some();
+        let outcome = if is_killed {
+            "the query was killed"
+        } else {
+            "no query was killed"
         };
-        tracing::debug!("{outcome} ({:.3} s)", started.elapsed().as_secs_f64());
+        tracing::debug!(
+            "{outcome} on the server ({:.3} s)",
+            started.elapsed().as_secs_f64()
+        );
+        is_killed
     }
 
     fn try_kill_query(&self) -> Option<()> {

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     config::{Access, Session},
     error::{Error, ErrorKind, Result},
-    sql::{Query, QuotingMode},
+    sql::QuotingMode,
 };
 
 /// The server keeps every warning (see [`shortened`]), and its reader may be slow:
@@ -26,14 +26,8 @@ const PATIENCE: &str = "SET SESSION net_write_timeout = 2147483, SESSION wait_ti
 /// ER_UNKNOWN_SYSTEM_VARIABLE.
 const UNKNOWN_VARIABLE: u16 = 1193;
 
-/// Sets what must hold for every statement of the session, and gives the
-/// session's quoting mode where the query depends on it.
-pub(super) fn prepare(
-    conn: &mut Conn,
-    mark: &Mark,
-    query: &Query,
-    session: &Session,
-) -> Result<QuotingMode> {
+/// Sets what must hold for every statement of the session.
+pub(super) fn prepare(conn: &mut Conn, mark: &Mark, session: &Session) -> Result<()> {
     mark.take(conn)?;
     // Who is cut off by what the server keeps to itself will be told.
     let or_told = |result: mysql::Result<()>, what: &str| match result {
@@ -86,9 +80,11 @@ pub(super) fn prepare(
                 )
             })?;
     }
-    if !query.depends_on_mode() {
-        return Ok(QuotingMode::Default);
-    }
+    Ok(())
+}
+
+/// What the session takes for quotes.
+pub(super) fn quoting_mode(conn: &mut Conn) -> Result<QuotingMode> {
     let answer = contain::ask(conn, "SELECT @@SESSION.sql_mode")
         .map_err(|error| query_error("cannot read the session's SQL mode", &error))?;
     let sql_mode = answer.first().and_then(|row| text(row, 0));

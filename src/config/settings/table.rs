@@ -1,12 +1,16 @@
 //! The table itself, and the checks of its entries' values.
 
-use std::{fmt::Display, num::NonZeroU16, str::FromStr};
+use std::{
+    fmt::Display,
+    num::{NonZeroU16, NonZeroU32},
+    str::FromStr,
+};
 
 use clap::{ValueEnum, builder::PossibleValue};
 
 use super::{
-    super::{Protocol, Timeout, TlsMode},
-    ASK_PASSWORD, CLEARTEXT_PLUGIN, CONFIG, DEFAULTS_FILE, DEFAULTS_GROUP_SUFFIX, Kind,
+    super::{OnError, PinnedSchema, Protocol, Publish, Share, Timeout, TlsMode},
+    ASK_PASSWORD, CLEARTEXT_PLUGIN, CONFIG, DEFAULTS_FILE, DEFAULTS_GROUP_SUFFIX, JOB, Kind,
     NO_DEFAULTS, PASSWORD, SERVER_PUBLIC_KEY, SSL, Setting, TRANSPORT, VERIFY_SERVER_CERT,
 };
 use crate::{
@@ -59,6 +63,25 @@ fn retries(text: &str) -> Result<(), String> {
 fn rows(text: &str) -> Result<(), String> {
     let refused = |_| "it is a whole number of rows".to_owned();
     text.parse::<u64>().map(drop).map_err(refused)
+}
+
+fn connections(text: &str) -> Result<(), String> {
+    let most = 256;
+    let in_range = text
+        .parse::<u16>()
+        .is_ok_and(|number| (1..=most).contains(&number));
+    let refused = format!("it is a number from 1 to {most}");
+    in_range.then_some(()).ok_or(refused)
+}
+
+fn kept(text: &str) -> Result<(), String> {
+    let refused = |_| "it is a number of files, at least 1".to_owned();
+    text.parse::<NonZeroU32>().map(drop).map_err(refused)
+}
+
+fn pattern(text: &str) -> Result<(), String> {
+    let refused = |error| format!("it is no pattern: {error}");
+    glob::Pattern::new(text).map(drop).map_err(refused)
 }
 
 fn one_statement(text: &str) -> Result<(), String> {
@@ -364,6 +387,21 @@ pub static SETTINGS: &[Setting] = &[
     .flag("create-dirs")
     .default("false"),
     Setting::new(
+        "output.manifest",
+        Kind::Switch,
+        "Write what FILE is to FILE.manifest.json, by which `verify` checks it",
+    )
+    .flag("manifest")
+    .default("false"),
+    Setting::new(
+        "output.keep",
+        Kind::Number(kept),
+        "Keep the last N files of FILE's name with other dates, and remove older ones",
+    )
+    .flag("keep")
+    .value("N")
+    .more("Only files whose names this FILE has or had, and which have their manifest (--manifest)."),
+    Setting::new(
         "guards.min_rows",
         Kind::Number(rows),
         "Fail, and publish nothing, where there are fewer rows",
@@ -383,6 +421,72 @@ pub static SETTINGS: &[Setting] = &[
         "Fail, and publish nothing, where the columns are not these, in this order; may be repeated",
     )
     .flag("expect-column")
+    .value("NAME"),
+    Setting::new(
+        "guards.max_change",
+        Kind::Text(parses::<Share>),
+        "Fail, and publish nothing, where the rows are so many more or fewer than last time",
+    ),
+    Setting::new(
+        "guards.schema",
+        choice::<PinnedSchema>(),
+        "Whether the columns and their types must be those of last time",
+    )
+    .default("any"),
+    Setting::new(
+        "run.on_error",
+        choice::<OnError>(),
+        "What becomes of the other exports when one fails",
+    )
+    .flag("on-error")
+    .value("WHAT")
+    .default("continue"),
+    Setting::new(
+        "run.publish",
+        choice::<Publish>(),
+        "When files get their names",
+    )
+    .flag("publish")
+    .value("WHEN")
+    .default("each"),
+    Setting::new(
+        "run.snapshot",
+        Kind::Switch,
+        "Have all exports read one consistent snapshot",
+    )
+    .flag("snapshot")
+    .default("false"),
+    Setting::new(
+        "run.connections",
+        Kind::Number(connections),
+        "Run so many exports side by side, each over a connection of its own",
+    )
+    .flag("connections")
+    .value("N")
+    .default("1"),
+    Setting::new(
+        "run.lock",
+        Kind::Switch,
+        "Begin the snapshot under FLUSH TABLES WITH READ LOCK, which can stall a busy server",
+    )
+    .flag("lock")
+    .default("false")
+    .more(
+        "Only where several connections cannot get one snapshot otherwise: the server's GTIDs or \
+             its binary log tell whether they have.",
+    ),
+    Setting::new(
+        "run.state",
+        Kind::Path,
+        "Where the rows and columns of each export's last success are kept",
+    )
+    .flag("state"),
+    Setting::new(
+        JOB,
+        Kind::List(pattern),
+        "Run only the exports of the configuration file called NAME, or like it (`daily-*`)",
+    )
+    .flag("job")
     .value("NAME"),
     Setting::new(
         "csv.delimiter",

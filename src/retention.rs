@@ -1,0 +1,92 @@
+//! Removing the oldest of an export's dated files: only what has the name that
+//! the export's own template gives, for the time that its manifest says.
+
+use std::{
+    cell::LazyCell,
+    ffi::OsStr,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use jiff::Zoned;
+
+use crate::{
+    config::{Naming, template},
+    journal::Journal,
+    manifest::{self, Manifest},
+    sink,
+};
+
+/// A file of the export.
+struct Dated {
+    time: Zoned,
+    path: PathBuf,
+    manifest: Manifest,
+}
+
+/// Removes what is older than the files that `naming` keeps, for the export
+/// called `name`. What cannot be removed is told as a warning.
+pub fn prune(name: Option<&str>, naming: &Naming, journal: &Journal) {
+    let Some(keep) = naming.keep else {
+        return;
+    };
+    let Some(pattern) = template::glob(&naming.template) else {
+        journal.warn("old files are kept: the path is not UTF-8".to_owned());
+        return;
+    };
+    let found = match glob::glob(&(pattern + manifest::SUFFIX)) {
+        Ok(found) => found,
+        Err(error) => {
+            journal.warn(format!("old files are kept: {error}"));
+            return;
+        }
+    };
+    let dated = |path: PathBuf| own(&path, name, naming);
+    let mut files: Vec<Dated> = found.flatten().filter_map(dated).collect();
+    files.sort_by(|one, other| other.time.cmp(&one.time));
+    let keep = usize::try_from(keep.get()).unwrap_or(usize::MAX);
+    for file in files.iter().skip(keep) {
+        if let Err(error) = remove(file) {
+            let path = file.path.display();
+            journal.warn(format!("the old file {path} stays: {error}"));
+        } else {
+            tracing::info!("removed the old file {}", file.path.display());
+        }
+    }
+}
+
+/// The file of the manifest at `path`, where it is of this export: its template
+/// gives its name for the time that the manifest says.
+fn own(path: &Path, name: Option<&str>, naming: &Naming) -> Option<Dated> {
+    let file = path.to_str()?.strip_suffix(manifest::SUFFIX)?;
+    let file = PathBuf::from(file);
+    let manifest = Manifest::read(path).ok()?;
+    let time: Zoned = manifest.named_for.as_deref()?.parse().ok()?;
+    let now = LazyCell::new(|| Ok(time.clone()));
+    let wanted = template::expand(&naming.template, &now, naming.database.as_deref()).ok()?;
+    let is_own = manifest
+        .generator
+        .starts_with(concat!(env!("CARGO_PKG_NAME"), " "))
+        && manifest.export.as_deref() == name
+        && file.file_name() == Some(OsStr::new(&manifest.file))
+        && sink::place(&file) == sink::place(Path::new(&wanted));
+    is_own.then_some(Dated {
+        time,
+        path: file,
+        manifest,
+    })
+}
+
+/// Removes a file and its manifest; the file first, as one without a manifest is
+/// nobody's.
+fn remove(file: &Dated) -> io::Result<()> {
+    match fs::symlink_metadata(&file.path) {
+        Ok(found) if !found.is_file() || found.len() != file.manifest.bytes => {
+            return Err(io::Error::other("it is not what its manifest says"));
+        }
+        Ok(_) => fs::remove_file(&file.path)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    fs::remove_file(manifest::path(&file.path))
+}

@@ -1,0 +1,418 @@
+//! One consistent snapshot for several statements, on one connection or on
+//! several, and where in the server's history it is.
+//!
+//! A transaction with a snapshot sees what was committed when it began (MySQL
+//! manual, "Consistent Nonlocking Reads"). Two connections have the same one where
+//! nothing was committed between their beginnings: either the server tells, or a
+//! lock makes sure of it. What commits without the binary log (`sql_log_bin = 0`)
+//! is seen by the lock alone.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use mysql::{Conn, Row};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Purpose, QueryExecutor, border,
+    contain::{ask, run, text},
+    query_error,
+};
+use crate::{
+    cancel::Cancel,
+    config::{Access, Config, Session, Snapshot as Wanted},
+    error::{Error, ErrorKind, Result},
+};
+
+/// The sessions that share a snapshot.
+pub struct Snapshot {
+    /// As many as were asked for.
+    pub sessions: Vec<QueryExecutor>,
+    /// Where it is in the server's history, where that is known.
+    pub position: Option<Position>,
+}
+
+/// A place in the server's history.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// The transactions before it, by their GTIDs.
+    pub gtid: Option<String>,
+    /// The file of the binary log.
+    pub binlog_file: Option<String>,
+    /// The byte in that file.
+    pub binlog_position: Option<u64>,
+}
+
+/// How long connections try to begin together.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// ER_PARSE_ERROR: a server, or one of its versions, does not know a statement.
+const SYNTAX: u16 = 1064;
+
+/// ER_CANT_CHANGE_TX_CHARACTERISTICS: a transaction is in progress.
+const IN_TRANSACTION: u16 = 1568;
+
+/// ER_QUERY_INTERRUPTED.
+const INTERRUPTED: u16 = 1317;
+
+/// How to do without.
+const OTHERWISE: &str = "connections = 1 needs no such proof, and lock = true makes sure by a brief FLUSH TABLES WITH READ LOCK";
+
+/// Opens `count` sessions that see one snapshot.
+///
+/// # Errors
+/// [`ErrorKind::Connect`] where there is no session; [`ErrorKind::Query`] where
+/// the server gives no snapshot, or not the same one to all.
+pub fn open(config: &Config, count: usize, cancel: &Cancel) -> Result<Snapshot> {
+    let mut sessions = Vec::new();
+    for _ in 0..count {
+        let session = QueryExecutor::connect(config, Purpose::Shared, &cancel.part()?)?;
+        sessions.push(session);
+    }
+    let position = match config.run.snapshot {
+        Wanted::Locked => begin_locked(config, &mut sessions, cancel)?,
+        Wanted::Compared | Wanted::None => begin_compared(&mut sessions, cancel)?,
+    };
+    Ok(Snapshot { sessions, position })
+}
+
+/// Has all begin while nobody can commit.
+fn begin_locked(
+    config: &Config,
+    sessions: &mut [QueryExecutor],
+    cancel: &Cancel,
+) -> Result<Option<Position>> {
+    let unrestricted = Config {
+        session: Session {
+            access: Access::ReadWrite,
+            init: Vec::new(),
+            ..config.session.clone()
+        },
+        ..config.clone()
+    };
+    let mut locker = QueryExecutor::connect(&unrestricted, Purpose::Single, &cancel.part()?)?;
+    let failed = |error: mysql::Error| {
+        query_error("cannot lock the server for a moment", &error)
+            .or_hint("lock = true needs the privilege RELOAD, and that no statement runs for long")
+    };
+    locker.on_border(|conn| {
+        // Whoever waits for the lock holds everybody else up.
+        run(conn, "SET SESSION lock_wait_timeout = 5").map_err(failed)?;
+        run(conn, "FLUSH TABLES WITH READ LOCK").map_err(failed)
+    })?;
+    tracing::info!("the server is locked");
+    begin_all(sessions)?;
+    let position = locker.on_border(|conn| Ok(position_now(conn)));
+    locker.on_border(|conn| run(conn, "UNLOCK TABLES").map_err(failed))?;
+    tracing::info!("the server is unlocked");
+    position
+}
+
+/// Has all begin until the server tells that nothing was committed meanwhile.
+fn begin_compared(sessions: &mut [QueryExecutor], cancel: &Cancel) -> Result<Option<Position>> {
+    let Some((first, _)) = sessions.split_first_mut() else {
+        return Ok(None);
+    };
+    let proof = first.on_border(find_proof)?;
+    let is_alone = sessions.len() == 1;
+    let proof = match proof {
+        Ok(proof) => proof,
+        Err(_) if is_alone => {
+            begin_all(sessions)?;
+            return Ok(None);
+        }
+        Err(why) => {
+            let count = sessions.len();
+            let what =
+                format!("whether {count} connections have the same snapshot cannot be told: {why}");
+            return Err(Error::new(ErrorKind::Query, what).hint(OTHERWISE));
+        }
+    };
+    let started = Instant::now();
+    for attempt in 1.. {
+        let before = sessions[0].on_border(|conn| look(conn, proof))?;
+        begin_all(sessions)?;
+        let mut after = Vec::new();
+        for session in sessions.iter_mut() {
+            if proof == Proof::SnapshotStatus || after.is_empty() {
+                after.push(session.on_border(|conn| look(conn, proof))?);
+            }
+        }
+        let first = match proof {
+            Proof::SnapshotStatus => after[0].clone(),
+            Proof::Gtid | Proof::BinaryLog => before,
+        };
+        if first.is_some() && after.iter().all(|one| *one == first) {
+            tracing::info!("all connections have one snapshot (attempt {attempt})");
+            return Ok(first);
+        }
+        if started.elapsed() > PATIENCE {
+            break;
+        }
+        cancel.wait(PAUSE)?;
+    }
+    if is_alone {
+        // It has one; only where that is, is not known.
+        return Ok(None);
+    }
+    let what = format!(
+        "{} connections could not get the same snapshot within {} s: the server commits too often",
+        sessions.len(),
+        PATIENCE.as_secs()
+    );
+    Err(Error::new(ErrorKind::Query, what).hint(OTHERWISE))
+}
+
+/// What tells that nothing was committed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Proof {
+    /// Each session tells where its own snapshot is (MariaDB, Percona Server:
+    /// `Binlog_snapshot_position`).
+    SnapshotStatus,
+    /// MySQL's GTIDs: one is owned from before its transaction is in the binary
+    /// log until it can be seen, and executed from then on. Where none is owned
+    /// before, and the same are executed afterwards, nothing came to be seen.
+    Gtid,
+    /// The binary log's end, which moves before a transaction can be seen: so
+    /// none may be between the two, which InnoDB's monitor shows as prepared.
+    BinaryLog,
+}
+
+/// What this server can tell, or why it cannot.
+fn find_proof(conn: &mut Conn) -> Result<Result<Proof, String>> {
+    // Only a session that has one tells of its snapshot.
+    begin(conn)?;
+    if snapshot_status(conn)?.is_some() {
+        return Ok(Ok(Proof::SnapshotStatus));
+    }
+    let failed = |error| query_error("cannot ask for the server's GTIDs", &error);
+    match ask(conn, "SELECT @@GLOBAL.gtid_mode") {
+        Ok(rows) if rows.first().and_then(|row| text(row, 0)).as_deref() == Some("ON") => {
+            return Ok(Ok(Proof::Gtid));
+        }
+        Ok(_) => {}
+        Err(mysql::Error::MySqlError(_)) => {
+            // A MariaDB tells by its binary log alone.
+            return Ok(Err("the server has no binary log".to_owned()));
+        }
+        Err(error) => return Err(failed(error)),
+    }
+    for question in [Question::BinaryLog, Question::Monitor] {
+        match question.ask(conn) {
+            Ok(rows) if rows.is_empty() => {
+                return Ok(Err("the server has no binary log and no GTIDs".to_owned()));
+            }
+            Ok(_) => {}
+            Err(mysql::Error::MySqlError(error)) => {
+                return Ok(Err(format!(
+                    "gtid_mode is not ON, and without it that needs REPLICATION CLIENT and PROCESS ({})",
+                    error.message
+                )));
+            }
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    Ok(Ok(Proof::BinaryLog))
+}
+
+/// Where the server is, or the session's snapshot; nothing where it must not be
+/// compared.
+fn look(conn: &mut Conn, proof: Proof) -> Result<Option<Position>> {
+    let failed = |error| query_error("cannot ask for the server's position", &error);
+    match proof {
+        Proof::SnapshotStatus => snapshot_status(conn),
+        Proof::Gtid => {
+            // In this order: one that is let go of meanwhile is executed then.
+            let owned = ask(conn, "SELECT @@GLOBAL.gtid_owned").map_err(failed)?;
+            let executed = ask(conn, "SELECT @@GLOBAL.gtid_executed").map_err(failed)?;
+            let text = |rows: &[Row]| rows.first().and_then(|row| text(row, 0));
+            if text(&owned).as_deref() != Some("") {
+                return Ok(None);
+            }
+            Ok(text(&executed).map(|gtid| Position {
+                gtid: Some(gtid),
+                ..Position::default()
+            }))
+        }
+        Proof::BinaryLog => {
+            // In this order: what is in the log by now is prepared until it can
+            // be seen.
+            let rows = Question::BinaryLog.ask(conn).map_err(failed)?;
+            let monitor = Question::Monitor.ask(conn).map_err(failed)?;
+            let monitor = monitor.first().and_then(|row| text(row, 2));
+            let is_quiet =
+                |shown: &str| !shown.contains("(PREPARED)") && !shown.contains("truncated");
+            if !monitor.is_some_and(|shown| is_quiet(&shown)) {
+                return Ok(None);
+            }
+            Ok(rows.first().and_then(binlog_position))
+        }
+    }
+}
+
+/// What servers are asked for by several names.
+#[derive(Clone, Copy)]
+enum Question {
+    BinaryLog,
+    Monitor,
+}
+
+impl Question {
+    fn ask(self, conn: &mut Conn) -> mysql::Result<Vec<Row>> {
+        match self {
+            // The first is MySQL's since 8.2.
+            Self::BinaryLog => match ask(conn, "SHOW BINARY LOG STATUS") {
+                Err(mysql::Error::MySqlError(error)) if error.code == SYNTAX => {
+                    ask(conn, "SHOW MASTER STATUS")
+                }
+                answer => answer,
+            },
+            Self::Monitor => ask(conn, "SHOW ENGINE INNODB STATUS"),
+        }
+    }
+}
+
+fn binlog_position(row: &Row) -> Option<Position> {
+    Some(Position {
+        gtid: None,
+        binlog_file: Some(text(row, 0)?),
+        binlog_position: Some(text(row, 1)?.parse().ok()?),
+    })
+}
+
+/// Where the session's snapshot is, by its own status.
+fn snapshot_status(conn: &mut Conn) -> Result<Option<Position>> {
+    let failed = |error| query_error("cannot ask for the snapshot's position", &error);
+    let rows = ask(conn, "SHOW STATUS LIKE 'binlog_snapshot_%'").map_err(failed)?;
+    let value = |wanted: &str| {
+        let mut rows = rows.iter();
+        let row =
+            rows.find(|row| text(row, 0).is_some_and(|name| name.eq_ignore_ascii_case(wanted)));
+        row.and_then(|row| text(row, 1))
+    };
+    let file = value("binlog_snapshot_file").filter(|file| !file.is_empty());
+    let (Some(file), Some(position)) = (file, value("binlog_snapshot_position")) else {
+        return Ok(None);
+    };
+    // A file that rotates away, and Percona Server, have none.
+    let gtid = ask(
+        conn,
+        &format!("SELECT BINLOG_GTID_POS('{file}', {position})"),
+    );
+    let gtid = gtid.ok().and_then(|rows| text(rows.first()?, 0));
+    Ok(Some(Position {
+        gtid: gtid.filter(|gtid| !gtid.is_empty()),
+        binlog_position: position.parse().ok(),
+        binlog_file: Some(file),
+    }))
+}
+
+/// Where the server is while nobody can commit.
+fn position_now(conn: &mut Conn) -> Option<Position> {
+    let rows = Question::BinaryLog.ask(conn).unwrap_or_default();
+    let mut position = rows.first().and_then(binlog_position).unwrap_or_default();
+    for question in [
+        "SELECT @@GLOBAL.gtid_executed",
+        "SELECT @@GLOBAL.gtid_binlog_pos",
+    ] {
+        let answer = ask(conn, question)
+            .ok()
+            .and_then(|rows| text(rows.first()?, 0));
+        position.gtid = position.gtid.or(answer.filter(|gtid| !gtid.is_empty()));
+    }
+    Some(position).filter(|position| *position != Position::default())
+}
+
+/// Has all sessions begin at once, or nearly.
+fn begin_all(sessions: &mut [QueryExecutor]) -> Result<()> {
+    let begin = |session: &mut QueryExecutor| session.on_border(begin);
+    if let [session] = sessions {
+        return begin(session);
+    }
+    thread::scope(|scope| {
+        let mut results = Vec::new();
+        let mut threads = Vec::new();
+        for session in sessions {
+            // Where there is no thread, the session is gone with it.
+            let started = thread::Builder::new().spawn_scoped(scope, move || begin(session));
+            match started {
+                Ok(thread) => threads.push(thread),
+                Err(error) => results.push(Err(Error::config(format!(
+                    "cannot start a thread: {error}"
+                )))),
+            }
+        }
+        for thread in threads {
+            let broken = |_| Err(Error::new(ErrorKind::Query, "a snapshot could not begin"));
+            results.push(thread.join().unwrap_or_else(broken));
+        }
+        results.into_iter().collect()
+    })
+}
+
+/// Begins a transaction that has its snapshot now, in the place of an earlier one.
+fn begin(conn: &mut Conn) -> Result<()> {
+    let failed = |error| query_error("the server refused to begin a snapshot", &error);
+    // Or the snapshot would be nothing but a warning.
+    let level = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ";
+    run(conn, level).map_err(failed)?;
+    match run(
+        conn,
+        "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
+    ) {
+        Err(mysql::Error::MySqlError(error)) if error.code == SYNTAX => {
+            run(conn, "START TRANSACTION WITH CONSISTENT SNAPSHOT")
+        }
+        result => result,
+    }
+    .map_err(failed)?;
+    if conn.warnings() == 0 {
+        return Ok(());
+    }
+    let warnings = ask(conn, "SHOW WARNINGS").map_err(failed)?;
+    match warnings.iter().find_map(|row| text(row, 2)) {
+        Some(said) => {
+            let what = format!("the server gives no snapshot: {said}");
+            Err(Error::new(ErrorKind::Query, what).hint("leave the snapshot out for this server"))
+        }
+        None => Ok(()),
+    }
+}
+
+impl QueryExecutor {
+    /// Runs `work` with the connection where the driver's panics end.
+    fn on_border<T>(&mut self, work: impl FnOnce(&mut Conn) -> Result<T>) -> Result<T> {
+        let conn = &mut self.conn;
+        border(&self.cancel, || work(conn))
+    }
+
+    /// Checks that the session still has its snapshot: a statement may have ended
+    /// the transaction, and the connection may be gone.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Query`] where it has none.
+    pub fn has_snapshot(&mut self) -> Result<()> {
+        self.on_border(|conn| {
+            // It is refused as long as a transaction is in progress. A KILL that
+            // came late for an earlier statement ends this one.
+            for _ in 0..2 {
+                match run(conn, "SET TRANSACTION READ ONLY") {
+                    Err(mysql::Error::MySqlError(error)) if error.code == IN_TRANSACTION => {
+                        return Ok(());
+                    }
+                    Err(mysql::Error::MySqlError(error)) if error.code == INTERRUPTED => {}
+                    Err(error) => return Err(query_error("the snapshot is lost", &error)),
+                    Ok(()) => break,
+                }
+            }
+            let what = "the statement ended the transaction that held the snapshot";
+            Err(Error::new(ErrorKind::Query, what)
+                .hint("export it by a run of its own, without a snapshot"))
+        })
+    }
+}
