@@ -22,6 +22,7 @@ mod manners;
 mod memory;
 mod million_rows;
 mod mistakes;
+mod nightly;
 mod output;
 mod protocols;
 mod readers;

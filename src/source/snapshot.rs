@@ -185,39 +185,51 @@ enum Proof {
 
 /// What this server can tell, or why it cannot.
 fn find_proof(conn: &mut Conn) -> Result<Result<Proof, String>> {
+    let failed = |error| query_error("cannot ask for the server's position", &error);
+    // GTIDs are made for the binary log: without it, nobody notices a commit.
+    let log = ask(conn, "SELECT @@GLOBAL.log_bin").map_err(failed)?;
+    if log.first().and_then(|row| text(row, 0)).as_deref() != Some("1") {
+        return Ok(Err("the server has no binary log".to_owned()));
+    }
+    let status = denied(Question::BinaryLog.ask(conn)).map_err(failed)?;
+    let leaves_out = |row: &Row| {
+        [2, 3]
+            .iter()
+            .any(|column| text(row, *column).is_some_and(|list| !list.is_empty()))
+    };
+    if let Ok(rows) = &status
+        && rows.iter().any(leaves_out)
+    {
+        return Ok(Err(
+            "the server's binary log leaves databases out".to_owned()
+        ));
+    }
     // Only a session that has one tells of its snapshot.
     begin(conn)?;
     if snapshot_status(conn)?.is_some() {
         return Ok(Ok(Proof::SnapshotStatus));
     }
-    let failed = |error| query_error("cannot ask for the server's GTIDs", &error);
-    match ask(conn, "SELECT @@GLOBAL.gtid_mode") {
-        Ok(rows) if rows.first().and_then(|row| text(row, 0)).as_deref() == Some("ON") => {
-            return Ok(Ok(Proof::Gtid));
-        }
-        Ok(_) => {}
-        Err(mysql::Error::MySqlError(_)) => {
-            // A MariaDB tells by its binary log alone.
-            return Ok(Err("the server has no binary log".to_owned()));
-        }
-        Err(error) => return Err(failed(error)),
+    if let Ok(rows) = denied(ask(conn, "SELECT @@GLOBAL.gtid_mode")).map_err(failed)?
+        && rows.first().and_then(|row| text(row, 0)).as_deref() == Some("ON")
+    {
+        return Ok(Ok(Proof::Gtid));
     }
-    for question in [Question::BinaryLog, Question::Monitor] {
-        match question.ask(conn) {
-            Ok(rows) if rows.is_empty() => {
-                return Ok(Err("the server has no binary log and no GTIDs".to_owned()));
-            }
-            Ok(_) => {}
-            Err(mysql::Error::MySqlError(error)) => {
-                return Ok(Err(format!(
-                    "gtid_mode is not ON, and without it that needs REPLICATION CLIENT and PROCESS ({})",
-                    error.message
-                )));
-            }
-            Err(error) => return Err(failed(error)),
-        }
+    let monitor = denied(Question::Monitor.ask(conn)).map_err(failed)?;
+    Ok(match (status, monitor) {
+        (Ok(_), Ok(_)) => Ok(Proof::BinaryLog),
+        (Err(said), _) | (_, Err(said)) => Err(format!(
+            "gtid_mode is not ON, and without it that needs REPLICATION CLIENT and PROCESS ({said})"
+        )),
+    })
+}
+
+/// What the server answers, or why it does not.
+fn denied(answer: mysql::Result<Vec<Row>>) -> mysql::Result<Result<Vec<Row>, String>> {
+    match answer {
+        Ok(rows) => Ok(Ok(rows)),
+        Err(mysql::Error::MySqlError(error)) => Ok(Err(error.message)),
+        Err(error) => Err(error),
     }
-    Ok(Ok(Proof::BinaryLog))
 }
 
 /// Where the server is, or the session's snapshot; nothing where it must not be

@@ -25,6 +25,6 @@ mod server;
 
 pub use program::{GoldDigger, Outcome, Running, Signal, at_terminal, until};
 pub use server::{
-    Database, GlobalVariable, Server, changing_certificates, each_server, each_server_alone,
-    on_a_server, on_new_mariadb,
+    Database, GlobalVariable, Server, changing_certificates, each_logging_server, each_server,
+    each_server_alone, on_a_server, on_new_mariadb,
 };

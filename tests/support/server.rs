@@ -47,6 +47,12 @@ pub struct Server {
 static MARIADB: LazyLock<Server> = LazyLock::new(|| Server::start("mariadb"));
 static MYSQL: LazyLock<Server> = LazyLock::new(|| Server::start("mysql"));
 static NEW_MARIADB: LazyLock<Server> = LazyLock::new(|| Server::start("new_mariadb"));
+static LOGGING: LazyLock<[Server; 2]> = LazyLock::new(|| {
+    ["mariadb", "mysql"].map(|name| {
+        let options = ["--log-bin", "--server-id=1", "--sync-binlog=0"];
+        Server::start_with(name, &options)
+    })
+});
 
 /// Tests that change what all sessions of a server see run alone.
 static SHARED: RwLock<()> = RwLock::new(());
@@ -74,6 +80,14 @@ pub fn on_a_server(test: impl Fn(&Database)) {
 pub fn each_server_alone(test: impl Fn(&Database)) {
     let _alone = SHARED.write().unwrap_or_else(PoisonError::into_inner);
     on_both(test);
+}
+
+/// Runs `test` with a new, empty database on servers that keep a binary log.
+pub fn each_logging_server(test: impl Fn(&Database)) {
+    for server in LOGGING.iter() {
+        println!("on {}", server.name);
+        test(&server.database());
+    }
 }
 
 /// Runs `test` on a MariaDB of 11.6 or later, which makes its own certificate
@@ -141,6 +155,10 @@ const GUARDIAN: &str = r#"
 impl Server {
     /// One that the other tests do not use.
     pub fn start(name: &'static str) -> Self {
+        Self::start_with(name, &["--skip-log-bin"])
+    }
+
+    fn start_with(name: &'static str, options: &[&str]) -> Self {
         let program = find_program(name);
         let unfinished = tempfile::Builder::new()
             .prefix("gold_digger-")
@@ -196,7 +214,6 @@ impl Server {
             .arg(format!("--init-file={}", setup.display()));
         command.args([
             "--bind-address=127.0.0.1",
-            "--skip-log-bin",
             "--innodb-flush-log-at-trx-commit=0",
         ]);
         command.args([
@@ -204,7 +221,7 @@ impl Server {
             "--performance-schema=OFF",
             "--max-allowed-packet=1G",
         ]);
-        command.arg("--secure-file-priv=");
+        command.arg("--secure-file-priv=").args(options);
         match name {
             "mysql" => command.arg("--mysqlx=OFF"),
             "mariadb" => {

@@ -1,0 +1,677 @@
+//! Many exports in one run: which of them run, how they end beside each other, and
+//! what is told of it.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use mysql::prelude::Queryable;
+use serde_json::{Value as Json, json};
+use tempfile::TempDir;
+
+use crate::support::{
+    Database, GoldDigger, Outcome, PROMPT, Signal, at_terminal, each_server, names, on_a_server,
+    until,
+};
+
+mod files;
+mod snapshots;
+
+/// A folder with a configuration file that lists exports.
+struct Night<'a> {
+    db: &'a Database<'a>,
+    folder: TempDir,
+}
+
+impl<'a> Night<'a> {
+    fn new(db: &'a Database<'a>, config: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("nightly.toml"), config).expect("a file");
+        Self { db, folder }
+    }
+
+    /// With an export for each pair of a name and a query, to NAME.csv.
+    fn of(db: &'a Database<'a>, head: &str, queries: &[(&str, &str)]) -> Self {
+        let export = |(name, sql): &(&str, &str)| {
+            format!("[[export]]\nname = '{name}'\nsql = \"{sql}\"\npath = '{name}.csv'\n")
+        };
+        let exports: String = queries.iter().map(export).collect();
+        Self::new(db, &format!("{head}\n{exports}"))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn run(&self, args: &[&str]) -> GoldDigger {
+        self.within(&[], args)
+    }
+
+    fn within(&self, wrapper: &[&str], args: &[&str]) -> GoldDigger {
+        GoldDigger::within(wrapper)
+            .env("DATABASE_URL", self.db.url())
+            .arg("--config")
+            .arg(self.path("nightly.toml"))
+            .args(args)
+    }
+
+    /// Runs it, and gives the summary too.
+    fn told(&self, args: &[&str]) -> (Outcome, Json) {
+        let summary = self.path("summary.json");
+        let outcome = self.run(args).arg("--summary").arg(&summary).run();
+        let text = fs::read(&summary).expect("the summary");
+        fs::remove_file(summary).expect("it is there");
+        (outcome, serde_json::from_slice(&text).expect("JSON"))
+    }
+
+    #[track_caller]
+    fn holds(&self, name: &str, text: &str) {
+        let found = fs::read_to_string(self.path(name)).ok();
+        assert_eq!(found.as_deref(), Some(text), "{name}");
+    }
+
+    fn names(&self) -> Vec<String> {
+        names(self.folder.path())
+    }
+}
+
+/// The exports' names with their status and exit codes.
+fn became(summary: &Json) -> Vec<String> {
+    let exports = summary["exports"].as_array().expect("an array");
+    let one = |export: &Json| {
+        let text = |key: &str| export[key].as_str().expect("a text").to_owned();
+        format!(
+            "{} {} {}",
+            text("name"),
+            text("status"),
+            export["exit_code"]
+        )
+    };
+    exports.iter().map(one).collect()
+}
+
+#[test]
+fn the_exports_of_the_file_run_in_order_or_by_name() {
+    each_server(|db| {
+        let night = Night::new(
+            db,
+            r#"
+            [csv]
+            delimiter = ";"
+            [[export]]
+            name = "daily-a"
+            sql = "SELECT :one AS a, 'x' AS b"
+            params = { one = 1 }
+            path = "{database}-a.csv"
+            [[export]]
+            name = "daily-b"
+            file = "b.sql"
+            path = "b.out"
+            format = "tsv"
+            header = false
+            [[export]]
+            name = "weekly"
+            sql = "SELECT NULL AS n, :one AS one"
+            path = "c.json"
+            params.one = "2"
+            [export.json]
+            root = "rows"
+            "#,
+        );
+        fs::write(night.path("b.sql"), "SELECT 'y' AS z").expect("a file");
+        let a = format!("{}-a.csv", db.name);
+        night.run(&[]).run().wrote("");
+        night.holds(&a, "a;b\n1;x\n");
+        night.holds("b.out", "y\n");
+        night.holds("c.json", "{\"rows\":[\n{\"n\":null,\"one\":\"2\"}\n]}\n");
+
+        let place = |name: &str| night.path(name).display().to_string();
+        let listed = format!(
+            "daily-a  {}\ndaily-b  {}\nweekly   {}\n",
+            place(&a),
+            place("b.out"),
+            place("c.json")
+        );
+        night.run(&["--list-jobs"]).run().wrote(&listed);
+        for (jobs, ran) in [
+            (&["--job", "daily-*"][..], &[a.as_str(), "b.out"][..]),
+            (&["--job", "weekly", "--job", "daily-a"], &[&a, "c.json"]),
+            (&["--job", "?eekly"], &["c.json"]),
+        ] {
+            for file in [a.as_str(), "b.out", "c.json"] {
+                let _ = fs::remove_file(night.path(file));
+            }
+            night.run(jobs).run().wrote("");
+            let mut files = night.names();
+            files.retain(|name| name != "nightly.toml" && name != "b.sql");
+            assert_eq!(files.len(), ran.len(), "{files:?}");
+            assert!(ran.iter().all(|name| files.iter().any(|file| file == name)));
+        }
+        // A flag's parameter is for whoever has it.
+        night.run(&["--param", "one=7"]).run().wrote("");
+        night.holds(&a, "a;b\n7;x\n");
+        // A query of one's own runs alone, with the file's settings.
+        night
+            .run(&["--format", "csv", "SELECT 1 AS a, 2 AS b"])
+            .run()
+            .wrote("a;b\n1;2\n");
+        let dump = night.run(&["--dump-config"]).run().ended(0, "");
+        let dump: Json = serde_json::from_slice(&dump.stdout).expect("JSON");
+        let export = &dump["exports"]["daily-b"];
+        assert_eq!(export["query"]["sql"]["value"], "SELECT 'y' AS z");
+        assert_eq!(export["tsv"]["header"]["value"], false);
+        assert_eq!(dump["exports"]["daily-a"]["tsv"]["header"]["value"], true);
+        let check = night.run(&["--check"]).run().ended(0, "");
+        let check = String::from_utf8(check.stdout).expect("UTF-8");
+        assert!(check.starts_with("daily-a\nserver "), "{check}");
+        assert_eq!(check.matches("\ntarget ").count(), 3, "{check}");
+    });
+}
+
+#[test]
+fn mistakes_in_the_list_are_told_before_anything_is_touched() {
+    on_a_server(|db| {
+        let one = "[[export]]\nname = 'a'\nsql = 'SELECT 1 AS a'\npath = 'a.csv'\n";
+        let two = "[[export]]\nname = 'b'\nsql = 'SELECT 1 AS a'\n";
+        let mistakes: &[(&str, &[&str], &[&str])] = &[
+            (
+                "[query]\nsql = 'SELECT 1'",
+                &[],
+                &[":5:2: [query] and [[export]] cannot stand in one file: [query]"],
+            ),
+            (one, &[], &[":6:8: two exports are called a: name = 'a'"]),
+            (
+                "[[export]]\nsql = 'SELECT 1'",
+                &[],
+                &["this export has no name"],
+            ),
+            (
+                "[[export]]\nname = 'b c'",
+                &[],
+                &["that is no name for an export"],
+            ),
+            (
+                "[[export]]\nname = 'b'",
+                &[],
+                &["b: the export has no query", "add sql"],
+            ),
+            (
+                "[[export]]\nname = 'b'\nsql = 'SELECT 1'\nfile = 'x'",
+                &[],
+                &["cannot stand beside", "[[export]] sql"],
+            ),
+            (
+                &format!("{two}path = 'b.csv'\n[export.output]\npath = 'c.csv'"),
+                &[],
+                &[":8:8: [[export]] path is given twice: path = 'b.csv'"],
+            ),
+            (
+                &format!("{two}host = 'x'"),
+                &[],
+                &[
+                    "[[export]] has no key `host`",
+                    "host belongs into [connection]",
+                ],
+            ),
+            (
+                &format!("{two}paht = 'x'"),
+                &[],
+                &["[[export]] has no key `paht`", "did you mean `path`?"],
+            ),
+            (
+                &format!("{two}password = 'hushhush'"),
+                &[],
+                &["[[export]] has no key `password`"],
+            ),
+            ("[export]\nname = 'b'", &[], &["duplicate key"]),
+            (
+                &format!("{two}path = 'sub/../a.csv'"),
+                &[],
+                &["the rows of a and the rows of b would go to the same place"],
+            ),
+            (
+                &format!("{two}path = 'a.csv.manifest.json'\n[output]\nmanifest = true"),
+                &[],
+                &["the manifest of the rows of a and the rows of b would go"],
+            ),
+            (
+                two,
+                &["-o", "-"],
+                &["would go to the same place, standard output"],
+            ),
+            (
+                two,
+                &["-o", "x.csv"],
+                &["would go to the same place, x.csv"],
+            ),
+            (
+                two,
+                &["--job", "c*"],
+                &["--job finds no export that is called c*", "there are a, b"],
+            ),
+            (
+                two,
+                &["--job", "a", "SELECT 1"],
+                &["and SQL is another query"],
+            ),
+            (two, &["--param", "x=1"], &["no export that runs has :x"]),
+            (
+                two,
+                &["--publish", "all-or-nothing"],
+                &["some rows go to standard output"],
+            ),
+            (two, &["--manifest"], &["--manifest needs a file"]),
+            (
+                two,
+                &["--job", "a", "--keep", "3"],
+                &["there are none", "--manifest"],
+            ),
+            (
+                two,
+                &["--job", "a", "--keep", "3", "--manifest"],
+                &["the path has none", "{date}"],
+            ),
+            (
+                &format!("{two}max_change = '20%'"),
+                &[],
+                &["compares with the last success, which nothing keeps"],
+            ),
+            (&format!("{two}max_change = '20'"), &[], &["such as 20%"]),
+            (two, &["--lock"], &["there is none", "--snapshot"]),
+            (
+                two,
+                &["--snapshot", "--read-write"],
+                &["cannot stand beside --read-write"],
+            ),
+            (two, &["--list-jobs", "SELECT 1"], &["cannot be used with"]),
+        ];
+        for (config, args, parts) in mistakes {
+            println!("{config} {args:?}");
+            let night = Night::new(db, &format!("{one}{config}"));
+            fs::create_dir(night.path("sub")).expect("a folder");
+            let outcome = night.run(args).run().failed_at_length(2, parts);
+            assert!(!outcome.stderr.contains("hushhush"));
+            assert_eq!(night.names(), ["nightly.toml", "sub"]);
+        }
+        let alone = Night::new(db, "[query]\nsql = 'SELECT 1'\n[guards]\nmax_change = '1%'");
+        alone
+            .run(&[])
+            .run()
+            .failed(2, &["needs a name", "[[export]]"]);
+        alone
+            .run(&["--list-jobs"])
+            .run()
+            .failed(2, &["nothing to list"]);
+        alone
+            .run(&["--job", "x"])
+            .run()
+            .failed(2, &["--job finds no export", "[[export]]"]);
+    });
+}
+
+/// What every fault of one export comes to, and that the others know nothing of it.
+#[test]
+fn a_night_with_faults_ends_as_documented() {
+    each_server(|db| {
+        db.sql("CREATE TABLE orders (id INT)");
+        db.sql("INSERT INTO orders VALUES (1), (2)");
+        let lock = format!("lost_{}", db.name);
+        let lost = format!("SELECT id, GET_LOCK('{lock}', 100) AS a FROM orders");
+        let queries = [
+            ("orders", "SELECT id FROM orders"),
+            ("lines", "SELECT id FROM nowhere"),
+            ("stock", "SELECT id FROM orders WHERE id > 1"),
+            ("lost", &lost),
+            ("empty", "SELECT id FROM orders WHERE id > 2"),
+            ("last", "SELECT 3 AS id"),
+        ];
+        let night = Night::of(db, "[guards]\n", &queries);
+        // Of the third alone.
+        let config = fs::read_to_string(night.path("nightly.toml")).expect("a file");
+        let config = config.replace("path = 'stock.csv'", "path = 'stock.csv'\nmin_rows = 2");
+        fs::write(night.path("nightly.toml"), &config).expect("a file");
+        let earlier = || {
+            for (name, _) in queries {
+                fs::write(night.path(&format!("{name}.csv")), "as it was").expect("a file");
+            }
+        };
+        let nowhere = format!("'{}.nowhere' doesn't exist", db.name);
+        let path = |name: &str| night.path(name).display().to_string();
+        // Runs it, and has the connection of the fourth lost.
+        let run = |args: &[&str]| {
+            let summary = night.path("summary.json");
+            let mut conn = db.connect();
+            conn.query_drop(format!("DO GET_LOCK('{lock}', 0)"))
+                .expect("a lock");
+            let run = night.run(args).arg("--summary").arg(&summary).start();
+            let id = until(Duration::from_secs(10), || {
+                db.running(&lock).first().copied()
+            });
+            if let Some(id) = id {
+                conn.query_drop(format!("KILL {id}")).expect("it is there");
+            }
+            let outcome = run.wait();
+            let told = fs::read(&summary).expect("the summary");
+            fs::remove_file(summary).expect("it is there");
+            (
+                outcome,
+                serde_json::from_slice::<Json>(&told).expect("JSON"),
+            )
+        };
+
+        earlier();
+        let (outcome, told) = run(&[]);
+        let stderr = outcome.ended_with(4);
+        let lines: Vec<&str> = stderr
+            .lines()
+            .filter(|line| line.starts_with("gold"))
+            .collect();
+        let wanted = [
+            vec!["gold_digger: lines: the query failed: ", &nowhere],
+            vec![
+                "gold_digger: stock: a guard tripped: there are 1 rows, fewer than 2; 1 row had come, and ",
+                " was not touched",
+            ],
+            vec!["gold_digger: lost: ", "; no row had come, and "],
+            vec!["gold_digger: empty: no rows; ", "left as it was"],
+            vec![
+                "gold_digger: 4 of 6 exports failed: lines (exit code 4), stock (exit code 6), lost (exit code 4), empty (exit code 1)",
+            ],
+        ];
+        assert_eq!(lines.len(), wanted.len(), "{stderr}");
+        for (line, parts) in lines.iter().zip(&wanted) {
+            let holds = line.starts_with(parts[0]) && parts.iter().all(|part| line.contains(part));
+            assert!(holds, "{line} {parts:?}");
+        }
+        night.holds("orders.csv", "id\n1\n2\n");
+        night.holds("last.csv", "id\n3\n");
+        for name in ["lines.csv", "stock.csv", "lost.csv", "empty.csv"] {
+            night.holds(name, "as it was");
+        }
+        assert_eq!(
+            (&told["status"], &told["exit_code"]),
+            (&json!("failure"), &json!(4))
+        );
+        assert_eq!(
+            became(&told),
+            [
+                "orders success 0",
+                "lines failure 4",
+                "stock failure 6",
+                "lost failure 4",
+                "empty empty 1",
+                "last success 0"
+            ]
+        );
+        assert_eq!((&told["rows"], &told["bytes"]), (&json!(4), &json!(17)));
+        assert_eq!(told["exports"][2]["error"]["kind"], "guard");
+        assert_eq!(told["exports"][0]["target"], path("orders.csv"));
+        assert_eq!(night.names().len(), 7);
+
+        // What has not begun when one fails does not begin.
+        earlier();
+        let (outcome, told) = night.told(&["--on-error", "stop"]);
+        let said =
+            "1 of 6 exports failed: lines (exit code 4); 4 did not run: stock, lost, empty, last";
+        outcome.failed_at_length(4, &[said]);
+        assert_eq!(
+            became(&told)[2..],
+            [
+                "stock not run null",
+                "lost not run null",
+                "empty not run null",
+                "last not run null"
+            ]
+        );
+        night.holds("orders.csv", "id\n1\n2\n");
+        night.holds("last.csv", "as it was");
+
+        // One that fails keeps all others from their names.
+        earlier();
+        let (outcome, told) = night.told(&[
+            "--publish",
+            "all-or-nothing",
+            "--job",
+            "orders",
+            "--job",
+            "empty",
+            "--job",
+            "last",
+        ]);
+        let said = "1 of 3 exports failed: empty (exit code 1); 2 were not published: orders, last";
+        outcome.failed_at_length(1, &[said]);
+        assert_eq!(
+            became(&told),
+            [
+                "orders withheld null",
+                "empty empty 1",
+                "last withheld null"
+            ]
+        );
+        night.holds("orders.csv", "as it was");
+        assert_eq!(night.names().len(), 7);
+        let whole = [
+            "--publish",
+            "all-or-nothing",
+            "--job",
+            "orders",
+            "--job",
+            "last",
+            "--connections",
+            "2",
+        ];
+        let (outcome, told) = night.told(&whole);
+        outcome.ended(0, "");
+        assert_eq!(told["status"], "success");
+        night.holds("orders.csv", "id\n1\n2\n");
+        night.holds("last.csv", "id\n3\n");
+    });
+}
+
+#[test]
+fn nothing_has_its_name_before_all_are_complete() {
+    on_a_server(|db| {
+        let waits = format!("SELECT GET_LOCK('{}', 60) AS a", db.name);
+        let queries = [("one", "SELECT 1 AS a"), ("two", waits.as_str())];
+        let night = Night::of(
+            db,
+            "[run]\npublish = 'all-or-nothing'\nconnections = 2",
+            &queries,
+        );
+        let mut conn = db.connect();
+        conn.query_drop(format!("DO GET_LOCK('{}', 0)", db.name))
+            .expect("a lock");
+        let run = night.run(&["-v"]).start();
+        let all_written = || {
+            let unfinished = night
+                .names()
+                .into_iter()
+                .filter(|name| name.ends_with(".gold_digger"));
+            let written = unfinished
+                .filter(|name| fs::read(night.path(name)).is_ok_and(|bytes| bytes == b"a\n1\n"));
+            (written.count() == 1).then_some(())
+        };
+        until(Duration::from_secs(10), all_written).expect("the first is written");
+        assert!(!night.path("one.csv").exists());
+        conn.query_drop("DO RELEASE_ALL_LOCKS()")
+            .expect("its locks");
+        run.wait().ended_with(0);
+        night.holds("one.csv", "a\n1\n");
+        night.holds("two.csv", "a\n1\n");
+    });
+}
+
+#[test]
+fn a_signal_ends_the_night_in_order() {
+    each_server(|db| {
+        let waits = format!("SELECT SLEEP(100) AS {}", db.name);
+        let queries = [
+            ("first", "SELECT 1 AS a"),
+            ("second", waits.as_str()),
+            ("third", waits.as_str()),
+            ("fourth", "SELECT 1 AS a"),
+        ];
+        for head in [
+            "[run]\nconnections = 2",
+            "[run]\nconnections = 2\nsnapshot = true\nlock = true",
+        ] {
+            let night = Night::of(db, head, &queries);
+            let summary = night.path("summary.json");
+            let run = night.run(&["--summary"]).arg(&summary).start();
+            let both_run = || (db.running(&db.name).len() == 2).then_some(());
+            until(Duration::from_secs(10), both_run).expect("both run");
+            let asked = Instant::now();
+            run.signal(Signal::SIGTERM);
+            let stderr = run.wait().ended_with(143);
+            assert!(asked.elapsed() < PROMPT, "{:?}", asked.elapsed());
+            assert!(stderr.contains("2 of 4 exports failed: second (exit code 143), third (exit code 143); 1 did not run: fourth"), "{stderr}");
+            let told: Json =
+                serde_json::from_slice(&fs::read(&summary).expect("the summary")).expect("JSON");
+            assert_eq!(told["exit_code"], 143);
+            assert_eq!(
+                became(&told),
+                [
+                    "first success 0",
+                    "second failure 143",
+                    "third failure 143",
+                    "fourth not run null"
+                ]
+            );
+            assert_eq!(night.names(), ["first.csv", "nightly.toml", "summary.json"]);
+            until(PROMPT, || db.running(&db.name).is_empty().then_some(()))
+                .expect("both are killed");
+        }
+    });
+}
+
+#[test]
+fn exports_run_side_by_side_and_show_their_progress() {
+    on_a_server(|db| {
+        let queries = [
+            ("one", "SELECT 1 AS a, SLEEP(2) AS b"),
+            ("two", "SELECT 2 AS a, SLEEP(2) AS b"),
+            ("three", "SELECT 3 AS a"),
+        ];
+        let night = Night::of(db, "[run]\nconnections = 2", &queries);
+        let outcome = night.run(&[]).run().wrote("");
+        assert!(
+            outcome.elapsed < Duration::from_secs(4),
+            "{:?}",
+            outcome.elapsed
+        );
+        let command = format!(
+            "DATABASE_URL='{}' {} --config {}",
+            db.url(),
+            env!("CARGO_BIN_EXE_gold_digger"),
+            night.path("nightly.toml").display()
+        );
+        let shown = at_terminal(&command, None);
+        for line in [
+            "one: 0 rows, 0 B, 0 rows/s, 0:00",
+            "two: 0 rows",
+            "total: 0 of 3 exports, 0 rows",
+            "three: 1 rows, 4 bytes to ",
+            "3 exports, 3 rows, 20 bytes in ",
+        ] {
+            assert!(shown.contains(line), "{line:?} is not in {shown:?}");
+        }
+    });
+}
+
+#[test]
+fn guards_compare_with_the_last_success() {
+    each_server(|db| {
+        db.sql("CREATE TABLE t (a INT, b VARCHAR(9))");
+        let fill = |rows: u32| {
+            db.sql("DELETE FROM t");
+            let rows: Vec<String> = (0..rows).map(|row| format!("({row}, 'x')")).collect();
+            if !rows.is_empty() {
+                db.sql(&format!("INSERT INTO t VALUES {}", rows.join(",")));
+            }
+        };
+        let head = "[output]\nallow_empty = true\n[guards]\nmax_change = '20%'\nschema = 'pinned'\n[run]\nstate = 'state.json'";
+        let night = Night::of(
+            db,
+            head,
+            &[("t", "SELECT * FROM t"), ("u", "SELECT 1 AS a")],
+        );
+        let run = || night.run(&[]).run();
+        let rows_kept = || -> Json {
+            let state = fs::read(night.path("state.json")).expect("the state");
+            let state: Json = serde_json::from_slice(&state).expect("JSON");
+            state["exports"]["t"]["rows"].clone()
+        };
+        // Whatever comes first is right, and anything after no rows.
+        fill(0);
+        run().ended(0, "");
+        fill(10);
+        run().ended(0, "");
+        for (rows, code) in [(12, 0), (9, 6), (15, 6), (10, 0), (0, 6), (8, 0)] {
+            fill(rows);
+            let outcome = run();
+            if code == 0 {
+                outcome.ended(0, "");
+                assert_eq!(rows_kept(), rows);
+            } else {
+                let before = rows_kept();
+                let said = format!("t: a guard tripped: there are {rows} rows, over 20% ");
+                let stderr = outcome.ended_with(6);
+                assert!(
+                    stderr.contains(&said)
+                        && stderr.contains(&format!("than the {before} of last time")),
+                    "{stderr}"
+                );
+                assert!(
+                    stderr.contains("remove the export's entry from the state file"),
+                    "{stderr}"
+                );
+                assert_ne!(before, rows);
+            }
+        }
+        // A query of one's own is compared with nothing, and kept nowhere.
+        let state = fs::read(night.path("state.json")).expect("the state");
+        night
+            .run(&["SELECT 1 AS a UNION SELECT 2"])
+            .run()
+            .wrote("a\n1\n2\n");
+        assert_eq!(
+            fs::read(night.path("state.json")).expect("the state"),
+            state
+        );
+        db.sql("ALTER TABLE t MODIFY a BIGINT, ADD c INT");
+        run().failed_at_length(
+            6,
+            &[r#"t: a guard tripped: column 1 is "a" BIGINT and was "a" INT; no row had come"#],
+        );
+        db.sql("ALTER TABLE t MODIFY a INT");
+        run().failed_at_length(6, &[r#"column 3 is new: "c" INT"#]);
+        db.sql("ALTER TABLE t DROP c, DROP b");
+        run().failed_at_length(6, &[r#"column 2 has gone: "b" VARCHAR(9)"#]);
+        // A state that cannot be read stops everything; one that is not there, nothing.
+        fs::write(night.path("state.json"), "{").expect("a file");
+        run().failed(2, &["cannot read the state file"]);
+        fs::remove_file(night.path("state.json")).expect("a file");
+        run().ended(0, "");
+    });
+}
+
+#[test]
+fn a_state_that_cannot_be_written_is_told() {
+    on_a_server(|db| {
+        let night = Night::of(
+            db,
+            "[run]\nstate = 'nowhere/state.json'",
+            &[("a", "SELECT 1 AS a")],
+        );
+        let (outcome, told) = night.told(&[]);
+        outcome.failed(5, &["nowhere/state.json"]);
+        night.holds("a.csv", "a\n1\n");
+        assert_eq!(
+            (&told["exit_code"], became(&told)),
+            (&json!(5), vec!["a success 0".to_owned()])
+        );
+        assert!(!Path::new(&night.path("nowhere")).exists());
+    });
+}
