@@ -10,10 +10,13 @@ use std::{
 use gold_digger::config::settings::{Kind, SETTINGS, Setting};
 use serde_json::Value as Json;
 
-use crate::support::{
-    GoldDigger, Outcome,
-    certificates::{Authority, Validity},
-    changing_certificates, each_server,
+use crate::{
+    documentation,
+    support::{
+        GoldDigger, Outcome,
+        certificates::{Authority, Validity},
+        changing_certificates, each_server, names,
+    },
 };
 
 fn in_checkout(name: &str) -> String {
@@ -207,8 +210,7 @@ fn the_examples_work() {
     let identity = ca.certify(&["127.0.0.1"], Validity::Current);
     each_server(|db| {
         db.server.present(&identity, &ca.pem);
-        db.sql("CREATE TABLE orders (id INT PRIMARY KEY, customer VARCHAR(20), total DECIMAL(9,2), ordered_at DATETIME)");
-        db.sql("INSERT INTO orders VALUES (1, 'Ann', 9.90, NOW() - INTERVAL 1 DAY), (2, NULL, 0.10, '2001-01-01')");
+        documentation::shop(db);
         let folder = tempfile::tempdir().expect("a folder");
         let place = |name: &str| {
             let path = folder.path().join(name);
@@ -220,30 +222,39 @@ fn the_examples_work() {
         let new = |name: &str| GoldDigger::new().arg("--config").arg(place(name));
         fs::write(folder.path().join("ca.pem"), &ca.pem).expect("a file");
 
-        new("nightly.toml")
-            .env("DATABASE_URL", db.url())
-            .run()
-            .wrote("");
+        let nightly = || new("nightly.toml").env("DATABASE_URL", db.url());
+        nightly().run().wrote("");
         let month = fs::read_dir(folder.path()).expect("the folder");
         let month = month
             .map(|entry| entry.expect("an entry").path())
             .find(|path| path.is_dir());
-        let file = fs::read_dir(month.expect("the month"))
-            .expect("the month")
-            .next();
-        let file = file.expect("a file").expect("a file").path();
-        let written = fs::read_to_string(&file).expect("the output");
-        assert!(
-            written.starts_with("id,customer,total,ordered_at\n1,Ann,9.90,"),
-            "{written}"
-        );
-        assert_eq!(written.lines().count(), 2);
-        let name = file.file_name().expect("a name").to_str().expect("UTF-8");
-        assert!(
-            name.starts_with("orders-20") && name.ends_with(".csv"),
-            "{name}"
-        );
+        let month = month.expect("the month");
+        let files = names(&month);
+        for (name, wanted) in [
+            (
+                "orders-20",
+                "id,customer_id,article,amount,price,ordered_at\n1,2,000123,2,9.90,",
+            ),
+            (
+                "customers-20",
+                "[\n{\"id\":1,\"name\":\"Ann\",\"city\":\"Oslo\"},\n",
+            ),
+            ("turnover-20", "\u{feff}city;orders;total\n;2;19.90\n"),
+        ] {
+            let file = files
+                .iter()
+                .find(|file| file.starts_with(name))
+                .expect(name);
+            assert!(files.contains(&format!("{file}.manifest.json")));
+            let written = fs::read_to_string(month.join(file)).expect("the output");
+            assert!(written.starts_with(wanted), "{written}");
+            let verify = GoldDigger::new().arg("verify").arg(month.join(file));
+            verify.run().ended(0, "");
+        }
+        // A query of one's own is not the list's.
+        nightly().arg("SELECT 1 AS a").run().wrote("a\n1\n");
 
+        db.sql("ALTER TABLE orders RENAME COLUMN price TO total");
         let sql = "SELECT id, total FROM orders ORDER BY id";
         let adhoc = || new("adhoc.toml").env("DATABASE_URL", db.url());
         adhoc()

@@ -16,7 +16,7 @@ use jiff::Zoned;
 use super::{
     Protocol,
     file::ExportTable,
-    layers::{Layers, Sourced, Value},
+    layers::{Layers, Origin, Sourced, Value},
     output::{self, Destination},
     query,
     run::refuse,
@@ -247,7 +247,7 @@ pub(super) fn selected(
 }
 
 /// The query that stands by itself, whatever the configuration file has.
-fn own_query(layers: &Layers) -> Option<&Sourced> {
+pub(super) fn own_query(layers: &Layers) -> Option<&Sourced> {
     let mut above = layers.0[..ABOVE_EXPORTS].iter();
     above.find_map(|layer| layer.get("query.sql").or_else(|| layer.get("query.file")))
 }
@@ -367,8 +367,19 @@ fn naming(
     now: &LazyCell<Now>,
     database: Option<&str>,
 ) -> Result<Option<Naming>> {
+    // What the file says for its exports is not meant for a query that stands by
+    // itself, where it does not fit.
+    let stands_alone = own_query(layers).is_some();
+    let is_meant = |name| {
+        let found = layers.get(name);
+        found.is_some_and(|found| !stands_alone || matches!(found.origin, Origin::Flag(_)))
+    };
     let keep = layers.parsed("output.keep")?;
-    let wanted = layers.is_on("output.manifest");
+    let keep = keep.filter(|_| is_meant("output.keep"));
+    let mut wanted = layers.is_on("output.manifest");
+    if *target == Target::Stdout && !is_meant("output.manifest") {
+        wanted = false;
+    }
     let template = layers.get("output.path").and_then(Sourced::text);
     let (Target::Path(..), Some(template)) = (target, template) else {
         let has_file = if wanted {

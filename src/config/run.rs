@@ -5,7 +5,11 @@ use std::{num::NonZeroU16, path::PathBuf};
 
 use clap::ValueEnum;
 
-use super::{Access, Export, Session, Target, layers::Layers};
+use super::{
+    Access, Export, Session, Target,
+    export::own_query,
+    layers::{Layers, Origin, Sourced},
+};
 use crate::error::{Error, Result};
 
 /// How the exports go together.
@@ -54,38 +58,40 @@ pub enum Snapshot {
     Locked,
 }
 
-/// The settings of `[run]`.
+/// The settings of `[run]`. Where a query stands by itself, the file's are not meant
+/// for it.
 ///
 /// # Errors
 /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for a snapshot in a
 /// session that may write.
 pub(super) fn run(layers: &Layers, session: &Session) -> Result<Run> {
-    let snapshot = match (layers.is_on("run.snapshot"), layers.is_on("run.lock")) {
+    let stands_alone = own_query(layers).is_some();
+    let get = |name| {
+        let found = layers.get(name);
+        found.filter(|found| !stands_alone || matches!(found.origin, Origin::Flag(_)))
+    };
+    let is_on = |name| get(name).is_some_and(Sourced::is_on);
+    let snapshot = match (is_on("run.snapshot"), is_on("run.lock")) {
         (false, false) => Snapshot::None,
         (true, false) => Snapshot::Compared,
         (true, true) => Snapshot::Locked,
         (false, true) => {
-            let hint = "turn the snapshot on too: --snapshot, or [run] snapshot = true";
-            return Err(refuse(
-                layers,
-                "run.lock",
-                "locks for a snapshot, and there is none",
-            )
-            .hint(hint));
+            let what = "locks for a snapshot, and there is none";
+            return Err(refuse(layers, "run.lock", what)
+                .hint("turn the snapshot on too: --snapshot, or [run] snapshot = true"));
         }
     };
     if snapshot != Snapshot::None && session.access == Access::ReadWrite {
         let what = "is read-only, and cannot stand beside --read-write";
         return Err(refuse(layers, "run.snapshot", what).hint("leave one of them out"));
     }
+    let publish = layers.choice("run.publish")?.unwrap_or_default();
     Ok(Run {
         on_error: layers.choice("run.on_error")?.unwrap_or_default(),
-        publish: layers.choice("run.publish")?.unwrap_or_default(),
+        publish: get("run.publish").map_or(Publish::Each, |_| publish),
         connections: layers.parsed("run.connections")?.unwrap_or(NonZeroU16::MIN),
         snapshot,
-        state: layers
-            .get("run.state")
-            .and_then(|found| found.text().map(PathBuf::from)),
+        state: get("run.state").and_then(|found| found.text().map(PathBuf::from)),
     })
 }
 
