@@ -6,8 +6,10 @@
 //! ([`config`], with [`sql`]); [`export`] pulls rows from the [`source`]
 //! ([`schema`], [`row`]), has a [`format`](mod@format) encode them into a
 //! [`buffer`], and has an [`output`] hand it to a [`sink`] in time, where the
-//! [`guard`]s let it pass. [`run`] watches over it; [`signals`] and [`cancel`] end
-//! it early; [`error`] says how it failed. What is known of a run stands in its
+//! [`guard`]s, which may know the last success from the [`state`], let it pass.
+//! [`run`] has the exports run and published, each with a [`manifest`], which
+//! [`verify`] reads, and has [`retention`] remove old ones; [`signals`] and
+//! [`cancel`] end it early; [`error`] says how it failed. What is known stands in a
 //! [`journal`], which [`progress`], [`summary`] and [`report`] show; [`check`]
 //! finds out without running. [`allocator`] keeps memory small.
 

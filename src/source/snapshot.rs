@@ -74,6 +74,12 @@ pub fn open(config: &Config, count: usize, cancel: &Cancel) -> Result<Snapshot> 
         let session = QueryExecutor::connect(config, Purpose::Shared, &cancel.part()?)?;
         sessions.push(session);
     }
+    let connection = &config.connection;
+    tracing::info!(
+        "connected to {} as {} ({count} times)",
+        connection.endpoint,
+        connection.user
+    );
     let position = match config.run.snapshot {
         Wanted::Locked => begin_locked(config, &mut sessions, cancel)?,
         Wanted::Compared | Wanted::None => begin_compared(&mut sessions, cancel)?,
