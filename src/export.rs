@@ -202,18 +202,11 @@ fn try_export(job: Job<'_>, session: Option<&mut QueryExecutor>) -> Result<Finis
             known.time_zone = Some(facts.time_zone);
         });
     }
-    if is_shared {
-        match executor.tables()? {
-            Tables::Transactional => {}
-            Tables::NotTransactional(tables) => journal.warn(format!(
-                "these tables are not transactional, and not part of the snapshot: {}",
-                tables.join(", ")
-            )),
-            Tables::Unknown(reason) => journal.warn(format!(
-                "whether all that the query reads is part of the snapshot is not known: {reason}"
-            )),
-        }
-    }
+    let tables = if is_shared {
+        executor.tables()?
+    } else {
+        Tables::Transactional
+    };
     // Before the query runs for hours, and after the only step that cannot be
     // ended from outside, so that no temporary file is left behind.
     let hashing = match export.manifest {
@@ -227,6 +220,16 @@ fn try_export(job: Job<'_>, session: Option<&mut QueryExecutor>) -> Result<Finis
     }
     journal.note(|known| known.restart = Some(restart));
     let mut stream = executor.run()?;
+    match tables {
+        Tables::Transactional => {}
+        Tables::NotTransactional(tables) => journal.warn(format!(
+            "these tables are not transactional, and not part of the snapshot: {}",
+            tables.join(", ")
+        )),
+        Tables::Unknown(reason) => journal.warn(format!(
+            "whether all that the query reads is part of the snapshot is not known: {reason}"
+        )),
+    }
     let (schema, protocol) = (stream.schema().clone(), stream.protocol());
     let columns = schema.columns.iter().map(Column::from);
     journal.note(|known| {

@@ -88,15 +88,20 @@ impl LiveConnection {
         is_killed
     }
 
+    /// Whether the server of `conn` is this connection's server.
+    pub(super) fn is_of_the_server_of(&self, conn: &mut Conn) -> bool {
+        self.mark.holder(conn) == Some(self.id)
+    }
+
     fn try_kill_query(&self) -> Option<()> {
-        let (id, mark) = (self.id, self.mark.clone());
+        let live = self.clone();
         let started = Instant::now();
         let mut conn = connect(&self.connection, KILL_TIMEOUT).ok()?.conn;
         let kill = move || {
-            if mark.holder(&mut conn)? != id {
+            if !live.is_of_the_server_of(&mut conn) {
                 return None;
             }
-            run(&mut conn, &format!("KILL QUERY {id}")).ok()
+            run(&mut conn, &format!("KILL QUERY {}", live.id)).ok()
         };
         let left = KILL_TIMEOUT.saturating_sub(started.elapsed());
         within(left, || contain(kill))?.ok()?

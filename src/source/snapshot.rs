@@ -48,6 +48,10 @@ pub struct Position {
 /// How long connections try to begin together.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a connection that is alone tries, for which it matters only where its
+/// snapshot is.
+const ALONE: Duration = Duration::from_millis(500);
+
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(2);
 
@@ -102,6 +106,7 @@ fn begin_locked(
         ..config.clone()
     };
     let mut locker = QueryExecutor::connect(&unrestricted, Purpose::Single, &cancel.part()?)?;
+    check_server(&mut locker, sessions)?;
     let failed = |error: mysql::Error| {
         query_error("cannot lock the server for a moment", &error)
             .or_hint("lock = true needs the privilege RELOAD, and that no statement runs for long")
@@ -119,11 +124,27 @@ fn begin_locked(
     position
 }
 
+/// Checks that all `sessions` are on the server of `one`: behind a balancer, they
+/// may not be.
+fn check_server(one: &mut QueryExecutor, sessions: &[QueryExecutor]) -> Result<()> {
+    let are_there = one.on_border(|conn| {
+        let mut others = sessions.iter();
+        Ok(others.all(|other| other.live.is_of_the_server_of(conn)))
+    })?;
+    if are_there {
+        return Ok(());
+    }
+    let what = "the connections do not all lead to one server, and cannot have one snapshot";
+    Err(Error::new(ErrorKind::Query, what)
+        .hint("name the server itself, not a balancer or a pool, or use connections = 1"))
+}
+
 /// Has all begin until the server tells that nothing was committed meanwhile.
 fn begin_compared(sessions: &mut [QueryExecutor], cancel: &Cancel) -> Result<Option<Position>> {
-    let Some((first, _)) = sessions.split_first_mut() else {
+    let Some((first, others)) = sessions.split_first_mut() else {
         return Ok(None);
     };
+    check_server(first, others)?;
     let proof = first.on_border(find_proof)?;
     let is_alone = sessions.len() == 1;
     let proof = match proof {
@@ -139,6 +160,7 @@ fn begin_compared(sessions: &mut [QueryExecutor], cancel: &Cancel) -> Result<Opt
             return Err(Error::new(ErrorKind::Query, what).hint(OTHERWISE));
         }
     };
+    let patience = if is_alone { ALONE } else { PATIENCE };
     let started = Instant::now();
     for attempt in 1.. {
         let before = sessions[0].on_border(|conn| look(conn, proof))?;
@@ -157,7 +179,7 @@ fn begin_compared(sessions: &mut [QueryExecutor], cancel: &Cancel) -> Result<Opt
             tracing::info!("all connections have one snapshot (attempt {attempt})");
             return Ok(first);
         }
-        if started.elapsed() > PATIENCE {
+        if started.elapsed() > patience {
             break;
         }
         cancel.wait(PAUSE)?;

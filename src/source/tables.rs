@@ -10,7 +10,7 @@ use super::{
     contain::{ask, for_each, text},
     query_error,
 };
-use crate::error::Result;
+use crate::{error::Result, sink::hexadecimal};
 
 /// The statements whose tables EXPLAIN tells.
 const EXPLAINED: [&str; 5] = ["SELECT", "WITH", "TABLE", "VALUES", "("];
@@ -132,8 +132,7 @@ fn look_up(conn: &mut Conn, schema: &str, table: &str) -> mysql::Result<Option<K
 
 /// `name` as a string that means the same in every SQL mode.
 fn literal(name: &str) -> String {
-    let digits: String = name.bytes().map(|byte| format!("{byte:02x}")).collect();
-    format!("CONVERT(X'{digits}' USING utf8)")
+    format!("CONVERT(X'{}' USING utf8)", hexadecimal(name.as_bytes()))
 }
 
 /// Whether the table of a row of EXPLAIN was read already, or none was needed: the

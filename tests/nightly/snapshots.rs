@@ -2,7 +2,8 @@
 //! ends it.
 
 use std::{
-    fs,
+    fs, io,
+    net::{Shutdown, TcpListener, TcpStream},
     sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
     thread,
     time::Duration,
@@ -12,7 +13,7 @@ use mysql::prelude::Queryable;
 use serde_json::Value as Json;
 
 use super::{Night, became};
-use crate::support::{Database, Outcome, each_logging_server, each_server, until};
+use crate::support::{Database, Outcome, Server, Signal, each_logging_server, each_server, until};
 
 /// A query that waits until the test lets it go on.
 fn waits(db: &Database) -> String {
@@ -189,6 +190,41 @@ fn without_a_binary_log_only_the_lock_will_do() {
             night.run(args).run().ended(0, "");
         }
         night.holds("b.csv", "a\n2\n");
+    });
+}
+
+/// A balancer: every other connection leads to the other port.
+fn balance(ports: [u16; 2]) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("its address").port();
+    thread::spawn(move || {
+        for (client, server) in listener.incoming().zip(ports.into_iter().cycle()) {
+            let client = client.expect("a client");
+            let server = TcpStream::connect(("127.0.0.1", server)).expect("a server");
+            let clone = |stream: &TcpStream| stream.try_clone().expect("a descriptor");
+            for (mut from, mut to) in [(clone(&client), clone(&server)), (server, client)] {
+                thread::spawn(move || {
+                    let _ = io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(Shutdown::Write);
+                });
+            }
+        }
+    });
+    port
+}
+
+#[test]
+fn connections_to_several_servers_have_no_common_snapshot() {
+    each_logging_server(|db| {
+        let other = Server::start_with(db.server.name, &["--log-bin", "--server-id=2"]);
+        let night = Night::of(db, "[run]\nsnapshot = true\nconnections = 2", &TWO);
+        let balancer = balance([db.server.port, other.port]);
+        let url = db.url_by_port(balancer).replace(&db.name, "mysql");
+        for args in [&[][..], &["--lock"]] {
+            let run = night.run(args).env("DATABASE_URL", &url).run();
+            run.failed(4, &["do not all lead to one server", "connections = 1"]);
+        }
+        other.signal(Signal::SIGKILL);
     });
 }
 

@@ -158,7 +158,8 @@ impl Server {
         Self::start_with(name, &["--skip-log-bin"])
     }
 
-    fn start_with(name: &'static str, options: &[&str]) -> Self {
+    /// The same with options of its own.
+    pub fn start_with(name: &'static str, options: &[&str]) -> Self {
         let program = find_program(name);
         let unfinished = tempfile::Builder::new()
             .prefix("gold_digger-")
