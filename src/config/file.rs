@@ -12,6 +12,7 @@ use serde::{
 };
 use toml::Spanned;
 
+use self::shown::{is_bare, quoted, settings_of_the_file, shown};
 use super::{
     layers::{Layer, Origin, Place, Value},
     settings::{Kind, SETTINGS, Setting},
@@ -21,6 +22,8 @@ use crate::{
     error::{Error, Result},
     sql::Parameter,
 };
+
+mod shown;
 
 /// What TOML has behind a key, with its place.
 enum Node {
@@ -430,116 +433,6 @@ impl ConfigFile<'_> {
     }
 }
 
-/// A line of the file, or as much of it as cannot be secret: a value only behind
-/// a key that is known, or nearly so, and takes no secret, and only where nothing
-/// else stands beside it.
-fn shown(line: &str, section: &str) -> String {
-    let line = line.trim();
-    let Some((key, value)) = line.split_once('=') else {
-        let is_header = line.starts_with('[') && line.trim_matches(['[', ']']).chars().all(is_bare);
-        return if is_header { line } else { HIDDEN }.to_owned();
-    };
-    let key = key.trim();
-    let (section, last) = key.rsplit_once('.').unwrap_or((section, key));
-    let value = match plain(value) {
-        Some(value) if is_harmless(section, last) => value,
-        _ => HIDDEN,
-    };
-    let key = if is_near(last) { key } else { HIDDEN };
-    format!("{key} = {value}")
-}
-
-const HIDDEN: &str = "***";
-
-/// A value that is one text, number or word, or a list of these that ends on its
-/// line; without a comment behind it.
-fn plain(value: &str) -> Option<&str> {
-    let value = value.trim();
-    let Some(mut rest) = value.strip_prefix('[') else {
-        return scalar(value);
-    };
-    loop {
-        rest = rest.trim_start_matches([' ', ',']);
-        if let Some(behind) = rest.strip_prefix(']') {
-            return Some(&value[..value.len() - behind.len()]);
-        }
-        let item = scalar(rest).filter(|item| !item.is_empty())?;
-        rest = &rest[item.len()..];
-    }
-}
-
-/// The text, number or word that `text` begins with; nothing where that is
-/// something else, or has escapes.
-fn scalar(text: &str) -> Option<&str> {
-    let end = match text.chars().next() {
-        Some(quote @ ('"' | '\'')) => {
-            let length = text[1..].find(quote)?;
-            if quote == '"' && text[1..][..length].contains('\\') {
-                return None;
-            }
-            length + 2
-        }
-        Some(c) if is_bare(c) => text
-            .find(|c| !is_bare(c) && c != ':' && c != '+')
-            .unwrap_or(text.len()),
-        Some(_) => return None,
-        None => 0,
-    };
-    Some(&text[..end])
-}
-
-/// Keys longer than this are not shown.
-const LONGEST_KEY: usize = 40;
-
-/// What a key without quotes may hold, and a dot between such keys.
-fn is_bare(c: char) -> bool {
-    c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')
-}
-
-fn settings_of_the_file() -> impl Iterator<Item = &'static Setting> {
-    SETTINGS
-        .iter()
-        .filter(|setting| setting.section().is_some())
-}
-
-/// Whether a key of this name, or nearly, takes no secret. What is like a key of
-/// `[connection]` may be meant for a password.
-fn is_harmless(section: &str, key: &str) -> bool {
-    if key == NAME {
-        return true;
-    }
-    let known = settings_of_the_file().find(|setting| setting.key() == key);
-    if let Some(setting) = known {
-        return !matches!(setting.kind, Kind::Secret) && key != "password_env";
-    }
-    let is_like = |setting: &Setting| strsim::damerau_levenshtein(setting.key(), key) <= 1;
-    let may_be_secret = section == "connection" || key.contains("pas");
-    // Its value may be a URL.
-    let is_section = settings_of_the_file().any(|setting| setting.section() == Some(key));
-    !may_be_secret && !is_section && settings_of_the_file().any(is_like)
-}
-
-/// Whether there is a key or section of nearly this name.
-fn is_near(name: &str) -> bool {
-    let mut known = settings_of_the_file()
-        .flat_map(|setting| [setting.key(), setting.section().unwrap_or_default()])
-        .chain([EXPORT, NAME]);
-    known.any(|known| {
-        let begin = &known[..known.len().min(name.len() + 1)];
-        strsim::damerau_levenshtein(begin, name) <= 2
-    })
-}
-
-/// A key as messages show it; one that may hold anything is not shown.
-fn quoted(key: &str) -> String {
-    let is_plain = key.len() <= LONGEST_KEY && key.chars().all(is_bare);
-    if is_plain {
-        format!("`{key}`")
-    } else {
-        "of that name".to_owned()
-    }
-}
-
 /// The section that has a key of this name.
 fn section_of(key: &str) -> Option<&'static str> {
     settings_of_the_file()
@@ -584,21 +477,4 @@ fn without_values(message: &str) -> String {
     };
     let before = before.split([':', '`', '"']).next().unwrap_or_default();
     format!("{}{expected}", before.trim_end())
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn a_line_is_shown_as_it_is_or_hidden(line in "(init|flush|url|x)? ?=?[\\[\\]\"'= ,#.:aä\\\\\t]{0,12}") {
-            let line = line.trim();
-            for part in shown(line, "output").split(" = ") {
-                prop_assert!(part == HIDDEN || line.contains(part), "{part}");
-            }
-        }
-    }
 }
