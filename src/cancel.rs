@@ -68,8 +68,7 @@ enum Connection {
 
 impl Cancel {
     fn state(&self) -> MutexGuard<'_, State> {
-        // Every change to the state is one assignment, so that a panic
-        // elsewhere cannot have left it half done.
+        // No change to the state can panic, so that none is half done.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -191,8 +190,10 @@ impl Cancel {
         }
     }
 
-    /// Forgets the connection; to be called before it is closed.
+    /// Forgets the connection; to be called before it is closed, or used for
+    /// something else: a query that is being killed is waited for.
     pub(crate) fn release(&self) {
+        let _aborting = self.aborting();
         self.state().connection = None;
     }
 
@@ -250,8 +251,8 @@ impl Cancel {
         }
     }
 
-    /// Gives the finished file its name. From here on the run cannot be ended.
-    /// Gives the folder, which is to be synced, where it may be read.
+    /// Gives the finished file its name. From here on this cannot be ended. Gives
+    /// the folder, which is to be synced, where it may be read.
     ///
     /// # Errors
     /// The cause, where the run was cancelled before.

@@ -4,31 +4,74 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::{
     cancel::Cancel,
-    config::{Access, Config, Connection, Export, Session, tls::Verification},
-    error::{Result, printable},
+    config::{
+        Access, Config, Connection, Export, MissingFolders, Session, Snapshot, Target,
+        tls::Verification,
+    },
+    error::{Error, ErrorKind, Result, printable},
     guard,
-    source::{Purpose, QueryExecutor, SessionFacts},
+    sink::{self, folder},
+    source::{Purpose, QueryExecutor, SessionFacts, snapshot},
+    state::Success,
 };
 
 /// Connects, sets the session up, has the server prepare each statement, and
-/// tells what came of it.
+/// tells what came of it, and whether all of them would run.
 ///
 /// # Errors
-/// Those of an export up to its first row.
-pub fn check(config: &Config, cancel: &Cancel) -> Result<String> {
+/// Those of a run before its first export.
+pub fn check(config: &Config, cancel: &Cancel) -> Result<(String, Result<()>)> {
+    let state = config.state()?;
     let mut texts = Vec::new();
+    if config.run.snapshot != Snapshot::None {
+        let count = config.connections();
+        cancel.explain(snapshot::open(config, count, cancel))?;
+        texts.push(format!("snapshot  one for {count} connections\n"));
+    }
+    let mut failed: Vec<(&str, Error)> = Vec::new();
     for export in &config.exports {
-        let result = cancel.explain(try_check(config, export, cancel));
+        let last = export
+            .name
+            .as_ref()
+            .and_then(|name| state.exports.get(name));
+        let result = cancel.explain(try_check(config, export, last, cancel));
         cancel.settle();
-        texts.push(match &export.name {
-            Some(name) => format!("{name}\n{}", result.map_err(|error| error.in_place(name))?),
-            None => result?,
+        texts.push(match (&export.name, result) {
+            (None, result) => result?,
+            (Some(name), Ok(text)) => format!("{name}\n{text}"),
+            (Some(name), Err(error)) => {
+                let text = format!("{name}\nfails  {error}\n");
+                if let Some(cause) = cancel.cause() {
+                    return Err(cause);
+                }
+                failed.push((name, error));
+                text
+            }
         });
     }
-    Ok(texts.join("\n"))
+    let verdict = failed.first().map_or(Ok(()), |(_, first)| {
+        let names: Vec<&str> = failed.iter().map(|(name, _)| *name).collect();
+        let (count, all) = (names.len(), config.exports.len());
+        let what = format!("{count} of {all} exports would fail: {}", names.join(", "));
+        Err(Error::new(first.kind(), what))
+    });
+    Ok((texts.join("\n"), verdict))
 }
 
-fn try_check(config: &Config, export: &Export, cancel: &Cancel) -> Result<String> {
+fn try_check(
+    config: &Config,
+    export: &Export,
+    last: Option<&Success>,
+    cancel: &Cancel,
+) -> Result<String> {
+    if let Target::Path(path, folders) = &export.target {
+        if *folders == MissingFolders::Refuse && !folder(path).is_dir() {
+            let what = format!("cannot create {}: its folder is missing", path.display());
+            return Err(Error::new(ErrorKind::Output, what)
+                .hint("create the folder first, or let --create-dirs do it"));
+        }
+        sink::check_place(path)?;
+    }
     // What an init statement writes would be written by a mere check.
     let access = config.session.access;
     let read_only = Config {
@@ -77,7 +120,7 @@ fn try_check(config: &Config, export: &Export, cancel: &Cancel) -> Result<String
         lines.push(vec!["columns".to_owned(), told]);
         return Ok(aligned(&lines));
     };
-    guard::check_columns(&export.guards, &schema, None)?;
+    guard::check_columns(&export.guards, &schema, last)?;
     lines.push(vec!["protocol".to_owned(), protocol.to_owned()]);
     let mut text = aligned(&lines);
     let writer = (export.format.open)(&schema, &export.format_options)?;

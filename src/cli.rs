@@ -235,6 +235,7 @@ fn command() -> Command {
         .group(ArgGroup::new("query source").args([SQL, "query", "query-file"]))
         .mut_arg("no-defaults", |arg| arg.conflicts_with("defaults-file"))
         .disable_help_subcommand(true)
+        .args_conflicts_with_subcommands(true)
         .subcommands([
             Command::new(COMPLETION)
                 .about("Print a script that teaches a shell to complete the arguments")
@@ -366,8 +367,8 @@ const ABOUT: &str = "Stream the rows of a MySQL or MariaDB query into CSV, TSV o
 const LONG_ABOUT: &str = "\
 Stream the rows of a MySQL or MariaDB query into CSV, TSV or JSON.
 
-One statement runs in a read-only session; its rows are written as they arrive, in flat memory. \
-A regular file appears under its final name only when it is complete.";
+One statement, or each of a configuration file's, runs in a read-only session; its rows are written \
+as they arrive, in flat memory. A regular file appears under its final name only when it is complete.";
 
 macro_rules! examples {
     () => {
@@ -393,7 +394,7 @@ Exit codes:
   1    the query returned no rows; the target was left as it was
   2    a flag, the configuration, the SQL text or a combination of them is wrong
   3    no connection: unreachable, refused, timed out, or the login failed
-  4    the query failed, or its result broke off; no file was published
+  4    the query failed, or its result broke off; its file was not published
   5    the output could not be written
   6    the result is not what a guard expects (--min-rows, --max-rows, --expect-column, …)
   7    a file is not what its manifest says (verify)

@@ -16,6 +16,7 @@ use crate::{
     error::{Error, Result, printable},
     journal::Journal,
     progress,
+    state::State,
 };
 
 mod certificates;
@@ -42,6 +43,7 @@ use self::{
     layers::{Layer, Layers, Origin, Value},
     option_file::{OptionFiles, Presence},
     settings::{CONFIG, DEFAULTS_FILE, DEFAULTS_GROUP_SUFFIX, NO_DEFAULTS, Setting},
+    template::Now,
     tls::{CleartextPlugin, Tls, TlsMode},
 };
 
@@ -239,6 +241,26 @@ pub enum Verbosity {
 }
 
 impl Config {
+    /// How many connections there are.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        usize::from(self.run.connections.get()).min(self.exports.len())
+    }
+
+    /// What the exports' last successes were, where that is kept.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) where it cannot be
+    /// read.
+    pub fn state(&self) -> Result<State> {
+        match &self.run.state {
+            Some(path) if self.exports.iter().any(|export| export.name.is_some()) => {
+                State::load(path)
+            }
+            _ => Ok(State::default()),
+        }
+    }
+
     /// Makes the configuration from what was typed, the environment, and the
     /// files that these name or that stand in their usual places; warns in
     /// `journal`.
@@ -248,6 +270,10 @@ impl Config {
     /// missing, malformed or contradictory.
     pub fn resolve(args: Args, journal: &Journal) -> Result<Task> {
         let (mut layers, tables) = layers(args.layer, journal)?;
+        let now = LazyCell::new(template::now as fn() -> _);
+        if args.request == Request::ListJobs {
+            return list(&mut layers, tables, &now).map(Task::Print);
+        }
         let mut fields = Fields::resolve(&mut layers)?;
         let database = fields
             .database
@@ -263,14 +289,9 @@ impl Config {
         let connect_timeout = timeout("connection.connect_timeout")?;
         let read_timeout = timeout("connection.read_timeout")?;
         let dumps = args.request == Request::DumpConfig;
-        let lists = args.request == Request::ListJobs;
         let (mut exports, mut printed) = (Vec::new(), Vec::new());
-        let now = LazyCell::new(template::now as fn() -> _);
         let selected = export::selected(&layers, tables)?;
-        if lists && selected.iter().all(Option::is_none) {
-            return Err(Error::config("--list-jobs has nothing to list")
-                .hint("a configuration file (--config) lists exports as [[export]]"));
-        }
+        export::refuse_one_target_for_several(&layers, selected.len())?;
         for table in selected {
             let (name, layer) = table.map(|table| (table.name, table.layer)).unzip();
             let name = name.as_deref();
@@ -296,9 +317,6 @@ impl Config {
         }
         if dumps {
             return Ok(Task::Print(dump::together(printed)));
-        }
-        if lists {
-            return Ok(Task::Print(list(&exports)));
         }
         export::refuse_unused_parameters(&layers, &exports)?;
         refuse_common_targets(&args.reporting, &run, &exports)?;
@@ -344,17 +362,27 @@ impl Config {
     }
 }
 
-/// The exports' names and targets, for `--list-jobs`.
-fn list(exports: &[Export]) -> String {
-    let names = exports.iter().filter_map(|export| export.name.as_deref());
-    let width = names.map(str::len).max().unwrap_or_default();
-    let mut text = String::new();
-    for export in exports {
-        let name = export.name.as_deref().unwrap_or_default();
-        let target = printable(&export.target.to_string());
-        text += &format!("{name:width$}  {target}\n");
+/// The exports' names and targets, for `--list-jobs`; no server needs to be named.
+fn list(layers: &mut Layers, tables: Vec<ExportTable>, now: &LazyCell<Now>) -> Result<String> {
+    let fields = Fields::resolve(layers).ok();
+    let database = fields.and_then(|fields| fields.database);
+    let database = database.as_ref().map(|database| database.value.as_str());
+    let mut lines = Vec::new();
+    for ExportTable { name, layer } in export::selected(layers, tables)?.into_iter().flatten() {
+        let destination = layers.with(export::ABOVE_EXPORTS, Some(layer), |layers| {
+            output::destination(layers, now, database)
+        });
+        let destination = destination.map_err(|error| error.in_place(&name))?;
+        lines.push((name, printable(&destination.target.to_string())));
     }
-    text
+    let Some(width) = lines.iter().map(|(name, _)| name.len()).max() else {
+        return Err(Error::config("--list-jobs has nothing to list")
+            .hint("a configuration file (--config) lists exports as [[export]]"));
+    };
+    let lines = lines
+        .iter()
+        .map(|(name, target)| format!("{name:width$}  {target}\n"));
+    Ok(lines.collect())
 }
 
 /// The flags, and all layers below them.

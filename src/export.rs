@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::{
     cancel::{Cancel, Publication},
-    config::{Access, Config, EmptyResult, Export, Snapshot, Target, Verbosity},
+    config::{Access, Config, EmptyResult, Export, Publish, Snapshot, Target, Verbosity},
     error::{Error, ErrorKind, Outlook, Result},
     format::ValueError,
     guard,
@@ -53,6 +53,7 @@ pub fn export(job: Job<'_>, mut session: Option<&mut QueryExecutor>) -> Result<F
         ..
     } = job;
     let mut pauses = Pauses::new(config.retries);
+    let is_shared = session.is_some();
     loop {
         journal.begin_attempt();
         let result = cancel.explain(try_export(job, session.as_deref_mut()));
@@ -64,6 +65,9 @@ pub fn export(job: Job<'_>, mut session: Option<&mut QueryExecutor>) -> Result<F
                 }
                 let error = aftermath(error, &export.target, journal, cancel);
                 pauses.wait(&error, journal, cancel)?;
+            }
+            Err(error) if error.outlook() == Outlook::Passing && is_shared => {
+                return Err(error.hint("run all again: its connection held the snapshot"));
             }
             result => return result,
         }
@@ -118,7 +122,7 @@ impl Pauses {
 fn unrepeatable(error: &Error, job: Job<'_>) -> Option<&'static str> {
     let (config, journal) = (job.config, job.journal);
     if config.run.snapshot != Snapshot::None {
-        return Some("the snapshot went with the connection");
+        return Some("its connection held the snapshot");
     }
     if journal.facts().restart == Some(Restart::Impossible) && journal.rows() > 0 {
         return Some("what went there cannot be taken back");
@@ -215,8 +219,19 @@ fn try_export(job: Job<'_>, session: Option<&mut QueryExecutor>) -> Result<Finis
     };
     let sink = sink::open(&export.target, export.partial, hashing, cancel)?;
     let restart = sink.restart();
-    if export.manifest.is_some() && restart == Restart::Impossible {
-        return Err(manifest::no_file(&export.target));
+    if let (Some(_), Target::Path(path, _)) = (&export.manifest, &export.target) {
+        if restart == Restart::Impossible {
+            return Err(manifest::no_file(&export.target));
+        }
+        sink::check_place(&manifest::path(path))?;
+    }
+    if config.run.publish == Publish::AllOrNothing && restart == Restart::Impossible {
+        let what = format!(
+            "what goes to {} cannot wait for the other exports",
+            export.target
+        );
+        return Err(Error::new(ErrorKind::Output, what)
+            .hint("name a regular file, or leave publish = \"all-or-nothing\" out"));
     }
     journal.note(|known| known.restart = Some(restart));
     let mut stream = executor.run()?;

@@ -44,6 +44,8 @@ pub struct Facts {
     pub attempts: u32,
     /// Whether it can begin anew, once the output is open.
     pub restart: Option<Restart>,
+    /// How long its work took, where only its publication is left.
+    pub worked: Option<Duration>,
     /// What it came to, and when.
     pub end: Option<(Outcome, Duration)>,
 }
@@ -87,6 +89,12 @@ impl Journal {
             .get_or_init(|| (Timestamp::now(), Instant::now()));
     }
 
+    /// Its work is done, and waits for that of others.
+    pub fn wait_for_others(&self) {
+        let elapsed = self.elapsed();
+        self.lock().worked = Some(elapsed);
+    }
+
     /// It has come to this.
     pub fn end(&self, outcome: Outcome) {
         let elapsed = self.elapsed();
@@ -100,10 +108,18 @@ impl Journal {
         facts.end.as_ref().map(|(outcome, _)| outcome.clone())
     }
 
-    /// Whether it has begun and not ended.
+    /// Whether it is at work.
     #[must_use]
     pub fn is_running(&self) -> bool {
-        self.started().is_some() && self.lock().end.is_none()
+        let facts = self.lock();
+        self.started().is_some() && facts.worked.is_none() && facts.end.is_none()
+    }
+
+    /// Whether its work is done, whatever came of it.
+    #[must_use]
+    pub fn has_worked(&self) -> bool {
+        let facts = self.lock();
+        facts.worked.is_some() || facts.end.is_some()
     }
 
     /// Begins anew: what was known of an earlier attempt is not true any more.
@@ -153,8 +169,9 @@ impl Journal {
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         let so_far = self.0.begun.get().map(|(_, clock)| clock.elapsed());
-        let ended = self.lock().end.as_ref().map(|(_, elapsed)| *elapsed);
-        ended.or(so_far).unwrap_or_default()
+        let facts = self.lock();
+        let ended = facts.end.as_ref().map(|(_, elapsed)| *elapsed);
+        facts.worked.or(ended).or(so_far).unwrap_or_default()
     }
 
     /// Rows a second, so far.

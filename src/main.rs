@@ -33,7 +33,10 @@ fn main() -> ExitCode {
         Ok(Task::Print(text)) => return report::print(text.as_bytes()),
         Ok(Task::Check(config)) => {
             match signals::run(&Cancel::default(), move |cancel| check(&config, cancel)) {
-                Ok(text) => return report::print(text.as_bytes()),
+                Ok((text, result)) => match (report::print(text.as_bytes()), result) {
+                    (printed, Ok(())) => return printed,
+                    (_, result) => (Vec::new(), result),
+                },
                 Err(error) => (Vec::new(), Err(error)),
             }
         }

@@ -139,8 +139,8 @@ impl Watched {
     }
 
     fn ended(&self) -> usize {
-        let outcomes = self.entries.iter().map(|entry| entry.journal.outcome());
-        outcomes.flatten().count()
+        let entries = self.entries.iter();
+        entries.filter(|entry| entry.journal.has_worked()).count()
     }
 
     fn draw(&self, bars: &mut Vec<ProgressBar>) {

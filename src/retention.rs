@@ -42,7 +42,10 @@ pub fn prune(name: Option<&str>, naming: &Naming, journal: &Journal) {
         }
     };
     let dated = |path: PathBuf| own(&path, name, naming);
-    let mut files: Vec<Dated> = found.flatten().filter_map(dated).collect();
+    // What a clock that was wrong has dated later is not older than this one.
+    let is_no_later = |file: &Dated| naming.time.as_ref().is_some_and(|now| file.time <= *now);
+    let files = found.flatten().filter_map(dated).filter(is_no_later);
+    let mut files: Vec<Dated> = files.collect();
     files.sort_by(|one, other| other.time.cmp(&one.time));
     let keep = usize::try_from(keep.get()).unwrap_or(usize::MAX);
     for file in files.iter().skip(keep) {

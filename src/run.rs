@@ -8,6 +8,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing::span::EnteredSpan;
 
 use crate::{
@@ -101,6 +102,14 @@ pub fn run(config: Config, journal: &Journal) -> (Vec<Entry>, Result<()>) {
     (entries, verdict)
 }
 
+/// Each export that waits for others keeps its files open.
+fn allow_many_files() {
+    // Where that is not allowed, opening one fails, and says so.
+    if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
+    }
+}
+
 /// The exports of a run, and what its threads share.
 struct Crew {
     config: Config,
@@ -121,6 +130,11 @@ struct Ready {
 }
 
 impl Ready {
+    fn check(&self) -> Result<()> {
+        self.target.check()?;
+        self.manifest.as_ref().map_or(Ok(()), Finished::check)
+    }
+
     fn publish(self) -> Result<()> {
         self.target.publish()?;
         self.manifest.map_or(Ok(()), Finished::publish)
@@ -139,13 +153,11 @@ impl Crew {
     /// What keeps them from running; what they come to stands in their journals.
     fn work(&self, cancel: &Cancel) -> Result<()> {
         let run = &self.config.run;
-        let before = match &run.state {
-            Some(path) if self.entries.iter().any(|entry| entry.name.is_some()) => {
-                State::load(path)?
-            }
-            _ => State::default(),
-        };
-        let count = usize::from(run.connections.get()).min(self.entries.len());
+        if run.publish == Publish::AllOrNothing {
+            allow_many_files();
+        }
+        let before = self.config.state()?;
+        let count = self.config.connections();
         let (mut sessions, position) = match run.snapshot {
             Snapshot::None => (Vec::new(), None),
             _ => self.open_snapshot(count, cancel)?,
@@ -222,17 +234,38 @@ impl Crew {
             return Ok(());
         }
         let is_whole = ready.len() == self.entries.len();
-        let begun = if is_whole {
-            cancel.begin_publication()
-        } else {
-            Ok(())
+        // What can be known to fail should, before the first has its name.
+        let hindered = ready.iter().find_map(|(number, ready)| {
+            let checked = if is_whole { ready.check() } else { Ok(()) };
+            Some((*number, checked.err()?))
+        });
+        let begun = match &hindered {
+            None if is_whole => cancel.begin_publication(),
+            _ => Ok(()),
         };
-        for (number, ready) in ready {
-            if is_whole && begun.is_ok() {
-                self.end(number, ready.publish());
-            } else {
-                let journal = &self.entries[number].journal;
-                journal.end(Outcome::Withheld);
+        let is_wanted = is_whole && hindered.is_none() && begun.is_ok();
+        // One after the other and nothing between, up to the first that fails.
+        let mut published = Vec::new();
+        let mut rest = ready.into_iter();
+        if is_wanted {
+            for (number, ready) in rest.by_ref() {
+                let result = ready.publish();
+                let has_failed = result.is_err();
+                published.push((number, result));
+                if has_failed {
+                    break;
+                }
+            }
+        }
+        let others = rest.map(|(number, _)| number);
+        let withheld: Vec<usize> = others.collect();
+        for (number, result) in published {
+            self.end(number, result);
+        }
+        for number in withheld {
+            match &hindered {
+                Some((first, error)) if *first == number => self.end(number, Err(error.clone())),
+                _ => self.entries[number].journal.end(Outcome::Withheld),
             }
         }
         begun
@@ -278,6 +311,10 @@ impl Crew {
             finished: format!("{:.3}", Timestamp::now()),
         };
         if let Err(error) = State::record(path, name, success) {
+            entry.journal.warn(format!(
+                "the next run has nothing to compare with: {}",
+                error.message()
+            ));
             late.get_or_insert(error);
         }
     }
@@ -286,10 +323,11 @@ impl Crew {
     fn verdict(&self, result: Result<()>) -> Result<()> {
         let mut failed: Vec<(&str, Error)> = Vec::new();
         let mut others: [Vec<&str>; 2] = Default::default();
+        let mut published = Vec::new();
         for entry in &self.entries {
             let name = entry.name.as_deref().unwrap_or_default();
             match entry.journal.outcome() {
-                Some(Outcome::Success) => {}
+                Some(Outcome::Success) => published.push(name),
                 Some(Outcome::Failure(error)) if entry.name.is_none() => return Err(error),
                 Some(Outcome::Failure(error)) => failed.push((name, error)),
                 Some(Outcome::Withheld) => others[0].push(name),
@@ -324,6 +362,10 @@ impl Crew {
                 what += &format!("; {} {became}: {}", names.len(), names.join(", "));
             }
         }
+        if self.config.run.publish == Publish::AllOrNothing && !published.is_empty() {
+            let names = published.join(", ");
+            what += &format!("; {} are published all the same: {names}", published.len());
+        }
         Err(Error::new(first.kind(), what))
     }
 }
@@ -347,10 +389,7 @@ impl Night<'_> {
             if let Some(session) = &mut session
                 && let Err(error) = session.has_snapshot()
             {
-                let what = format!(
-                    "a connection is lost, and the snapshot with it: {}",
-                    error.message()
-                );
+                let what = format!("a session has lost the snapshot: {}", error.message());
                 self.crew.journal.warn(what);
                 return;
             }
@@ -385,6 +424,7 @@ impl Night<'_> {
             let result = match crew.config.run.publish {
                 Publish::Each => ready.and_then(Ready::publish).map(|()| true),
                 Publish::AllOrNothing => ready.map(|ready| {
+                    entry.journal.wait_for_others();
                     lock(&crew.ready).push((number, ready));
                     false
                 }),

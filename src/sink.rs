@@ -71,6 +71,14 @@ impl Finished {
         self.sha256.as_deref()
     }
 
+    /// Checks that it can get its name, as far as can be told.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Output`].
+    pub fn check(&self) -> Result<()> {
+        self.file.as_ref().map_or(Ok(()), FinishedFile::check)
+    }
+
     /// Gives it its name.
     ///
     /// # Errors
@@ -128,10 +136,7 @@ pub fn open(
         return StreamSink::descriptor(named, &path, cancel);
     }
     match fs::metadata(&path) {
-        Ok(found) if found.is_dir() => {
-            Err(output_error(named.display(), "open", "it is a directory")
-                .hint("name a file in it"))
-        }
+        Ok(found) if found.is_dir() => Err(is_directory(named)),
         Ok(found) if !found.is_file() => StreamSink::special_file(named, &path, cancel),
         // Not there yet, or not to be seen: creating the file will tell.
         Ok(_) | Err(_) => {
@@ -182,6 +187,27 @@ pub fn place(path: &Path) -> PathBuf {
     place().unwrap_or_else(|| path.to_owned())
 }
 
+/// Checks that a regular file can get the name `path`, as far as can be told
+/// before it does.
+///
+/// # Errors
+/// [`ErrorKind::Output`].
+pub fn check_place(path: &Path) -> Result<()> {
+    let failed = |error: io::Error| {
+        output_error(path.display(), "replace", error)
+            .hint("it is read-only for you: make it writable, or remove it")
+    };
+    let behind_links = follow_links(path).map_err(failed)?;
+    if behind_links.is_dir() {
+        return Err(is_directory(path));
+    }
+    file::may_replace(&behind_links).map_err(failed)
+}
+
+fn is_directory(path: &Path) -> Error {
+    output_error(path.display(), "open", "it is a directory").hint("name a file in it")
+}
+
 /// Writes `bytes` to `path`, whole or not at all.
 ///
 /// # Errors
@@ -222,7 +248,8 @@ fn is_descriptor(path: &Path) -> bool {
     path.starts_with("/dev/fd") || path.starts_with("/proc/self/fd")
 }
 
-fn folder(path: &Path) -> &Path {
+/// The folder of what `path` names.
+pub(crate) fn folder(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
         Some(folder) => folder,

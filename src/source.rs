@@ -41,6 +41,7 @@ use session::Mark;
 pub use session::SessionFacts;
 pub use stream::RowStream;
 use stream::Rows;
+use tables::Known;
 pub use tables::Tables;
 
 /// ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION, the same in MySQL and MariaDB.
@@ -71,6 +72,7 @@ pub struct QueryExecutor {
     protocol: Protocol,
     prepared: Option<mysql::Statement>,
     warning: Option<String>,
+    known: Known,
 }
 
 impl QueryExecutor {
@@ -93,6 +95,7 @@ impl QueryExecutor {
             protocol: Protocol::Auto,
             prepared: None,
             warning: None,
+            known: Known::default(),
         };
         // From here on the run can be ended while the server is silent.
         cancel.register(executor.live.clone())?;
@@ -116,6 +119,8 @@ impl QueryExecutor {
         cancel.register(self.live.clone())?;
         self.cancel.release();
         self.cancel = cancel.clone();
+        // Of an export that failed.
+        self.close_statement();
         Ok(())
     }
 
@@ -178,7 +183,7 @@ impl QueryExecutor {
         if let Some(statement) = self.prepared.take() {
             // The server answers nothing. Where the connection has gone, so has
             // the statement, and the rows had all come.
-            let _ = self.conn.close(statement);
+            let _ = contain(|| self.conn.close(statement));
         }
     }
 

@@ -1,7 +1,12 @@
 //! What each export's last success came to, kept from one run to the next in a
 //! file of JSON: what guards compare with.
 
-use std::{collections::BTreeMap, fs, io, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io,
+    path::Path,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +14,7 @@ use crate::{
     cancel::Cancel,
     error::{Error, ErrorKind, Result},
     manifest::Column,
-    sink,
+    sink::{self, folder},
 };
 
 /// The last successes, by the exports' names.
@@ -36,6 +41,13 @@ impl State {
     /// # Errors
     /// [`ErrorKind::Config`] where it cannot be read.
     pub fn load(path: &Path) -> Result<Self> {
+        if !folder(path).is_dir() {
+            let what = format!(
+                "cannot keep the state in {}: its folder is missing",
+                path.display()
+            );
+            return Err(Error::config(what).hint("create the folder first"));
+        }
         let failed = |what: String| {
             let what = format!("cannot read the state file {}: {what}", path.display());
             Error::config(what).hint("mend or remove it: without it, nothing is compared")
@@ -53,7 +65,11 @@ impl State {
     /// # Errors
     /// [`ErrorKind::Output`] where it cannot be written; it is then as it was.
     pub fn record(path: &Path, name: &str, success: Success) -> Result<()> {
-        let mut state = Self::load(path)?;
+        // Other runs may do the same.
+        let locked = File::open(folder(path));
+        let _ = locked.as_ref().map(File::lock);
+        let lost = |error: Error| Error::new(ErrorKind::Output, error.message());
+        let mut state = Self::load(path).map_err(lost)?;
         state.exports.insert(name.to_owned(), success);
         let text = serde_json::to_string_pretty(&state);
         let text = text.map_err(|error| {

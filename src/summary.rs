@@ -70,6 +70,9 @@ struct OneExport {
     protocol: Option<&'static str>,
     time_zone: Option<String>,
     warnings: Vec<String>,
+    /// Empty, where it is not known whether there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exports: Option<[(); 0]>,
 }
 
 #[derive(Serialize)]
@@ -158,6 +161,7 @@ impl OneExport {
             protocol,
             time_zone,
             warnings,
+            exports: None,
         }
     }
 }
@@ -170,13 +174,19 @@ fn time(journal: &Journal) -> Option<String> {
 impl Summary {
     fn new(entries: &[Entry], journal: &Journal, result: &Result<()>) -> Self {
         let became = Became::of_run(result);
-        let alone = match entries {
-            [] => Some(None),
-            [entry] if entry.name.is_none() => Some(Some(&entry.target)),
-            _ => None,
-        };
-        if let Some(target) = alone {
-            return Self::One(OneExport::new(None, target, journal, became));
+        match entries {
+            [] => {
+                let unknown = OneExport::new(None, None, journal, became);
+                return Self::One(OneExport {
+                    exports: Some([]),
+                    ..unknown
+                });
+            }
+            [entry] if entry.name.is_none() => {
+                let target = Some(&entry.target);
+                return Self::One(OneExport::new(None, target, journal, became));
+            }
+            _ => {}
         }
         let (rows, bytes) = run::totals(entries);
         let one = |entry: &Entry| {

@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -238,13 +238,20 @@ fn mistakes_in_the_list_are_told_before_anything_is_touched() {
             ),
             (
                 two,
-                &["-o", "-"],
-                &["would go to the same place, standard output"],
+                &["-o", "x.csv"],
+                &["--output names one target, and 2 exports would go there", "--job"],
+            ),
+            (
+                &format!(
+                    "{two}path = '-'\n[[export]]\nname = 'c'\nsql = 'SELECT 1'\npath = '/dev/fd/1'"
+                ),
+                &[],
+                &["the rows of b and the rows of c would go to the same place"],
             ),
             (
                 two,
-                &["-o", "x.csv"],
-                &["would go to the same place, x.csv"],
+                &["--summary", "same", "--state", "same"],
+                &["the summary and the state would go to the same place"],
             ),
             (
                 two,
@@ -295,6 +302,24 @@ fn mistakes_in_the_list_are_told_before_anything_is_touched() {
             assert!(!outcome.stderr.contains("hushhush"));
             assert_eq!(night.names(), ["nightly.toml", "sub"]);
         }
+        // What stands in the environment is not meant to replace a list.
+        let night = Night::new(db, &format!("{one}{two}"));
+        let run = night.run(&[]).env("DATABASE_QUERY", "SELECT 42");
+        let parts = [
+            "DATABASE_QUERY would run in the place of all exports",
+            "unset it",
+        ];
+        run.run().failed(2, &parts);
+        let run = night.run(&[]).env("OUTPUT_FILE", "x.csv").run();
+        run.failed(
+            2,
+            &["OUTPUT_FILE names one target, and 2 exports would go there"],
+        );
+        // No server is needed to list them.
+        let run = night.run(&["--list-jobs"]).env_remove("DATABASE_URL").run();
+        let place = night.path("a.csv").display().to_string();
+        run.wrote(format!("a  {place}\nb  standard output\n"));
+
         let alone = Night::new(db, "[query]\nsql = 'SELECT 1'\n[guards]\nmax_change = '1%'");
         alone
             .run(&[])
@@ -504,6 +529,72 @@ fn nothing_has_its_name_before_all_are_complete() {
 }
 
 #[test]
+fn nothing_has_its_name_where_one_cannot_have_it() {
+    on_a_server(|db| {
+        let waits = format!("SELECT GET_LOCK('{}', 60) AS a", db.name);
+        let queries = [
+            ("one", "SELECT 1 AS a"),
+            ("two", "SELECT 2 AS a"),
+            ("three", waits.as_str()),
+        ];
+        let night = Night::of(db, "[run]\npublish = 'all-or-nothing'", &queries);
+        let mut conn = db.connect();
+        let held = format!("DO GET_LOCK('{}', 0)", db.name);
+        conn.query_drop(held).expect("a lock");
+        let run = night.run(&[]).start();
+        let is_waiting = || (!db.running(&db.name).is_empty()).then_some(());
+        until(Duration::from_secs(10), is_waiting).expect("the last one waits");
+        fs::create_dir(night.path("two.csv")).expect("a folder");
+        conn.query_drop("DO RELEASE_ALL_LOCKS()")
+            .expect("its locks");
+        let parts = [
+            "two.csv: it is a directory",
+            "1 of 3 exports failed: two (exit code 5); 2 were not published: one, three",
+        ];
+        run.wait().failed_at_length(5, &parts);
+        assert_eq!(night.names(), ["nightly.toml", "two.csv"]);
+        // What cannot be taken back cannot wait.
+        fs::remove_dir(night.path("two.csv")).expect("a folder");
+        nix::unistd::mkfifo(&night.path("two.csv"), nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
+        let reader = night.path("two.csv");
+        std::thread::spawn(move || fs::read(reader));
+        let args = ["--job", "two", "--job", "one"];
+        night
+            .run(&args)
+            .run()
+            .failed_at_length(5, &["cannot wait for the other exports"]);
+        assert!(!night.path("one.csv").exists());
+    });
+}
+
+#[test]
+fn a_check_says_which_exports_would_fail() {
+    each_server(|db| {
+        let queries = [
+            ("one", "SELECT 1 AS a"),
+            ("two", "SELECT nowhere AS a"),
+            ("three", "SELECT 3 AS a"),
+        ];
+        let night = Night::of(db, "[run]\nsnapshot = true", &queries);
+        let config = fs::read_to_string(night.path("nightly.toml")).expect("a file");
+        let config = config.replace("three.csv", "nowhere/three.csv");
+        fs::write(night.path("nightly.toml"), config).expect("a file");
+        let outcome = night.run(&["--check"]).run();
+        let parts = ["2 of 3 exports would fail: two, three"];
+        let outcome = outcome.failed(4, &parts);
+        let told = String::from_utf8(outcome.stdout).expect("UTF-8");
+        assert!(
+            told.starts_with("snapshot  one for 1 connections\n\none\nserver "),
+            "{told}"
+        );
+        for part in ["two\nfails  ", "its folder is missing"] {
+            assert!(told.contains(part), "{told}");
+        }
+        assert_eq!(night.names(), ["nightly.toml"]);
+    });
+}
+
+#[test]
 fn a_signal_ends_the_night_in_order() {
     each_server(|db| {
         let waits = format!("SELECT SLEEP(100) AS {}", db.name);
@@ -660,18 +751,29 @@ fn guards_compare_with_the_last_success() {
 #[test]
 fn a_state_that_cannot_be_written_is_told() {
     on_a_server(|db| {
-        let night = Night::of(
-            db,
-            "[run]\nstate = 'nowhere/state.json'",
-            &[("a", "SELECT 1 AS a")],
-        );
-        let (outcome, told) = night.told(&[]);
-        outcome.failed(5, &["nowhere/state.json"]);
-        night.holds("a.csv", "a\n1\n");
-        assert_eq!(
-            (&told["exit_code"], became(&told)),
-            (&json!(5), vec!["a success 0".to_owned()])
-        );
-        assert!(!Path::new(&night.path("nowhere")).exists());
+        let lock = format!("SELECT GET_LOCK('{}', 60) AS a", db.name);
+        let queries = [("a", lock.as_str()), ("b", "SELECT nowhere")];
+        let night = Night::of(db, "[run]\nstate = 'kept/state.json'", &queries);
+        let missing = ["cannot keep the state in ", "its folder is missing"];
+        night.run(&[]).run().failed(2, &missing);
+        for (jobs, code) in [(&["--job", "a"][..], 5), (&[], 4)] {
+            fs::create_dir(night.path("kept")).expect("a folder");
+            let mut conn = db.connect();
+            let held = format!("DO GET_LOCK('{}', 0)", db.name);
+            conn.query_drop(held).expect("a lock");
+            let run = night.run(jobs).start();
+            let is_waiting = || (!db.running(&db.name).is_empty()).then_some(());
+            until(Duration::from_secs(10), is_waiting).expect("it waits");
+            fs::remove_dir(night.path("kept")).expect("it is empty");
+            conn.query_drop("DO RELEASE_ALL_LOCKS()")
+                .expect("its locks");
+            // Told in any case, and what ends the run where nothing else has.
+            let parts = [
+                "a: the next run has nothing to compare with: ",
+                "folder is missing",
+            ];
+            run.wait().failed_at_length(code, &parts);
+            night.holds("a.csv", "a\n1\n");
+        }
     });
 }

@@ -6,7 +6,7 @@ use std::{
     collections::HashMap,
     ffi::{OsStr, OsString},
     num::NonZeroU32,
-    path::PathBuf,
+    path::{Path, PathBuf},
     str::FromStr,
 };
 
@@ -26,6 +26,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     format::{Format, FormatOptions},
+    manifest,
     output::Flush,
     sink,
     sql::{Parameter, Query},
@@ -212,7 +213,7 @@ pub(super) fn selected(
     layers: &Layers,
     tables: Vec<ExportTable>,
 ) -> Result<Vec<Option<ExportTable>>> {
-    let (wanted, asked) = (layers.list(JOB), layers.get(JOB));
+    let asked = layers.get(JOB);
     let own_query = own_query(layers);
     if let (Some(asked), Some(query)) = (asked, own_query) {
         let what = format!(
@@ -222,14 +223,22 @@ pub(super) fn selected(
         let refused = asked.origin.refuse(JOB, &what);
         return Err(refused.hint("leave one of them out"));
     }
-    if own_query.is_some() || tables.is_empty() && asked.is_none() {
+    if let Some(query) = own_query {
+        if let (Origin::Variable(_), false) = (&query.origin, tables.is_empty()) {
+            let what = "would run in the place of all exports that the configuration file lists";
+            let refused = query.origin.refuse("query.sql", what);
+            return Err(refused.hint("unset it, or give the query as an argument"));
+        }
+        return Ok(vec![None]);
+    }
+    if tables.is_empty() && asked.is_none() {
         return Ok(vec![None]);
     }
     let names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
     let mut patterns = Vec::new();
-    for (text, asked) in wanted.iter().zip(asked.into_iter().cycle()) {
-        let refuse = |what: &str| asked.origin.refuse(JOB, what);
-        let pattern = glob::Pattern::new(text);
+    for text in layers.list(JOB) {
+        let refuse = |what: &str| refuse(layers, JOB, what);
+        let pattern = glob::Pattern::new(&text);
         let pattern = pattern.map_err(|error| refuse(&format!("is no pattern: {error}")))?;
         if !names.iter().any(|name| pattern.matches(name)) {
             let hint = match &names[..] {
@@ -449,6 +458,22 @@ pub(super) fn refuse_unused_parameters(layers: &Layers, exports: &[Export]) -> R
     Ok(())
 }
 
+/// A target above all exports is that of one of them.
+///
+/// # Errors
+/// [`ErrorKind::Config`](crate::error::ErrorKind::Config), naming its place.
+pub(super) fn refuse_one_target_for_several(layers: &Layers, count: usize) -> Result<()> {
+    let mut above = layers.0[..ABOVE_EXPORTS].iter();
+    match above.find_map(|layer| layer.get("output.path")) {
+        Some(found) if count > 1 => {
+            let what = format!("names one target, and {count} exports would go there");
+            let refused = found.origin.refuse("output.path", &what);
+            Err(refused.hint("choose one export with --job, or leave it out"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// No two outputs may go to one place: the one would undo the other.
 ///
 /// # Errors
@@ -458,32 +483,32 @@ pub(super) fn refuse_common_targets(
     others: &[(&'static str, &PathBuf)],
 ) -> Result<()> {
     let mut taken: HashMap<PathBuf, String> = HashMap::new();
+    let mut claim = |path: &Path, name: String| match taken.insert(sink::place(path), name.clone())
+    {
+        Some(other) => Err(Error::config(format!(
+            "{other} and {name} would go to the same place, {}",
+            path.display()
+        ))
+        .hint("give each a path of its own")),
+        None => Ok(()),
+    };
     for (what, path) in others {
-        taken.insert(sink::place(path), format!("the {what}"));
+        claim(path, format!("the {what}"))?;
     }
     for export in exports {
         let name = match &export.name {
             Some(name) => format!("the rows of {name}"),
             None => "the rows".to_owned(),
         };
-        let mut claim = |place: PathBuf, name: String| match taken.insert(place, name.clone()) {
-            Some(other) => Err(Error::config(format!(
-                "{other} and {name} would go to the same place, {}",
-                export.target
-            ))
-            .hint("give each a path of its own")),
-            None => Ok(()),
-        };
         match &export.target {
-            Target::Stdout => claim("-".into(), name)?,
+            Target::Stdout => claim(Path::new("/dev/stdout"), name)?,
             // It takes any number.
             Target::Path(path, _) if path == "/dev/null" => {}
             Target::Path(path, _) => {
                 if export.manifest.is_some() {
-                    let manifest = sink::place(&crate::manifest::path(path));
-                    claim(manifest, format!("the manifest of {name}"))?;
+                    claim(&manifest::path(path), format!("the manifest of {name}"))?;
                 }
-                claim(sink::place(path), name)?;
+                claim(path, name)?;
             }
         }
     }

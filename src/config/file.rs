@@ -4,7 +4,7 @@
 //! Which keys there are, and what their values must be, is the table of
 //! settings' to say.
 
-use std::{ffi::OsString, fmt, fs, mem, path::Path, rc::Rc};
+use std::{collections::BTreeSet, ffi::OsString, fmt, fs, mem, path::Path, rc::Rc};
 
 use serde::{
     Deserialize, Deserializer,
@@ -442,8 +442,8 @@ fn section_of(key: &str) -> Option<&'static str> {
 
 /// Asks for the name that `typed` is probably meant to be, or lists all.
 fn nearest(typed: &str, names: impl Iterator<Item = &'static str>) -> Option<String> {
-    let mut names: Vec<&str> = names.collect();
-    names.dedup();
+    let mut seen = BTreeSet::new();
+    let mut names: Vec<&str> = names.filter(|name| seen.insert(*name)).collect();
     // `pasword` means `password_file` or `password_env`.
     let distance = |name: &str| {
         let begin: String = name.chars().take(typed.chars().count() + 1).collect();

@@ -19,10 +19,14 @@ use nix::{
 use ring::digest;
 
 use super::{
-    Finished, Hashing, Restart, Sink, failure, folder, output_error,
+    Finished, Hashing, Restart, Sink, check_place, failure, folder, output_error,
     unfinished::{self, Unfinished},
 };
-use crate::{cancel::Cancel, config::Partial, error::Result};
+use crate::{
+    cancel::Cancel,
+    config::Partial,
+    error::{Error, Result},
+};
 
 /// After each so many bytes the file is synced, on a thread of its own.
 /// Otherwise all of it would wait for the end.
@@ -66,11 +70,19 @@ pub(super) struct FinishedFile {
     /// The target as the user named it.
     name: String,
     /// Open as long as it is to be locked.
-    _locked: File,
+    locked: File,
     unfinished: InCharge,
 }
 
 impl FinishedFile {
+    pub(super) fn check(&self) -> Result<()> {
+        // Nobody watches over it any more.
+        if self.locked.metadata().is_ok_and(|file| file.nlink() == 0) {
+            return Err(removed(&self.name));
+        }
+        check_place(&self.path)
+    }
+
     pub(super) fn publish(self) -> Result<()> {
         let renamed = self.unfinished.0.publish(&self.path)?;
         let folder =
@@ -184,7 +196,7 @@ impl Sink for FileSink {
             file: Some(FinishedFile {
                 path,
                 name,
-                _locked: file,
+                locked: file,
                 unfinished,
             }),
         })
@@ -198,7 +210,7 @@ pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
 
 /// Whether a file at `path`, if there is one, may be written, and may be replaced
 /// in a folder where only its owner may (chmod(2), the sticky bit).
-fn may_replace(path: &Path) -> io::Result<()> {
+pub(super) fn may_replace(path: &Path) -> io::Result<()> {
     if let Err(error @ (Errno::EACCES | Errno::EROFS | Errno::EPERM)) =
         eaccess(path, AccessFlags::W_OK)
     {
@@ -220,8 +232,7 @@ const STICKY: u32 = 0o1000;
 /// Ends the run when the unfinished file has gone, as with its folder: nobody
 /// should wait for a last row to hear so.
 fn watch(path: PathBuf, name: &str, cancel: &Cancel) -> Sender<()> {
-    let gone = output_error(name, "write to", "its unfinished file has been removed")
-        .hint("has its folder been removed or renamed meanwhile?");
+    let gone = removed(name);
     let (watcher, ended) = mpsc::channel::<()>();
     let cancel = cancel.clone();
     // Where there is none, the end of the run notices.
@@ -237,6 +248,11 @@ fn watch(path: PathBuf, name: &str, cancel: &Cancel) -> Sender<()> {
         }
     });
     watcher
+}
+
+fn removed(name: &str) -> Error {
+    output_error(name, "write to", "its unfinished file has been removed")
+        .hint("has its folder been removed or renamed meanwhile?")
 }
 
 /// A thread that has what is written sent to the disk while rows still come.

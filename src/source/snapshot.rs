@@ -4,8 +4,9 @@
 //! A transaction with a snapshot sees what was committed when it began (MySQL
 //! manual, "Consistent Nonlocking Reads"). Two connections have the same one where
 //! nothing was committed between their beginnings: either the server tells, or a
-//! lock makes sure of it. What commits without the binary log (`sql_log_bin = 0`)
-//! is seen by the lock alone.
+//! lock makes sure of it. The server tells by its binary log; where that does not
+//! have all that commits (none, filters, replicas, Galera), it is not asked. What one
+//! session commits without it (`sql_log_bin = 0`) is seen by the lock alone.
 
 use std::{
     thread,
@@ -45,6 +46,16 @@ pub struct Position {
     pub binlog_position: Option<u64>,
 }
 
+impl Position {
+    /// This without texts that say nothing.
+    fn without_nothing(self) -> Self {
+        Self {
+            gtid: self.gtid.filter(|gtid| !gtid.is_empty()),
+            ..self
+        }
+    }
+}
+
 /// How long connections try to begin together.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -58,11 +69,14 @@ const PAUSE: Duration = Duration::from_millis(2);
 /// ER_PARSE_ERROR: a server, or one of its versions, does not know a statement.
 const SYNTAX: u16 = 1064;
 
-/// ER_CANT_CHANGE_TX_CHARACTERISTICS: a transaction is in progress.
-const IN_TRANSACTION: u16 = 1568;
+/// ER_SP_DOES_NOT_EXIST: neither does the savepoint.
+const NO_SAVEPOINT: u16 = 1305;
 
 /// ER_QUERY_INTERRUPTED.
 const INTERRUPTED: u16 = 1317;
+
+/// Which the transaction has from its beginning, and no other one.
+const SAVEPOINT: &str = "SAVEPOINT gold_digger";
 
 /// How to do without.
 const OTHERWISE: &str = "connections = 1 needs no such proof, and lock = true makes sure by a brief FLUSH TABLES WITH READ LOCK";
@@ -85,8 +99,9 @@ pub fn open(config: &Config, count: usize, cancel: &Cancel) -> Result<Snapshot> 
         connection.user
     );
     let position = match config.run.snapshot {
-        Wanted::Locked => begin_locked(config, &mut sessions, cancel)?,
-        Wanted::Compared | Wanted::None => begin_compared(&mut sessions, cancel)?,
+        // One session has one snapshot.
+        Wanted::Locked if count > 1 => begin_locked(config, &mut sessions, cancel)?,
+        _ => begin_compared(&mut sessions, cancel)?,
     };
     Ok(Snapshot { sessions, position })
 }
@@ -165,19 +180,17 @@ fn begin_compared(sessions: &mut [QueryExecutor], cancel: &Cancel) -> Result<Opt
     for attempt in 1.. {
         let before = sessions[0].on_border(|conn| look(conn, proof))?;
         begin_all(sessions)?;
-        let mut after = Vec::new();
-        for session in sessions.iter_mut() {
-            if proof == Proof::SnapshotStatus || after.is_empty() {
-                after.push(session.on_border(|conn| look(conn, proof))?);
-            }
-        }
-        let first = match proof {
-            Proof::SnapshotStatus => after[0].clone(),
-            Proof::Gtid | Proof::BinaryLog => before,
+        let after = match proof {
+            Proof::SnapshotStatus => own_position(sessions)?,
+            Proof::Gtid | Proof::BinaryLog => sessions[0].on_border(|conn| look(conn, proof))?,
         };
-        if first.is_some() && after.iter().all(|one| *one == first) {
+        let is_same = match proof {
+            Proof::SnapshotStatus => before.is_some() && after.is_some(),
+            Proof::Gtid | Proof::BinaryLog => before.is_some() && before == after,
+        };
+        if is_same {
             tracing::info!("all connections have one snapshot (attempt {attempt})");
-            return Ok(first);
+            return Ok(after.map(Position::without_nothing));
         }
         if started.elapsed() > patience {
             break;
@@ -189,12 +202,33 @@ fn begin_compared(sessions: &mut [QueryExecutor], cancel: &Cancel) -> Result<Opt
         return Ok(None);
     }
     let what = format!(
-        "{} connections could not get the same snapshot within {} s: the server commits too often",
+        "{} connections could not get the same snapshot within {} s: the server commits too \
+         often, or has a transaction that is long prepared or applied",
         sessions.len(),
         PATIENCE.as_secs()
     );
     Err(Error::new(ErrorKind::Query, what).hint(OTHERWISE))
 }
+
+/// Where the snapshots of all `sessions` are, where that is one place.
+fn own_position(sessions: &mut [QueryExecutor]) -> Result<Option<Position>> {
+    let mut found: Option<Position> = None;
+    for session in sessions {
+        // Servers answer by way of variables that all sessions share, so that an
+        // answer may be another session's.
+        for _ in 0..ANSWERS {
+            let position = session.on_border(snapshot_status)?;
+            if position.is_none() || found.is_some() && found != position {
+                return Ok(None);
+            }
+            found = position;
+        }
+    }
+    Ok(found)
+}
+
+/// How often each session is asked where its snapshot is.
+const ANSWERS: u32 = 3;
 
 /// What tells that nothing was committed.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -214,20 +248,44 @@ enum Proof {
 /// What this server can tell, or why it cannot.
 fn find_proof(conn: &mut Conn) -> Result<Result<Proof, String>> {
     let failed = |error| query_error("cannot ask for the server's position", &error);
+    let mut value = |question: &str| -> Result<Option<String>> {
+        let answer = denied(ask(conn, question)).map_err(failed)?;
+        let column = usize::from(question.starts_with("SHOW"));
+        Ok(answer.ok().and_then(|rows| text(rows.first()?, column)))
+    };
     // GTIDs are made for the binary log: without it, nobody notices a commit.
-    let log = ask(conn, "SELECT @@GLOBAL.log_bin").map_err(failed)?;
-    if log.first().and_then(|row| text(row, 0)).as_deref() != Some("1") {
+    if value("SELECT @@GLOBAL.log_bin")?.as_deref() != Some("1") {
         return Ok(Err("the server has no binary log".to_owned()));
     }
-    let status = denied(Question::BinaryLog.ask(conn)).map_err(failed)?;
-    let leaves_out = |row: &Row| {
-        [2, 3]
-            .iter()
-            .any(|column| text(row, *column).is_some_and(|list| !list.is_empty()))
+    if value("SELECT @@GLOBAL.wsrep_on")?.as_deref() == Some("1") {
+        return Ok(Err(
+            "what a Galera cluster applies may not be in the binary log".to_owned(),
+        ));
+    }
+    let has_gtids = value("SELECT @@GLOBAL.gtid_mode")?.as_deref() == Some("ON");
+    // What MySQL applies has GTIDs all the same.
+    let logs_what_it_applies = has_gtids
+        || value("SELECT @@GLOBAL.log_slave_updates")?.as_deref() == Some("1")
+        || value("SELECT @@GLOBAL.log_replica_updates")?.as_deref() == Some("1")
+        || value("SHOW GLOBAL STATUS LIKE 'Slaves_running'")?.as_deref() == Some("0");
+    if !logs_what_it_applies {
+        return Ok(Err(
+            "what the server replicates is not in its binary log".to_owned()
+        ));
+    }
+    let status = match denied(Question::BinaryLog.ask(conn)).map_err(failed)? {
+        Ok(status) => status,
+        Err(said) => {
+            return Ok(Err(format!(
+                "the account may not see the binary log's state, which needs REPLICATION CLIENT, or MariaDB's BINLOG MONITOR ({said})"
+            )));
+        }
     };
-    if let Ok(rows) = &status
-        && rows.iter().any(leaves_out)
-    {
+    let leaves_out = |row: &Row| {
+        let lists = [text(row, 2), text(row, 3)];
+        lists.into_iter().flatten().any(|list| !list.is_empty())
+    };
+    if status.iter().any(leaves_out) {
         return Ok(Err(
             "the server's binary log leaves databases out".to_owned()
         ));
@@ -237,16 +295,13 @@ fn find_proof(conn: &mut Conn) -> Result<Result<Proof, String>> {
     if snapshot_status(conn)?.is_some() {
         return Ok(Ok(Proof::SnapshotStatus));
     }
-    if let Ok(rows) = denied(ask(conn, "SELECT @@GLOBAL.gtid_mode")).map_err(failed)?
-        && rows.first().and_then(|row| text(row, 0)).as_deref() == Some("ON")
-    {
+    if has_gtids {
         return Ok(Ok(Proof::Gtid));
     }
-    let monitor = denied(Question::Monitor.ask(conn)).map_err(failed)?;
-    Ok(match (status, monitor) {
-        (Ok(_), Ok(_)) => Ok(Proof::BinaryLog),
-        (Err(said), _) | (_, Err(said)) => Err(format!(
-            "gtid_mode is not ON, and without it that needs REPLICATION CLIENT and PROCESS ({said})"
+    Ok(match denied(Question::Monitor.ask(conn)).map_err(failed)? {
+        Ok(_) => Ok(Proof::BinaryLog),
+        Err(said) => Err(format!(
+            "gtid_mode is not ON, and without it that needs PROCESS ({said})"
         )),
     })
 }
@@ -265,7 +320,13 @@ fn denied(answer: mysql::Result<Vec<Row>>) -> mysql::Result<Result<Vec<Row>, Str
 fn look(conn: &mut Conn, proof: Proof) -> Result<Option<Position>> {
     let failed = |error| query_error("cannot ask for the server's position", &error);
     match proof {
-        Proof::SnapshotStatus => snapshot_status(conn),
+        Proof::SnapshotStatus => {
+            // Those that are prepared do not come to be seen together with their
+            // places in the log.
+            let prepared = denied(ask(conn, "XA RECOVER")).map_err(failed)?;
+            let is_quiet = prepared.map_or(true, |rows| rows.is_empty());
+            Ok(is_quiet.then(Position::default))
+        }
         Proof::Gtid => {
             // In this order: one that is let go of meanwhile is executed then.
             let owned = ask(conn, "SELECT @@GLOBAL.gtid_owned").map_err(failed)?;
@@ -285,9 +346,11 @@ fn look(conn: &mut Conn, proof: Proof) -> Result<Option<Position>> {
             let rows = Question::BinaryLog.ask(conn).map_err(failed)?;
             let monitor = Question::Monitor.ask(conn).map_err(failed)?;
             let monitor = monitor.first().and_then(|row| text(row, 2));
-            let is_quiet =
-                |shown: &str| !shown.contains("(PREPARED)") && !shown.contains("truncated");
-            if !monitor.is_some_and(|shown| is_quiet(&shown)) {
+            let is_loud = |line: &str| {
+                line.starts_with("---TRANSACTION") && line.contains("(PREPARED)")
+                    || line == "... truncated..."
+            };
+            if monitor.is_none_or(|shown| shown.lines().any(is_loud)) {
                 return Ok(None);
             }
             Ok(rows.first().and_then(binlog_position))
@@ -401,6 +464,10 @@ fn begin(conn: &mut Conn) -> Result<()> {
     // Or the snapshot would be nothing but a warning.
     let level = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ";
     run(conn, level).map_err(failed)?;
+    // Where it logs, MariaDB keeps a table's lock to the transaction's end. Who may
+    // not set it holds up whoever alters a table.
+    let _ =
+        denied(run(conn, "SET SESSION sql_log_bin = 0").map(|()| Vec::new())).map_err(failed)?;
     match run(
         conn,
         "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
@@ -411,17 +478,16 @@ fn begin(conn: &mut Conn) -> Result<()> {
         result => result,
     }
     .map_err(failed)?;
-    if conn.warnings() == 0 {
-        return Ok(());
-    }
-    let warnings = ask(conn, "SHOW WARNINGS").map_err(failed)?;
-    match warnings.iter().find_map(|row| text(row, 2)) {
-        Some(said) => {
+    if conn.warnings() > 0 {
+        let warnings = ask(conn, "SHOW WARNINGS").map_err(failed)?;
+        if let Some(said) = warnings.iter().find_map(|row| text(row, 2)) {
             let what = format!("the server gives no snapshot: {said}");
-            Err(Error::new(ErrorKind::Query, what).hint("leave the snapshot out for this server"))
+            return Err(
+                Error::new(ErrorKind::Query, what).hint("leave the snapshot out for this server")
+            );
         }
-        None => Ok(()),
     }
+    run(conn, SAVEPOINT).map_err(failed)
 }
 
 impl QueryExecutor {
@@ -431,23 +497,21 @@ impl QueryExecutor {
         border(&self.cancel, || work(conn))
     }
 
-    /// Checks that the session still has its snapshot: a statement may have ended
-    /// the transaction, and the connection may be gone.
+    /// Checks that the session still has its snapshot, and lets go of the tables
+    /// that were read in it: a statement may have ended the transaction, also to
+    /// begin another one, and the connection may be gone.
     ///
     /// # Errors
     /// [`ErrorKind::Query`] where it has none.
     pub fn has_snapshot(&mut self) -> Result<()> {
         self.on_border(|conn| {
-            // It is refused as long as a transaction is in progress. A KILL that
-            // came late for an earlier statement ends this one.
+            // A KILL that came late for an earlier statement ends this one.
             for _ in 0..2 {
-                match run(conn, "SET TRANSACTION READ ONLY") {
-                    Err(mysql::Error::MySqlError(error)) if error.code == IN_TRANSACTION => {
-                        return Ok(());
-                    }
+                match run(conn, &format!("ROLLBACK TO {SAVEPOINT}")) {
+                    Ok(()) => return Ok(()),
                     Err(mysql::Error::MySqlError(error)) if error.code == INTERRUPTED => {}
+                    Err(mysql::Error::MySqlError(error)) if error.code == NO_SAVEPOINT => break,
                     Err(error) => return Err(query_error("the snapshot is lost", &error)),
-                    Ok(()) => break,
                 }
             }
             let what = "the statement ended the transaction that held the snapshot";

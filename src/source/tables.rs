@@ -1,7 +1,7 @@
 //! Which tables a statement reads that no snapshot holds, as far as the server
 //! tells.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use mysql::{Conn, Row, prelude::Queryable};
 
@@ -43,49 +43,68 @@ impl QueryExecutor {
         if !EXPLAINED.contains(&keyword.as_str()) {
             return Ok(Tables::Unknown(format!("{keyword} does not tell")));
         }
-        let failed = |error| query_error("cannot ask for the query's tables", &error);
+        match self.try_find_tables() {
+            // The server answers; only not this.
+            Err(mysql::Error::MySqlError(error)) => Ok(Tables::Unknown(error.message)),
+            // It finds something else in the text than a statement with marks.
+            Err(mysql::Error::DriverError(error)) => Ok(Tables::Unknown(error.to_string())),
+            Err(error) => Err(query_error("cannot ask for the query's tables", &error)),
+            Ok(tables) => Ok(tables),
+        }
+    }
+
+    fn try_find_tables(&mut self) -> mysql::Result<Tables> {
         // What MariaDB tells only so is a syntax error for MySQL, which tells it
         // in one of its formats.
-        let mut explained = self.explain("EXPLAIN EXTENDED");
-        if let Err(mysql::Error::MySqlError(_)) = explained {
-            explained = self.explain("EXPLAIN FORMAT=TRADITIONAL");
-        }
-        let explained = match explained {
-            Ok(rows) => rows,
-            Err(mysql::Error::MySqlError(error)) => return Ok(Tables::Unknown(error.message)),
-            // It finds something else in the text than a statement with marks.
-            Err(mysql::Error::DriverError(error)) => return Ok(Tables::Unknown(error.to_string())),
-            Err(error) => return Err(failed(error)),
+        let explained = match self.explain("EXPLAIN EXTENDED") {
+            Err(mysql::Error::MySqlError(_)) => self.explain("EXPLAIN FORMAT=TRADITIONAL")?,
+            explained => explained?,
         };
         let conn = &mut self.conn;
-        let notes = ask(conn, "SHOW WARNINGS").map_err(failed)?;
-        let rewritten = notes.iter().filter_map(|row| text(row, 2));
+        let notes = all(conn, "SHOW WARNINGS")?;
+        let rewritten = notes
+            .iter()
+            .filter(|row| text(row, 1).as_deref() == Some(REWRITTEN));
+        let rewritten = rewritten.filter_map(|row| text(row, 2));
         let mut names: VecDeque<BTreeSet<(String, String)>> =
             rewritten.map(|text| pairs(&text, None)).collect();
         if explained.iter().any(is_read_already) {
-            let rows = ask(conn, "SELECT DATABASE()").map_err(failed)?;
+            let rows = ask(conn, "SELECT DATABASE()")?;
             let database = rows.first().and_then(|row| text(row, 0));
             names.push_back(pairs(&self.bound.sql, database.as_deref()));
         }
-        let (mut seen, mut found) = (BTreeSet::new(), Vec::new());
+        if self.known.schemas.is_empty() {
+            let schemas = all(conn, "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA")?;
+            self.known.schemas = schemas.iter().filter_map(|row| text(row, 0)).collect();
+            let engines =
+                "SELECT ENGINE FROM information_schema.ENGINES WHERE TRANSACTIONS = 'YES'";
+            let engines = all(conn, engines)?;
+            self.known.engines = engines.iter().filter_map(|row| text(row, 0)).collect();
+        }
+        let (mut seen, mut found, mut hidden) = (BTreeSet::new(), Vec::new(), None);
         // A view's own tables are in its definition.
         while let Some(names_here) = names.pop_front() {
-            for (schema, table) in names_here {
-                if !seen.insert((schema.clone(), table.clone())) || seen.len() > MOST_NAMES {
+            for pair in names_here {
+                // Else they are a column's.
+                if !self.known.schemas.contains(&pair.0) || !seen.insert(pair.clone()) {
                     continue;
                 }
-                match look_up(conn, &schema, &table).map_err(failed)? {
-                    Some(Kind::NotTransactional(engine)) => {
-                        found.push(format!("{schema}.{table} ({engine})"));
+                match self.known.look_up(conn, &pair)? {
+                    Kind::NotTransactional(engine) => {
+                        found.push(format!("{}.{} ({engine})", pair.0, pair.1));
                     }
-                    Some(Kind::View(definition)) => names.push_back(pairs(&definition, None)),
-                    None => {}
+                    Kind::View(definition) if definition.is_empty() => {
+                        hidden = Some(format!("{}.{} does not show what it is", pair.0, pair.1));
+                    }
+                    Kind::View(definition) => names.push_back(pairs(&definition, None)),
+                    Kind::Other => {}
                 }
             }
         }
-        Ok(match found.is_empty() {
-            true => Tables::Transactional,
-            false => Tables::NotTransactional(found),
+        Ok(match hidden {
+            _ if !found.is_empty() => Tables::NotTransactional(found),
+            Some(reason) => Tables::Unknown(reason),
+            None => Tables::Transactional,
         })
     }
 
@@ -100,34 +119,73 @@ impl QueryExecutor {
     }
 }
 
-/// More pairs of names than this are not looked up: columns of long lists.
-const MOST_NAMES: usize = 5000;
+/// ER_YES: the note that has the rewritten statement.
+const REWRITTEN: &str = "1003";
 
-enum Kind {
-    NotTransactional(String),
-    View(String),
+/// All rows of an answer that may be long.
+fn all(conn: &mut Conn, question: &str) -> mysql::Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for_each(conn.query_iter(question)?, |row| rows.push(row))?;
+    Ok(rows)
 }
 
-/// What `schema`.`table` is, where no snapshot holds it; nothing where there is no
-/// such table, as where the names are a column's.
-fn look_up(conn: &mut Conn, schema: &str, table: &str) -> mysql::Result<Option<Kind>> {
-    let sql = format!(
-        "SELECT t.ENGINE, e.TRANSACTIONS, v.VIEW_DEFINITION FROM information_schema.TABLES t
-         LEFT JOIN information_schema.ENGINES e ON e.ENGINE = t.ENGINE
-         LEFT JOIN information_schema.VIEWS v
-         ON v.TABLE_SCHEMA = t.TABLE_SCHEMA AND v.TABLE_NAME = t.TABLE_NAME
-         WHERE t.TABLE_SCHEMA = {} AND t.TABLE_NAME = {}",
-        literal(schema),
-        literal(table)
-    );
-    let rows = ask(conn, &sql)?;
-    let kind = |row: &Row| match (text(row, 0), text(row, 1), text(row, 2)) {
-        (_, _, Some(definition)) => Some(Kind::View(definition)),
-        (Some(_), Some(transactions), _) if transactions == "YES" => None,
-        (Some(engine), _, _) => Some(Kind::NotTransactional(engine)),
-        (None, _, None) => None,
-    };
-    Ok(rows.first().and_then(kind))
+/// What a session has found out about tables.
+#[derive(Default)]
+pub(super) struct Known {
+    schemas: BTreeSet<String>,
+    /// Those that are transactional.
+    engines: BTreeSet<String>,
+    tables: BTreeMap<(String, String), Kind>,
+}
+
+#[derive(Clone)]
+enum Kind {
+    /// By its engine.
+    NotTransactional(String),
+    /// By its definition, empty where the account may not see it.
+    View(String),
+    /// A transactional table, or none.
+    Other,
+}
+
+impl Known {
+    fn look_up(&mut self, conn: &mut Conn, pair: &(String, String)) -> mysql::Result<Kind> {
+        if let Some(kind) = self.tables.get(pair) {
+            return Ok(kind.clone());
+        }
+        // By constants alone, or MariaDB opens every table there is.
+        let of_this = format!(
+            "WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
+            literal(&pair.0),
+            literal(&pair.1)
+        );
+        let question = |columns: &str| format!("SELECT {columns} {of_this}");
+        let rows = ask(
+            conn,
+            &question("TABLE_TYPE, ENGINE FROM information_schema.TABLES"),
+        )?;
+        let row = rows.first();
+        let kind = match (
+            row.and_then(|row| text(row, 0)),
+            row.and_then(|row| text(row, 1)),
+        ) {
+            (Some(kind), _) if kind == "VIEW" => {
+                let rows = ask(
+                    conn,
+                    &question("VIEW_DEFINITION FROM information_schema.VIEWS"),
+                )?;
+                Kind::View(
+                    rows.first()
+                        .and_then(|row| text(row, 0))
+                        .unwrap_or_default(),
+                )
+            }
+            (_, Some(engine)) if !self.engines.contains(&engine) => Kind::NotTransactional(engine),
+            _ => Kind::Other,
+        };
+        self.tables.insert(pair.clone(), kind.clone());
+        Ok(kind)
+    }
 }
 
 /// `name` as a string that means the same in every SQL mode.

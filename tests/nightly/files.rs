@@ -190,10 +190,18 @@ fn old_files_of_the_export_go_and_others_stay() {
         assert_eq!(stay("2026-01"), january_keeps);
         assert_eq!(stay("2026-02"), ["a-2026-02-01.csv"]);
         assert!(!manifest("a-2026-01-30").exists());
+        // What a wrong clock has dated later does not make others old.
+        let february = night.path("out [x]/2026-02");
+        fs::write(february.join("a-2026-02-20.csv"), "a\n1\n").expect("a file");
+        fs::write(
+            february.join("a-2026-02-20.csv.manifest.json"),
+            of("2026-02-20"),
+        )
+        .expect("a file");
         // The same day again is the same file, and a failure removes nothing.
         on("2026-02-01", &["--job", "a"]).ended_with(0);
         on("2026-02-02", &["--job", "a", "--min-rows", "2"]).ended_with(6);
         assert_eq!(stay("2026-01"), january_keeps);
-        assert_eq!(stay("2026-02"), ["a-2026-02-01.csv"]);
+        assert_eq!(stay("2026-02"), ["a-2026-02-01.csv", "a-2026-02-20.csv"]);
     });
 }

@@ -79,6 +79,9 @@ pub(super) fn settings_of_the_file() -> impl Iterator<Item = &'static Setting> {
 /// Whether a key of this name, or nearly, takes no secret. What is like a key of
 /// `[connection]` may be meant for a password.
 fn is_harmless(section: &str, key: &str) -> bool {
+    if section.ends_with("params") {
+        return false;
+    }
     if key == NAME {
         return true;
     }
