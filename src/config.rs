@@ -319,7 +319,11 @@ impl Config {
             return Ok(Task::Print(dump::together(printed)));
         }
         export::refuse_unused_parameters(&layers, &exports)?;
-        refuse_common_targets(&args.reporting, &run, &exports)?;
+        let summary = match &args.reporting.summary {
+            Some(Target::Path(path, _)) => Some(path.as_path()),
+            _ => None,
+        };
+        export::refuse_common_targets(&exports, run.state.as_deref(), summary, journal)?;
         run::refuse_late_streams(&layers, &run, &exports)?;
         let (tls_mode, tls_origin) = tls_mode;
         let tls = certificates::load(&layers, tls_mode, &tls_origin)?;
@@ -409,17 +413,6 @@ fn layers(flags: Layer, journal: &Journal) -> Result<(Layers, Vec<ExportTable>)>
     }
     layers.0.extend([option_files.layer, defaults]);
     Ok((layers, exports))
-}
-
-fn refuse_common_targets(reporting: &Reporting, run: &Run, exports: &[Export]) -> Result<()> {
-    let mut others = Vec::new();
-    if let Some(Target::Path(path, _)) = &reporting.summary {
-        others.push(("summary", path));
-    }
-    if let Some(path) = &run.state {
-        others.push(("state", path));
-    }
-    export::refuse_common_targets(exports, &others)
 }
 
 fn session(layers: &Layers) -> Result<Session> {

@@ -40,6 +40,8 @@ pub struct Facts {
     pub time_zone: Option<String>,
     /// What the user was warned of.
     pub warnings: Vec<String>,
+    /// Whether the summary's place is that of another output, and stays as it is.
+    pub has_no_summary: bool,
     /// How often the export has begun.
     pub attempts: u32,
     /// Whether it can begin anew, once the output is open.

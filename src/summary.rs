@@ -217,6 +217,9 @@ pub fn write(
     journal: &Journal,
     result: &Result<()>,
 ) -> Result<()> {
+    if journal.facts().has_no_summary {
+        return Ok(());
+    }
     let summary = Summary::new(entries, journal, result);
     let failed = |error| {
         Error::new(

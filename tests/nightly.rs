@@ -239,7 +239,10 @@ fn mistakes_in_the_list_are_told_before_anything_is_touched() {
             (
                 two,
                 &["-o", "x.csv"],
-                &["--output names one target, and 2 exports would go there", "--job"],
+                &[
+                    "--output names one target, and 2 exports would go there",
+                    "--job",
+                ],
             ),
             (
                 &format!(
@@ -319,6 +322,16 @@ fn mistakes_in_the_list_are_told_before_anything_is_touched() {
         let run = night.run(&["--list-jobs"]).env_remove("DATABASE_URL").run();
         let place = night.path("a.csv").display().to_string();
         run.wrote(format!("a  {place}\nb  standard output\n"));
+
+        // Nor is what the summary's path belongs to overwritten by it.
+        let night = Night::new(db, one);
+        fs::write(night.path("a.csv"), "as it was").expect("a file");
+        let run = night.run(&["--summary"]).arg(night.path("a.csv")).run();
+        run.failed(
+            2,
+            &["the summary and the rows of a would go to the same place"],
+        );
+        night.holds("a.csv", "as it was");
 
         let alone = Night::new(db, "[query]\nsql = 'SELECT 1'\n[guards]\nmax_change = '1%'");
         alone

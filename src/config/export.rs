@@ -26,6 +26,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     format::{Format, FormatOptions},
+    journal::Journal,
     manifest,
     output::Flush,
     sink,
@@ -474,46 +475,59 @@ pub(super) fn refuse_one_target_for_several(layers: &Layers, count: usize) -> Re
     }
 }
 
-/// No two outputs may go to one place: the one would undo the other.
+/// No two outputs may go to one place: the one would undo the other. Where the
+/// `summary` is one of them, `journal` keeps it from being written.
 ///
 /// # Errors
 /// [`ErrorKind::Config`](crate::error::ErrorKind::Config), naming both.
 pub(super) fn refuse_common_targets(
     exports: &[Export],
-    others: &[(&'static str, &PathBuf)],
+    state: Option<&Path>,
+    summary: Option<&Path>,
+    journal: &Journal,
 ) -> Result<()> {
-    let mut taken: HashMap<PathBuf, String> = HashMap::new();
-    let mut claim = |path: &Path, name: String| match taken.insert(sink::place(path), name.clone())
-    {
-        Some(other) => Err(Error::config(format!(
-            "{other} and {name} would go to the same place, {}",
-            path.display()
-        ))
-        .hint("give each a path of its own")),
-        None => Ok(()),
+    let mut claims: Vec<(&Path, String)> = Vec::new();
+    claims.extend(summary.map(|path| (path, SUMMARY.to_owned())));
+    claims.extend(state.map(|path| (path, "the state".to_owned())));
+    let manifest_of = |export: &Export| match (&export.manifest, &export.target) {
+        (Some(_), Target::Path(path, _)) => Some(manifest::path(path)),
+        _ => None,
     };
-    for (what, path) in others {
-        claim(path, format!("the {what}"))?;
-    }
-    for export in exports {
+    let manifests: Vec<Option<PathBuf>> = exports.iter().map(manifest_of).collect();
+    for (export, manifest) in exports.iter().zip(&manifests) {
         let name = match &export.name {
             Some(name) => format!("the rows of {name}"),
             None => "the rows".to_owned(),
         };
+        let manifest = manifest.as_deref();
+        claims.extend(manifest.map(|path| (path, format!("the manifest of {name}"))));
         match &export.target {
-            Target::Stdout => claim(Path::new("/dev/stdout"), name)?,
+            Target::Stdout => claims.push((Path::new("/dev/stdout"), name)),
             // It takes any number.
             Target::Path(path, _) if path == "/dev/null" => {}
-            Target::Path(path, _) => {
-                if export.manifest.is_some() {
-                    claim(&manifest::path(path), format!("the manifest of {name}"))?;
-                }
-                claim(path, name)?;
-            }
+            Target::Path(path, _) => claims.push((path, name)),
         }
     }
-    Ok(())
+    let mut taken: HashMap<PathBuf, String> = HashMap::new();
+    let mut result = Ok(());
+    for (path, name) in claims {
+        let Some(other) = taken.insert(sink::place(path), name.clone()) else {
+            continue;
+        };
+        if other == SUMMARY {
+            journal.note(|known| known.has_no_summary = true);
+        }
+        let what = format!(
+            "{other} and {name} would go to the same place, {}",
+            path.display()
+        );
+        let refused = Error::config(what).hint("give each a path of its own");
+        result = result.and(Err(refused));
+    }
+    result
 }
+
+const SUMMARY: &str = "the summary";
 
 #[cfg(test)]
 mod tests {
