@@ -23,10 +23,16 @@ use crate::{
 pub fn check(config: &Config, cancel: &Cancel) -> Result<(String, Result<()>)> {
     let state = config.state()?;
     let mut texts = Vec::new();
-    if config.run.snapshot != Snapshot::None {
-        let count = config.connections();
-        cancel.explain(snapshot::open(config, count, cancel))?;
-        texts.push(format!("snapshot  one for {count} connections\n"));
+    let count = config.connections();
+    match config.run.snapshot {
+        Snapshot::None => {}
+        Snapshot::Locked if count > 1 => {
+            texts.push("snapshot  by a lock, which a check does not take\n".to_owned());
+        }
+        _ => {
+            cancel.explain(snapshot::open(config, count, cancel))?;
+            texts.push(format!("snapshot  one for {count} connections\n"));
+        }
     }
     let mut failed: Vec<(&str, Error)> = Vec::new();
     for export in &config.exports {
