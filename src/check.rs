@@ -9,6 +9,7 @@ use crate::{
         tls::Verification,
     },
     error::{Error, ErrorKind, Result, printable},
+    export::check_target,
     guard,
     sink::{self, folder},
     source::{Purpose, QueryExecutor, SessionFacts, snapshot},
@@ -78,6 +79,7 @@ fn try_check(
         }
         sink::check_place(path)?;
     }
+    check_target(config, export)?;
     // What an init statement writes would be written by a mere check.
     let access = config.session.access;
     let read_only = Config {

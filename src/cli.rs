@@ -57,7 +57,7 @@ pub enum Request {
     /// Print the exports of the configuration file.
     ListJobs,
     /// Check files against their manifests.
-    Verify(Vec<PathBuf>),
+    Verify(Vec<PathBuf>, Verbosity),
     /// Print this: a completion script or the manual.
     Print(Vec<u8>),
 }
@@ -127,7 +127,11 @@ fn request(matches: &ArgMatches) -> Request {
         }
         Some((VERIFY, matches)) => {
             let paths = matches.get_many::<PathBuf>("path").into_iter().flatten();
-            Request::Verify(paths.cloned().collect())
+            let verbosity = match matches.get_flag("quiet") {
+                true => Verbosity::Quiet,
+                false => Verbosity::Normal,
+            };
+            Request::Verify(paths.cloned().collect(), verbosity)
         }
         Some(_) => {
             let page = clap_mangen::Man::new(command());
@@ -247,6 +251,12 @@ fn command() -> Command {
             Command::new("man").about("Print the manual page"),
             Command::new(VERIFY)
                 .about("Check files against their manifests: size, rows and SHA-256")
+                .arg(
+                    Arg::new("quiet")
+                        .long("quiet")
+                        .action(ArgAction::SetTrue)
+                        .help("Name only the files that failed"),
+                )
                 .arg(
                     Arg::new("path")
                         .value_name("PATH")

@@ -40,7 +40,7 @@ use self::{
     dump::Dump,
     export::Draft,
     file::ExportTable,
-    layers::{Layer, Layers, Origin, Value},
+    layers::{Layer, Layers, Origin, Sourced, Value},
     option_file::{OptionFiles, Presence},
     settings::{CONFIG, DEFAULTS_FILE, DEFAULTS_GROUP_SUFFIX, NO_DEFAULTS, Setting},
     template::Now,
@@ -290,12 +290,20 @@ impl Config {
         let read_timeout = timeout("connection.read_timeout")?;
         let dumps = args.request == Request::DumpConfig;
         let (mut exports, mut printed) = (Vec::new(), Vec::new());
+        let mut inputs = Vec::new();
+        let mut note_input = |layers: &Layers, name, what| {
+            let found = layers.get(name).and_then(Sourced::text);
+            inputs.extend(found.map(|path| (what, PathBuf::from(path))));
+        };
+        note_input(&layers, CONFIG, "the configuration file");
+        note_input(&layers, "connection.password_file", "the password file");
         let selected = export::selected(&layers, tables)?;
         export::refuse_one_target_for_several(&layers, selected.len())?;
         for table in selected {
             let (name, layer) = table.map(|table| (table.name, table.layer)).unzip();
             let name = name.as_deref();
             let made = layers.with(export::ABOVE_EXPORTS, layer, |layers| {
+                note_input(layers, "query.file", "the file of the query");
                 // A file of settings can be shown without a query to go with it.
                 let draft = Draft::new(layers, &now, database, !dumps, name)?;
                 if !dumps {
@@ -323,7 +331,8 @@ impl Config {
             Some(Target::Path(path, _)) => Some(path.as_path()),
             _ => None,
         };
-        export::refuse_common_targets(&exports, run.state.as_deref(), summary, journal)?;
+        let state = run.state.as_deref();
+        export::refuse_common_targets(&exports, &inputs, state, summary, journal)?;
         run::refuse_late_streams(&layers, &run, &exports)?;
         let (tls_mode, tls_origin) = tls_mode;
         let tls = certificates::load(&layers, tls_mode, &tls_origin)?;

@@ -37,6 +37,8 @@ pub struct Job<'a> {
     pub cancel: &'a Cancel,
     /// What is known of its last success.
     pub last: Option<&'a Success>,
+    /// How often it may begin anew.
+    pub retries: u32,
 }
 
 /// Runs one export up to its complete output, again where the connection was lost
@@ -46,13 +48,12 @@ pub struct Job<'a> {
 /// Of every kind; the target is then as it was, if it is a regular file.
 pub fn export(job: Job<'_>, mut session: Option<&mut QueryExecutor>) -> Result<Finished> {
     let Job {
-        config,
         export,
         journal,
         cancel,
         ..
     } = job;
-    let mut pauses = Pauses::new(config.retries);
+    let mut pauses = Pauses::new(job.retries);
     let is_shared = session.is_some();
     loop {
         journal.begin_attempt();
@@ -170,11 +171,13 @@ fn try_export(job: Job<'_>, session: Option<&mut QueryExecutor>) -> Result<Finis
         journal,
         cancel,
         last,
+        ..
     } = job;
     let mut own;
     let is_shared = session.is_some();
     let executor = if let Some(session) = session {
         session.work_for(cancel)?;
+        session.set_up_again(config)?;
         session
     } else {
         own = QueryExecutor::connect(config, Purpose::Single, cancel)?;
@@ -213,26 +216,13 @@ fn try_export(job: Job<'_>, session: Option<&mut QueryExecutor>) -> Result<Finis
     };
     // Before the query runs for hours, and after the only step that cannot be
     // ended from outside, so that no temporary file is left behind.
+    check_target(config, export)?;
     let hashing = match export.manifest {
         Some(_) => Hashing::Sha256,
         None => Hashing::None,
     };
     let sink = sink::open(&export.target, export.partial, hashing, cancel)?;
     let restart = sink.restart();
-    if let (Some(_), Target::Path(path, _)) = (&export.manifest, &export.target) {
-        if restart == Restart::Impossible {
-            return Err(manifest::no_file(&export.target));
-        }
-        sink::check_place(&manifest::path(path))?;
-    }
-    if config.run.publish == Publish::AllOrNothing && restart == Restart::Impossible {
-        let what = format!(
-            "what goes to {} cannot wait for the other exports",
-            export.target
-        );
-        return Err(Error::new(ErrorKind::Output, what)
-            .hint("name a regular file, or leave publish = \"all-or-nothing\" out"));
-    }
     journal.note(|known| known.restart = Some(restart));
     let mut stream = executor.run()?;
     match tables {
@@ -315,6 +305,28 @@ fn try_export(job: Job<'_>, session: Option<&mut QueryExecutor>) -> Result<Finis
         .into_iter()
         .for_each(|warning| journal.warn(warning));
     Ok(finished)
+}
+
+/// Checks that the target is what the export needs, before it is opened: a FIFO
+/// waits for its reader.
+///
+/// # Errors
+/// [`ErrorKind::Output`].
+pub fn check_target(config: &Config, export: &Export) -> Result<()> {
+    let path = match &export.target {
+        Target::Path(path, _) if !sink::is_stream(path) => path,
+        target if export.manifest.is_some() => return Err(manifest::no_file(target)),
+        target if config.run.publish == Publish::AllOrNothing && export.name.is_some() => {
+            let what = format!("what goes to {target} cannot wait for the other exports");
+            return Err(Error::new(ErrorKind::Output, what)
+                .hint("name a regular file, or leave publish = \"all-or-nothing\" out"));
+        }
+        _ => return Ok(()),
+    };
+    match export.manifest {
+        Some(_) => sink::check_place(&manifest::path(path)),
+        None => Ok(()),
+    }
 }
 
 fn value_error(refused: &ValueError, row: u64, schema: &Schema) -> Error {

@@ -23,7 +23,9 @@ fn main() -> ExitCode {
     };
     match &args.request {
         Request::Print(text) => return report::print(text),
-        Request::Verify(paths) => return report::verified(paths, &args.reporting),
+        Request::Verify(paths, verbosity) => {
+            return report::verified(paths, *verbosity, &args.reporting);
+        }
         _ => {}
     }
     let reporting = args.reporting.clone();

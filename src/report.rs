@@ -152,6 +152,7 @@ pub fn start(reporting: &Reporting) {
                 .with_writer(|| JsonWriter)
                 .json()
                 .flatten_event(true)
+                .with_span_list(false)
                 .with_target(false)
                 .finish(),
         ),
@@ -237,10 +238,11 @@ pub fn print(text: &[u8]) -> ExitCode {
 
 /// What files are, beside their manifests: a line each on standard output.
 #[must_use]
-pub fn verified(paths: &[PathBuf], reporting: &Reporting) -> ExitCode {
+pub fn verified(paths: &[PathBuf], verbosity: Verbosity, reporting: &Reporting) -> ExitCode {
     let mut printed = ExitCode::SUCCESS;
-    let result = verify(paths, |text| {
-        if printed == ExitCode::SUCCESS {
+    let result = verify(paths, |text, is_good| {
+        let is_told = !is_good || verbosity > Verbosity::Quiet;
+        if printed == ExitCode::SUCCESS && is_told {
             printed = print(format!("{text}\n").as_bytes());
         }
     });
@@ -283,6 +285,16 @@ fn tells_success(reporting: &Reporting) -> bool {
         || reporting.verbosity == Verbosity::Normal && io::stderr().is_terminal()
 }
 
+/// The failure of the export called `name`, one of several.
+pub(crate) fn failed_export(name: &str, error: Error, reporting: &Reporting) {
+    let error = match reporting.log_format {
+        LogFormat::Text => error.in_place(name),
+        // It stands beside the message.
+        LogFormat::Json => error,
+    };
+    let _ = failure(&error, reporting);
+}
+
 /// What a successful export did, at `-v` and on a terminal.
 pub fn success(entry: &Entry, reporting: &Reporting) {
     if !tells_success(reporting) {
@@ -293,7 +305,10 @@ pub fn success(entry: &Entry, reporting: &Reporting) {
     let seconds = journal.elapsed().as_secs_f64();
     let rate = journal.rows_per_second();
     let (name, target) = (entry.name.as_deref(), &entry.target);
-    let name = name.map_or_else(String::new, |name| format!("{name}: "));
+    let name = match reporting.log_format {
+        LogFormat::Text => name.map_or_else(String::new, |name| format!("{name}: ")),
+        LogFormat::Json => String::new(),
+    };
     let text = format!(
         "{name}{rows} rows, {bytes} bytes to {target} in {seconds:.3} s ({rate:.0} rows/s)"
     );

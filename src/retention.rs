@@ -14,7 +14,7 @@ use crate::{
     config::{Naming, template},
     journal::Journal,
     manifest::{self, Manifest},
-    sink,
+    sink::{self, folder},
 };
 
 /// A file of the export.
@@ -25,8 +25,8 @@ struct Dated {
 }
 
 /// Removes what is older than the files that `naming` keeps, for the export
-/// called `name`. What cannot be removed is told as a warning.
-pub fn prune(name: Option<&str>, naming: &Naming, journal: &Journal) {
+/// called `name`, whose new file is `target`. What cannot be removed is told as a warning.
+pub fn prune(name: Option<&str>, naming: &Naming, target: &Path, journal: &Journal) {
     let Some(keep) = naming.keep else {
         return;
     };
@@ -54,6 +54,10 @@ pub fn prune(name: Option<&str>, naming: &Naming, journal: &Journal) {
             journal.warn(format!("the old file {path} stays: {error}"));
         } else {
             tracing::info!("removed the old file {}", file.path.display());
+            // A folder of another time, where it is empty.
+            if folder(&file.path) != folder(target) {
+                let _ = fs::remove_dir(folder(&file.path));
+            }
         }
     }
 }

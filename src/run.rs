@@ -3,7 +3,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     thread,
 };
 
@@ -18,7 +21,7 @@ use crate::{
     export::{Job, Pauses, aftermath, export},
     journal::{Journal, Outcome},
     manifest, progress, report, retention, signals,
-    sink::Finished,
+    sink::{self, Finished},
     source::{
         QueryExecutor,
         snapshot::{self, Position},
@@ -75,6 +78,7 @@ pub fn run(config: Config, journal: &Journal) -> (Vec<Entry>, Result<()>) {
         queue: Mutex::new((0..entries.len()).collect()),
         ready: Mutex::default(),
         late: Mutex::default(),
+        is_unreachable: AtomicBool::new(false),
         journal: journal.clone(),
         entries: entries.clone(),
         config,
@@ -87,6 +91,7 @@ pub fn run(config: Config, journal: &Journal) -> (Vec<Entry>, Result<()>) {
         for (number, entry) in entries.iter().enumerate() {
             if entry.journal.is_running() {
                 let error = aftermath(error.clone(), &entry.target, &entry.journal, &cancel);
+                let _named = entry.enter();
                 crew.end(number, Err(error));
             }
         }
@@ -120,6 +125,8 @@ struct Crew {
     ready: Mutex<Vec<(usize, Ready)>>,
     /// What went wrong when all was published.
     late: Mutex<Option<Error>>,
+    /// Whether the last export found no server.
+    is_unreachable: AtomicBool,
     journal: Journal,
 }
 
@@ -136,6 +143,9 @@ impl Ready {
     }
 
     fn publish(self) -> Result<()> {
+        // Another run to the same target must not come between the two.
+        let place = self.manifest.as_ref().and_then(Finished::path);
+        let _locked = place.and_then(sink::lock_folder);
         self.target.publish()?;
         self.manifest.map_or(Ok(()), Finished::publish)
     }
@@ -218,10 +228,11 @@ impl Crew {
     fn give_up_the_rest(&self) {
         let rest: Vec<usize> = lock(&self.queue).drain(..).collect();
         for number in rest {
-            let what = "it did not run: the snapshot was lost with its connection";
+            let what = "it did not run: the snapshot is lost";
             let error = Error::new(ErrorKind::Query, what)
                 .hint("run all again: in a later snapshot, rows would not agree with the others'");
             self.entries[number].journal.begin();
+            let _named = self.entries[number].enter();
             self.end(number, Err(error));
         }
     }
@@ -260,11 +271,15 @@ impl Crew {
         let others = rest.map(|(number, _)| number);
         let withheld: Vec<usize> = others.collect();
         for (number, result) in published {
+            let _named = self.entries[number].enter();
             self.end(number, result);
         }
         for number in withheld {
             match &hindered {
-                Some((first, error)) if *first == number => self.end(number, Err(error.clone())),
+                Some((first, error)) if *first == number => {
+                    let _named = self.entries[number].enter();
+                    self.end(number, Err(error.clone()));
+                }
                 _ => self.entries[number].journal.end(Outcome::Withheld),
             }
         }
@@ -274,7 +289,6 @@ impl Crew {
     /// Notes what the export has come to, and tells it.
     fn end(&self, number: usize, result: Result<()>) {
         let (entry, export) = (&self.entries[number], &self.config.exports[number]);
-        let _named = entry.enter();
         let error = match result {
             Ok(()) => {
                 entry.journal.end(Outcome::Success);
@@ -282,8 +296,8 @@ impl Crew {
                     report::success(entry, &self.config.reporting);
                 }
                 self.remember(entry);
-                if let Some(naming) = &export.manifest {
-                    retention::prune(entry.name.as_deref(), naming, &entry.journal);
+                if let (Some(naming), Target::Path(path, _)) = (&export.manifest, &export.target) {
+                    retention::prune(entry.name.as_deref(), naming, path, &entry.journal);
                 }
                 return;
             }
@@ -294,7 +308,7 @@ impl Crew {
             lock(&self.queue).clear();
         }
         if let Some(name) = &entry.name {
-            let _ = report::failure(&error.in_place(name), &self.config.reporting);
+            report::failed_export(name, error, &self.config.reporting);
         }
     }
 
@@ -349,26 +363,35 @@ impl Crew {
             .iter()
             .map(|(name, error)| format!("{name} (exit code {})", error.kind().exit_code()));
         let listed: Vec<String> = listed.collect();
-        let mut what = match &listed[..] {
-            [] => first.message().to_owned(),
-            listed => format!(
-                "{} of {all} exports failed: {}",
-                listed.len(),
-                listed.join(", ")
-            ),
+        let mut what = match listed.len() {
+            0 => first.message().to_owned(),
+            count => format!("{count} of {all} exports failed: {}", some(&listed)),
         };
         for (names, became) in others.iter().zip(["were not published", "did not run"]) {
             if !names.is_empty() {
-                what += &format!("; {} {became}: {}", names.len(), names.join(", "));
+                what += &format!("; {} {became}: {}", names.len(), some(names));
             }
         }
         if self.config.run.publish == Publish::AllOrNothing && !published.is_empty() {
-            let names = published.join(", ");
+            let names = some(&published);
             what += &format!("; {} are published all the same: {names}", published.len());
         }
         Err(Error::new(first.kind(), what))
     }
 }
+
+/// The first of `names`, and how many others there are.
+fn some<T: AsRef<str>>(names: &[T]) -> String {
+    let (shown, others) = names.split_at(names.len().min(MOST_NAMES));
+    let shown: Vec<&str> = shown.iter().map(AsRef::as_ref).collect();
+    match others.len() {
+        0 => shown.join(", "),
+        count => format!("{} and {count} more", shown.join(", ")),
+    }
+}
+
+/// More names than this tell nobody more.
+const MOST_NAMES: usize = 10;
 
 /// What the threads that run exports need.
 #[derive(Clone, Copy)]
@@ -419,6 +442,12 @@ impl Night<'_> {
                     .name
                     .as_ref()
                     .and_then(|name| self.before.exports.get(name)),
+                // A server that could not be reached all that time will hardly be
+                // there for the next export.
+                retries: match crew.is_unreachable.load(Relaxed) {
+                    false => crew.config.retries,
+                    true => 0,
+                },
             };
             let ready = self.make_ready(job, session);
             let result = match crew.config.run.publish {
@@ -431,6 +460,11 @@ impl Night<'_> {
             };
             result.map_err(|error| aftermath(error, &export.target, &entry.journal, &part))
         });
+        let is_unreachable = |error: &Error| {
+            error.kind() == ErrorKind::Connect && error.outlook() == Outlook::Passing
+        };
+        let found = result.as_ref().err().is_some_and(is_unreachable);
+        crew.is_unreachable.store(found, Relaxed);
         match result {
             Ok(false) => {}
             result => crew.end(number, result.map(drop)),

@@ -2,9 +2,11 @@
 //! one that decides when a target appears.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, TryLockError},
     io,
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 use self::{
@@ -24,7 +26,7 @@ mod unfinished;
 
 pub(crate) use closed::standard_output;
 pub(crate) use file::hexadecimal;
-pub(crate) use unfinished::Unfinished;
+pub(crate) use unfinished::{Unfinished, partial};
 
 /// A destination for one export's bytes.
 ///
@@ -77,6 +79,12 @@ impl Finished {
     /// [`ErrorKind::Output`].
     pub fn check(&self) -> Result<()> {
         self.file.as_ref().map_or(Ok(()), FinishedFile::check)
+    }
+
+    /// The file that gets its name, behind symbolic links.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        self.file.as_ref().map(FinishedFile::path)
     }
 
     /// Gives it its name.
@@ -186,6 +194,35 @@ pub fn place(path: &Path) -> PathBuf {
     };
     place().unwrap_or_else(|| path.to_owned())
 }
+
+/// Whether what stands under `path` is written directly: it is there, and no
+/// regular file.
+#[must_use]
+pub fn is_stream(path: &Path) -> bool {
+    let found = follow_links(path).map(|path| (is_descriptor(&path), fs::metadata(&path)));
+    found.is_ok_and(|(is_descriptor, found)| {
+        is_descriptor || found.is_ok_and(|found| !found.is_file() && !found.is_dir())
+    })
+}
+
+/// Keeps other runs from what this one does in the folder of `path`, until what it
+/// gives is dropped; as far as the file system and whoever else locks the folder
+/// let it within a moment.
+#[must_use]
+pub fn lock_folder(path: &Path) -> Option<File> {
+    let folder = File::open(folder(path)).ok()?;
+    let deadline = Instant::now() + PATIENCE;
+    while let Err(TryLockError::WouldBlock) = folder.try_lock() {
+        if Instant::now() > deadline {
+            return None;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    Some(folder)
+}
+
+/// How long another run's few renames may take.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Checks that a regular file can get the name `path`, as far as can be told
 /// before it does.

@@ -53,6 +53,9 @@ const OUT_OF_TIME: [u16; 2] = [3024, 1969];
 /// ER_QUERY_INTERRUPTED; MariaDB's ER_CONNECTION_KILLED, and MySQL's.
 const KILLED: [u16; 3] = [1317, 1927, 3169];
 
+/// ER_TABLE_DEF_CHANGED.
+const ALTERED: u16 = 1412;
+
 /// The connection's end, as servers and proxies tell of it: ER_NET_* of the
 /// server's own side; a proxy's that has lost its server, or has none.
 const LOST: [u16; 9] = [1158, 1159, 1160, 1161, 2002, 2003, 2006, 2013, 9001];
@@ -60,7 +63,7 @@ const LOST: [u16; 9] = [1158, 1159, 1160, 1161, 2002, 2003, 2006, 2013, 9001];
 /// The default of `max_allowed_packet` on old servers, the smallest in use.
 const SMALLEST_DEFAULT_PACKET: usize = 1 << 20;
 
-const READ_WRITE_HINT: &str = "--read-write lets the statement write";
+const READ_WRITE_HINT: &str = "--read-write lets the statement write, outside a snapshot";
 
 /// A session on a server, which runs one statement at a time.
 pub struct QueryExecutor {
@@ -100,7 +103,10 @@ impl QueryExecutor {
         // From here on the run can be ended while the server is silent.
         cancel.register(executor.live.clone())?;
         let conn = &mut executor.conn;
-        border(cancel, || session::prepare(conn, &mark, &config.session))?;
+        border(cancel, || {
+            mark.take(conn)?;
+            session::prepare(conn, &config.session)
+        })?;
         let conn = &mut executor.conn;
         if connection.compression == Compression::Zlib
             && border(cancel, || session::is_uncompressed(conn))?
@@ -122,6 +128,20 @@ impl QueryExecutor {
         // Of an export that failed.
         self.close_statement();
         Ok(())
+    }
+
+    /// Sets the session up as it was at its beginning, but for variables of the
+    /// queries' own: what one export has set is not meant for the next.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Query`] where the server refuses that.
+    pub fn set_up_again(&mut self, config: &Config) -> Result<()> {
+        let conn = &mut self.conn;
+        border(&self.cancel, || {
+            contain::run(conn, connect::SET_NAMES)
+                .map_err(|error| query_error("cannot set the character set again", &error))?;
+            session::prepare(conn, &config.session)
+        })
     }
 
     /// Gets the export's query ready to run.
@@ -342,6 +362,9 @@ fn query_error(context: &str, error: &mysql::Error) -> Error {
             if server.code == refusal::SHUTDOWN || LOST.contains(&server.code) => described
             .hint("run it again when the server is back; --retry N does so by itself")
             .with_outlook(Outlook::Passing),
+        mysql::Error::MySqlError(server) if server.code == ALTERED => {
+            described.hint("a table was altered after the snapshot began: run all again")
+        }
         mysql::Error::MySqlError(_) => described,
         _ => match connect::trouble(error) {
             Some(Trouble::Silence) => described

@@ -259,7 +259,7 @@ impl Query {
                 "the SQL text holds more than one statement; the second begins on line {}",
                 line(at)
             ))
-            .hint("give one statement; run gold_digger once for each query"),
+            .hint("give one statement; run gold_digger once for each query, or list them as [[export]]"),
             Unreadable::Unterminated(what, at) => Error::config(format!(
                 "the SQL text has {what} without an end; it begins on line {}",
                 line(at)

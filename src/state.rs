@@ -1,12 +1,7 @@
 //! What each export's last success came to, kept from one run to the next in a
 //! file of JSON: what guards compare with.
 
-use std::{
-    collections::BTreeMap,
-    fs::{self, File},
-    io,
-    path::Path,
-};
+use std::{collections::BTreeMap, fs, io, path::Path};
 
 use serde::{Deserialize, Serialize};
 
@@ -66,8 +61,7 @@ impl State {
     /// [`ErrorKind::Output`] where it cannot be written; it is then as it was.
     pub fn record(path: &Path, name: &str, success: Success) -> Result<()> {
         // Other runs may do the same.
-        let locked = File::open(folder(path));
-        let _ = locked.as_ref().map(File::lock);
+        let _locked = sink::lock_folder(path);
         let lost = |error: Error| Error::new(ErrorKind::Output, error.message());
         let mut state = Self::load(path).map_err(lost)?;
         state.exports.insert(name.to_owned(), success);

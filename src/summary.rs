@@ -194,6 +194,17 @@ impl Summary {
             let (name, target) = (entry.name.clone(), Some(&entry.target));
             OneExport::new(name, target, &entry.journal, became)
         };
+        let is_empty = |entry: &Entry| match entry.journal.outcome() {
+            Some(Outcome::Failure(error)) => error.kind() == ErrorKind::NoRows,
+            _ => true,
+        };
+        let became = match entries.iter().all(is_empty) {
+            true => became,
+            false => Became {
+                status: "failure",
+                ..became
+            },
+        };
         Self::Several(Exports {
             outcome: became,
             rows,

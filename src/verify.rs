@@ -1,6 +1,7 @@
 //! Whether files still are what their manifests say: size, SHA-256, and rows.
 
 use std::{
+    collections::BTreeSet,
     fs::File,
     io::{self, BufReader, Read},
     path::{Path, PathBuf},
@@ -18,28 +19,34 @@ use crate::{
     sink::hexadecimal,
 };
 
-/// Checks each of `paths`, and says of each what came of it to `tell`.
+/// Checks each of `paths` once, and says of each what came of it to `tell`, and
+/// whether that is good.
 ///
 /// # Errors
 /// [`ErrorKind::Verification`] where one is not what its manifest says, or has
 /// none.
-pub fn verify(paths: &[PathBuf], mut tell: impl FnMut(String)) -> Result<()> {
-    let mut failed = 0;
+pub fn verify(paths: &[PathBuf], mut tell: impl FnMut(String, bool)) -> Result<()> {
+    let (mut failed, mut seen) = (0, BTreeSet::new());
     for path in paths {
         let file = file_of(path);
+        if !seen.insert(file.clone()) {
+            continue;
+        }
         let shown = printable(&file.display().to_string());
-        tell(match check(&file) {
-            Ok(Manifest { rows, bytes, .. }) => format!("{shown}: OK ({rows} rows, {bytes} bytes)"),
+        match check(&file) {
+            Ok(Manifest { rows, bytes, .. }) => {
+                tell(format!("{shown}: OK ({rows} rows, {bytes} bytes)"), true);
+            }
             Err(what) => {
                 failed += 1;
-                format!("{shown}: FAILED: {}", printable(&what))
+                tell(format!("{shown}: FAILED: {}", printable(&what)), false);
             }
-        });
+        }
     }
     if failed == 0 {
         return Ok(());
     }
-    let what = format!("{failed} of {} files failed the verification", paths.len());
+    let what = format!("{failed} of {} files failed the verification", seen.len());
     Err(Error::new(ErrorKind::Verification, what)
         .hint("export them again, or fetch them again from where they are whole"))
 }
@@ -56,6 +63,9 @@ fn file_of(path: &Path) -> PathBuf {
 
 /// The manifest of the file at `path`, where all that it says is so.
 fn check(path: &Path) -> Result<Manifest, String> {
+    if path.is_dir() {
+        return Err("it is a folder: name the files in it".to_owned());
+    }
     let beside = manifest::path(path);
     let manifest = Manifest::read(&beside)
         .map_err(|error| format!("cannot read {}: {error}", beside.display()))?;

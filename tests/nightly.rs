@@ -274,6 +274,21 @@ fn mistakes_in_the_list_are_told_before_anything_is_touched() {
             ),
             (two, &["--manifest"], &["--manifest needs a file"]),
             (
+                &format!("{two}path = 'b.tsv'\ndelimiter = ';'"),
+                &[],
+                &["[[export]] delimiter has no meaning for tsv: delimiter = ';'"],
+            ),
+            (
+                &format!("{two}path = 'a.csv.partial'\n[output]\nkeep_partial = true"),
+                &[],
+                &["what is kept of the rows of a and the rows of b would go"],
+            ),
+            (
+                two,
+                &["a"],
+                &["SQL is the name of an export", "--job a runs it"],
+            ),
+            (
                 two,
                 &["--job", "a", "--keep", "3"],
                 &["there are none", "--manifest"],
@@ -332,6 +347,23 @@ fn mistakes_in_the_list_are_told_before_anything_is_touched() {
             &["the summary and the rows of a would go to the same place"],
         );
         night.holds("a.csv", "as it was");
+
+        // Nor is what is read.
+        let night = Night::new(
+            db,
+            &format!("{one}[[export]]\nname = 'b'\nfile = 'q.sql'\npath = 'q.sql'"),
+        );
+        fs::write(night.path("q.sql"), "SELECT 1").expect("a file");
+        let parts = ["the file of the query and the rows of b would go to the same place"];
+        night.run(&[]).run().failed(2, &parts);
+        let config = night.path("nightly.toml");
+        let before = fs::read(&config).expect("the configuration");
+        let run = night.run(&["--job", "a", "--summary"]).arg(&config).run();
+        run.failed(
+            2,
+            &["the configuration file and the summary would go to the same place"],
+        );
+        assert_eq!(fs::read(&config).expect("the configuration"), before);
 
         let alone = Night::new(db, "[query]\nsql = 'SELECT 1'\n[guards]\nmax_change = '1%'");
         alone
@@ -604,6 +636,44 @@ fn a_check_says_which_exports_would_fail() {
             assert!(told.contains(part), "{told}");
         }
         assert_eq!(night.names(), ["nightly.toml"]);
+    });
+}
+
+#[test]
+fn a_stream_ends_with_its_export() {
+    on_a_server(|db| {
+        let queries = [("one", "SELECT 1 AS a"), ("two", "SELECT 2 AS a")];
+        let night = Night::of(db, "", &queries);
+        for name in ["one.csv", "two.csv"] {
+            nix::unistd::mkfifo(&night.path(name), nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
+        }
+        let run = night.run(&[]).start();
+        // One after the other, as a shell reads them.
+        for (name, text) in [("one.csv", "a\n1\n"), ("two.csv", "a\n2\n")] {
+            night.holds(name, text);
+        }
+        run.wait().ended(0, "");
+    });
+}
+
+#[test]
+fn a_server_that_is_not_there_is_waited_for_once() {
+    on_a_server(|db| {
+        let queries = [
+            ("one", "SELECT 1 AS a"),
+            ("two", "SELECT 2 AS a"),
+            ("three", "SELECT 3 AS a"),
+        ];
+        let night = Night::of(db, "[connection]\nretry = 1", &queries);
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("its address").port();
+        drop(listener);
+        let run = night
+            .run(&[])
+            .env("DATABASE_URL", db.url_by_port(port))
+            .run();
+        let outcome = run.failed_at_length(3, &["3 of 3 exports failed: one (exit code 3), two"]);
+        assert_eq!(outcome.stderr.matches("attempt 1 of 2 failed").count(), 1);
     });
 }
 

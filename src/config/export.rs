@@ -225,6 +225,11 @@ pub(super) fn selected(
         return Err(refused.hint("leave one of them out"));
     }
     if let Some(query) = own_query {
+        let text = query.text().and_then(OsStr::to_str).unwrap_or_default();
+        if tables.iter().any(|table| table.name == text) {
+            let refused = query.origin.refuse("query.sql", "is the name of an export");
+            return Err(refused.hint(format!("--job {text} runs it")));
+        }
         if let (Origin::Variable(_), false) = (&query.origin, tables.is_empty()) {
             let what = "would run in the place of all exports that the configuration file lists";
             let refused = query.origin.refuse("query.sql", what);
@@ -262,6 +267,12 @@ pub(super) fn own_query(layers: &Layers) -> Option<&Sourced> {
     above.find_map(|layer| layer.get("query.sql").or_else(|| layer.get("query.file")))
 }
 
+/// The target that flags or the environment name.
+fn target_above(layers: &Layers) -> Option<&Sourced> {
+    let mut above = layers.0[..ABOVE_EXPORTS].iter();
+    above.find_map(|layer| layer.get("output.path"))
+}
+
 /// How many layers are above those of single exports: flags and environment.
 pub(super) const ABOVE_EXPORTS: usize = 2;
 
@@ -285,7 +296,7 @@ impl Draft {
         name: Option<&str>,
     ) -> Result<Self> {
         let destination = output::destination(layers, now, database)?;
-        output::refuse_flags_of_other_formats(layers, destination.format)?;
+        output::refuse_flags_of_other_formats(layers, &destination)?;
         let protocol = layers.choice("query.protocol")?.unwrap_or_default();
         let query = match query::query(layers, protocol, name) {
             Err(_) if !needs_query && !query::is_given(layers) => None,
@@ -378,11 +389,11 @@ fn naming(
     database: Option<&str>,
 ) -> Result<Option<Naming>> {
     // What the file says for its exports is not meant for a query that stands by
-    // itself, where it does not fit.
-    let stands_alone = own_query(layers).is_some();
+    // itself, nor for a target that is typed, where it does not fit.
+    let is_typed = own_query(layers).is_some() || target_above(layers).is_some();
     let is_meant = |name| {
         let found = layers.get(name);
-        found.is_some_and(|found| !stands_alone || matches!(found.origin, Origin::Flag(_)))
+        found.is_some_and(|found| !is_typed || matches!(found.origin, Origin::Flag(_)))
     };
     let keep = layers.parsed("output.keep")?;
     let keep = keep.filter(|_| is_meant("output.keep"));
@@ -464,8 +475,7 @@ pub(super) fn refuse_unused_parameters(layers: &Layers, exports: &[Export]) -> R
 /// # Errors
 /// [`ErrorKind::Config`](crate::error::ErrorKind::Config), naming its place.
 pub(super) fn refuse_one_target_for_several(layers: &Layers, count: usize) -> Result<()> {
-    let mut above = layers.0[..ABOVE_EXPORTS].iter();
-    match above.find_map(|layer| layer.get("output.path")) {
+    match target_above(layers) {
         Some(found) if count > 1 => {
             let what = format!("names one target, and {count} exports would go there");
             let refused = found.origin.refuse("output.path", &what);
@@ -482,6 +492,7 @@ pub(super) fn refuse_one_target_for_several(layers: &Layers, count: usize) -> Re
 /// [`ErrorKind::Config`](crate::error::ErrorKind::Config), naming both.
 pub(super) fn refuse_common_targets(
     exports: &[Export],
+    inputs: &[(&'static str, PathBuf)],
     state: Option<&Path>,
     summary: Option<&Path>,
     journal: &Journal,
@@ -493,14 +504,23 @@ pub(super) fn refuse_common_targets(
         (Some(_), Target::Path(path, _)) => Some(manifest::path(path)),
         _ => None,
     };
-    let manifests: Vec<Option<PathBuf>> = exports.iter().map(manifest_of).collect();
-    for (export, manifest) in exports.iter().zip(&manifests) {
+    let partial_of = |export: &Export| match (export.partial, &export.target) {
+        (Partial::Keep, Target::Path(path, _)) => Some(sink::partial(path)),
+        _ => None,
+    };
+    let beside = |export: &Export| [manifest_of(export), partial_of(export)];
+    let beside: Vec<[Option<PathBuf>; 2]> = exports.iter().map(beside).collect();
+    for (export, [manifest, partial]) in exports.iter().zip(&beside) {
         let name = match &export.name {
             Some(name) => format!("the rows of {name}"),
             None => "the rows".to_owned(),
         };
-        let manifest = manifest.as_deref();
-        claims.extend(manifest.map(|path| (path, format!("the manifest of {name}"))));
+        for (path, what) in [(manifest, "the manifest"), (partial, "what is kept")] {
+            claims.extend(
+                path.as_deref()
+                    .map(|path| (path, format!("{what} of {name}"))),
+            );
+        }
         match &export.target {
             Target::Stdout => claims.push((Path::new("/dev/stdout"), name)),
             // It takes any number.
@@ -508,13 +528,15 @@ pub(super) fn refuse_common_targets(
             Target::Path(path, _) => claims.push((path, name)),
         }
     }
-    let mut taken: HashMap<PathBuf, String> = HashMap::new();
+    // Several may read one file.
+    let input = |(what, path): &(&str, PathBuf)| (sink::place(path), (*what).to_owned());
+    let mut taken: HashMap<PathBuf, String> = inputs.iter().map(input).collect();
     let mut result = Ok(());
     for (path, name) in claims {
         let Some(other) = taken.insert(sink::place(path), name.clone()) else {
             continue;
         };
-        if other == SUMMARY {
+        if [&other, &name].into_iter().any(|one| one == SUMMARY) {
             journal.note(|known| known.has_no_summary = true);
         }
         let what = format!(

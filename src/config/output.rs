@@ -85,11 +85,16 @@ fn missing_folders(layers: &Layers) -> MissingFolders {
     }
 }
 
-/// A flag that the format would ignore is a mistake: `--pretty` with CSV.
+/// A flag that the format would ignore is a mistake: `--pretty` with CSV. So is a
+/// key of an export's own table.
 ///
 /// # Errors
 /// [`ErrorKind::Config`](crate::error::ErrorKind::Config), naming the flag.
-pub(super) fn refuse_flags_of_other_formats(layers: &Layers, format: &Format) -> Result<()> {
+pub(super) fn refuse_flags_of_other_formats(layers: &Layers, chosen: &Destination) -> Result<()> {
+    let format = chosen.format;
+    // Unless another target or format than the export's own was typed.
+    let is_typed = |origin: &Origin| matches!(origin, Origin::Flag(_) | Origin::Variable(_));
+    let is_own = !is_typed(&chosen.format_origin) && !is_typed(&chosen.target_origin);
     for setting in SETTINGS {
         let Some(found) = layers.get(setting.name) else {
             continue;
@@ -99,6 +104,7 @@ pub(super) fn refuse_flags_of_other_formats(layers: &Layers, format: &Format) ->
             // Also where a file says so: it cannot be honoured.
             _ if is_raw => "binary raw",
             (Some(flag), Origin::Flag(_)) => flag,
+            (Some(flag), Origin::ConfigFile(place)) if is_own && place.table.is_some() => flag,
             _ => continue,
         };
         let owners = FORMATS.iter().filter(|other| other.flags.contains(&flag));

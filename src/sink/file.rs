@@ -75,6 +75,10 @@ pub(super) struct FinishedFile {
 }
 
 impl FinishedFile {
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub(super) fn check(&self) -> Result<()> {
         // Nobody watches over it any more.
         if self.locked.metadata().is_ok_and(|file| file.nlink() == 0) {
@@ -116,6 +120,9 @@ impl FileSink {
                 io::ErrorKind::NotFound => "create the folder first, or let --create-dirs do it",
                 io::ErrorKind::PermissionDenied => {
                     "its folder must be writable: the file is made there and then renamed"
+                }
+                _ if error.raw_os_error() == Some(Errno::EMFILE as i32) => {
+                    "allow the program more open files: ulimit -n"
                 }
                 _ => "is that a path for a file?",
             };

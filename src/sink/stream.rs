@@ -4,7 +4,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, Write},
+    io::{self, PipeReader, PipeWriter, Write},
     os::{fd::AsFd, unix::fs::FileTypeExt},
     path::Path,
     thread,
@@ -26,6 +26,8 @@ pub(super) struct StreamSink {
     file: File,
     name: String,
     reader: Reader,
+    /// Dropped, it ends the watch over the reader, which keeps the file open.
+    _watch: Option<PipeWriter>,
 }
 
 /// Who reads, which decides what its absence means.
@@ -81,17 +83,25 @@ impl StreamSink {
     fn open(file: File, name: String, reader: Reader, cancel: &Cancel) -> Result<Box<dyn Sink>> {
         let failed = |error: io::Error| output_error(&name, "open", error);
         let kind = file.metadata().map_err(failed)?.file_type();
+        let mut watch = None;
         if kind.is_fifo() || kind.is_socket() {
             let watched = file.try_clone().map_err(failed)?;
+            let (ended, writer) = io::pipe().map_err(failed)?;
             let (gone, cancel) = (reader.gone(&name), cancel.clone());
             // Where there is none, the next write notices.
             let _ = thread::Builder::new().spawn(move || {
-                if wait_for(&watched, PollFlags::empty()).is_ok() {
+                if has_no_reader(&watched, &ended) {
                     cancel.cancel(gone);
                 }
             });
+            watch = Some(writer);
         }
-        Ok(Box::new(Self { file, name, reader }))
+        Ok(Box::new(Self {
+            file,
+            name,
+            reader,
+            _watch: watch,
+        }))
     }
 }
 
@@ -136,6 +146,24 @@ impl Reader {
                 "the reader of standard output has gone",
             ),
             Self::OfFile => output_error(name, "write to", "its reader has gone"),
+        }
+    }
+}
+
+/// Waits until nobody can read any more what is written to `watched`: POLLERR and
+/// POLLHUP come without being asked for (poll(2)). Not so where the output has
+/// `ended` before.
+fn has_no_reader(watched: &File, ended: &PipeReader) -> bool {
+    let none = PollFlags::empty();
+    let mut polled = [
+        PollFd::new(watched.as_fd(), none),
+        PollFd::new(ended.as_fd(), none),
+    ];
+    loop {
+        match poll(&mut polled, PollTimeout::NONE) {
+            Ok(0) | Err(nix::Error::EINTR) => {}
+            Ok(_) => return polled[1].any() == Some(false),
+            Err(_) => return false,
         }
     }
 }

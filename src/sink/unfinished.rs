@@ -51,7 +51,7 @@ impl Unfinished {
         let prefix = prefix(target).ok_or(io::ErrorKind::InvalidInput)?;
         let kept = match partial {
             Partial::Remove => None,
-            Partial::Keep => Some(with_suffix(target, ".partial")),
+            Partial::Keep => Some(self::partial(target)),
         };
         if let Some(name) = kept.as_ref().and_then(|path| path.file_name())
             && name.len() > LONGEST_NAME
@@ -207,8 +207,9 @@ fn is_unfinished(name: &OsStr, prefix: &OsStr) -> bool {
     })
 }
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
+/// Where what had come of `target` is kept.
+pub(crate) fn partial(target: &Path) -> PathBuf {
+    let mut name = target.as_os_str().to_owned();
+    name.push(".partial");
     name.into()
 }

@@ -26,9 +26,9 @@ const PATIENCE: &str = "SET SESSION net_write_timeout = 2147483, SESSION wait_ti
 /// ER_UNKNOWN_SYSTEM_VARIABLE.
 const UNKNOWN_VARIABLE: u16 = 1193;
 
-/// Sets what must hold for every statement of the session.
-pub(super) fn prepare(conn: &mut Conn, mark: &Mark, session: &Session) -> Result<()> {
-    mark.take(conn)?;
+/// Sets what must hold for every statement of the session; also again, where an
+/// earlier one of several has set something else.
+pub(super) fn prepare(conn: &mut Conn, session: &Session) -> Result<()> {
     // Who is cut off by what the server keeps to itself will be told.
     let or_told = |result: mysql::Result<()>, what: &str| match result {
         Err(mysql::Error::MySqlError(error)) => {
@@ -137,7 +137,7 @@ impl Mark {
 
     /// Has the session hold it. A server that has no such locks just cannot
     /// tell later whose session it is.
-    fn take(&self, conn: &mut Conn) -> Result<()> {
+    pub fn take(&self, conn: &mut Conn) -> Result<()> {
         match contain::run(conn, &format!("DO GET_LOCK('{}', 0)", self.0)) {
             Ok(()) => Ok(()),
             Err(mysql::Error::MySqlError(error)) => {

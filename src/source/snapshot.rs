@@ -511,7 +511,7 @@ impl QueryExecutor {
                     Ok(()) => return Ok(()),
                     Err(mysql::Error::MySqlError(error)) if error.code == INTERRUPTED => {}
                     Err(mysql::Error::MySqlError(error)) if error.code == NO_SAVEPOINT => break,
-                    Err(error) => return Err(query_error("the snapshot is lost", &error)),
+                    Err(error) => return Err(query_error("the session does not answer", &error)),
                 }
             }
             let what = "the statement ended the transaction that held the snapshot";

@@ -57,7 +57,13 @@ impl QueryExecutor {
         // What MariaDB tells only so is a syntax error for MySQL, which tells it
         // in one of its formats.
         let explained = match self.explain("EXPLAIN EXTENDED") {
-            Err(mysql::Error::MySqlError(_)) => self.explain("EXPLAIN FORMAT=TRADITIONAL")?,
+            Err(mysql::Error::MySqlError(_)) => {
+                // MySQL runs some subqueries for that.
+                if self.known.are_all_transactional(&mut self.conn)? {
+                    return Ok(Tables::Transactional);
+                }
+                self.explain("EXPLAIN FORMAT=TRADITIONAL")?
+            }
             explained => explained?,
         };
         let conn = &mut self.conn;
@@ -136,7 +142,13 @@ pub(super) struct Known {
     /// Those that are transactional.
     engines: BTreeSet<String>,
     tables: BTreeMap<(String, String), Kind>,
+    are_all_transactional: Option<bool>,
 }
+
+const ANY_NOT_TRANSACTIONAL: &str = "SELECT 1 FROM information_schema.TABLES
+     WHERE TABLE_TYPE = 'BASE TABLE' AND TABLE_SCHEMA NOT IN ('sys', 'performance_schema')
+     AND ENGINE NOT IN (SELECT ENGINE FROM information_schema.ENGINES WHERE TRANSACTIONS = 'YES')
+     LIMIT 1";
 
 #[derive(Clone)]
 enum Kind {
@@ -149,6 +161,17 @@ enum Kind {
 }
 
 impl Known {
+    /// Whether the account sees no table that is not transactional, but the
+    /// server's own.
+    fn are_all_transactional(&mut self, conn: &mut Conn) -> mysql::Result<bool> {
+        if let Some(known) = self.are_all_transactional {
+            return Ok(known);
+        }
+        let known = ask(conn, ANY_NOT_TRANSACTIONAL)?.is_empty();
+        self.are_all_transactional = Some(known);
+        Ok(known)
+    }
+
     fn look_up(&mut self, conn: &mut Conn, pair: &(String, String)) -> mysql::Result<Kind> {
         if let Some(kind) = self.tables.get(pair) {
             return Ok(kind.clone());

@@ -76,7 +76,19 @@ fn manifests_say_what_files_are() {
         let outcome = verify(&files).ended(0, "");
         let told = String::from_utf8(outcome.stdout).expect("UTF-8");
         assert_eq!(told.matches(": OK (3 rows, ").count(), 5, "{told}");
-        verify(&["x.csv.manifest.json"]).ended(0, "");
+        // Once each.
+        let outcome = verify(&["x.csv.manifest.json", "x.csv"]).ended(0, "");
+        let told = String::from_utf8(outcome.stdout).expect("UTF-8");
+        assert_eq!(told.lines().count(), 1, "{told}");
+        let run = GoldDigger::new().args(["verify", "--quiet"]);
+        run.arg(night.path("x.csv"))
+            .arg(night.path("x.tsv"))
+            .run()
+            .wrote("");
+        let run = GoldDigger::new().args(["verify", "--quiet"]);
+        let outcome = run.arg(night.path("x.csv")).arg(night.folder.path()).run();
+        let told = outcome.failed(7, &["1 of 2 files failed"]).stdout;
+        assert!(told.ends_with(b": FAILED: it is a folder: name the files in it\n"));
         let refuse = |file: &str, what: &str| {
             let outcome = verify(&["x.tsv", file]).failed(7, &["1 of 2 files failed"]);
             let told = String::from_utf8(outcome.stdout).expect("UTF-8");
@@ -127,6 +139,26 @@ fn a_manifest_needs_a_file() {
         let refused = ["a.csv.manifest.json: it is a directory"];
         night.run(&[]).run().failed_at_length(5, &refused);
         assert!(!night.path("a.csv").exists());
+    });
+}
+
+/// Whichever is last: the file and its manifest are of one run.
+#[test]
+fn two_runs_to_one_target_leave_a_file_and_its_manifest() {
+    on_a_server(|db| {
+        let night = Night::of(
+            db,
+            "[output]\nmanifest = true",
+            &[("a", "SELECT UUID() AS a")],
+        );
+        for _ in 0..25 {
+            let runs = [(); 3].map(|()| night.run(&[]).start());
+            for run in runs {
+                run.wait().ended(0, "");
+            }
+            let verify = GoldDigger::new().arg("verify").arg(night.path("a.csv"));
+            verify.run().ended(0, "");
+        }
     });
 }
 
@@ -198,6 +230,19 @@ fn old_files_of_the_export_go_and_others_stay() {
             of("2026-02-20"),
         )
         .expect("a file");
+        // A folder of another time goes with its last file.
+        let by_day = Night::new(
+            db,
+            "[[export]]\nname = 'a'\nsql = 'SELECT 1 AS a'\npath = 'by/{date}/a.csv'
+             create_dirs = true\nmanifest = true\nkeep = 1",
+        );
+        for day in ["2026-01-01 03:00:00", "2026-01-02 03:00:00"] {
+            by_day
+                .within(&["faketime", "-f", day], &[])
+                .run()
+                .ended(0, "");
+        }
+        assert_eq!(names(&by_day.path("by")), ["2026-01-02"]);
         // The same day again is the same file, and a failure removes nothing.
         on("2026-02-01", &["--job", "a"]).ended_with(0);
         on("2026-02-02", &["--job", "a", "--min-rows", "2"]).ended_with(6);

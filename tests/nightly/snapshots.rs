@@ -88,6 +88,35 @@ fn what_is_written_between_two_exports_is_not_in_the_snapshot() {
     });
 }
 
+/// What one export sets in the session is not the next one's.
+#[test]
+fn each_export_finds_the_session_as_it_was_set_up() {
+    each_server(|db| {
+        for sql in [
+            "CREATE TABLE t (id INT, at TIMESTAMP, text VARCHAR(9)) ENGINE = InnoDB",
+            "SET time_zone = '+00:00'",
+            "INSERT INTO t VALUES (1, '2026-01-02 03:04:05', '東京'), (2, NULL, 'ö')",
+            "CREATE PROCEDURE p() BEGIN SET time_zone = '+09:00'; SET NAMES latin1; SELECT 1 AS a; END",
+        ] {
+            db.sql(sql);
+        }
+        db.sql("UPDATE t SET at = FROM_UNIXTIME(1767323045) WHERE id = 1");
+        let numbers = "SELECT @n := @n + 1 AS n FROM t";
+        let queries = [
+            ("one", numbers),
+            ("two", numbers),
+            ("call", "CALL p()"),
+            ("text", "SELECT * FROM t ORDER BY id"),
+        ];
+        let head = "[session]\ntime_zone = '+00:00'\ninit = ['SET @n = 0']\n[run]\nsnapshot = true";
+        let night = Night::of(db, head, &queries);
+        night.run(&["--quiet"]).run().ended(0, "");
+        night.holds("one.csv", "n\n1\n2\n");
+        night.holds("two.csv", "n\n1\n2\n");
+        night.holds("text.csv", "id,at,text\n1,2026-01-02 03:04:05,東京\n2,,ö\n");
+    });
+}
+
 /// Whether tables that a writer keeps equal are so in all of `runs` exports over
 /// as many connections.
 fn are_equal_beside_a_writer(db: &Database, runs: u32, args: &[&str]) -> bool {
@@ -389,7 +418,7 @@ fn a_snapshot_that_is_lost_is_not_replaced() {
             let (outcome, told) = night.told(&[]);
             let parts = [
                 "ends: the statement ended the transaction that held the snapshot",
-                "two: it did not run: the snapshot was lost",
+                "two: it did not run: the snapshot is lost",
             ];
             outcome.failed_at_length(4, &parts);
             let wanted = ["one success 0", "ends failure 4", "two failure 4"];
@@ -412,7 +441,7 @@ fn a_snapshot_that_is_lost_is_not_replaced() {
         let parts = [
             "wait: ",
             "its connection held the snapshot",
-            "two: it did not run: the snapshot was lost",
+            "two: it did not run: the snapshot is lost",
         ];
         outcome.failed_at_length(4, &parts);
         assert_eq!(night.names(), ["nightly.toml", "one.csv"]);
