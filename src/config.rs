@@ -26,6 +26,7 @@ mod dump;
 mod export;
 mod file;
 pub mod layers;
+mod list;
 mod option_file;
 mod output;
 mod prompt;
@@ -272,7 +273,7 @@ impl Config {
         let (mut layers, tables) = layers(args.layer, journal)?;
         let now = LazyCell::new(template::now as fn() -> _);
         if args.request == Request::ListJobs {
-            return list(&mut layers, tables, &now).map(Task::Print);
+            return names_and_targets(&mut layers, tables, &now).map(Task::Print);
         }
         let mut fields = Fields::resolve(&mut layers)?;
         let database = fields
@@ -297,12 +298,12 @@ impl Config {
         };
         note_input(&layers, CONFIG, "the configuration file");
         note_input(&layers, "connection.password_file", "the password file");
-        let selected = export::selected(&layers, tables)?;
-        export::refuse_one_target_for_several(&layers, selected.len())?;
+        let selected = list::selected(&layers, tables)?;
+        list::refuse_one_target_for_several(&layers, selected.len())?;
         for table in selected {
             let (name, layer) = table.map(|table| (table.name, table.layer)).unzip();
             let name = name.as_deref();
-            let made = layers.with(export::ABOVE_EXPORTS, layer, |layers| {
+            let made = layers.with(list::ABOVE_EXPORTS, layer, |layers| {
                 note_input(layers, "query.file", "the file of the query");
                 // A file of settings can be shown without a query to go with it.
                 let draft = Draft::new(layers, &now, database, !dumps, name)?;
@@ -326,13 +327,13 @@ impl Config {
         if dumps {
             return Ok(Task::Print(dump::together(printed)));
         }
-        export::refuse_unused_parameters(&layers, &exports)?;
+        list::refuse_unused_parameters(&layers, &exports)?;
         let summary = match &args.reporting.summary {
             Some(Target::Path(path, _)) => Some(path.as_path()),
             _ => None,
         };
         let state = run.state.as_deref();
-        export::refuse_common_targets(&exports, &inputs, state, summary, journal)?;
+        list::refuse_common_targets(&exports, &inputs, state, summary, journal)?;
         run::refuse_late_streams(&layers, &run, &exports)?;
         let (tls_mode, tls_origin) = tls_mode;
         let tls = certificates::load(&layers, tls_mode, &tls_origin)?;
@@ -376,13 +377,17 @@ impl Config {
 }
 
 /// The exports' names and targets, for `--list-jobs`; no server needs to be named.
-fn list(layers: &mut Layers, tables: Vec<ExportTable>, now: &LazyCell<Now>) -> Result<String> {
+fn names_and_targets(
+    layers: &mut Layers,
+    tables: Vec<ExportTable>,
+    now: &LazyCell<Now>,
+) -> Result<String> {
     let fields = Fields::resolve(layers).ok();
     let database = fields.and_then(|fields| fields.database);
     let database = database.as_ref().map(|database| database.value.as_str());
     let mut lines = Vec::new();
-    for ExportTable { name, layer } in export::selected(layers, tables)?.into_iter().flatten() {
-        let destination = layers.with(export::ABOVE_EXPORTS, Some(layer), |layers| {
+    for ExportTable { name, layer } in list::selected(layers, tables)?.into_iter().flatten() {
+        let destination = layers.with(list::ABOVE_EXPORTS, Some(layer), |layers| {
             output::destination(layers, now, database)
         });
         let destination = destination.map_err(|error| error.in_place(&name))?;

@@ -23,9 +23,7 @@ fn main() -> ExitCode {
     };
     match &args.request {
         Request::Print(text) => return report::print(text),
-        Request::Verify(paths, verbosity) => {
-            return report::verified(paths, *verbosity, &args.reporting);
-        }
+        Request::Verify(paths, told) => return report::verified(paths, *told, &args.reporting),
         _ => {}
     }
     let reporting = args.reporting.clone();

@@ -7,8 +7,8 @@ use clap::ValueEnum;
 
 use super::{
     Access, Export, Session, Target,
-    export::own_query,
     layers::{Layers, Origin, Sourced},
+    list::own_query,
 };
 use crate::error::{Error, Result};
 
