@@ -17,8 +17,9 @@ use gold_digger::{
     cancel::Cancel,
     cli::Args,
     config::{Config, Task},
-    export::export,
+    export::{Job, export},
     journal::Journal,
+    sink::Finished,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -83,7 +84,15 @@ fuzz_target!(|input: &[u8]| {
     let Ok(Task::Export(config)) = Config::resolve(args, &Journal::default()) else {
         panic!("an export was asked for");
     };
-    match export(&config, &Journal::default(), &Cancel::default()) {
+    let job = Job {
+        config: &config,
+        export: &config.exports[0],
+        journal: &Journal::default(),
+        cancel: &Cancel::default(),
+        last: None,
+        retries: 0,
+    };
+    match export(job, None).and_then(Finished::publish) {
         Ok(()) => fs::remove_file(&target).expect("a file"),
         Err(error) => {
             assert!(matches!(error.kind().exit_code(), 1 | 3 | 4), "{error}");
