@@ -629,7 +629,7 @@ fn a_check_says_which_exports_would_fail() {
         let outcome = outcome.failed(4, &parts);
         let told = String::from_utf8(outcome.stdout).expect("UTF-8");
         assert!(
-            told.starts_with("snapshot  one for 1 connections\n\none\nserver "),
+            told.starts_with("snapshot  one for 1 connection\n\none\nserver "),
             "{told}"
         );
         for part in ["two\nfails  ", "its folder is missing"] {

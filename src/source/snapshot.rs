@@ -93,8 +93,13 @@ pub fn open(config: &Config, count: usize, cancel: &Cancel) -> Result<Snapshot> 
         sessions.push(session);
     }
     let connection = &config.connection;
+    let connections = if count == 1 {
+        "connection"
+    } else {
+        "connections"
+    };
     tracing::info!(
-        "connected to {} as {} ({count} times)",
+        "connected to {} as {} by {count} {connections}",
         connection.endpoint,
         connection.user
     );
