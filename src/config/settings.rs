@@ -11,6 +11,7 @@ use clap::builder::PossibleValue;
 
 use super::layers::Value;
 
+mod checks;
 mod table;
 
 pub use table::SETTINGS;

@@ -1,17 +1,13 @@
-//! The table itself, and the checks of its entries' values.
-
-use std::{
-    fmt::Display,
-    num::{NonZeroU16, NonZeroU32},
-    str::FromStr,
-};
-
-use clap::{ValueEnum, builder::PossibleValue};
+//! The table itself.
 
 use super::{
     super::{OnError, PinnedSchema, Protocol, Publish, Share, Timeout, TlsMode},
     ASK_PASSWORD, CLEARTEXT_PLUGIN, CONFIG, DEFAULTS_FILE, DEFAULTS_GROUP_SUFFIX, JOB, Kind,
     NO_DEFAULTS, PASSWORD, SERVER_PUBLIC_KEY, SSL, Setting, TRANSPORT, VERIFY_SERVER_CERT,
+    checks::{
+        anything, choice, connections, host, kept, not_empty, one_statement, parses, pattern, port,
+        retries, rows,
+    },
 };
 use crate::{
     format::{
@@ -21,83 +17,7 @@ use crate::{
     output::Flush,
     progress,
     report::LogFormat,
-    sql::Query,
 };
-
-const fn anything(_: &str) -> Result<(), String> {
-    Ok(())
-}
-
-fn not_empty(text: &str) -> Result<(), String> {
-    if text.is_empty() {
-        return Err("it is empty".to_owned());
-    }
-    Ok(())
-}
-
-fn parses<T: FromStr<Err: Display>>(text: &str) -> Result<(), String> {
-    let parsed = text.parse::<T>();
-    parsed.map(drop).map_err(|error| error.to_string())
-}
-
-fn host(text: &str) -> Result<(), String> {
-    if text.contains(['/', '@']) {
-        return Err("it is a name or an address; --db-url takes a URL".to_owned());
-    }
-    not_empty(text)
-}
-
-fn port(text: &str) -> Result<(), String> {
-    let parsed = text.parse::<NonZeroU16>();
-    let refused = |_| "it is a number from 1 to 65535".to_owned();
-    parsed.map(drop).map_err(refused)
-}
-
-fn retries(text: &str) -> Result<(), String> {
-    let most = 1000;
-    let in_range = text.parse::<u32>().is_ok_and(|number| number <= most);
-    let refused = format!("it is a number from 0 to {most}");
-    in_range.then_some(()).ok_or(refused)
-}
-
-fn rows(text: &str) -> Result<(), String> {
-    let refused = |_| "it is a whole number of rows".to_owned();
-    text.parse::<u64>().map(drop).map_err(refused)
-}
-
-fn connections(text: &str) -> Result<(), String> {
-    let most = 256;
-    let in_range = text
-        .parse::<u16>()
-        .is_ok_and(|number| (1..=most).contains(&number));
-    let refused = format!("it is a number from 1 to {most}");
-    in_range.then_some(()).ok_or(refused)
-}
-
-fn kept(text: &str) -> Result<(), String> {
-    let refused = |_| "it is a number of files, at least 1".to_owned();
-    text.parse::<NonZeroU32>().map(drop).map_err(refused)
-}
-
-fn pattern(text: &str) -> Result<(), String> {
-    let refused = |error| format!("it is no pattern: {error}");
-    glob::Pattern::new(text).map(drop).map_err(refused)
-}
-
-fn one_statement(text: &str) -> Result<(), String> {
-    Query::parse(text)
-        .map(drop)
-        .map_err(|error| error.message().to_owned())
-}
-
-const fn choice<T: ValueEnum>() -> Kind {
-    Kind::Choice(choices::<T>)
-}
-
-fn choices<T: ValueEnum>() -> Vec<PossibleValue> {
-    let values = T::value_variants().iter();
-    values.filter_map(ValueEnum::to_possible_value).collect()
-}
 
 /// Every setting, in the order of the help and of the documentation.
 pub static SETTINGS: &[Setting] = &[
