@@ -32,12 +32,8 @@ pub fn check(config: &Config, cancel: &Cancel) -> Result<(String, Result<()>)> {
         }
         _ => {
             cancel.explain(snapshot::open(config, count, cancel))?;
-            let connections = if count == 1 {
-                "connection"
-            } else {
-                "connections"
-            };
-            texts.push(format!("snapshot  one for {count} {connections}\n"));
+            let connections = snapshot::connections(count);
+            texts.push(format!("snapshot  one for {connections}\n"));
         }
     }
     let mut failed: Vec<(&str, Error)> = Vec::new();

@@ -394,8 +394,7 @@ fn names_and_targets(
         lines.push((name, printable(&destination.target.to_string())));
     }
     let Some(width) = lines.iter().map(|(name, _)| name.len()).max() else {
-        return Err(Error::config("--list-jobs has nothing to list")
-            .hint("a configuration file (--config) lists exports as [[export]]"));
+        return Err(Error::config("--list-jobs has nothing to list").hint(list::WHERE_EXPORTS_ARE));
     };
     let lines = lines
         .iter()

@@ -102,19 +102,23 @@ impl QueryExecutor {
         };
         // From here on the run can be ended while the server is silent.
         cancel.register(executor.live.clone())?;
-        let conn = &mut executor.conn;
-        border(cancel, || {
+        executor.on_border(|conn| {
             mark.take(conn)?;
             session::prepare(conn, &config.session)
         })?;
-        let conn = &mut executor.conn;
         if connection.compression == Compression::Zlib
-            && border(cancel, || session::is_uncompressed(conn))?
+            && executor.on_border(session::is_uncompressed)?
         {
             let what = "the server says that it does not compress; the rows travelled as they are";
             executor.warning = Some(what.to_owned());
         }
         Ok(executor)
+    }
+
+    /// What `work` with the connection gives, as [`border`] has it.
+    fn on_border<T>(&mut self, work: impl FnOnce(&mut Conn) -> Result<T>) -> Result<T> {
+        let conn = &mut self.conn;
+        border(&self.cancel, || work(conn))
     }
 
     /// From here on works for what `cancel` ends.
@@ -136,8 +140,7 @@ impl QueryExecutor {
     /// # Errors
     /// [`ErrorKind::Query`] where the server refuses that.
     pub fn set_up_again(&mut self, config: &Config) -> Result<()> {
-        let conn = &mut self.conn;
-        border(&self.cancel, || {
+        self.on_border(|conn| {
             contain::run(conn, connect::SET_NAMES)
                 .map_err(|error| query_error("cannot set the character set again", &error))?;
             session::prepare(conn, &config.session)
@@ -152,8 +155,7 @@ impl QueryExecutor {
     pub fn bind(&mut self, export: &Export) -> Result<()> {
         let query = &export.query;
         let mode = if query.depends_on_mode() {
-            let conn = &mut self.conn;
-            border(&self.cancel, || session::quoting_mode(conn))?
+            self.on_border(session::quoting_mode)?
         } else {
             QuotingMode::Default
         };
@@ -224,8 +226,7 @@ impl QueryExecutor {
         if count == 0 {
             return Ok(None);
         }
-        let cancel = self.cancel.clone();
-        border(&cancel, || session::shortened(&mut self.conn, count))
+        self.on_border(|conn| session::shortened(conn, count))
     }
 
     /// What the server says of itself and of the session.
@@ -233,8 +234,7 @@ impl QueryExecutor {
     /// # Errors
     /// [`ErrorKind::Query`] where it does not say.
     pub fn facts(&mut self) -> Result<SessionFacts> {
-        let cancel = self.cancel.clone();
-        border(&cancel, || session::facts(&mut self.conn))
+        self.on_border(session::facts)
     }
 
     /// The columns that the statement would give and the protocol of its rows,

@@ -14,13 +14,13 @@ use serde::Serialize;
 
 use crate::{
     cancel::Cancel,
-    config::{Partial, Target},
+    config::Target,
     error::{Error, ErrorKind, Result},
     journal::{Facts, Journal, Outcome},
     manifest::Column,
     report,
     run::{self, Entry},
-    sink::{self, Hashing},
+    sink,
 };
 
 /// Of a run, or of the only export of one.
@@ -238,23 +238,18 @@ pub fn write(
             format!("cannot make the summary: {error}"),
         )
     };
-    if *place == Target::Stdout {
+    let Target::Path(path, _) = place else {
         let text = serde_json::to_string(&summary).map_err(failed)?;
         report::line(&report::machine_readable(&text));
         return Ok(());
-    }
+    };
     let mut text = serde_json::to_string_pretty(&summary).map_err(failed)?;
     text.push('\n');
     let text = report::machine_readable(&text);
-    if let Target::Path(path, _) = place
-        && fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo())
-    {
+    if fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo()) {
         return write_to_fifo(path, &text);
     }
-    let cancel = Cancel::default();
-    let mut sink = sink::open(place, Partial::Remove, Hashing::None, &cancel)?;
-    sink.write(text.as_bytes())?;
-    sink.finish()?.publish()
+    sink::write_file(path, text.as_bytes(), &Cancel::default())?.publish()
 }
 
 /// Writes to a FIFO, if somebody reads from it: nothing would end the wait for a

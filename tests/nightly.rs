@@ -62,6 +62,21 @@ impl<'a> Night<'a> {
         (outcome, serde_json::from_slice(&text).expect("JSON"))
     }
 
+    /// Runs it, and does `work` while one of its exports [`waits`].
+    fn meanwhile(&self, args: &[&str], work: impl FnOnce()) -> Outcome {
+        let db = self.db;
+        let mut conn = db.connect();
+        let lock = format!("DO GET_LOCK('{}', 0)", db.name);
+        conn.query_drop(lock).expect("a lock");
+        let run = self.run(args).start();
+        let is_waiting = || (!db.running(&db.name).is_empty()).then_some(());
+        until(Duration::from_secs(10), is_waiting).expect("it waits");
+        work();
+        conn.query_drop("DO RELEASE_ALL_LOCKS()")
+            .expect("its locks");
+        run.wait()
+    }
+
     #[track_caller]
     fn holds(&self, name: &str, text: &str) {
         let found = fs::read_to_string(self.path(name)).ok();
@@ -71,6 +86,11 @@ impl<'a> Night<'a> {
     fn names(&self) -> Vec<String> {
         names(self.folder.path())
     }
+}
+
+/// A query that waits until the test lets it go on.
+fn waits(db: &Database) -> String {
+    format!("SELECT GET_LOCK('{}', 60) AS a", db.name)
 }
 
 /// The exports' names with their status and exit codes.
@@ -519,28 +539,22 @@ fn guards_compare_with_the_last_success() {
 #[test]
 fn a_state_that_cannot_be_written_is_told() {
     on_a_server(|db| {
-        let lock = format!("SELECT GET_LOCK('{}', 60) AS a", db.name);
-        let queries = [("a", lock.as_str()), ("b", "SELECT nowhere")];
+        let wait = waits(db);
+        let queries = [("a", wait.as_str()), ("b", "SELECT nowhere")];
         let night = Night::of(db, "[run]\nstate = 'kept/state.json'", &queries);
         let missing = ["cannot keep the state in ", "its folder is missing"];
         night.run(&[]).run().failed(2, &missing);
         for (jobs, code) in [(&["--job", "a"][..], 5), (&[], 4)] {
             fs::create_dir(night.path("kept")).expect("a folder");
-            let mut conn = db.connect();
-            let held = format!("DO GET_LOCK('{}', 0)", db.name);
-            conn.query_drop(held).expect("a lock");
-            let run = night.run(jobs).start();
-            let is_waiting = || (!db.running(&db.name).is_empty()).then_some(());
-            until(Duration::from_secs(10), is_waiting).expect("it waits");
-            fs::remove_dir(night.path("kept")).expect("it is empty");
-            conn.query_drop("DO RELEASE_ALL_LOCKS()")
-                .expect("its locks");
+            let outcome = night.meanwhile(jobs, || {
+                fs::remove_dir(night.path("kept")).expect("it is empty");
+            });
             // Told in any case, and what ends the run where nothing else has.
             let parts = [
                 "a: the next run has nothing to compare with: ",
                 "folder is missing",
             ];
-            run.wait().failed_at_length(code, &parts);
+            outcome.failed_at_length(code, &parts);
             night.holds("a.csv", "a\n1\n");
         }
     });

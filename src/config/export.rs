@@ -14,8 +14,8 @@ use jiff::Zoned;
 
 use super::{
     Protocol,
-    layers::{Layers, Origin, Sourced},
-    list::{own_query, target_above},
+    layers::{Layers, Sourced},
+    list::{meant, own_query, target_above},
     output::{self, Destination},
     query,
     run::refuse,
@@ -202,6 +202,7 @@ pub enum EmptyResult {
 /// What `--dump-config` shows of an export.
 pub(super) struct Draft {
     pub destination: Destination,
+    protocol: Protocol,
     pub query: Option<(Query, Vec<Parameter>)>,
 }
 
@@ -225,7 +226,11 @@ impl Draft {
             Err(_) if !needs_query && !query::is_given(layers) => None,
             query => Some(query?),
         };
-        Ok(Self { destination, query })
+        Ok(Self {
+            destination,
+            protocol,
+            query,
+        })
     }
 
     /// The export.
@@ -266,7 +271,7 @@ impl Draft {
             name: name.map(str::to_owned),
             query,
             parameters,
-            protocol: layers.choice("query.protocol")?.unwrap_or_default(),
+            protocol: self.protocol,
             target: self.destination.target,
             flush: layers.choice("output.flush")?.unwrap_or_default(),
             format: self.destination.format,
@@ -314,10 +319,7 @@ fn naming(
     // What the file says for its exports is not meant for a query that stands by
     // itself, nor for a target that is typed, where it does not fit.
     let is_typed = own_query(layers).is_some() || target_above(layers).is_some();
-    let is_meant = |name| {
-        let found = layers.get(name);
-        found.is_some_and(|found| !is_typed || matches!(found.origin, Origin::Flag(_)))
-    };
+    let is_meant = |name| meant(layers, name, is_typed).is_some();
     let keep = layers.parsed("output.keep")?;
     let keep = keep.filter(|_| is_meant("output.keep"));
     let mut wanted = layers.is_on("output.manifest");

@@ -10,7 +10,7 @@ use std::{
 use super::{
     Export, Partial, Target,
     file::ExportTable,
-    layers::{Layers, Origin, Sourced, Value},
+    layers::{Layer, Layers, Origin, Sourced, Value},
     run::refuse,
     settings::JOB,
 };
@@ -65,7 +65,7 @@ pub(super) fn selected(
         let pattern = pattern.map_err(|error| refuse(&format!("is no pattern: {error}")))?;
         if !names.iter().any(|name| pattern.matches(name)) {
             let hint = match &names[..] {
-                [] => "a configuration file (--config) lists exports as [[export]]".to_owned(),
+                [] => WHERE_EXPORTS_ARE.to_owned(),
                 names => format!("there are {}", names.join(", ")),
             };
             return Err(refuse(&format!("finds no export that is called {text}")).hint(hint));
@@ -80,15 +80,28 @@ pub(super) fn selected(
 
 /// The query that stands by itself, whatever the configuration file has.
 pub(super) fn own_query(layers: &Layers) -> Option<&Sourced> {
-    let mut above = layers.0[..ABOVE_EXPORTS].iter();
-    above.find_map(|layer| layer.get("query.sql").or_else(|| layer.get("query.file")))
+    above(layers).find_map(|layer| layer.get("query.sql").or_else(|| layer.get("query.file")))
 }
 
 /// The target that flags or the environment name.
 pub(super) fn target_above(layers: &Layers) -> Option<&Sourced> {
-    let mut above = layers.0[..ABOVE_EXPORTS].iter();
-    above.find_map(|layer| layer.get("output.path"))
+    above(layers).find_map(|layer| layer.get("output.path"))
 }
+
+fn above(layers: &Layers) -> impl Iterator<Item = &Layer> {
+    layers.0[..ABOVE_EXPORTS].iter()
+}
+
+/// What holds of the setting called `name`. Where something is typed in the place
+/// of the file's exports, what the file says for these is not meant.
+pub(super) fn meant<'a>(layers: &'a Layers, name: &str, is_typed: bool) -> Option<&'a Sourced> {
+    let found = layers.get(name);
+    found.filter(|found| !is_typed || matches!(found.origin, Origin::Flag(_)))
+}
+
+/// What to do where there are none.
+pub(super) const WHERE_EXPORTS_ARE: &str =
+    "a configuration file (--config) lists exports as [[export]]";
 
 /// How many layers are above those of single exports: flags and environment.
 pub(super) const ABOVE_EXPORTS: usize = 2;
@@ -102,8 +115,7 @@ pub(super) fn refuse_unused_parameters(layers: &Layers, exports: &[Export]) -> R
     if exports.iter().all(|export| export.name.is_none()) {
         return Ok(());
     }
-    let above = layers.0[..ABOVE_EXPORTS].iter();
-    for found in above.filter_map(|layer| layer.get("query.params")) {
+    for found in above(layers).filter_map(|layer| layer.get("query.params")) {
         let Value::Parameters(given) = &found.value else {
             continue;
         };

@@ -7,8 +7,8 @@ use clap::ValueEnum;
 
 use super::{
     Access, Export, Session, Target,
-    layers::{Layers, Origin, Sourced},
-    list::own_query,
+    layers::{Layers, Sourced},
+    list::{meant, own_query},
 };
 use crate::error::{Error, Result};
 
@@ -66,10 +66,7 @@ pub enum Snapshot {
 /// session that may write.
 pub(super) fn run(layers: &Layers, session: &Session) -> Result<Run> {
     let stands_alone = own_query(layers).is_some();
-    let get = |name| {
-        let found = layers.get(name);
-        found.filter(|found| !stands_alone || matches!(found.origin, Origin::Flag(_)))
-    };
+    let get = |name| meant(layers, name, stands_alone);
     let is_on = |name| get(name).is_some_and(Sourced::is_on);
     let snapshot = match (is_on("run.snapshot"), is_on("run.lock")) {
         (false, false) => Snapshot::None,

@@ -17,7 +17,7 @@ use mysql::{Conn, Row};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Purpose, QueryExecutor, border,
+    Purpose, QueryExecutor,
     contain::{ask, run, text},
     query_error,
 };
@@ -93,15 +93,11 @@ pub fn open(config: &Config, count: usize, cancel: &Cancel) -> Result<Snapshot> 
         sessions.push(session);
     }
     let connection = &config.connection;
-    let connections = if count == 1 {
-        "connection"
-    } else {
-        "connections"
-    };
     tracing::info!(
-        "connected to {} as {} by {count} {connections}",
+        "connected to {} as {} by {}",
         connection.endpoint,
-        connection.user
+        connection.user,
+        connections(count)
     );
     let position = match config.run.snapshot {
         // One session has one snapshot.
@@ -109,6 +105,14 @@ pub fn open(config: &Config, count: usize, cancel: &Cancel) -> Result<Snapshot> 
         _ => begin_compared(&mut sessions, cancel)?,
     };
     Ok(Snapshot { sessions, position })
+}
+
+/// So many connections, in words.
+pub(crate) fn connections(count: usize) -> String {
+    match count {
+        1 => "1 connection".to_owned(),
+        count => format!("{count} connections"),
+    }
 }
 
 /// Has all begin while nobody can commit.
@@ -496,12 +500,6 @@ fn begin(conn: &mut Conn) -> Result<()> {
 }
 
 impl QueryExecutor {
-    /// Runs `work` with the connection where the driver's panics end.
-    fn on_border<T>(&mut self, work: impl FnOnce(&mut Conn) -> Result<T>) -> Result<T> {
-        let conn = &mut self.conn;
-        border(&self.cancel, || work(conn))
-    }
-
     /// Checks that the session still has its snapshot, and lets go of the tables
     /// that were read in it: a statement may have ended the transaction, also to
     /// begin another one, and the connection may be gone.

@@ -3,7 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use mysql::{Conn, Row, prelude::Queryable};
+use mysql::{
+    Conn, QueryResult, Row,
+    prelude::{Protocol, Queryable},
+};
 
 use super::{
     QueryExecutor, border,
@@ -67,7 +70,7 @@ impl QueryExecutor {
             explained => explained?,
         };
         let conn = &mut self.conn;
-        let notes = all(conn, "SHOW WARNINGS")?;
+        let notes = all(conn.query_iter("SHOW WARNINGS")?)?;
         let rewritten = notes
             .iter()
             .filter(|row| text(row, 1).as_deref() == Some(REWRITTEN));
@@ -80,11 +83,12 @@ impl QueryExecutor {
             names.push_back(pairs(&self.bound.sql, database.as_deref()));
         }
         if self.known.schemas.is_empty() {
-            let schemas = all(conn, "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA")?;
+            let schemas = "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA";
+            let schemas = all(conn.query_iter(schemas)?)?;
             self.known.schemas = schemas.iter().filter_map(|row| text(row, 0)).collect();
             let engines =
                 "SELECT ENGINE FROM information_schema.ENGINES WHERE TRANSACTIONS = 'YES'";
-            let engines = all(conn, engines)?;
+            let engines = all(conn.query_iter(engines)?)?;
             self.known.engines = engines.iter().filter_map(|row| text(row, 0)).collect();
         }
         let (mut seen, mut found, mut hidden) = (BTreeSet::new(), Vec::new(), None);
@@ -119,9 +123,7 @@ impl QueryExecutor {
         if self.bound.values.is_empty() {
             return ask(&mut self.conn, &sql);
         }
-        let result = self.conn.exec_iter(&sql, self.bound.params())?;
-        let mut rows = Vec::new();
-        for_each(result, |row| rows.push(row)).map(|()| rows)
+        all(self.conn.exec_iter(&sql, self.bound.params())?)
     }
 }
 
@@ -129,9 +131,9 @@ impl QueryExecutor {
 const REWRITTEN: &str = "1003";
 
 /// All rows of an answer that may be long.
-fn all(conn: &mut Conn, question: &str) -> mysql::Result<Vec<Row>> {
+fn all<P: Protocol>(answer: QueryResult<'_, '_, '_, P>) -> mysql::Result<Vec<Row>> {
     let mut rows = Vec::new();
-    for_each(conn.query_iter(question)?, |row| rows.push(row))?;
+    for_each(answer, |row| rows.push(row))?;
     Ok(rows)
 }
 

@@ -8,7 +8,7 @@ use std::{
 use mysql::prelude::Queryable;
 use serde_json::{Value as Json, json};
 
-use super::{Night, became};
+use super::{Night, became, waits};
 use crate::support::{PROMPT, Signal, each_server, on_a_server, until};
 
 #[test]
@@ -172,17 +172,13 @@ fn a_night_with_faults_ends_as_documented() {
 #[test]
 fn nothing_has_its_name_before_all_are_complete() {
     on_a_server(|db| {
-        let waits = format!("SELECT GET_LOCK('{}', 60) AS a", db.name);
-        let queries = [("one", "SELECT 1 AS a"), ("two", waits.as_str())];
+        let wait = waits(db);
+        let queries = [("one", "SELECT 1 AS a"), ("two", wait.as_str())];
         let night = Night::of(
             db,
             "[run]\npublish = 'all-or-nothing'\nconnections = 2",
             &queries,
         );
-        let mut conn = db.connect();
-        conn.query_drop(format!("DO GET_LOCK('{}', 0)", db.name))
-            .expect("a lock");
-        let run = night.run(&["-v"]).start();
         let all_written = || {
             let unfinished = night
                 .names()
@@ -192,11 +188,11 @@ fn nothing_has_its_name_before_all_are_complete() {
                 .filter(|name| fs::read(night.path(name)).is_ok_and(|bytes| bytes == b"a\n1\n"));
             (written.count() == 1).then_some(())
         };
-        until(Duration::from_secs(10), all_written).expect("the first is written");
-        assert!(!night.path("one.csv").exists());
-        conn.query_drop("DO RELEASE_ALL_LOCKS()")
-            .expect("its locks");
-        run.wait().ended_with(0);
+        let outcome = night.meanwhile(&["-v"], || {
+            until(Duration::from_secs(10), all_written).expect("the first is written");
+            assert!(!night.path("one.csv").exists());
+        });
+        outcome.ended_with(0);
         night.holds("one.csv", "a\n1\n");
         night.holds("two.csv", "a\n1\n");
     });
@@ -205,27 +201,21 @@ fn nothing_has_its_name_before_all_are_complete() {
 #[test]
 fn nothing_has_its_name_where_one_cannot_have_it() {
     on_a_server(|db| {
-        let waits = format!("SELECT GET_LOCK('{}', 60) AS a", db.name);
+        let wait = waits(db);
         let queries = [
             ("one", "SELECT 1 AS a"),
             ("two", "SELECT 2 AS a"),
-            ("three", waits.as_str()),
+            ("three", wait.as_str()),
         ];
         let night = Night::of(db, "[run]\npublish = 'all-or-nothing'", &queries);
-        let mut conn = db.connect();
-        let held = format!("DO GET_LOCK('{}', 0)", db.name);
-        conn.query_drop(held).expect("a lock");
-        let run = night.run(&[]).start();
-        let is_waiting = || (!db.running(&db.name).is_empty()).then_some(());
-        until(Duration::from_secs(10), is_waiting).expect("the last one waits");
-        fs::create_dir(night.path("two.csv")).expect("a folder");
-        conn.query_drop("DO RELEASE_ALL_LOCKS()")
-            .expect("its locks");
+        let outcome = night.meanwhile(&[], || {
+            fs::create_dir(night.path("two.csv")).expect("a folder");
+        });
         let parts = [
             "two.csv: it is a directory",
             "1 of 3 exports failed: two (exit code 5); 2 were not published: one, three",
         ];
-        run.wait().failed_at_length(5, &parts);
+        outcome.failed_at_length(5, &parts);
         assert_eq!(night.names(), ["nightly.toml", "two.csv"]);
         // What cannot be taken back cannot wait.
         fs::remove_dir(night.path("two.csv")).expect("a folder");

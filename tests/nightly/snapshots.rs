@@ -12,28 +12,8 @@ use std::{
 use mysql::prelude::Queryable;
 use serde_json::Value as Json;
 
-use super::{Night, became};
-use crate::support::{Database, Outcome, Server, Signal, each_logging_server, each_server, until};
-
-/// A query that waits until the test lets it go on.
-fn waits(db: &Database) -> String {
-    format!("SELECT GET_LOCK('{}', 60) AS a", db.name)
-}
-
-/// Runs `night`, and does `work` while its second export waits.
-fn meanwhile(night: &Night, args: &[&str], work: impl FnOnce()) -> Outcome {
-    let db = night.db;
-    let mut conn = db.connect();
-    let lock = format!("DO GET_LOCK('{}', 0)", db.name);
-    conn.query_drop(lock).expect("a lock");
-    let run = night.run(args).start();
-    let is_waiting = || (!db.running(&db.name).is_empty()).then_some(());
-    until(Duration::from_secs(10), is_waiting).expect("it waits");
-    work();
-    conn.query_drop("DO RELEASE_ALL_LOCKS()")
-        .expect("its locks");
-    run.wait()
-}
+use super::{Night, became, waits};
+use crate::support::{Database, Server, Signal, each_logging_server, each_server, until};
 
 #[test]
 fn what_is_written_between_two_exports_is_not_in_the_snapshot() {
@@ -62,7 +42,7 @@ fn what_is_written_between_two_exports_is_not_in_the_snapshot() {
         let level = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
         let night = Night::of(db, &format!("[session]\ninit = ['{level}']"), &queries);
         for (args, ids) in [(&["--snapshot"][..], "1\n"), (&[], "1\n2\n")] {
-            let outcome = meanwhile(&night, args, || {
+            let outcome = night.meanwhile(args, || {
                 // Nobody waits for what has been read.
                 let mut conn = db.connect();
                 for sql in [
@@ -386,7 +366,7 @@ fn the_snapshot_outlives_exports_that_fail() {
             .replace("path = 'bytes.csv'", "path = 'bytes.csv'\nbinary = 'utf8'")
             .replace("path = 'other.csv'", "path = 'other.csv'\ncolumns = ['a']");
         fs::write(night.path("nightly.toml"), config).expect("a file");
-        let outcome = meanwhile(&night, &[], || db.sql("INSERT INTO u VALUES (1)"));
+        let outcome = night.meanwhile(&[], || db.sql("INSERT INTO u VALUES (1)"));
         let failed = "4 of 7 exports failed: many (exit code 6), bytes (exit code 4), \
              other (exit code 6), wrong (exit code 4)";
         let parts = [
@@ -434,7 +414,7 @@ fn a_snapshot_that_is_lost_is_not_replaced() {
         ];
         let head = "[connection]\nretry = 3\n[run]\nsnapshot = true";
         let night = Night::of(db, head, &queries);
-        let outcome = meanwhile(&night, &[], || {
+        let outcome = night.meanwhile(&[], || {
             let id = db.running(&db.name)[0];
             db.sql(&format!("KILL {id}"));
         });
