@@ -7,6 +7,7 @@
 #   need_preload LIBRARY PACKAGE    installs it if it is missing (as root)
 #   free_port                       prints one
 #   need_mariadb                    sets MARIADBD
+#   need_mariadb_plugin FILE        sets it to one that can load FILE
 #   need_mysql                      sets MYSQLD: Oracle MySQL, which Debian has
 #                                   only in its unstable suite, unpacked into a
 #                                   cache folder and run from there
@@ -47,7 +48,8 @@ need_tools() {
 
 # need_preload LIBRARY PACKAGE: for programs that run with LIBRARY before their own.
 need_preload() {
-    [ -z "$(LD_PRELOAD=$1 true 2>&1)" ] || apt_install "$2"
+    # A program, not the shell's builtin of that name, which loads nothing.
+    [ -z "$(LD_PRELOAD=$1 /bin/true 2>&1)" ] || apt_install "$2"
 }
 
 need_rust() {
@@ -137,6 +139,7 @@ need_all_for_tests() {
     need_tools jq:jq /usr/bin/time:time mkfifo:coreutils openssl:openssl faketime:faketime
     need_preload libnss_wrapper.so libnss-wrapper
     need_mariadb
+    need_mariadb_plugin auth_ed25519.so
     need_mysql
     need_new_mariadb
     need_pymysql
@@ -151,6 +154,38 @@ need_mariadb() {
     need_tools mariadb-install-db:mariadb-server-core mariadb:mariadb-client-core
     MARIADBD=${GOLD_DIGGER_MARIADBD:-$(command -v mariadbd)}
     "$MARIADBD" --version >&2 || die "$MARIADBD does not run"
+}
+
+# need_mariadb_plugin FILE: Debian has the server's plugins in mariadb-server,
+# whose installation would start a server of the machine's own. So FILE is taken
+# out of that package, and MARIADBD becomes a wrapper that finds it there.
+need_mariadb_plugin() {
+    local plugins root=$cache/mariadb version deb
+    plugins=$("$MARIADBD" --no-defaults --verbose --help 2>/dev/null | awk '$1 == "plugin-dir" { print $2 }')
+    [ ! -e "$plugins/$1" ] || return 0
+    [ -z "${GOLD_DIGGER_MARIADBD:-}" ] || die "GOLD_DIGGER_MARIADBD=$MARIADBD has no plugin $1 in $plugins"
+    version=$(dpkg-query --show --showformat '${Version}' mariadb-server-core) || die "$1 is missing in $plugins"
+    if [ ! -x "$root/$version/mariadbd" ]; then
+        say "fetching $1 of mariadb-server $version into $cache (once)"
+        rm -rf "$root"
+        mkdir -p "$root/$version"
+        (cd "$root" && apt-get download -q "mariadb-server=$version" >"$root/log" 2>&1) ||
+            { tail -5 "$root/log" >&2; die "mariadb-server $version could not be downloaded; install it with: sudo apt-get install mariadb-server"; }
+        for deb in "$root"/*.deb; do
+            dpkg -x "$deb" "$root/$version"
+        done
+        rm "$root"/*.deb
+        cat >"$root/$version/mariadbd.new" <<WRAPPER
+#!/bin/sh
+first=
+case \$1 in --no-defaults) first=\$1; shift ;; esac
+exec '$MARIADBD' \$first --plugin-dir='$root/$version/usr/lib/mysql/plugin' "\$@"
+WRAPPER
+        chmod +x "$root/$version/mariadbd.new"
+        mv "$root/$version/mariadbd.new" "$root/$version/mariadbd"
+    fi
+    MARIADBD=$root/$version/mariadbd
+    [ -e "$root/$version/usr/lib/mysql/plugin/$1" ] || die "mariadb-server $version has no $1"
 }
 
 need_mysql() {
