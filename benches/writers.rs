@@ -7,7 +7,7 @@ use std::{hint::black_box, sync::Arc};
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use gold_digger::{
-    buffer::RowBuffer,
+    format::buffer::RowBuffer,
     format::{FORMATS, Format, FormatOptions, RowWriter},
     row::Row,
     schema::{Column, ColumnType, FloatLayout, Schema},

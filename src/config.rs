@@ -12,28 +12,27 @@ use jiff::SignedDuration;
 use secrecy::SecretString;
 
 use crate::{
-    cli::{Args, Reporting, Request},
+    artifacts::history::State,
+    artifacts::template::{self, Now},
+    cli::args::{Args, Reporting, Request},
+    cli::progress,
     error::{Error, Result, printable},
-    journal::Journal,
-    progress,
-    state::State,
+    jobs::status::Journal,
 };
 
 mod certificates;
 mod connection;
-mod db_url;
+mod database_url;
 mod dump;
 mod export;
 mod file;
 pub mod layers;
-mod list;
 mod option_file;
 mod output;
-mod prompt;
 mod query;
 mod run;
+mod selection;
 pub mod settings;
-pub(crate) mod template;
 pub mod tls;
 
 use self::{
@@ -44,7 +43,6 @@ use self::{
     layers::{Layer, Layers, Origin, Sourced, Value},
     option_file::{OptionFiles, Presence},
     settings::{CONFIG, DEFAULTS_FILE, DEFAULTS_GROUP_SUFFIX, NO_DEFAULTS, Setting},
-    template::Now,
     tls::{CleartextPlugin, Tls, TlsMode},
 };
 
@@ -298,12 +296,12 @@ impl Config {
         };
         note_input(&layers, CONFIG, "the configuration file");
         note_input(&layers, "connection.password_file", "the password file");
-        let selected = list::selected(&layers, tables)?;
-        list::refuse_one_target_for_several(&layers, selected.len())?;
+        let selected = selection::selected(&layers, tables)?;
+        selection::refuse_one_target_for_several(&layers, selected.len())?;
         for table in selected {
             let (name, layer) = table.map(|table| (table.name, table.layer)).unzip();
             let name = name.as_deref();
-            let made = layers.with(list::ABOVE_EXPORTS, layer, |layers| {
+            let made = layers.with(selection::ABOVE_EXPORTS, layer, |layers| {
                 note_input(layers, "query.file", "the file of the query");
                 // A file of settings can be shown without a query to go with it.
                 let draft = Draft::new(layers, &now, database, !dumps, name)?;
@@ -327,13 +325,13 @@ impl Config {
         if dumps {
             return Ok(Task::Print(dump::together(printed)));
         }
-        list::refuse_unused_parameters(&layers, &exports)?;
+        selection::refuse_unused_parameters(&layers, &exports)?;
         let summary = match &args.reporting.summary {
             Some(Target::Path(path, _)) => Some(path.as_path()),
             _ => None,
         };
         let state = run.state.as_deref();
-        list::refuse_common_targets(&exports, &inputs, state, summary, journal)?;
+        selection::refuse_common_targets(&exports, &inputs, state, summary, journal)?;
         run::refuse_late_streams(&layers, &run, &exports)?;
         let (tls_mode, tls_origin) = tls_mode;
         let tls = certificates::load(&layers, tls_mode, &tls_origin)?;
@@ -386,15 +384,17 @@ fn names_and_targets(
     let database = fields.and_then(|fields| fields.database);
     let database = database.as_ref().map(|database| database.value.as_str());
     let mut lines = Vec::new();
-    for ExportTable { name, layer } in list::selected(layers, tables)?.into_iter().flatten() {
-        let destination = layers.with(list::ABOVE_EXPORTS, Some(layer), |layers| {
+    for ExportTable { name, layer } in selection::selected(layers, tables)?.into_iter().flatten() {
+        let destination = layers.with(selection::ABOVE_EXPORTS, Some(layer), |layers| {
             output::destination(layers, now, database)
         });
         let destination = destination.map_err(|error| error.in_place(&name))?;
         lines.push((name, printable(&destination.target.to_string())));
     }
     let Some(width) = lines.iter().map(|(name, _)| name.len()).max() else {
-        return Err(Error::config("--list-jobs has nothing to list").hint(list::WHERE_EXPORTS_ARE));
+        return Err(
+            Error::config("--list-jobs has nothing to list").hint(selection::WHERE_EXPORTS_ARE)
+        );
     };
     let lines = lines
         .iter()

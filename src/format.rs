@@ -6,8 +6,9 @@
 
 use clap::{ValueEnum, builder::PossibleValue};
 
-use crate::{buffer::RowBuffer, error::Result, row::Row, schema::Schema};
+use crate::{error::Result, format::buffer::RowBuffer, row::Row, schema::Schema};
 
+pub mod buffer;
 mod cell;
 pub mod csv;
 pub mod json;

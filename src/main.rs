@@ -3,15 +3,16 @@
 use std::process::ExitCode;
 
 use gold_digger::{
-    allocator,
     cancel::Cancel,
-    check::check,
-    cli::{Args, Request},
+    cli::allocator,
+    cli::args::{Args, Request},
+    cli::report,
+    cli::signals,
+    cli::summary,
     config::{Config, Task},
-    journal::Journal,
-    report,
-    run::run,
-    signals, summary,
+    jobs::check::check,
+    jobs::runner::run,
+    jobs::status::Journal,
 };
 
 fn main() -> ExitCode {

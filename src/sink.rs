@@ -19,14 +19,14 @@ use crate::{
     error::{Error, ErrorKind, Result},
 };
 
-mod closed;
 mod file;
+mod staged;
+mod stdio;
 mod stream;
-mod unfinished;
 
-pub(crate) use closed::standard_output;
 pub(crate) use file::hexadecimal;
-pub(crate) use unfinished::{Unfinished, partial};
+pub(crate) use staged::{Unfinished, partial};
+pub(crate) use stdio::standard_output;
 
 /// A destination for one export's bytes.
 ///

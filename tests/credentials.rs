@@ -9,7 +9,7 @@ use std::{
     process::Command,
 };
 
-use gold_digger::{cli::Args, config::Config, journal::Journal};
+use gold_digger::{cli::args::Args, config::Config, jobs::status::Journal};
 use mysql::prelude::Queryable;
 
 use crate::support::{Database, GoldDigger, at_terminal, each_server, fake};

@@ -12,7 +12,7 @@
 use std::{env, error::Error, fs::File, io::Write};
 
 use gold_digger::{
-    buffer::{CHUNK, RowBuffer},
+    format::buffer::{CHUNK, RowBuffer},
     format::{self, FormatOptions},
     row::Row,
     source,

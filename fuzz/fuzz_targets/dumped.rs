@@ -4,10 +4,9 @@
 use std::io::Write;
 
 use gold_digger::{
-    cli::Args,
+    cli::args::Args,
     config::{Config, Task},
-    journal::Journal,
-};
+    jobs::status::Journal};
 
 /// Has `text` read as the file that `flag` names, beside `flags`.
 pub fn dump(text: &[u8], flag: &str, flags: &[&str]) {

@@ -15,12 +15,11 @@ use std::{
 
 use gold_digger::{
     cancel::Cancel,
-    cli::Args,
+    cli::args::Args,
     config::{Config, Task},
-    export::{Job, export},
-    journal::Journal,
-    sink::Finished,
-};
+    jobs::export::{Job, export},
+    jobs::status::Journal,
+    sink::Finished};
 use libfuzzer_sys::fuzz_target;
 
 /// What the server says next, and where it listens.

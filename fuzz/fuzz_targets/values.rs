@@ -8,14 +8,13 @@ use std::sync::Arc;
 
 use arbitrary::Arbitrary;
 use gold_digger::{
-    buffer::RowBuffer,
+    format::buffer::RowBuffer,
     format::{
         self, BinaryEncoding, CsvQuote, FormatOptions, InvalidUtf8, LineEnding, NumberStyle,
         ZeroDates,
     },
     row::Row,
-    schema::{Column, ColumnType, FloatLayout, Schema},
-};
+    schema::{Column, ColumnType, FloatLayout, Schema}};
 use libfuzzer_sys::fuzz_target;
 use mysql::{Value, consts::ColumnType as WireType};
 use mysql_common::row::new_row;

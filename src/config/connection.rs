@@ -16,13 +16,15 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::{
     Endpoint,
-    db_url::{DEFAULT_PORT, parse_url},
+    database_url::{DEFAULT_PORT, parse_url},
     layers::{Layer, Layers, Origin, Sourced, Value},
-    prompt::{self, Unanswered},
     settings::{ASK_PASSWORD, Kind, PASSWORD, TRANSPORT},
     tls,
 };
-use crate::error::{Error, ErrorKind, Result, printable};
+use crate::{
+    cli::prompt::{self, Unanswered},
+    error::{Error, ErrorKind, Result, printable},
+};
 
 /// Where servers of the usual packages put their socket.
 const USUAL_SOCKETS: [&str; 4] = [

@@ -13,7 +13,7 @@ use super::{
     },
     tls::{self, TlsMode},
 };
-use crate::report::machine_readable;
+use crate::cli::report::machine_readable;
 
 const HIDDEN: &str = "***";
 

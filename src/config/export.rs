@@ -15,16 +15,16 @@ use jiff::Zoned;
 use super::{
     Protocol,
     layers::{Layers, Sourced},
-    list::{meant, own_query, target_above},
     output::{self, Destination},
     query,
     run::refuse,
-    template::Now,
+    selection::{meant, own_query, target_above},
 };
 use crate::{
+    artifacts::template::{self, Now},
     error::Result,
     format::{Format, FormatOptions},
-    output::Flush,
+    pipeline::output::Flush,
     sql::{Parameter, Query},
 };
 
@@ -343,7 +343,7 @@ fn naming(
             .hint("name one: -o FILE, or path = \"FILE\"")),
         };
     };
-    let is_dated = super::template::has_time(template);
+    let is_dated = template::has_time(template);
     if keep.is_some() {
         let (what, hint) = match (wanted, is_dated) {
             (false, _) => (

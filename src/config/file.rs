@@ -12,18 +12,18 @@ use serde::{
 };
 use toml::Spanned;
 
-use self::shown::{is_bare, quoted, settings_of_the_file, shown};
+use self::redact::{is_bare, quoted, settings_of_the_file, shown};
 use super::{
     layers::{Layer, Origin, Place, Value},
     settings::{Kind, SETTINGS, Setting},
-    template,
 };
 use crate::{
+    artifacts::template,
     error::{Error, Result},
     sql::Parameter,
 };
 
-mod shown;
+mod redact;
 
 /// What TOML has behind a key, with its place.
 enum Node {

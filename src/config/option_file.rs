@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    journal::Journal,
+    jobs::status::Journal,
 };
 
 /// The groups that are read.

@@ -6,9 +6,9 @@ use super::{
     MissingFolders, Target,
     layers::{Layers, Origin, Sourced, Value},
     settings::SETTINGS,
-    template::{self, Now},
 };
 use crate::{
+    artifacts::template::{self, Now},
     error::Result,
     format::{
         self, ByteOrderMark, CsvNull, FORMATS, Format, FormatOptions, Header, Layout, TinyInt1,

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use super::{
     Access, Export, Session, Target,
     layers::{Layers, Sourced},
-    list::{meant, own_query},
+    selection::{meant, own_query},
 };
 use crate::error::{Error, Result};
 

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 
 use super::{FormatOptions, number, temporal};
 use crate::{
-    buffer::{CHUNK, RowBuffer},
+    format::buffer::{CHUNK, RowBuffer},
     row::{Row, Value},
     schema::{ColumnType, FloatLayout, Schema},
 };

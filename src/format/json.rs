@@ -12,8 +12,8 @@ use super::{
     cell::{self, Cell, CellOptions, Padding, Refusal, Rendered, replaced_warning},
 };
 use crate::{
-    buffer::{CHUNK, RowBuffer},
     error::{Error, Result},
+    format::buffer::{CHUNK, RowBuffer},
     row::Row,
     schema::{Column, ColumnType, Schema},
 };

@@ -9,7 +9,7 @@ use proptest::{collection::vec, prelude::*};
 
 use super::{BinaryEncoding, CsvQuote, FORMATS, FormatOptions, LineEnding, NumberStyle};
 use crate::{
-    buffer::RowBuffer,
+    format::buffer::RowBuffer,
     row::Row,
     schema::{Column, ColumnType, FloatLayout, Schema},
 };

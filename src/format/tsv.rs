@@ -6,7 +6,7 @@ use super::{
     Format, FormatOptions, Header, RowWriter, ValueError,
     cell::{self, Cell, Rendered, replaced_warning},
 };
-use crate::{buffer::RowBuffer, error::Result, row::Row, schema::Schema};
+use crate::{error::Result, format::buffer::RowBuffer, row::Row, schema::Schema};
 
 /// The entry in the table of formats.
 pub static FORMAT: Format = Format {

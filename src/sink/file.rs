@@ -20,7 +20,7 @@ use ring::digest;
 
 use super::{
     Finished, Hashing, Restart, Sink, check_place, failure, folder, output_error,
-    unfinished::{self, Unfinished},
+    staged::{self, Unfinished},
 };
 use crate::{
     cancel::Cancel,
@@ -128,7 +128,7 @@ impl FileSink {
             };
             output_error(&name, "create", error).hint(hint)
         };
-        unfinished::remove_leftovers(path);
+        staged::remove_leftovers(path);
         let (file, unfinished) = Unfinished::create(path, partial).map_err(failed)?;
         let place = unfinished.path().to_owned();
         cancel.set_unfinished(unfinished);

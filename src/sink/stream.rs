@@ -13,9 +13,8 @@ use std::{
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::{
-    Finished, Restart, Sink,
-    closed::{self, standard_output},
-    failure, output_error,
+    Finished, Restart, Sink, failure, output_error,
+    stdio::{self, standard_output},
 };
 use crate::{
     cancel::Cancel,
@@ -73,7 +72,7 @@ impl StreamSink {
         let number = path
             .file_name()
             .and_then(|number| number.to_str()?.parse().ok());
-        let is_open = number.map_or(Ok(()), closed::check);
+        let is_open = number.map_or(Ok(()), stdio::check);
         let file = is_open.and_then(|()| OpenOptions::new().append(true).open(path));
         let file = file
             .map_err(|error| output_error(&name, "open", error).hint("is that descriptor open?"))?;

@@ -17,7 +17,7 @@ use mysql_common::proto::codec::error::PacketCodecError;
 use secrecy::ExposeSecret;
 
 use super::{
-    contain::{self, Panicked, contain},
+    driver::{self, Panicked, contain},
     refusal::{self, Answered, Refusal},
     tls::{self, MemoryFile, Preparation, Tampering, pem},
 };
@@ -309,7 +309,7 @@ impl Dial {
         // A server can ignore the handshake's character set (MySQL manual,
         // "Connection Character Sets and Collations",
         // --skip-character-set-client-handshake).
-        contain::run(&mut conn, SET_NAMES)?;
+        driver::run(&mut conn, SET_NAMES)?;
         let mut id = conn.connection_id();
         if self.preparation.is_some() {
             id = match tls::prove(&mut conn)? {

@@ -5,7 +5,7 @@
 use mysql::{Conn, Statement, prelude::Queryable};
 use mysql_common::named_params::ParsedNamedParams;
 
-use super::{query_error, statement_error};
+use super::errors::{query_error, statement_error};
 use crate::{
     config::Protocol,
     error::{Error, ErrorKind, Result},

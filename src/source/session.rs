@@ -7,8 +7,9 @@ use mysql::{Conn, Row, prelude::Queryable};
 
 use super::{
     connect,
-    contain::{self, text},
-    query_error, tls,
+    driver::{self, text},
+    errors::query_error,
+    tls,
 };
 use crate::{
     config::{Access, Session},
@@ -37,17 +38,17 @@ pub(super) fn prepare(conn: &mut Conn, session: &Session) -> Result<()> {
         }
         result => result.map_err(|error| query_error("cannot raise the session's limits", &error)),
     };
-    or_told(contain::run(conn, PATIENCE), "limits for slow readers")?;
+    or_told(driver::run(conn, PATIENCE), "limits for slow readers")?;
     or_told(limit_statement(conn, None), "limit for statements")?;
     if session.access == Access::ReadOnly {
-        contain::run(conn, "SET SESSION TRANSACTION READ ONLY").map_err(|error| {
+        driver::run(conn, "SET SESSION TRANSACTION READ ONLY").map_err(|error| {
             query_error("the server refused to make the session read-only", &error)
                 .hint("--read-write leaves the session as the server gives it")
         })?;
     }
     for statement in &session.init {
         tracing::debug!("running an init statement");
-        contain::run(conn, statement).map_err(|error| {
+        driver::run(conn, statement).map_err(|error| {
             query_error(
                 &format!("the server refused the init statement {statement:?}"),
                 &error,
@@ -56,7 +57,7 @@ pub(super) fn prepare(conn: &mut Conn, session: &Session) -> Result<()> {
     }
     if !session.init.is_empty() {
         // Whatever they have set, the rows come as UTF-8.
-        contain::run(conn, connect::SET_NAMES).map_err(|error| {
+        driver::run(conn, connect::SET_NAMES).map_err(|error| {
             query_error(
                 &format!("the server refused {}", connect::SET_NAMES),
                 &error,
@@ -69,7 +70,7 @@ pub(super) fn prepare(conn: &mut Conn, session: &Session) -> Result<()> {
     }
     if let Some(zone) = &session.time_zone {
         conn.exec_iter("SET time_zone = ?", (zone,))
-            .and_then(contain::finish)
+            .and_then(driver::finish)
             .map_err(|error| {
                 query_error(
                     &format!("the server refused the time zone {zone:?}"),
@@ -85,7 +86,7 @@ pub(super) fn prepare(conn: &mut Conn, session: &Session) -> Result<()> {
 
 /// What the session takes for quotes.
 pub(super) fn quoting_mode(conn: &mut Conn) -> Result<QuotingMode> {
-    let answer = contain::ask(conn, "SELECT @@SESSION.sql_mode")
+    let answer = driver::ask(conn, "SELECT @@SESSION.sql_mode")
         .map_err(|error| query_error("cannot read the session's SQL mode", &error))?;
     let sql_mode = answer.first().and_then(|row| text(row, 0));
     Ok(QuotingMode::from_sql_mode(&sql_mode.unwrap_or_default()))
@@ -99,9 +100,9 @@ fn limit_statement(conn: &mut Conn, timeout: Option<Duration>) -> mysql::Result<
     let time = timeout.unwrap_or_default();
     let of_mysql = format!("SET SESSION max_execution_time = {}", time.as_millis());
     let of_mariadb = format!("SET SESSION max_statement_time = {:.6}", time.as_secs_f64());
-    match contain::run(conn, &of_mysql) {
+    match driver::run(conn, &of_mysql) {
         Err(mysql::Error::MySqlError(error)) if error.code == UNKNOWN_VARIABLE => {
-            contain::run(conn, &of_mariadb)
+            driver::run(conn, &of_mariadb)
         }
         result => result,
     }
@@ -109,7 +110,7 @@ fn limit_statement(conn: &mut Conn, timeout: Option<Duration>) -> mysql::Result<
 
 /// Whether the server says that it does not compress: it may refuse in silence.
 pub(super) fn is_uncompressed(conn: &mut Conn) -> Result<bool> {
-    match contain::ask(conn, "SHOW SESSION STATUS LIKE 'Compression'") {
+    match driver::ask(conn, "SHOW SESSION STATUS LIKE 'Compression'") {
         Ok(rows) => {
             let state = rows.first().and_then(|row| text(row, 1));
             Ok(state.is_some_and(|state| state != "ON"))
@@ -138,7 +139,7 @@ impl Mark {
     /// Has the session hold it. A server that has no such locks just cannot
     /// tell later whose session it is.
     pub fn take(&self, conn: &mut Conn) -> Result<()> {
-        match contain::run(conn, &format!("DO GET_LOCK('{}', 0)", self.0)) {
+        match driver::run(conn, &format!("DO GET_LOCK('{}', 0)", self.0)) {
             Ok(()) => Ok(()),
             Err(mysql::Error::MySqlError(error)) => {
                 tracing::info!("the query could not be killed: {}", error.message);
@@ -150,7 +151,7 @@ impl Mark {
 
     /// The id of the connection that holds it, on the server of `conn`.
     pub fn holder(&self, conn: &mut Conn) -> Option<u32> {
-        let answer = contain::ask(conn, &format!("SELECT IS_USED_LOCK('{}')", self.0));
+        let answer = driver::ask(conn, &format!("SELECT IS_USED_LOCK('{}')", self.0));
         text(answer.ok()?.first()?, 0)?.parse().ok()
     }
 }
@@ -182,13 +183,13 @@ const SESSION_VARIABLES: &str = "SHOW SESSION VARIABLES WHERE Variable_name IN (
 
 pub(super) fn facts(conn: &mut Conn) -> Result<SessionFacts> {
     let failed = |error| query_error("cannot read the session's variables", &error);
-    let rows = contain::ask(conn, SESSION_VARIABLES).map_err(failed)?;
+    let rows = driver::ask(conn, SESSION_VARIABLES).map_err(failed)?;
     let pairs = rows
         .iter()
         .filter_map(|row| Some((text(row, 0)?, text(row, 1)?)));
     let mut variables: HashMap<String, String> = pairs.collect();
     let status = "SHOW SESSION STATUS LIKE 'Ssl_version'";
-    let version = contain::ask(conn, status).map_err(failed)?;
+    let version = driver::ask(conn, status).map_err(failed)?;
     let version = version.first().and_then(|row| text(row, 1));
     let mut take = |name| variables.remove(name).unwrap_or_default();
     let (zone, system) = (take("time_zone"), take("system_time_zone"));
@@ -237,7 +238,7 @@ pub(super) fn shortened(conn: &mut Conn, count: u16) -> Result<Option<String>> {
         found.get_or_insert_with(|| text(&row, 2).unwrap_or_default());
     };
     let warnings = conn.query_iter("SHOW WARNINGS");
-    match warnings.and_then(|warnings| contain::for_each(warnings, look)) {
+    match warnings.and_then(|warnings| driver::for_each(warnings, look)) {
         Ok(()) => {}
         // It does not tell.
         Err(mysql::Error::MySqlError(error)) if NOT_KNOWN.contains(&error.code) => {

@@ -18,8 +18,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Purpose, QueryExecutor,
-    contain::{ask, run, text},
-    query_error,
+    driver::{ask, run, text},
+    errors::query_error,
 };
 use crate::{
     cancel::Cancel,

@@ -9,9 +9,9 @@ use mysql::{
 };
 
 use super::{
-    QueryExecutor, border,
-    contain::{ask, for_each, text},
-    query_error,
+    QueryExecutor,
+    driver::{ask, for_each, text},
+    errors::{border, query_error},
 };
 use crate::{error::Result, sink::hexadecimal};
 

@@ -25,7 +25,7 @@ use rustls::{
     },
 };
 
-use super::contain::{self, text};
+use super::driver::{self, text};
 use crate::config::tls::{Authorities, Tls, Verification};
 
 thread_local! {
@@ -233,7 +233,7 @@ fn ask(conn: &mut Conn, is_altered: &str) -> mysql::Result<Result<u32, Tampering
     };
     let number = format!("{number:032x}");
     let sql = format!("SELECT '{number}', CONNECTION_ID(), {is_altered}");
-    let answer = contain::ask(conn, &sql)?;
+    let answer = driver::ask(conn, &sql)?;
     let column = |index| text(answer.first()?, index);
     if column(0).as_deref() != Some(&number) {
         return Ok(Err(Tampering::SlippedIn));

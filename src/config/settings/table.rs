@@ -10,13 +10,13 @@ use super::{
     },
 };
 use crate::{
+    cli::progress,
+    cli::report::LogFormat,
     format::{
         self, BinaryEncoding, CsvDelimiter, CsvNull, CsvQuote, DuplicateColumns, InvalidUtf8,
         LineEnding, NumberStyle, ZeroDates,
     },
-    output::Flush,
-    progress,
-    report::LogFormat,
+    pipeline::output::Flush,
 };
 
 /// Every setting, in the order of the help and of the documentation.

@@ -2,11 +2,11 @@
 //! wrong without an error shows in its rows and columns.
 
 use crate::{
+    artifacts::history::Success,
+    artifacts::manifest::Column,
     config::{Guards, PinnedSchema},
     error::{Error, ErrorKind, Result},
-    manifest::Column,
     schema::Schema,
-    state::Success,
 };
 
 const FORGET: &str = "where that is as it should be, remove the export's entry from the state file";

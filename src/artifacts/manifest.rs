@@ -2,8 +2,8 @@
 //! whether it still is, and where it came from.
 //!
 //! The fields are documented in `docs/manifest.md`. Checking files against them is
-//! left to [`verify`](crate::verify), removing old files to
-//! [`retention`](crate::retention).
+//! left to [`verify`](crate::artifacts::verify), removing old files to
+//! [`retention`](crate::artifacts::retention).
 
 use std::{
     fmt, fs,
@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     config::{Naming, Target},
     error::{Error, ErrorKind, Result},
-    export::Job,
     format::Header,
+    jobs::export::Job,
     schema,
     sink::{self, Finished, hexadecimal},
     source::snapshot::Position,

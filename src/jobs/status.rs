@@ -14,7 +14,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use crate::{error::Error, manifest::Column, sink::Restart};
+use crate::{artifacts::manifest::Column, error::Error, sink::Restart};
 
 /// A handle on the journal of a run, or of one export of it.
 #[derive(Clone)]

@@ -6,9 +6,9 @@ use std::{collections::BTreeMap, fs, io, path::Path};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    artifacts::manifest::Column,
     cancel::Cancel,
     error::{Error, ErrorKind, Result},
-    manifest::Column,
     sink::{self, folder},
 };
 

@@ -22,7 +22,7 @@ const TIMES: [(&str, &str); 3] = [
 pub(crate) type Now = Result<Zoned, String>;
 
 /// The time now, where `TZ` says, or the system; UTC where neither does.
-pub(super) fn now() -> Now {
+pub(crate) fn now() -> Now {
     let zone = match TimeZone::try_system() {
         Ok(zone) => zone,
         Err(_) if env::var_os("TZ").is_none_or(|zone| zone.is_empty()) => TimeZone::UTC,
@@ -36,7 +36,7 @@ pub(super) fn now() -> Now {
 }
 
 /// What a user can do about a placeholder that is wrong.
-pub(super) const HINT: &str = "placeholders are {date}, {time}, {timestamp}, {database} and strftime forms such as \
+pub(crate) const HINT: &str = "placeholders are {date}, {time}, {timestamp}, {database} and strftime forms such as \
      {date:%Y/%m}; a brace itself is {{ or }}";
 
 /// A piece of a template.
@@ -104,7 +104,7 @@ pub(crate) fn expand<F: FnOnce() -> Now>(
 }
 
 /// Whether one of the placeholders of `path` stands for a time.
-pub(super) fn has_time(path: &OsStr) -> bool {
+pub(crate) fn has_time(path: &OsStr) -> bool {
     let parts = parts(path).unwrap_or_default();
     parts.iter().any(|part| match part {
         Part::Literal(_) => false,
@@ -130,7 +130,7 @@ pub(crate) fn glob(path: &OsStr) -> Option<String> {
 }
 
 /// `path` with its braces doubled, so that they are nothing but braces.
-pub(super) fn literally(path: &OsStr) -> OsString {
+pub(crate) fn literally(path: &OsStr) -> OsString {
     let mut bytes = Vec::new();
     for &byte in path.as_bytes() {
         bytes.push(byte);

@@ -15,9 +15,10 @@ use super::{
     settings::JOB,
 };
 use crate::{
+    artifacts::manifest,
     error::{Error, Result},
-    journal::Journal,
-    manifest, sink,
+    jobs::status::Journal,
+    sink,
     sql::Parameter,
 };
 

@@ -5,9 +5,9 @@ use std::mem::{self, ManuallyDrop};
 use mysql::{Binary, QueryResult, Text, prelude::Protocol as WireProtocol};
 
 use super::{
-    broken_protocol, columns,
-    contain::{Panicked, contain},
-    query_error,
+    columns,
+    driver::{Panicked, contain},
+    errors::{broken_protocol, query_error},
 };
 use crate::{
     cancel::Cancel,

@@ -13,13 +13,13 @@ use nix::fcntl::OFlag;
 use serde::Serialize;
 
 use crate::{
+    artifacts::manifest::Column,
     cancel::Cancel,
+    cli::report,
     config::Target,
     error::{Error, ErrorKind, Result},
-    journal::{Facts, Journal, Outcome},
-    manifest::Column,
-    report,
-    run::{self, Entry},
+    jobs::runner::{Entry, totals},
+    jobs::status::{Facts, Journal, Outcome},
     sink,
 };
 
@@ -188,7 +188,7 @@ impl Summary {
             }
             _ => {}
         }
-        let (rows, bytes) = run::totals(entries);
+        let (rows, bytes) = totals(entries);
         let one = |entry: &Entry| {
             let became = Became::of_export(entry.journal.outcome().as_ref());
             let (name, target) = (entry.name.clone(), Some(&entry.target));

@@ -15,18 +15,22 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tracing::span::EnteredSpan;
 
 use crate::{
+    artifacts::history::{State, Success},
+    artifacts::manifest,
+    artifacts::retention,
     cancel::Cancel,
+    cli::progress,
+    cli::report,
+    cli::signals,
     config::{Config, Export, OnError, Publish, Snapshot, Target},
     error::{Error, ErrorKind, Outlook, Result},
-    export::{Job, Pauses, aftermath, export},
-    journal::{Journal, Outcome},
-    manifest, progress, report, retention, signals,
+    jobs::export::{Job, Pauses, aftermath, export},
+    jobs::status::{Journal, Outcome},
     sink::{self, Finished},
     source::{
         QueryExecutor,
         snapshot::{self, Position},
     },
-    state::{State, Success},
 };
 
 /// What is known of one export of a run.

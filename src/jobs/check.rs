@@ -3,17 +3,17 @@
 use unicode_width::UnicodeWidthStr;
 
 use crate::{
+    artifacts::history::Success,
     cancel::Cancel,
     config::{
         Access, Config, Connection, Export, MissingFolders, Session, Snapshot, Target,
         tls::Verification,
     },
     error::{Error, ErrorKind, Result, printable},
-    export::check_target,
-    guard,
+    jobs::export::check_target,
+    jobs::guard,
     sink::{self, folder},
     source::{Purpose, QueryExecutor, SessionFacts, snapshot},
-    state::Success,
 };
 
 /// Connects, sets the session up, has the server prepare each statement, and

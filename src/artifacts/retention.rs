@@ -11,9 +11,10 @@ use std::{
 use jiff::Zoned;
 
 use crate::{
-    config::{Naming, template},
-    journal::Journal,
-    manifest::{self, Manifest},
+    artifacts::manifest::{self, Manifest},
+    artifacts::template,
+    config::Naming,
+    jobs::status::Journal,
     sink::{self, folder},
 };
 

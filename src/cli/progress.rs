@@ -17,10 +17,10 @@ use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 use serde_json::{Value as Json, json};
 
 use crate::{
+    cli::report::{self, LogFormat},
     config::{Config, Target, Verbosity},
-    journal::Journal,
-    report::{self, LogFormat},
-    run::{self, Entry},
+    jobs::runner::{Entry, totals},
+    jobs::status::Journal,
 };
 
 /// When progress is shown.
@@ -128,7 +128,7 @@ impl Watched {
         let mut texts: Vec<String> = running.iter().map(line).collect();
         if are_several {
             let (ended, all) = (self.ended(), self.entries.len());
-            let counts = run::totals(&self.entries);
+            let counts = totals(&self.entries);
             let all = format!(
                 "total: {ended} of {all} exports, {}",
                 text(&self.journal, counts)
@@ -174,7 +174,7 @@ impl Watched {
         };
         let mut lines: Vec<String> = running.iter().map(line).collect();
         if are_several {
-            let mut total = json(&self.journal, run::totals(&self.entries));
+            let mut total = json(&self.journal, totals(&self.entries));
             total["exports"] = json!(self.entries.len());
             total["ended"] = json!(self.ended());
             lines.push(json!({ "total": total }).to_string());

@@ -14,8 +14,8 @@ use serde::{
 };
 
 use crate::{
+    artifacts::manifest::{self, Manifest},
     error::{Error, ErrorKind, Result, printable},
-    manifest::{self, Manifest},
     sink::hexadecimal,
 };
 

@@ -11,7 +11,7 @@ use nix::sys::socket::{Shutdown, shutdown};
 
 use super::{
     connect::{connect, within},
-    contain::{contain, run},
+    driver::{contain, run},
     session::Mark,
 };
 use crate::config::Connection;

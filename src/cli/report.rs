@@ -22,13 +22,13 @@ use tracing_subscriber::{
 };
 
 use crate::{
-    cli::Reporting,
+    artifacts::verify::verify,
+    cli::args::Reporting,
     config::Verbosity,
     error::{Error, ErrorKind, printable, redacted, steers_terminals},
-    journal::Journal,
-    run::{self, Entry},
+    jobs::runner::{Entry, totals},
+    jobs::status::Journal,
     sink::standard_output,
-    verify::verify,
 };
 
 /// How events are written.
@@ -320,7 +320,7 @@ pub fn all_succeeded(entries: &[Entry], journal: &Journal, reporting: &Reporting
     if !tells_success(reporting) {
         return;
     }
-    let (rows, bytes) = run::totals(entries);
+    let (rows, bytes) = totals(entries);
     let seconds = journal.elapsed().as_secs_f64();
     let count = entries.len();
     let text = format!("{count} exports, {rows} rows, {bytes} bytes in {seconds:.3} s");

@@ -5,18 +5,18 @@
 use std::time::Duration;
 
 use crate::{
+    artifacts::history::Success,
+    artifacts::manifest::{self, Column},
     cancel::{Cancel, Publication},
     config::{Access, Config, EmptyResult, Export, Publish, Snapshot, Target, Verbosity},
     error::{Error, ErrorKind, Outlook, Result},
     format::ValueError,
-    guard,
-    journal::Journal,
-    manifest::{self, Column},
-    output::Output,
+    jobs::guard,
+    jobs::status::Journal,
+    pipeline::output::Output,
     schema::Schema,
     sink::{self, Finished, Hashing, Restart},
     source::{Purpose, QueryExecutor, Tables},
-    state::Success,
 };
 
 /// How long the first pause between two attempts is; each is twice the one

@@ -17,10 +17,10 @@ use nix::{
 use secrecy::SecretString;
 use signal_hook::low_level;
 
-use crate::{error::Signal, signals};
+use crate::{cli::signals, error::Signal};
 
 /// Why there is no answer.
-pub(super) enum Unanswered {
+pub(crate) enum Unanswered {
     /// A signal ended the wait.
     Signal(Signal),
     /// There is no terminal, or it failed.
@@ -38,7 +38,7 @@ impl<E: Into<io::Error>> From<E> for Unanswered {
 ///
 /// # Errors
 /// Without a terminal, and where a signal comes first.
-pub(super) fn ask(prompt: &str) -> Result<SecretString, Unanswered> {
+pub(crate) fn ask(prompt: &str) -> Result<SecretString, Unanswered> {
     let terminal = OpenOptions::new().read(true).write(true).open("/dev/tty")?;
     let mut quiet = Quiet::new(terminal)?;
     quiet.terminal.write_all(prompt.as_bytes())?;

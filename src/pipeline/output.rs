@@ -16,9 +16,9 @@ use std::{
 use clap::ValueEnum;
 
 use crate::{
-    buffer::{CHUNK, RowBuffer},
     cancel::Cancel,
     error::{Error, ErrorKind, Result},
+    format::buffer::{CHUNK, RowBuffer},
     sink::{Finished, Sink},
 };
 

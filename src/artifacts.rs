@@ -1,0 +1,8 @@
+//! What is kept beside an output file: its manifest, and the history of earlier
+//! successes.
+
+pub mod history;
+pub mod manifest;
+pub mod retention;
+pub(crate) mod template;
+pub mod verify;

@@ -1,0 +1,414 @@
+//! What was typed: the command line, made from the table of settings, and
+//! nothing else.
+//!
+//! What will run is [`Config`](crate::config::Config), which also knows the
+//! environment and the files.
+
+use std::{collections::HashSet, ffi::OsString, path::PathBuf};
+
+use clap::{
+    Arg, ArgAction, ArgGroup, ArgMatches, Command, ValueHint,
+    builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser, ValueParser},
+    parser::ValueSource,
+    value_parser,
+};
+use clap_complete::Shell;
+
+use crate::{
+    cli::report::LogFormat,
+    config::{
+        Target, Verbosity,
+        layers::{Layer, Origin, Value},
+        settings::{ASK_PASSWORD, CLEARTEXT_PLUGIN, Kind, SERVER_PUBLIC_KEY, SETTINGS, Setting},
+    },
+};
+
+/// The command line, taken apart.
+#[derive(Debug)]
+pub struct Args {
+    /// The settings that it gives.
+    pub layer: Layer,
+    /// What is told of the run.
+    pub reporting: Reporting,
+    /// What is to be done.
+    pub request: Request,
+}
+
+/// What is told of a run, which must be known before anything can fail.
+#[derive(Clone, Debug)]
+pub struct Reporting {
+    /// How much is said on standard error.
+    pub verbosity: Verbosity,
+    /// How it is said.
+    pub log_format: LogFormat,
+    /// Where the summary goes, if one is wanted.
+    pub summary: Option<Target>,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// An export.
+    Export,
+    /// Find out what an export would do, without running its statement.
+    Check,
+    /// Print what an export would run.
+    DumpConfig,
+    /// Print the exports of the configuration file.
+    ListJobs,
+    /// Check files against their manifests.
+    Verify(Vec<PathBuf>, Verbosity),
+    /// Print this: a completion script or the manual.
+    Print(Vec<u8>),
+}
+
+/// The positional argument.
+const SQL: &str = "SQL";
+
+const COMPLETION: &str = "completion";
+
+const VERIFY: &str = "verify";
+
+const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (",
+    env!("GOLD_DIGGER_BUILD"),
+    ")"
+);
+
+impl Args {
+    /// Takes the program's arguments apart.
+    ///
+    /// # Errors
+    /// clap's, which also stands for `--help` and `--version`.
+    pub fn parse_arguments(arguments: impl Iterator<Item = OsString>) -> Result<Self, clap::Error> {
+        // SQL may begin with a comment, `-- …`; no flag has white space there.
+        let is_comment = |argument: &OsString| {
+            let bytes = argument.as_encoded_bytes();
+            bytes.starts_with(b"--") && bytes.get(2).is_some_and(u8::is_ascii_whitespace)
+        };
+        let matches = command().try_get_matches_from(arguments.map(|argument| {
+            if argument.as_encoded_bytes().starts_with(b"--ask-password=") {
+                // It takes none, which is said without showing it.
+                return OsString::from("--ask-password=***");
+            }
+            let lead = if is_comment(&argument) { " " } else { "" };
+            let mut lead = OsString::from(lead);
+            lead.push(argument);
+            lead
+        }))?;
+        let layer = layer(&matches);
+        Ok(Self {
+            reporting: Reporting {
+                verbosity: match (matches.get_flag("quiet"), matches.get_count("verbose")) {
+                    (true, _) => Verbosity::Quiet,
+                    (false, 0) => Verbosity::Normal,
+                    (false, 1) => Verbosity::Verbose,
+                    (false, _) => Verbosity::Debug,
+                },
+                log_format: layer.choice("log_format").unwrap_or_default(),
+                summary: layer.text("summary").map(Target::from),
+            },
+            layer,
+            request: request(&matches),
+        })
+    }
+}
+
+fn request(matches: &ArgMatches) -> Request {
+    let mut text = Vec::new();
+    match matches.subcommand() {
+        Some((COMPLETION, matches)) => {
+            if let Some(shell) = matches.get_one::<Shell>("shell") {
+                let program = env!("CARGO_PKG_NAME");
+                clap_complete::generate(*shell, &mut command(), program, &mut text);
+            }
+            Request::Print(text)
+        }
+        Some((VERIFY, matches)) => {
+            let paths = matches.get_many::<PathBuf>("path").into_iter().flatten();
+            let verbosity = match matches.get_flag("quiet") {
+                true => Verbosity::Quiet,
+                false => Verbosity::Normal,
+            };
+            Request::Verify(paths.cloned().collect(), verbosity)
+        }
+        Some(_) => {
+            let page = clap_mangen::Man::new(command());
+            // Writing to memory does not fail.
+            let _ = page.render(&mut text);
+            Request::Print(text)
+        }
+        None if matches.get_flag("dump-config") => Request::DumpConfig,
+        None if matches.get_flag("list-jobs") => Request::ListJobs,
+        None if matches.get_flag("check") => Request::Check,
+        None => Request::Export,
+    }
+}
+
+fn layer(matches: &ArgMatches) -> Layer {
+    let mut layer = Layer::default();
+    for setting in SETTINGS {
+        let Some(flag) = setting.flag else {
+            continue;
+        };
+        for (flag, value) in setting.spellings {
+            if matches.get_flag(flag) {
+                layer.set(
+                    setting,
+                    Value::from(*value),
+                    Origin::Flag(format!("--{flag}")),
+                );
+            }
+        }
+        if matches.value_source(flag) != Some(ValueSource::CommandLine) {
+            continue;
+        }
+        let values = matches.get_many::<Value>(flag);
+        // A flag that can be repeated gives all its values.
+        let value = values.and_then(|values| values.cloned().reduce(Value::and));
+        if let Some(value) = value {
+            layer.set(setting, value, Origin::Flag(format!("--{flag}")));
+        }
+    }
+    let typed = matches.get_one::<String>(SQL);
+    if let (Some(setting), Some(text)) = (Setting::named("query.sql"), typed) {
+        layer.set(
+            setting,
+            Value::from(text.as_str()),
+            Origin::Flag(SQL.to_owned()),
+        );
+    }
+    layer
+}
+
+/// The command line's grammar.
+fn command() -> Command {
+    let mut seen = HashSet::new();
+    let flags = SETTINGS
+        .iter()
+        .filter_map(|setting| Some((setting, setting.flag?)));
+    let flags = flags.filter(|(_, flag)| seen.insert(*flag));
+    Command::new(env!("CARGO_PKG_NAME"))
+        .version(VERSION)
+        .about(ABOUT)
+        .long_about(LONG_ABOUT)
+        .after_help(EXAMPLES)
+        .after_long_help(EXAMPLES_AND_EXIT_CODES)
+        .max_term_width(100)
+        .arg(
+            Arg::new(SQL)
+                .value_name(SQL)
+                .help("The query: one statement that returns rows"),
+        )
+        .args(flags.flat_map(|(setting, flag)| {
+            [vec![arg(setting, flag)], spellings(setting, flag)].concat()
+        }))
+        .args([
+            Arg::new("check")
+                .long("check")
+                .action(ArgAction::SetTrue)
+                .conflicts_with_all(["dump-config", "summary"])
+                .help_heading("Settings")
+                .help("Connect, run the --init statements, and say what the query would give"),
+            Arg::new("list-jobs")
+                .long("list-jobs")
+                .action(ArgAction::SetTrue)
+                .conflicts_with_all(["check", "dump-config", "summary", "query source"])
+                .help_heading(EXPORTS)
+                .help("Print the names of these exports and where each goes, and end"),
+            Arg::new("dump-config")
+                .long("dump-config")
+                .action(ArgAction::SetTrue)
+                .conflicts_with("summary")
+                .help_heading("Settings")
+                .help("Print what would run, as JSON, each value with its origin, and end"),
+            Arg::new("verbose")
+                .short('v')
+                .long("verbose")
+                .help_heading("Reporting")
+                .action(ArgAction::Count)
+                .conflicts_with("quiet")
+                .help("Say on standard error what was done"),
+            Arg::new("quiet")
+                .long("quiet")
+                .help_heading("Reporting")
+                .action(ArgAction::SetTrue)
+                .help("Say nothing but errors on standard error"),
+        ])
+        .group(ArgGroup::new("query source").args([SQL, "query", "query-file"]))
+        .mut_arg("no-defaults", |arg| arg.conflicts_with("defaults-file"))
+        .disable_help_subcommand(true)
+        .args_conflicts_with_subcommands(true)
+        .subcommands([
+            Command::new(COMPLETION)
+                .about("Print a script that teaches a shell to complete the arguments")
+                .arg(
+                    Arg::new("shell")
+                        .required(true)
+                        .value_parser(value_parser!(Shell)),
+                ),
+            Command::new("man").about("Print the manual page"),
+            Command::new(VERIFY)
+                .about("Check files against their manifests: size, rows and SHA-256")
+                .arg(
+                    Arg::new("quiet")
+                        .long("quiet")
+                        .action(ArgAction::SetTrue)
+                        .help("Name only the files that failed"),
+                )
+                .arg(
+                    Arg::new("path")
+                        .value_name("PATH")
+                        .required(true)
+                        .num_args(1..)
+                        .value_parser(value_parser!(PathBuf))
+                        .value_hint(ValueHint::FilePath)
+                        .help("A file that has a manifest beside it, or the manifest"),
+                ),
+        ])
+}
+
+fn arg(setting: &'static Setting, flag: &'static str) -> Arg {
+    let kind = setting.kind;
+    let parser = match kind {
+        Kind::Choice(choices) => PossibleValuesParser::new(choices())
+            .map(|text| Value::from(text.as_str()))
+            .into(),
+        Kind::Path | Kind::Template => OsStringValueParser::new()
+            .try_map(move |path| kind.parse(&path))
+            .into(),
+        _ => ValueParser::from(move |text: &str| kind.parse(text.as_ref())),
+    };
+    let mut help = setting.help.to_owned();
+    if let Some(default) = setting
+        .default
+        .filter(|text| !matches!(*text, "" | "false"))
+    {
+        help += &format!(" [default: {default}]");
+    }
+    if let Some(variable) = setting.variable {
+        help += &format!(" [env: {variable}]");
+    }
+    let more = setting.more.map(|more| format!("{help}\n\n{more}"));
+    let arg = Arg::new(flag)
+        .long(flag)
+        .short(setting.short)
+        .value_name(setting.placeholder)
+        .value_parser(parser)
+        .help_heading(heading(setting))
+        .help(help);
+    // Behind the modes, which most people look for.
+    let arg = match setting.name {
+        SERVER_PUBLIC_KEY | CLEARTEXT_PLUGIN => arg.display_order(LAST),
+        _ => arg,
+    };
+    let arg = match kind {
+        Kind::Path | Kind::Template => arg.value_hint(ValueHint::FilePath),
+        Kind::Switch => arg,
+        _ => arg.value_hint(ValueHint::Other),
+    };
+    let arg = match more {
+        Some(more) => arg.long_help(more),
+        None => arg,
+    };
+    match kind {
+        // Only where a file may have turned it on is there anything to turn off.
+        Kind::Switch if setting.section().is_none() => {
+            arg.num_args(0).default_missing_value("true")
+        }
+        Kind::Switch => arg
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("true"),
+        Kind::List(_) | Kind::Parameters => arg.action(ArgAction::Append),
+        _ => arg,
+    }
+}
+
+/// The flags that stand for a value of `flag`, each alone.
+fn spellings(setting: &'static Setting, flag: &'static str) -> Vec<Arg> {
+    let names = setting.spellings.iter().map(|(name, _)| *name);
+    let names: Vec<&str> = names.chain([flag]).collect();
+    let spelling = |(name, value): &(&'static str, &'static str)| {
+        let others = names.iter().filter(|other| *other != name);
+        Arg::new(*name)
+            .long(*name)
+            .action(ArgAction::SetTrue)
+            .conflicts_with_all(others)
+            .help_heading(heading(setting))
+            .help(format!("The same as --{flag} {value}"))
+    };
+    setting.spellings.iter().map(spelling).collect()
+}
+
+/// The part of the help that a flag stands in.
+fn heading(setting: &Setting) -> &'static str {
+    match setting.section() {
+        Some("query") => "Query",
+        Some("session") => "Session",
+        Some("output") => "Output",
+        Some("guards") => "Guards",
+        Some("run") => EXPORTS,
+        Some("csv" | "tsv") => "CSV and TSV",
+        Some("json") => "JSON",
+        Some("values") => "Values",
+        Some("tls") => ENCRYPTION,
+        Some(_) if [SERVER_PUBLIC_KEY, CLEARTEXT_PLUGIN].contains(&setting.name) => ENCRYPTION,
+        Some(_) => "Connection",
+        None => match setting.name {
+            ASK_PASSWORD => "Connection",
+            "progress" | "summary" | "log_format" => "Reporting",
+            "job" => EXPORTS,
+            _ => "Settings",
+        },
+    }
+}
+
+/// Behind all that have the order in which they are added.
+const LAST: usize = 999;
+
+const ENCRYPTION: &str = "Encryption and login";
+
+const EXPORTS: &str = "Exports of the configuration file";
+
+const ABOUT: &str = "Stream the rows of a MySQL or MariaDB query into CSV, TSV or JSON";
+
+const LONG_ABOUT: &str = "\
+Stream the rows of a MySQL or MariaDB query into CSV, TSV or JSON.
+
+One statement, or each of a configuration file's, runs in a read-only session; its rows are written \
+as they arrive, in flat memory. A regular file appears under its final name only when it is complete.";
+
+macro_rules! examples {
+    () => {
+        "\
+Examples:
+  export DATABASE_URL='mysql://reader:secret@localhost/shop'
+  gold_digger 'SELECT * FROM orders' > orders.tsv
+  gold_digger -o orders.csv 'SELECT * FROM orders WHERE day = CURDATE()'
+  gold_digger --config nightly.toml
+  gold_digger --config nightly.toml --query-file orders.sql -o orders.json
+  gold_digger --format json 'SELECT id, name FROM customers' | jq '.[].name'"
+    };
+}
+
+const EXAMPLES: &str = examples!();
+
+const EXAMPLES_AND_EXIT_CODES: &str = concat!(
+    examples!(),
+    "
+
+Exit codes:
+  0    rows were written (or none, with --allow-empty)
+  1    the query returned no rows; the target was left as it was
+  2    a flag, the configuration, the SQL text or a combination of them is wrong
+  3    no connection: unreachable, refused, timed out, or the login failed
+  4    the query failed, or its result broke off; its file was not published
+  5    the output could not be written
+  6    the result is not what a guard expects (--min-rows, --max-rows, --expect-column, …)
+  7    a file is not what its manifest says (verify)
+  129, 130, 143
+       ended by SIGHUP, SIGINT or SIGTERM
+  141  the reader of standard output has gone"
+);

@@ -1,0 +1,3 @@
+//! Carries rows from a source to a sink.
+
+pub mod output;

@@ -1,0 +1,111 @@
+//! Errors of a session: what the server, the driver or the connection reports,
+//! and what to do about it.
+
+use super::{
+    columns,
+    connect::{self, Trouble},
+    driver::{Panicked, contain},
+    excerpt, refusal,
+};
+use crate::{
+    cancel::Cancel,
+    error::{Error, ErrorKind, Outlook, Result},
+};
+
+/// ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION, the same in MySQL and MariaDB.
+const READ_ONLY_TRANSACTION: u16 = 1792;
+
+/// ER_QUERY_TIMEOUT of MySQL, ER_STATEMENT_TIMEOUT of MariaDB.
+const OUT_OF_TIME: [u16; 2] = [3024, 1969];
+
+/// ER_QUERY_INTERRUPTED; MariaDB's ER_CONNECTION_KILLED, and MySQL's.
+const KILLED: [u16; 3] = [1317, 1927, 3169];
+
+/// ER_TABLE_DEF_CHANGED.
+const ALTERED: u16 = 1412;
+
+/// The connection's end, as servers and proxies tell of it: ER_NET_* of the
+/// server's own side; a proxy's that has lost its server, or has none.
+const LOST: [u16; 9] = [1158, 1159, 1160, 1161, 2002, 2003, 2006, 2013, 9001];
+
+/// The default of `max_allowed_packet` on old servers, the smallest in use.
+const SMALLEST_DEFAULT_PACKET: usize = 1 << 20;
+
+const READ_WRITE_HINT: &str = "--read-write lets the statement write, outside a snapshot";
+
+/// What `work` with the driver gives: where the run was cancelled, why; and where
+/// the driver panicked, that the server broke the protocol.
+pub(super) fn border<T>(cancel: &Cancel, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    cancel.explain(contain(work).unwrap_or_else(|Panicked| Err(broken_protocol(cancel))))
+}
+
+/// The error where the driver panicked over what the server sent.
+#[cold]
+pub(super) fn broken_protocol(cancel: &Cancel) -> Error {
+    cancel.cut();
+    let what = "the server's answers break the protocol";
+    Error::new(ErrorKind::Query, what)
+        .hint("is a proxy in between, or another kind of server? -vv says what the driver met")
+}
+
+/// The error for the statement `sql` when it could not be prepared or begun.
+pub(super) fn statement_error(error: &mysql::Error, sql: &str) -> Error {
+    let described = query_error("the query failed", error);
+    if let mysql::Error::MySqlError(server) = error {
+        return described.with_excerpt(excerpt::excerpt(sql, &server.message));
+    }
+    if let Some(unknown) = columns::unknown_type(error) {
+        return unknown;
+    }
+    let length = sql.len();
+    if length < SMALLEST_DEFAULT_PACKET {
+        return described;
+    }
+    // MySQL just closes the connection where a statement exceeds its limit.
+    described
+        .hint(format!(
+            "the SQL text has {length} bytes: is the server's max_allowed_packet smaller?"
+        ))
+        .with_outlook(Outlook::Lasting)
+}
+
+/// An error of the server or the connection once the session is there.
+pub(super) fn query_error(context: &str, error: &mysql::Error) -> Error {
+    let what = format!("{context}: {}", connect::describe(error));
+    let described = Error::new(ErrorKind::Query, what);
+    match error {
+        mysql::Error::MySqlError(server) if server.code == refusal::MUST_CHANGE_PASSWORD => {
+            let what = format!("{}: {}", refusal::EXPIRED, connect::describe(error));
+            Error::new(ErrorKind::Connect, what).hint(refusal::EXPIRED_HINT)
+        }
+        mysql::Error::MySqlError(server) if server.code == READ_ONLY_TRANSACTION => {
+            described.hint(READ_WRITE_HINT)
+        }
+        mysql::Error::MySqlError(server) if OUT_OF_TIME.contains(&server.code) => {
+            described.hint("--statement-timeout allows it more time")
+        }
+        mysql::Error::MySqlError(server) if KILLED.contains(&server.code) => {
+            described.hint("somebody killed it on the server, or a watchdog did: ask, then run it again")
+        }
+        mysql::Error::MySqlError(server)
+            if server.code == refusal::SHUTDOWN || LOST.contains(&server.code) => described
+            .hint("run it again when the server is back; --retry N does so by itself")
+            .with_outlook(Outlook::Passing),
+        mysql::Error::MySqlError(server) if server.code == ALTERED => {
+            described.hint("a table was altered after the snapshot began: run all again")
+        }
+        mysql::Error::MySqlError(_) => described,
+        _ => match connect::trouble(error) {
+            Some(Trouble::Silence) => described
+                .hint("--read-timeout is what ended it; it counts the time before the first row too")
+                .with_outlook(Outlook::Passing),
+            Some(Trouble::Loss) => described
+                .hint("run it again, or have --retry N do so; look into the server's log if it recurs")
+                .with_outlook(Outlook::Passing),
+            Some(Trouble::TooLong) => {
+                described.hint("select a part of it: fewer columns, or SUBSTRING")
+            }
+            None => described.hint("run it again, and look into the server's log if it recurs"),
+        },
+    }
+}
