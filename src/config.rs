@@ -16,8 +16,9 @@ use crate::{
     artifacts::template::{self, Now},
     cli::args::{Args, Reporting, Request},
     cli::progress,
-    error::{Error, Result, printable},
+    error::{Error, Result},
     jobs::status::Journal,
+    text::printable,
 };
 
 mod certificates;
@@ -318,7 +319,7 @@ impl Config {
                 Ok(None)
             });
             exports.extend(made.map_err(|error| match name {
-                Some(name) => error.in_place(name),
+                Some(name) => error.with_location(name),
                 None => error,
             })?);
         }
@@ -388,13 +389,12 @@ fn names_and_targets(
         let destination = layers.with(selection::ABOVE_EXPORTS, Some(layer), |layers| {
             output::destination(layers, now, database)
         });
-        let destination = destination.map_err(|error| error.in_place(&name))?;
+        let destination = destination.map_err(|error| error.with_location(&name))?;
         lines.push((name, printable(&destination.target.to_string())));
     }
     let Some(width) = lines.iter().map(|(name, _)| name.len()).max() else {
-        return Err(
-            Error::config("--list-jobs has nothing to list").hint(selection::WHERE_EXPORTS_ARE)
-        );
+        return Err(Error::config("--list-jobs has nothing to list")
+            .with_hint(selection::WHERE_EXPORTS_ARE));
     };
     let lines = lines
         .iter()

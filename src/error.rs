@@ -4,9 +4,9 @@
 //! The kind is set where the error arises, never by reading a message again.
 //! Printing is left to `main`.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
-use anstyle::Style;
+use crate::text::{escape, printable};
 
 /// Shorthand for results of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -94,16 +94,18 @@ pub struct Error {
     message: String,
     excerpt: Vec<String>,
     hint: Option<String>,
-    outlook: Outlook,
+    retry: Retry,
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
-/// Whether the same run may fare better a little later.
+/// Whether the same run may succeed if it is tried again later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outlook {
-    /// It would fail again.
-    Lasting,
-    /// The connection was lost, or the server could not be reached.
-    Passing,
+pub enum Retry {
+    /// The failure is permanent: another attempt fails in the same way.
+    Never,
+    /// The failure is transient: the connection was lost, or the server could
+    /// not be reached.
+    Later,
 }
 
 impl Error {
@@ -115,7 +117,8 @@ impl Error {
             message: message.into(),
             excerpt: Vec::new(),
             hint: None,
-            outlook: Outlook::Lasting,
+            retry: Retry::Never,
+            source: None,
         }
     }
 
@@ -124,50 +127,68 @@ impl Error {
         Self::new(ErrorKind::Config, message)
     }
 
-    /// Names the place, in front of the message.
+    /// Puts `location` in front of the message.
     #[must_use]
-    pub fn in_place(mut self, place: &str) -> Self {
-        self.message = format!("{place}: {}", self.message);
+    pub fn with_location(mut self, location: &str) -> Self {
+        self.message = format!("{location}: {}", self.message);
         self
     }
 
-    /// Adds what else is known, behind the message.
+    /// Appends `context` to the message.
     #[must_use]
-    pub fn and(mut self, what: &str) -> Self {
-        self.message += &format!("; {what}");
+    pub fn with_context(mut self, context: &str) -> Self {
+        self.message += &format!("; {context}");
         self
     }
 
-    /// Says whether the same run may fare better a little later.
+    /// Sets whether another attempt may succeed.
     #[must_use]
-    pub const fn with_outlook(mut self, outlook: Outlook) -> Self {
-        self.outlook = outlook;
+    pub const fn with_retry(mut self, retry: Retry) -> Self {
+        self.retry = retry;
         self
     }
 
-    /// Whether the same run may fare better a little later.
+    /// Whether another attempt may succeed.
     #[must_use]
-    pub const fn outlook(&self) -> Outlook {
-        self.outlook
+    pub const fn retry(&self) -> Retry {
+        self.retry
     }
 
-    /// Adds the line of the user's text that it is about, and marks in it.
+    /// Whether the failure is transient, so that another attempt may succeed.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        self.retry == Retry::Later
+    }
+
+    /// Keeps the error that caused this one; [`std::error::Error::source`]
+    /// returns it.
+    #[must_use]
+    pub fn with_source(
+        mut self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        self.source = Some(Arc::from(source.into()));
+        self
+    }
+
+    /// Adds the line of the user's text that the error is about, and a line
+    /// that marks the place in it.
     #[must_use]
     pub fn with_excerpt(mut self, lines: Vec<String>) -> Self {
         self.excerpt = lines;
         self
     }
 
-    /// Adds what to do next.
+    /// Sets what to do next.
     #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// Adds what to do next, where nothing better has been said.
+    /// Sets what to do next, unless a hint is there already.
     #[must_use]
-    pub fn or_hint(mut self, hint: &str) -> Self {
+    pub fn hint_or(mut self, hint: &str) -> Self {
         self.hint.get_or_insert_with(|| hint.to_owned());
         self
     }
@@ -180,19 +201,16 @@ impl Error {
 
     /// What to do next.
     #[must_use]
-    pub fn advice(&self) -> Option<&str> {
+    pub fn hint(&self) -> Option<&str> {
         self.hint.as_deref()
     }
 
-    /// The whole text, with the word before the hint in the given style.
+    /// The message and the excerpt, as they may be shown to people.
     #[must_use]
-    pub fn styled(&self, hint_style: Style) -> String {
+    pub fn printable_message(&self) -> String {
         let mut text = printable(&self.message);
         for line in &self.excerpt {
-            text.extend(["\n    ", &escaped(line)]);
-        }
-        if let Some(hint) = &self.hint {
-            text += &format!("\n  {hint_style}hint:{hint_style:#} {}", escaped(hint));
+            text.extend(["\n    ", &escape(line)]);
         }
         text
     }
@@ -209,73 +227,19 @@ impl Error {
 /// cannot steer a terminal.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.styled(Style::new()))
-    }
-}
-
-impl std::error::Error for Error {}
-
-/// `text` as it may be shown to people: without passwords, with line ends as
-/// spaces, and with every other control character escaped.
-#[must_use]
-pub fn printable(text: &str) -> String {
-    escaped(&redacted(text))
-}
-
-fn escaped(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\n' | '\t' => shown.push(' '),
-            '\r' => {}
-            c if steers_terminals(c) => shown.extend(c.escape_unicode()),
-            c => shown.push(c),
+        f.write_str(&self.printable_message())?;
+        match &self.hint {
+            Some(hint) => write!(f, "\n  hint: {}", escape(hint)),
+            None => Ok(()),
         }
     }
-    shown
 }
 
-/// Whether a terminal takes `c` for more than a sign: control characters, and
-/// the marks that re-order or break a line.
-pub(crate) fn steers_terminals(c: char) -> bool {
-    let is_mark = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    c.is_control() || is_mark
-}
-
-/// `text` with `***` for what may be a password: in `USER:PASSWORD@HOST`, with
-/// or without the rest of a URL, wherever somebody has put that.
-#[must_use]
-pub fn redacted(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find('@') {
-        let (before, after) = rest.split_at(at);
-        let begin = |of: &[char]| before.rfind(of).map_or(0, |end| end + 1);
-        let (spaces, quotes) = ([' ', '\n', '\t'], ['"', '\'', '`', '\n']);
-        let url = |begin: usize| before[begin..].find("://").map(|place| begin + place + 3);
-        // A URL's password may hold quotes, or between quotes spaces; elsewhere
-        // it is part of a word.
-        let word = begin(&spaces).max(begin(&quotes));
-        let start = url(begin(&spaces))
-            .or_else(|| url(begin(&quotes)))
-            .unwrap_or(word);
-        match before[start..].find(':') {
-            // A further @ belongs to the password too, up to the word's end.
-            Some(colon) => {
-                let word = after
-                    .find([' ', '\n', '\t', '"', '\'', '`'])
-                    .unwrap_or(after.len());
-                let last = after[..word].rfind('@').unwrap_or(0);
-                shown.extend([&before[..start + colon], ":***@"]);
-                rest = &after[last + 1..];
-            }
-            None => {
-                shown.extend([before, "@"]);
-                rest = &after[1..];
-            }
-        }
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        let source = self.source.as_deref()?;
+        Some(source)
     }
-    shown + rest
 }
 
 #[cfg(test)]
@@ -284,39 +248,10 @@ mod tests {
 
     #[test]
     fn control_characters_are_shown_not_sent() {
-        let error = Error::new(ErrorKind::Query, "bad \u{1b}[2Jthing\nhere").hint("try\u{7}");
+        let error = Error::new(ErrorKind::Query, "bad \u{1b}[2Jthing\nhere").with_hint("try\u{7}");
         assert_eq!(
             error.to_string(),
             "bad \\u{1b}[2Jthing here\n  hint: try\\u{7}"
         );
-    }
-
-    #[test]
-    fn passwords_are_redacted() {
-        for (text, shown) in [
-            (
-                "error: unexpected 'mysql://me:s3:c@ret@h/db' found",
-                "error: unexpected 'mysql://me:***@h/db' found",
-            ),
-            (
-                "mysql://me@h:3306/ x://a:b@c",
-                "mysql://me@h:3306/ x://a:***@c",
-            ),
-            ("'mysql://me:hun ter2@h/'", "'mysql://me:***@h/'"),
-            ("host me:hunter2@db is no name", "host me:***@db is no name"),
-            ("me@h: no password, no URL", "me@h: no password, no URL"),
-            ("no URL: here", "no URL: here"),
-        ] {
-            assert_eq!(redacted(text), shown);
-        }
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn what_is_shown_has_no_password(user in "[a-zä]{1,5}", password in "[a-z0-9:/?#ü'\"]{4,9}", before in "[ \"'@:/a-z]{0,9}", after in "[ \"'@:/a-z]{0,9}") {
-            let password = format!("{password}\u{fe}");
-            let text = format!("{before} mysql://{user}:{password}@host/{after}");
-            proptest::prop_assert!(!printable(&text).contains(&password), "{}", printable(&text));
-        }
     }
 }

@@ -3,6 +3,10 @@
 //! A value's text never decides its type: `"00123"` in a text column stays
 //! text. How a type is written belongs to the formats.
 
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
 /// The columns of a result set, in their order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schema {
@@ -19,6 +23,30 @@ pub struct Column {
     pub server_type: String,
     /// What its values mean.
     pub column_type: ColumnType,
+}
+
+/// A column's name and type, as manifests, summaries and histories keep it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ColumnDescription {
+    /// The column's name.
+    pub name: String,
+    /// The server's name of its type, such as `DECIMAL(10,2)`.
+    pub r#type: String,
+}
+
+impl From<&Column> for ColumnDescription {
+    fn from(column: &Column) -> Self {
+        Self {
+            name: column.name.clone(),
+            r#type: column.server_type.clone(),
+        }
+    }
+}
+
+impl fmt::Display for ColumnDescription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} {}", self.name, self.r#type)
+    }
 }
 
 /// What a column's values mean (MySQL manual, "Data Types").

@@ -24,7 +24,6 @@ mod staged;
 mod stdio;
 mod stream;
 
-pub(crate) use file::hexadecimal;
 pub(crate) use staged::{Unfinished, partial};
 pub(crate) use stdio::standard_output;
 
@@ -132,11 +131,11 @@ pub fn open(
         Target::Path(path, missing_folders) => (path, *missing_folders),
     };
     let failed =
-        |what: io::Error, hint: &str| output_error(named.display(), "open", what).hint(hint);
+        |what: io::Error, hint: &str| output_error(named.display(), "open", what).with_hint(hint);
     if named.as_os_str().as_encoded_bytes().ends_with(b"/") {
         return Err(
             output_error(named.display(), "open", "it is the name of a folder")
-                .hint("name a file in it"),
+                .with_hint("name a file in it"),
         );
     }
     let path = follow_links(named).map_err(|error| failed(error, "is that a path for a file?"))?;
@@ -151,7 +150,7 @@ pub fn open(
             if missing_folders == MissingFolders::Create {
                 create_folders(folder(&path)).map_err(|error| {
                     output_error(named.display(), "create the folder of", error)
-                        .hint("may you create folders there?")
+                        .with_hint("may you create folders there?")
                 })?;
             }
             FileSink::create(named, &path, partial, hashing, cancel)
@@ -232,7 +231,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub fn check_place(path: &Path) -> Result<()> {
     let failed = |error: io::Error| {
         output_error(path.display(), "replace", error)
-            .hint("it is read-only for you: make it writable, or remove it")
+            .with_hint("it is read-only for you: make it writable, or remove it")
     };
     let behind_links = follow_links(path).map_err(failed)?;
     if behind_links.is_dir() {
@@ -242,7 +241,7 @@ pub fn check_place(path: &Path) -> Result<()> {
 }
 
 fn is_directory(path: &Path) -> Error {
-    output_error(path.display(), "open", "it is a directory").hint("name a file in it")
+    output_error(path.display(), "open", "it is a directory").with_hint("name a file in it")
 }
 
 /// Writes `bytes` to `path`, whole or not at all.
@@ -312,5 +311,5 @@ fn failure(name: &str, verb: &str, error: io::Error) -> Error {
         }
         _ => "look at the disk and its file system (dmesg), or write elsewhere",
     };
-    output_error(name, verb, error).hint(hint)
+    output_error(name, verb, error).with_hint(hint)
 }

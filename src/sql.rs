@@ -168,7 +168,7 @@ impl Query {
         if statement.question_mark {
             return Err(
                 Error::config("the query has a ? beside its :name parameters")
-                    .hint("write every parameter as :name"),
+                    .with_hint("write every parameter as :name"),
             );
         }
         let mut bound = Bound::default();
@@ -177,9 +177,9 @@ impl Query {
             let name = &self.text[place.start + 1..place.end];
             let value = parameters.iter().find(|parameter| parameter.name == name);
             let value = value.ok_or_else(|| {
-                Error::config(format!("the query's parameter :{name} has no value")).hint(format!(
-                    "add --param {name}=VALUE, or {name} to [query] params"
-                ))
+                Error::config(format!("the query's parameter :{name} has no value")).with_hint(
+                    format!("add --param {name}=VALUE, or {name} to [query] params"),
+                )
             })?;
             bound.sql.push_str(&self.text[from..place.start]);
             bound.sql.push('?');
@@ -198,7 +198,9 @@ impl Query {
                 "the parameter {} has a value, but the query has no :{0}",
                 unused.name
             ))
-            .hint("names are compared to the letter; in quotes and comments they do not count")),
+            .with_hint(
+                "names are compared to the letter; in quotes and comments they do not count",
+            )),
             None => Ok(bound),
         }
     }
@@ -254,12 +256,12 @@ impl Query {
         let line = |at: usize| 1 + self.text[..at].matches('\n').count();
         match reason {
             Unreadable::Empty => Error::config("the SQL text holds no statement")
-                .hint("give one query, for example \"SELECT * FROM orders\""),
+                .with_hint("give one query, for example \"SELECT * FROM orders\""),
             Unreadable::Several(at) => Error::config(format!(
                 "the SQL text holds more than one statement; the second begins on line {}",
                 line(at)
             ))
-            .hint("give one statement; run gold_digger once for each query, or list them as [[export]]"),
+            .with_hint("give one statement; run gold_digger once for each query, or list them as [[export]]"),
             Unreadable::Unterminated(what, at) => Error::config(format!(
                 "the SQL text has {what} without an end; it begins on line {}",
                 line(at)
@@ -268,7 +270,7 @@ impl Query {
                 "the executable comment on line {} ends at different places for servers that run it and servers that skip it",
                 line(at)
             ))
-            .hint("write the statement without /*! … */"),
+            .with_hint("write the statement without /*! … */"),
         }
     }
 }

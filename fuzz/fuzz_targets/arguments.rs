@@ -4,7 +4,7 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
-use gold_digger::{cli::args::Args, config::Config, error::printable, jobs::status::Journal};
+use gold_digger::{cli::args::Args, config::Config, text::printable, jobs::status::Journal};
 use libfuzzer_sys::fuzz_target;
 
 #[derive(Arbitrary, Debug)]

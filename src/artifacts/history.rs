@@ -6,9 +6,9 @@ use std::{collections::BTreeMap, fs, io, path::Path};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    artifacts::manifest::Column,
     cancel::Cancel,
     error::{Error, ErrorKind, Result},
+    schema::ColumnDescription,
     sink::{self, folder},
 };
 
@@ -25,7 +25,7 @@ pub struct Success {
     /// Its rows.
     pub rows: u64,
     /// Its columns, in their order.
-    pub columns: Vec<Column>,
+    pub columns: Vec<ColumnDescription>,
     /// When that was, in UTC, as RFC 3339.
     pub finished: String,
 }
@@ -41,11 +41,11 @@ impl State {
                 "cannot keep the state in {}: its folder is missing",
                 path.display()
             );
-            return Err(Error::config(what).hint("create the folder first"));
+            return Err(Error::config(what).with_hint("create the folder first"));
         }
         let failed = |what: String| {
             let what = format!("cannot read the state file {}: {what}", path.display());
-            Error::config(what).hint("mend or remove it: without it, nothing is compared")
+            Error::config(what).with_hint("mend or remove it: without it, nothing is compared")
         };
         match fs::read(path) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| failed(error.to_string())),

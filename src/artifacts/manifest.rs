@@ -6,7 +6,7 @@
 //! [`retention`](crate::artifacts::retention).
 
 use std::{
-    fmt, fs,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -19,9 +19,10 @@ use crate::{
     error::{Error, ErrorKind, Result},
     format::Header,
     jobs::export::Job,
-    schema,
-    sink::{self, Finished, hexadecimal},
+    schema::ColumnDescription,
+    sink::{self, Finished},
     source::snapshot::Position,
+    text::hex,
 };
 
 /// What a file is.
@@ -44,7 +45,7 @@ pub struct Manifest {
     /// Of all of its bytes, in hexadecimal digits.
     pub sha256: String,
     /// The columns, in their order.
-    pub columns: Vec<Column>,
+    pub columns: Vec<ColumnDescription>,
     /// Of the query's text, in hexadecimal digits.
     pub query_sha256: String,
     /// Where the server is.
@@ -62,30 +63,6 @@ pub struct Manifest {
     /// The time that the placeholders of the file's name stand for, with its zone
     /// (RFC 9557); none where they stand for none.
     pub named_for: Option<String>,
-}
-
-/// A column, as manifests and states keep it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Column {
-    /// Its name.
-    pub name: String,
-    /// The server's name of its type.
-    pub r#type: String,
-}
-
-impl From<&schema::Column> for Column {
-    fn from(column: &schema::Column) -> Self {
-        Self {
-            name: column.name.clone(),
-            r#type: column.server_type.clone(),
-        }
-    }
-}
-
-impl fmt::Display for Column {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} {}", self.name, self.r#type)
-    }
 }
 
 /// How the names of manifests end.
@@ -144,7 +121,7 @@ pub fn prepare(
         bytes: job.journal.bytes(),
         sha256: sha256.to_owned(),
         columns: facts.columns,
-        query_sha256: hexadecimal(query.as_ref()),
+        query_sha256: hex(query.as_ref()),
         server: job.config.connection.endpoint.to_string(),
         server_version: facts.server_version,
         database: job.config.connection.database.clone(),
@@ -169,5 +146,5 @@ pub fn prepare(
 /// The error for a target that is no regular file.
 pub(crate) fn no_file(target: &Target) -> Error {
     let what = format!("a manifest stands beside a file, and {target} is none");
-    Error::new(ErrorKind::Output, what).hint("name a regular file, or leave the manifest out")
+    Error::new(ErrorKind::Output, what).with_hint("name a regular file, or leave the manifest out")
 }

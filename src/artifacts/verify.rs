@@ -15,8 +15,8 @@ use serde::{
 
 use crate::{
     artifacts::manifest::{self, Manifest},
-    error::{Error, ErrorKind, Result, printable},
-    sink::hexadecimal,
+    error::{Error, ErrorKind, Result},
+    text::{hex, printable},
 };
 
 /// Checks each of `paths` once, and says of each what came of it to `tell`, and
@@ -48,7 +48,7 @@ pub fn verify(paths: &[PathBuf], mut tell: impl FnMut(String, bool)) -> Result<(
     }
     let what = format!("{failed} of {} files failed the verification", seen.len());
     Err(Error::new(ErrorKind::Verification, what)
-        .hint("export them again, or fetch them again from where they are whole"))
+        .with_hint("export them again, or fetch them again from where they are whole"))
 }
 
 /// The file that `path` means, which may be its manifest's.
@@ -82,7 +82,7 @@ fn check(path: &Path) -> Result<Manifest, String> {
     let counted = count(&mut file, &manifest);
     // What a mistake in the text leaves unread counts too.
     io::copy(&mut file, &mut io::sink()).map_err(failed)?;
-    if hexadecimal(file.hash.finish().as_ref()) != manifest.sha256 {
+    if hex(file.hash.finish().as_ref()) != manifest.sha256 {
         return Err("its SHA-256 is another one".to_owned());
     }
     let rows = counted.map_err(|error| format!("its rows cannot be counted: {error}"))?;

@@ -25,10 +25,11 @@ use crate::{
     artifacts::verify::verify,
     cli::args::Reporting,
     config::Verbosity,
-    error::{Error, ErrorKind, printable, redacted, steers_terminals},
+    error::{Error, ErrorKind},
     jobs::runner::{Entry, totals},
     jobs::status::Journal,
     sink::standard_output,
+    text::{escape, printable, redact_json},
 };
 
 /// How events are written.
@@ -85,7 +86,7 @@ struct JsonWriter;
 
 impl Write for JsonWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let text = machine_readable(&String::from_utf8_lossy(bytes));
+        let text = redact_json(&String::from_utf8_lossy(bytes));
         LineWriter.write_line(text.as_bytes());
         Ok(bytes.len())
     }
@@ -93,40 +94,6 @@ impl Write for JsonWriter {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-/// JSON text without passwords in its strings, and with what could steer a
-/// terminal escaped, also where JSON does not ask for that.
-pub(crate) fn machine_readable(json: &str) -> String {
-    let mut text = String::with_capacity(json.len());
-    let mut rest = json;
-    while let Some(open) = rest.find('"') {
-        let (before, string) = rest.split_at(open + 1);
-        let mut escaped = false;
-        let close = string.find(|c| {
-            let closes = c == '"' && !escaped;
-            escaped = c == '\\' && !escaped;
-            closes
-        });
-        let (string, after) = string.split_at(close.unwrap_or(string.len()));
-        text += before;
-        text += &redacted(string);
-        // The quote at its end.
-        let end = after.len().min(1);
-        text += &after[..end];
-        rest = &after[end..];
-    }
-    text += rest;
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_ascii() || !steers_terminals(c) {
-            shown.push(c);
-        } else {
-            // All of these are in the basic plane.
-            shown += &format!("\\u{:04x}", u32::from(c));
-        }
-    }
-    shown
 }
 
 /// Has events written from now on, as far as they are wanted.
@@ -267,16 +234,25 @@ pub fn failure(error: &Error, reporting: &Reporting) -> ExitCode {
         LogFormat::Json => tracing::error!(
             kind = error.kind().name(),
             exit_code = code,
-            hint = error.advice(),
+            hint = error.hint(),
             "{}",
             error.message()
         ),
         LogFormat::Text => {
-            let text = error.styled(HINT);
+            let text = styled(error);
             line(&format!("{ERROR}gold_digger:{ERROR:#} {text}"));
         }
     }
     ExitCode::from(code)
+}
+
+/// The whole text of `error`, with the word before its hint in colour.
+fn styled(error: &Error) -> String {
+    let mut text = error.printable_message();
+    if let Some(hint) = error.hint() {
+        text += &format!("\n  {HINT}hint:{HINT:#} {}", escape(hint));
+    }
+    text
 }
 
 /// Whether people want to hear of success: at `-v` and on a terminal.
@@ -288,7 +264,7 @@ fn tells_success(reporting: &Reporting) -> bool {
 /// The failure of the export called `name`, one of several.
 pub(crate) fn failed_export(name: &str, error: Error, reporting: &Reporting) {
     let error = match reporting.log_format {
-        LogFormat::Text => error.in_place(name),
+        LogFormat::Text => error.with_location(name),
         // It stands beside the message.
         LogFormat::Json => error,
     };

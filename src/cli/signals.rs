@@ -92,7 +92,7 @@ pub fn run<T: Send + 'static>(
 
 pub(crate) fn panicked() -> Error {
     Error::new(ErrorKind::Query, "the export broke down")
-        .hint("the message above says where; please report it")
+        .with_hint("the message above says where; please report it")
 }
 
 /// With a handler in place, a file-size limit is an ordinary write error.

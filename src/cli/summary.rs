@@ -13,14 +13,15 @@ use nix::fcntl::OFlag;
 use serde::Serialize;
 
 use crate::{
-    artifacts::manifest::Column,
     cancel::Cancel,
     cli::report,
     config::Target,
     error::{Error, ErrorKind, Result},
     jobs::runner::{Entry, totals},
     jobs::status::{Facts, Journal, Outcome},
+    schema::ColumnDescription,
     sink,
+    text::redact_json,
 };
 
 /// Of a run, or of the only export of one.
@@ -61,7 +62,7 @@ struct OneExport {
     outcome: Became,
     rows: u64,
     bytes: u64,
-    columns: Vec<Column>,
+    columns: Vec<ColumnDescription>,
     target: Option<String>,
     started: Option<String>,
     elapsed_seconds: f64,
@@ -114,7 +115,7 @@ impl Became {
             error: Some(Failure {
                 kind: error.kind().name(),
                 message: error.message().to_owned(),
-                hint: error.advice().map(str::to_owned),
+                hint: error.hint().map(str::to_owned),
             }),
         }
     }
@@ -240,12 +241,12 @@ pub fn write(
     };
     let Target::Path(path, _) = place else {
         let text = serde_json::to_string(&summary).map_err(failed)?;
-        report::line(&report::machine_readable(&text));
+        report::line(&redact_json(&text));
         return Ok(());
     };
     let mut text = serde_json::to_string_pretty(&summary).map_err(failed)?;
     text.push('\n');
-    let text = report::machine_readable(&text);
+    let text = redact_json(&text);
     if fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo()) {
         return write_to_fifo(path, &text);
     }
@@ -264,6 +265,6 @@ fn write_to_fifo(path: &Path, text: &str) -> Result<()> {
         .map_err(|error| {
             let what = format!("cannot write the summary to {}: {error}", path.display());
             Error::new(ErrorKind::Output, what)
-                .hint("nobody reads from that FIFO, or not fast enough")
+                .with_hint("nobody reads from that FIFO, or not fast enough")
         })
 }

@@ -39,7 +39,7 @@ pub(super) fn load(layers: &Layers, mode: TlsMode, origin: &Origin) -> Result<Op
         (TlsMode::VerifyCa, Some(file)) => Verification::Authority(named_authorities(file)?),
         (TlsMode::VerifyCa, None) => {
             let what = "is verify-ca, which needs --tls-ca-file: by the public CAs alone, every server of the web would do";
-            return Err(origin.refuse(MODE, what).hint(
+            return Err(origin.refuse(MODE, what).with_hint(
                 "name your own CA's certificate, or use verify-identity, which also checks the name",
             ));
         }
@@ -60,7 +60,10 @@ pub(super) fn load(layers: &Layers, mode: TlsMode, origin: &Origin) -> Result<Op
 
 fn alone(found: &Sourced, name: &str, other: &str) -> Error {
     let what = "stands alone: a certificate and its key belong together";
-    found.origin.refuse(name, what).hint(format!("add {other}"))
+    found
+        .origin
+        .refuse(name, what)
+        .with_hint(format!("add {other}"))
 }
 
 fn named_authorities(file: &Sourced) -> Result<Authorities> {
@@ -104,7 +107,7 @@ fn system_authorities() -> Result<Authorities> {
             return Ok(Authorities::BuiltIn);
         }
     };
-    Err(Error::config(what).hint("--tls-ca-file FILE names who vouches for the server"))
+    Err(Error::config(what).with_hint("--tls-ca-file FILE names who vouches for the server"))
 }
 
 fn client_certificate(cert: &Sourced, key: &Sourced) -> Result<ClientCertificate> {
@@ -184,7 +187,7 @@ impl<'a> PemFile<'a> {
 
     fn refuse(&self, what: &str, hint: &str) -> Error {
         let what = format!("names {}, {what}", self.path.display());
-        self.origin.refuse(self.setting, &what).hint(hint)
+        self.origin.refuse(self.setting, &what).with_hint(hint)
     }
 
     /// The refusal of a file without a `wanted` that can be used.

@@ -23,7 +23,8 @@ use super::{
 };
 use crate::{
     cli::prompt::{self, Unanswered},
-    error::{Error, ErrorKind, Result, printable},
+    error::{Error, ErrorKind, Result},
+    text::printable,
 };
 
 /// Where servers of the usual packages put their socket.
@@ -104,7 +105,7 @@ impl Fields {
         }
         if fields.is_empty() {
             return Err(Error::config("no server is named")
-                .hint("set --host, --db-url mysql://USER:PASSWORD@HOST:PORT/DATABASE or DATABASE_URL, or write ~/.my.cnf"));
+                .with_hint("set --host, --db-url mysql://USER:PASSWORD@HOST:PORT/DATABASE or DATABASE_URL, or write ~/.my.cnf"));
         }
         fields.tcp_transport |= tls::asked_for(layers).is_some();
         fields.secret_files = layers.0.iter().filter_map(file_with_password).collect();
@@ -152,7 +153,7 @@ impl Fields {
             Some(beside) => {
                 let what = format!("cannot stand beside {}", origin.subject("connection.url"));
                 let hint = "write it there, or leave the URL out";
-                Err(beside.origin.refuse(name, &what).hint(hint))
+                Err(beside.origin.refuse(name, &what).with_hint(hint))
             }
         };
         for name in ["host", "port", "socket", "user", "database"] {
@@ -218,7 +219,10 @@ impl Fields {
                         socket.origin.subject("connection.socket")
                     );
                     let name = format!("connection.{key}");
-                    return Err(field.origin.refuse(&name, &what).hint("keep one of them"));
+                    return Err(field
+                        .origin
+                        .refuse(&name, &what)
+                        .with_hint("keep one of them"));
                 }
                 (self.host, self.port, self.socket) = (None, None, Some(socket));
             }
@@ -258,7 +262,7 @@ impl Fields {
         if self.user.is_none() {
             let name = login_name().ok_or_else(|| {
                 Error::config("no user is named, and you have no login name")
-                    .hint("add --user USER")
+                    .with_hint("add --user USER")
             })?;
             self.user = Some(field(name, &Origin::Default));
         }
@@ -326,7 +330,8 @@ impl Fields {
             Unanswered::Failed(error) => {
                 let what = format!("cannot ask for the password on the terminal: {error}");
                 let refused = origin.refuse(ASK_PASSWORD, &what);
-                refused.hint("--password-file or --password-env hands it over without a terminal")
+                refused
+                    .with_hint("--password-file or --password-env hands it over without a terminal")
             }
         })
     }

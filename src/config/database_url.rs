@@ -34,7 +34,7 @@ pub(super) struct DatabaseUrl {
 /// # Errors
 /// [`ErrorKind::Config`](crate::error::ErrorKind::Config), naming `origin`.
 pub(super) fn parse_url(text: &str, origin: &Origin) -> Result<DatabaseUrl> {
-    let refuse = |what: &str| origin.refuse("connection.url", what).hint(SHAPE);
+    let refuse = |what: &str| origin.refuse("connection.url", what).with_hint(SHAPE);
     let decode = |part: &str, what: &str| {
         let decoded = percent_decode_str(part).decode_utf8();
         let text = decoded.map_err(|_| refuse(&format!("has a {what} that is not UTF-8")))?;
@@ -82,7 +82,7 @@ pub(super) fn parse_url(text: &str, origin: &Origin) -> Result<DatabaseUrl> {
         if setting.is_none() && key != "socket" {
             let what = format!("has the unknown parameter {key:?}");
             let hint = "there are socket=/PATH, ssl-mode=MODE, ssl-ca=FILE, ssl-cert=FILE and ssl-key=FILE";
-            return Err(refuse(&what).hint(hint));
+            return Err(refuse(&what).with_hint(hint));
         }
         let value = decode(value, key)?.ok_or_else(|| refuse(&format!("has an empty {key}")))?;
         match setting {
@@ -93,7 +93,7 @@ pub(super) fn parse_url(text: &str, origin: &Origin) -> Result<DatabaseUrl> {
             Some(setting) if setting.name == tls::MODE => {
                 let mode = TlsMode::of_mysql(&value).ok_or_else(|| {
                     refuse("has an ssl-mode that is none of disabled, required, verify_ca and verify_identity")
-                        .hint("there is no mode that falls back to plain text unasked")
+                        .with_hint("there is no mode that falls back to plain text unasked")
                 })?;
                 settings.push((setting, mode.name()));
             }

@@ -13,7 +13,7 @@ use super::{
     },
     tls::{self, TlsMode},
 };
-use crate::cli::report::machine_readable;
+use crate::text::redact_json;
 
 const HIDDEN: &str = "***";
 
@@ -52,7 +52,7 @@ impl Dump<'_> {
             let (key, value, origin) = (json!(key), value.unwrap_or_default(), json!(origin));
             let line = format!("\n    {key}: {{\"value\": {value}, \"origin\": {origin}}}");
             // For whoever has put a URL in the wrong place.
-            text += &machine_readable(&line);
+            text += &redact_json(&line);
         }
         text + "\n  }\n}\n"
     }

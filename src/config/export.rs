@@ -257,13 +257,14 @@ impl Draft {
             };
             if name.is_none() {
                 let what = "compares with the last success, which needs a name";
-                return Err(
-                    refuse(layers, key, what).hint("write the query as an [[export]] with a name")
-                );
+                return Err(refuse(layers, key, what)
+                    .with_hint("write the query as an [[export]] with a name"));
             }
             if layers.get("run.state").is_none() {
                 let what = "compares with the last success, which nothing keeps";
-                return Err(refuse(layers, key, what).hint("name a file: [run] state = \"FILE\""));
+                return Err(
+                    refuse(layers, key, what).with_hint("name a file: [run] state = \"FILE\"")
+                );
             }
         }
         let manifest = naming(layers, &self.destination.target, now, database)?;
@@ -340,7 +341,7 @@ fn naming(
                 has_file,
                 "needs a file, and the rows go to standard output",
             )
-            .hint("name one: -o FILE, or path = \"FILE\"")),
+            .with_hint("name one: -o FILE, or path = \"FILE\"")),
         };
     };
     let is_dated = template::has_time(template);
@@ -357,7 +358,7 @@ fn naming(
             (true, true) => ("", ""),
         };
         if !what.is_empty() {
-            return Err(refuse(layers, "output.keep", what).hint(hint));
+            return Err(refuse(layers, "output.keep", what).with_hint(hint));
         }
     }
     Ok(wanted.then(|| Naming {

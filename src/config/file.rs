@@ -104,7 +104,7 @@ pub(super) fn load(path: &Path) -> Result<(Layer, Vec<ExportTable>)> {
         Error::config(format!(
             "cannot read the configuration file {name}: {error}"
         ))
-        .hint("name another one with --config or GOLD_DIGGER_CONFIG")
+        .with_hint("name another one with --config or GOLD_DIGGER_CONFIG")
     })?;
     let mut file = ConfigFile {
         path,
@@ -124,7 +124,7 @@ pub(super) fn load(path: &Path) -> Result<(Layer, Vec<ExportTable>)> {
                 let what = "[query] and [[export]] cannot stand in one file";
                 return Err(file
                     .refuse(name.span().start, what)
-                    .hint("make the query an [[export]] of its own, with a name"));
+                    .with_hint("make the query an [[export]] of its own, with a name"));
             }
             if name.get_ref() == EXPORT {
                 file.exports(&name, section)?;
@@ -207,7 +207,7 @@ impl ConfigFile<'_> {
                 "write [{}] on a line of its own, and its keys below",
                 name.get_ref()
             );
-            return Err(self.refuse(at, what).hint(hint));
+            return Err(self.refuse(at, what).with_hint(hint));
         };
         self.entries(name.get_ref(), entries)
     }
@@ -240,7 +240,7 @@ impl ConfigFile<'_> {
         let Node::List(tables) = tables.into_inner() else {
             let what = "[export] is a list of tables";
             let hint = "write [[export]] above each export";
-            return Err(self.refuse(at, what).hint(hint));
+            return Err(self.refuse(at, what).with_hint(hint));
         };
         let of_file = mem::take(&mut self.layer);
         self.in_export = true;
@@ -298,7 +298,7 @@ impl ConfigFile<'_> {
         }
         name.ok_or_else(|| {
             self.refuse(at, "this export has no name")
-                .hint("add name = \"…\": letters, digits, `_`, `-` and `.`")
+                .with_hint("add name = \"…\": letters, digits, `_`, `-` and `.`")
         })
     }
 
@@ -312,7 +312,9 @@ impl ConfigFile<'_> {
                 }
                 Ok(name)
             }
-            _ => Err(self.refuse(at, "that is no name for an export").hint(hint)),
+            _ => Err(self
+                .refuse(at, "that is no name for an export")
+                .with_hint(hint)),
         }
     }
 
@@ -460,7 +462,7 @@ fn nearest(typed: &str, names: impl Iterator<Item = &'static str>) -> Option<Str
 
 fn with_hint(error: Error, hint: Option<String>) -> Error {
     match hint {
-        Some(hint) => error.hint(hint),
+        Some(hint) => error.with_hint(hint),
         None => error,
     }
 }

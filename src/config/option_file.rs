@@ -83,7 +83,7 @@ impl<'a> OptionFiles<'a> {
             Err(error) => {
                 return Err(
                     Error::config(format!("cannot read the option file {name}: {error}"))
-                        .hint("name another one with --defaults-file, or none"),
+                        .with_hint("name another one with --defaults-file, or none"),
                 );
             }
         };
@@ -106,7 +106,7 @@ impl<'a> OptionFiles<'a> {
                 shown: String::new(),
             };
             let refuse =
-                |what: &str| Error::config(format!("{name}:{}: {what}", index + 1)).hint(HINT);
+                |what: &str| Error::config(format!("{name}:{}: {what}", index + 1)).with_hint(HINT);
             if text.is_empty() || text.starts_with(['#', ';']) {
                 continue;
             }
@@ -175,7 +175,7 @@ impl<'a> OptionFiles<'a> {
         if let Kind::Switch = setting.kind {
             let said = value.as_deref().unwrap_or("on").to_lowercase();
             let Ok(Value::Switch(is_on)) = Kind::Switch.parse(said.as_ref()) else {
-                return Err(origin.refuse(name, "is neither on nor off").hint(HINT));
+                return Err(origin.refuse(name, "is neither on nor off").with_hint(HINT));
             };
             let value = Value::Switch(is_on != is_turned_off);
             self.layer.set(setting, value, origin);
@@ -191,12 +191,12 @@ impl<'a> OptionFiles<'a> {
             }
         }
         let Some(mut value) = value else {
-            return Err(origin.refuse(name, "has no value").hint(HINT));
+            return Err(origin.refuse(name, "has no value").with_hint(HINT));
         };
         if value.contains(char::REPLACEMENT_CHARACTER) {
             return Err(origin
                 .refuse(name, "is not UTF-8")
-                .hint("save the file as UTF-8"));
+                .with_hint("save the file as UTF-8"));
         }
         // Said to be nothing, it is nothing, and so are these numbers for MySQL.
         if value.is_empty() || value == "0" && matches!(name, "port" | "connect-timeout") {
@@ -223,7 +223,7 @@ impl<'a> OptionFiles<'a> {
         }
         self.layer
             .parse(setting, value.as_ref(), origin)
-            .map_err(|error| error.hint(HINT))
+            .map_err(|error| error.with_hint(HINT))
     }
 }
 

@@ -59,8 +59,11 @@ pub(super) fn destination(
             target = Some((Target::Stdout, origin.clone()));
             continue;
         }
-        let path = template::expand(path, now, database)
-            .map_err(|problem| origin.refuse("output.path", &problem).hint(template::HINT))?;
+        let path = template::expand(path, now, database).map_err(|problem| {
+            origin
+                .refuse("output.path", &problem)
+                .with_hint(template::HINT)
+        })?;
         let path = PathBuf::from(path);
         let extension = path.extension().and_then(OsStr::to_str);
         let by_extension = extension.and_then(format::by_extension);
@@ -119,7 +122,7 @@ pub(super) fn refuse_flags_of_other_formats(layers: &Layers, chosen: &Destinatio
                 .origin
                 .refuse(setting.name, &format!("{what} for {}", format.name));
             let hint = format!("leave it out, or choose --format {}", owners.join(" or "));
-            return Err(refused.hint(hint));
+            return Err(refused.with_hint(hint));
         }
     }
     Ok(())

@@ -31,7 +31,7 @@ pub(super) fn query(
 ) -> Result<(Query, Vec<Parameter>)> {
     let (number, text, place) = text(layers, name)?;
     let in_place = |error: Error| match &place {
-        Some(place) => error.in_place(place),
+        Some(place) => error.with_location(place),
         None => error,
     };
     let query = Query::parse(text).map_err(in_place)?;
@@ -42,7 +42,7 @@ pub(super) fn query(
         return Err(Error::config(
             "parameters need prepared statements, which --protocol text does without",
         )
-        .hint("leave --protocol out"));
+        .with_hint("leave --protocol out"));
     }
     query.check_parameters(&parameters).map_err(in_place)?;
     Ok((query, parameters))
@@ -59,8 +59,10 @@ pub(super) fn is_given(layers: &Layers) -> bool {
 /// The error where none has.
 pub(super) fn missing(name: Option<&str>) -> Error {
     match name {
-        Some(_) => Error::config("the export has no query").hint("add sql = \"…\" or file = \"…\""),
-        None => Error::config("no query is given").hint(
+        Some(_) => {
+            Error::config("the export has no query").with_hint("add sql = \"…\" or file = \"…\"")
+        }
+        None => Error::config("no query is given").with_hint(
             "gold_digger \"SELECT …\", or --query-file FILE, or DATABASE_QUERY, or a configuration \
              file with one",
         ),
@@ -78,7 +80,7 @@ fn text(layers: &Layers, name: Option<&str>) -> Result<(usize, String, Option<St
             return Err(file
                 .origin
                 .refuse("query.file", &what)
-                .hint("keep one of them"));
+                .with_hint("keep one of them"));
         }
         (Some((first, _)), Some((second, file))) if second < first => (second, file),
         (Some(found), _) | (None, Some(found)) => found,
@@ -118,7 +120,7 @@ fn read(found: &Sourced, path: &Path, name: &str) -> Result<String> {
     let bytes = bytes.map_err(|error| refuse(format!("which cannot be read: {error}")))?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        refuse(format!("which is not UTF-8 (byte {at})")).hint("save it as UTF-8")
+        refuse(format!("which is not UTF-8 (byte {at})")).with_hint("save it as UTF-8")
     })?;
     // Editors on Windows put a byte order mark before the text.
     Ok(text
@@ -151,7 +153,7 @@ fn parameters(
         if let (Some(unused), true) = (given.iter().find(is_unused), own.contains(&number)) {
             let name = &unused.name;
             let what = format!("gives {name} a value, but the query has no :{name}");
-            return Err(found.origin.refuse("query.params", &what).hint(
+            return Err(found.origin.refuse("query.params", &what).with_hint(
                 "names are compared to the letter; in quotes and comments they do not count",
             ));
         }

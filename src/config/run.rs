@@ -75,12 +75,12 @@ pub(super) fn run(layers: &Layers, session: &Session) -> Result<Run> {
         (false, true) => {
             let what = "locks for a snapshot, and there is none";
             return Err(refuse(layers, "run.lock", what)
-                .hint("turn the snapshot on too: --snapshot, or [run] snapshot = true"));
+                .with_hint("turn the snapshot on too: --snapshot, or [run] snapshot = true"));
         }
     };
     if snapshot != Snapshot::None && session.access == Access::ReadWrite {
         let what = "is read-only, and cannot stand beside --read-write";
-        return Err(refuse(layers, "run.snapshot", what).hint("leave one of them out"));
+        return Err(refuse(layers, "run.snapshot", what).with_hint("leave one of them out"));
     }
     let publish = layers.choice("run.publish")?.unwrap_or_default();
     Ok(Run {
@@ -101,7 +101,7 @@ pub(super) fn refuse_late_streams(layers: &Layers, run: &Run, exports: &[Export]
     if run.publish == Publish::AllOrNothing && exports.iter().any(is_stream) {
         let what = "needs files, and some rows go to standard output";
         return Err(refuse(layers, "run.publish", what)
-            .hint("give each export a path, or leave all-or-nothing out"));
+            .with_hint("give each export a path, or leave all-or-nothing out"));
     }
     Ok(())
 }

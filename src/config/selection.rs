@@ -40,18 +40,18 @@ pub(super) fn selected(
             query.origin.subject("query.sql")
         );
         let refused = asked.origin.refuse(JOB, &what);
-        return Err(refused.hint("leave one of them out"));
+        return Err(refused.with_hint("leave one of them out"));
     }
     if let Some(query) = own_query {
         let text = query.text().and_then(OsStr::to_str).unwrap_or_default();
         if tables.iter().any(|table| table.name == text) {
             let refused = query.origin.refuse("query.sql", "is the name of an export");
-            return Err(refused.hint(format!("--job {text} runs it")));
+            return Err(refused.with_hint(format!("--job {text} runs it")));
         }
         if let (Origin::Variable(_), false) = (&query.origin, tables.is_empty()) {
             let what = "would run in the place of all exports that the configuration file lists";
             let refused = query.origin.refuse("query.sql", what);
-            return Err(refused.hint("unset it, or give the query as an argument"));
+            return Err(refused.with_hint("unset it, or give the query as an argument"));
         }
         return Ok(vec![None]);
     }
@@ -69,7 +69,7 @@ pub(super) fn selected(
                 [] => WHERE_EXPORTS_ARE.to_owned(),
                 names => format!("there are {}", names.join(", ")),
             };
-            return Err(refuse(&format!("finds no export that is called {text}")).hint(hint));
+            return Err(refuse(&format!("finds no export that is called {text}")).with_hint(hint));
         }
         patterns.push(pattern);
     }
@@ -142,7 +142,7 @@ pub(super) fn refuse_one_target_for_several(layers: &Layers, count: usize) -> Re
         Some(found) if count > 1 => {
             let what = format!("names one target, and {count} exports would go there");
             let refused = found.origin.refuse("output.path", &what);
-            Err(refused.hint("choose one export with --job, or leave it out"))
+            Err(refused.with_hint("choose one export with --job, or leave it out"))
         }
         _ => Ok(()),
     }
@@ -206,7 +206,7 @@ pub(super) fn refuse_common_targets(
             "{other} and {name} would go to the same place, {}",
             path.display()
         );
-        let refused = Error::config(what).hint("give each a path of its own");
+        let refused = Error::config(what).with_hint("give each a path of its own");
         result = result.and(Err(refused));
     }
     result

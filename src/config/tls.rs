@@ -167,7 +167,7 @@ pub(super) fn mode(
         let asked = asked_for(layers).filter(|(_, origin)| origin.rank() <= chosen.rank());
         if let Some((name, origin)) = asked {
             let what = format!("cannot be had on the Unix socket {path}, which is never encrypted");
-            return Err(origin.refuse(name, &what).hint(
+            return Err(origin.refuse(name, &what).with_hint(
                 "leave it out, as nobody is between you and a socket, or connect to 127.0.0.1",
             ));
         }
@@ -270,6 +270,6 @@ pub(super) fn cleartext_plugin(layers: &Layers, mode: TlsMode) -> Result<Clearte
                 CLEARTEXT_PLUGIN,
                 "would give the password to whoever answers",
             )
-            .hint("it needs --tls verify-ca or verify-identity")),
+            .with_hint("it needs --tls verify-ca or verify-identity")),
     }
 }

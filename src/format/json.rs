@@ -193,7 +193,7 @@ fn unique_names(columns: &[Column], policy: DuplicateColumns) -> Result<Vec<Stri
         "the query gives more than one column the name {}, which JSON objects cannot hold",
         list.join(" and ")
     ))
-    .hint("name them apart with AS, or choose --duplicate-columns suffix"))
+    .with_hint("name them apart with AS, or choose --duplicate-columns suffix"))
 }
 
 fn check_json_columns(columns: &[Column], named: &[String]) -> Result<()> {
@@ -210,7 +210,7 @@ fn check_json_columns(columns: &[Column], named: &[String]) -> Result<()> {
             (Some(_), _) => "names a column that is not text",
         };
         return Err(Error::config(format!("--json-column {name:?} {refused}"))
-            .hint("names are compared to the letter"));
+            .with_hint("names are compared to the letter"));
     }
     Ok(())
 }

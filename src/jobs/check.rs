@@ -9,11 +9,12 @@ use crate::{
         Access, Config, Connection, Export, MissingFolders, Session, Snapshot, Target,
         tls::Verification,
     },
-    error::{Error, ErrorKind, Result, printable},
+    error::{Error, ErrorKind, Result},
     jobs::export::check_target,
     jobs::guard,
     sink::{self, folder},
     source::{Purpose, QueryExecutor, SessionFacts, snapshot},
+    text::printable,
 };
 
 /// Connects, sets the session up, has the server prepare each statement, and
@@ -76,7 +77,7 @@ fn try_check(
         if *folders == MissingFolders::Refuse && !folder(path).is_dir() {
             let what = format!("cannot create {}: its folder is missing", path.display());
             return Err(Error::new(ErrorKind::Output, what)
-                .hint("create the folder first, or let --create-dirs do it"));
+                .with_hint("create the folder first, or let --create-dirs do it"));
         }
         sink::check_place(path)?;
     }

@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use crate::{
     artifacts::history::Success,
-    artifacts::manifest::{self, Column},
+    artifacts::manifest,
     cancel::{Cancel, Publication},
     config::{Access, Config, EmptyResult, Export, Publish, Snapshot, Target, Verbosity},
-    error::{Error, ErrorKind, Outlook, Result},
+    error::{Error, ErrorKind, Result, Retry},
     format::ValueError,
     jobs::guard,
     jobs::status::Journal,
     pipeline::output::Output,
-    schema::Schema,
+    schema::{ColumnDescription, Schema},
     sink::{self, Finished, Hashing, Restart},
     source::{Purpose, QueryExecutor, Tables},
 };
@@ -60,15 +60,15 @@ pub fn export(job: Job<'_>, mut session: Option<&mut QueryExecutor>) -> Result<F
         let result = cancel.explain(try_export(job, session.as_deref_mut()));
         cancel.settle();
         match result {
-            Err(error) if pauses.are_left() && error.outlook() == Outlook::Passing => {
+            Err(error) if pauses.are_left() && error.retry() == Retry::Later => {
                 if let Some(reason) = unrepeatable(&error, job) {
-                    return Err(error.hint(format!("it is not tried again: {reason}")));
+                    return Err(error.with_hint(format!("it is not tried again: {reason}")));
                 }
                 let error = aftermath(error, &export.target, journal, cancel);
                 pauses.wait(&error, journal, cancel)?;
             }
-            Err(error) if error.outlook() == Outlook::Passing && is_shared => {
-                return Err(error.hint("run all again: its connection held the snapshot"));
+            Err(error) if error.retry() == Retry::Later && is_shared => {
+                return Err(error.with_hint("run all again: its connection held the snapshot"));
             }
             result => return result,
         }
@@ -143,7 +143,7 @@ pub fn aftermath(error: Error, target: &Target, journal: &Journal, cancel: &Canc
     let is_open = match error.kind() {
         ErrorKind::Signal(_) => true,
         ErrorKind::Query | ErrorKind::Output | ErrorKind::Guard => {
-            facts.protocol.is_some() || error.outlook() == Outlook::Passing
+            facts.protocol.is_some() || error.retry() == Retry::Later
         }
         _ => false,
     };
@@ -161,7 +161,7 @@ pub fn aftermath(error: Error, target: &Target, journal: &Journal, cancel: &Canc
         Some(Restart::Impossible) if rows > 0 => ", and what was written is incomplete".to_owned(),
         _ => String::new(),
     };
-    error.and(&format!("{had_come}{left}"))
+    error.with_context(&format!("{had_come}{left}"))
 }
 
 fn try_export(job: Job<'_>, session: Option<&mut QueryExecutor>) -> Result<Finished> {
@@ -236,7 +236,7 @@ fn try_export(job: Job<'_>, session: Option<&mut QueryExecutor>) -> Result<Finis
         )),
     }
     let (schema, protocol) = (stream.schema().clone(), stream.protocol());
-    let columns = schema.columns.iter().map(Column::from);
+    let columns = schema.columns.iter().map(ColumnDescription::from);
     journal.note(|known| {
         known.columns = columns.collect();
         known.protocol = Some(protocol);
@@ -319,7 +319,7 @@ pub fn check_target(config: &Config, export: &Export) -> Result<()> {
         target if config.run.publish == Publish::AllOrNothing && export.name.is_some() => {
             let what = format!("what goes to {target} cannot wait for the other exports");
             return Err(Error::new(ErrorKind::Output, what)
-                .hint("name a regular file, or leave publish = \"all-or-nothing\" out"));
+                .with_hint("name a regular file, or leave publish = \"all-or-nothing\" out"));
         }
         _ => return Ok(()),
     };
@@ -338,5 +338,5 @@ fn value_error(refused: &ValueError, row: u64, schema: &Schema) -> Error {
             refused.problem
         ),
     )
-    .hint(refused.hint)
+    .with_hint(refused.hint)
 }

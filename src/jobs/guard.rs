@@ -3,10 +3,9 @@
 
 use crate::{
     artifacts::history::Success,
-    artifacts::manifest::Column,
     config::{Guards, PinnedSchema},
     error::{Error, ErrorKind, Result},
-    schema::Schema,
+    schema::{ColumnDescription, Schema},
 };
 
 const FORGET: &str = "where that is as it should be, remove the export's entry from the state file";
@@ -43,7 +42,7 @@ pub fn check_columns(guards: &Guards, schema: &Schema, last: Option<&Success>) -
 
 fn check_pinned(schema: &Schema, last: &Success) -> Result<()> {
     let mut before = last.columns.iter();
-    let mut found = schema.columns.iter().map(Column::from);
+    let mut found = schema.columns.iter().map(ColumnDescription::from);
     for number in 1.. {
         let what = match (before.next(), found.next()) {
             (None, None) => break,
@@ -52,7 +51,7 @@ fn check_pinned(schema: &Schema, last: &Success) -> Result<()> {
             (Some(before), None) => format!("has gone: {before}"),
             (None, Some(found)) => format!("is new: {found}"),
         };
-        return Err(tripped(format!("column {number} {what}")).hint(FORGET));
+        return Err(tripped(format!("column {number} {what}")).with_hint(FORGET));
     }
     Ok(())
 }
@@ -84,7 +83,7 @@ pub fn check_all(guards: &Guards, rows: u64, last: Option<&Success>) -> Result<(
             "there are {rows} rows, over {share} {more} than the {} of last time",
             last.rows
         );
-        return Err(tripped(what).hint(FORGET));
+        return Err(tripped(what).with_hint(FORGET));
     }
     match guards.min_rows {
         Some(min) if rows < min => {
@@ -97,5 +96,5 @@ pub fn check_all(guards: &Guards, rows: u64, last: Option<&Success>) -> Result<(
 
 #[cold]
 fn tripped(what: String) -> Error {
-    Error::new(ErrorKind::Guard, format!("a guard tripped: {what}")).hint(MEANT)
+    Error::new(ErrorKind::Guard, format!("a guard tripped: {what}")).with_hint(MEANT)
 }

@@ -23,7 +23,7 @@ use crate::{
     cli::report,
     cli::signals,
     config::{Config, Export, OnError, Publish, Snapshot, Target},
-    error::{Error, ErrorKind, Outlook, Result},
+    error::{Error, ErrorKind, Result, Retry},
     jobs::export::{Job, Pauses, aftermath, export},
     jobs::status::{Journal, Outcome},
     sink::{self, Finished},
@@ -220,7 +220,7 @@ impl Crew {
         loop {
             match cancel.explain(snapshot::open(&self.config, count, cancel)) {
                 Ok(opened) => return Ok((opened.sessions, opened.position)),
-                Err(error) if pauses.are_left() && error.outlook() == Outlook::Passing => {
+                Err(error) if pauses.are_left() && error.retry() == Retry::Later => {
                     pauses.wait(&error, &self.journal, cancel)?;
                 }
                 Err(error) => return Err(error),
@@ -233,8 +233,9 @@ impl Crew {
         let rest: Vec<usize> = lock(&self.queue).drain(..).collect();
         for number in rest {
             let what = "it did not run: the snapshot is lost";
-            let error = Error::new(ErrorKind::Query, what)
-                .hint("run all again: in a later snapshot, rows would not agree with the others'");
+            let error = Error::new(ErrorKind::Query, what).with_hint(
+                "run all again: in a later snapshot, rows would not agree with the others'",
+            );
             self.entries[number].journal.begin();
             let _named = self.entries[number].enter();
             self.end(number, Err(error));
@@ -464,9 +465,8 @@ impl Night<'_> {
             };
             result.map_err(|error| aftermath(error, &export.target, &entry.journal, &part))
         });
-        let is_unreachable = |error: &Error| {
-            error.kind() == ErrorKind::Connect && error.outlook() == Outlook::Passing
-        };
+        let is_unreachable =
+            |error: &Error| error.kind() == ErrorKind::Connect && error.retry() == Retry::Later;
         let found = result.as_ref().err().is_some_and(is_unreachable);
         crew.is_unreachable.store(found, Relaxed);
         match result {

@@ -14,7 +14,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use crate::{artifacts::manifest::Column, error::Error, sink::Restart};
+use crate::{error::Error, schema::ColumnDescription, sink::Restart};
 
 /// A handle on the journal of a run, or of one export of it.
 #[derive(Clone)]
@@ -31,7 +31,7 @@ struct Shared {
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
     /// The columns' names and server types.
-    pub columns: Vec<Column>,
+    pub columns: Vec<ColumnDescription>,
     /// What the server says of its version.
     pub server_version: Option<String>,
     /// The wire protocol of the rows.

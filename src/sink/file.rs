@@ -95,7 +95,7 @@ impl FinishedFile {
         let synced = folder.map_or(Ok(()), |folder| folder.sync_all());
         synced.map_err(|error| {
             output_error(&self.name, "sync the folder of", error)
-                .hint("the file is complete and in place; a power cut now could undo that")
+                .with_hint("the file is complete and in place; a power cut now could undo that")
         })
     }
 }
@@ -113,7 +113,7 @@ impl FileSink {
         // A rename does not ask; but whoever made it read-only wants it to stay.
         if let Err(error) = may_replace(path) {
             let hint = "it is read-only for you: make it writable, or remove it";
-            return Err(output_error(&name, "replace", error).hint(hint));
+            return Err(output_error(&name, "replace", error).with_hint(hint));
         }
         let failed = |error: io::Error| {
             let hint = match error.kind() {
@@ -126,7 +126,7 @@ impl FileSink {
                 }
                 _ => "is that a path for a file?",
             };
-            output_error(&name, "create", error).hint(hint)
+            output_error(&name, "create", error).with_hint(hint)
         };
         staged::remove_leftovers(path);
         let (file, unfinished) = Unfinished::create(path, partial).map_err(failed)?;
@@ -199,7 +199,7 @@ impl Sink for FileSink {
         let synced = synced.and_then(|()| file.sync_all());
         synced.map_err(|error| failure(&name, "sync", error))?;
         Ok(Finished {
-            sha256: hash.map(|hash| hexadecimal(hash.finish().as_ref())),
+            sha256: hash.map(|hash| crate::text::hex(hash.finish().as_ref())),
             file: Some(FinishedFile {
                 path,
                 name,
@@ -208,11 +208,6 @@ impl Sink for FileSink {
             }),
         })
     }
-}
-
-/// `bytes` in lower-case digits.
-pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Whether a file at `path`, if there is one, may be written, and may be replaced
@@ -259,7 +254,7 @@ fn watch(path: PathBuf, name: &str, cancel: &Cancel) -> Sender<()> {
 
 fn removed(name: &str) -> Error {
     output_error(name, "write to", "its unfinished file has been removed")
-        .hint("has its folder been removed or renamed meanwhile?")
+        .with_hint("has its folder been removed or renamed meanwhile?")
 }
 
 /// A thread that has what is written sent to the disk while rows still come.

@@ -44,7 +44,7 @@ impl StreamSink {
         let owned = standard_output().and_then(|stdout| stdout.as_fd().try_clone_to_owned());
         let file = File::from(owned.map_err(|error| {
             output_error("standard output", "open", error)
-                .hint("-o FILE writes to a file; -o /dev/null wants no output")
+                .with_hint("-o FILE writes to a file; -o /dev/null wants no output")
         })?);
         Self::open(file, "standard output".to_owned(), Reader::OfStdout, cancel)
     }
@@ -57,8 +57,9 @@ impl StreamSink {
     ) -> Result<Box<dyn Sink>> {
         let name = named.display().to_string();
         let file = OpenOptions::new().write(true).open(path);
-        let file =
-            file.map_err(|error| output_error(&name, "open", error).hint("may you write to it?"))?;
+        let file = file.map_err(|error| {
+            output_error(&name, "open", error).with_hint("may you write to it?")
+        })?;
         Self::open(file, name, Reader::OfFile, cancel)
     }
 
@@ -74,8 +75,9 @@ impl StreamSink {
             .and_then(|number| number.to_str()?.parse().ok());
         let is_open = number.map_or(Ok(()), stdio::check);
         let file = is_open.and_then(|()| OpenOptions::new().append(true).open(path));
-        let file = file
-            .map_err(|error| output_error(&name, "open", error).hint("is that descriptor open?"))?;
+        let file = file.map_err(|error| {
+            output_error(&name, "open", error).with_hint("is that descriptor open?")
+        })?;
         Self::open(file, name, Reader::OfFile, cancel)
     }
 

@@ -39,7 +39,7 @@ pub fn schema(columns: &[mysql::Column]) -> Result<Schema> {
     if columns.len() > MOST_COLUMNS {
         let what = format!("the result has {} columns", columns.len());
         return Err(
-            Error::new(ErrorKind::Query, what).hint("servers have 4096 at most; is this one?")
+            Error::new(ErrorKind::Query, what).with_hint("servers have 4096 at most; is this one?")
         );
     }
     let columns = columns
@@ -61,7 +61,7 @@ pub(super) fn unknown_type(error: &mysql::Error) -> Option<Error> {
     let what = format!(
         "a column of the result has the type number {number}, which this version does not know"
     );
-    Some(Error::new(ErrorKind::Query, what).hint(CAST))
+    Some(Error::new(ErrorKind::Query, what).with_hint(CAST))
 }
 
 fn describe(index: usize, column: &mysql::Column) -> Result<Column> {
@@ -70,7 +70,7 @@ fn describe(index: usize, column: &mysql::Column) -> Result<Column> {
             ErrorKind::Query,
             format!("the name of column {} is not UTF-8", index + 1),
         )
-        .hint("give it another one with AS")
+        .with_hint("give it another one with AS")
     })?;
     match column_type(column) {
         Some(column_type) => Ok(Column {
@@ -85,7 +85,7 @@ fn describe(index: usize, column: &mysql::Column) -> Result<Column> {
                 column.column_type()
             ),
         )
-        .hint(CAST)),
+        .with_hint(CAST)),
     }
 }
 

@@ -57,8 +57,8 @@ pub(super) fn connect(connection: &Connection, timeout: Duration) -> Result<Sess
     let failed = |refusal: Refusal| {
         let what = format!("{place}: {}", refusal.what);
         Error::new(ErrorKind::Connect, what)
-            .hint(refusal.hint)
-            .with_outlook(refusal.outlook)
+            .with_hint(refusal.hint)
+            .with_retry(refusal.retry)
     };
     let too_late = || {
         let refusal = Refusal::new(

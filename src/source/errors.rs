@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     cancel::Cancel,
-    error::{Error, ErrorKind, Outlook, Result},
+    error::{Error, ErrorKind, Result, Retry},
 };
 
 /// ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION, the same in MySQL and MariaDB.
@@ -45,7 +45,7 @@ pub(super) fn broken_protocol(cancel: &Cancel) -> Error {
     cancel.cut();
     let what = "the server's answers break the protocol";
     Error::new(ErrorKind::Query, what)
-        .hint("is a proxy in between, or another kind of server? -vv says what the driver met")
+        .with_hint("is a proxy in between, or another kind of server? -vv says what the driver met")
 }
 
 /// The error for the statement `sql` when it could not be prepared or begun.
@@ -63,10 +63,10 @@ pub(super) fn statement_error(error: &mysql::Error, sql: &str) -> Error {
     }
     // MySQL just closes the connection where a statement exceeds its limit.
     described
-        .hint(format!(
+        .with_hint(format!(
             "the SQL text has {length} bytes: is the server's max_allowed_packet smaller?"
         ))
-        .with_outlook(Outlook::Lasting)
+        .with_retry(Retry::Never)
 }
 
 /// An error of the server or the connection once the session is there.
@@ -76,36 +76,36 @@ pub(super) fn query_error(context: &str, error: &mysql::Error) -> Error {
     match error {
         mysql::Error::MySqlError(server) if server.code == refusal::MUST_CHANGE_PASSWORD => {
             let what = format!("{}: {}", refusal::EXPIRED, connect::describe(error));
-            Error::new(ErrorKind::Connect, what).hint(refusal::EXPIRED_HINT)
+            Error::new(ErrorKind::Connect, what).with_hint(refusal::EXPIRED_HINT)
         }
         mysql::Error::MySqlError(server) if server.code == READ_ONLY_TRANSACTION => {
-            described.hint(READ_WRITE_HINT)
+            described.with_hint(READ_WRITE_HINT)
         }
         mysql::Error::MySqlError(server) if OUT_OF_TIME.contains(&server.code) => {
-            described.hint("--statement-timeout allows it more time")
+            described.with_hint("--statement-timeout allows it more time")
         }
         mysql::Error::MySqlError(server) if KILLED.contains(&server.code) => {
-            described.hint("somebody killed it on the server, or a watchdog did: ask, then run it again")
+            described.with_hint("somebody killed it on the server, or a watchdog did: ask, then run it again")
         }
         mysql::Error::MySqlError(server)
             if server.code == refusal::SHUTDOWN || LOST.contains(&server.code) => described
-            .hint("run it again when the server is back; --retry N does so by itself")
-            .with_outlook(Outlook::Passing),
+            .with_hint("run it again when the server is back; --retry N does so by itself")
+            .with_retry(Retry::Later),
         mysql::Error::MySqlError(server) if server.code == ALTERED => {
-            described.hint("a table was altered after the snapshot began: run all again")
+            described.with_hint("a table was altered after the snapshot began: run all again")
         }
         mysql::Error::MySqlError(_) => described,
         _ => match connect::trouble(error) {
             Some(Trouble::Silence) => described
-                .hint("--read-timeout is what ended it; it counts the time before the first row too")
-                .with_outlook(Outlook::Passing),
+                .with_hint("--read-timeout is what ended it; it counts the time before the first row too")
+                .with_retry(Retry::Later),
             Some(Trouble::Loss) => described
-                .hint("run it again, or have --retry N do so; look into the server's log if it recurs")
-                .with_outlook(Outlook::Passing),
+                .with_hint("run it again, or have --retry N do so; look into the server's log if it recurs")
+                .with_retry(Retry::Later),
             Some(Trouble::TooLong) => {
-                described.hint("select a part of it: fewer columns, or SUBSTRING")
+                described.with_hint("select a part of it: fewer columns, or SUBSTRING")
             }
-            None => described.hint("run it again, and look into the server's log if it recurs"),
+            None => described.with_hint("run it again, and look into the server's log if it recurs"),
         },
     }
 }

@@ -3,7 +3,7 @@
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::error::printable;
+use crate::text::printable;
 
 /// How much of a long line is shown on each side of the place.
 const SIDE: usize = 36;

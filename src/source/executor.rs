@@ -263,7 +263,7 @@ fn begun<'conn, P: WireProtocol>(
                 "the statement ({keyword} …) ran, but it has no result set; {affected} rows were affected"
             ),
         )
-        .hint("only statements that return rows can be exported"));
+        .with_hint("only statements that return rows can be exported"));
     }
     Ok(result)
 }

@@ -59,7 +59,7 @@ pub(super) fn prepare(
         } else {
             "--param needs a statement that the server can prepare"
         };
-        Err(Error::new(ErrorKind::Query, what).hint(hint))
+        Err(Error::new(ErrorKind::Query, what).with_hint(hint))
     };
     let statement = match try_prepare(conn, bound)? {
         Ok(statement) => statement,

@@ -17,7 +17,7 @@ use crate::{
         Connection, Endpoint,
         tls::{Authorities, Verification},
     },
-    error::Outlook,
+    error::Retry,
 };
 
 /// ER_ACCESS_DENIED_ERROR.
@@ -37,7 +37,7 @@ pub(super) const EXPIRED_HINT: &str =
 pub(super) struct Refusal {
     pub what: String,
     pub hint: String,
-    pub outlook: Outlook,
+    pub retry: Retry,
 }
 
 impl Refusal {
@@ -45,12 +45,12 @@ impl Refusal {
         Self {
             what: what.into(),
             hint: hint.into(),
-            outlook: Outlook::Lasting,
+            retry: Retry::Never,
         }
     }
 
     pub const fn passing(mut self) -> Self {
-        self.outlook = Outlook::Passing;
+        self.retry = Retry::Later;
         self
     }
 }
@@ -252,12 +252,12 @@ fn of_driver(driver: &DriverError, connection: &Connection) -> (Refusal, Answere
     let refusal = match driver {
         DriverError::CouldNotConnect(Some((_, what, kind))) => {
             let refusal = unreachable(what.clone());
-            let outlook = match kind {
+            let retry = match kind {
                 // As of a socket that is not for everybody.
-                io::ErrorKind::PermissionDenied => Outlook::Lasting,
-                _ => refusal.outlook,
+                io::ErrorKind::PermissionDenied => Retry::Never,
+                _ => refusal.retry,
             };
-            return (Refusal { outlook, ..refusal }, Answered::No);
+            return (Refusal { retry, ..refusal }, Answered::No);
         }
         DriverError::CouldNotConnect(None) | DriverError::ConnectTimeout => {
             return (unreachable(driver.to_string()), Answered::No);

@@ -142,7 +142,7 @@ impl<'conn> RowStream<'conn> {
         }
         self.cancel
             .cause()
-            .unwrap_or_else(|| query_error(context, error).or_hint(MEND))
+            .unwrap_or_else(|| query_error(context, error).hint_or(MEND))
     }
 
     /// The driver has panicked.
@@ -179,7 +179,7 @@ fn read_to_end<P: WireProtocol>(
                 ErrorKind::Query,
                 "the statement returned a second result set",
             )
-            .hint("an export is one result set: let the procedure select once"));
+            .with_hint("an export is one result set: let the procedure select once"));
         }
         if let Some(Err(error)) = set.next() {
             return Ok(Some(error));

@@ -43,7 +43,7 @@ pub(super) fn prepare(conn: &mut Conn, session: &Session) -> Result<()> {
     if session.access == Access::ReadOnly {
         driver::run(conn, "SET SESSION TRANSACTION READ ONLY").map_err(|error| {
             query_error("the server refused to make the session read-only", &error)
-                .hint("--read-write leaves the session as the server gives it")
+                .with_hint("--read-write leaves the session as the server gives it")
         })?;
     }
     for statement in &session.init {
@@ -76,7 +76,7 @@ pub(super) fn prepare(conn: &mut Conn, session: &Session) -> Result<()> {
                     &format!("the server refused the time zone {zone:?}"),
                     &error,
                 )
-                .hint(
+                .with_hint(
                     "offsets such as +00:00 always work; names need the server's time zone tables",
                 )
             })?;
@@ -248,8 +248,9 @@ pub(super) fn shortened(conn: &mut Conn, count: u16) -> Result<Option<String>> {
     }
     if let Some(said) = made_null {
         let what = format!("the server made a value NULL that is too long for it ({said})");
-        return Err(Error::new(ErrorKind::Query, what)
-            .hint("raise the server's max_allowed_packet, or have the query make shorter values"));
+        return Err(Error::new(ErrorKind::Query, what).with_hint(
+            "raise the server's max_allowed_packet, or have the query make shorter values",
+        ));
     }
     Ok(match cut {
         Some(said) => Some(format!(

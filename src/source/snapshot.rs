@@ -133,7 +133,7 @@ fn begin_locked(
     check_server(&mut locker, sessions)?;
     let failed = |error: mysql::Error| {
         query_error("cannot lock the server for a moment", &error)
-            .or_hint("lock = true needs the privilege RELOAD, and that no statement runs for long")
+            .hint_or("lock = true needs the privilege RELOAD, and that no statement runs for long")
     };
     locker.on_border(|conn| {
         // Whoever waits for the lock holds everybody else up.
@@ -160,7 +160,7 @@ fn check_server(one: &mut QueryExecutor, sessions: &[QueryExecutor]) -> Result<(
     }
     let what = "the connections do not all lead to one server, and cannot have one snapshot";
     Err(Error::new(ErrorKind::Query, what)
-        .hint("name the server itself, not a balancer or a pool, or use connections = 1"))
+        .with_hint("name the server itself, not a balancer or a pool, or use connections = 1"))
 }
 
 /// Has all begin until the server tells that nothing was committed meanwhile.
@@ -181,7 +181,7 @@ fn begin_compared(sessions: &mut [QueryExecutor], cancel: &Cancel) -> Result<Opt
             let count = sessions.len();
             let what =
                 format!("whether {count} connections have the same snapshot cannot be told: {why}");
-            return Err(Error::new(ErrorKind::Query, what).hint(OTHERWISE));
+            return Err(Error::new(ErrorKind::Query, what).with_hint(OTHERWISE));
         }
     };
     let patience = if is_alone { ALONE } else { PATIENCE };
@@ -216,7 +216,7 @@ fn begin_compared(sessions: &mut [QueryExecutor], cancel: &Cancel) -> Result<Opt
         sessions.len(),
         PATIENCE.as_secs()
     );
-    Err(Error::new(ErrorKind::Query, what).hint(OTHERWISE))
+    Err(Error::new(ErrorKind::Query, what).with_hint(OTHERWISE))
 }
 
 /// Where the snapshots of all `sessions` are, where that is one place.
@@ -491,9 +491,8 @@ fn begin(conn: &mut Conn) -> Result<()> {
         let warnings = ask(conn, "SHOW WARNINGS").map_err(failed)?;
         if let Some(said) = warnings.iter().find_map(|row| text(row, 2)) {
             let what = format!("the server gives no snapshot: {said}");
-            return Err(
-                Error::new(ErrorKind::Query, what).hint("leave the snapshot out for this server")
-            );
+            return Err(Error::new(ErrorKind::Query, what)
+                .with_hint("leave the snapshot out for this server"));
         }
     }
     run(conn, SAVEPOINT).map_err(failed)
@@ -519,7 +518,7 @@ impl QueryExecutor {
             }
             let what = "the statement ended the transaction that held the snapshot";
             Err(Error::new(ErrorKind::Query, what)
-                .hint("export it by a run of its own, without a snapshot"))
+                .with_hint("export it by a run of its own, without a snapshot"))
         })
     }
 }

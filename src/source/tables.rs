@@ -13,7 +13,7 @@ use super::{
     driver::{ask, for_each, text},
     errors::{border, query_error},
 };
-use crate::{error::Result, sink::hexadecimal};
+use crate::{error::Result, text::hex};
 
 /// The statements whose tables EXPLAIN tells.
 const EXPLAINED: [&str; 5] = ["SELECT", "WITH", "TABLE", "VALUES", "("];
@@ -215,7 +215,7 @@ impl Known {
 
 /// `name` as a string that means the same in every SQL mode.
 fn literal(name: &str) -> String {
-    format!("CONVERT(X'{}' USING utf8)", hexadecimal(name.as_bytes()))
+    format!("CONVERT(X'{}' USING utf8)", hex(name.as_bytes()))
 }
 
 /// Whether the table of a row of EXPLAIN was read already, or none was needed: the
