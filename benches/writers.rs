@@ -7,8 +7,7 @@ use std::{hint::black_box, sync::Arc};
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use gold_digger::{
-    format::buffer::RowBuffer,
-    format::{FORMATS, Format, FormatOptions, RowWriter},
+    format::{BuiltIn, EncodeBuffer, FORMATS, RowWriter},
     row::Row,
     schema::{Column, ColumnType, FloatLayout, Schema},
 };
@@ -71,19 +70,20 @@ fn writers(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("writers");
     group.throughput(Throughput::Elements(ROWS as u64));
     for format in FORMATS {
-        let open = || (format.open)(&schema, &FormatOptions::default()).expect("a writer");
+        let open = || open_writer(format, &schema);
         group.bench_function(format.name, |bencher| {
-            let mut out = RowBuffer::in_memory();
+            let mut bytes = Vec::new();
             bencher.iter_batched(
                 open,
                 |mut writer| {
-                    out.bytes.clear();
+                    bytes.clear();
+                    let mut out = EncodeBuffer::unbounded(&mut bytes);
                     for row in &rows {
                         writer
-                            .row(Row::new(row), &mut out)
+                            .row(Row::from_driver(row), &mut out)
                             .expect("values that every format carries");
                     }
-                    black_box(&out.bytes);
+                    black_box(&bytes);
                 },
                 BatchSize::SmallInput,
             );
@@ -167,15 +167,16 @@ fn types(criterion: &mut Criterion) {
                 .collect();
             let mut writer = open(format, column_type);
             group.bench_function(name, |bencher| {
-                let mut out = RowBuffer::in_memory();
+                let mut bytes = Vec::new();
                 bencher.iter(|| {
-                    out.bytes.clear();
+                    bytes.clear();
+                    let mut out = EncodeBuffer::unbounded(&mut bytes);
                     for row in &rows {
                         writer
-                            .row(Row::new(row), &mut out)
+                            .row(Row::from_driver(row), &mut out)
                             .expect("a value of its type");
                     }
-                    black_box(&out.bytes);
+                    black_box(&bytes);
                 });
             });
         }
@@ -184,7 +185,12 @@ fn types(criterion: &mut Criterion) {
 }
 
 /// A writer of one column.
-fn open(format: &Format, column_type: ColumnType) -> Box<dyn RowWriter> {
+fn open_writer(format: &BuiltIn, schema: &Schema) -> Box<dyn RowWriter> {
+    let format = (format.from_options)(serde_json::Value::Null).expect("the defaults");
+    format.open(schema).expect("a writer")
+}
+
+fn open(format: &BuiltIn, column_type: ColumnType) -> Box<dyn RowWriter> {
     let schema = Schema {
         columns: vec![Column {
             name: "value".to_owned(),
@@ -192,7 +198,7 @@ fn open(format: &Format, column_type: ColumnType) -> Box<dyn RowWriter> {
             column_type,
         }],
     };
-    (format.open)(&schema, &FormatOptions::default()).expect("a writer")
+    open_writer(format, &schema)
 }
 
 /// The scanners for what must be quoted or escaped, on a long clean text and on
@@ -208,11 +214,12 @@ fn escapes(criterion: &mut Criterion) {
         for format in FORMATS {
             let mut writer = open(format, ColumnType::Text);
             group.bench_function(format!("{} {kind}", format.name), |bencher| {
-                let mut out = RowBuffer::in_memory();
+                let mut bytes = Vec::new();
                 bencher.iter(|| {
-                    out.bytes.clear();
-                    writer.row(Row::new(&row), &mut out).expect("text");
-                    black_box(&out.bytes);
+                    bytes.clear();
+                    let mut out = EncodeBuffer::unbounded(&mut bytes);
+                    writer.row(Row::from_driver(&row), &mut out).expect("text");
+                    black_box(&bytes);
                 });
             });
         }

@@ -4,5 +4,5 @@
 pub mod history;
 pub mod manifest;
 pub mod retention;
-pub(crate) mod template;
+pub mod template;
 pub mod verify;

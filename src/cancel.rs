@@ -1,72 +1,114 @@
-//! Ending early: what another thread needs in order to stop the run while its
-//! own thread is blocked on a silent server.
+//! Ends work early, also where its own thread is blocked on a silent server.
 //!
-//! A run that stops early never drains its result. The socket is shut down,
-//! which frees the thread that reads from it, the query is killed on the
-//! server where that is safe, and the temporary file goes. Deciding when to
-//! stop is left to the callers: signals, a reader that has gone, a failed
-//! write.
+//! A token keeps the first cause, interrupts the connection in use, discards the
+//! uncommitted output, and decides between a cancellation and a commit: the two
+//! never both happen. Whoever ends work (a signal, a closed pipe, a failed write)
+//! cancels its token; what is to be interrupted and discarded registers itself.
+//!
+//! Hooks are taken out under the token's lock and run outside it. A hook must not
+//! call its token.
 
 use std::{
-    fs::File,
-    io,
-    path::Path,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak},
     thread,
     time::{Duration, Instant},
 };
 
-use crate::{
-    error::{Error, Result},
-    sink::Unfinished,
-    source::LiveConnection,
-};
+use crate::error::{Error, Result};
 
-/// A handle on a run or on one export of it, shared by the threads that may end
-/// it. Ending a run ends its exports; the end of one export is its own.
+/// A shared handle that ends a run, or one export of it. Cancelling a run
+/// cancels its exports; the cancellation of one export is its own.
+///
+/// ```
+/// use gold_digger::{cancel::CancelToken, error::{Error, ErrorKind, Signal}};
+///
+/// let token = CancelToken::new();
+/// let other_thread = token.clone();
+/// other_thread.cancel_all(&Error::new(ErrorKind::Signal(Signal::Interrupt), "enough"));
+/// assert_eq!(token.cause().map(|cause| cause.message().to_owned()).as_deref(), Some("enough"));
+/// ```
 #[derive(Clone, Default)]
-pub struct Cancel(Arc<Shared>);
+pub struct CancelToken(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
     state: Mutex<State>,
-    /// Told when there is a cause.
+    /// Notified when there is a cause.
     cancelled: Condvar,
-    /// Held from before a connection is cut until its query is killed.
+    /// Held from before a connection is interrupted until its query is killed.
     aborting: Mutex<()>,
 }
 
 #[derive(Default)]
 struct State {
     cause: Option<Error>,
-    connection: Option<LiveConnection>,
-    unfinished: Option<Unfinished>,
-    publication: Publication,
-    parts: Vec<Weak<Shared>>,
+    interrupt: Option<Arc<dyn Interrupt>>,
+    discard: Option<Box<dyn Discard>>,
+    commit: CommitState,
+    children: Vec<Weak<Shared>>,
 }
 
-/// How far the output is on its way to its name.
+/// Interrupts work that another thread does.
+pub trait Interrupt: Send + Sync {
+    /// Ends the work. It runs on the thread that cancels, and may block for a
+    /// second at most.
+    fn interrupt(&self, scope: Scope) -> Interrupted;
+}
+
+/// What is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// The query. The connection stays open where other work needs its session.
+    Query,
+    /// The connection.
+    Connection,
+}
+
+/// What an interruption has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interrupted {
+    /// The query; the rest of its result can be read to the end.
+    Query,
+    /// The connection, which must not be interrupted again.
+    Connection,
+}
+
+/// Discards an uncommitted output.
+pub trait Discard: Send {
+    /// Removes the output, or keeps it under another name.
+    fn discard(self: Box<Self>);
+}
+
+/// The state of an output's commit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Publication {
-    /// It has not got its name.
+pub enum CommitState {
+    /// The output is not visible.
     #[default]
-    Open,
-    /// It is getting its name, which nothing can stop any more.
-    UnderWay,
-    /// It has its name.
-    Done,
+    Pending,
+    /// The output becomes visible, which nothing can stop any more.
+    Committing,
+    /// The output is visible.
+    Committed,
 }
 
-/// What becomes of a connection whose query is to end.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Connection {
-    /// It is cut.
-    Ends,
-    /// It is used on, where others of the run need its session.
-    MayStay,
+/// A commit that has begun: the token cannot be cancelled any more.
+#[must_use]
+pub struct CommitGuard(CancelToken);
+
+impl CommitGuard {
+    /// Records that the output is visible.
+    pub fn committed(self) {
+        self.0.state().commit = CommitState::Committed;
+    }
 }
 
-impl Cancel {
+impl CancelToken {
+    /// A token that nobody has cancelled.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // No change to the state can panic, so that none is half done.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -81,48 +123,49 @@ impl Cancel {
 
     /// Waits until a query that another thread is aborting has been killed: the
     /// process must not end between the two.
-    pub(crate) fn settle(&self) {
+    pub(crate) fn wait_for_abort(&self) {
         drop(self.aborting());
     }
 
-    /// A handle on a part of what this one ends.
+    /// A token for a part of this one's work.
     ///
     /// # Errors
-    /// The cause, where this was cancelled before.
-    pub(crate) fn part(&self) -> Result<Self> {
-        let part = Self::default();
+    /// The cause, where this token was cancelled before.
+    pub fn child(&self) -> Result<Self> {
+        let child = Self::default();
         let mut state = self.state();
         if let Some(cause) = &state.cause {
             return Err(cause.clone());
         }
-        state.parts.retain(|part| part.strong_count() > 0);
-        state.parts.push(Arc::downgrade(&part.0));
-        Ok(part)
+        state.children.retain(|child| child.strong_count() > 0);
+        state.children.push(Arc::downgrade(&child.0));
+        Ok(child)
     }
 
-    fn parts(&self) -> Vec<Self> {
+    fn children(&self) -> Vec<Self> {
         let state = self.state();
-        let parts = state.parts.iter().filter_map(Weak::upgrade);
-        parts.map(Self).collect()
+        let children = state.children.iter().filter_map(Weak::upgrade);
+        children.map(Self).collect()
     }
 
-    /// Ends what this stands for because of `cause`, unless its output is getting
-    /// its name, or has it; the first cause is the one reported.
-    pub(crate) fn cancel(&self, cause: Error) {
+    /// Ends this token's work because of `cause`, unless its commit has begun.
+    /// The first cause is the one that is reported.
+    pub fn cancel(&self, cause: Error) {
         if self.set_cause(cause) {
-            self.abort(Connection::MayStay);
+            self.abort(Scope::Query);
         }
     }
 
-    /// The same for a run with all its parts and their connections.
-    pub(crate) fn cancel_run(&self, cause: &Error) {
+    /// Ends this token's work with that of all its children and their
+    /// connections.
+    pub fn cancel_all(&self, cause: &Error) {
         if !self.set_cause(cause.clone()) {
             return;
         }
-        // Side by side: each may wait for a server that does not answer.
+        // In parallel: each may wait for a server that does not answer.
         thread::scope(|scope| {
-            for part in self.parts() {
-                let end = move || part.cancel_run(cause);
+            for child in self.children() {
+                let end = move || child.cancel_all(cause);
                 if thread::Builder::new()
                     .spawn_scoped(scope, end.clone())
                     .is_err()
@@ -130,14 +173,14 @@ impl Cancel {
                     end();
                 }
             }
-            self.abort(Connection::Ends);
+            self.abort(Scope::Connection);
         });
     }
 
-    /// Whether it was in time.
+    /// Returns whether the cause came before the commit.
     fn set_cause(&self, cause: Error) -> bool {
         let mut state = self.state();
-        if state.publication != Publication::Open {
+        if state.commit != CommitState::Pending {
             return false;
         }
         state.cause.get_or_insert(cause);
@@ -148,7 +191,7 @@ impl Cancel {
     /// Waits for `time`.
     ///
     /// # Errors
-    /// The cause, where the run is cancelled before.
+    /// The cause, where the token is cancelled before.
     pub(crate) fn wait(&self, time: Duration) -> Result<()> {
         let deadline = Instant::now() + time;
         let mut state = self.state();
@@ -164,145 +207,114 @@ impl Cancel {
         }
     }
 
-    /// Why the run was cancelled, if it was.
-    pub(crate) fn cause(&self) -> Option<Error> {
+    /// Why the token was cancelled; `None` if it was not.
+    #[must_use]
+    pub fn cause(&self) -> Option<Error> {
         self.state().cause.clone()
     }
 
-    /// `result`, unless the run was cancelled: then that is what went wrong,
-    /// whatever followed from it.
-    pub(crate) fn explain<T>(&self, result: Result<T>) -> Result<T> {
+    /// Replaces the error of `result` by the cause of a cancellation, if there
+    /// was one: the error is its consequence.
+    pub(crate) fn prefer_cause<T>(&self, result: Result<T>) -> Result<T> {
         result.map_err(|error| self.cause().unwrap_or(error))
     }
 
-    /// Registers the connection in use.
+    /// Registers what interrupts the connection in use.
     ///
     /// # Errors
-    /// The cause, where the run was cancelled before.
-    pub(crate) fn register(&self, connection: LiveConnection) -> Result<()> {
+    /// The cause, where the token was cancelled before.
+    pub fn on_interrupt(&self, interrupt: Arc<dyn Interrupt>) -> Result<()> {
         let mut state = self.state();
         match &state.cause {
             Some(cause) => Err(cause.clone()),
             None => {
-                state.connection = Some(connection);
+                state.interrupt = Some(interrupt);
                 Ok(())
             }
         }
     }
 
-    /// Forgets the connection; to be called before it is closed, or used for
-    /// something else: a query that is being killed is waited for.
-    pub(crate) fn release(&self) {
+    /// Forgets the connection, before it is closed or used for something else. An
+    /// interruption that has begun is waited for.
+    pub fn deregister(&self) {
         let _aborting = self.aborting();
-        self.state().connection = None;
+        self.state().interrupt = None;
     }
 
-    /// Kills the query of the connection in use, if there is one. The connection
-    /// is cut, but for one whose session others of the run need: then what is
-    /// left of the result can be read to its end.
+    /// Kills the query of the connection in use, if there is one, and closes the
+    /// connection unless other work needs its session.
     pub(crate) fn abort_query(&self) {
-        self.abort(Connection::MayStay);
+        self.abort(Scope::Query);
     }
 
-    /// Cuts the connection in use, if there is one, and kills its query.
-    pub(crate) fn cut(&self) {
-        self.abort(Connection::Ends);
+    /// Closes the connection in use, if there is one, and kills its query.
+    pub(crate) fn close_connection(&self) {
+        self.abort(Scope::Connection);
     }
 
-    fn abort(&self, end: Connection) {
+    fn abort(&self, scope: Scope) {
+        // `deregister` waits for this lock, so that the hook's descriptor is still
+        // that of its connection while it runs.
         let _aborting = self.aborting();
-        let Some(connection) = self.state().connection.clone() else {
+        let Some(interrupt) = self.state().interrupt.clone() else {
             return;
         };
-        if end == Connection::MayStay && connection.is_shared() && connection.kill_query() {
-            return;
-        }
-        {
-            let mut state = self.state();
-            if state.connection.take().is_none() {
-                return;
-            }
-            // Under the lock: `release` waits, so the descriptor is still this
-            // connection's.
-            connection.shut_down();
-        }
-        connection.kill_query();
-    }
-
-    /// Registers the file to discard where the run gets to no end.
-    pub(crate) fn set_unfinished(&self, unfinished: Unfinished) {
-        self.state().unfinished = Some(unfinished);
-    }
-
-    /// Discards the unfinished files of this and of its parts, in the place of
-    /// threads that are stuck.
-    pub(crate) fn discard_all(&self) {
-        for part in self.parts() {
-            part.discard_all();
-        }
-        self.discard_unfinished();
-    }
-
-    /// Discards the unfinished file, if there is one.
-    pub(crate) fn discard_unfinished(&self) {
-        let unfinished = self.state().unfinished.take();
-        if let Some(unfinished) = unfinished {
-            unfinished.discard();
+        if interrupt.interrupt(scope) == Interrupted::Connection {
+            self.state().interrupt = None;
         }
     }
 
-    /// Gives the finished file its name. From here on this cannot be ended. Gives
-    /// the folder, which is to be synced, where it may be read.
+    /// Registers what discards the output where it is not committed.
+    pub fn on_discard(&self, discard: Box<dyn Discard>) {
+        self.state().discard = Some(discard);
+    }
+
+    /// Discards the uncommitted outputs of this token and of its children, in the
+    /// place of threads that are stuck.
+    pub fn discard_all(&self) {
+        for child in self.children() {
+            child.discard_all();
+        }
+        self.discard();
+    }
+
+    /// Discards the uncommitted output, if there is one.
+    pub fn discard(&self) {
+        let discard = self.state().discard.take();
+        if let Some(discard) = discard {
+            discard.discard();
+        }
+    }
+
+    /// Begins the commit of the output, or of all outputs of a run. The token
+    /// cannot be cancelled from here on, and the output is not discarded.
     ///
     /// # Errors
-    /// The cause, where the run was cancelled before.
-    pub(crate) fn publish(&self, target: &Path) -> Result<io::Result<Option<File>>> {
-        let finished = {
-            let mut state = self.state();
-            if let Some(cause) = &state.cause {
-                return Err(cause.clone());
-            }
-            state.publication = Publication::UnderWay;
-            state.unfinished.take()
-        };
-        let Some(finished) = finished else {
-            return Ok(Err(io::ErrorKind::NotFound.into()));
-        };
-        Ok(match finished.publish(target) {
-            Ok(()) => {
-                self.state().publication = Publication::Done;
-                Ok(finished.into_folder())
-            }
-            Err(error) => {
-                finished.discard();
-                Err(error)
-            }
-        })
-    }
-
-    /// Whether the output has its name.
-    pub(crate) fn publication(&self) -> Publication {
-        self.state().publication
-    }
-
-    /// From here on the run cannot be ended: all its outputs get their names.
-    ///
-    /// # Errors
-    /// The cause, where the run was cancelled before.
-    pub(crate) fn begin_publication(&self) -> Result<()> {
+    /// The cause, where the token was cancelled before.
+    pub fn begin_commit(&self) -> Result<CommitGuard> {
         let mut state = self.state();
-        match &state.cause {
-            Some(cause) => Err(cause.clone()),
-            None => {
-                state.publication = Publication::UnderWay;
-                Ok(())
-            }
+        if let Some(cause) = &state.cause {
+            return Err(cause.clone());
         }
+        state.commit = CommitState::Committing;
+        let discard = state.discard.take();
+        drop(state);
+        // Outside the lock, as it may own a file.
+        drop(discard);
+        Ok(CommitGuard(self.clone()))
     }
 
-    /// Whether an output is getting its name, or has it, and its work has not
-    /// ended.
-    pub(crate) fn is_publishing(&self) -> bool {
-        self.publication() != Publication::Open || self.parts().iter().any(Self::is_publishing)
+    /// The state of the output's commit.
+    #[must_use]
+    pub fn commit_state(&self) -> CommitState {
+        self.state().commit
+    }
+
+    /// Whether a commit of this token or of a child has begun, and its work has
+    /// not ended.
+    #[must_use]
+    pub fn is_committing(&self) -> bool {
+        self.commit_state() != CommitState::Pending
+            || self.children().iter().any(Self::is_committing)
     }
 }

@@ -3,8 +3,9 @@
 
 pub mod allocator;
 pub mod args;
+pub mod check;
 pub mod progress;
-pub(crate) mod prompt;
+pub mod prompt;
 pub mod report;
 pub mod signals;
 pub mod summary;

@@ -1,23 +1,22 @@
-//! What will run: the command line, the environment, the configuration file and
-//! MySQL's option files made one, checked before anything is touched.
+//! Resolves flags, the environment, the configuration file and MySQL's option
+//! files into a plan, and checks it before anything is touched.
 //!
-//! The only reader of the environment and of files that configure. Each place
-//! is a layer: flags win over the environment, the environment over the
+//! This is the only reader of the environment and of configuration files. Each
+//! source is a layer: flags win over the environment, the environment over the
 //! configuration file, that over option files, and those over defaults.
 
-use std::{cell::LazyCell, env, net::IpAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::{cell::LazyCell, env, path::PathBuf, time::Duration};
 
-use clap::ValueEnum;
-use jiff::SignedDuration;
 use secrecy::SecretString;
 
 use crate::{
-    artifacts::history::State,
     artifacts::template::{self, Now},
-    cli::args::{Args, Reporting, Request},
-    cli::progress,
     error::{Error, Result},
-    jobs::status::Journal,
+    jobs::plan::{ExportPlan, RunPlan},
+    sink::Target,
+    source::{
+        Access, Compression, ConnectOptions, Endpoint, SessionOptions, tls_options::CleartextPlugin,
+    },
     text::printable,
 };
 
@@ -27,269 +26,189 @@ mod database_url;
 mod dump;
 mod export;
 mod file;
+mod format;
 pub mod layers;
 mod option_file;
 mod output;
 mod query;
+pub mod reporting;
 mod run;
+mod secrets;
 mod selection;
 pub mod settings;
-pub mod tls;
+mod timeout;
+mod tls;
 
 use self::{
-    connection::Fields,
+    connection::ConnectionSettings,
     dump::Dump,
-    export::Draft,
+    export::UnresolvedExport,
     file::ExportTable,
     layers::{Layer, Layers, Origin, Sourced, Value},
     option_file::{OptionFiles, Presence},
+    reporting::{ReportOptions, Verbosity},
+    run::RunSettings,
     settings::{CONFIG, DEFAULTS_FILE, DEFAULTS_GROUP_SUFFIX, NO_DEFAULTS, Setting},
-    tls::{CleartextPlugin, Tls, TlsMode},
 };
+pub use self::{secrets::PromptError, timeout::Timeout, tls::TlsMode};
 
-pub use self::{
-    export::{
-        EmptyResult, Export, Guards, MissingFolders, Naming, Partial, PinnedSchema, Share, Target,
-    },
-    run::{OnError, Publish, Run, Snapshot},
-};
+/// What the user asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// To run exports.
+    Export,
+    /// To find out what they would do, without running their statements.
+    Check,
+    /// To print the settings that an export would use.
+    DumpConfig,
+    /// To print the exports of the configuration file.
+    ListExports,
+}
 
-/// What was asked for.
+/// What is to be done.
 #[derive(Debug)]
 pub enum Task {
     /// To run exports.
-    Export(Box<Config>),
+    Export(Box<RunPlan>),
     /// To find out what they would do.
-    Check(Box<Config>),
-    /// A text for standard output.
+    Check(Box<RunPlan>),
+    /// To print a text on standard output.
     Print(String),
 }
 
-/// What will run.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Where the server is and who logs in.
-    pub connection: Connection,
-    /// What is set before a statement runs.
-    pub session: Session,
-    /// How often an export begins anew after a connection that was lost or could
-    /// not be had.
-    pub retries: u32,
-    /// What is exported, in this order; never nothing.
-    pub exports: Vec<Export>,
-    /// How these go together.
-    pub run: Run,
-    /// What is told of the run.
-    pub reporting: Reporting,
-    /// When progress is shown.
-    pub progress: progress::When,
+/// What resolving needs from the person who started the program.
+pub struct Interaction<'a> {
+    /// Asks for a password with a prompt.
+    pub ask: &'a dyn Fn(&str) -> Result<SecretString, PromptError>,
+    /// Reports a warning.
+    pub warn: &'a dyn Fn(String),
 }
 
-/// Where the server is and who logs in. `Debug` does not show the password.
-#[derive(Clone, Debug)]
-pub struct Connection {
-    /// The server's address.
-    pub endpoint: Endpoint,
-    /// The account's name.
-    pub user: String,
-    /// The account's password, if it has one.
-    pub password: Option<SecretString>,
-    /// The default database.
-    pub database: Option<String>,
-    /// How the bytes are encrypted, if they are.
-    pub tls: Option<Tls>,
-    /// The server's RSA key (the DER form of its SubjectPublicKeyInfo), which
-    /// encrypts the password where nothing else is encrypted.
-    pub server_public_key: Option<Vec<u8>>,
-    /// Whether the server may have the password itself.
-    pub cleartext_plugin: CleartextPlugin,
-    /// Whether the bytes are compressed.
-    pub compression: Compression,
-    /// How long connecting and logging in may take together.
-    pub connect_timeout: Duration,
-    /// How long the server may be silent.
-    pub read_timeout: Option<Duration>,
+/// Why there is no task.
+#[derive(Debug)]
+pub struct Rejected {
+    /// What is wrong.
+    pub error: Error,
+    /// Whether the summary may be written: not where its path is that of
+    /// another file of the run.
+    pub summary: SummaryPath,
 }
 
-/// A length of time, as people write it: `500ms`, `30s`, `1h 30m`.
+/// Whether the summary's path is its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeout(pub Duration);
-
-impl Timeout {
-    /// MariaDB's longest `max_statement_time`, 365 days.
-    const LONGEST: Duration = Duration::from_secs(31_536_000);
-    /// The unit of MySQL's `max_execution_time`.
-    const SHORTEST: Duration = Duration::from_millis(1);
+pub enum SummaryPath {
+    /// No other file of the run has it.
+    Free,
+    /// Another file of the run has it.
+    Taken,
 }
 
-impl FromStr for Timeout {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let parsed = text.parse::<SignedDuration>();
-        let parsed =
-            parsed.map_err(|_| "write a number and a unit, such as 500ms, 30s, 5m or 2h")?;
-        match Duration::try_from(parsed) {
-            Ok(time) if (Self::SHORTEST..=Self::LONGEST).contains(&time) => Ok(Self(time)),
-            _ => Err("it is not between 1ms and 8760h"),
+impl From<Error> for Rejected {
+    fn from(error: Error) -> Self {
+        Self {
+            error,
+            summary: SummaryPath::Free,
         }
     }
 }
 
-/// Compression of the protocol (MySQL manual, "Connection Compression Control").
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Compression {
-    /// Bytes travel as they are.
-    #[default]
-    None,
-    /// zlib, where the server can.
-    Zlib,
-}
-
-/// A server's address.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Endpoint {
-    /// A host name or address and a port.
-    Tcp {
-        /// Name, IPv4 or IPv6 address, the latter without brackets.
-        host: String,
-        /// Port number.
-        port: u16,
-    },
-    /// The path of a Unix socket.
-    Socket(String),
-}
-
-impl Endpoint {
-    /// Whether it is a host and a port.
-    #[must_use]
-    pub const fn is_tcp(&self) -> bool {
-        matches!(self, Self::Tcp { .. })
+/// Resolves `flags` and all layers below them into what is to be done.
+///
+/// # Errors
+/// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for whatever is
+/// missing, malformed or contradictory.
+pub fn resolve(
+    flags: Layer,
+    request: Request,
+    reporting: &ReportOptions,
+    interaction: &Interaction<'_>,
+) -> Result<Task, Rejected> {
+    let (mut layers, tables) = layers(flags, interaction)?;
+    let now = LazyCell::new(template::now as fn() -> _);
+    if request == Request::ListExports {
+        return Ok(Task::Print(list_exports(&mut layers, tables, &now)?));
     }
-
-    /// Whether the bytes stay on this machine: a socket, `localhost`, or a
-    /// loopback address.
-    #[must_use]
-    pub fn is_local(&self) -> bool {
-        match self {
-            Self::Socket(_) => true,
-            Self::Tcp { host, .. } => {
-                let address = host.parse::<IpAddr>();
-                host.eq_ignore_ascii_case("localhost")
-                    || address.is_ok_and(|address| address.is_loopback())
-            }
-        }
+    let shared = Shared::resolve(&mut layers)?;
+    let tables = selection::selected(&layers, tables)?;
+    selection::refuse_one_target_for_several(&layers, tables.len())?;
+    if request == Request::DumpConfig {
+        return Ok(Task::Print(shared.dump(&mut layers, tables, &now)?));
     }
+    let plan = Box::new(shared.plan(layers, tables, &now, reporting, interaction)?);
+    Ok(match request {
+        Request::Check => Task::Check(plan),
+        _ => Task::Export(plan),
+    })
 }
 
-impl std::fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
-            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
-            Self::Socket(path) => f.write_str(path),
-        }
-    }
+/// The settings that all exports of a run share.
+struct Shared {
+    connection: ConnectionSettings,
+    endpoint: Endpoint,
+    /// The mode of encryption, and where it comes from.
+    tls_mode: (TlsMode, Origin),
+    cleartext_plugin: CleartextPlugin,
+    connect_timeout: Duration,
+    read_timeout: Option<Duration>,
+    session: SessionOptions,
+    run: RunSettings,
 }
 
-/// The wire protocol of a statement's rows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Protocol {
-    /// Binary for SELECT, WITH, VALUES and TABLE where the server can, else text
-    #[default]
-    Auto,
-    /// The server formats every value
-    Text,
-    /// The statement is prepared, and this program formats; an error where that cannot be
-    Binary,
-}
-
-/// What is set in a session before the statement runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Session {
-    /// What the session may do.
-    pub access: Access,
-    /// The time zone that TIMESTAMP values are shown in; none is the server's.
-    pub time_zone: Option<String>,
-    /// Statements that run before it.
-    pub init: Vec<String>,
-    /// How long the server may work on it.
-    pub statement_timeout: Option<Duration>,
-}
-
-/// What the session may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// The server refuses statements that write. A guard against accidents, not
-    /// a sandbox.
-    ReadOnly,
-    /// Whatever the account may do.
-    ReadWrite,
-}
-
-/// How much is said on standard error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Verbosity {
-    /// Errors.
-    Quiet,
-    /// Errors and warnings.
-    Normal,
-    /// Also what was done (`-v`).
-    Verbose,
-    /// Also how (`-vv`).
-    Debug,
-}
-
-impl Config {
-    /// How many connections there are.
-    #[must_use]
-    pub fn connections(&self) -> usize {
-        usize::from(self.run.connections.get()).min(self.exports.len())
-    }
-
-    /// What the exports' last successes were, where that is kept.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) where it cannot be
-    /// read.
-    pub fn state(&self) -> Result<State> {
-        match &self.run.state {
-            Some(path) if self.exports.iter().any(|export| export.name.is_some()) => {
-                State::load(path)
-            }
-            _ => Ok(State::default()),
-        }
-    }
-
-    /// Makes the configuration from what was typed, the environment, and the
-    /// files that these name or that stand in their usual places; warns in
-    /// `journal`.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for whatever is
-    /// missing, malformed or contradictory.
-    pub fn resolve(args: Args, journal: &Journal) -> Result<Task> {
-        let (mut layers, tables) = layers(args.layer, journal)?;
-        let now = LazyCell::new(template::now as fn() -> _);
-        if args.request == Request::ListJobs {
-            return names_and_targets(&mut layers, tables, &now).map(Task::Print);
-        }
-        let mut fields = Fields::resolve(&mut layers)?;
-        let database = fields
-            .database
-            .as_ref()
-            .map(|database| database.value.as_str());
-        let session = session(&layers)?;
-        let run = run::run(&layers, &session)?;
-        let endpoint = fields.endpoint();
-        let socket = fields.socket.as_ref().map(|socket| &socket.origin);
-        let tls_mode = tls::mode(&layers, &endpoint, socket)?;
-        let cleartext_plugin = tls::cleartext_plugin(&layers, tls_mode.0)?;
+impl Shared {
+    fn resolve(layers: &mut Layers) -> Result<Self> {
+        let connection = ConnectionSettings::resolve(layers)?;
+        let session = session(layers)?;
+        let run = run::run(layers, &session)?;
+        let endpoint = connection.endpoint();
+        let socket = connection.socket.as_ref().map(|socket| &socket.origin);
+        let tls_mode = tls::mode(layers, &endpoint, socket)?;
         let timeout = |name| Ok(layers.parsed::<Timeout>(name)?.map(|Timeout(time)| time));
-        let connect_timeout = timeout("connection.connect_timeout")?;
-        let read_timeout = timeout("connection.read_timeout")?;
-        let dumps = args.request == Request::DumpConfig;
-        let (mut exports, mut printed) = (Vec::new(), Vec::new());
+        Ok(Self {
+            cleartext_plugin: tls::cleartext_plugin(layers, tls_mode.0)?,
+            connect_timeout: timeout("connection.connect_timeout")?.unwrap_or(Timeout::MAX),
+            read_timeout: timeout("connection.read_timeout")?,
+            connection,
+            endpoint,
+            tls_mode,
+            session,
+            run,
+        })
+    }
+
+    fn database(&self) -> Option<&str> {
+        let database = self.connection.database.as_ref()?;
+        Some(&database.value)
+    }
+
+    /// The text of `--dump-config`. An export without a query has one too: a file
+    /// of settings can be shown without a query to go with it.
+    fn dump(
+        &self,
+        layers: &mut Layers,
+        tables: Vec<Option<ExportTable>>,
+        now: &LazyCell<Now>,
+    ) -> Result<String> {
+        let exports = each_export(layers, tables, |layers, name| {
+            let export = UnresolvedExport::without_query(layers, now, self.database(), name)?;
+            let dump = Dump {
+                layers,
+                connection: &self.connection,
+                export: &export,
+                tls_mode: &self.tls_mode,
+            };
+            Ok((name.map(str::to_owned), dump.to_text()))
+        })?;
+        Ok(dump::together(exports))
+    }
+
+    fn plan(
+        self,
+        mut layers: Layers,
+        tables: Vec<Option<ExportTable>>,
+        now: &LazyCell<Now>,
+        reporting: &ReportOptions,
+        interaction: &Interaction<'_>,
+    ) -> Result<RunPlan, Rejected> {
         let mut inputs = Vec::new();
         let mut note_input = |layers: &Layers, name, what| {
             let found = layers.get(name).and_then(Sourced::text);
@@ -297,92 +216,97 @@ impl Config {
         };
         note_input(&layers, CONFIG, "the configuration file");
         note_input(&layers, "connection.password_file", "the password file");
-        let selected = selection::selected(&layers, tables)?;
-        selection::refuse_one_target_for_several(&layers, selected.len())?;
-        for table in selected {
-            let (name, layer) = table.map(|table| (table.name, table.layer)).unzip();
-            let name = name.as_deref();
-            let made = layers.with(selection::ABOVE_EXPORTS, layer, |layers| {
-                note_input(layers, "query.file", "the file of the query");
-                // A file of settings can be shown without a query to go with it.
-                let draft = Draft::new(layers, &now, database, !dumps, name)?;
-                if !dumps {
-                    return draft.finish(name, layers, &now, database).map(Some);
-                }
-                let dump = Dump {
-                    layers,
-                    fields: &fields,
-                    draft: &draft,
-                    tls_mode: &tls_mode,
-                };
-                printed.push((name.map(str::to_owned), dump.to_text()));
-                Ok(None)
-            });
-            exports.extend(made.map_err(|error| match name {
-                Some(name) => error.with_location(name),
-                None => error,
-            })?);
-        }
-        if dumps {
-            return Ok(Task::Print(dump::together(printed)));
-        }
+        let exports = each_export(&mut layers, tables, |layers, name| {
+            note_input(layers, "query.file", "the file of the query");
+            let database = self.database();
+            UnresolvedExport::new(layers, now, database, name)?.resolve(name, layers, now, database)
+        })?;
         selection::refuse_unused_parameters(&layers, &exports)?;
-        let summary = match &args.reporting.summary {
-            Some(Target::Path(path, _)) => Some(path.as_path()),
-            _ => None,
-        };
-        let state = run.state.as_deref();
-        selection::refuse_common_targets(&exports, &inputs, state, summary, journal)?;
-        run::refuse_late_streams(&layers, &run, &exports)?;
-        let (tls_mode, tls_origin) = tls_mode;
-        let tls = certificates::load(&layers, tls_mode, &tls_origin)?;
-        let server_public_key = certificates::server_public_key(&layers)?;
-        // Last: whoever is asked for a password has a configuration that is good.
-        let password = fields.password()?;
-        let warnings = tls::warnings(&layers, &endpoint, tls_mode, &tls_origin);
-        for warning in warnings.into_iter().chain(fields.warnings()) {
-            journal.warn(warning);
-        }
-        let task = if args.request == Request::Check {
-            Task::Check
-        } else {
-            Task::Export
-        };
-        Ok(task(Box::new(Self {
-            connection: Connection {
-                endpoint,
-                user: fields.user.map(|user| user.value).unwrap_or_default(),
+        let summary = reporting.summary.as_ref().and_then(Target::path);
+        selection::refuse_common_targets(&exports, &inputs, self.run.state.as_deref(), summary)?;
+        run::refuse_late_streams(&layers, &self.run, &exports)?;
+        Ok(self.with_exports(exports, &layers, reporting, interaction)?)
+    }
+
+    /// Reads certificates and the password, which comes last: a person who is
+    /// asked for it has a configuration that is valid.
+    fn with_exports(
+        mut self,
+        exports: Vec<ExportPlan>,
+        layers: &Layers,
+        reporting: &ReportOptions,
+        interaction: &Interaction<'_>,
+    ) -> Result<RunPlan> {
+        let (tls_mode, tls_origin) = self.tls_mode;
+        let tls = certificates::load(layers, tls_mode, &tls_origin)?;
+        let server_public_key = certificates::server_public_key(layers)?;
+        let password = self.connection.password(interaction.ask)?;
+        let warnings = tls::warnings(layers, &self.endpoint, tls_mode, &tls_origin);
+        let warnings = warnings.into_iter().chain(self.connection.warnings());
+        warnings.for_each(interaction.warn);
+        Ok(RunPlan {
+            connect: ConnectOptions {
+                endpoint: self.endpoint,
+                user: self
+                    .connection
+                    .user
+                    .map(|user| user.value)
+                    .unwrap_or_default(),
                 password,
-                database: fields.database.map(|database| database.value),
+                database: self.connection.database.map(|database| database.value),
                 tls,
                 server_public_key,
-                cleartext_plugin,
+                cleartext_plugin: self.cleartext_plugin,
                 compression: if layers.is_on("connection.compress") {
                     Compression::Zlib
                 } else {
                     Compression::None
                 },
-                connect_timeout: connect_timeout.unwrap_or(Timeout::LONGEST),
-                read_timeout,
+                connect_timeout: self.connect_timeout,
+                read_timeout: self.read_timeout,
             },
-            session,
+            session: self.session,
             retries: layers.parsed("connection.retry")?.unwrap_or_default(),
+            reads_server_facts: reporting.summary.is_some()
+                || reporting.verbosity >= Verbosity::Verbose,
             exports,
-            run,
-            progress: layers.choice("progress")?.unwrap_or_default(),
-            reporting: args.reporting,
-        })))
+            on_error: self.run.on_error,
+            publish: self.run.publish,
+            connections: self.run.connections,
+            snapshot: self.run.snapshot,
+            state: self.run.state,
+        })
     }
 }
 
+/// The results of `work` for each export, while its own table is a layer; an
+/// error names the export.
+fn each_export<T>(
+    layers: &mut Layers,
+    tables: Vec<Option<ExportTable>>,
+    mut work: impl FnMut(&Layers, Option<&str>) -> Result<T>,
+) -> Result<Vec<T>> {
+    let mut results = Vec::new();
+    for table in tables {
+        let (name, layer) = table.map(|table| (table.name, table.layer)).unzip();
+        let name = name.as_deref();
+        let result = layers.with(selection::ABOVE_EXPORTS, layer, |layers| work(layers, name));
+        results.push(result.map_err(|error| match name {
+            Some(name) => error.with_location(name),
+            None => error,
+        })?);
+    }
+    Ok(results)
+}
+
 /// The exports' names and targets, for `--list-jobs`; no server needs to be named.
-fn names_and_targets(
+fn list_exports(
     layers: &mut Layers,
     tables: Vec<ExportTable>,
     now: &LazyCell<Now>,
 ) -> Result<String> {
-    let fields = Fields::resolve(layers).ok();
-    let database = fields.and_then(|fields| fields.database);
+    let connection = ConnectionSettings::resolve(layers).ok();
+    let database = connection.and_then(|connection| connection.database);
     let database = database.as_ref().map(|database| database.value.as_str());
     let mut lines = Vec::new();
     for ExportTable { name, layer } in selection::selected(layers, tables)?.into_iter().flatten() {
@@ -403,7 +327,7 @@ fn names_and_targets(
 }
 
 /// The flags, and all layers below them.
-fn layers(flags: Layer, journal: &Journal) -> Result<(Layers, Vec<ExportTable>)> {
+fn layers(flags: Layer, interaction: &Interaction<'_>) -> Result<(Layers, Vec<ExportTable>)> {
     let mut exports = Vec::new();
     let mut layers = Layers(vec![flags, Layer::of_environment()?]);
     let path = |layers: &Layers, name| layers.get(name)?.text().map(PathBuf::from);
@@ -413,7 +337,8 @@ fn layers(flags: Layer, journal: &Journal) -> Result<(Layers, Vec<ExportTable>)>
         exports = tables;
         tracing::debug!("read the configuration file {}", path.display());
     }
-    let mut option_files = OptionFiles::new(layers.text(DEFAULTS_GROUP_SUFFIX), journal);
+    let suffix = layers.text(DEFAULTS_GROUP_SUFFIX);
+    let mut option_files = OptionFiles::new(suffix, interaction.warn);
     let mut defaults = Layer::of_defaults()?;
     if let Some(path) = path(&layers, DEFAULTS_FILE) {
         option_files.read(&path, Presence::Required)?;
@@ -428,9 +353,9 @@ fn layers(flags: Layer, journal: &Journal) -> Result<(Layers, Vec<ExportTable>)>
     Ok((layers, exports))
 }
 
-fn session(layers: &Layers) -> Result<Session> {
+fn session(layers: &Layers) -> Result<SessionOptions> {
     let timeout = layers.parsed::<Timeout>("session.statement_timeout")?;
-    Ok(Session {
+    Ok(SessionOptions {
         access: if layers.is_on("session.read_write") {
             Access::ReadWrite
         } else {

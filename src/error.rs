@@ -46,6 +46,18 @@ pub enum Signal {
     Terminate,
 }
 
+impl Signal {
+    /// Its name, such as `SIGINT`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hangup => "SIGHUP",
+            Self::Interrupt => "SIGINT",
+            Self::Terminate => "SIGTERM",
+        }
+    }
+}
+
 impl ErrorKind {
     /// Its name in logs and summaries.
     #[must_use]

@@ -1,7 +1,19 @@
-//! Exports as jobs: runs them, checks them, and publishes their outputs.
+//! Exports as jobs: runs and checks them, retries what fails for a transient
+//! reason, and publishes their outputs.
 
 pub mod check;
-pub mod export;
+mod event;
+mod export;
 pub mod guard;
-pub mod runner;
+mod outcome;
+pub mod plan;
+mod publish;
+mod retry;
+mod runner;
+mod session;
 pub mod status;
+
+pub use event::{Event, Observer, RunReport};
+pub use plan::{EmptyResult, ExportPlan, OnError, Publish, RunPlan};
+pub use runner::{Runner, internal_error, run};
+pub use status::{ExportStatus, Outcome, Status, StatusDetails};

@@ -4,7 +4,9 @@
 
 pub mod artifacts;
 pub mod cancel;
+#[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(feature = "cli")]
 pub mod config;
 pub mod error;
 pub mod format;

@@ -1,60 +1,130 @@
 //! The program: parse, resolve, run, report, exit code.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Arc};
 
 use gold_digger::{
-    cancel::Cancel,
-    cli::allocator,
-    cli::args::{Args, Request},
-    cli::report,
-    cli::signals,
-    cli::summary,
-    config::{Config, Task},
-    jobs::check::check,
-    jobs::runner::run,
-    jobs::status::Journal,
+    cancel::CancelToken,
+    cli::{
+        allocator,
+        args::{Args, Request},
+        check, progress, prompt, report, signals, summary,
+    },
+    config::{self, Interaction, Rejected, SummaryPath, Task, reporting::ReportOptions},
+    error::{Error, Result},
+    jobs::{ExportStatus, RunPlan, Runner, Status, check::check},
+    sink, source,
 };
+
+ctor::declarative::ctor! {
+    // The crate wants it said that this may run before Rust's runtime: it asks the
+    // system for three descriptors, and sets a number.
+    #[ctor(unsafe)]
+    fn before_main() {
+        sink::record_closed_descriptors();
+    }
+}
 
 fn main() -> ExitCode {
     allocator::share_one_arena();
+    source::install_panic_hook();
+    source::install_tls_provider();
     signals::take_file_size_limits_as_errors();
     let args = match Args::parse_arguments(std::env::args_os()) {
         Ok(args) => args,
         Err(error) => return report::usage(&error),
     };
-    match &args.request {
-        Request::Print(text) => return report::print(text),
-        Request::Verify(paths, told) => return report::verified(paths, *told, &args.reporting),
-        _ => {}
-    }
-    let reporting = args.reporting.clone();
+    let request = match args.request {
+        Request::Print(text) => return report::print(&text),
+        Request::Verify(paths, verbosity) => {
+            return report::verified(&paths, verbosity, &args.reporting);
+        }
+        Request::Resolve(request) => request,
+    };
+    let reporting = args.reporting;
     report::start(&reporting);
-    let journal = Journal::default();
-    let (entries, result) = match Config::resolve(args, &journal) {
-        Ok(Task::Print(text)) => return report::print(text.as_bytes()),
-        Ok(Task::Check(config)) => {
-            match signals::run(&Cancel::default(), move |cancel| check(&config, cancel)) {
-                Ok((text, result)) => match (report::print(text.as_bytes()), result) {
-                    (printed, Ok(())) => return printed,
-                    (_, result) => (Vec::new(), result),
-                },
-                Err(error) => (Vec::new(), Err(error)),
+    let status = Status::default();
+    let interaction = Interaction {
+        ask: &prompt::ask,
+        warn: &|text| {
+            tracing::warn!("{text}");
+            status.add_warning(text);
+        },
+    };
+    match config::resolve(args.layer, request, &reporting, &interaction) {
+        Ok(Task::Print(text)) => report::print(text.as_bytes()),
+        Ok(Task::Check(plan)) => run_check(*plan, &reporting),
+        Ok(Task::Export(plan)) => run(*plan, status, &reporting),
+        Err(Rejected { error, summary }) => {
+            let result = Err(error);
+            match summary {
+                SummaryPath::Free => end(&[], &status, &result, &reporting),
+                SummaryPath::Taken => exit_code(&result, &reporting),
             }
         }
-        Ok(Task::Export(config)) => run(*config, &journal),
-        Err(error) => (Vec::new(), Err(error)),
+    }
+}
+
+/// Runs the exports of `plan` under the eyes of the signal handler.
+fn run(plan: RunPlan, status: Status, reporting: &ReportOptions) -> ExitCode {
+    let observer = Arc::new(report::Reporter(reporting.clone()));
+    let runner = Arc::new(Runner::new(plan, status.clone(), observer));
+    let cancel = CancelToken::default();
+    let progress = progress::show(reporting, runner.exports(), &status);
+    let worker = Arc::clone(&runner);
+    let result = signals::watch(&cancel, move |cancel| worker.execute(cancel));
+    let report = runner.conclude(result, &cancel);
+    drop(progress);
+    if report.result.is_ok() {
+        report::success(&report, reporting);
+    }
+    end(&report.exports, &status, &report.result, reporting)
+}
+
+/// Finds out what the exports of `plan` would do.
+fn run_check(plan: RunPlan, reporting: &ReportOptions) -> ExitCode {
+    let plan = Arc::new(plan);
+    let checked = Arc::clone(&plan);
+    let result = signals::watch(&CancelToken::default(), move |cancel| {
+        check(&checked, cancel)
+    });
+    let result = match result {
+        Ok(report) => {
+            let text = check::to_text(&plan, &report);
+            match (report::print(text.as_bytes()), report.result) {
+                (printed, Ok(())) => return printed,
+                (_, result) => result,
+            }
+        }
+        Err(error) => Err(error),
     };
-    let mut code = match &result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => report::failure(error, &reporting),
+    exit_code(&result, reporting)
+}
+
+/// Reports the result of a run, and writes its summary.
+fn end(
+    exports: &[ExportStatus],
+    status: &Status,
+    result: &Result<()>,
+    reporting: &ReportOptions,
+) -> ExitCode {
+    let code = exit_code(result, reporting);
+    let Some(target) = &reporting.summary else {
+        return code;
     };
-    if let Some(place) = &reporting.summary
-        && let Err(error) = summary::write(place, &entries, &journal, &result)
-    {
-        let failed = report::failure(&error, &reporting);
-        if result.is_ok() {
-            code = failed;
+    match summary::write(target, exports, status, result) {
+        Ok(()) => code,
+        Err(error) => {
+            let failed: Result<()> = Err::<(), Error>(error);
+            let failed = exit_code(&failed, reporting);
+            if result.is_ok() { failed } else { code }
         }
     }
-    code
+}
+
+/// Reports an error, and gives the process's exit code.
+fn exit_code(result: &Result<()>, reporting: &ReportOptions) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => report::failure(error, reporting),
+    }
 }

@@ -1,3 +1,128 @@
-//! Carries rows from a source to a sink.
+//! Carries the rows of one source through a writer and a buffer to a sink: the
+//! loop over rows.
 
+pub mod counters;
+pub mod observer;
 pub mod output;
+
+pub use counters::Counters;
+pub use observer::RowObserver;
+pub use output::{BufferedOutput, Flush};
+
+use crate::{
+    cancel::CancelToken,
+    error::{Error, ErrorKind, Result},
+    format::{Format, RowWriter, ValueError},
+    schema::Schema,
+    sink::Staged,
+    source::RowSource,
+};
+
+/// The parts that rows pass on their way, besides their source.
+pub struct Pipeline<'a> {
+    /// How rows become bytes.
+    pub format: &'a dyn Format,
+    /// Where the bytes go.
+    pub output: BufferedOutput,
+    /// Who sees each row before it is encoded, in this order.
+    pub observers: &'a mut [&'a mut dyn RowObserver],
+    /// Counts rows and bytes.
+    pub counters: &'a Counters,
+}
+
+/// A pipeline that has taken all rows, and whose document is not yet closed.
+pub struct Copied<'a> {
+    pipeline: Pipeline<'a>,
+    writer: Box<dyn RowWriter>,
+    rows: u64,
+}
+
+/// Copies every row of `source` into the pipeline, and reads the source to its
+/// end.
+///
+/// # Errors
+/// Those of the source, of an observer, of the format and of the sink. A stream
+/// then has all rows before the failure.
+pub fn copy_rows<'a>(
+    mut source: Box<dyn RowSource + '_>,
+    mut pipeline: Pipeline<'a>,
+) -> Result<Copied<'a>> {
+    for observer in pipeline.observers.iter_mut() {
+        observer.columns(source.schema())?;
+    }
+    let mut writer = pipeline.format.open(source.schema())?;
+    if let Some(note) = source.note() {
+        tracing::info!("{note}");
+    }
+    let schema = source.schema().clone();
+    let mut rows = 0;
+    while let Some(row) = source.next_row()? {
+        rows += 1;
+        pipeline.counters.count_row();
+        for observer in pipeline.observers.iter_mut() {
+            observer.row(row, rows)?;
+        }
+        let bytes = pipeline.output.append(|out| {
+            if rows == 1 {
+                writer.start(out)?;
+            }
+            let written = writer.row(row, out);
+            written.map_err(|error| value_error(&error, rows, &schema))
+        })?;
+        pipeline.counters.set_bytes(bytes);
+    }
+    source.finish()?;
+    Ok(Copied {
+        pipeline,
+        writer,
+        rows,
+    })
+}
+
+impl Copied<'_> {
+    /// The number of rows.
+    #[must_use]
+    pub const fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Closes the document and the output, which can then be committed. Returns
+    /// the warnings of the format too.
+    ///
+    /// # Errors
+    /// Those of an observer, of the format and of the sink; the cause where
+    /// `cancel` was cancelled.
+    pub fn finish(self, cancel: &CancelToken) -> Result<(Staged, Vec<String>)> {
+        let Self {
+            mut pipeline,
+            mut writer,
+            rows,
+        } = self;
+        for observer in pipeline.observers.iter_mut() {
+            observer.end(rows)?;
+        }
+        let bytes = pipeline.output.append(|out| {
+            if rows == 0 {
+                writer.start(out)?;
+            }
+            writer.finish(out)
+        })?;
+        pipeline.counters.set_bytes(bytes);
+        // Nothing is committed after a cancellation.
+        if let Some(cause) = cancel.cause() {
+            return Err(cause);
+        }
+        let staged = pipeline.output.finish()?;
+        Ok((staged, writer.warnings()))
+    }
+}
+
+#[cold]
+fn value_error(error: &ValueError, row: u64, schema: &Schema) -> Error {
+    let column = &schema.columns[error.column].name;
+    Error::new(
+        ErrorKind::Query,
+        format!("row {row}, column {column:?}: the value {}", error.problem),
+    )
+    .with_hint(error.hint)
+}

@@ -1,8 +1,14 @@
-//! A borrowed view on one row's cells. It copies nothing and keeps nothing.
+//! A borrowed view of one row's values. It copies nothing and keeps nothing.
 
-/// One row of a result set; it lives until the next one is read.
+/// One row of a result set. It is valid until the next one is read.
 #[derive(Clone, Copy, Debug)]
-pub struct Row<'a>(&'a mysql::Row);
+pub struct Row<'a>(Repr<'a>);
+
+#[derive(Clone, Copy, Debug)]
+enum Repr<'a> {
+    Driver(&'a mysql::Row),
+    Values(&'a [Value<'a>]),
+}
 
 /// One cell, as it travelled: the text protocol brings all but NULL as bytes,
 /// the binary protocol brings numbers and dates typed.
@@ -90,18 +96,37 @@ impl Time {
 }
 
 impl<'a> Row<'a> {
-    /// A view on the driver's `row`.
+    /// A view of a row of the driver, for this crate and its benchmarks.
+    #[doc(hidden)]
     #[must_use]
-    pub const fn new(row: &'a mysql::Row) -> Self {
-        Self(row)
+    pub const fn from_driver(row: &'a mysql::Row) -> Self {
+        Self(Repr::Driver(row))
     }
 
-    /// The cell of column number `index`; there is none behind the last column.
+    /// A row of these values, one a column.
+    ///
+    /// ```
+    /// use gold_digger::row::{Row, Value};
+    ///
+    /// let row = [Value::Int(1), Value::Bytes(b"Ann"), Value::Null];
+    /// let row = Row::from_values(&row);
+    /// assert_eq!(row.value(1), Value::Bytes(b"Ann"));
+    /// ```
+    #[must_use]
+    pub const fn from_values(values: &'a [Value<'a>]) -> Self {
+        Self(Repr::Values(values))
+    }
+
+    /// The value of column number `index`, counted from 0; [`Value::Null`] behind
+    /// the last column.
     #[inline]
     #[must_use]
     pub fn value(self, index: usize) -> Value<'a> {
-        // Nothing takes cells out of rows, so that all are there.
-        self.0.as_ref(index).map_or(Value::Null, Value::new)
+        match self.0 {
+            // Nothing takes values out of rows, so that all are there.
+            Repr::Driver(row) => row.as_ref(index).map_or(Value::Null, Value::new),
+            Repr::Values(values) => values.get(index).copied().unwrap_or(Value::Null),
+        }
     }
 }
 

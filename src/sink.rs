@@ -9,126 +9,36 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::{
-    file::{FileSink, FinishedFile},
-    stream::StreamSink,
-};
+use self::{file::FileSink, stream::StreamSink};
 use crate::{
-    cancel::Cancel,
-    config::{MissingFolders, Partial, Target},
+    cancel::CancelToken,
     error::{Error, ErrorKind, Result},
 };
 
+mod commit;
 mod file;
 mod staged;
 mod stdio;
 mod stream;
+mod target;
 
-pub(crate) use staged::{Unfinished, partial};
+pub use commit::{Commit, Restart, Sink, Staged};
+#[cfg(feature = "cli")]
+pub(crate) use staged::partial;
+pub use stdio::record_closed_descriptors;
+#[cfg(feature = "cli")]
 pub(crate) use stdio::standard_output;
-
-/// A destination for one export's bytes.
-///
-/// Dropped without [`finish`](Self::finish), it leaves a regular file's earlier
-/// content as it was.
-pub trait Sink: Send {
-    /// Hands `bytes` to the operating system before it returns.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Output`], or [`ErrorKind::ReaderGone`] on standard output.
-    fn write(&mut self, bytes: &[u8]) -> Result<()>;
-
-    /// Whether the output can begin anew after something has been written.
-    fn restart(&self) -> Restart;
-
-    /// Ends the output, which can then be published.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Output`]; a regular file then has its earlier content.
-    fn finish(self: Box<Self>) -> Result<Finished>;
-}
-
-/// An output that is complete, and has only to get its name.
-///
-/// Dropped without [`publish`](Self::publish), it is discarded, if it is a regular
-/// file.
-pub struct Finished {
-    file: Option<FinishedFile>,
-    sha256: Option<String>,
-}
-
-impl Finished {
-    /// What cannot be taken back anyway.
-    pub(crate) const fn stream() -> Self {
-        Self {
-            file: None,
-            sha256: None,
-        }
-    }
-
-    /// The SHA-256 of its bytes, in hexadecimal digits, where that was wanted.
-    #[must_use]
-    pub fn sha256(&self) -> Option<&str> {
-        self.sha256.as_deref()
-    }
-
-    /// Checks that it can get its name, as far as can be told.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Output`].
-    pub fn check(&self) -> Result<()> {
-        self.file.as_ref().map_or(Ok(()), FinishedFile::check)
-    }
-
-    /// The file that gets its name, behind symbolic links.
-    #[must_use]
-    pub fn path(&self) -> Option<&Path> {
-        self.file.as_ref().map(FinishedFile::path)
-    }
-
-    /// Gives it its name.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Output`]; a regular file then has its earlier content, unless
-    /// the message says otherwise.
-    pub fn publish(self) -> Result<()> {
-        self.file.map_or(Ok(()), FinishedFile::publish)
-    }
-}
-
-/// Whether the bytes of a file are hashed as they are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hashing {
-    /// They are not.
-    None,
-    /// By SHA-256 (FIPS 180-4).
-    Sha256,
-}
-
-/// Whether an output can begin anew.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Restart {
-    /// Nobody has seen what was written.
-    Possible,
-    /// What was written cannot be taken back.
-    Impossible,
-}
+pub use target::{Checksum, CreateDirs, Partial, SinkOptions, Target};
 
 /// Opens `target`: a regular file, present or not, is written whole or not at
-/// all, and becomes `partial` without its end; everything else (standard output,
+/// all; everything else (standard output,
 /// a FIFO, a device) is written directly.
 ///
 /// # Errors
 /// [`ErrorKind::Output`], naming the target and what to look at.
-pub fn open(
-    target: &Target,
-    partial: Partial,
-    hashing: Hashing,
-    cancel: &Cancel,
-) -> Result<Box<dyn Sink>> {
-    let (named, missing_folders) = match target {
-        Target::Stdout => return StreamSink::stdout(cancel),
-        Target::Path(path, missing_folders) => (path, *missing_folders),
+pub fn open(target: &Target, options: SinkOptions, cancel: &CancelToken) -> Result<Box<dyn Sink>> {
+    let Some(named) = target.path() else {
+        return StreamSink::stdout(cancel);
     };
     let failed =
         |what: io::Error, hint: &str| output_error(named.display(), "open", what).with_hint(hint);
@@ -147,13 +57,13 @@ pub fn open(
         Ok(found) if !found.is_file() => StreamSink::special_file(named, &path, cancel),
         // Not there yet, or not to be seen: creating the file will tell.
         Ok(_) | Err(_) => {
-            if missing_folders == MissingFolders::Create {
+            if options.create_dirs == CreateDirs::Create {
                 create_folders(folder(&path)).map_err(|error| {
                     output_error(named.display(), "create the folder of", error)
                         .with_hint("may you create folders there?")
                 })?;
             }
-            FileSink::create(named, &path, partial, hashing, cancel)
+            FileSink::create(named, &path, options, cancel)
         }
     }
 }
@@ -185,13 +95,13 @@ fn create_folders(path: &Path) -> io::Result<()> {
 /// The one path of the file that `path` leads to, which need not be there yet;
 /// `path` itself where that cannot be told.
 #[must_use]
-pub fn place(path: &Path) -> PathBuf {
-    let place = || {
+pub fn resolve(path: &Path) -> PathBuf {
+    let resolve = || {
         let path = follow_links(path).ok()?;
         let folder = fs::canonicalize(folder(&path)).ok()?;
         Some(folder.join(path.file_name()?))
     };
-    place().unwrap_or_else(|| path.to_owned())
+    resolve().unwrap_or_else(|| path.to_owned())
 }
 
 /// Whether what stands under `path` is written directly: it is there, and no
@@ -210,7 +120,7 @@ pub fn is_stream(path: &Path) -> bool {
 #[must_use]
 pub fn lock_folder(path: &Path) -> Option<File> {
     let folder = File::open(folder(path)).ok()?;
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + LOCK_TIMEOUT;
     while let Err(TryLockError::WouldBlock) = folder.try_lock() {
         if Instant::now() > deadline {
             return None;
@@ -221,14 +131,14 @@ pub fn lock_folder(path: &Path) -> Option<File> {
 }
 
 /// How long another run's few renames may take.
-const PATIENCE: Duration = Duration::from_secs(2);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Checks that a regular file can get the name `path`, as far as can be told
 /// before it does.
 ///
 /// # Errors
 /// [`ErrorKind::Output`].
-pub fn check_place(path: &Path) -> Result<()> {
+pub fn check_replaceable(path: &Path) -> Result<()> {
     let failed = |error: io::Error| {
         output_error(path.display(), "replace", error)
             .with_hint("it is read-only for you: make it writable, or remove it")
@@ -237,7 +147,7 @@ pub fn check_place(path: &Path) -> Result<()> {
     if behind_links.is_dir() {
         return Err(is_directory(path));
     }
-    file::may_replace(&behind_links).map_err(failed)
+    file::check_replaceable_by_me(&behind_links).map_err(failed)
 }
 
 fn is_directory(path: &Path) -> Error {
@@ -248,9 +158,8 @@ fn is_directory(path: &Path) -> Error {
 ///
 /// # Errors
 /// [`ErrorKind::Output`].
-pub fn write_file(path: &Path, bytes: &[u8], cancel: &Cancel) -> Result<Finished> {
-    let target = Target::Path(path.to_owned(), MissingFolders::Refuse);
-    let mut sink = open(&target, Partial::Remove, Hashing::None, cancel)?;
+pub fn write_atomically(path: &Path, bytes: &[u8], cancel: &CancelToken) -> Result<Staged> {
+    let mut sink = open(&Target::file(path), SinkOptions::default(), cancel)?;
     sink.write(bytes)?;
     sink.finish()
 }

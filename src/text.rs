@@ -68,7 +68,8 @@ pub fn redact(text: &str) -> String {
 
 /// JSON text without passwords in its strings, and with what could steer a
 /// terminal escaped, also where JSON does not ask for that.
-pub(crate) fn redact_json(json: &str) -> String {
+#[must_use]
+pub fn redact_json(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     let mut rest = json;
     while let Some(open) = rest.find('"') {

@@ -9,7 +9,10 @@ use std::{
     process::Command,
 };
 
-use gold_digger::{cli::args::Args, config::Config, jobs::status::Journal};
+use gold_digger::{
+    cli::args::Args,
+    config::{self, Interaction},
+};
 use mysql::prelude::Queryable;
 
 use crate::support::{Database, GoldDigger, at_terminal, each_server, fake};
@@ -259,8 +262,14 @@ fn a_panic_that_shows_everything_shows_no_password() {
     let arguments = ["gold_digger", "--no-defaults", "--db-url", &url, "SELECT 1"];
     let args = Args::parse_arguments(arguments.iter().map(OsString::from)).expect("arguments");
     let shown = format!("{args:?}");
-    let config = Config::resolve(args, &Journal::default()).expect("a configuration");
-    let panic = std::panic::catch_unwind(move || panic!("{shown} {config:?}"));
+    let interaction = Interaction {
+        ask: &|_| panic!("nobody is asked"),
+        warn: &|_| (),
+    };
+    let request = config::Request::Export;
+    let task = config::resolve(args.layer, request, &args.reporting, &interaction);
+    let task = format!("{:?}", task.expect("a task"));
+    let panic = std::panic::catch_unwind(move || panic!("{shown} {task}"));
     let panic = panic.expect_err("it panicked");
     let text = panic.downcast_ref::<String>().expect("a text");
     assert!(

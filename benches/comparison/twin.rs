@@ -12,8 +12,7 @@
 use std::{env, error::Error, fs::File, io::Write};
 
 use gold_digger::{
-    format::buffer::{CHUNK, RowBuffer},
-    format::{self, FormatOptions},
+    format::{BuiltIn, CHUNK, EncodeBuffer},
     row::Row,
     source,
 };
@@ -52,20 +51,22 @@ fn drain(mut rows: impl Iterator<Item = mysql::Result<mysql::Row>>) -> Result<()
 fn batch(rows: Vec<mysql::Row>, format: &str, path: &str) -> Result<()> {
     let columns = rows.first().ok_or("no rows")?.columns();
     let schema = source::columns::schema(&columns)?;
-    let format = format::by_name(format).ok_or("no such format")?;
-    let mut writer = (format.open)(&schema, &FormatOptions::default())?;
-    let (mut file, mut out) = (File::create(path)?, RowBuffer::in_memory());
-    writer.begin(&mut out);
+    let format = BuiltIn::named(format).ok_or("no such format")?;
+    let format = (format.from_options)(serde_json::Value::Null)?;
+    let mut writer = format.open(&schema)?;
+    let (mut file, mut bytes) = (File::create(path)?, Vec::new());
+    let mut out = EncodeBuffer::unbounded(&mut bytes);
+    writer.start(&mut out)?;
     for row in &rows {
-        let written = writer.row(Row::new(row), &mut out);
-        written.map_err(|refused| refused.problem)?;
+        let written = writer.row(Row::from_driver(row), &mut out);
+        written.map_err(|error| error.problem)?;
         if out.bytes.len() >= CHUNK {
-            file.write_all(&out.bytes)?;
+            file.write_all(out.bytes)?;
             out.bytes.clear();
         }
     }
-    writer.finish(&mut out);
-    file.write_all(&out.bytes)?;
+    writer.finish(&mut out)?;
+    file.write_all(&bytes)?;
     file.sync_all()?;
     Ok(())
 }

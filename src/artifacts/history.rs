@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fs, io, path::Path};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    cancel::Cancel,
+    cancel::CancelToken,
     error::{Error, ErrorKind, Result},
     schema::ColumnDescription,
     sink::{self, folder},
@@ -14,14 +14,14 @@ use crate::{
 
 /// The last successes, by the exports' names.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct State {
+pub struct History {
     /// By the exports' names.
-    pub exports: BTreeMap<String, Success>,
+    pub exports: BTreeMap<String, LastSuccess>,
 }
 
 /// What an export came to that was published.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Success {
+pub struct LastSuccess {
     /// Its rows.
     pub rows: u64,
     /// Its columns, in their order.
@@ -30,7 +30,7 @@ pub struct Success {
     pub finished: String,
 }
 
-impl State {
+impl History {
     /// What the file at `path` holds; nothing where there is none.
     ///
     /// # Errors
@@ -59,17 +59,17 @@ impl State {
     ///
     /// # Errors
     /// [`ErrorKind::Output`] where it cannot be written; it is then as it was.
-    pub fn record(path: &Path, name: &str, success: Success) -> Result<()> {
+    pub fn record(path: &Path, name: &str, success: LastSuccess) -> Result<()> {
         // Other runs may do the same.
         let _locked = sink::lock_folder(path);
         let lost = |error: Error| Error::new(ErrorKind::Output, error.message());
-        let mut state = Self::load(path).map_err(lost)?;
-        state.exports.insert(name.to_owned(), success);
-        let text = serde_json::to_string_pretty(&state);
+        let mut history = Self::load(path).map_err(lost)?;
+        history.exports.insert(name.to_owned(), success);
+        let text = serde_json::to_string_pretty(&history);
         let text = text.map_err(|error| {
             Error::new(ErrorKind::Output, format!("cannot make the state: {error}"))
         })?;
         let bytes = format!("{text}\n");
-        sink::write_file(path, bytes.as_bytes(), &Cancel::default())?.publish()
+        sink::write_atomically(path, bytes.as_bytes(), &CancelToken::default())?.commit()
     }
 }

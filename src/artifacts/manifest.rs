@@ -10,20 +10,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use jiff::Timestamp;
-use ring::digest;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    config::{Naming, Target},
+    cancel::CancelToken,
     error::{Error, ErrorKind, Result},
-    format::Header,
-    jobs::export::Job,
     schema::ColumnDescription,
-    sink::{self, Finished},
-    source::snapshot::Position,
-    text::hex,
+    sink::{self, Staged, Target},
+    source::BinlogPosition,
 };
+
+/// What wrote a manifest: the program and its version.
+pub const GENERATOR: &str = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"));
 
 /// What a file is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -55,7 +53,7 @@ pub struct Manifest {
     /// The default database.
     pub database: Option<String>,
     /// Where the snapshot is in the server's history, where there is one.
-    pub snapshot: Option<Position>,
+    pub snapshot: Option<BinlogPosition>,
     /// In UTC, as RFC 3339.
     pub started: Option<String>,
     /// In UTC, as RFC 3339.
@@ -87,60 +85,18 @@ impl Manifest {
     }
 }
 
-/// Makes the manifest of what `job` has come to, in `finished`; it is published
-/// behind it. `named` is how the file got its name.
+/// Writes `manifest` for the file at `target`. It is committed after the file.
 ///
 /// # Errors
 /// [`ErrorKind::Output`] where it cannot be written.
-pub fn prepare(
-    job: Job<'_>,
-    named: &Naming,
-    position: Option<&Position>,
-    finished: &Finished,
-) -> Result<Finished> {
-    let export = job.export;
-    let (Target::Path(target, _), Some(sha256)) = (&export.target, finished.sha256()) else {
-        return Err(no_file(&export.target));
-    };
-    let facts = job.journal.facts();
-    let query = digest::digest(&digest::SHA256, export.query.text().as_bytes());
-    let header = match export.format.name {
-        "csv" => export.format_options.csv_header == Header::Names,
-        "tsv" => export.format_options.tsv_header == Header::Names,
-        _ => false,
-    };
-    let name = target.file_name().unwrap_or_default();
-    let started = job.journal.started();
-    let manifest = Manifest {
-        generator: concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).to_owned(),
-        export: export.name.clone(),
-        file: name.to_string_lossy().into_owned(),
-        format: export.format.name.to_owned(),
-        header,
-        rows: job.journal.rows(),
-        bytes: job.journal.bytes(),
-        sha256: sha256.to_owned(),
-        columns: facts.columns,
-        query_sha256: hex(query.as_ref()),
-        server: job.config.connection.endpoint.to_string(),
-        server_version: facts.server_version,
-        database: job.config.connection.database.clone(),
-        snapshot: position.cloned(),
-        started: started.map(|started| format!("{started:.3}")),
-        finished: format!("{:.3}", Timestamp::now()),
-        named_for: named.time.as_ref().map(ToString::to_string),
-    };
-    let text = serde_json::to_string_pretty(&manifest).map_err(|error| {
+pub fn write(manifest: &Manifest, target: &Path, cancel: &CancelToken) -> Result<Staged> {
+    let text = serde_json::to_string_pretty(manifest).map_err(|error| {
         Error::new(
             ErrorKind::Output,
             format!("cannot make the manifest: {error}"),
         )
     })?;
-    sink::write_file(
-        &path(target),
-        format!("{text}\n").as_bytes(),
-        &job.cancel.part()?,
-    )
+    sink::write_atomically(&path(target), format!("{text}\n").as_bytes(), cancel)
 }
 
 /// The error for a target that is no regular file.

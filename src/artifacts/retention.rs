@@ -11,48 +11,48 @@ use std::{
 use jiff::Zoned;
 
 use crate::{
-    artifacts::manifest::{self, Manifest},
-    artifacts::template,
-    config::Naming,
-    jobs::status::Journal,
+    artifacts::{
+        manifest::{self, Manifest},
+        template::{self, OutputName},
+    },
     sink::{self, folder},
 };
 
 /// A file of the export.
-struct Dated {
+struct DatedFile {
     time: Zoned,
     path: PathBuf,
     manifest: Manifest,
 }
 
 /// Removes what is older than the files that `naming` keeps, for the export
-/// called `name`, whose new file is `target`. What cannot be removed is told as a warning.
-pub fn prune(name: Option<&str>, naming: &Naming, target: &Path, journal: &Journal) {
+/// called `name`, whose new file is `target`. `warn` reports what cannot be removed.
+pub fn remove_old(name: Option<&str>, naming: &OutputName, target: &Path, warn: impl Fn(String)) {
     let Some(keep) = naming.keep else {
         return;
     };
     let Some(pattern) = template::glob(&naming.template) else {
-        journal.warn("old files are kept: the path is not UTF-8".to_owned());
+        warn("old files are kept: the path is not UTF-8".to_owned());
         return;
     };
     let found = match glob::glob(&(pattern + manifest::SUFFIX)) {
         Ok(found) => found,
         Err(error) => {
-            journal.warn(format!("old files are kept: {error}"));
+            warn(format!("old files are kept: {error}"));
             return;
         }
     };
-    let dated = |path: PathBuf| own(&path, name, naming);
+    let dated = |path: PathBuf| match_own_file(&path, name, naming);
     // What a clock that was wrong has dated later is not older than this one.
-    let is_no_later = |file: &Dated| naming.time.as_ref().is_some_and(|now| file.time <= *now);
+    let is_no_later = |file: &DatedFile| naming.time.as_ref().is_some_and(|now| file.time <= *now);
     let files = found.flatten().filter_map(dated).filter(is_no_later);
-    let mut files: Vec<Dated> = files.collect();
+    let mut files: Vec<DatedFile> = files.collect();
     files.sort_by(|one, other| other.time.cmp(&one.time));
     let keep = usize::try_from(keep.get()).unwrap_or(usize::MAX);
     for file in files.iter().skip(keep) {
         if let Err(error) = remove(file) {
             let path = file.path.display();
-            journal.warn(format!("the old file {path} stays: {error}"));
+            warn(format!("the old file {path} stays: {error}"));
         } else {
             tracing::info!("removed the old file {}", file.path.display());
             // A folder of another time, where it is empty.
@@ -65,7 +65,7 @@ pub fn prune(name: Option<&str>, naming: &Naming, target: &Path, journal: &Journ
 
 /// The file of the manifest at `path`, where it is of this export: its template
 /// gives its name for the time that the manifest says.
-fn own(path: &Path, name: Option<&str>, naming: &Naming) -> Option<Dated> {
+fn match_own_file(path: &Path, name: Option<&str>, naming: &OutputName) -> Option<DatedFile> {
     let file = path.to_str()?.strip_suffix(manifest::SUFFIX)?;
     let file = PathBuf::from(file);
     let manifest = Manifest::read(path).ok()?;
@@ -77,8 +77,8 @@ fn own(path: &Path, name: Option<&str>, naming: &Naming) -> Option<Dated> {
         .starts_with(concat!(env!("CARGO_PKG_NAME"), " "))
         && manifest.export.as_deref() == name
         && file.file_name() == Some(OsStr::new(&manifest.file))
-        && sink::place(&file) == sink::place(Path::new(&wanted));
-    is_own.then_some(Dated {
+        && sink::resolve(&file) == sink::resolve(Path::new(&wanted));
+    is_own.then_some(DatedFile {
         time,
         path: file,
         manifest,
@@ -87,7 +87,7 @@ fn own(path: &Path, name: Option<&str>, naming: &Naming) -> Option<Dated> {
 
 /// Removes a file and its manifest; the file first, as one without a manifest is
 /// nobody's.
-fn remove(file: &Dated) -> io::Result<()> {
+fn remove(file: &DatedFile) -> io::Result<()> {
     match fs::symlink_metadata(&file.path) {
         Ok(found) if !found.is_file() || found.len() != file.manifest.bytes => {
             return Err(io::Error::other("it is not what its manifest says"));

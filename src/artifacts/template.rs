@@ -4,11 +4,25 @@ use std::{
     cell::LazyCell,
     env,
     ffi::{OsStr, OsString},
+    num::NonZeroU32,
     os::unix::ffi::{OsStrExt, OsStringExt},
     str,
 };
 
 use jiff::{Timestamp, Zoned, fmt::strtime, tz::TimeZone};
+
+/// How a target that has a manifest got its name.
+#[derive(Clone, Debug)]
+pub struct OutputName {
+    /// The path with its placeholders.
+    pub template: OsString,
+    /// The time that they stand for, where one of them does.
+    pub time: Option<Zoned>,
+    /// The default database.
+    pub database: Option<String>,
+    /// How many files of this template are kept, if others are to go.
+    pub keep: Option<NonZeroU32>,
+}
 
 /// The placeholders of a time, and the strftime form of each without one of
 /// the user's own.
@@ -19,10 +33,10 @@ const TIMES: [(&str, &str); 3] = [
 ];
 
 /// The time in the local time zone, or why that is not known.
-pub(crate) type Now = Result<Zoned, String>;
+pub type Now = Result<Zoned, String>;
 
 /// The time now, where `TZ` says, or the system; UTC where neither does.
-pub(crate) fn now() -> Now {
+pub fn now() -> Now {
     let zone = match TimeZone::try_system() {
         Ok(zone) => zone,
         Err(_) if env::var_os("TZ").is_none_or(|zone| zone.is_empty()) => TimeZone::UTC,
@@ -36,7 +50,7 @@ pub(crate) fn now() -> Now {
 }
 
 /// What a user can do about a placeholder that is wrong.
-pub(crate) const HINT: &str = "placeholders are {date}, {time}, {timestamp}, {database} and strftime forms such as \
+pub const HINT: &str = "placeholders are {date}, {time}, {timestamp}, {database} and strftime forms such as \
      {date:%Y/%m}; a brace itself is {{ or }}";
 
 /// A piece of a template.
@@ -83,7 +97,7 @@ fn parts(path: &OsStr) -> Result<Vec<Part<'_>>, String> {
 ///
 /// # Errors
 /// What is wrong with it, as the end of a sentence.
-pub(crate) fn expand<F: FnOnce() -> Now>(
+pub fn expand<F: FnOnce() -> Now>(
     path: &OsStr,
     now: &LazyCell<Now, F>,
     database: Option<&str>,
@@ -104,7 +118,7 @@ pub(crate) fn expand<F: FnOnce() -> Now>(
 }
 
 /// Whether one of the placeholders of `path` stands for a time.
-pub(crate) fn has_time(path: &OsStr) -> bool {
+pub fn has_time(path: &OsStr) -> bool {
     let parts = parts(path).unwrap_or_default();
     parts.iter().any(|part| match part {
         Part::Literal(_) => false,
@@ -114,7 +128,7 @@ pub(crate) fn has_time(path: &OsStr) -> bool {
 
 /// A glob that finds whatever `path` may have become, and more; none where it is
 /// not UTF-8.
-pub(crate) fn glob(path: &OsStr) -> Option<String> {
+pub fn glob(path: &OsStr) -> Option<String> {
     let mut pattern = String::new();
     for part in parts(path).ok()? {
         match part {
@@ -130,7 +144,7 @@ pub(crate) fn glob(path: &OsStr) -> Option<String> {
 }
 
 /// `path` with its braces doubled, so that they are nothing but braces.
-pub(crate) fn literally(path: &OsStr) -> OsString {
+pub fn escape(path: &OsStr) -> OsString {
     let mut bytes = Vec::new();
     for &byte in path.as_bytes() {
         bytes.push(byte);

@@ -1,8 +1,8 @@
 //! What was typed: the command line, made from the table of settings, and
 //! nothing else.
 //!
-//! What will run is [`Config`](crate::config::Config), which also knows the
-//! environment and the files.
+//! [`config`](crate::config) resolves what will run, which also depends on the
+//! environment and on files.
 
 use std::{collections::HashSet, ffi::OsString, path::PathBuf};
 
@@ -14,13 +14,11 @@ use clap::{
 };
 use clap_complete::Shell;
 
-use crate::{
-    cli::report::LogFormat,
-    config::{
-        Target, Verbosity,
-        layers::{Layer, Origin, Value},
-        settings::{ASK_PASSWORD, CLEARTEXT_PLUGIN, Kind, SERVER_PUBLIC_KEY, SETTINGS, Setting},
-    },
+use crate::config::{
+    self,
+    layers::{Layer, Origin, Value},
+    reporting::{ReportOptions, Verbosity},
+    settings::{ASK_PASSWORD, CLEARTEXT_PLUGIN, Kind, SERVER_PUBLIC_KEY, SETTINGS, Setting},
 };
 
 /// The command line, taken apart.
@@ -28,34 +26,17 @@ use crate::{
 pub struct Args {
     /// The settings that it gives.
     pub layer: Layer,
-    /// What is told of the run.
-    pub reporting: Reporting,
+    /// What is reported about the run.
+    pub reporting: ReportOptions,
     /// What is to be done.
     pub request: Request,
-}
-
-/// What is told of a run, which must be known before anything can fail.
-#[derive(Clone, Debug)]
-pub struct Reporting {
-    /// How much is said on standard error.
-    pub verbosity: Verbosity,
-    /// How it is said.
-    pub log_format: LogFormat,
-    /// Where the summary goes, if one is wanted.
-    pub summary: Option<Target>,
 }
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// An export.
-    Export,
-    /// Find out what an export would do, without running its statement.
-    Check,
-    /// Print what an export would run.
-    DumpConfig,
-    /// Print the exports of the configuration file.
-    ListJobs,
+    /// Something that the configuration must be resolved for.
+    Resolve(config::Request),
     /// Check files against their manifests.
     Verify(Vec<PathBuf>, Verbosity),
     /// Print this: a completion script or the manual.
@@ -98,17 +79,14 @@ impl Args {
             lead
         }))?;
         let layer = layer(&matches);
+        let verbosity = match (matches.get_flag("quiet"), matches.get_count("verbose")) {
+            (true, _) => Verbosity::Quiet,
+            (false, 0) => Verbosity::Normal,
+            (false, 1) => Verbosity::Verbose,
+            (false, _) => Verbosity::Debug,
+        };
         Ok(Self {
-            reporting: Reporting {
-                verbosity: match (matches.get_flag("quiet"), matches.get_count("verbose")) {
-                    (true, _) => Verbosity::Quiet,
-                    (false, 0) => Verbosity::Normal,
-                    (false, 1) => Verbosity::Verbose,
-                    (false, _) => Verbosity::Debug,
-                },
-                log_format: layer.choice("log_format").unwrap_or_default(),
-                summary: layer.text("summary").map(Target::from),
-            },
+            reporting: ReportOptions::from_flags(&layer, verbosity),
             layer,
             request: request(&matches),
         })
@@ -139,10 +117,10 @@ fn request(matches: &ArgMatches) -> Request {
             let _ = page.render(&mut text);
             Request::Print(text)
         }
-        None if matches.get_flag("dump-config") => Request::DumpConfig,
-        None if matches.get_flag("list-jobs") => Request::ListJobs,
-        None if matches.get_flag("check") => Request::Check,
-        None => Request::Export,
+        None if matches.get_flag("dump-config") => Request::Resolve(config::Request::DumpConfig),
+        None if matches.get_flag("list-jobs") => Request::Resolve(config::Request::ListExports),
+        None if matches.get_flag("check") => Request::Resolve(config::Request::Check),
+        None => Request::Resolve(config::Request::Export),
     }
 }
 

@@ -1,7 +1,7 @@
 //! How far a run has come, on standard error: a line that is drawn anew ten
 //! times a second on a terminal, and one every few seconds elsewhere.
 //!
-//! A thread of its own reads the journal; the run does nothing for it.
+//! A thread of its own reads the status; the run does nothing for it.
 
 use std::{
     fs,
@@ -12,81 +12,67 @@ use std::{
     time::Duration,
 };
 
-use clap::ValueEnum;
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 use serde_json::{Value as Json, json};
 
+use super::report;
 use crate::{
-    cli::report::{self, LogFormat},
-    config::{Config, Target, Verbosity},
-    jobs::runner::{Entry, totals},
-    jobs::status::Journal,
+    config::reporting::{LogFormat, ProgressMode, ReportOptions, Verbosity},
+    jobs::{ExportStatus, Status, status::totals},
+    sink::Target,
 };
 
-/// When progress is shown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum When {
-    /// On a terminal, unless the rows go there too
-    #[default]
-    Auto,
-    /// Always; where standard error is no terminal, as a line every five seconds
-    Always,
-    /// Never
-    Never,
-}
-
 /// What is over sooner shows nothing.
-const FIRST: Duration = Duration::from_millis(300);
-const REDRAW: Duration = Duration::from_millis(100);
-const LINE: Duration = Duration::from_secs(5);
+const FIRST_DRAW: Duration = Duration::from_millis(300);
+const REDRAW_INTERVAL: Duration = Duration::from_millis(100);
+const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A terminal that takes nothing more, as after Ctrl-S, is not waited for longer.
-const PATIENCE: Duration = Duration::from_millis(500);
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Progress that is shown until this is dropped.
-pub struct Progress(Option<Shown>);
+pub struct Progress(Option<ProgressThread>);
 
-struct Shown {
+struct ProgressThread {
     stop: Sender<()>,
     stopped: Receiver<()>,
 }
 
-/// Shows the progress of the run of `journal`, whose exports are `entries`.
+/// Shows the progress of the run of `status`, whose exports are `exports`.
 #[must_use]
-pub fn show(config: &Config, entries: &[Entry], journal: &Journal) -> Progress {
-    let (verbosity, log_format) = (config.reporting.verbosity, config.reporting.log_format);
+pub fn show(reporting: &ReportOptions, exports: &[ExportStatus], status: &Status) -> Progress {
+    let (verbosity, log_format) = (reporting.verbosity, reporting.log_format);
     let on_terminal = std::io::stderr().is_terminal();
-    let mixes = entries.iter().any(|entry| is_terminal(&entry.target));
-    let wanted = match config.progress {
-        When::Auto => on_terminal && verbosity > Verbosity::Quiet && !mixes,
-        When::Always => true,
-        When::Never => false,
+    let mixes = exports.iter().any(|export| is_terminal(&export.target));
+    let wanted = match reporting.progress {
+        ProgressMode::Auto => on_terminal && verbosity > Verbosity::Quiet && !mixes,
+        ProgressMode::Always => true,
+        ProgressMode::Never => false,
     };
     if !wanted {
         return Progress(None);
     }
     let (stop, asked_to_stop) = mpsc::channel::<()>();
     let (stopping, stopped) = mpsc::channel();
-    let watched = Watched {
-        entries: entries.to_vec(),
-        journal: journal.clone(),
+    let view = ProgressView {
+        exports: exports.to_vec(),
+        status: status.clone(),
     };
     // Where there is none, the run goes on unseen.
     let _ = thread::Builder::new().spawn(move || {
         let wait = |time| asked_to_stop.recv_timeout(time) == Err(RecvTimeoutError::Timeout);
         if on_terminal {
-            if wait(FIRST) {
+            if wait(FIRST_DRAW) {
                 let mut bars = Vec::new();
-                watched.draw(&mut bars);
-                while wait(REDRAW) {
-                    watched.draw(&mut bars);
+                view.draw(&mut bars);
+                while wait(REDRAW_INTERVAL) {
+                    view.draw(&mut bars);
                 }
                 bars.iter().for_each(ProgressBar::finish_and_clear);
             }
         } else {
-            while wait(LINE) {
-                watched
-                    .lines(log_format)
+            while wait(LINE_INTERVAL) {
+                view.lines(log_format)
                     .iter()
                     .for_each(|line| report::line(line));
             }
@@ -94,44 +80,44 @@ pub fn show(config: &Config, entries: &[Entry], journal: &Journal) -> Progress {
         // Nobody waits any more where the terminal took too long.
         let _ = stopping.send(());
     });
-    Progress(Some(Shown { stop, stopped }))
+    Progress(Some(ProgressThread { stop, stopped }))
 }
 
 /// What is shown.
-struct Watched {
-    entries: Vec<Entry>,
-    journal: Journal,
+struct ProgressView {
+    exports: Vec<ExportStatus>,
+    status: Status,
 }
 
-impl Watched {
+impl ProgressView {
     /// The exports that run, and whether there are others.
-    fn running(&self) -> (Vec<&Entry>, bool) {
+    fn running(&self) -> (Vec<&ExportStatus>, bool) {
         let running = self
-            .entries
+            .exports
             .iter()
-            .filter(|entry| entry.journal.is_running());
-        let are_several = self.entries.iter().any(|entry| entry.name.is_some());
+            .filter(|export| export.status.is_running());
+        let are_several = self.exports.iter().any(|export| export.name.is_some());
         (running.collect(), are_several)
     }
 
     /// A line for each export that runs, and one for all where there are several.
     fn texts(&self) -> Vec<String> {
         let (running, are_several) = self.running();
-        let line = |entry: &&Entry| {
-            let name = entry.name.as_deref();
+        let line = |export: &&ExportStatus| {
+            let name = export.name.as_deref();
             let name = name.map_or_else(String::new, |name| format!("{name}: "));
             name + &text(
-                &entry.journal,
-                (entry.journal.rows(), entry.journal.bytes()),
+                &export.status,
+                (export.status.rows(), export.status.bytes()),
             )
         };
         let mut texts: Vec<String> = running.iter().map(line).collect();
         if are_several {
-            let (ended, all) = (self.ended(), self.entries.len());
-            let counts = totals(&self.entries);
+            let (ended, all) = (self.ended(), self.exports.len());
+            let counts = totals(&self.exports);
             let all = format!(
                 "total: {ended} of {all} exports, {}",
-                text(&self.journal, counts)
+                text(&self.status, counts)
             );
             texts.push(all);
         }
@@ -139,8 +125,8 @@ impl Watched {
     }
 
     fn ended(&self) -> usize {
-        let entries = self.entries.iter();
-        entries.filter(|entry| entry.journal.has_worked()).count()
+        let exports = self.exports.iter();
+        exports.filter(|export| export.status.is_done()).count()
     }
 
     fn draw(&self, bars: &mut Vec<ProgressBar>) {
@@ -164,18 +150,18 @@ impl Watched {
             return self.texts();
         }
         let (running, are_several) = self.running();
-        let line = |entry: &&Entry| {
-            let counts = (entry.journal.rows(), entry.journal.bytes());
-            let mut progress = json(&entry.journal, counts);
-            if let Some(name) = &entry.name {
+        let line = |export: &&ExportStatus| {
+            let counts = (export.status.rows(), export.status.bytes());
+            let mut progress = json(&export.status, counts);
+            if let Some(name) = &export.name {
                 progress["export"] = json!(name);
             }
             json!({ "progress": progress }).to_string()
         };
         let mut lines: Vec<String> = running.iter().map(line).collect();
         if are_several {
-            let mut total = json(&self.journal, totals(&self.entries));
-            total["exports"] = json!(self.entries.len());
+            let mut total = json(&self.status, totals(&self.exports));
+            total["exports"] = json!(self.exports.len());
             total["ended"] = json!(self.ended());
             lines.push(json!({ "total": total }).to_string());
         }
@@ -185,9 +171,9 @@ impl Watched {
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if let Some(Shown { stop, stopped }) = self.0.take() {
+        if let Some(ProgressThread { stop, stopped }) = self.0.take() {
             drop(stop);
-            let _ = stopped.recv_timeout(PATIENCE);
+            let _ = stopped.recv_timeout(CLOSE_TIMEOUT);
         }
     }
 }
@@ -196,15 +182,15 @@ impl Drop for Progress {
 fn is_terminal(target: &Target) -> bool {
     match target {
         Target::Stdout => std::io::stdout().is_terminal(),
-        Target::Path(path, _) => {
+        Target::Path(path) => {
             let found = fs::metadata(path);
             found.is_ok_and(|found| found.file_type().is_char_device()) && path != "/dev/null"
         }
     }
 }
 
-fn json(journal: &Journal, (rows, bytes): (u64, u64)) -> Json {
-    let seconds = journal.elapsed().as_secs_f64();
+fn json(status: &Status, (rows, bytes): (u64, u64)) -> Json {
+    let seconds = status.elapsed().as_secs_f64();
     let rate = rows as f64 / seconds.max(f64::MIN_POSITIVE);
     json!({ "rows": rows, "bytes": bytes, "rows_per_second": rate, "seconds": seconds })
 }
@@ -218,8 +204,8 @@ fn bar() -> ProgressBar {
     }
 }
 
-fn text(journal: &Journal, (rows, bytes): (u64, u64)) -> String {
-    let seconds = journal.elapsed().as_secs_f64();
+fn text(status: &Status, (rows, bytes): (u64, u64)) -> String {
+    let seconds = status.elapsed().as_secs_f64();
     let rate = HumanCount((rows as f64 / seconds.max(f64::MIN_POSITIVE)) as u64);
     let (rows, bytes) = (HumanCount(rows), HumanBytes(bytes));
     let seconds = seconds as u64;

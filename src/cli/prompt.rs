@@ -17,39 +17,26 @@ use nix::{
 use secrecy::SecretString;
 use signal_hook::low_level;
 
-use crate::{cli::signals, error::Signal};
-
-/// Why there is no answer.
-pub(crate) enum Unanswered {
-    /// A signal ended the wait.
-    Signal(Signal),
-    /// There is no terminal, or it failed.
-    Failed(io::Error),
-}
-
-impl<E: Into<io::Error>> From<E> for Unanswered {
-    fn from(error: E) -> Self {
-        Self::Failed(error.into())
-    }
-}
+use super::signals;
+use crate::{config::PromptError, error::Signal};
 
 /// Asks with `prompt` for a line, on the terminal that the process belongs to,
 /// wherever its standard input and output go.
 ///
 /// # Errors
 /// Without a terminal, and where a signal comes first.
-pub(crate) fn ask(prompt: &str) -> Result<SecretString, Unanswered> {
+pub fn ask(prompt: &str) -> Result<SecretString, PromptError> {
     let terminal = OpenOptions::new().read(true).write(true).open("/dev/tty")?;
-    let mut quiet = Quiet::new(terminal)?;
-    quiet.terminal.write_all(prompt.as_bytes())?;
-    quiet.read_line().map(SecretString::from)
+    let mut no_echo = NoEcho::new(terminal)?;
+    no_echo.terminal.write_all(prompt.as_bytes())?;
+    no_echo.read_line().map(SecretString::from)
 }
 
 /// What switches a control character off (`_POSIX_VDISABLE`, 0 on Linux).
 const DISABLED: u8 = 0;
 
 /// A terminal that shows no input, until this is dropped.
-struct Quiet {
+struct NoEcho {
     terminal: File,
     before: Termios,
     /// Each can be read once its signal has come.
@@ -57,33 +44,33 @@ struct Quiet {
     handlers: Vec<signal_hook::SigId>,
 }
 
-impl Quiet {
-    fn new(terminal: File) -> Result<Self, Unanswered> {
+impl NoEcho {
+    fn new(terminal: File) -> Result<Self, PromptError> {
         let before = tcgetattr(&terminal)?;
-        let mut quiet = Self {
+        let mut no_echo = Self {
             terminal,
             before,
             signals: Vec::new(),
             handlers: Vec::new(),
         };
-        for signal in signals::wanted() {
+        for signal in signals::handled_signals() {
             let (told, teller) = UnixStream::pair()?;
-            quiet
+            no_echo
                 .handlers
-                .push(low_level::pipe::register(signal.number(), teller)?);
-            quiet.signals.push((signal, told));
+                .push(low_level::pipe::register(signals::number(signal), teller)?);
+            no_echo.signals.push((signal, told));
         }
-        let mut silent = quiet.before.clone();
+        let mut silent = no_echo.before.clone();
         silent.local_flags.remove(LocalFlags::ECHO);
         silent.local_flags.insert(LocalFlags::ECHONL);
         // Ctrl-\ would leave the terminal as it is now.
         silent.control_chars[SpecialCharacterIndices::VQUIT as usize] = DISABLED;
         // Also drops what was typed before the question.
-        tcsetattr(&quiet.terminal, SetArg::TCSAFLUSH, &silent)?;
-        Ok(quiet)
+        tcsetattr(&no_echo.terminal, SetArg::TCSAFLUSH, &silent)?;
+        Ok(no_echo)
     }
 
-    fn read_line(&mut self) -> Result<String, Unanswered> {
+    fn read_line(&mut self) -> Result<String, PromptError> {
         let mut line = Vec::new();
         while line.last() != Some(&b'\n') {
             self.wait()?;
@@ -101,7 +88,7 @@ impl Quiet {
     }
 
     /// Waits for a line, or for a signal.
-    fn wait(&self) -> Result<(), Unanswered> {
+    fn wait(&self) -> Result<(), PromptError> {
         let signals = self.signals.iter().map(|(_, told)| told.as_fd());
         let watched = signals.chain([self.terminal.as_fd()]);
         let mut watched: Vec<_> = watched
@@ -116,13 +103,13 @@ impl Quiet {
         }
         let mut states = self.signals.iter().zip(&watched);
         match states.find(|(_, state)| state.any() == Some(true)) {
-            Some(((signal, _), _)) => Err(Unanswered::Signal(*signal)),
+            Some(((signal, _), _)) => Err(PromptError::Signal(*signal)),
             None => Ok(()),
         }
     }
 }
 
-impl Drop for Quiet {
+impl Drop for NoEcho {
     fn drop(&mut self) {
         // Nobody is left to tell where the terminal has gone.
         let _ = tcsetattr(&self.terminal, SetArg::TCSAFLUSH, &self.before);

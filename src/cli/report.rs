@@ -13,7 +13,6 @@ use std::{
 };
 
 use anstyle::{AnsiColor, Style};
-use clap::ValueEnum;
 use indicatif::MultiProgress;
 use tracing::{Event, Level, Subscriber, field::Field, level_filters::LevelFilter};
 use tracing_subscriber::{
@@ -23,24 +22,12 @@ use tracing_subscriber::{
 
 use crate::{
     artifacts::verify::verify,
-    cli::args::Reporting,
-    config::Verbosity,
+    config::reporting::{LogFormat, ReportOptions, Verbosity},
     error::{Error, ErrorKind},
-    jobs::runner::{Entry, totals},
-    jobs::status::Journal,
+    jobs::{Event as RunEvent, ExportStatus, Observer, RunReport},
     sink::standard_output,
     text::{escape, printable, redact_json},
 };
-
-/// How events are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people
-    #[default]
-    Text,
-    /// An object a line
-    Json,
-}
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
@@ -97,7 +84,7 @@ impl Write for JsonWriter {
 }
 
 /// Has events written from now on, as far as they are wanted.
-pub fn start(reporting: &Reporting) {
+pub fn start(reporting: &ReportOptions) {
     let level = match reporting.verbosity {
         Verbosity::Quiet => LevelFilter::ERROR,
         Verbosity::Normal => LevelFilter::WARN,
@@ -112,7 +99,7 @@ pub fn start(reporting: &Reporting) {
     // It fails where there is one already, which is as good.
     let _ = match reporting.log_format {
         LogFormat::Text => {
-            tracing::subscriber::set_global_default(builder.event_format(ForPeople).finish())
+            tracing::subscriber::set_global_default(builder.event_format(TextFormatter).finish())
         }
         LogFormat::Json => tracing::subscriber::set_global_default(
             builder
@@ -127,9 +114,9 @@ pub fn start(reporting: &Reporting) {
 }
 
 /// Events as `gold_digger: warning: what`.
-struct ForPeople;
+struct TextFormatter;
 
-impl<S, N> FormatEvent<S, N> for ForPeople
+impl<S, N> FormatEvent<S, N> for TextFormatter
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
@@ -205,7 +192,7 @@ pub fn print(text: &[u8]) -> ExitCode {
 
 /// What files are, beside their manifests: a line each on standard output.
 #[must_use]
-pub fn verified(paths: &[PathBuf], verbosity: Verbosity, reporting: &Reporting) -> ExitCode {
+pub fn verified(paths: &[PathBuf], verbosity: Verbosity, reporting: &ReportOptions) -> ExitCode {
     let mut printed = ExitCode::SUCCESS;
     let result = verify(paths, |text, is_good| {
         let is_told = !is_good || verbosity > Verbosity::Quiet;
@@ -221,7 +208,7 @@ pub fn verified(paths: &[PathBuf], verbosity: Verbosity, reporting: &Reporting) 
 
 /// A failure's message, unless it is one that ends in silence.
 #[must_use]
-pub fn failure(error: &Error, reporting: &Reporting) -> ExitCode {
+pub fn failure(error: &Error, reporting: &ReportOptions) -> ExitCode {
     let code = error.kind().exit_code();
     let silent = match error.kind() {
         // As a filter that SIGPIPE ended.
@@ -255,32 +242,64 @@ fn styled(error: &Error) -> String {
     text
 }
 
-/// Whether people want to hear of success: at `-v` and on a terminal.
-fn tells_success(reporting: &Reporting) -> bool {
+/// Whether success is reported: at `-v` and on a terminal.
+fn reports_success(reporting: &ReportOptions) -> bool {
     reporting.verbosity >= Verbosity::Verbose
         || reporting.verbosity == Verbosity::Normal && io::stderr().is_terminal()
 }
 
-/// The failure of the export called `name`, one of several.
-pub(crate) fn failed_export(name: &str, error: Error, reporting: &Reporting) {
+/// Reports the events of a run on standard error.
+pub struct Reporter(pub ReportOptions);
+
+impl Observer for Reporter {
+    fn event(&self, event: &RunEvent<'_>) {
+        match event {
+            RunEvent::Warning { text, .. } => tracing::warn!("{text}"),
+            // A single query is reported at the end of the run.
+            RunEvent::Succeeded { export } if export.name.is_some() => {
+                report_success(export, &self.0);
+            }
+            RunEvent::Failed { export, error } => {
+                if let Some(name) = &export.name {
+                    report_failure(name, error, &self.0);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Reports the failure of the export called `name`, one of several.
+fn report_failure(name: &str, error: &Error, reporting: &ReportOptions) {
     let error = match reporting.log_format {
-        LogFormat::Text => error.with_location(name),
-        // It stands beside the message.
-        LogFormat::Json => error,
+        LogFormat::Text => error.clone().with_location(name),
+        // The name is a field beside the message.
+        LogFormat::Json => error.clone(),
     };
     let _ = failure(&error, reporting);
 }
 
-/// What a successful export did, at `-v` and on a terminal.
-pub fn success(entry: &Entry, reporting: &Reporting) {
-    if !tells_success(reporting) {
-        return;
+/// Reports what a run did that has succeeded, at `-v` and on a terminal.
+pub fn success(run: &RunReport, reporting: &ReportOptions) {
+    match &run.exports[..] {
+        [export] if export.name.is_none() => report_success(export, reporting),
+        exports => {
+            let (rows, bytes) = (run.rows(), run.bytes());
+            let seconds = run.status.elapsed().as_secs_f64();
+            let count = exports.len();
+            let text = format!("{count} exports, {rows} rows, {bytes} bytes in {seconds:.3} s");
+            write_success(&text, rows, bytes, seconds, reporting);
+        }
     }
-    let journal = &entry.journal;
-    let (rows, bytes) = (journal.rows(), journal.bytes());
-    let seconds = journal.elapsed().as_secs_f64();
-    let rate = journal.rows_per_second();
-    let (name, target) = (entry.name.as_deref(), &entry.target);
+}
+
+/// Reports what a successful export did, at `-v` and on a terminal.
+fn report_success(export: &ExportStatus, reporting: &ReportOptions) {
+    let status = &export.status;
+    let (rows, bytes) = (status.rows(), status.bytes());
+    let seconds = status.elapsed().as_secs_f64();
+    let rate = status.rows_per_second();
+    let (name, target) = (export.name.as_deref(), &export.target);
     let name = match reporting.log_format {
         LogFormat::Text => name.map_or_else(String::new, |name| format!("{name}: ")),
         LogFormat::Json => String::new(),
@@ -288,22 +307,13 @@ pub fn success(entry: &Entry, reporting: &Reporting) {
     let text = format!(
         "{name}{rows} rows, {bytes} bytes to {target} in {seconds:.3} s ({rate:.0} rows/s)"
     );
-    tell_success(&text, rows, bytes, seconds, reporting);
+    write_success(&text, rows, bytes, seconds, reporting);
 }
 
-/// What several exports did together, which all succeeded.
-pub fn all_succeeded(entries: &[Entry], journal: &Journal, reporting: &Reporting) {
-    if !tells_success(reporting) {
+fn write_success(text: &str, rows: u64, bytes: u64, seconds: f64, reporting: &ReportOptions) {
+    if !reports_success(reporting) {
         return;
     }
-    let (rows, bytes) = totals(entries);
-    let seconds = journal.elapsed().as_secs_f64();
-    let count = entries.len();
-    let text = format!("{count} exports, {rows} rows, {bytes} bytes in {seconds:.3} s");
-    tell_success(&text, rows, bytes, seconds, reporting);
-}
-
-fn tell_success(text: &str, rows: u64, bytes: u64, seconds: f64, reporting: &Reporting) {
     match reporting.log_format {
         LogFormat::Text => line(&format!("gold_digger: {}", printable(text))),
         LogFormat::Json => tracing::info!(rows, bytes, seconds, "{text}"),

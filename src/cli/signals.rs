@@ -20,13 +20,14 @@ use signal_hook::{
 };
 
 use crate::{
-    cancel::Cancel,
+    cancel::CancelToken,
     error::{Error, ErrorKind, Result, Signal},
+    jobs::internal_error,
 };
 
 /// How long a cancelled run may take to clean up. It is stuck then, for example
 /// in a write to a pipe that nobody reads.
-const GRACE: Duration = Duration::from_millis(700);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(700);
 
 /// Signals this close together are one request: `timeout` signals the process
 /// and then its group, and both reach us.
@@ -42,9 +43,9 @@ enum Event<T> {
 ///
 /// # Errors
 /// Those of `work`; [`ErrorKind::Signal`] where a signal ended it.
-pub fn run<T: Send + 'static>(
-    cancel: &Cancel,
-    work: impl FnOnce(&Cancel) -> Result<T> + Send + 'static,
+pub fn watch<T: Send + 'static>(
+    cancel: &CancelToken,
+    work: impl FnOnce(&CancelToken) -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let (events, inbox) = mpsc::channel();
     let armed = Arc::new(AtomicBool::new(false));
@@ -55,7 +56,7 @@ pub fn run<T: Send + 'static>(
     let worker = thread::Builder::new().spawn(move || {
         // A panic must end the run, not leave the main thread waiting.
         let result = catch_unwind(AssertUnwindSafe(|| work(&handle)));
-        let result = result.unwrap_or_else(|_| Err(panicked()));
+        let result = result.unwrap_or_else(|_| Err(internal_error()));
         // Nobody listens any more where a signal ended the wait.
         let _ = events.send(Event::Ended(result));
     });
@@ -64,14 +65,14 @@ pub fn run<T: Send + 'static>(
         // A first signal from now on comes too late, and a second one is heard.
         Ok(Event::Ended(result)) => return result,
         Ok(Event::Signal(signal)) => signal,
-        Err(_) => return Err(panicked()),
+        Err(_) => return Err(internal_error()),
     };
     let cause = Error::new(
         ErrorKind::Signal(signal),
         format!("ended by {}", signal.name()),
     );
-    cancel.cancel_run(&cause);
-    let mut deadline = Instant::now() + GRACE;
+    cancel.cancel_all(&cause);
+    let mut deadline = Instant::now() + SHUTDOWN_TIMEOUT;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         match inbox.recv_timeout(left) {
@@ -79,8 +80,8 @@ pub fn run<T: Send + 'static>(
             // One that is not the same request ends the process by itself.
             Ok(Event::Signal(_)) => {}
             // It is as good as done, and waited for.
-            Err(RecvTimeoutError::Timeout) if cancel.is_publishing() => {
-                deadline = Instant::now() + GRACE;
+            Err(RecvTimeoutError::Timeout) if cancel.is_committing() => {
+                deadline = Instant::now() + SHUTDOWN_TIMEOUT;
             }
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
                 cancel.discard_all();
@@ -88,11 +89,6 @@ pub fn run<T: Send + 'static>(
             }
         }
     }
-}
-
-pub(crate) fn panicked() -> Error {
-    Error::new(ErrorKind::Query, "the export broke down")
-        .with_hint("the message above says where; please report it")
 }
 
 /// With a handler in place, a file-size limit is an ordinary write error.
@@ -105,7 +101,7 @@ fn listen<T: Send + 'static>(
     events: &mpsc::Sender<Event<T>>,
     armed: &Arc<AtomicBool>,
 ) -> std::io::Result<()> {
-    let signals: Vec<i32> = wanted().map(Signal::number).collect();
+    let signals: Vec<i32> = handled_signals().map(number).collect();
     for &number in &signals {
         flag::register_conditional_shutdown(number, 128 + number, Arc::clone(armed))?;
     }
@@ -113,7 +109,7 @@ fn listen<T: Send + 'static>(
     let (events, armed) = (events.clone(), Arc::clone(armed));
     thread::Builder::new().spawn(move || {
         for number in signals.forever() {
-            let Some(signal) = Signal::from_number(number) else {
+            let Some(signal) = from_number(number) else {
                 continue;
             };
             let _ = events.send(Event::Signal(signal));
@@ -126,38 +122,28 @@ fn listen<T: Send + 'static>(
 
 /// The signals that end a run. One that was ignored from the start stays so, as
 /// `nohup` wants.
-pub(crate) fn wanted() -> impl Iterator<Item = Signal> {
+pub(super) fn handled_signals() -> impl Iterator<Item = Signal> {
     let ignored = ignored_signals();
     let signals = [Signal::Hangup, Signal::Interrupt, Signal::Terminate];
     signals
         .into_iter()
-        .filter(move |signal| ignored & (1 << (signal.number() - 1)) == 0)
+        .filter(move |signal| ignored & (1 << (number(*signal) - 1)) == 0)
 }
 
-impl Signal {
-    pub(crate) const fn number(self) -> i32 {
-        match self {
-            Self::Hangup => SIGHUP,
-            Self::Interrupt => SIGINT,
-            Self::Terminate => SIGTERM,
-        }
+pub(super) const fn number(signal: Signal) -> i32 {
+    match signal {
+        Signal::Hangup => SIGHUP,
+        Signal::Interrupt => SIGINT,
+        Signal::Terminate => SIGTERM,
     }
+}
 
-    const fn from_number(number: i32) -> Option<Self> {
-        match number {
-            SIGHUP => Some(Self::Hangup),
-            SIGINT => Some(Self::Interrupt),
-            SIGTERM => Some(Self::Terminate),
-            _ => None,
-        }
-    }
-
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Hangup => "SIGHUP",
-            Self::Interrupt => "SIGINT",
-            Self::Terminate => "SIGTERM",
-        }
+const fn from_number(number: i32) -> Option<Signal> {
+    match number {
+        SIGHUP => Some(Signal::Hangup),
+        SIGINT => Some(Signal::Interrupt),
+        SIGTERM => Some(Signal::Terminate),
+        _ => None,
     }
 }
 

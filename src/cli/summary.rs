@@ -12,15 +12,13 @@ use std::{
 use nix::fcntl::OFlag;
 use serde::Serialize;
 
+use super::report;
 use crate::{
-    cancel::Cancel,
-    cli::report,
-    config::Target,
+    cancel::CancelToken,
     error::{Error, ErrorKind, Result},
-    jobs::runner::{Entry, totals},
-    jobs::status::{Facts, Journal, Outcome},
+    jobs::{ExportStatus, Outcome, Status, StatusDetails, status::totals},
     schema::ColumnDescription,
-    sink,
+    sink::{self, Target},
     text::redact_json,
 };
 
@@ -36,7 +34,7 @@ enum Summary {
 #[derive(Serialize)]
 struct Exports {
     #[serde(flatten)]
-    outcome: Became,
+    outcome: ResultFields,
     rows: u64,
     bytes: u64,
     started: Option<String>,
@@ -45,9 +43,9 @@ struct Exports {
     exports: Vec<OneExport>,
 }
 
-/// What became of something.
+/// What result_fields of something.
 #[derive(Serialize)]
-struct Became {
+struct ResultFields {
     status: &'static str,
     exit_code: Option<u8>,
     error: Option<Failure>,
@@ -59,7 +57,7 @@ struct OneExport {
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
     #[serde(flatten)]
-    outcome: Became,
+    outcome: ResultFields,
     rows: u64,
     bytes: u64,
     columns: Vec<ColumnDescription>,
@@ -83,7 +81,7 @@ struct Failure {
     hint: Option<String>,
 }
 
-impl Became {
+impl ResultFields {
     /// Of a run that has ended with `result`.
     fn of_run(result: &Result<()>) -> Self {
         match result {
@@ -100,7 +98,7 @@ impl Became {
         match outcome {
             Some(Outcome::Success) => Self::of_run(&Ok(())),
             Some(Outcome::Failure(error)) => Self::failed(error),
-            Some(Outcome::Withheld) => Self::without_end("withheld"),
+            Some(Outcome::NotPublished) => Self::without_end("withheld"),
             None => Self::without_end("not run"),
         }
     }
@@ -133,10 +131,10 @@ impl OneExport {
     fn new(
         name: Option<String>,
         target: Option<&Target>,
-        journal: &Journal,
-        became: Became,
+        status: &Status,
+        result_fields: ResultFields,
     ) -> Self {
-        let Facts {
+        let StatusDetails {
             columns,
             server_version,
             protocol,
@@ -144,19 +142,19 @@ impl OneExport {
             warnings,
             attempts,
             ..
-        } = journal.facts();
+        } = status.details();
         Self {
             name,
-            outcome: became,
-            rows: journal.rows(),
-            bytes: journal.bytes(),
+            outcome: result_fields,
+            rows: status.rows(),
+            bytes: status.bytes(),
             columns,
-            target: target.map(|target| match target {
-                Target::Stdout => "-".to_owned(),
-                Target::Path(path, _) => path.to_string_lossy().into_owned(),
+            target: target.map(|target| match target.path() {
+                None => "-".to_owned(),
+                Some(path) => path.to_string_lossy().into_owned(),
             }),
-            started: time(journal),
-            elapsed_seconds: journal.elapsed().as_secs_f64(),
+            started: time(status),
+            elapsed_seconds: status.elapsed().as_secs_f64(),
             attempts,
             server_version,
             protocol,
@@ -167,79 +165,76 @@ impl OneExport {
     }
 }
 
-fn time(journal: &Journal) -> Option<String> {
-    let started = journal.started()?;
+fn time(status: &Status) -> Option<String> {
+    let started = status.started()?;
     Some(format!("{started:.3}"))
 }
 
 impl Summary {
-    fn new(entries: &[Entry], journal: &Journal, result: &Result<()>) -> Self {
-        let became = Became::of_run(result);
-        match entries {
+    fn new(exports: &[ExportStatus], status: &Status, result: &Result<()>) -> Self {
+        let result_fields = ResultFields::of_run(result);
+        match exports {
             [] => {
-                let unknown = OneExport::new(None, None, journal, became);
+                let unknown = OneExport::new(None, None, status, result_fields);
                 return Self::One(OneExport {
                     exports: Some([]),
                     ..unknown
                 });
             }
-            [entry] if entry.name.is_none() => {
-                let target = Some(&entry.target);
-                return Self::One(OneExport::new(None, target, journal, became));
+            [export] if export.name.is_none() => {
+                let target = Some(&export.target);
+                return Self::One(OneExport::new(None, target, status, result_fields));
             }
             _ => {}
         }
-        let (rows, bytes) = totals(entries);
-        let one = |entry: &Entry| {
-            let became = Became::of_export(entry.journal.outcome().as_ref());
-            let (name, target) = (entry.name.clone(), Some(&entry.target));
-            OneExport::new(name, target, &entry.journal, became)
+        let (rows, bytes) = totals(exports);
+        let one = |export: &ExportStatus| {
+            let result_fields = ResultFields::of_export(export.status.outcome().as_ref());
+            let (name, target) = (export.name.clone(), Some(&export.target));
+            OneExport::new(name, target, &export.status, result_fields)
         };
-        let is_empty = |entry: &Entry| match entry.journal.outcome() {
+        let is_empty = |export: &ExportStatus| match export.status.outcome() {
             Some(Outcome::Failure(error)) => error.kind() == ErrorKind::NoRows,
             _ => true,
         };
-        let became = match entries.iter().all(is_empty) {
-            true => became,
-            false => Became {
+        let result_fields = match exports.iter().all(is_empty) {
+            true => result_fields,
+            false => ResultFields {
                 status: "failure",
-                ..became
+                ..result_fields
             },
         };
         Self::Several(Exports {
-            outcome: became,
+            outcome: result_fields,
             rows,
             bytes,
-            started: time(journal),
-            elapsed_seconds: journal.elapsed().as_secs_f64(),
-            warnings: journal.facts().warnings,
-            exports: entries.iter().map(one).collect(),
+            started: time(status),
+            elapsed_seconds: status.elapsed().as_secs_f64(),
+            warnings: status.details().warnings,
+            exports: exports.iter().map(one).collect(),
         })
     }
 }
 
-/// Writes the summary of a run that has ended with `result` to `place`; `entries`
+/// Writes the summary of a run that has ended with `result` to `place`; `exports`
 /// are its exports, where they were known.
 ///
 /// # Errors
 /// [`ErrorKind::Output`] where it cannot be written.
 pub fn write(
     place: &Target,
-    entries: &[Entry],
-    journal: &Journal,
+    exports: &[ExportStatus],
+    status: &Status,
     result: &Result<()>,
 ) -> Result<()> {
-    if journal.facts().has_no_summary {
-        return Ok(());
-    }
-    let summary = Summary::new(entries, journal, result);
+    let summary = Summary::new(exports, status, result);
     let failed = |error| {
         Error::new(
             ErrorKind::Output,
             format!("cannot make the summary: {error}"),
         )
     };
-    let Target::Path(path, _) = place else {
+    let Some(path) = place.path() else {
         let text = serde_json::to_string(&summary).map_err(failed)?;
         report::line(&redact_json(&text));
         return Ok(());
@@ -250,7 +245,7 @@ pub fn write(
     if fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo()) {
         return write_to_fifo(path, &text);
     }
-    sink::write_file(path, text.as_bytes(), &Cancel::default())?.publish()
+    sink::write_atomically(path, text.as_bytes(), &CancelToken::default())?.commit()
 }
 
 /// Writes to a FIFO, if somebody reads from it: nothing would end the wait for a

@@ -17,9 +17,12 @@ use rustls::{
 use super::{
     layers::{Layers, Origin, Sourced},
     settings::SERVER_PUBLIC_KEY,
-    tls::{Authorities, CA_FILE, CERT, ClientCertificate, KEY, MODE, Tls, TlsMode, Verification},
+    tls::{CA_FILE, CERT, KEY, MODE, TlsMode},
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    source::tls_options::{Authorities, ClientCertificate, TlsOptions, Verification},
+};
 
 /// What names another trust store than the system's, as for OpenSSL.
 const STORE_VARIABLES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
@@ -31,7 +34,7 @@ const KINDS_OF_KEYS: &str = "keys are RSA of 2048 bits or more, P-256, P-384 or 
 /// # Errors
 /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for files that are
 /// missing, unreadable, or hold something else.
-pub(super) fn load(layers: &Layers, mode: TlsMode, origin: &Origin) -> Result<Option<Tls>> {
+pub(super) fn load(layers: &Layers, mode: TlsMode, origin: &Origin) -> Result<Option<TlsOptions>> {
     let ca_file = layers.get(CA_FILE);
     let verification = match (mode, ca_file) {
         (TlsMode::Disabled, _) => return Ok(None),
@@ -52,7 +55,7 @@ pub(super) fn load(layers: &Layers, mode: TlsMode, origin: &Origin) -> Result<Op
         (Some(cert), None) => return Err(alone(cert, CERT, "--tls-key FILE")),
         (None, Some(key)) => return Err(alone(key, KEY, "--tls-cert FILE")),
     };
-    Ok(Some(Tls {
+    Ok(Some(TlsOptions {
         verification,
         client,
     }))

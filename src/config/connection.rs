@@ -4,8 +4,7 @@
 use std::{
     env,
     ffi::OsString,
-    fs::{self, File},
-    io::Read,
+    fs,
     os::unix::fs::{FileTypeExt, MetadataExt},
     path::{Path, PathBuf},
     rc::Rc,
@@ -15,16 +14,17 @@ use nix::unistd::{User, geteuid};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
-    Endpoint,
     database_url::{DEFAULT_PORT, parse_url},
     layers::{Layer, Layers, Origin, Sourced, Value},
-    settings::{ASK_PASSWORD, Kind, PASSWORD, TRANSPORT},
+    secrets::{
+        self, PasswordSource, PromptError, file_with_password, password, world_readable_warning,
+    },
+    settings::{Kind, TRANSPORT},
     tls,
 };
 use crate::{
-    cli::prompt::{self, Unanswered},
-    error::{Error, ErrorKind, Result},
-    text::printable,
+    error::{Error, Result},
+    source::Endpoint,
 };
 
 /// Where servers of the usual packages put their socket.
@@ -35,29 +35,22 @@ const USUAL_SOCKETS: [&str; 4] = [
     "/var/lib/mysql/mysql.sock",
 ];
 
-/// A password file has one line; what is longer is no such file.
-const LONGEST_PASSWORD: u64 = 64 << 10;
-
-/// Docker's secrets are readable by everyone in their container, and by nobody
-/// outside (Docker docs, "Manage sensitive data with Docker secrets").
-const CONTAINER_SECRETS: &str = "/run/secrets";
-
 /// A field and where it comes from.
 #[derive(Clone, Debug)]
-pub(super) struct Field<T> {
+pub(super) struct WithOrigin<T> {
     pub value: T,
     pub origin: Origin,
 }
 
 /// What the layers say together.
 #[derive(Debug, Default)]
-pub(super) struct Fields {
-    pub host: Option<Field<String>>,
-    pub port: Option<Field<u16>>,
-    pub socket: Option<Field<String>>,
-    pub user: Option<Field<String>>,
-    pub database: Option<Field<String>>,
-    pub password: Option<Field<Password>>,
+pub(super) struct ConnectionSettings {
+    pub host: Option<WithOrigin<String>>,
+    pub port: Option<WithOrigin<u16>>,
+    pub socket: Option<WithOrigin<String>>,
+    pub user: Option<WithOrigin<String>>,
+    pub database: Option<WithOrigin<String>>,
+    pub password: Option<WithOrigin<PasswordSource>>,
     /// Whether localhost is to be reached by TCP: an option file says so, or
     /// encryption was asked for, which no socket has.
     tcp_transport: bool,
@@ -65,26 +58,13 @@ pub(super) struct Fields {
     pub secret_files: Vec<PathBuf>,
 }
 
-/// Where the password is.
-#[derive(Clone, Debug)]
-pub(super) enum Password {
-    /// Whoever sits at the terminal knows it.
-    Prompt,
-    /// In a file.
-    File(PathBuf),
-    /// In an environment variable.
-    Variable(String),
-    /// Here.
-    Known(SecretString),
-}
-
-impl Fields {
+impl ConnectionSettings {
     /// Folds the layers.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] for what is malformed, contradictory or missing.
     pub fn resolve(layers: &mut Layers) -> Result<Self> {
-        let mut fields = Self::default();
+        let mut settings = Self::default();
         // What a URL replaces is not even read: it may be another program's.
         let highest_url = layers.all("connection.url").next();
         let mut read = layers.0.len();
@@ -97,20 +77,20 @@ impl Fields {
         )) = highest_url
         {
             let (url, origin) = (url.clone(), origin.clone());
-            fields = Self::of_url(&mut layers.0[number], &url, &origin)?;
+            settings = Self::of_url(&mut layers.0[number], &url, &origin)?;
             read = number + 1;
         }
         for layer in layers.0[..read].iter().rev() {
-            fields.add(layer)?;
+            settings.add(layer)?;
         }
-        if fields.is_empty() {
+        if settings.is_empty() {
             return Err(Error::config("no server is named")
                 .with_hint("set --host, --db-url mysql://USER:PASSWORD@HOST:PORT/DATABASE or DATABASE_URL, or write ~/.my.cnf"));
         }
-        fields.tcp_transport |= tls::asked_for(layers).is_some();
-        fields.secret_files = layers.0.iter().filter_map(file_with_password).collect();
-        fields.fill_in()?;
-        Ok(fields)
+        settings.tcp_transport |= tls::asked_for(layers).is_some();
+        settings.secret_files = layers.0.iter().filter_map(file_with_password).collect();
+        settings.fill_in()?;
+        Ok(settings)
     }
 
     fn is_empty(&self) -> bool {
@@ -170,22 +150,22 @@ impl Fields {
             let origin = Origin::Parameter(parameter, Rc::new(origin.clone()));
             layer.set(setting, Value::Text(value), origin);
         }
-        let mut fields = Self {
+        let mut settings = Self {
             user: Some(field(url.user, origin)),
             database: url.database.map(|name| field(name, origin)),
             password: url
                 .password
-                .map(|password| field(Password::Known(password), origin)),
+                .map(|password| field(PasswordSource::Known(password), origin)),
             ..Self::default()
         };
         match url.endpoint {
-            Endpoint::Socket(path) => fields.socket = Some(field(path, origin)),
+            Endpoint::Socket(path) => settings.socket = Some(field(path, origin)),
             Endpoint::Tcp { host, port } => {
-                fields.host = Some(field(host, origin));
-                fields.port = Some(field(port, origin));
+                settings.host = Some(field(host, origin));
+                settings.port = Some(field(port, origin));
             }
         }
-        Ok(fields)
+        Ok(settings)
     }
 
     /// A layer's host, port and socket. What leads to a server by TCP ends a
@@ -282,58 +262,34 @@ impl Fields {
         }
     }
 
-    /// Fetches the password from where it is.
+    /// Reads the password from where it is; `ask` asks a person for it.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] where it is not there; [`ErrorKind::Signal`] where
-    /// a signal ends the question.
-    pub fn password(&mut self) -> Result<Option<SecretString>> {
-        let Some(Field { value, origin }) = self.password.clone() else {
+    /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) where it is not
+    /// there; [`ErrorKind::Signal`](crate::error::ErrorKind::Signal) where a
+    /// signal interrupts the prompt.
+    pub fn password(
+        &mut self,
+        ask: &dyn Fn(&str) -> Result<SecretString, PromptError>,
+    ) -> Result<Option<SecretString>> {
+        let Some(WithOrigin { value, origin }) = self.password.clone() else {
             return Ok(None);
         };
         let password = match value {
-            Password::Known(password) => password,
-            Password::Prompt => self.ask(&origin)?,
-            Password::File(path) => {
-                let password = password_in(&path, &origin)?;
+            PasswordSource::Known(password) => password,
+            PasswordSource::Prompt => {
+                let user = self.user.as_ref().map_or("", |user| &user.value);
+                let prompt = format!("Password of {user} at {}: ", self.endpoint());
+                secrets::prompt_for_password(&prompt, ask, &origin)?
+            }
+            PasswordSource::File(path) => {
+                let password = secrets::read_password(&path, &origin)?;
                 self.secret_files.push(path);
                 password
             }
-            Password::Variable(name) => {
-                let text = env::var(&name).ok().filter(|text| !text.is_empty());
-                let missing = || {
-                    // Whoever has put the password itself there is not shown it.
-                    let name = if is_variable_name(&name) {
-                        name
-                    } else {
-                        "***".to_owned()
-                    };
-                    let what = format!(
-                        "names the environment variable {name}, which is not set, or not UTF-8"
-                    );
-                    origin.refuse("connection.password_env", &what)
-                };
-                text.ok_or_else(missing)?.into()
-            }
+            PasswordSource::Variable(name) => secrets::password_variable(&name, &origin)?,
         };
         Ok(Some(password).filter(|password| !password.expose_secret().is_empty()))
-    }
-
-    fn ask(&self, origin: &Origin) -> Result<SecretString> {
-        let user = self.user.as_ref().map_or("", |user| &user.value);
-        let prompt = printable(&format!("Password of {user} at {}: ", self.endpoint()));
-        prompt::ask(&prompt).map_err(|unanswered| match unanswered {
-            Unanswered::Signal(signal) => Error::new(
-                ErrorKind::Signal(signal),
-                format!("ended by {}", signal.name()),
-            ),
-            Unanswered::Failed(error) => {
-                let what = format!("cannot ask for the password on the terminal: {error}");
-                let refused = origin.refuse(ASK_PASSWORD, &what);
-                refused
-                    .with_hint("--password-file or --password-env hands it over without a terminal")
-            }
-        })
     }
 
     /// What the user should know: who else can read the files that hold the
@@ -342,10 +298,10 @@ impl Fields {
         let mut files: Vec<&Path> = self.secret_files.iter().map(PathBuf::as_path).collect();
         files.sort();
         files.dedup();
-        let exposed = files
+        let warnings = files
             .into_iter()
-            .filter_map(|path| exposed(path, "a password"));
-        exposed.collect()
+            .filter_map(|path| world_readable_warning(path, "a password"));
+        warnings.collect()
     }
 }
 
@@ -362,84 +318,27 @@ fn is_servers(path: &Path) -> bool {
     socket.file_type().is_socket() && (trusted || !open_to_all)
 }
 
-/// The warning for a file that holds `secret`, where others can read it.
-pub(super) fn exposed(path: &Path, secret: &str) -> Option<String> {
-    let found = fs::metadata(path).ok()?;
-    let is_exposed =
-        !path.starts_with(CONTAINER_SECRETS) && found.is_file() && found.mode() & 0o004 != 0;
-    let path = path.display();
-    is_exposed.then(|| format!("others can read {path}, which holds {secret}; chmod o-r {path}"))
-}
-
-/// Whether this is what environment variables are usually called, and so no
-/// password.
-pub(super) fn is_variable_name(name: &str) -> bool {
-    name.bytes()
-        .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
-}
-
-/// The file in which a layer has its password, if it has one in a file.
-fn file_with_password(layer: &Layer) -> Option<PathBuf> {
-    let holds = |name| match layer.get(name)? {
-        Sourced {
-            value: Value::Secret(_),
-            origin: Origin::OptionFile(place),
-        } => Some(place.path.clone()),
-        Sourced {
-            value: Value::Secret(url),
-            origin: Origin::ConfigFile(place),
-        } => {
-            let url = parse_url(url.expose_secret(), &Origin::Default).ok()?;
-            url.password.map(|_| place.path.clone())
-        }
-        _ => None,
-    };
-    holds(PASSWORD).or_else(|| holds("connection.url"))
-}
-
-fn field<T>(value: T, origin: &Origin) -> Field<T> {
-    Field {
+pub(super) fn field<T>(value: T, origin: &Origin) -> WithOrigin<T> {
+    WithOrigin {
         value,
         origin: origin.clone(),
     }
 }
 
-fn text(layer: &Layer, name: &str) -> Option<Field<String>> {
+pub(super) fn text(layer: &Layer, name: &str) -> Option<WithOrigin<String>> {
     let found = layer.get(name)?;
     let text = found.text()?.to_string_lossy().into_owned();
     Some(field(text, &found.origin))
 }
 
-/// A layer's password. In one layer, the prompt wins over the file, and the
-/// file over the variable.
-fn password(layer: &Layer) -> Option<Field<Password>> {
-    if let Some(ask) = layer.get(ASK_PASSWORD).filter(|ask| ask.is_on()) {
-        return Some(field(Password::Prompt, &ask.origin));
-    }
-    let file = layer.get("connection.password_file");
-    if let Some((path, found)) = file.and_then(|found| Some((found.text()?, found))) {
-        return Some(field(Password::File(path.into()), &found.origin));
-    }
-    if let Some(name) = text(layer, "connection.password_env") {
-        return Some(field(Password::Variable(name.value), &name.origin));
-    }
-    match layer.get(PASSWORD)? {
-        Sourced {
-            value: Value::Secret(password),
-            origin,
-        } => Some(field(Password::Known(password.clone()), origin)),
-        _ => None,
-    }
-}
-
 /// An IPv6 address as URLs write it stands for itself.
-fn without_brackets(host: Field<String>) -> Field<String> {
+fn without_brackets(host: WithOrigin<String>) -> WithOrigin<String> {
     let inner = host
         .value
         .strip_prefix('[')
         .and_then(|inner| inner.strip_suffix(']'));
     match inner.map(str::to_owned) {
-        Some(inner) if inner.contains(':') => Field {
+        Some(inner) if inner.contains(':') => WithOrigin {
             value: inner,
             ..host
         },
@@ -453,32 +352,8 @@ fn is_localhost(host: &str) -> bool {
 
 /// Whether a port leads to localhost by TCP. One in an option file does not, as
 /// for the vendors' clients.
-fn means_tcp<T>(port: &Field<T>) -> bool {
+fn means_tcp<T>(port: &WithOrigin<T>) -> bool {
     !matches!(port.origin, Origin::OptionFile(_))
-}
-
-fn password_in(path: &Path, origin: &Origin) -> Result<SecretString> {
-    let refuse = |what: String| {
-        let what = format!("names {}, {what}", path.display());
-        origin.refuse("connection.password_file", &what)
-    };
-    let mut bytes = Vec::new();
-    let read =
-        File::open(path).and_then(|file| file.take(LONGEST_PASSWORD + 1).read_to_end(&mut bytes));
-    read.map_err(|error| refuse(format!("which cannot be read: {error}")))?;
-    if bytes.len() as u64 > LONGEST_PASSWORD {
-        return Err(refuse("which is too long for a password".to_owned()));
-    }
-    let text = String::from_utf8(bytes).map_err(|_| refuse("which is not UTF-8".to_owned()))?;
-    let line = text.strip_suffix('\n').unwrap_or(&text);
-    let line = line.strip_suffix('\r').unwrap_or(line);
-    if line.is_empty() {
-        return Err(refuse("which is empty".to_owned()));
-    }
-    if line.contains('\n') {
-        return Err(refuse("which has more than one line".to_owned()));
-    }
-    Ok(line.into())
 }
 
 fn login_name() -> Option<String> {

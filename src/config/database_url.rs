@@ -8,12 +8,11 @@ use percent_encoding::percent_decode_str;
 use secrecy::SecretString;
 
 use super::{
-    Endpoint,
     layers::Origin,
     settings::{SETTINGS, Setting},
     tls::{self, TlsMode},
 };
-use crate::error::Result;
+use crate::{error::Result, source::Endpoint};
 
 const SHAPE: &str = "write mysql://USER:PASSWORD@HOST:PORT/DATABASE, with special characters percent-encoded (@ is %40, # is %23)";
 pub(super) const DEFAULT_PORT: u16 = 3306;

@@ -4,10 +4,10 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::{
-    Target,
-    connection::{Fields, is_variable_name},
-    export::Draft,
+    connection::ConnectionSettings,
+    export::UnresolvedExport,
     layers::{Layers, Origin, Sourced, Value},
+    secrets::is_variable_name,
     settings::{
         ASK_PASSWORD, Kind, PASSWORD, SETTINGS, SSL, Setting, TRANSPORT, VERIFY_SERVER_CERT,
     },
@@ -23,8 +23,8 @@ const PROGRAM: &str = "program";
 /// What `--dump-config` shows.
 pub(super) struct Dump<'a> {
     pub layers: &'a Layers,
-    pub fields: &'a Fields,
-    pub draft: &'a Draft,
+    pub connection: &'a ConnectionSettings,
+    pub export: &'a UnresolvedExport,
     pub tls_mode: &'a (TlsMode, Origin),
 }
 
@@ -58,7 +58,7 @@ impl Dump<'_> {
     }
 
     fn value(&self, setting: &Setting) -> (Option<Json>, Option<&Origin>) {
-        let Fields {
+        let ConnectionSettings {
             host,
             port,
             socket,
@@ -66,7 +66,7 @@ impl Dump<'_> {
             database,
             password,
             ..
-        } = self.fields;
+        } = self.connection;
         macro_rules! field {
             ($field:expr) => {
                 $field
@@ -90,7 +90,7 @@ impl Dump<'_> {
             "query.sql" => {
                 let file = self.layers.get("query.file");
                 (
-                    self.draft
+                    self.export
                         .query
                         .as_ref()
                         .map(|(query, _)| json!(query.text())),
@@ -99,7 +99,7 @@ impl Dump<'_> {
             }
             "query.params" => {
                 let values = self
-                    .draft
+                    .export
                     .query
                     .iter()
                     .flat_map(|(_, parameters)| parameters);
@@ -110,15 +110,13 @@ impl Dump<'_> {
             }
             tls::MODE => (Some(json!(self.tls_mode.0.name())), Some(&self.tls_mode.1)),
             "output.path" => {
-                let path = match &self.draft.destination.target {
-                    Target::Stdout => json!("-"),
-                    Target::Path(path, _) => json!(path.to_string_lossy()),
-                };
-                (Some(path), Some(&self.draft.destination.target_origin))
+                let path = self.export.destination.target.path();
+                let path = path.map_or_else(|| json!("-"), |path| json!(path.to_string_lossy()));
+                (Some(path), Some(&self.export.destination.target_origin))
             }
             "output.format" => (
-                Some(json!(self.draft.destination.format.name)),
-                Some(&self.draft.destination.format_origin),
+                Some(json!(self.export.destination.format.name)),
+                Some(&self.export.destination.format_origin),
             ),
             "connection.password_env" if !found.is_some_and(names_a_variable) => {
                 (found.map(|_| json!(HIDDEN)), origin)

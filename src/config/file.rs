@@ -393,7 +393,7 @@ impl ConfigFile<'_> {
         let folder = self.path.parent().unwrap_or(Path::new(""));
         let folder = match kind {
             // Only what the file says is a template.
-            Kind::Template => template::literally(folder.as_os_str()).into(),
+            Kind::Template => template::escape(folder.as_os_str()).into(),
             _ => folder.to_owned(),
         };
         folder.join(path).into_os_string()

@@ -17,10 +17,7 @@ use super::{
     settings::{ASK_PASSWORD, Kind, PASSWORD, SETTINGS, Setting},
     tls::{self, TlsMode},
 };
-use crate::{
-    error::{Error, Result},
-    jobs::status::Journal,
-};
+use crate::error::{Error, Result};
 
 /// The groups that are read.
 const GROUPS: [&str; 3] = ["client", "client-mariadb", "gold_digger"];
@@ -34,7 +31,7 @@ const HINT: &str = "--no-defaults reads no option file";
 pub(super) struct OptionFiles<'a> {
     pub layer: Layer,
     groups: Vec<String>,
-    journal: &'a Journal,
+    warn: &'a dyn Fn(String),
 }
 
 /// Whether a file must be there.
@@ -47,15 +44,15 @@ pub(super) enum Presence {
 }
 
 impl<'a> OptionFiles<'a> {
-    /// For the usual groups, and those that also end in `suffix`; warns in
-    /// `journal`.
-    pub fn new(suffix: Option<&str>, journal: &'a Journal) -> Self {
+    /// For the usual groups, and those that also end in `suffix`; `warn` reports
+    /// what is ignored.
+    pub fn new(suffix: Option<&str>, warn: &'a dyn Fn(String)) -> Self {
         let with_suffix = GROUPS.map(|group| suffix.map(|suffix| format!("{group}{suffix}")));
         let groups = GROUPS.map(str::to_owned).into_iter();
         Self {
             layer: Layer::default(),
             groups: groups.chain(with_suffix.into_iter().flatten()).collect(),
-            journal,
+            warn,
         }
     }
 
@@ -75,8 +72,7 @@ impl<'a> OptionFiles<'a> {
             Ok(read) => read,
             Err(error) if presence == Presence::Optional => {
                 if error.kind() != ErrorKind::NotFound {
-                    self.journal
-                        .warn(format!("the option file {name} is not read: {error}"));
+                    (self.warn)(format!("the option file {name} is not read: {error}"));
                 }
                 return Ok(());
             }
@@ -90,7 +86,7 @@ impl<'a> OptionFiles<'a> {
         // As the vendors' clients do: anyone could have written it.
         if found.is_file() && found.mode() & 0o002 != 0 {
             let what = format!("the option file {name} is ignored: everyone can write to it");
-            self.journal.warn(what);
+            (self.warn)(what);
             return Ok(());
         }
         tracing::debug!("read the option file {name}");
@@ -112,7 +108,7 @@ impl<'a> OptionFiles<'a> {
             }
             if let Some(directive) = text.strip_prefix('!') {
                 let warn = |what: &str| {
-                    self.journal.warn(format!("{name}:{}: {what}", index + 1));
+                    (self.warn)(format!("{name}:{}: {what}", index + 1));
                 };
                 let directive = directive.trim_start();
                 match directive.split_once(char::is_whitespace) {

@@ -8,12 +8,10 @@ use std::{
     path::Path,
 };
 
-use super::{
-    Protocol,
-    layers::{Layers, Origin, Sourced, Value},
-};
+use super::layers::{Layers, Origin, Sourced, Value};
 use crate::{
     error::{Error, Result},
+    source::Protocol,
     sql::{Parameter, Query},
 };
 

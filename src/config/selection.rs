@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    Export, Partial, Target,
+    Rejected, SummaryPath,
     file::ExportTable,
     layers::{Layer, Layers, Origin, Sourced, Value},
     run::refuse,
@@ -17,8 +17,8 @@ use super::{
 use crate::{
     artifacts::manifest,
     error::{Error, Result},
-    jobs::status::Journal,
-    sink,
+    jobs::plan::ExportPlan,
+    sink::{self, Partial, Target},
     sql::Parameter,
 };
 
@@ -112,7 +112,7 @@ pub(super) const ABOVE_EXPORTS: usize = 2;
 ///
 /// # Errors
 /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for one that none has.
-pub(super) fn refuse_unused_parameters(layers: &Layers, exports: &[Export]) -> Result<()> {
+pub(super) fn refuse_unused_parameters(layers: &Layers, exports: &[ExportPlan]) -> Result<()> {
     if exports.iter().all(|export| export.name.is_none()) {
         return Ok(());
     }
@@ -148,30 +148,29 @@ pub(super) fn refuse_one_target_for_several(layers: &Layers, count: usize) -> Re
     }
 }
 
-/// No two outputs may go to one place: the one would undo the other. Where the
-/// `summary` is one of them, `journal` keeps it from being written.
+/// No two outputs may go to one place: the one would undo the other. The
+/// rejection says whether the `summary` is one of them.
 ///
 /// # Errors
 /// [`ErrorKind::Config`](crate::error::ErrorKind::Config), naming both.
 pub(super) fn refuse_common_targets(
-    exports: &[Export],
+    exports: &[ExportPlan],
     inputs: &[(&'static str, PathBuf)],
     state: Option<&Path>,
     summary: Option<&Path>,
-    journal: &Journal,
-) -> Result<()> {
+) -> Result<(), Rejected> {
     let mut claims: Vec<(&Path, String)> = Vec::new();
     claims.extend(summary.map(|path| (path, SUMMARY.to_owned())));
     claims.extend(state.map(|path| (path, "the state".to_owned())));
-    let manifest_of = |export: &Export| match (&export.manifest, &export.target) {
-        (Some(_), Target::Path(path, _)) => Some(manifest::path(path)),
+    let manifest_of = |export: &ExportPlan| match (&export.manifest, &export.target) {
+        (Some(_), Target::Path(path)) => Some(manifest::path(path)),
         _ => None,
     };
-    let partial_of = |export: &Export| match (export.partial, &export.target) {
-        (Partial::Keep, Target::Path(path, _)) => Some(sink::partial(path)),
+    let partial_of = |export: &ExportPlan| match (export.partial, &export.target) {
+        (Partial::Keep, Target::Path(path)) => Some(sink::partial(path)),
         _ => None,
     };
-    let beside = |export: &Export| [manifest_of(export), partial_of(export)];
+    let beside = |export: &ExportPlan| [manifest_of(export), partial_of(export)];
     let beside: Vec<[Option<PathBuf>; 2]> = exports.iter().map(beside).collect();
     for (export, [manifest, partial]) in exports.iter().zip(&beside) {
         let name = match &export.name {
@@ -187,29 +186,29 @@ pub(super) fn refuse_common_targets(
         match &export.target {
             Target::Stdout => claims.push((Path::new("/dev/stdout"), name)),
             // It takes any number.
-            Target::Path(path, _) if path == "/dev/null" => {}
-            Target::Path(path, _) => claims.push((path, name)),
+            Target::Path(path) if path == "/dev/null" => {}
+            Target::Path(path) => claims.push((path, name)),
         }
     }
     // Several may read one file.
-    let input = |(what, path): &(&str, PathBuf)| (sink::place(path), (*what).to_owned());
+    let input = |(what, path): &(&str, PathBuf)| (sink::resolve(path), (*what).to_owned());
     let mut taken: HashMap<PathBuf, String> = inputs.iter().map(input).collect();
-    let mut result = Ok(());
+    let (mut first, mut summary) = (None, SummaryPath::Free);
     for (path, name) in claims {
-        let Some(other) = taken.insert(sink::place(path), name.clone()) else {
+        let Some(other) = taken.insert(sink::resolve(path), name.clone()) else {
             continue;
         };
         if [&other, &name].into_iter().any(|one| one == SUMMARY) {
-            journal.note(|known| known.has_no_summary = true);
+            summary = SummaryPath::Taken;
         }
         let what = format!(
             "{other} and {name} would go to the same place, {}",
             path.display()
         );
-        let refused = Error::config(what).with_hint("give each a path of its own");
-        result = result.and(Err(refused));
+        let error = Error::config(what).with_hint("give each a path of its own");
+        first.get_or_insert(error);
     }
-    result
+    first.map_or(Ok(()), |error| Err(Rejected { error, summary }))
 }
 
 const SUMMARY: &str = "the summary";

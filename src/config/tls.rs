@@ -3,22 +3,19 @@
 //! The files that this takes are left to `certificates`, speaking TLS to the
 //! source.
 
-use std::{
-    fmt,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::Path;
 
 use clap::ValueEnum;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::{
-    Endpoint,
-    connection::exposed,
     layers::{Layers, Origin, Sourced},
+    secrets::world_readable_warning,
     settings::{CLEARTEXT_PLUGIN, SSL, VERIFY_SERVER_CERT},
 };
-use crate::error::Result;
+use crate::{
+    error::Result,
+    source::{Endpoint, tls_options::CleartextPlugin},
+};
 
 pub(super) const MODE: &str = "tls.mode";
 pub(super) const CA_FILE: &str = "tls.ca_file";
@@ -50,89 +47,6 @@ impl TlsMode {
         let value = self.to_possible_value();
         value.map_or_else(String::new, |value| value.get_name().to_owned())
     }
-}
-
-/// What an encrypted connection needs.
-#[derive(Clone, Debug)]
-pub struct Tls {
-    /// What is asked of the server's certificate.
-    pub verification: Verification,
-    /// What we show the server, if anything.
-    pub client: Option<ClientCertificate>,
-}
-
-/// What is asked of the server's certificate.
-#[derive(Clone, Debug)]
-pub enum Verification {
-    /// Nothing: whoever answers is taken for the server.
-    None,
-    /// That one of these vouches for it.
-    Authority(Authorities),
-    /// That one of these vouches for it, and that it is for this host.
-    Identity(Authorities),
-}
-
-impl Verification {
-    /// Who may vouch for the server, if that is asked.
-    #[must_use]
-    pub const fn authorities(&self) -> Option<&Authorities> {
-        match self {
-            Self::None => None,
-            Self::Authority(authorities) | Self::Identity(authorities) => Some(authorities),
-        }
-    }
-}
-
-/// Whose certificates vouch for a server's.
-#[derive(Clone, Debug)]
-pub enum Authorities {
-    /// The CAs of the web, as Mozilla trusts them, built into this program.
-    BuiltIn,
-    /// Those of the system's trust store that can be trust anchors.
-    System(Arc<[CertificateDer<'static>]>),
-    /// Those in a file, all of which can be trust anchors.
-    Named(Arc<[CertificateDer<'static>]>, PathBuf),
-}
-
-impl Authorities {
-    /// The certificates, where they are not built in.
-    #[must_use]
-    pub fn certificates(&self) -> Option<&[CertificateDer<'static>]> {
-        match self {
-            Self::BuiltIn => None,
-            Self::System(certificates) | Self::Named(certificates, _) => Some(certificates),
-        }
-    }
-}
-
-impl fmt::Display for Authorities {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::BuiltIn => f.write_str("the public CAs that this program knows"),
-            Self::System(_) => f.write_str("the system's trust store"),
-            Self::Named(_, path) => write!(f, "{}", path.display()),
-        }
-    }
-}
-
-/// A certificate of ours and its key, which belong together.
-#[derive(Clone, Debug)]
-pub struct ClientCertificate {
-    /// The certificate, and those that vouch for it.
-    pub chain: Vec<CertificateDer<'static>>,
-    /// Its private key; `Debug` does not show it.
-    pub key: Arc<PrivateKeyDer<'static>>,
-}
-
-/// What becomes of a server's wish for the password itself, by the plugin
-/// `mysql_clear_password`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum CleartextPlugin {
-    /// It is refused.
-    #[default]
-    Refuse,
-    /// It is granted.
-    Allow,
 }
 
 /// What asks for encryption of this connection, and where: not in an option
@@ -247,7 +161,7 @@ pub(super) fn warnings(
     if mode != TlsMode::Disabled
         && let Some(key) = layers.get(KEY).and_then(Sourced::text)
     {
-        warnings.extend(exposed(Path::new(key), "a private key"));
+        warnings.extend(world_readable_warning(Path::new(key), "a private key"));
     }
     warnings
 }

@@ -4,33 +4,98 @@
 
 use std::str::FromStr;
 
-use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 
 use super::{
-    Format, FormatOptions, Header, LineEnding, RowWriter, ValueError,
-    cell::{self, Cell, Rendered, replaced_warning},
+    BuiltIn, EncodeBuffer, Format, Header, RowWriter, ValueError,
+    column::{self, ColumnFormatter, Rendered, TextOptions},
+    delimited, from_options,
 };
-use crate::{error::Result, format::buffer::RowBuffer, row::Row, schema::Schema};
+use crate::{
+    error::{Error, Result},
+    row::Row,
+    schema::Schema,
+};
 
 /// The entry in the table of formats.
-pub static FORMAT: Format = Format {
+pub(super) static FORMAT: BuiltIn = BuiltIn {
     name: "csv",
     about: "comma-separated values, RFC 4180 quoting",
     extensions: &["csv"],
-    flags: &[
-        "header",
-        "csv-delimiter",
-        "line-ending",
-        "csv-null",
-        "csv-bom",
-        "csv-quote",
-    ],
-    open,
+    from_options: from_options::<Csv>,
 };
+
+/// CSV with its options.
+///
+/// ```
+/// use gold_digger::format::Csv;
+///
+/// let excel = Csv::new().delimiter(b';')?;
+/// # Ok::<(), gold_digger::error::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Csv {
+    /// How text and bytes are written.
+    pub text: TextOptions,
+    /// What separates two values.
+    pub delimiter: CsvDelimiter,
+    /// What the document begins with.
+    pub header: Header,
+    /// How lines end.
+    pub line_ending: LineEnding,
+    /// What is written for NULL.
+    pub null: CsvNull,
+    /// What is written before the first byte.
+    pub bom: ByteOrderMark,
+    /// Which values are quoted.
+    pub quote: CsvQuote,
+}
+
+impl Csv {
+    /// Commas, a header line, line feeds, and NULL as an empty field.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Separates values by `delimiter`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for a byte that
+    /// values without quotes can hold.
+    pub fn delimiter(mut self, delimiter: u8) -> Result<Self> {
+        let text = char::from(delimiter).to_string();
+        let refused =
+            |problem| Error::config(format!("the CSV delimiter cannot be {text:?}: {problem}"));
+        self.delimiter = text.parse().map_err(refused)?;
+        Ok(self)
+    }
+}
+
+impl Format for Csv {
+    fn name(&self) -> &'static str {
+        FORMAT.name
+    }
+
+    fn open(&self, schema: &Schema) -> Result<Box<dyn RowWriter>> {
+        Ok(Box::new(CsvWriter::new(self, schema)))
+    }
+
+    fn header(&self) -> Header {
+        self.header
+    }
+
+    fn options(&self) -> Json {
+        serde_json::to_value(self).unwrap_or_default()
+    }
+}
 
 /// What CSV writes for NULL, unquoted: never something that needs quotes as
 /// data. Nothing, by default.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct CsvNull(String);
 
 impl FromStr for CsvNull {
@@ -44,6 +109,20 @@ impl FromStr for CsvNull {
     }
 }
 
+impl TryFrom<String> for CsvNull {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<CsvNull> for String {
+    fn from(null: CsvNull) -> Self {
+        null.0
+    }
+}
+
 impl CsvNull {
     /// Whether it holds the delimiter, and would read as two values.
     #[must_use]
@@ -54,7 +133,8 @@ impl CsvNull {
 
 /// What stands between two values: one byte that no number, date, or encoded
 /// value holds, as those are never quoted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct CsvDelimiter(u8);
 
 impl Default for CsvDelimiter {
@@ -79,8 +159,24 @@ impl FromStr for CsvDelimiter {
     }
 }
 
+impl TryFrom<String> for CsvDelimiter {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<CsvDelimiter> for String {
+    fn from(delimiter: CsvDelimiter) -> Self {
+        char::from(delimiter.0).to_string()
+    }
+}
+
 /// Which values are quoted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[serde(rename_all = "snake_case")]
 pub enum CsvQuote {
     /// Those that would be misread otherwise
     #[default]
@@ -90,13 +186,26 @@ pub enum CsvQuote {
 }
 
 /// What stands before the first byte.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ByteOrderMark {
     /// Nothing.
     #[default]
     None,
     /// U+FEFF, by which some programs know UTF-8.
     Utf8,
+}
+
+/// How a CSV line ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[serde(rename_all = "snake_case")]
+pub enum LineEnding {
+    /// A line feed, as PostgreSQL, DuckDB and ClickHouse write
+    #[default]
+    Lf,
+    /// Carriage return and line feed, as RFC 4180 says
+    Crlf,
 }
 
 /// How fields are written.
@@ -107,101 +216,91 @@ struct Dialect {
 }
 
 struct CsvWriter {
-    cells: Vec<Cell>,
-    replaced: u64,
+    columns: Vec<ColumnFormatter>,
+    /// The number of values that were not UTF-8.
+    lossy_values: u64,
     dialect: Dialect,
     /// What stands before the first row.
     header: Vec<u8>,
     null: Vec<u8>,
-    /// Whether what stands for NULL holds U+FFFD, as every mended value does.
-    mended_may_be_null: bool,
+    /// Whether the text for NULL holds U+FFFD, as every lossy value does.
+    lossy_may_be_null: bool,
     line_end: &'static [u8],
-    blank_lines: BlankLines,
+    /// The number of blank lines, where there can be any: with one column, a NULL
+    /// written as nothing makes a line that some readers skip.
+    blank_lines: Option<u64>,
 }
 
-/// With one column, a NULL written as nothing makes a blank line, which some
-/// readers pass over.
-enum BlankLines {
-    Impossible,
-    Count(u64),
-}
-
-// The signature is that of every format's `open`.
-#[allow(clippy::unnecessary_wraps)]
-fn open(schema: &Schema, options: &FormatOptions) -> Result<Box<dyn RowWriter>> {
-    let null = options.csv_null.0.as_bytes();
-    let line_end: &[u8] = match options.line_ending {
-        LineEnding::Lf => b"\n",
-        LineEnding::Crlf => b"\r\n",
-    };
-    let dialect = Dialect {
-        delimiter: options.csv_delimiter.0,
-        quote: options.csv_quote,
-    };
-    let mut header = RowBuffer::in_memory();
-    if options.csv_bom == ByteOrderMark::Utf8 {
-        header.extend("\u{feff}".as_bytes());
-    }
-    if options.csv_header == Header::Names {
-        for (index, column) in schema.columns.iter().enumerate() {
-            if index > 0 {
-                header.bytes.push(dialect.delimiter);
-            }
-            // A name is never NULL, so only its own characters can call for quotes.
-            dialect.write_field(column.name.as_bytes(), b"", &mut header);
+impl CsvWriter {
+    fn new(options: &Csv, schema: &Schema) -> Self {
+        let null = options.null.0.as_bytes();
+        let line_end: &[u8] = match options.line_ending {
+            LineEnding::Lf => b"\n",
+            LineEnding::Crlf => b"\r\n",
+        };
+        let dialect = Dialect {
+            delimiter: options.delimiter.0,
+            quote: options.quote,
+        };
+        let mut header = Vec::new();
+        let mut out = EncodeBuffer::unbounded(&mut header);
+        if options.bom == ByteOrderMark::Utf8 {
+            out.extend("\u{feff}".as_bytes());
         }
-        header.extend(line_end);
+        if options.header == Header::Names {
+            // A name is never NULL, so only its own characters can call for quotes.
+            delimited::write_names(schema, dialect.delimiter, &mut out, |name, out| {
+                dialect.write_field(name, b"", out);
+            });
+            out.extend(line_end);
+        }
+        Self {
+            columns: ColumnFormatter::for_columns(schema, options.text),
+            lossy_values: 0,
+            dialect,
+            header,
+            null: null.to_vec(),
+            lossy_may_be_null: options.null.0.contains(char::REPLACEMENT_CHARACTER),
+            line_end,
+            blank_lines: (schema.columns.len() == 1 && null.is_empty()).then_some(0),
+        }
     }
-    let blank_lines = if schema.columns.len() == 1 && null.is_empty() {
-        BlankLines::Count(0)
-    } else {
-        BlankLines::Impossible
-    };
-    Ok(Box::new(CsvWriter {
-        cells: Cell::for_columns(schema, options),
-        replaced: 0,
-        dialect,
-        header: header.bytes,
-        null: null.to_vec(),
-        mended_may_be_null: options.csv_null.0.contains(char::REPLACEMENT_CHARACTER),
-        line_end,
-        blank_lines,
-    }))
 }
 
 impl RowWriter for CsvWriter {
-    fn begin(&mut self, out: &mut RowBuffer) {
+    fn start(&mut self, out: &mut EncodeBuffer<'_>) -> Result<()> {
         out.extend(&self.header);
+        Ok(())
     }
 
-    fn row(&mut self, row: Row<'_>, out: &mut RowBuffer) -> Result<(), ValueError> {
+    fn row(&mut self, row: Row<'_>, out: &mut EncodeBuffer<'_>) -> Result<(), ValueError> {
         let dialect = self.dialect;
-        for (column, cell) in self.cells.iter().enumerate() {
+        for (column, formatter) in self.columns.iter().enumerate() {
             if column > 0 {
                 out.bytes.push(dialect.delimiter);
             }
             let start = out.bytes.len();
-            let rendered = cell.render(row, &mut out.bytes);
+            let rendered = formatter.render(row, out.bytes);
             match rendered.map_err(ValueError::at(column))? {
                 Rendered::Null => {
                     out.bytes.extend_from_slice(&self.null);
-                    if let BlankLines::Count(lines) = &mut self.blank_lines {
+                    if let Some(lines) = &mut self.blank_lines {
                         *lines += 1;
                     }
                 }
                 Rendered::Plain => self.quote_plain(start, out),
                 Rendered::Text(text) => dialect.write_field(text.as_bytes(), &self.null, out),
-                Rendered::Mended(bytes) => {
-                    self.replaced += 1;
-                    let quoted = self.mended_may_be_null || dialect.needs_quotes(bytes);
+                Rendered::Lossy(bytes) => {
+                    self.lossy_values += 1;
+                    let quoted = self.lossy_may_be_null || dialect.needs_quotes(bytes);
                     let quote: &[u8] = if quoted { b"\"" } else { b"" };
                     out.bytes.extend_from_slice(quote);
-                    cell::mend(bytes, |text| write_quoted(text.as_bytes(), out));
+                    column::write_lossy(bytes, |text| write_quoted(text.as_bytes(), out));
                     out.bytes.extend_from_slice(quote);
                 }
                 // What stands for NULL is short, so that nothing is written yet.
                 Rendered::Encoded(encoding, bytes) if bytes.len() <= self.null.len() => {
-                    encoding.append(bytes, &mut out.bytes);
+                    encoding.append(bytes, out.bytes);
                     self.quote_plain(start, out);
                 }
                 Rendered::Encoded(encoding, bytes) => {
@@ -218,27 +317,20 @@ impl RowWriter for CsvWriter {
         Ok(())
     }
 
-    fn finish(&mut self, _out: &mut RowBuffer) {}
-
-    fn shapes(&self) -> Vec<String> {
-        self.cells
-            .iter()
-            .map(|cell| cell.shape().to_owned())
-            .collect()
+    fn column_formats(&self) -> Vec<String> {
+        delimited::column_formats(&self.columns)
     }
 
     fn warnings(&self) -> Vec<String> {
         let blank = match self.blank_lines {
-            BlankLines::Count(lines) if lines > 0 => Some(format!(
+            Some(lines) if lines > 0 => Some(format!(
                 "{lines} NULL values of the only column are blank lines, which some CSV readers skip; \
                  --csv-null TEXT writes them as TEXT"
             )),
             _ => None,
         };
-        blank
-            .into_iter()
-            .chain(replaced_warning(self.replaced))
-            .collect()
+        let lossy = delimited::warnings(self.lossy_values);
+        blank.into_iter().chain(lossy).collect()
     }
 }
 
@@ -246,7 +338,7 @@ impl CsvWriter {
     /// Quotes the plain text that begins at `start` where all is quoted, or
     /// where it is empty or would read as NULL.
     #[inline]
-    fn quote_plain(&self, start: usize, out: &mut RowBuffer) {
+    fn quote_plain(&self, start: usize, out: &mut EncodeBuffer<'_>) {
         let text = &out.bytes[start..];
         if text.is_empty()
             || self.dialect.quote == CsvQuote::Always
@@ -273,13 +365,13 @@ impl Dialect {
         // Looks for these and some that are rare: that takes fewer comparisons.
         let delimiter = self.delimiter;
         let is_suspect = |byte| (byte <= b'\r') | (byte == b'"') | (byte == delimiter);
-        let suspect = cell::find(bytes, is_suspect);
+        let suspect = column::find(bytes, is_suspect);
         suspect.is_some_and(|place| bytes[place..].iter().any(|byte| self.is_special(*byte)))
     }
 
     /// Writes data, quoted where it must be or where it would read as NULL.
     #[inline]
-    fn write_field(self, bytes: &[u8], null: &[u8], out: &mut RowBuffer) {
+    fn write_field(self, bytes: &[u8], null: &[u8], out: &mut EncodeBuffer<'_>) {
         let is_null = !null.is_empty() && bytes == null;
         if !is_null && !bytes.is_empty() && !self.needs_quotes(bytes) {
             return out.extend(bytes);
@@ -291,8 +383,8 @@ impl Dialect {
 }
 
 /// Writes what stands between quotes: quotes in it are doubled.
-fn write_quoted(mut bytes: &[u8], out: &mut RowBuffer) {
-    while let Some(quote) = cell::find(bytes, |byte| byte == b'"') {
+fn write_quoted(mut bytes: &[u8], out: &mut EncodeBuffer<'_>) {
+    while let Some(quote) = column::find(bytes, |byte| byte == b'"') {
         out.extend(&bytes[..=quote]);
         out.bytes.push(b'"');
         bytes = &bytes[quote + 1..];

@@ -5,57 +5,137 @@
 
 use std::collections::HashSet;
 
-use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 
 use super::{
-    DuplicateColumns, Format, FormatOptions, Layout, NumberStyle, RowWriter, TinyInt1, ValueError,
-    cell::{self, Cell, CellOptions, Padding, Refusal, Rendered, replaced_warning},
+    BuiltIn, CHUNK, EncodeBuffer, Format, RowWriter, ValueError, ZeroDates,
+    column::{
+        self, ColumnFormatter, ColumnOptions, Padding, Rendered, TextOptions, ValueProblem,
+        lossy_warning,
+    },
+    from_options,
+    number::parse_number,
 };
 use crate::{
     error::{Error, Result},
-    format::buffer::{CHUNK, RowBuffer},
     row::Row,
     schema::{Column, ColumnType, Schema},
 };
 
 /// The entry in the table of formats.
-pub static FORMAT: Format = Format {
+pub(super) static FORMAT: BuiltIn = BuiltIn {
     name: "json",
     about: "an array of objects, one object a line",
     extensions: &["json"],
-    flags: &[
-        "pretty",
-        "json-root",
-        "json-bigint",
-        "json-decimal",
-        "json-column",
-        "tinyint1-as-bool",
-        "zero-dates",
-    ],
-    open,
+    from_options: from_options::<Json>,
 };
+
+/// A JSON array with its options.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Json {
+    /// How text and bytes are written.
+    pub text: TextOptions,
+    /// What happens to dates whose month or day is zero.
+    pub zero_dates: ZeroDates,
+    /// Whether the document is laid out in lines for people.
+    pub layout: Layout,
+    /// The name of the object member that holds the array, if one does.
+    pub root: Option<String>,
+    /// How integers are written that a double cannot hold exactly.
+    pub bigint: NumberStyle,
+    /// How DECIMAL is written.
+    pub decimal: NumberStyle,
+    /// Text columns that hold JSON, to be embedded.
+    pub columns: Vec<String>,
+    /// How TINYINT(1) is written.
+    pub tinyint1: TinyInt1,
+    /// What happens to columns with one name.
+    pub duplicate_columns: DuplicateColumns,
+}
+
+impl Format for Json {
+    fn name(&self) -> &'static str {
+        FORMAT.name
+    }
+
+    fn open(&self, schema: &Schema) -> Result<Box<dyn RowWriter>> {
+        Ok(Box::new(JsonWriter::new(self, schema)?))
+    }
+
+    fn options(&self) -> serde_json::Value {
+        serde_json::to_value(self).unwrap_or_default()
+    }
+}
+
+/// How JSON writes numbers that many of its readers would round.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[serde(rename_all = "snake_case")]
+pub enum NumberStyle {
+    /// As a number, with every digit
+    #[default]
+    Number,
+    /// As a string
+    String,
+}
+
+/// How JSON writes TINYINT(1), which BOOL stands for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TinyInt1 {
+    /// As a number.
+    #[default]
+    Number,
+    /// As true or false; other values than 1 and 0 are an error.
+    Bool,
+}
+
+/// How JSON is laid out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Layout {
+    /// One object a line.
+    #[default]
+    Compact,
+    /// Indented by two spaces.
+    Pretty,
+}
+
+/// What becomes of columns with one name, in formats whose names must differ.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[serde(rename_all = "snake_case")]
+pub enum DuplicateColumns {
+    /// Refuse the query before any row is read
+    #[default]
+    Error,
+    /// Write `id`, `id_2`, …, passing over names that are taken
+    Suffix,
+}
 
 /// The text between values is the same for every row, so it is made once.
 struct JsonWriter {
     /// Up to and with `[`.
     head: Vec<u8>,
     /// Before a row: the line end and indent.
-    row_lead: Vec<u8>,
-    members: Vec<Member>,
+    row_prefix: Vec<u8>,
+    fields: Vec<Field>,
     /// Behind a row's last value.
     row_end: Vec<u8>,
     /// Behind the last row, where there was one.
     array_end: Vec<u8>,
     /// What follows `]`.
     tail: Vec<u8>,
-    progress: Progress,
-    replaced: u64,
+    has_rows: bool,
+    /// The number of values that were not UTF-8.
+    lossy_values: u64,
 }
 
-struct Member {
+struct Field {
     /// `{` or `,` and the key with its colon.
-    lead: Vec<u8>,
-    cell: Cell,
+    prefix: Vec<u8>,
+    formatter: ColumnFormatter,
     style: Style,
 }
 
@@ -75,7 +155,7 @@ enum Style {
 }
 
 impl Style {
-    fn new(column: &Column, options: &FormatOptions) -> Self {
+    fn new(column: &Column, options: &Json) -> Self {
         let number = |style| match style {
             NumberStyle::Number => Self::Number,
             NumberStyle::String => Self::Quoted,
@@ -83,78 +163,73 @@ impl Style {
         match column.column_type {
             ColumnType::TinyInt1 if options.tinyint1 == TinyInt1::Bool => Self::Bool,
             ColumnType::Integer { .. } | ColumnType::Bit
-                if options.json_bigint == NumberStyle::String =>
+                if options.bigint == NumberStyle::String =>
             {
                 Self::BigInt
             }
-            ColumnType::Decimal { .. } => number(options.json_decimal),
+            ColumnType::Decimal { .. } => number(options.decimal),
             ColumnType::TinyInt1
             | ColumnType::Integer { .. }
             | ColumnType::Bit
             | ColumnType::Float(_)
             | ColumnType::Double(_) => Self::Number,
             ColumnType::Json => Self::Embedded,
-            ColumnType::Text if options.json_columns.contains(&column.name) => Self::Embedded,
+            ColumnType::Text if options.columns.contains(&column.name) => Self::Embedded,
             _ => Self::Quoted,
         }
     }
 }
 
-#[derive(PartialEq, Eq)]
-enum Progress {
-    Empty,
-    HasRows,
-}
+impl JsonWriter {
+    fn new(options: &Json, schema: &Schema) -> Result<Self> {
+        let names = unique_names(&schema.columns, options.duplicate_columns)?;
+        check_json_columns(&schema.columns, &options.columns)?;
+        let root = options.root.as_deref().map(quoted);
+        let depth = usize::from(root.is_some());
+        let (line, colon) = match options.layout {
+            Layout::Compact => (None, ":"),
+            Layout::Pretty => (Some("  "), ": "),
+        };
+        // The line end and indent at a depth; nothing in the compact layout.
+        let indent =
+            |depth: usize| line.map_or(String::new(), |step| format!("\n{}", step.repeat(depth)));
 
-fn open(schema: &Schema, options: &FormatOptions) -> Result<Box<dyn RowWriter>> {
-    let names = unique_names(&schema.columns, options.duplicate_columns)?;
-    check_json_columns(&schema.columns, &options.json_columns)?;
-    let root = options.json_root.as_deref().map(quoted);
-    let depth = usize::from(root.is_some());
-    let (line, colon) = match options.layout {
-        Layout::Compact => (None, ":"),
-        Layout::Pretty => (Some("  "), ": "),
-    };
-    // The line end and indent at a depth; nothing in the compact layout.
-    let indent =
-        |depth: usize| line.map_or(String::new(), |step| format!("\n{}", step.repeat(depth)));
-
-    let (head, tail) = match root {
-        Some(name) => (
-            format!("{{{}{name}{colon}[", indent(1)),
-            format!("]{}}}\n", indent(0)),
-        ),
-        None => ("[".to_owned(), "]\n".to_owned()),
-    };
-    let (row_lead, array_end) = match options.layout {
-        Layout::Compact => ("\n".to_owned(), "\n".to_owned()),
-        Layout::Pretty => (indent(depth + 1), indent(depth)),
-    };
-    let cell_options = CellOptions {
-        binary: options.binary,
-        invalid_utf8: options.invalid_utf8,
-        zero_dates: options.zero_dates,
-        padding: Padding::Strip,
-    };
-    let member = |(index, (column, name)): (usize, (&Column, &String))| {
-        let mark = if index == 0 { '{' } else { ',' };
-        Member {
-            lead: format!("{mark}{}{}{colon}", indent(depth + 2), quoted(name)).into(),
-            cell: Cell::new(index, column.column_type, cell_options),
-            style: Style::new(column, options),
-        }
-    };
-    let members = schema.columns.iter().zip(&names).enumerate().map(member);
-    Ok(Box::new(JsonWriter {
-        head: head.into(),
-        row_lead: row_lead.into(),
-        members: members.collect(),
-        row_end: format!("{}}}", indent(depth + 1)).into(),
-        array_end: array_end.into(),
-        tail: tail.into(),
-        progress: Progress::Empty,
-        replaced: 0,
-    }))
+        let (head, tail) = match root {
+            Some(name) => (
+                format!("{{{}{name}{colon}[", indent(1)),
+                format!("]{}}}\n", indent(0)),
+            ),
+            None => ("[".to_owned(), "]\n".to_owned()),
+        };
+        let (row_prefix, array_end) = match options.layout {
+            Layout::Compact => ("\n".to_owned(), "\n".to_owned()),
+            Layout::Pretty => (indent(depth + 1), indent(depth)),
+        };
+        let column_options = ColumnOptions {
+            text: options.text,
+            zero_dates: options.zero_dates,
+            padding: Padding::Strip,
+        };
+        let field = |(index, (column, name)): (usize, (&Column, &String))| {
+            let mark = if index == 0 { '{' } else { ',' };
+            Field {
+                prefix: format!("{mark}{}{}{colon}", indent(depth + 2), quoted(name)).into(),
+                formatter: ColumnFormatter::new(index, column.column_type, column_options),
+                style: Style::new(column, options),
+            }
+        };
+        let fields = schema.columns.iter().zip(&names).enumerate().map(field);
+        Ok(Self {
+            head: head.into(),
+            row_prefix: row_prefix.into(),
+            fields: fields.collect(),
+            row_end: format!("{}}}", indent(depth + 1)).into(),
+            array_end: array_end.into(),
+            tail: tail.into(),
+            has_rows: false,
+            lossy_values: 0,
+        })
+    }
 }
 
 fn quoted(text: &str) -> String {
@@ -216,38 +291,40 @@ fn check_json_columns(columns: &[Column], named: &[String]) -> Result<()> {
 }
 
 impl RowWriter for JsonWriter {
-    fn begin(&mut self, out: &mut RowBuffer) {
+    fn start(&mut self, out: &mut EncodeBuffer<'_>) -> Result<()> {
         out.extend(&self.head);
+        Ok(())
     }
 
-    fn row(&mut self, row: Row<'_>, out: &mut RowBuffer) -> Result<(), ValueError> {
-        if self.progress == Progress::HasRows {
+    fn row(&mut self, row: Row<'_>, out: &mut EncodeBuffer<'_>) -> Result<(), ValueError> {
+        if self.has_rows {
             out.bytes.push(b',');
         }
-        self.progress = Progress::HasRows;
-        out.bytes.extend_from_slice(&self.row_lead);
-        for (column, member) in self.members.iter().enumerate() {
-            out.bytes.extend_from_slice(&member.lead);
-            let written = member.write(row, out).map_err(ValueError::at(column))?;
-            self.replaced += u64::from(written == Written::Replaced);
+        self.has_rows = true;
+        out.bytes.extend_from_slice(&self.row_prefix);
+        for (column, field) in self.fields.iter().enumerate() {
+            out.bytes.extend_from_slice(&field.prefix);
+            let written = field.write(row, out).map_err(ValueError::at(column))?;
+            self.lossy_values += u64::from(written == Written::Replaced);
         }
         out.bytes.extend_from_slice(&self.row_end);
         Ok(())
     }
 
-    fn finish(&mut self, out: &mut RowBuffer) {
-        if self.progress == Progress::HasRows {
+    fn finish(&mut self, out: &mut EncodeBuffer<'_>) -> Result<()> {
+        if self.has_rows {
             out.extend(&self.array_end);
         }
         out.extend(&self.tail);
+        Ok(())
     }
 
-    fn shapes(&self) -> Vec<String> {
-        self.members.iter().map(Member::shape).collect()
+    fn column_formats(&self) -> Vec<String> {
+        self.fields.iter().map(Field::format_name).collect()
     }
 
     fn warnings(&self) -> Vec<String> {
-        replaced_warning(self.replaced).into_iter().collect()
+        lossy_warning(self.lossy_values).into_iter().collect()
     }
 }
 
@@ -258,9 +335,9 @@ enum Written {
     Replaced,
 }
 
-impl Member {
-    fn shape(&self) -> String {
-        match (self.style, self.cell.shape()) {
+impl Field {
+    fn format_name(&self) -> String {
+        match (self.style, self.formatter.format_name()) {
             (Style::Number, _) => "number".to_owned(),
             (Style::BigInt, _) => "number, beyond ±(2^53 − 1) a string".to_owned(),
             (Style::Bool, _) => "true or false".to_owned(),
@@ -270,12 +347,12 @@ impl Member {
         }
     }
 
-    fn write(&self, row: Row<'_>, out: &mut RowBuffer) -> Result<Written, Refusal> {
+    fn write(&self, row: Row<'_>, out: &mut EncodeBuffer<'_>) -> Result<Written, ValueProblem> {
         let start = out.bytes.len();
         if self.style == Style::Quoted {
             out.bytes.push(b'"');
         }
-        match self.cell.render(row, &mut out.bytes)? {
+        match self.formatter.render(row, out.bytes)? {
             Rendered::Null => {
                 out.bytes.truncate(start);
                 out.bytes.extend_from_slice(b"null");
@@ -290,11 +367,11 @@ impl Member {
                 write_escaped(text, out);
                 out.bytes.push(b'"');
             }
-            Rendered::Mended(bytes) => {
+            Rendered::Lossy(bytes) => {
                 if self.style == Style::Embedded {
                     embed(&String::from_utf8_lossy(bytes), out)?;
                 } else {
-                    cell::mend(bytes, |text| write_escaped(text, out));
+                    column::write_lossy(bytes, |text| write_escaped(text, out));
                     out.bytes.push(b'"');
                 }
                 return Ok(Written::Replaced);
@@ -307,22 +384,27 @@ impl Member {
 
     /// Makes JSON of the plain text that begins at `start`.
     #[inline]
-    fn finish_plain(&self, row: Row<'_>, start: usize, out: &mut RowBuffer) -> Result<(), Refusal> {
-        let out = &mut out.bytes;
+    fn finish_plain(
+        &self,
+        row: Row<'_>,
+        start: usize,
+        out: &mut EncodeBuffer<'_>,
+    ) -> Result<(), ValueProblem> {
+        let out = &mut *out.bytes;
         match self.style {
             Style::Quoted => out.push(b'"'),
             Style::Bool => {
                 let truth: &[u8] = match &out[start..] {
                     b"0" => b"false",
                     b"1" => b"true",
-                    _ => return Err(("is neither 0 nor 1", "leave --tinyint1-as-bool out")),
+                    _ => return Err(NOT_BOOL),
                 };
                 out.truncate(start);
                 out.extend_from_slice(truth);
             }
             Style::Number | Style::BigInt | Style::Embedded => {
                 // Only text can be something else than a number.
-                if self.cell.came_as_bytes(row) && !is_number(&out[start..]) {
+                if self.formatter.came_as_bytes(row) && !is_number(&out[start..]) {
                     return Err(NOT_A_NUMBER);
                 }
                 if self.style == Style::BigInt && is_beyond_double(&out[start..]) {
@@ -337,12 +419,12 @@ impl Member {
 
 /// Writes what stands between a string's quotes (RFC 8259, section 7).
 #[inline]
-fn write_escaped(text: &str, out: &mut RowBuffer) {
+fn write_escaped(text: &str, out: &mut EncodeBuffer<'_>) {
     let mut bytes = text.as_bytes();
     let is_special = |byte| (byte == b'"') | (byte == b'\\') | (byte < 0x20);
-    while let Some(place) = cell::find(bytes, is_special) {
+    while let Some(place) = column::find(bytes, is_special) {
         out.extend(&bytes[..place]);
-        write_escape(bytes[place], &mut out.bytes);
+        write_escape(bytes[place], out.bytes);
         bytes = &bytes[place + 1..];
     }
     out.extend(bytes);
@@ -358,17 +440,19 @@ fn write_escape(byte: u8, out: &mut Vec<u8>) {
         0x0c => b'f',
         control => {
             out.extend_from_slice(b"\\u00");
-            return cell::write_hex(&[control], out);
+            return column::write_hex(&[control], out);
         }
     };
     out.extend_from_slice(&[b'\\', letter]);
 }
 
-const NOT_JSON: Refusal = (
+const NOT_BOOL: ValueProblem =
+    ValueProblem::new("is neither 0 nor 1", "leave --tinyint1-as-bool out");
+const NOT_JSON: ValueProblem = ValueProblem::new(
     "is not valid JSON",
     "leave its --json-column out to write it as a string",
 );
-const NOT_A_NUMBER: Refusal = (
+const NOT_A_NUMBER: ValueProblem = ValueProblem::new(
     "is not a number, though its column is numeric",
     "report it: the server or a proxy broke the protocol",
 );
@@ -376,7 +460,7 @@ const NOT_A_NUMBER: Refusal = (
 /// Writes text that is JSON as it is, digit by digit. A line end can only stand
 /// between its tokens, where a space means the same and keeps the row on one
 /// line.
-fn embed(text: &str, out: &mut RowBuffer) -> Result<(), Refusal> {
+fn embed(text: &str, out: &mut EncodeBuffer<'_>) -> Result<(), ValueProblem> {
     serde_json::from_str::<IgnoredAny>(text).map_err(|_| NOT_JSON)?;
     let flat = |byte: &u8| match byte {
         b'\n' | b'\r' => b' ',
@@ -384,7 +468,7 @@ fn embed(text: &str, out: &mut RowBuffer) -> Result<(), Refusal> {
     };
     for piece in text.as_bytes().chunks(CHUNK) {
         out.bytes.extend(piece.iter().map(flat));
-        out.spill();
+        out.spill_if_large();
     }
     Ok(())
 }
@@ -398,37 +482,7 @@ fn is_beyond_double(number: &[u8]) -> bool {
         || (digits.len() == LARGEST_SAFE.len() && digits > LARGEST_SAFE)
 }
 
-/// Whether `text` is a number as JSON writes them (RFC 8259, section 6).
+/// Whether `text` is a number as JSON writes them.
 fn is_number(text: &[u8]) -> bool {
-    let digits = text.strip_prefix(b"-").unwrap_or(text);
-    let integer = digits
-        .iter()
-        .take_while(|byte| byte.is_ascii_digit())
-        .count();
-    let padded = integer > 1 && digits[0] == b'0';
-    integer > 0 && !padded && is_fraction_and_exponent(&digits[integer..])
-}
-
-/// Whether `rest` is what may follow a number's integer digits.
-fn is_fraction_and_exponent(mut rest: &[u8]) -> bool {
-    let digits = |bytes: &[u8]| {
-        bytes
-            .iter()
-            .take_while(|byte| byte.is_ascii_digit())
-            .count()
-    };
-    if let [b'.', fraction @ ..] = rest {
-        let count = digits(fraction);
-        if count == 0 {
-            return false;
-        }
-        rest = &fraction[count..];
-    }
-    match rest {
-        [] => true,
-        [b'e' | b'E', b'+' | b'-', exponent @ ..] | [b'e' | b'E', exponent @ ..] => {
-            !exponent.is_empty() && digits(exponent) == exponent.len()
-        }
-        _ => false,
-    }
+    parse_number(text).is_some_and(|number| number.is_json_number())
 }

@@ -161,6 +161,57 @@ fn write_shortest(text: &str, out: &mut Vec<u8>) {
     }
 }
 
+/// A number's text, taken apart; its exponent is valid.
+pub(super) struct NumberText<'a> {
+    /// The digits before the point.
+    whole: &'a [u8],
+    /// The digits after the point; `None` without a point.
+    fraction: Option<&'a [u8]>,
+}
+
+impl NumberText<'_> {
+    /// Whether servers write such numbers: also with leading zeros, and without
+    /// digits on one side of the point.
+    #[inline]
+    pub(super) fn is_server_number(&self) -> bool {
+        !self.whole.is_empty() || self.fraction.is_some_and(|digits| !digits.is_empty())
+    }
+
+    /// Whether JSON has such numbers (RFC 8259, section 6).
+    #[inline]
+    pub(super) fn is_json_number(&self) -> bool {
+        let is_padded = self.whole.len() > 1 && self.whole[0] == b'0';
+        !self.whole.is_empty()
+            && !is_padded
+            && self.fraction.is_none_or(|digits| !digits.is_empty())
+    }
+}
+
+/// Takes the text of a number apart; `None` where it is none.
+#[inline]
+pub(super) fn parse_number(text: &[u8]) -> Option<NumberText<'_>> {
+    let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let unsigned = text.strip_prefix(b"-").unwrap_or(text);
+    let (whole, rest) = unsigned.split_at(digits(unsigned));
+    let (fraction, rest) = match rest.split_first() {
+        Some((b'.', rest)) => {
+            let (fraction, rest) = rest.split_at(digits(rest));
+            (Some(fraction), rest)
+        }
+        _ => (None, rest),
+    };
+    let is_valid = match rest.split_first() {
+        None => true,
+        Some((b'e' | b'E', exponent)) => {
+            let unsigned = exponent.strip_prefix(b"-").or(exponent.strip_prefix(b"+"));
+            let unsigned = unsigned.unwrap_or(exponent);
+            !unsigned.is_empty() && digits(unsigned) == unsigned.len()
+        }
+        Some(_) => false,
+    };
+    is_valid.then_some(NumberText { whole, fraction })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

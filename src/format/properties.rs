@@ -7,9 +7,11 @@ use mysql::consts::ColumnType as WireType;
 use mysql_common::row::new_row;
 use proptest::{collection::vec, prelude::*};
 
-use super::{BinaryEncoding, CsvQuote, FORMATS, FormatOptions, LineEnding, NumberStyle};
+use super::{
+    BinaryEncoding, Csv, CsvQuote, EncodeBuffer, Format, Json, LineEnding, NumberStyle,
+    TextOptions, Tsv,
+};
 use crate::{
-    format::buffer::RowBuffer,
     row::Row,
     schema::{Column, ColumnType, FloatLayout, Schema},
 };
@@ -114,11 +116,7 @@ fn table() -> impl Strategy<Value = Vec<(String, ColumnType, Vec<Cell>)>> {
     })
 }
 
-fn write(
-    format: &str,
-    table: &[(String, ColumnType, Vec<Cell>)],
-    options: &FormatOptions,
-) -> Vec<u8> {
+fn write(format: &dyn Format, table: &[(String, ColumnType, Vec<Cell>)]) -> Vec<u8> {
     let columns = table.iter().map(|(name, column_type, _)| Column {
         name: name.clone(),
         server_type: String::new(),
@@ -127,33 +125,35 @@ fn write(
     let schema = Schema {
         columns: columns.collect(),
     };
-    let format = FORMATS
-        .iter()
-        .find(|entry| entry.name == format)
-        .expect("a format");
-    let mut writer = (format.open)(&schema, options).expect("a writer");
+    let mut writer = format.open(&schema).expect("a writer");
     let wire: Arc<[mysql::Column]> = table
         .iter()
         .map(|_| mysql::Column::new(WireType::MYSQL_TYPE_STRING))
         .collect();
-    let mut out = RowBuffer::in_memory();
-    writer.begin(&mut out);
+    let mut bytes = Vec::new();
+    let mut out = EncodeBuffer::unbounded(&mut bytes);
+    writer.start(&mut out).expect("a start");
     for row in 0..table[0].2.len() {
         let values = table
             .iter()
             .map(|(_, _, cells)| cells[row].0.clone())
             .collect();
         let row = new_row(values, Arc::clone(&wire));
-        writer.row(Row::new(&row), &mut out).expect("a row");
+        writer.row(Row::from_driver(&row), &mut out).expect("a row");
     }
-    writer.finish(&mut out);
-    out.bytes
+    writer.finish(&mut out).expect("an end");
+    bytes
 }
 
-fn options() -> FormatOptions {
-    FormatOptions {
-        binary: BinaryEncoding::Hex,
-        ..FormatOptions::default()
+const HEX: TextOptions = TextOptions {
+    binary: BinaryEncoding::Hex,
+    invalid_utf8: super::InvalidUtf8::Error,
+};
+
+fn tsv() -> Tsv {
+    Tsv {
+        text: HEX,
+        ..Tsv::default()
     }
 }
 
@@ -234,11 +234,15 @@ fn values_that_no_server_has_are_refused() {
             columns: vec![column],
         };
         let wire: Arc<[mysql::Column]> = [mysql::Column::new(WireType::MYSQL_TYPE_STRING)].into();
-        for format in FORMATS {
-            let mut writer = (format.open)(&schema, &options()).expect("a writer");
+        let formats: [&dyn Format; 3] = [&Csv::default(), &tsv(), &Json::default()];
+        for format in formats {
+            let mut writer = format.open(&schema).expect("a writer");
             let row = new_row(vec![value.clone()], Arc::clone(&wire));
-            let written = writer.row(Row::new(&row), &mut RowBuffer::in_memory());
-            assert!(written.is_err(), "{} {value:?}", format.name);
+            let written = writer.row(
+                Row::from_driver(&row),
+                &mut EncodeBuffer::unbounded(&mut Vec::new()),
+            );
+            assert!(written.is_err(), "{} {value:?}", format.name());
         }
     }
 }
@@ -249,14 +253,15 @@ proptest! {
         table in table(), crlf: bool, named_null: bool, delimiter in "[,;|\t]", all_quoted: bool,
     ) {
         let null = if named_null { "NULL" } else { "" };
-        let options = FormatOptions {
-            csv_delimiter: delimiter.parse().expect("a delimiter"),
-            csv_quote: if all_quoted { CsvQuote::Always } else { CsvQuote::Necessary },
+        let format = Csv {
+            text: HEX,
+            delimiter: delimiter.parse().expect("a delimiter"),
+            quote: if all_quoted { CsvQuote::Always } else { CsvQuote::Necessary },
             line_ending: if crlf { LineEnding::Crlf } else { LineEnding::Lf },
-            csv_null: null.parse().expect("a plain text"),
-            ..options()
+            null: null.parse().expect("a plain text"),
+            ..Csv::default()
         };
-        let bytes = write("csv", &table, &options);
+        let bytes = write(&format, &table);
         let mut reader = csv::ReaderBuilder::new()
             .flexible(false)
             .delimiter(delimiter.as_bytes()[0])
@@ -277,7 +282,7 @@ proptest! {
 
     #[test]
     fn tsv_is_read_back_by_its_rules(table in table()) {
-        let text = String::from_utf8(write("tsv", &table, &options())).expect("UTF-8");
+        let text = String::from_utf8(write(&tsv(), &table)).expect("UTF-8");
         let lines: Vec<&str> = text.strip_suffix('\n').expect("a last line").split('\n').collect();
         prop_assert_eq!(lines.len(), 1 + table[0].2.len());
         for (row, line) in lines[1..].iter().enumerate() {
@@ -295,8 +300,8 @@ proptest! {
     #[test]
     fn json_is_read_back_by_serde_json(table in table(), strings: bool) {
         let style = if strings { NumberStyle::String } else { NumberStyle::Number };
-        let options = FormatOptions { json_bigint: style, json_decimal: style, ..options() };
-        let bytes = write("json", &table, &options);
+        let format = Json { text: HEX, bigint: style, decimal: style, ..Json::default() };
+        let bytes = write(&format, &table);
         let rows: Vec<serde_json::Map<String, serde_json::Value>> = serde_json::from_slice(&bytes).expect("JSON");
         prop_assert_eq!(rows.len(), table[0].2.len());
         for (number, row) in rows.iter().enumerate() {

@@ -2,65 +2,88 @@
 //! read: tabs, line feeds, a header row, `\N` for NULL, and backslash escapes
 //! for what would break a line (MySQL manual, "LOAD DATA Statement").
 
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
 use super::{
-    Format, FormatOptions, Header, RowWriter, ValueError,
-    cell::{self, Cell, Rendered, replaced_warning},
+    BuiltIn, EncodeBuffer, Format, Header, RowWriter, ValueError,
+    column::{self, ColumnFormatter, Rendered, TextOptions},
+    delimited, from_options,
 };
-use crate::{error::Result, format::buffer::RowBuffer, row::Row, schema::Schema};
+use crate::{error::Result, row::Row, schema::Schema};
 
 /// The entry in the table of formats.
-pub static FORMAT: Format = Format {
+pub(super) static FORMAT: BuiltIn = BuiltIn {
     name: "tsv",
     about: "tab-separated values with backslash escapes, for LOAD DATA and COPY",
     extensions: &["tsv", "txt"],
-    flags: &["header", "binary raw"],
-    open,
+    from_options: from_options::<Tsv>,
 };
+
+/// TSV with its options.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Tsv {
+    /// How text and bytes are written.
+    pub text: TextOptions,
+    /// What the document begins with.
+    pub header: Header,
+}
+
+impl Format for Tsv {
+    fn name(&self) -> &'static str {
+        FORMAT.name
+    }
+
+    fn open(&self, schema: &Schema) -> Result<Box<dyn RowWriter>> {
+        let mut header = Vec::new();
+        if self.header == Header::Names {
+            let mut out = EncodeBuffer::unbounded(&mut header);
+            delimited::write_names(schema, b'\t', &mut out, write_escaped);
+            out.extend(b"\n");
+        }
+        Ok(Box::new(TsvWriter {
+            header,
+            columns: ColumnFormatter::for_columns(schema, self.text),
+            lossy_values: 0,
+        }))
+    }
+
+    fn header(&self) -> Header {
+        self.header
+    }
+
+    fn options(&self) -> Json {
+        serde_json::to_value(self).unwrap_or_default()
+    }
+}
 
 struct TsvWriter {
     header: Vec<u8>,
-    cells: Vec<Cell>,
-    replaced: u64,
-}
-
-// The signature is that of every format's `open`.
-#[allow(clippy::unnecessary_wraps)]
-fn open(schema: &Schema, options: &FormatOptions) -> Result<Box<dyn RowWriter>> {
-    let mut header = RowBuffer::in_memory();
-    if options.tsv_header == Header::Names {
-        for (index, column) in schema.columns.iter().enumerate() {
-            if index > 0 {
-                header.bytes.push(b'\t');
-            }
-            write_escaped(column.name.as_bytes(), &mut header);
-        }
-        header.bytes.push(b'\n');
-    }
-    Ok(Box::new(TsvWriter {
-        header: header.bytes,
-        cells: Cell::for_columns(schema, options),
-        replaced: 0,
-    }))
+    columns: Vec<ColumnFormatter>,
+    /// The number of values that were not UTF-8.
+    lossy_values: u64,
 }
 
 impl RowWriter for TsvWriter {
-    fn begin(&mut self, out: &mut RowBuffer) {
+    fn start(&mut self, out: &mut EncodeBuffer<'_>) -> Result<()> {
         out.extend(&self.header);
+        Ok(())
     }
 
-    fn row(&mut self, row: Row<'_>, out: &mut RowBuffer) -> Result<(), ValueError> {
-        for (column, cell) in self.cells.iter().enumerate() {
+    fn row(&mut self, row: Row<'_>, out: &mut EncodeBuffer<'_>) -> Result<(), ValueError> {
+        for (column, formatter) in self.columns.iter().enumerate() {
             if column > 0 {
                 out.bytes.push(b'\t');
             }
-            let rendered = cell.render(row, &mut out.bytes);
+            let rendered = formatter.render(row, out.bytes);
             match rendered.map_err(ValueError::at(column))? {
                 Rendered::Null => out.bytes.extend_from_slice(b"\\N"),
                 Rendered::Plain => {}
                 Rendered::Text(text) => write_escaped(text.as_bytes(), out),
-                Rendered::Mended(bytes) => {
-                    self.replaced += 1;
-                    cell::mend(bytes, |text| write_escaped(text.as_bytes(), out));
+                Rendered::Lossy(bytes) => {
+                    self.lossy_values += 1;
+                    column::write_lossy(bytes, |text| write_escaped(text.as_bytes(), out));
                 }
                 Rendered::Encoded(encoding, bytes) => encoding.write(bytes, out),
                 Rendered::Bytes(bytes) => write_escaped(bytes, out),
@@ -70,17 +93,12 @@ impl RowWriter for TsvWriter {
         Ok(())
     }
 
-    fn finish(&mut self, _out: &mut RowBuffer) {}
-
-    fn shapes(&self) -> Vec<String> {
-        self.cells
-            .iter()
-            .map(|cell| cell.shape().to_owned())
-            .collect()
+    fn column_formats(&self) -> Vec<String> {
+        delimited::column_formats(&self.columns)
     }
 
     fn warnings(&self) -> Vec<String> {
-        replaced_warning(self.replaced).into_iter().collect()
+        delimited::warnings(self.lossy_values)
     }
 }
 
@@ -90,8 +108,8 @@ const fn is_suspect(byte: u8) -> bool {
 }
 
 #[inline]
-fn write_escaped(mut bytes: &[u8], out: &mut RowBuffer) {
-    while let Some(place) = cell::find(bytes, is_suspect) {
+fn write_escaped(mut bytes: &[u8], out: &mut EncodeBuffer<'_>) {
+    while let Some(place) = column::find(bytes, is_suspect) {
         out.extend(&bytes[..place]);
         let escaped: &[u8] = match bytes[place] {
             b'\t' => b"\\t",

@@ -1,206 +1,180 @@
-//! What an export would do, found out without running its statement: `--check`.
+//! Finds out what exports would do, without running their statements.
 
-use unicode_width::UnicodeWidthStr;
-
+use super::{
+    export::check_target,
+    guard,
+    plan::{ExportPlan, RunPlan},
+};
 use crate::{
-    artifacts::history::Success,
-    cancel::Cancel,
-    config::{
-        Access, Config, Connection, Export, MissingFolders, Session, Snapshot, Target,
-        tls::Verification,
-    },
+    artifacts::history::LastSuccess,
+    cancel::CancelToken,
     error::{Error, ErrorKind, Result},
-    jobs::export::check_target,
-    jobs::guard,
-    sink::{self, folder},
-    source::{Purpose, QueryExecutor, SessionFacts, snapshot},
-    text::printable,
+    sink::{self, CreateDirs, folder},
+    source::{
+        Access, QueryExecutor, SessionFacts, SessionOptions, SessionUse, SnapshotMode, snapshot,
+    },
 };
 
-/// Connects, sets the session up, has the server prepare each statement, and
-/// tells what came of it, and whether all of them would run.
-///
-/// # Errors
-/// Those of a run before its first export.
-pub fn check(config: &Config, cancel: &Cancel) -> Result<(String, Result<()>)> {
-    let state = config.state()?;
-    let mut texts = Vec::new();
-    let count = config.connections();
-    match config.run.snapshot {
-        Snapshot::None => {}
-        Snapshot::Locked if count > 1 => {
-            texts.push("snapshot  by a lock, which a check does not take\n".to_owned());
-        }
-        _ => {
-            cancel.explain(snapshot::open(config, count, cancel))?;
-            let connections = snapshot::connections(count);
-            texts.push(format!("snapshot  one for {connections}\n"));
-        }
-    }
-    let mut failed: Vec<(&str, Error)> = Vec::new();
-    for export in &config.exports {
-        let last = export
-            .name
-            .as_ref()
-            .and_then(|name| state.exports.get(name));
-        let result = cancel.explain(try_check(config, export, last, cancel));
-        cancel.settle();
-        texts.push(match (&export.name, result) {
-            (None, result) => result?,
-            (Some(name), Ok(text)) => format!("{name}\n{text}"),
-            (Some(name), Err(error)) => {
-                let text = format!("{name}\nfails  {error}\n");
-                if let Some(cause) = cancel.cause() {
-                    return Err(cause);
-                }
-                failed.push((name, error));
-                text
-            }
-        });
-    }
-    let verdict = failed.first().map_or(Ok(()), |(_, first)| {
-        let names: Vec<&str> = failed.iter().map(|(name, _)| *name).collect();
-        let (count, all) = (names.len(), config.exports.len());
-        let what = format!("{count} of {all} exports would fail: {}", names.join(", "));
-        Err(Error::new(first.kind(), what))
-    });
-    Ok((texts.join("\n"), verdict))
+/// What a check has found out.
+pub struct CheckReport {
+    /// The snapshot of the run.
+    pub snapshot: CheckedSnapshot,
+    /// Its exports, in their order.
+    pub exports: Vec<CheckedExport>,
+    /// Whether all exports would run.
+    pub result: Result<()>,
 }
 
-fn try_check(
-    config: &Config,
-    export: &Export,
-    last: Option<&Success>,
-    cancel: &Cancel,
-) -> Result<String> {
-    if let Target::Path(path, folders) = &export.target {
-        if *folders == MissingFolders::Refuse && !folder(path).is_dir() {
+/// The snapshot of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckedSnapshot {
+    /// The run has none.
+    None,
+    /// A lock would be taken for it, which a check does not do.
+    ByLock,
+    /// So many connections have read one.
+    Shared(usize),
+}
+
+/// An export that was checked.
+pub struct CheckedExport {
+    /// Its name; `None` for a single query.
+    pub name: Option<String>,
+    /// What it would do, or why it would fail.
+    pub result: Result<ExportFacts>,
+}
+
+/// What an export would do.
+pub struct ExportFacts {
+    /// The server and the session.
+    pub session: SessionFacts,
+    /// The columns and the protocol of the rows, where the server tells before
+    /// the statement runs.
+    pub result_set: Option<ResultSetFacts>,
+}
+
+/// What the result set of an export would be.
+pub struct ResultSetFacts {
+    /// The wire protocol of the rows.
+    pub protocol: &'static str,
+    /// The columns.
+    pub columns: Vec<ColumnFacts>,
+}
+
+/// A column of a result set that would be written.
+pub struct ColumnFacts {
+    /// Its name.
+    pub name: String,
+    /// The server's name of its type.
+    pub server_type: String,
+    /// How its values are written, in words.
+    pub written_as: String,
+}
+
+/// Connects, sets the session up, has the server prepare each statement, and
+/// reports the results.
+///
+/// # Errors
+/// Those of a run before its first export, and of a query that is alone.
+pub fn check(plan: &RunPlan, cancel: &CancelToken) -> Result<CheckReport> {
+    let history = plan.history()?;
+    let count = plan.connection_count();
+    let snapshot = match plan.snapshot {
+        SnapshotMode::None => CheckedSnapshot::None,
+        SnapshotMode::Locked if count > 1 => CheckedSnapshot::ByLock,
+        mode => {
+            let opened = snapshot::open(&plan.connect, &plan.session, mode, count, cancel);
+            cancel.prefer_cause(opened)?;
+            CheckedSnapshot::Shared(count)
+        }
+    };
+    let mut exports = Vec::new();
+    for export in &plan.exports {
+        let name = export.name.as_ref();
+        let last = name.and_then(|name| history.exports.get(name));
+        let result = cancel.prefer_cause(check_export(plan, export, last, cancel));
+        cancel.wait_for_abort();
+        if name.is_some()
+            && result.is_err()
+            && let Some(cause) = cancel.cause()
+        {
+            return Err(cause);
+        }
+        let result = match name {
+            Some(_) => result,
+            None => Ok(result?),
+        };
+        exports.push(CheckedExport {
+            name: export.name.clone(),
+            result,
+        });
+    }
+    Ok(CheckReport {
+        snapshot,
+        result: summarize(&exports),
+        exports,
+    })
+}
+
+fn summarize(exports: &[CheckedExport]) -> Result<()> {
+    let failed = exports.iter().filter_map(|export| {
+        let error = export.result.as_ref().err()?;
+        Some((export.name.as_deref().unwrap_or_default(), error))
+    });
+    let (names, errors): (Vec<&str>, Vec<&Error>) = failed.unzip();
+    let Some(first) = errors.first() else {
+        return Ok(());
+    };
+    let (count, all) = (names.len(), exports.len());
+    let what = format!("{count} of {all} exports would fail: {}", names.join(", "));
+    Err(Error::new(first.kind(), what))
+}
+
+fn check_export(
+    plan: &RunPlan,
+    export: &ExportPlan,
+    last: Option<&LastSuccess>,
+    cancel: &CancelToken,
+) -> Result<ExportFacts> {
+    if let Some(path) = export.target.path() {
+        if export.create_dirs == CreateDirs::Refuse && !folder(path).is_dir() {
             let what = format!("cannot create {}: its folder is missing", path.display());
             return Err(Error::new(ErrorKind::Output, what)
                 .with_hint("create the folder first, or let --create-dirs do it"));
         }
-        sink::check_place(path)?;
+        sink::check_replaceable(path)?;
     }
-    check_target(config, export)?;
-    // What an init statement writes would be written by a mere check.
-    let access = config.session.access;
-    let read_only = Config {
-        session: Session {
-            access: Access::ReadOnly,
-            ..config.session.clone()
-        },
-        ..config.clone()
+    check_target(plan, export)?;
+    // A check must not write what an init statement would write.
+    let read_only = SessionOptions {
+        access: Access::ReadOnly,
+        ..plan.session.clone()
     };
-    let mut executor = QueryExecutor::connect(&read_only, Purpose::Single, cancel)?;
-    executor.bind(export)?;
-    let facts = executor.facts()?;
-    let described = executor.describe()?;
-    let connection = &config.connection;
-    let access = match access {
-        Access::ReadOnly if facts.is_read_only => "read-only",
-        Access::ReadOnly => "read-write, as an init statement says",
-        Access::ReadWrite => "read-write",
-    };
-    let mut lines = vec![
-        vec!["server".to_owned(), facts.version.clone()],
-        vec![
-            "login".to_owned(),
-            format!("{} at {}", connection.user, connection.endpoint),
-        ],
-        vec!["encryption".to_owned(), encryption(connection, &facts)],
-        vec![
-            "database".to_owned(),
-            connection
-                .database
-                .clone()
-                .unwrap_or_else(|| "none".to_owned()),
-        ],
-        vec![
-            "session".to_owned(),
-            format!("{access}, time zone {}", facts.time_zone),
-        ],
-        vec!["time-outs".to_owned(), time_outs(&facts)],
-        vec![
-            "target".to_owned(),
-            format!("{} as {}", export.target, export.format.name),
-        ],
-    ];
-    let Some((schema, protocol)) = described else {
-        let told = "the server announces none before the statement runs".to_owned();
-        lines.push(vec!["columns".to_owned(), told]);
-        return Ok(aligned(&lines));
+    let mut executor =
+        QueryExecutor::connect(&plan.connect, &read_only, SessionUse::Exclusive, cancel)?;
+    executor.bind(&export.query, &export.parameters, export.protocol)?;
+    let session = executor.facts()?;
+    let Some((schema, protocol)) = executor.describe()? else {
+        return Ok(ExportFacts {
+            session,
+            result_set: None,
+        });
     };
     guard::check_columns(&export.guards, &schema, last)?;
-    lines.push(vec!["protocol".to_owned(), protocol.to_owned()]);
-    let mut text = aligned(&lines);
-    let writer = (export.format.open)(&schema, &export.format_options)?;
-    let titles = ["column", "server type", "written as"]
-        .map(str::to_owned)
-        .to_vec();
-    let columns = schema.columns.into_iter().zip(writer.shapes());
-    let rows = columns.map(|(column, shape)| vec![column.name, column.server_type, shape]);
-    text.push('\n');
-    text += &aligned(&[titles].into_iter().chain(rows).collect::<Vec<_>>());
-    Ok(text)
-}
-
-fn encryption(connection: &Connection, facts: &SessionFacts) -> String {
-    let Some(tls) = &connection.tls else {
-        return "none".to_owned();
-    };
-    let version = facts.tls_version.as_deref().unwrap_or("TLS");
-    match &tls.verification {
-        Verification::None => format!("{version}, the server is not verified"),
-        Verification::Authority(authorities) => {
-            format!("{version}, the server is vouched for by {authorities}")
-        }
-        Verification::Identity(authorities) => {
-            format!("{version}, the server and its name are vouched for by {authorities}")
-        }
-    }
-}
-
-fn time_outs(facts: &SessionFacts) -> String {
-    let limit = match facts.statement_limit {
-        None => "no limit on statements".to_owned(),
-        Some(seconds) => format!("statements are ended after {seconds} s"),
-    };
-    let time = |seconds: &str| match seconds.parse::<u64>() {
-        Ok(seconds) if seconds >= 2 * DAY => format!("{} days", seconds / DAY),
-        _ => format!("{seconds} s"),
-    };
-    format!(
-        "{limit}; a reader may be slow for {}, and a client idle for {}",
-        time(&facts.net_write_timeout),
-        time(&facts.wait_timeout)
-    )
-}
-
-/// Its seconds.
-const DAY: u64 = 86_400;
-
-/// A table with its columns below each other.
-fn aligned(rows: &[Vec<String>]) -> String {
-    let mut widths: Vec<usize> = Vec::new();
-    let rows = rows
-        .iter()
-        .map(|row| row.iter().map(|cell| printable(cell)).collect());
-    let rows: Vec<Vec<String>> = rows.collect();
-    for row in &rows {
-        widths.resize(widths.len().max(row.len()), 0);
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.width().max(*width);
-        }
-    }
-    let mut text = String::new();
-    for row in &rows {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(&widths) {
-            line += cell;
-            line += &" ".repeat(width + 2 - cell.width());
-        }
-        text += line.trim_end();
-        text.push('\n');
-    }
-    text
+    let writer = export.format.open(&schema)?;
+    let mut written_as = writer.column_formats();
+    written_as.resize(schema.columns.len(), String::new());
+    let columns = schema.columns.into_iter().zip(written_as);
+    let columns = columns.map(|(column, written_as)| ColumnFacts {
+        name: column.name,
+        server_type: column.server_type,
+        written_as,
+    });
+    Ok(ExportFacts {
+        session,
+        result_set: Some(ResultSetFacts {
+            protocol,
+            columns: columns.collect(),
+        }),
+    })
 }

@@ -1,310 +1,304 @@
-//! The export itself: rows pulled from the source, encoded by the format, and
-//! handed to the sink, whose output is complete when the statement has really
-//! ended. When it is published is left to `run`.
+//! One export: its attempts, each from a session up to a complete output, and
+//! the context of a failure. `publish` makes the output visible.
 
-use std::time::Duration;
-
+use super::{
+    event::{Event, Observer},
+    guard::GuardObserver,
+    plan::{EmptyResult, ExportPlan, Publish, RunPlan},
+    retry::retry,
+    session::{Backend, Session, SessionRef},
+    status::{ExportStatus, Status},
+};
 use crate::{
-    artifacts::history::Success,
-    artifacts::manifest,
-    cancel::{Cancel, Publication},
-    config::{Access, Config, EmptyResult, Export, Publish, Snapshot, Target, Verbosity},
-    error::{Error, ErrorKind, Result, Retry},
-    format::ValueError,
-    jobs::guard,
-    jobs::status::Journal,
-    pipeline::output::Output,
-    schema::{ColumnDescription, Schema},
-    sink::{self, Finished, Hashing, Restart},
-    source::{Purpose, QueryExecutor, Tables},
+    artifacts::{history::LastSuccess, manifest},
+    cancel::{CancelToken, CommitState},
+    error::{Error, ErrorKind, Result},
+    pipeline::{BufferedOutput, Pipeline, RowObserver, copy_rows},
+    row::Row,
+    schema::ColumnDescription,
+    sink::{self, Checksum, Restart, Sink, SinkOptions, Staged, Target},
+    source::{Access, SnapshotCoverage, SnapshotMode},
 };
 
-/// How long the first pause between two attempts is; each is twice the one
-/// before.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_mins(1);
-
-/// An export that is to run, and who watches over it.
+/// An export that is about to run, and everything it needs.
 #[derive(Clone, Copy)]
-pub struct Job<'a> {
-    /// What holds for all exports.
-    pub config: &'a Config,
+pub(super) struct ExportContext<'a> {
+    /// What all exports share.
+    pub plan: &'a RunPlan,
     /// This one.
-    pub export: &'a Export,
-    /// What is known of it.
-    pub journal: &'a Journal,
-    /// What ends it early.
-    pub cancel: &'a Cancel,
-    /// What is known of its last success.
-    pub last: Option<&'a Success>,
-    /// How often it may begin anew.
+    pub export: &'a ExportPlan,
+    /// Its status.
+    pub status: &'a ExportStatus,
+    /// Receives its events.
+    pub observer: &'a dyn Observer,
+    /// Ends it early.
+    pub cancel: &'a CancelToken,
+    /// Opens its session, unless it shares one.
+    pub backend: &'a dyn Backend,
+    /// Its last success.
+    pub last: Option<&'a LastSuccess>,
+    /// The most retries.
     pub retries: u32,
 }
 
-/// Runs one export up to its complete output, again where the connection was lost
-/// and that is wanted; over `session`, where there is one for several exports.
+impl ExportContext<'_> {
+    fn warn(&self, text: String) {
+        warn(self.observer, Some(self.status), &self.status.status, text);
+    }
+}
+
+/// Reports a warning and keeps it in `status`.
+pub(super) fn warn(
+    observer: &dyn Observer,
+    export: Option<&ExportStatus>,
+    status: &Status,
+    text: String,
+) {
+    let event = Event::Warning {
+        export,
+        text: &text,
+    };
+    observer.event(&event);
+    status.add_warning(text);
+}
+
+/// Runs one export up to its complete output, over `session` where it shares
+/// one. Retries where its connection failed or was lost.
 ///
 /// # Errors
 /// Of every kind; the target is then as it was, if it is a regular file.
-pub fn export(job: Job<'_>, mut session: Option<&mut QueryExecutor>) -> Result<Finished> {
-    let Job {
-        export,
-        journal,
-        cancel,
-        ..
-    } = job;
-    let mut pauses = Pauses::new(job.retries);
+pub(super) fn export(
+    context: ExportContext<'_>,
+    mut session: Option<SessionRef<'_>>,
+) -> Result<Staged> {
+    let (status, cancel) = (&context.status.status, context.cancel);
     let is_shared = session.is_some();
-    loop {
-        journal.begin_attempt();
-        let result = cancel.explain(try_export(job, session.as_deref_mut()));
-        cancel.settle();
-        match result {
-            Err(error) if pauses.are_left() && error.retry() == Retry::Later => {
-                if let Some(reason) = unrepeatable(&error, job) {
-                    return Err(error.with_hint(format!("it is not tried again: {reason}")));
-                }
-                let error = aftermath(error, &export.target, journal, cancel);
-                pauses.wait(&error, journal, cancel)?;
-            }
-            Err(error) if error.retry() == Retry::Later && is_shared => {
-                return Err(error.with_hint("run all again: its connection held the snapshot"));
-            }
-            result => return result,
-        }
-    }
+    let result = retry(
+        context.retries,
+        cancel,
+        || {
+            status.begin_attempt();
+            let result = cancel.prefer_cause(try_export(context, session.as_deref_mut()));
+            cancel.wait_for_abort();
+            result
+        },
+        |error| match why_not_retryable(&error, context) {
+            Some(reason) => Err(error.with_hint(format!("it is not tried again: {reason}"))),
+            None => Ok(with_export_context(
+                error,
+                &context.export.target,
+                status,
+                cancel,
+            )),
+        },
+        |text| context.warn(text),
+    );
+    let is_unexplained = |error: &Error| error.is_transient() && is_shared && context.retries == 0;
+    result.map_err(|error| match is_unexplained(&error) {
+        true => error.with_hint("run all again: its connection held the snapshot"),
+        false => error,
+    })
 }
 
-/// The pauses between attempts.
-pub struct Pauses {
-    attempts: u32,
-    left: u32,
-    next: Duration,
-}
-
-impl Pauses {
-    /// Before so many further attempts.
-    #[must_use]
-    pub const fn new(retries: u32) -> Self {
-        Self {
-            attempts: retries + 1,
-            left: retries,
-            next: FIRST_PAUSE,
-        }
-    }
-
-    /// Whether there is a further attempt.
-    #[must_use]
-    pub const fn are_left(&self) -> bool {
-        self.left > 0
-    }
-
-    /// Tells of the attempt that failed with `error`, and waits for the next one.
-    ///
-    /// # Errors
-    /// The cause, where the run is ended meanwhile.
-    pub fn wait(&mut self, error: &Error, journal: &Journal, cancel: &Cancel) -> Result<()> {
-        let what = format!(
-            "attempt {} of {} failed: {}; the next one begins in {} s",
-            self.attempts - self.left,
-            self.attempts,
-            error.message(),
-            self.next.as_secs()
-        );
-        journal.warn(what);
-        cancel.wait(self.next)?;
-        self.next = LONGEST_PAUSE.min(2 * self.next);
-        self.left -= 1;
-        Ok(())
-    }
-}
-
-/// Why an export that failed cannot be run again, though its failure may pass.
-fn unrepeatable(error: &Error, job: Job<'_>) -> Option<&'static str> {
-    let (config, journal) = (job.config, job.journal);
-    if config.run.snapshot != Snapshot::None {
+/// Why an export that failed for a transient reason cannot be retried.
+fn why_not_retryable(error: &Error, context: ExportContext<'_>) -> Option<&'static str> {
+    let (plan, status) = (context.plan, &context.status.status);
+    if plan.snapshot != SnapshotMode::None {
         return Some("its connection held the snapshot");
     }
-    if journal.facts().restart == Some(Restart::Impossible) && journal.rows() > 0 {
+    if status.details().restart == Some(Restart::Forbidden) && status.rows() > 0 {
         return Some("what went there cannot be taken back");
     }
-    // Before there is a session, nothing has been run.
-    if config.session.access == Access::ReadWrite && error.kind() != ErrorKind::Connect {
+    // Before there is a session, no statement has run.
+    if plan.session.access == Access::ReadWrite && error.kind() != ErrorKind::Connect {
         return Some("with --read-write it may have written, and would do so twice");
     }
     None
 }
 
-/// `error`, and behind it what had come of the rows and what became of `target`,
-/// where that is not plain.
-#[must_use]
-pub fn aftermath(error: Error, target: &Target, journal: &Journal, cancel: &Cancel) -> Error {
-    let facts = journal.facts();
+/// Appends to `error` how many rows had arrived and the state of `target`,
+/// unless the message already says so.
+pub(super) fn with_export_context(
+    error: Error,
+    target: &Target,
+    status: &Status,
+    cancel: &CancelToken,
+) -> Error {
+    let details = status.details();
     let is_open = match error.kind() {
         ErrorKind::Signal(_) => true,
         ErrorKind::Query | ErrorKind::Output | ErrorKind::Guard => {
-            facts.protocol.is_some() || error.retry() == Retry::Later
+            details.protocol.is_some() || error.is_transient()
         }
         _ => false,
     };
-    if !is_open || cancel.publication() == Publication::Done {
+    if !is_open || cancel.commit_state() == CommitState::Committed {
         return error;
     }
-    let rows = journal.rows();
-    let had_come = match rows {
+    let rows = status.rows();
+    let arrived = match rows {
         0 => "no row had come".to_owned(),
         1 => "1 row had come".to_owned(),
         rows => format!("{rows} rows had come"),
     };
-    let left = match facts.restart {
-        Some(Restart::Possible) => format!(", and {target} was not touched"),
-        Some(Restart::Impossible) if rows > 0 => ", and what was written is incomplete".to_owned(),
+    let left = match details.restart {
+        Some(Restart::Allowed) => format!(", and {target} was not touched"),
+        Some(Restart::Forbidden) if rows > 0 => ", and what was written is incomplete".to_owned(),
         _ => String::new(),
     };
-    error.with_context(&format!("{had_come}{left}"))
+    error.with_context(&format!("{arrived}{left}"))
 }
 
-fn try_export(job: Job<'_>, session: Option<&mut QueryExecutor>) -> Result<Finished> {
-    let Job {
-        config,
-        export,
-        journal,
-        cancel,
-        last,
-        ..
-    } = job;
+/// One attempt.
+fn try_export(context: ExportContext<'_>, shared: Option<SessionRef<'_>>) -> Result<Staged> {
+    let ExportContext { cancel, export, .. } = context;
     let mut own;
-    let is_shared = session.is_some();
-    let executor = if let Some(session) = session {
-        session.work_for(cancel)?;
-        session.set_up_again(config)?;
-        session
-    } else {
-        own = QueryExecutor::connect(config, Purpose::Single, cancel)?;
-        let connection = &config.connection;
-        tracing::info!(
-            "connected to {} as {}",
-            connection.endpoint,
-            connection.user
-        );
-        &mut own
-    };
-    executor.bind(export)?;
-    if let Some(warning) = executor.warning() {
-        journal.warn(warning);
-    }
-    let reporting = &config.reporting;
-    if reporting.summary.is_some()
-        || reporting.verbosity >= Verbosity::Verbose
-        || export.manifest.is_some()
-    {
-        let facts = executor.facts()?;
-        tracing::info!("the server is {}", facts.version);
-        if config.connection.tls.is_some() {
-            let version = facts.tls_version.as_deref().unwrap_or("TLS");
-            tracing::info!("the connection is encrypted by {version}");
+    let (session, is_shared) = match shared {
+        Some(session) => {
+            session.attach(cancel)?;
+            session.reset()?;
+            (session, true)
         }
-        journal.note(|known| {
-            known.server_version = Some(facts.version);
-            known.time_zone = Some(facts.time_zone);
-        });
+        None => {
+            own = context.backend.connect(cancel)?;
+            (&mut *own, false)
+        }
+    };
+    prepare_session(context, session)?;
+    let coverage = match is_shared {
+        true => session.snapshot_coverage()?,
+        false => SnapshotCoverage::Complete,
+    };
+    // Before the query, which may run for hours, and after connecting, the only
+    // step that cannot be ended from outside: no temporary file is left behind.
+    let sink = open_sink(context)?;
+    let source = session.run()?;
+    warn_of_coverage(context, coverage);
+    let columns = source.schema().columns.iter();
+    let (columns, protocol) = (
+        columns.map(ColumnDescription::from).collect(),
+        source.protocol(),
+    );
+    let status = &context.status.status;
+    status.update(|details| {
+        details.columns = columns;
+        details.protocol = Some(protocol);
+    });
+    let mut guards = GuardObserver::new(&export.guards, context.last);
+    let mut first_row = FirstRow(status);
+    let observers: &mut [&mut dyn RowObserver] = &mut [&mut guards, &mut first_row];
+    let copied = copy_rows(
+        source,
+        Pipeline {
+            format: &*export.format,
+            output: BufferedOutput::new(sink, export.flush, cancel),
+            observers,
+            counters: status.counters(),
+        },
+    )?;
+    after_rows(context, session, protocol, is_shared)?;
+    if copied.rows() == 0 && export.empty_result == EmptyResult::Refuse {
+        let what = format!("no rows; {} left as it was", export.target);
+        return Err(Error::new(ErrorKind::NoRows, what));
     }
-    let tables = if is_shared {
-        executor.tables()?
-    } else {
-        Tables::Transactional
+    let (staged, warnings) = copied.finish(cancel)?;
+    warnings
+        .into_iter()
+        .for_each(|warning| context.warn(warning));
+    Ok(staged)
+}
+
+/// Binds the query, and reads what reports say of the session.
+fn prepare_session(context: ExportContext<'_>, session: &mut dyn Session) -> Result<()> {
+    let ExportContext { plan, export, .. } = context;
+    session.bind(export)?;
+    if let Some(warning) = session.warning() {
+        context.warn(warning);
+    }
+    if !plan.reads_server_facts && export.manifest.is_none() {
+        return Ok(());
+    }
+    let facts = session.facts()?;
+    tracing::info!("the server is {}", facts.version);
+    if plan.connect.tls.is_some() {
+        let version = facts.tls_version.as_deref().unwrap_or("TLS");
+        tracing::info!("the connection is encrypted by {version}");
+    }
+    context.status.status.update(|details| {
+        details.server_version = Some(facts.version);
+        details.time_zone = Some(facts.time_zone);
+    });
+    Ok(())
+}
+
+fn open_sink(context: ExportContext<'_>) -> Result<Box<dyn Sink>> {
+    let ExportContext { export, cancel, .. } = context;
+    check_target(context.plan, export)?;
+    let options = SinkOptions {
+        create_dirs: export.create_dirs,
+        partial: export.partial,
+        checksum: match export.manifest {
+            Some(_) => Checksum::Sha256,
+            None => Checksum::None,
+        },
     };
-    // Before the query runs for hours, and after the only step that cannot be
-    // ended from outside, so that no temporary file is left behind.
-    check_target(config, export)?;
-    let hashing = match export.manifest {
-        Some(_) => Hashing::Sha256,
-        None => Hashing::None,
-    };
-    let sink = sink::open(&export.target, export.partial, hashing, cancel)?;
+    let sink = sink::open(&export.target, options, cancel)?;
     let restart = sink.restart();
-    journal.note(|known| known.restart = Some(restart));
-    let mut stream = executor.run()?;
-    match tables {
-        Tables::Transactional => {}
-        Tables::NotTransactional(tables) => journal.warn(format!(
+    let status = &context.status.status;
+    status.update(|details| details.restart = Some(restart));
+    Ok(sink)
+}
+
+fn warn_of_coverage(context: ExportContext<'_>, coverage: SnapshotCoverage) {
+    match coverage {
+        SnapshotCoverage::Complete => {}
+        SnapshotCoverage::NotTransactional(tables) => context.warn(format!(
             "these tables are not transactional, and not part of the snapshot: {}",
             tables.join(", ")
         )),
-        Tables::Unknown(reason) => journal.warn(format!(
+        SnapshotCoverage::Unknown(reason) => context.warn(format!(
             "whether all that the query reads is part of the snapshot is not known: {reason}"
         )),
     }
-    let (schema, protocol) = (stream.schema().clone(), stream.protocol());
-    let columns = schema.columns.iter().map(ColumnDescription::from);
-    journal.note(|known| {
-        known.columns = columns.collect();
-        known.protocol = Some(protocol);
-    });
-    guard::check_columns(&export.guards, &schema, last)?;
-    let mut writer = (export.format.open)(&schema, &export.format_options)?;
-    if let Some(note) = stream.note() {
-        tracing::info!("{note}");
-    }
+}
 
-    let mut output = Output::new(sink, export.flush, cancel);
-    let mut rows = 0;
-    while let Some(row) = stream.next_row()? {
-        rows += 1;
-        journal.count_row();
-        guard::check_more(&export.guards, rows)?;
-        if rows == 1 {
+/// Logs when the first row arrives.
+struct FirstRow<'a>(&'a Status);
+
+impl RowObserver for FirstRow<'_> {
+    #[inline]
+    fn row(&mut self, _row: Row<'_>, number: u64) -> Result<()> {
+        if number == 1 {
             tracing::debug!(
                 "the first row came after {:.3} s",
-                journal.elapsed().as_secs_f64()
+                self.0.elapsed().as_secs_f64()
             );
         }
-        let bytes = output.append(|out| {
-            if rows == 1 {
-                writer.begin(out);
-            }
-            let written = writer.row(row, out);
-            written.map_err(|refused| value_error(&refused, rows, &schema))
-        })?;
-        journal.set_bytes(bytes);
+        Ok(())
     }
-    stream.finish()?;
-    tracing::info!("the server counted {} warnings", executor.warnings());
-    if let Some(warning) = executor.shortened()? {
-        journal.warn(warning);
+}
+
+/// Reads the server's warnings, and ends the statement.
+fn after_rows(
+    context: ExportContext<'_>,
+    session: &mut dyn Session,
+    protocol: &str,
+    is_shared: bool,
+) -> Result<()> {
+    tracing::info!("the server counted {} warnings", session.warning_count());
+    if let Some(warning) = session.truncation_warning()? {
+        context.warn(warning);
     }
-    if let Some(zone) = journal.facts().time_zone {
+    if let Some(zone) = context.status.status.details().time_zone {
         tracing::info!(
             "the rows came over the {protocol} protocol, TIMESTAMPs in the time zone {zone}"
         );
     }
-    executor.close_statement();
-    if is_shared {
-        executor.has_snapshot()?;
+    session.close_statement();
+    match is_shared {
+        true => session.check_snapshot(),
+        false => Ok(()),
     }
-    if rows == 0 && export.empty_result == EmptyResult::Refuse {
-        let what = format!("no rows; {} left as it was", export.target);
-        return Err(Error::new(ErrorKind::NoRows, what));
-    }
-    guard::check_all(&export.guards, rows, last)?;
-    let bytes = output.append(|out| {
-        if rows == 0 {
-            writer.begin(out);
-        }
-        writer.finish(out);
-        Ok(())
-    })?;
-    journal.set_bytes(bytes);
-    // Nothing is published where the run is to end.
-    if let Some(cause) = cancel.cause() {
-        return Err(cause);
-    }
-    let finished = output.finish()?;
-    writer
-        .warnings()
-        .into_iter()
-        .for_each(|warning| journal.warn(warning));
-    Ok(finished)
 }
 
 /// Checks that the target is what the export needs, before it is opened: a FIFO
@@ -312,11 +306,11 @@ fn try_export(job: Job<'_>, session: Option<&mut QueryExecutor>) -> Result<Finis
 ///
 /// # Errors
 /// [`ErrorKind::Output`].
-pub fn check_target(config: &Config, export: &Export) -> Result<()> {
+pub(super) fn check_target(plan: &RunPlan, export: &ExportPlan) -> Result<()> {
     let path = match &export.target {
-        Target::Path(path, _) if !sink::is_stream(path) => path,
+        Target::Path(path) if !sink::is_stream(path) => path,
         target if export.manifest.is_some() => return Err(manifest::no_file(target)),
-        target if config.run.publish == Publish::AllOrNothing && export.name.is_some() => {
+        target if plan.publish == Publish::AllOrNothing && export.name.is_some() => {
             let what = format!("what goes to {target} cannot wait for the other exports");
             return Err(Error::new(ErrorKind::Output, what)
                 .with_hint("name a regular file, or leave publish = \"all-or-nothing\" out"));
@@ -324,19 +318,7 @@ pub fn check_target(config: &Config, export: &Export) -> Result<()> {
         _ => return Ok(()),
     };
     match export.manifest {
-        Some(_) => sink::check_place(&manifest::path(path)),
+        Some(_) => sink::check_replaceable(&manifest::path(path)),
         None => Ok(()),
     }
-}
-
-fn value_error(refused: &ValueError, row: u64, schema: &Schema) -> Error {
-    let column = &schema.columns[refused.column].name;
-    Error::new(
-        ErrorKind::Query,
-        format!(
-            "row {row}, column {column:?}: the value {}",
-            refused.problem
-        ),
-    )
-    .with_hint(refused.hint)
 }

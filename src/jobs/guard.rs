@@ -1,25 +1,165 @@
 //! Guards: what a result must be like to be published. A night whose query went
 //! wrong without an error shows in its rows and columns.
 
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
 use crate::{
-    artifacts::history::Success,
-    config::{Guards, PinnedSchema},
+    artifacts::history::LastSuccess,
     error::{Error, ErrorKind, Result},
+    pipeline::RowObserver,
+    row::Row,
     schema::{ColumnDescription, Schema},
 };
 
-const FORGET: &str = "where that is as it should be, remove the export's entry from the state file";
+/// What a result must be like to be published.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Guards {
+    /// It has no fewer rows.
+    pub min_rows: Option<u64>,
+    /// It has no more rows.
+    pub max_rows: Option<u64>,
+    /// It has these columns, in this order; or any, where there are none.
+    pub columns: Vec<String>,
+    /// It has not so many rows more or fewer than the last success.
+    pub max_change: Option<Percent>,
+    /// Whether its columns are those of the last success.
+    pub schema: SchemaPolicy,
+}
 
-const MEANT: &str =
+impl Guards {
+    /// Whether any of them looks back at the last success.
+    #[must_use]
+    pub fn needs_history(&self) -> bool {
+        self.max_change.is_some() || self.schema == SchemaPolicy::Unchanged
+    }
+}
+
+/// Whether the columns must be those of the last success.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[serde(rename_all = "snake_case")]
+pub enum SchemaPolicy {
+    /// They may be others
+    #[default]
+    Any,
+    /// Their names, order and types must be the same
+    #[cfg_attr(feature = "cli", value(name = "pinned"))]
+    Unchanged,
+}
+
+/// A part of a whole, in ten thousandths of a percent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Percent(u64);
+
+impl Percent {
+    const OF_A_PERCENT: u64 = 10_000;
+
+    /// Whether `change` is a larger part of `whole` than this.
+    #[must_use]
+    pub fn is_exceeded(self, change: u64, whole: u64) -> bool {
+        let all = u128::from(100 * Self::OF_A_PERCENT);
+        u128::from(change) * all > u128::from(whole) * u128::from(self.0)
+    }
+}
+
+impl FromStr for Percent {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const WRONG: &str = "write a percentage, such as 20% or 0.5%";
+        let number = text.strip_suffix('%').ok_or(WRONG)?.trim_end();
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+        let is_number = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
+        if !is_number(whole) || !is_number(fraction) || fraction.is_empty() || fraction.len() > 4 {
+            return Err(WRONG);
+        }
+        let whole: u32 = whole.parse().map_err(|_| WRONG)?;
+        let fraction: u64 = format!("{fraction:0<4}").parse().map_err(|_| WRONG)?;
+        Ok(Self(u64::from(whole) * Self::OF_A_PERCENT + fraction))
+    }
+}
+
+impl TryFrom<String> for Percent {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Percent> for String {
+    fn from(percent: Percent) -> Self {
+        percent.to_string()
+    }
+}
+
+impl std::fmt::Display for Percent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (whole, fraction) = (self.0 / Self::OF_A_PERCENT, self.0 % Self::OF_A_PERCENT);
+        let fraction = format!(".{fraction:04}");
+        write!(f, "{whole}{}%", fraction.trim_end_matches(['0', '.']))
+    }
+}
+
+const RESET_HINT: &str =
+    "where that is as it should be, remove the export's entry from the state file";
+
+const HINT: &str =
     "nothing was wrong on the server's side: look at the query and the data, or change the guard";
+
+/// Checks a result against [`Guards`] while its rows arrive.
+pub(super) struct GuardObserver<'a> {
+    guards: &'a Guards,
+    /// The row count above which the export fails.
+    max_rows: u64,
+    /// The last success of the export.
+    last: Option<&'a LastSuccess>,
+}
+
+impl<'a> GuardObserver<'a> {
+    pub(super) fn new(guards: &'a Guards, last: Option<&'a LastSuccess>) -> Self {
+        Self {
+            guards,
+            max_rows: guards.max_rows.unwrap_or(u64::MAX),
+            last,
+        }
+    }
+}
+
+impl RowObserver for GuardObserver<'_> {
+    fn columns(&mut self, schema: &Schema) -> Result<()> {
+        check_columns(self.guards, schema, self.last)
+    }
+
+    #[inline]
+    fn row(&mut self, _row: Row<'_>, number: u64) -> Result<()> {
+        if number > self.max_rows {
+            let what = format!("there are more than {} rows", self.max_rows);
+            return Err(violation(what));
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, rows: u64) -> Result<()> {
+        check_row_count(self.guards, rows, self.last)
+    }
+}
 
 /// Checks the columns, before any row; against those of the `last` success, where
 /// that is wanted and there was one.
 ///
 /// # Errors
 /// [`ErrorKind::Guard`], naming the first that is another one.
-pub fn check_columns(guards: &Guards, schema: &Schema, last: Option<&Success>) -> Result<()> {
-    if let (PinnedSchema::Pinned, Some(last)) = (guards.schema, last) {
+pub(super) fn check_columns(
+    guards: &Guards,
+    schema: &Schema,
+    last: Option<&LastSuccess>,
+) -> Result<()> {
+    if let (SchemaPolicy::Unchanged, Some(last)) = (guards.schema, last) {
         check_pinned(schema, last)?;
     }
     if guards.columns.is_empty() {
@@ -35,12 +175,12 @@ pub fn check_columns(guards: &Guards, schema: &Schema, last: Option<&Success>) -
             (Some(expected), None) => format!("is missing: {expected:?}"),
             (None, Some(found)) => format!("is one too many: {found:?}"),
         };
-        return Err(tripped(format!("column {number} {what}")));
+        return Err(violation(format!("column {number} {what}")));
     }
     Ok(())
 }
 
-fn check_pinned(schema: &Schema, last: &Success) -> Result<()> {
+fn check_pinned(schema: &Schema, last: &LastSuccess) -> Result<()> {
     let mut before = last.columns.iter();
     let mut found = schema.columns.iter().map(ColumnDescription::from);
     for number in 1.. {
@@ -51,21 +191,9 @@ fn check_pinned(schema: &Schema, last: &Success) -> Result<()> {
             (Some(before), None) => format!("has gone: {before}"),
             (None, Some(found)) => format!("is new: {found}"),
         };
-        return Err(tripped(format!("column {number} {what}")).with_hint(FORGET));
+        return Err(violation(format!("column {number} {what}")).with_hint(RESET_HINT));
     }
     Ok(())
-}
-
-/// Checks the rows that have come so far.
-///
-/// # Errors
-/// [`ErrorKind::Guard`] where there are more than there may be.
-#[inline]
-pub fn check_more(guards: &Guards, rows: u64) -> Result<()> {
-    match guards.max_rows {
-        Some(max) if rows > max => Err(tripped(format!("there are more than {max} rows"))),
-        _ => Ok(()),
-    }
 }
 
 /// Checks the rows when all have come; against the `last` success, where that is
@@ -74,27 +202,58 @@ pub fn check_more(guards: &Guards, rows: u64) -> Result<()> {
 /// # Errors
 /// [`ErrorKind::Guard`] where there are fewer than there must be, or too many more
 /// or fewer than last time.
-pub fn check_all(guards: &Guards, rows: u64, last: Option<&Success>) -> Result<()> {
-    if let (Some(share), Some(last)) = (guards.max_change, last.filter(|last| last.rows > 0))
-        && share.is_exceeded(rows.abs_diff(last.rows), last.rows)
+fn check_row_count(guards: &Guards, rows: u64, last: Option<&LastSuccess>) -> Result<()> {
+    if let (Some(percent), Some(last)) = (guards.max_change, last.filter(|last| last.rows > 0))
+        && percent.is_exceeded(rows.abs_diff(last.rows), last.rows)
     {
         let more = if rows > last.rows { "more" } else { "fewer" };
         let what = format!(
-            "there are {rows} rows, over {share} {more} than the {} of last time",
+            "there are {rows} rows, over {percent} {more} than the {} of last time",
             last.rows
         );
-        return Err(tripped(what).with_hint(FORGET));
+        return Err(violation(what).with_hint(RESET_HINT));
     }
     match guards.min_rows {
         Some(min) if rows < min => {
             let what = format!("there are {rows} rows, fewer than {min}");
-            Err(tripped(what))
+            Err(violation(what))
         }
         _ => Ok(()),
     }
 }
 
 #[cold]
-fn tripped(what: String) -> Error {
-    Error::new(ErrorKind::Guard, format!("a guard tripped: {what}")).with_hint(MEANT)
+fn violation(what: String) -> Error {
+    Error::new(ErrorKind::Guard, format!("a guard tripped: {what}")).with_hint(HINT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percents_are_percentages() {
+        for (text, change, whole, exceeded) in [
+            ("20%", 20, 100, false),
+            ("20%", 21, 100, true),
+            ("0%", 1, u64::MAX, true),
+            ("0.5%", 5, 1000, false),
+            ("0.0001 %", 2, 1_000_000, true),
+            ("300%", u64::MAX, u64::MAX, false),
+        ] {
+            let percent: Percent = text.parse().expect(text);
+            assert_eq!(percent.is_exceeded(change, whole), exceeded, "{text}");
+        }
+        for text in ["20", "%", ".5%", "-1%", "1.23456%", "1,5%", "99999999999%"] {
+            assert!(text.parse::<Percent>().is_err(), "{text}");
+        }
+        assert_eq!(
+            "0.50%".parse().map(|percent: Percent| percent.to_string()),
+            Ok("0.5%".to_owned())
+        );
+        assert_eq!(
+            "20%".parse().map(|percent: Percent| percent.to_string()),
+            Ok("20%".to_owned())
+        );
+    }
 }

@@ -1,5 +1,5 @@
-//! A run as people see it: its exports, one after the other or side by side,
-//! under the eyes of the main thread, and what is told of them.
+//! Runs the exports of one run, sequentially or in parallel, publishes them, and
+//! reports each result.
 
 use std::{
     collections::VecDeque,
@@ -12,476 +12,422 @@ use std::{
 
 use jiff::Timestamp;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use tracing::span::EnteredSpan;
 
+use super::{
+    event::{Event, Observer, RunReport},
+    export::{self, ExportContext, export, with_export_context},
+    outcome::summarize,
+    plan::{ExportPlan, OnError, Publish, RunPlan},
+    publish::StagedExport,
+    retry::retry,
+    session::{Backend, Server, Session, SessionRef, Sessions},
+    status::{ExportStatus, Outcome, Status},
+};
 use crate::{
-    artifacts::history::{State, Success},
-    artifacts::manifest,
-    artifacts::retention,
-    cancel::Cancel,
-    cli::progress,
-    cli::report,
-    cli::signals,
-    config::{Config, Export, OnError, Publish, Snapshot, Target},
-    error::{Error, ErrorKind, Result, Retry},
-    jobs::export::{Job, Pauses, aftermath, export},
-    jobs::status::{Journal, Outcome},
-    sink::{self, Finished},
-    source::{
-        QueryExecutor,
-        snapshot::{self, Position},
+    artifacts::{
+        history::{History, LastSuccess},
+        retention,
     },
+    cancel::CancelToken,
+    error::{Error, ErrorKind, Result},
+    source::{BinlogPosition, SnapshotMode},
 };
 
-/// What is known of one export of a run.
-#[derive(Clone)]
-pub struct Entry {
-    /// What the configuration file calls it, where it lists exports.
-    pub name: Option<String>,
-    /// Where its rows go.
-    pub target: Target,
-    /// What it comes to.
-    pub journal: Journal,
-}
-
-impl Entry {
-    /// What is told until this is dropped is about this one.
-    fn enter(&self) -> Option<EnteredSpan> {
-        let name = self.name.as_deref()?;
-        Some(tracing::error_span!("export", export = name).entered())
-    }
-}
-
-/// The rows and bytes of all of them, so far.
-#[must_use]
-pub fn totals(entries: &[Entry]) -> (u64, u64) {
-    let counts = entries
-        .iter()
-        .map(|entry| (entry.journal.rows(), entry.journal.bytes()));
-    counts.fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1))
-}
-
-/// Runs the exports that `config` describes. What each comes to stands in its
-/// entry; `journal` is that of the run, and of an export that is alone in it.
+/// Runs `plan` on this thread, up to its end.
 ///
-/// # Errors
-/// That of an export that is alone; else one that tells of all that failed, of the
-/// kind of the first.
-pub fn run(config: Config, journal: &Journal) -> (Vec<Entry>, Result<()>) {
-    let cancel = Cancel::default();
-    let entry = |export: &Export| Entry {
-        name: export.name.clone(),
-        target: export.target.clone(),
-        journal: match export.name {
-            Some(_) => Journal::waiting(),
-            None => journal.clone(),
-        },
-    };
-    let entries: Vec<Entry> = config.exports.iter().map(entry).collect();
-    let crew = Arc::new(Crew {
-        queue: Mutex::new((0..entries.len()).collect()),
-        ready: Mutex::default(),
-        late: Mutex::default(),
-        is_unreachable: AtomicBool::new(false),
-        journal: journal.clone(),
-        entries: entries.clone(),
-        config,
-    });
-    let progress = progress::show(&crew.config, &entries, journal);
-    let working = Arc::clone(&crew);
-    let result = signals::run(&cancel, move |cancel| working.work(cancel));
-    if let Err(error) = &result {
-        // Those whose threads are stuck, or broke down.
-        for (number, entry) in entries.iter().enumerate() {
-            if entry.journal.is_running() {
-                let error = aftermath(error.clone(), &entry.target, &entry.journal, &cancel);
-                let _named = entry.enter();
-                crew.end(number, Err(error));
-            }
-        }
-    }
-    drop(progress);
-    let verdict = crew.verdict(result);
-    let reporting = &crew.config.reporting;
-    match &entries[..] {
-        _ if verdict.is_err() => {}
-        [entry] if entry.name.is_none() => report::success(entry, reporting),
-        entries => report::all_succeeded(entries, journal, reporting),
-    }
-    (entries, verdict)
+/// Every export's errors are in the report. `cancel` ends the run early, from any
+/// thread.
+#[must_use]
+pub fn run(plan: RunPlan, observer: Arc<dyn Observer>, cancel: &CancelToken) -> RunReport {
+    let runner = Runner::new(plan, Status::default(), observer);
+    let result = runner.execute(cancel);
+    runner.conclude(result, cancel)
 }
 
-/// Each export that waits for others keeps its files open.
-fn allow_many_files() {
-    // Where that is not allowed, opening one fails, and says so.
-    if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
-    }
-}
-
-/// The exports of a run, and what its threads share.
-struct Crew {
-    config: Config,
-    entries: Vec<Entry>,
-    /// The numbers of those that have not begun.
+/// The exports of a run, and the state that its threads share.
+pub struct Runner {
+    plan: RunPlan,
+    backend: Box<dyn Backend>,
+    observer: Arc<dyn Observer>,
+    status: Status,
+    exports: Vec<ExportStatus>,
+    /// The indexes of the exports that have not started.
     queue: Mutex<VecDeque<usize>>,
-    /// Those that wait for the others to be published.
-    ready: Mutex<Vec<(usize, Ready)>>,
-    /// What went wrong when all was published.
-    late: Mutex<Option<Error>>,
-    /// Whether the last export found no server.
+    /// The exports that wait for the publication of all.
+    staged: Mutex<Vec<(usize, StagedExport)>>,
+    /// The first error while saving the state file after publishing.
+    state_error: Mutex<Option<Error>>,
+    /// Whether the last export could not reach the server.
     is_unreachable: AtomicBool,
-    journal: Journal,
-}
-
-/// A complete output, with the manifest that follows it.
-struct Ready {
-    target: Finished,
-    manifest: Option<Finished>,
-}
-
-impl Ready {
-    fn check(&self) -> Result<()> {
-        self.target.check()?;
-        self.manifest.as_ref().map_or(Ok(()), Finished::check)
-    }
-
-    fn publish(self) -> Result<()> {
-        // Another run to the same target must not come between the two.
-        let place = self.manifest.as_ref().and_then(Finished::path);
-        let _locked = place.and_then(sink::lock_folder);
-        self.target.publish()?;
-        self.manifest.map_or(Ok(()), Finished::publish)
-    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Each change is whole when a panic elsewhere is seen.
+    // Each change is complete when a panic elsewhere is seen.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Crew {
-    /// Runs all exports.
+/// Each export that waits for others keeps its files open.
+fn raise_open_files_limit() {
+    // Where that is not allowed, opening a file fails with a message.
+    if let Ok((_, max)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, max, max);
+    }
+}
+
+impl Runner {
+    /// Makes a run of `plan`. `status` is that of the run, and of an export
+    /// without a name; `observer` receives the events.
+    pub fn new(plan: RunPlan, status: Status, observer: Arc<dyn Observer>) -> Self {
+        let server = Server {
+            connect: plan.connect.clone(),
+            session: plan.session.clone(),
+            snapshot: plan.snapshot,
+        };
+        Self::with_backend(plan, status, observer, Box::new(server))
+    }
+
+    /// The same with sessions of `backend`.
+    pub(super) fn with_backend(
+        plan: RunPlan,
+        status: Status,
+        observer: Arc<dyn Observer>,
+        backend: Box<dyn Backend>,
+    ) -> Self {
+        let export_status = |export: &ExportPlan| ExportStatus {
+            name: export.name.clone(),
+            target: export.target.clone(),
+            status: match export.name {
+                Some(_) => Status::waiting(),
+                None => status.clone(),
+            },
+        };
+        let exports: Vec<ExportStatus> = plan.exports.iter().map(export_status).collect();
+        Self {
+            queue: Mutex::new((0..exports.len()).collect()),
+            staged: Mutex::default(),
+            state_error: Mutex::default(),
+            is_unreachable: AtomicBool::new(false),
+            plan,
+            backend,
+            observer,
+            status,
+            exports,
+        }
+    }
+
+    /// The status of each export, which changes while the run executes.
+    #[must_use]
+    pub fn exports(&self) -> &[ExportStatus] {
+        &self.exports
+    }
+
+    /// Runs all exports on this thread, and on more where the plan says so.
     ///
     /// # Errors
-    /// What keeps them from running; what they come to stands in their journals.
-    fn work(&self, cancel: &Cancel) -> Result<()> {
-        let run = &self.config.run;
-        if run.publish == Publish::AllOrNothing {
-            allow_many_files();
+    /// What keeps the exports from running; their own results are in their
+    /// statuses.
+    pub fn execute(&self, cancel: &CancelToken) -> Result<()> {
+        let plan = &self.plan;
+        if plan.publish == Publish::AllOrNothing {
+            raise_open_files_limit();
         }
-        let before = self.config.state()?;
-        let count = self.config.connections();
-        let (mut sessions, position) = match run.snapshot {
-            Snapshot::None => (Vec::new(), None),
+        let history = plan.history()?;
+        let count = plan.connection_count();
+        let (sessions, position) = match plan.snapshot {
+            SnapshotMode::None => (Vec::new(), None),
             _ => self.open_snapshot(count, cancel)?,
         };
-        let night = Night {
-            crew: self,
+        let worker = Worker {
+            runner: self,
             cancel,
-            before: &before,
+            history: &history,
             position: position.as_ref(),
         };
-        let broken = thread::scope(|scope| {
-            let mut helpers = Vec::new();
-            for _ in 1..count {
-                let session = sessions.pop();
-                let helper =
-                    thread::Builder::new().spawn_scoped(scope, move || night.serve(session));
-                match helper {
-                    Ok(helper) => helpers.push(helper),
-                    // The others do its work.
-                    Err(error) => tracing::info!("cannot start a thread: {error}"),
-                }
-            }
-            night.serve(sessions.pop());
-            let ended = helpers.into_iter().map(thread::ScopedJoinHandle::join);
-            // All of them are waited for.
-            ended.filter(Result::is_err).count() > 0
-        });
+        let has_panicked = worker.run_in_parallel(count, sessions);
         self.publish_all(cancel)?;
         if let Some(cause) = cancel.cause() {
             return Err(cause);
         }
-        if broken {
-            return Err(signals::panicked());
+        if has_panicked {
+            return Err(internal_error());
         }
-        self.give_up_the_rest();
+        self.fail_remaining();
         Ok(())
     }
 
-    /// The sessions of the snapshot, and where it is.
-    fn open_snapshot(
-        &self,
-        count: usize,
-        cancel: &Cancel,
-    ) -> Result<(Vec<QueryExecutor>, Option<Position>)> {
-        let mut pauses = Pauses::new(self.config.retries);
-        loop {
-            match cancel.explain(snapshot::open(&self.config, count, cancel)) {
-                Ok(opened) => return Ok((opened.sessions, opened.position)),
-                Err(error) if pauses.are_left() && error.retry() == Retry::Later => {
-                    pauses.wait(&error, &self.journal, cancel)?;
+    /// Ends the run that [`execute`](Self::execute) has left with `result`, and
+    /// fails the exports that are still running: their threads are stuck, or have
+    /// panicked.
+    #[must_use]
+    pub fn conclude(&self, result: Result<()>, cancel: &CancelToken) -> RunReport {
+        if let Err(error) = &result {
+            for (index, export) in self.exports.iter().enumerate() {
+                if export.status.is_running() {
+                    let error = error.clone();
+                    let error = with_export_context(error, &export.target, &export.status, cancel);
+                    let _span = export.enter();
+                    self.end(index, Err(error));
                 }
-                Err(error) => return Err(error),
             }
+        }
+        let state_error = lock(&self.state_error).clone();
+        RunReport {
+            exports: self.exports.clone(),
+            status: self.status.clone(),
+            result: summarize(&self.exports, self.plan.publish, state_error, result),
         }
     }
 
-    /// Those that no session is left for: rows of another moment would not fit.
-    fn give_up_the_rest(&self) {
-        let rest: Vec<usize> = lock(&self.queue).drain(..).collect();
-        for number in rest {
+    fn open_snapshot(&self, count: usize, cancel: &CancelToken) -> Result<Sessions> {
+        let open = || cancel.prefer_cause(self.backend.open_snapshot(count, cancel));
+        let warn = |text| export::warn(&*self.observer, None, &self.status, text);
+        retry(self.plan.retries, cancel, open, Ok, warn)
+    }
+
+    /// Fails the exports still queued after every session lost its snapshot: rows
+    /// of another snapshot would not be consistent with the finished exports.
+    fn fail_remaining(&self) {
+        let remaining: Vec<usize> = lock(&self.queue).drain(..).collect();
+        for index in remaining {
             let what = "it did not run: the snapshot is lost";
             let error = Error::new(ErrorKind::Query, what).with_hint(
                 "run all again: in a later snapshot, rows would not agree with the others'",
             );
-            self.entries[number].journal.begin();
-            let _named = self.entries[number].enter();
-            self.end(number, Err(error));
+            let export = &self.exports[index];
+            export.status.start();
+            let _span = export.enter();
+            self.end(index, Err(error));
         }
     }
 
-    /// Gives all that are ready their names, if all are.
-    fn publish_all(&self, cancel: &Cancel) -> Result<()> {
-        let mut ready = std::mem::take(&mut *lock(&self.ready));
-        ready.sort_by_key(|(number, _)| *number);
-        if ready.is_empty() {
+    /// Publishes all staged exports, if every export is staged.
+    fn publish_all(&self, cancel: &CancelToken) -> Result<()> {
+        let mut staged = std::mem::take(&mut *lock(&self.staged));
+        staged.sort_by_key(|(index, _)| *index);
+        if staged.is_empty() {
             return Ok(());
         }
-        let is_whole = ready.len() == self.entries.len();
-        // What can be known to fail should, before the first has its name.
-        let hindered = ready.iter().find_map(|(number, ready)| {
-            let checked = if is_whole { ready.check() } else { Ok(()) };
-            Some((*number, checked.err()?))
+        let is_complete = staged.len() == self.exports.len();
+        // A failure that can be known before is found before the first commit.
+        let obstacle = staged.iter().find_map(|(index, staged)| {
+            let checked = if is_complete { staged.check() } else { Ok(()) };
+            Some((*index, checked.err()?))
         });
-        let begun = match &hindered {
-            None if is_whole => cancel.begin_publication(),
+        let begun = match &obstacle {
+            None if is_complete => cancel.begin_commit().map(drop),
             _ => Ok(()),
         };
-        let is_wanted = is_whole && hindered.is_none() && begun.is_ok();
-        // One after the other and nothing between, up to the first that fails.
-        let mut published = Vec::new();
-        let mut rest = ready.into_iter();
-        if is_wanted {
-            for (number, ready) in rest.by_ref() {
-                let result = ready.publish();
-                let has_failed = result.is_err();
-                published.push((number, result));
-                if has_failed {
-                    break;
-                }
-            }
+        let mut remaining = staged.into_iter();
+        if is_complete && obstacle.is_none() && begun.is_ok() {
+            self.publish_each(&mut remaining);
         }
-        let others = rest.map(|(number, _)| number);
-        let withheld: Vec<usize> = others.collect();
-        for (number, result) in published {
-            let _named = self.entries[number].enter();
-            self.end(number, result);
-        }
-        for number in withheld {
-            match &hindered {
-                Some((first, error)) if *first == number => {
-                    let _named = self.entries[number].enter();
-                    self.end(number, Err(error.clone()));
+        for (index, _) in remaining {
+            match &obstacle {
+                Some((first, error)) if *first == index => {
+                    let _span = self.exports[index].enter();
+                    self.end(index, Err(error.clone()));
                 }
-                _ => self.entries[number].journal.end(Outcome::Withheld),
+                _ => self.exports[index].status.end(Outcome::NotPublished),
             }
         }
         begun
     }
 
-    /// Notes what the export has come to, and tells it.
-    fn end(&self, number: usize, result: Result<()>) {
-        let (entry, export) = (&self.entries[number], &self.config.exports[number]);
-        let error = match result {
-            Ok(()) => {
-                entry.journal.end(Outcome::Success);
-                if entry.name.is_some() {
-                    report::success(entry, &self.config.reporting);
-                }
-                self.remember(entry);
-                if let (Some(naming), Target::Path(path, _)) = (&export.manifest, &export.target) {
-                    retention::prune(entry.name.as_deref(), naming, path, &entry.journal);
-                }
-                return;
+    /// Publishes one after the other, up to the first failure, and reports them
+    /// when nothing more is published: nothing comes between two commits.
+    fn publish_each(&self, staged: &mut impl Iterator<Item = (usize, StagedExport)>) {
+        let mut results = Vec::new();
+        for (index, staged) in staged.by_ref() {
+            let result = staged.publish();
+            let has_failed = result.is_err();
+            results.push((index, result));
+            if has_failed {
+                break;
             }
+        }
+        for (index, result) in results {
+            let _span = self.exports[index].enter();
+            self.end(index, result);
+        }
+    }
+
+    /// Records and reports the result of an export.
+    fn end(&self, index: usize, result: Result<()>) {
+        let (export, plan) = (&self.exports[index], &self.plan.exports[index]);
+        let error = match result {
+            Ok(()) => return self.succeed(export, plan),
             Err(error) => error,
         };
-        entry.journal.end(Outcome::Failure(error.clone()));
-        if self.config.run.on_error == OnError::Stop {
+        export.status.end(Outcome::Failure(error.clone()));
+        if self.plan.on_error == OnError::Stop {
             lock(&self.queue).clear();
         }
-        if let Some(name) = &entry.name {
-            report::failed_export(name, error, &self.config.reporting);
+        self.observer.event(&Event::Failed {
+            export,
+            error: &error,
+        });
+    }
+
+    fn succeed(&self, export: &ExportStatus, plan: &ExportPlan) {
+        export.status.end(Outcome::Success);
+        self.observer.event(&Event::Succeeded { export });
+        self.record_success(export);
+        if let (Some(name), Some(path)) = (&plan.manifest, plan.target.path()) {
+            let warn = |text| self.warn(export, text);
+            retention::remove_old(export.name.as_deref(), name, path, warn);
         }
     }
 
-    /// Keeps what the export has come to for the next run.
-    fn remember(&self, entry: &Entry) {
-        // One at a time reads and writes the file.
-        let mut late = lock(&self.late);
-        let (Some(path), Some(name)) = (&self.config.run.state, &entry.name) else {
+    fn warn(&self, export: &ExportStatus, text: String) {
+        export::warn(&*self.observer, Some(export), &export.status, text);
+    }
+
+    /// Saves the result of the export for the next run.
+    fn record_success(&self, export: &ExportStatus) {
+        // One thread at a time reads and writes the file.
+        let mut state_error = lock(&self.state_error);
+        let (Some(path), Some(name)) = (&self.plan.state, &export.name) else {
             return;
         };
-        let success = Success {
-            rows: entry.journal.rows(),
-            columns: entry.journal.facts().columns,
+        let success = LastSuccess {
+            rows: export.status.rows(),
+            columns: export.status.details().columns,
             finished: format!("{:.3}", Timestamp::now()),
         };
-        if let Err(error) = State::record(path, name, success) {
-            entry.journal.warn(format!(
-                "the next run has nothing to compare with: {}",
-                error.message()
-            ));
-            late.get_or_insert(error);
+        if let Err(error) = History::record(path, name, success) {
+            let what = error.message();
+            self.warn(
+                export,
+                format!("the next run has nothing to compare with: {what}"),
+            );
+            state_error.get_or_insert(error);
         }
-    }
-
-    /// What the run as a whole has come to, where its threads gave `result`.
-    fn verdict(&self, result: Result<()>) -> Result<()> {
-        let mut failed: Vec<(&str, Error)> = Vec::new();
-        let mut others: [Vec<&str>; 2] = Default::default();
-        let mut published = Vec::new();
-        for entry in &self.entries {
-            let name = entry.name.as_deref().unwrap_or_default();
-            match entry.journal.outcome() {
-                Some(Outcome::Success) => published.push(name),
-                Some(Outcome::Failure(error)) if entry.name.is_none() => return Err(error),
-                Some(Outcome::Failure(error)) => failed.push((name, error)),
-                Some(Outcome::Withheld) => others[0].push(name),
-                None => others[1].push(name),
-            }
-        }
-        let is_complete = failed.is_empty() && others.iter().all(Vec::is_empty);
-        let late = lock(&self.late).clone();
-        let first = match (failed.first(), result) {
-            _ if is_complete => return late.map_or(Ok(()), Err),
-            // Whoever ended the run by a signal wants to see that.
-            (_, Err(cause)) if matches!(cause.kind(), ErrorKind::Signal(_)) => cause,
-            (Some((_, error)), _) => error.clone(),
-            (None, Err(error)) => return Err(error),
-            (None, Ok(())) => return Err(signals::panicked()),
-        };
-        let all = self.entries.len();
-        let listed = failed
-            .iter()
-            .map(|(name, error)| format!("{name} (exit code {})", error.kind().exit_code()));
-        let listed: Vec<String> = listed.collect();
-        let mut what = match listed.len() {
-            0 => first.message().to_owned(),
-            count => format!("{count} of {all} exports failed: {}", some(&listed)),
-        };
-        for (names, became) in others.iter().zip(["were not published", "did not run"]) {
-            if !names.is_empty() {
-                what += &format!("; {} {became}: {}", names.len(), some(names));
-            }
-        }
-        if self.config.run.publish == Publish::AllOrNothing && !published.is_empty() {
-            let names = some(&published);
-            what += &format!("; {} are published all the same: {names}", published.len());
-        }
-        Err(Error::new(first.kind(), what))
     }
 }
 
-/// The first of `names`, and how many others there are.
-fn some<T: AsRef<str>>(names: &[T]) -> String {
-    let (shown, others) = names.split_at(names.len().min(MOST_NAMES));
-    let shown: Vec<&str> = shown.iter().map(AsRef::as_ref).collect();
-    match others.len() {
-        0 => shown.join(", "),
-        count => format!("{} and {count} more", shown.join(", ")),
-    }
+/// The error where a thread has panicked.
+#[must_use]
+pub fn internal_error() -> Error {
+    Error::new(ErrorKind::Query, "the export broke down")
+        .with_hint("the message above says where; please report it")
 }
 
-/// More names than this tell nobody more.
-const MOST_NAMES: usize = 10;
-
-/// What the threads that run exports need.
+/// What a thread needs to run exports.
 #[derive(Clone, Copy)]
-struct Night<'a> {
-    crew: &'a Crew,
-    cancel: &'a Cancel,
-    before: &'a State,
-    position: Option<&'a Position>,
+struct Worker<'a> {
+    runner: &'a Runner,
+    cancel: &'a CancelToken,
+    history: &'a History,
+    /// The position of the snapshot.
+    position: Option<&'a BinlogPosition>,
 }
 
-impl Night<'_> {
+impl Worker<'_> {
+    /// Runs the queue on this thread and `count - 1` others, each over a session
+    /// of the snapshot, if there is one. Returns whether one has panicked.
+    fn run_in_parallel(self, count: usize, mut sessions: Vec<Box<dyn Session>>) -> bool {
+        thread::scope(|scope| {
+            let mut threads = Vec::new();
+            for _ in 1..count {
+                let session = sessions.pop();
+                let started =
+                    thread::Builder::new().spawn_scoped(scope, move || self.run_queue(session));
+                match started {
+                    Ok(thread) => threads.push(thread),
+                    // The other threads do its work.
+                    Err(error) => tracing::info!("cannot start a thread: {error}"),
+                }
+            }
+            self.run_queue(sessions.pop());
+            let ended = threads.into_iter().map(thread::ScopedJoinHandle::join);
+            // All of them are joined.
+            ended.filter(Result::is_err).count() > 0
+        })
+    }
+
     /// Runs one export after the other, over `session`, if there is one.
-    fn serve(self, mut session: Option<QueryExecutor>) {
+    fn run_queue(self, mut session: Option<Box<dyn Session>>) {
         loop {
             if self.cancel.cause().is_some() {
                 return;
             }
             if let Some(session) = &mut session
-                && let Err(error) = session.has_snapshot()
+                && let Err(error) = session.check_snapshot()
             {
                 let what = format!("a session has lost the snapshot: {}", error.message());
-                self.crew.journal.warn(what);
+                let runner = self.runner;
+                export::warn(&*runner.observer, None, &runner.status, what);
                 return;
             }
-            let Some(number) = lock(&self.crew.queue).pop_front() else {
+            let Some(index) = lock(&self.runner.queue).pop_front() else {
                 return;
             };
-            self.run(number, session.as_mut());
-            if let (Some(session), Ok(idle)) = (&mut session, self.cancel.part()) {
-                // It is asked again before its next export.
-                let _ = session.work_for(&idle);
+            self.run(index, session.as_deref_mut());
+            if let (Some(session), Ok(idle)) = (&mut session, self.cancel.child()) {
+                // A failure shows when the session is asked before its next export.
+                let _ = session.attach(&idle);
             }
         }
     }
 
-    fn run(self, number: usize, session: Option<&mut QueryExecutor>) {
-        let Night { crew, cancel, .. } = self;
-        let (entry, export) = (&crew.entries[number], &crew.config.exports[number]);
-        let _named = entry.enter();
-        entry.journal.begin();
-        let result = cancel.part().and_then(|part| {
-            let job = Job {
-                config: &crew.config,
-                export,
-                journal: &entry.journal,
-                cancel: &part,
-                last: entry
-                    .name
-                    .as_ref()
-                    .and_then(|name| self.before.exports.get(name)),
-                // A server that could not be reached all that time will hardly be
-                // there for the next export.
-                retries: match crew.is_unreachable.load(Relaxed) {
-                    false => crew.config.retries,
-                    true => 0,
-                },
-            };
-            let ready = self.make_ready(job, session);
-            let result = match crew.config.run.publish {
-                Publish::Each => ready.and_then(Ready::publish).map(|()| true),
-                Publish::AllOrNothing => ready.map(|ready| {
-                    entry.journal.wait_for_others();
-                    lock(&crew.ready).push((number, ready));
+    /// Runs one export, and publishes it or keeps it for the publication of all.
+    fn run(self, index: usize, session: Option<SessionRef<'_>>) {
+        let Worker { runner, cancel, .. } = self;
+        let export = &runner.exports[index];
+        let _span = export.enter();
+        export.status.start();
+        runner.observer.event(&Event::Started { export });
+        let result = cancel.child().and_then(|child| {
+            let result = self.stage(index, session, &child);
+            let result = match runner.plan.publish {
+                Publish::Each => result.and_then(StagedExport::publish).map(|()| true),
+                Publish::AllOrNothing => result.map(|staged| {
+                    export.status.await_commit();
+                    lock(&runner.staged).push((index, staged));
                     false
                 }),
             };
-            result.map_err(|error| aftermath(error, &export.target, &entry.journal, &part))
+            let target = &export.target;
+            result.map_err(|error| with_export_context(error, target, &export.status, &child))
         });
         let is_unreachable =
-            |error: &Error| error.kind() == ErrorKind::Connect && error.retry() == Retry::Later;
+            |error: &Error| error.kind() == ErrorKind::Connect && error.is_transient();
         let found = result.as_ref().err().is_some_and(is_unreachable);
-        crew.is_unreachable.store(found, Relaxed);
+        runner.is_unreachable.store(found, Relaxed);
         match result {
             Ok(false) => {}
-            result => crew.end(number, result.map(drop)),
+            result => runner.end(index, result.map(drop)),
         }
     }
 
-    /// Runs the export up to its complete output.
-    fn make_ready(self, job: Job<'_>, session: Option<&mut QueryExecutor>) -> Result<Ready> {
-        let target = export(job, session)?;
-        let manifest = job.export.manifest.as_ref();
-        let manifest = manifest
-            .map(|naming| manifest::prepare(job, naming, self.position, &target))
-            .transpose()?;
-        Ok(Ready { target, manifest })
+    /// Runs an export up to its complete output, and writes its manifest.
+    fn stage(
+        self,
+        index: usize,
+        session: Option<SessionRef<'_>>,
+        cancel: &CancelToken,
+    ) -> Result<StagedExport> {
+        let Worker {
+            runner, history, ..
+        } = self;
+        let (status, plan) = (&runner.exports[index], &runner.plan);
+        let name = status.name.as_ref();
+        let context = ExportContext {
+            plan,
+            export: &plan.exports[index],
+            status,
+            observer: &*runner.observer,
+            cancel,
+            backend: &*runner.backend,
+            last: name.and_then(|name| history.exports.get(name)),
+            // A server that was unreachable for all retries of the last export is
+            // hardly back for this one.
+            retries: match runner.is_unreachable.load(Relaxed) {
+                false => plan.retries,
+                true => 0,
+            },
+        };
+        let target = export(context, session)?;
+        StagedExport::new(context, target, self.position)
     }
 }

@@ -1,206 +1,229 @@
-//! What is known of a run, or of one export of it, as it goes: counts and facts,
-//! shared by the threads that do the work, watch it, and report it.
+//! The status of a run, and of each export of it: counts and details, shared by
+//! the threads that do the work, watch it, and report it.
 //!
 //! The counts are read while the run is stuck, so that no lock guards them.
 
 use std::{
     mem,
-    sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
+use tracing::span::EnteredSpan;
 
-use crate::{error::Error, schema::ColumnDescription, sink::Restart};
+use crate::{
+    error::Error,
+    pipeline::Counters,
+    schema::ColumnDescription,
+    sink::{Restart, Target},
+};
 
-/// A handle on the journal of a run, or of one export of it.
+/// The status of one export.
 #[derive(Clone)]
-pub struct Journal(Arc<Shared>);
+pub struct ExportStatus {
+    /// The name in the configuration file; `None` for a single query.
+    pub name: Option<String>,
+    /// Where the rows go.
+    pub target: Target,
+    /// Its counts, details and result.
+    pub status: Status,
+}
+
+impl ExportStatus {
+    /// Enters a span that names this export in every event until the guard is
+    /// dropped.
+    pub(super) fn enter(&self) -> Option<EnteredSpan> {
+        let name = self.name.as_deref()?;
+        Some(tracing::error_span!("export", export = name).entered())
+    }
+}
+
+/// The rows and bytes of all `exports`, so far.
+#[must_use]
+pub fn totals(exports: &[ExportStatus]) -> (u64, u64) {
+    let counts = exports
+        .iter()
+        .map(|export| (export.status.rows(), export.status.bytes()));
+    counts.fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1))
+}
+
+/// A shared handle on the status of a run, or of one export of it.
+#[derive(Clone)]
+pub struct Status(Arc<Shared>);
 
 struct Shared {
-    begun: OnceLock<(Timestamp, Instant)>,
-    rows: AtomicU64,
-    bytes: AtomicU64,
-    facts: Mutex<Facts>,
+    started: OnceLock<(Timestamp, Instant)>,
+    counters: Counters,
+    details: Mutex<StatusDetails>,
 }
 
 /// What becomes known in the course of a run.
 #[derive(Clone, Debug, Default)]
-pub struct Facts {
+pub struct StatusDetails {
     /// The columns' names and server types.
     pub columns: Vec<ColumnDescription>,
-    /// What the server says of its version.
+    /// The server's version, as the server reports it.
     pub server_version: Option<String>,
     /// The wire protocol of the rows.
     pub protocol: Option<&'static str>,
     /// The session's time zone.
     pub time_zone: Option<String>,
-    /// What the user was warned of.
+    /// The warnings that were reported.
     pub warnings: Vec<String>,
-    /// Whether the summary's place is that of another output, and stays as it is.
-    pub has_no_summary: bool,
-    /// How often the export has begun.
+    /// The number of attempts that have begun.
     pub attempts: u32,
-    /// Whether it can begin anew, once the output is open.
+    /// Whether the output allows another attempt, once it is open.
     pub restart: Option<Restart>,
-    /// How long its work took, where only its publication is left.
+    /// How long the work took, where the output waits for the commit of all.
     pub worked: Option<Duration>,
-    /// What it came to, and when.
+    /// The result, and how long it took.
     pub end: Option<(Outcome, Duration)>,
 }
 
-/// What a run, or one export of it, came to.
+/// The result of a run or of one export.
 #[derive(Clone, Debug)]
 pub enum Outcome {
-    /// All is published.
+    /// Everything is published.
     Success,
-    /// Nothing is, for this reason.
+    /// Nothing is published, for this reason.
     Failure(Error),
-    /// Nothing is, for another export's failure.
-    Withheld,
+    /// Nothing is published, because another export failed.
+    NotPublished,
 }
 
-impl Default for Journal {
-    /// Of what begins now.
+impl Default for Status {
+    /// Creates the status of what starts now.
     fn default() -> Self {
-        let journal = Self::waiting();
-        journal.begin();
-        journal
+        let status = Self::waiting();
+        status.start();
+        status
     }
 }
 
-impl Journal {
-    /// Of what has not begun.
+impl Status {
+    /// Creates the status of what has not started.
     #[must_use]
     pub fn waiting() -> Self {
         Self(Arc::new(Shared {
-            begun: OnceLock::new(),
-            rows: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
-            facts: Mutex::default(),
+            started: OnceLock::new(),
+            counters: Counters::default(),
+            details: Mutex::default(),
         }))
     }
 
-    /// It begins now, if it has not before.
-    pub fn begin(&self) {
+    /// Records that it starts now, unless it has started before.
+    pub(super) fn start(&self) {
         self.0
-            .begun
+            .started
             .get_or_init(|| (Timestamp::now(), Instant::now()));
     }
 
-    /// Its work is done, and waits for that of others.
-    pub fn wait_for_others(&self) {
+    /// Records that its output is complete and waits for the commit of all
+    /// exports.
+    pub(super) fn await_commit(&self) {
         let elapsed = self.elapsed();
         self.lock().worked = Some(elapsed);
     }
 
-    /// It has come to this.
-    pub fn end(&self, outcome: Outcome) {
+    /// Records its result.
+    pub(super) fn end(&self, outcome: Outcome) {
         let elapsed = self.elapsed();
         self.lock().end = Some((outcome, elapsed));
     }
 
-    /// What it has come to, if it has.
+    /// Its result, once it has one.
     #[must_use]
     pub fn outcome(&self) -> Option<Outcome> {
-        let facts = self.lock();
-        facts.end.as_ref().map(|(outcome, _)| outcome.clone())
+        let details = self.lock();
+        details.end.as_ref().map(|(outcome, _)| outcome.clone())
     }
 
     /// Whether it is at work.
     #[must_use]
     pub fn is_running(&self) -> bool {
-        let facts = self.lock();
-        self.started().is_some() && facts.worked.is_none() && facts.end.is_none()
+        let details = self.lock();
+        self.started().is_some() && details.worked.is_none() && details.end.is_none()
     }
 
-    /// Whether its work is done, whatever came of it.
+    /// Whether its work is done, whatever the result.
     #[must_use]
-    pub fn has_worked(&self) -> bool {
-        let facts = self.lock();
-        facts.worked.is_some() || facts.end.is_some()
+    pub fn is_done(&self) -> bool {
+        let details = self.lock();
+        details.worked.is_some() || details.end.is_some()
     }
 
-    /// Begins anew: what was known of an earlier attempt is not true any more.
-    pub fn begin_attempt(&self) {
-        self.0.rows.store(0, Relaxed);
-        self.0.bytes.store(0, Relaxed);
-        let mut facts = self.lock();
-        *facts = Facts {
-            attempts: facts.attempts + 1,
-            warnings: mem::take(&mut facts.warnings),
-            ..Facts::default()
+    /// Resets the counts and details for another attempt; warnings stay.
+    pub(super) fn begin_attempt(&self) {
+        self.0.counters.reset();
+        let mut details = self.lock();
+        *details = StatusDetails {
+            attempts: details.attempts + 1,
+            warnings: mem::take(&mut details.warnings),
+            ..StatusDetails::default()
         };
     }
 
-    /// Counts one more row that has come.
-    #[inline]
-    pub fn count_row(&self) {
-        // One thread counts: no read-modify-write is needed.
-        self.0.rows.store(self.rows() + 1, Relaxed);
+    /// Its counters.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.0.counters
     }
 
-    /// Sets the bytes that have been encoded in all.
-    #[inline]
-    pub fn set_bytes(&self, bytes: u64) {
-        self.0.bytes.store(bytes, Relaxed);
-    }
-
-    /// Rows so far.
+    /// The number of rows so far.
     #[must_use]
     pub fn rows(&self) -> u64 {
-        self.0.rows.load(Relaxed)
+        self.0.counters.rows()
     }
 
-    /// Bytes so far, header included.
+    /// The number of bytes so far, header included.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.0.bytes.load(Relaxed)
+        self.0.counters.bytes()
     }
 
-    /// When it began, if it has.
+    /// When it started, if it has.
     #[must_use]
     pub fn started(&self) -> Option<Timestamp> {
-        self.0.begun.get().map(|(started, _)| *started)
+        self.0.started.get().map(|(started, _)| *started)
     }
 
-    /// How long it has taken, or has so far.
+    /// How long it took, or has taken so far.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
-        let so_far = self.0.begun.get().map(|(_, clock)| clock.elapsed());
-        let facts = self.lock();
-        let ended = facts.end.as_ref().map(|(_, elapsed)| *elapsed);
-        facts.worked.or(ended).or(so_far).unwrap_or_default()
+        let so_far = self.0.started.get().map(|(_, clock)| clock.elapsed());
+        let details = self.lock();
+        let ended = details.end.as_ref().map(|(_, elapsed)| *elapsed);
+        details.worked.or(ended).or(so_far).unwrap_or_default()
     }
 
-    /// Rows a second, so far.
+    /// Rows per second, so far.
     #[must_use]
     pub fn rows_per_second(&self) -> f64 {
         self.rows() as f64 / self.elapsed().as_secs_f64().max(f64::MIN_POSITIVE)
     }
 
-    /// A copy of the facts.
+    /// A copy of the details.
     #[must_use]
-    pub fn facts(&self) -> Facts {
+    pub fn details(&self) -> StatusDetails {
         self.lock().clone()
     }
 
-    /// Adds to the facts.
-    pub fn note(&self, add: impl FnOnce(&mut Facts)) {
-        add(&mut self.lock());
+    /// Changes the details.
+    pub(super) fn update(&self, change: impl FnOnce(&mut StatusDetails)) {
+        change(&mut self.lock());
     }
 
-    /// Tells the user something that does not end the run.
-    pub fn warn(&self, warning: String) {
-        tracing::warn!("{warning}");
+    /// Keeps a warning for the summary.
+    pub fn add_warning(&self, warning: String) {
         self.lock().warnings.push(warning);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Facts> {
-        // Each change is whole when a panic elsewhere is seen.
-        self.0.facts.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, StatusDetails> {
+        // Each change is complete when a panic elsewhere is seen.
+        self.0
+            .details
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -13,21 +13,23 @@ use std::{
     time::Duration,
 };
 
-use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
 
 use crate::{
-    cancel::Cancel,
+    cancel::CancelToken,
     error::{Error, ErrorKind, Result},
-    format::buffer::{CHUNK, RowBuffer},
-    sink::{Finished, Sink},
+    format::{CHUNK, EncodeBuffer, Spill},
+    sink::{Sink, Staged},
 };
 
-/// How long rows may wait for company. At most twice this passes before a row
-/// is written: once until it is seen, once until it has waited.
-const PATIENCE: Duration = Duration::from_millis(2);
+/// The flusher's interval. A row is written at most two intervals after it was
+/// encoded: one until it is seen, one until it has waited.
+const MAX_DELAY: Duration = Duration::from_millis(2);
 
 /// When rows are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[serde(rename_all = "snake_case")]
 pub enum Flush {
     /// Rows that arrive back to back share a write; when the server pauses, what has arrived is
     /// written within 5 ms
@@ -41,7 +43,7 @@ pub enum Flush {
 ///
 /// Dropped without [`finish`](Self::finish), it writes what it holds, so that a
 /// stream has all rows before a failure, and drops the sink.
-pub struct Output {
+pub struct BufferedOutput {
     shared: Arc<Shared>,
     flush: Flush,
 }
@@ -53,35 +55,109 @@ struct Shared {
 }
 
 struct State {
-    buffer: RowBuffer,
+    buffer: Buffer,
     flusher: Flusher,
+}
+
+/// Encoded bytes, and the sink that takes them.
+struct Buffer {
+    bytes: Vec<u8>,
+    writer: SinkWriter,
+}
+
+/// A sink that is written to until a write fails.
+struct SinkWriter {
+    /// `None` once a write has failed, or the output is closed.
+    sink: Option<Box<dyn Sink>>,
+    /// The error of the write that failed.
+    failed: Option<Error>,
+    /// The bytes that were handed to the sink.
+    written: u64,
+    /// The number of writes.
+    writes: u64,
+}
+
+impl Spill for SinkWriter {
+    /// Hands `bytes` to the sink. A sink that fails is dropped at once: it may
+    /// have written a part, which must not be written again.
+    fn spill(&mut self, bytes: &[u8]) -> Result<()> {
+        let result = match &mut self.sink {
+            Some(sink) => sink.write(bytes),
+            None => Ok(()),
+        };
+        self.written += bytes.len() as u64;
+        self.writes += 1;
+        if let Err(error) = result {
+            self.sink = None;
+            self.failed = Some(error);
+        }
+        self.check()
+    }
+}
+
+impl SinkWriter {
+    /// Returns the error of an earlier write.
+    fn check(&self) -> Result<()> {
+        self.failed.clone().map_or(Ok(()), Err)
+    }
+}
+
+impl Buffer {
+    fn new(sink: Box<dyn Sink>) -> Self {
+        Self {
+            bytes: Vec::with_capacity(2 * CHUNK),
+            writer: SinkWriter {
+                sink: Some(sink),
+                failed: None,
+                written: 0,
+                writes: 0,
+            },
+        }
+    }
+
+    /// Hands all bytes to the sink.
+    fn write(&mut self) -> Result<()> {
+        let result = self.writer.spill(&self.bytes);
+        self.bytes.clear();
+        result
+    }
+
+    const fn is_open(&self) -> bool {
+        self.writer.sink.is_some()
+    }
+
+    /// Takes the sink away; the bytes that are left are dropped.
+    fn close(&mut self) -> Option<Box<dyn Sink>> {
+        self.bytes = Vec::new();
+        self.writer.sink.take()
+    }
 }
 
 #[derive(PartialEq, Eq)]
 enum Flusher {
-    /// It waits to be told.
-    Idle,
-    /// It looks by itself.
-    Awake,
+    /// It waits until it is notified.
+    Parked,
+    /// It wakes up by its own timer.
+    Watching,
 }
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         // A panic while encoding leaves part of a row, and ends the run: what
-        // is dropped then is not written, see `Output::drop`.
+        // is dropped then is not written, see `BufferedOutput::drop`.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Output {
+impl BufferedOutput {
     /// An empty output before `sink`. A write that fails while the reading
     /// thread waits for the server ends the run through `cancel`.
     #[must_use]
-    pub fn new(sink: Box<dyn Sink>, mut flush: Flush, cancel: &Cancel) -> Self {
+    pub fn new(sink: Box<dyn Sink>, mut flush: Flush, cancel: &CancelToken) -> Self {
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
-                buffer: RowBuffer::new(sink),
-                flusher: Flusher::Awake,
+                buffer: Buffer::new(sink),
+                flusher: Flusher::Watching,
             }),
             changed: Condvar::new(),
         });
@@ -89,7 +165,7 @@ impl Output {
             let (flushed, cancel) = (Arc::clone(&shared), cancel.clone());
             let flusher = thread::Builder::new();
             if flusher
-                .spawn(move || flush_what_waits(&flushed, &cancel))
+                .spawn(move || flush_when_idle(&flushed, &cancel))
                 .is_err()
             {
                 // Slower, but no row waits.
@@ -105,50 +181,52 @@ impl Output {
     ///
     /// # Errors
     /// Those of `encode` and of the sink.
-    pub fn append(&mut self, encode: impl FnOnce(&mut RowBuffer) -> Result<()>) -> Result<u64> {
+    pub fn append(
+        &mut self,
+        encode: impl FnOnce(&mut EncodeBuffer<'_>) -> Result<()>,
+    ) -> Result<u64> {
         let mut state = self.shared.state();
         let State { buffer, flusher } = &mut *state;
-        buffer.failed()?;
-        let (start, writes) = (buffer.bytes.len(), buffer.writes());
-        if let Err(error) = encode(buffer) {
-            buffer
-                .bytes
-                .truncate(if buffer.writes() == writes { start } else { 0 });
+        let Buffer { bytes, writer } = buffer;
+        writer.check()?;
+        let (start, writes) = (bytes.len(), writer.writes);
+        if let Err(error) = encode(&mut EncodeBuffer::new(bytes, writer)) {
+            bytes.truncate(if writer.writes == writes { start } else { 0 });
             return Err(error);
         }
-        buffer.failed()?;
-        if buffer.bytes.len() >= CHUNK || self.flush == Flush::Row {
+        writer.check()?;
+        if bytes.len() >= CHUNK || self.flush == Flush::Row {
             buffer.write()?;
-        } else if *flusher == Flusher::Idle && !buffer.bytes.is_empty() {
-            *flusher = Flusher::Awake;
+        } else if *flusher == Flusher::Parked && !bytes.is_empty() {
+            *flusher = Flusher::Watching;
             self.shared.changed.notify_one();
         }
-        Ok(buffer.written() + buffer.bytes.len() as u64)
+        Ok(buffer.writer.written + buffer.bytes.len() as u64)
     }
 
     /// Writes what is left and ends the output.
     ///
     /// # Errors
     /// Those of the sink.
-    pub fn finish(self) -> Result<Finished> {
+    pub fn finish(self) -> Result<Staged> {
         let sink = {
             let buffer = &mut self.shared.state().buffer;
-            buffer.failed()?;
+            buffer.writer.check()?;
             buffer.write()?;
             buffer.close()
         };
-        // It goes only where a write has failed, which has been told.
+        // The sink is gone only after a failed write, whose error was returned above.
         let gone = || Error::new(ErrorKind::Output, "the output has gone");
         sink.ok_or_else(gone)?.finish()
     }
 }
 
-impl Drop for Output {
+impl Drop for BufferedOutput {
     fn drop(&mut self) {
         let mut state = self.shared.state();
         // Not what a panic left half encoded. The failure that ends the run is
         // told already; another one here would add nothing.
-        if !thread::panicking() && state.buffer.has_sink() {
+        if !thread::panicking() && state.buffer.is_open() {
             let _ = state.buffer.write();
         }
         let sink = state.buffer.close();
@@ -159,25 +237,25 @@ impl Drop for Output {
 }
 
 /// Writes the buffer whenever data has waited in it, until the sink is gone.
-fn flush_what_waits(shared: &Shared, cancel: &Cancel) {
+fn flush_when_idle(shared: &Shared, cancel: &CancelToken) {
     let mut state = shared.state();
-    while state.buffer.has_sink() {
+    while state.buffer.is_open() {
         if state.buffer.bytes.is_empty() {
-            state.flusher = Flusher::Idle;
+            state.flusher = Flusher::Parked;
             state = shared
                 .changed
                 .wait(state)
                 .unwrap_or_else(PoisonError::into_inner);
             continue;
         }
-        state.flusher = Flusher::Awake;
-        let writes = state.buffer.writes();
+        state.flusher = Flusher::Watching;
+        let writes = state.buffer.writer.writes;
         let waited = shared
             .changed
-            .wait_timeout_while(state, PATIENCE, |state| state.buffer.has_sink());
+            .wait_timeout_while(state, MAX_DELAY, |state| state.buffer.is_open());
         state = waited.unwrap_or_else(PoisonError::into_inner).0;
         // Where the reading thread has written meanwhile, what is here is new.
-        let has_waited = state.buffer.writes() == writes && !state.buffer.bytes.is_empty();
+        let has_waited = state.buffer.writer.writes == writes && !state.buffer.bytes.is_empty();
         if has_waited && let Err(error) = state.buffer.write() {
             drop(state);
             cancel.cancel(error);
@@ -207,10 +285,10 @@ mod tests {
         }
 
         fn restart(&self) -> Restart {
-            Restart::Impossible
+            Restart::Forbidden
         }
 
-        fn finish(self: Box<Self>) -> Result<Finished> {
+        fn finish(self: Box<Self>) -> Result<Staged> {
             panic!("a failed output is not finished");
         }
     }
@@ -225,19 +303,19 @@ mod tests {
         }
 
         fn restart(&self) -> Restart {
-            Restart::Impossible
+            Restart::Forbidden
         }
 
-        fn finish(self: Box<Self>) -> Result<Finished> {
-            Ok(Finished::stream())
+        fn finish(self: Box<Self>) -> Result<Staged> {
+            Ok(Staged::written())
         }
     }
 
     #[test]
     fn a_write_for_each_row_is_made_where_it_is_asked_for() {
-        let (writes, cancel) = (Arc::new(Mutex::new(Vec::new())), Cancel::default());
+        let (writes, cancel) = (Arc::new(Mutex::new(Vec::new())), CancelToken::default());
         let sink = Box::new(Recorder(Arc::clone(&writes)));
-        let mut output = Output::new(sink, Flush::Row, &cancel);
+        let mut output = BufferedOutput::new(sink, Flush::Row, &cancel);
         for row in ["one", "two", "three"] {
             append(&mut output, row.as_bytes()).expect("a sink that takes all");
             let writes = writes.lock().expect("no panic");
@@ -249,9 +327,9 @@ mod tests {
 
     #[test]
     fn a_wide_row_is_written_in_pieces_and_exactly() {
-        let (writes, cancel) = (Arc::new(Mutex::new(Vec::new())), Cancel::default());
+        let (writes, cancel) = (Arc::new(Mutex::new(Vec::new())), CancelToken::default());
         let sink = Box::new(Recorder(Arc::clone(&writes)));
-        let mut output = Output::new(sink, Flush::Auto, &cancel);
+        let mut output = BufferedOutput::new(sink, Flush::Auto, &cancel);
         let wide: Vec<u8> = (0..5_000_000_u32).flat_map(u32::to_le_bytes).collect();
         let bytes = append(&mut output, &wide).expect("a sink that takes all");
         assert_eq!(bytes, 20_000_000);
@@ -262,7 +340,7 @@ mod tests {
         assert!(widest < Some(2 << 20), "{widest:?} bytes in one write");
     }
 
-    fn append(output: &mut Output, bytes: &[u8]) -> Result<u64> {
+    fn append(output: &mut BufferedOutput, bytes: &[u8]) -> Result<u64> {
         output.append(|out| {
             out.extend(bytes);
             Ok(())
@@ -272,8 +350,8 @@ mod tests {
     #[test]
     fn nothing_is_written_behind_a_failed_write() {
         for big in [false, true] {
-            let (writes, cancel) = (Arc::new(Mutex::new(Vec::new())), Cancel::default());
-            let mut output = Output::new(
+            let (writes, cancel) = (Arc::new(Mutex::new(Vec::new())), CancelToken::default());
+            let mut output = BufferedOutput::new(
                 Box::new(FailsOnce(Arc::clone(&writes))),
                 Flush::Auto,
                 &cancel,

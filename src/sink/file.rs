@@ -7,7 +7,10 @@ use std::{
     io::{self, Write},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::mpsc::{self, RecvTimeoutError, Sender, SyncSender, TryRecvError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{self, RecvTimeoutError, Sender, SyncSender, TryRecvError},
+    },
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -19,13 +22,14 @@ use nix::{
 use ring::digest;
 
 use super::{
-    Finished, Hashing, Restart, Sink, check_place, failure, folder, output_error,
-    staged::{self, Unfinished},
+    Checksum, Commit, Restart, Sink, SinkOptions, Staged, check_replaceable, failure, folder,
+    output_error,
+    staged::{self, TempFile},
 };
 use crate::{
-    cancel::Cancel,
-    config::Partial,
+    cancel::{CancelToken, Discard},
     error::{Error, Result},
+    text::hex,
 };
 
 /// After each so many bytes the file is synced, on a thread of its own.
@@ -50,47 +54,86 @@ pub(super) struct FileSink {
     /// Dropped, it ends the watch over the file; before the file goes.
     _watcher: Sender<()>,
     /// Discards the file, unless something else has taken charge of it.
-    unfinished: InCharge,
+    temp_file: DiscardGuard,
 }
 
-/// Discards the unfinished file when it is dropped, if there still is one.
-struct InCharge(Cancel);
+/// Discards the temporary file when it is dropped, unless something else has.
+struct DiscardGuard {
+    cancel: CancelToken,
+    file: TempFileSlot,
+}
 
-impl Drop for InCharge {
-    fn drop(&mut self) {
-        // Nothing is left where it was published.
-        self.0.discard_unfinished();
+impl DiscardGuard {
+    /// Lets `cancel` discard `file` too.
+    fn new(file: TempFile, cancel: &CancelToken) -> Self {
+        let file: TempFileSlot = Arc::new(Mutex::new(Some(file)));
+        cancel.on_discard(Box::new(DiscardHook(Arc::clone(&file))));
+        Self {
+            cancel: cancel.clone(),
+            file,
+        }
     }
 }
 
+impl Drop for DiscardGuard {
+    fn drop(&mut self) {
+        // Nothing is left where it was committed.
+        if let Some(file) = take(&self.file) {
+            file.discard();
+        }
+    }
+}
+
+/// Lets another thread discard a temporary file.
+struct DiscardHook(TempFileSlot);
+
+impl Discard for DiscardHook {
+    fn discard(self: Box<Self>) {
+        if let Some(file) = take(&self.0) {
+            file.discard();
+        }
+    }
+}
+
+/// A temporary file, until it is committed or discarded.
+type TempFileSlot = Arc<Mutex<Option<TempFile>>>;
+
+fn take(file: &TempFileSlot) -> Option<TempFile> {
+    // Taking cannot panic, so that no change is half done.
+    file.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
 /// A file that is complete and synced, and has not got its name.
-pub(super) struct FinishedFile {
+struct StagedFile {
     /// Its final name, behind symbolic links.
     path: PathBuf,
     /// The target as the user named it.
     name: String,
     /// Open as long as it is to be locked.
     locked: File,
-    unfinished: InCharge,
+    temp_file: DiscardGuard,
 }
 
-impl FinishedFile {
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+impl Commit for StagedFile {
+    fn path(&self) -> Option<&Path> {
+        Some(&self.path)
     }
 
-    pub(super) fn check(&self) -> Result<()> {
+    fn check(&self) -> Result<()> {
         // Nobody watches over it any more.
         if self.locked.metadata().is_ok_and(|file| file.nlink() == 0) {
             return Err(removed(&self.name));
         }
-        check_place(&self.path)
+        check_replaceable(&self.path)
     }
 
-    pub(super) fn publish(self) -> Result<()> {
-        let renamed = self.unfinished.0.publish(&self.path)?;
+    fn commit(self: Box<Self>) -> Result<()> {
+        let commit = self.temp_file.cancel.begin_commit()?;
+        let file = take(&self.temp_file.file).ok_or_else(|| io::ErrorKind::NotFound.into());
+        let renamed = file.and_then(|file| file.rename(&self.path));
         let folder =
             renamed.map_err(|error| failure(&self.name, "rename the finished file to", error))?;
+        commit.committed();
         // Without this, a power cut could undo the rename.
         let synced = folder.map_or(Ok(()), |folder| folder.sync_all());
         synced.map_err(|error| {
@@ -105,13 +148,12 @@ impl FileSink {
     pub(super) fn create(
         named: &Path,
         path: &Path,
-        partial: Partial,
-        hashing: Hashing,
-        cancel: &Cancel,
+        options: SinkOptions,
+        cancel: &CancelToken,
     ) -> Result<Box<dyn Sink>> {
         let name = named.display().to_string();
         // A rename does not ask; but whoever made it read-only wants it to stay.
-        if let Err(error) = may_replace(path) {
+        if let Err(error) = check_replaceable_by_me(path) {
             let hint = "it is read-only for you: make it writable, or remove it";
             return Err(output_error(&name, "replace", error).with_hint(hint));
         }
@@ -128,23 +170,22 @@ impl FileSink {
             };
             output_error(&name, "create", error).with_hint(hint)
         };
-        staged::remove_leftovers(path);
-        let (file, unfinished) = Unfinished::create(path, partial).map_err(failed)?;
-        let place = unfinished.path().to_owned();
-        cancel.set_unfinished(unfinished);
-        let watcher = watch(place, &name, cancel);
+        staged::remove_stale_files(path);
+        let (file, temp_file) = TempFile::create(path, options.partial).map_err(failed)?;
+        let watcher = watch(temp_file.path().to_owned(), &name, cancel);
+        let temp_file = DiscardGuard::new(temp_file, cancel);
         Ok(Box::new(Self {
             file,
             unsynced: 0,
             syncer: None,
             path: path.to_owned(),
             name,
-            hash: match hashing {
-                Hashing::None => None,
-                Hashing::Sha256 => Some(digest::Context::new(&digest::SHA256)),
+            hash: match options.checksum {
+                Checksum::None => None,
+                Checksum::Sha256 => Some(digest::Context::new(&digest::SHA256)),
             },
             _watcher: watcher,
-            unfinished: InCharge(cancel.clone()),
+            temp_file,
         }))
     }
 
@@ -182,37 +223,36 @@ impl Sink for FileSink {
     }
 
     fn restart(&self) -> Restart {
-        Restart::Possible
+        Restart::Allowed
     }
 
-    fn finish(self: Box<Self>) -> Result<Finished> {
+    fn finish(self: Box<Self>) -> Result<Staged> {
         let Self {
             file,
             syncer,
             path,
             name,
             hash,
-            unfinished,
+            temp_file,
             ..
         } = *self;
         let synced = syncer.map_or(Ok(()), Syncer::finish);
         let synced = synced.and_then(|()| file.sync_all());
         synced.map_err(|error| failure(&name, "sync", error))?;
-        Ok(Finished {
-            sha256: hash.map(|hash| crate::text::hex(hash.finish().as_ref())),
-            file: Some(FinishedFile {
-                path,
-                name,
-                locked: file,
-                unfinished,
-            }),
-        })
+        let staged = StagedFile {
+            path,
+            name,
+            locked: file,
+            temp_file,
+        };
+        let sha256 = hash.map(|hash| hex(hash.finish().as_ref()));
+        Ok(Staged::new(Box::new(staged), sha256))
     }
 }
 
 /// Whether a file at `path`, if there is one, may be written, and may be replaced
 /// in a folder where only its owner may (chmod(2), the sticky bit).
-pub(super) fn may_replace(path: &Path) -> io::Result<()> {
+pub(super) fn check_replaceable_by_me(path: &Path) -> io::Result<()> {
     if let Err(error @ (Errno::EACCES | Errno::EROFS | Errno::EPERM)) =
         eaccess(path, AccessFlags::W_OK)
     {
@@ -233,7 +273,7 @@ const STICKY: u32 = 0o1000;
 
 /// Ends the run when the unfinished file has gone, as with its folder: nobody
 /// should wait for a last row to hear so.
-fn watch(path: PathBuf, name: &str, cancel: &Cancel) -> Sender<()> {
+fn watch(path: PathBuf, name: &str, cancel: &CancelToken) -> Sender<()> {
     let gone = removed(name);
     let (watcher, ended) = mpsc::channel::<()>();
     let cancel = cancel.clone();

@@ -17,8 +17,7 @@ use nix::{
     unistd::{UnlinkatFlags, unlinkat},
 };
 
-use super::folder;
-use crate::config::Partial;
+use super::{Partial, folder};
 
 /// File names are limited to so many bytes.
 const LONGEST_NAME: usize = 255;
@@ -35,7 +34,7 @@ const ATTEMPTS: u32 = 100;
 
 /// A file beside its target, until it is renamed or discarded.
 #[derive(Debug)]
-pub(crate) struct Unfinished {
+pub(super) struct TempFile {
     path: PathBuf,
     /// Its folder, whatever that is called meanwhile; none where it may not be
     /// read.
@@ -44,7 +43,7 @@ pub(crate) struct Unfinished {
     partial: Option<PathBuf>,
 }
 
-impl Unfinished {
+impl TempFile {
     /// Creates it in the folder of `target`, locked, with the permissions of the
     /// file that it will replace, else those that the umask leaves.
     pub(super) fn create(target: &Path, partial: Partial) -> io::Result<(File, Self)> {
@@ -77,7 +76,7 @@ impl Unfinished {
                 // Where nothing can be locked, nothing is taken for a leftover.
                 Ok(()) | Err(TryLockError::Error(_)) => {}
             }
-            take_after(&file, target)?;
+            copy_permissions(&file, target)?;
             let folder = match File::open(folder(target)) {
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => None,
                 folder => Some(folder?),
@@ -97,19 +96,22 @@ impl Unfinished {
         &self.path
     }
 
-    /// Makes it `target`.
-    pub(crate) fn publish(&self, target: &Path) -> io::Result<()> {
-        fs::rename(&self.path, target)
-    }
-
-    /// Its folder, for whoever syncs it; none where it may not be read.
-    pub(crate) fn into_folder(self) -> Option<File> {
-        self.folder
+    /// Renames it to `target`, and returns its folder, which is to be synced;
+    /// `None` where the folder may not be read. Discards the file where that
+    /// fails.
+    pub(super) fn rename(self, target: &Path) -> io::Result<Option<File>> {
+        match fs::rename(&self.path, target) {
+            Ok(()) => Ok(self.folder),
+            Err(error) => {
+                self.discard();
+                Err(error)
+            }
+        }
     }
 
     /// Removes it, or keeps it under another name, if there is anything in it.
     /// What fails here is told as a warning: the run ends with its cause.
-    pub(crate) fn discard(self) {
+    pub(super) fn discard(self) {
         let Self {
             path,
             folder,
@@ -138,7 +140,7 @@ impl Unfinished {
 }
 
 /// Gives `file` the permissions of the file at `target`, if there is one.
-fn take_after(file: &File, target: &Path) -> io::Result<()> {
+fn copy_permissions(file: &File, target: &Path) -> io::Result<()> {
     let Ok(earlier) = fs::metadata(target) else {
         return Ok(());
     };
@@ -152,15 +154,15 @@ fn take_after(file: &File, target: &Path) -> io::Result<()> {
 
 /// Removes what runs to `target` left behind that were killed: a run holds a
 /// lock on its file as long as it lives (flock(2)).
-pub(super) fn remove_leftovers(target: &Path) {
+pub(super) fn remove_stale_files(target: &Path) {
     let Some(prefix) = prefix(target) else {
         return;
     };
     // Who may not read the folder leaves them to others.
     let entries = fs::read_dir(folder(target)).into_iter().flatten().flatten();
-    for entry in entries.filter(|entry| is_unfinished(&entry.file_name(), &prefix)) {
+    for entry in entries.filter(|entry| is_temp_file(&entry.file_name(), &prefix)) {
         let path = entry.path();
-        match remove_if_left(&path) {
+        match remove_if_stale(&path) {
             Ok(true) => tracing::info!("removed {}, which a killed run left", path.display()),
             Ok(false) => {}
             Err(error) => tracing::info!("cannot remove {}: {error}", path.display()),
@@ -168,7 +170,7 @@ pub(super) fn remove_leftovers(target: &Path) {
     }
 }
 
-fn remove_if_left(path: &Path) -> io::Result<bool> {
+fn remove_if_stale(path: &Path) -> io::Result<bool> {
     // Of whatever else has such a name, nothing is opened for long.
     let careful = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
     let file = OpenOptions::new()
@@ -199,7 +201,7 @@ fn prefix(target: &Path) -> Option<OsString> {
     Some(OsString::from_vec([b".", part, b"."].concat()))
 }
 
-fn is_unfinished(name: &OsStr, prefix: &OsStr) -> bool {
+fn is_temp_file(name: &OsStr, prefix: &OsStr) -> bool {
     let rest = name.as_bytes().strip_prefix(prefix.as_bytes());
     let random = rest.and_then(|rest| rest.strip_suffix(SUFFIX.as_bytes()));
     random.is_some_and(|random| {

@@ -1,10 +1,11 @@
-//! Which standard descriptors were closed when the program began.
+//! The standard descriptors, and which of them were closed when the program
+//! began.
 //!
 //! Before `main`, Rust's runtime opens /dev/null in the place of a standard
 //! descriptor that is closed (`gold_digger … >&-`), where all rows would vanish
-//! with exit code 0. Only what runs before it can see that. A look at what stands
-//! there afterwards cannot: whoever wants no output may have opened /dev/null in
-//! the same way.
+//! with exit code 0. Only code that runs before the runtime can see that; a look
+//! afterwards cannot: a user who wants no output may have opened /dev/null in the
+//! same way.
 
 use std::{
     io,
@@ -16,23 +17,20 @@ use nix::{
     fcntl::{FcntlArg, fcntl},
 };
 
-/// A bit for each of them.
+/// A bit for each standard descriptor that was closed.
 static CLOSED: AtomicU8 = AtomicU8::new(0);
 
-ctor::declarative::ctor! {
-    // The crate wants it said that this may run before the runtime: it asks the
-    // system for three descriptors, and sets a number.
-    #[ctor(unsafe)]
-    fn look() {
-        let flags = [
-            fcntl(io::stdin(), FcntlArg::F_GETFD),
-            fcntl(io::stdout(), FcntlArg::F_GETFD),
-            fcntl(io::stderr(), FcntlArg::F_GETFD),
-        ];
-        let bit = |(number, flags)| u8::from(flags == Err(Errno::EBADF)) << number;
-        let closed = flags.into_iter().enumerate().map(bit).sum();
-        CLOSED.store(closed, Relaxed);
-    }
+/// Records which standard descriptors are closed. To be called before Rust's
+/// runtime starts; without the call, all count as open.
+pub fn record_closed_descriptors() {
+    let flags = [
+        fcntl(io::stdin(), FcntlArg::F_GETFD),
+        fcntl(io::stdout(), FcntlArg::F_GETFD),
+        fcntl(io::stderr(), FcntlArg::F_GETFD),
+    ];
+    let bit = |(number, flags)| u8::from(flags == Err(Errno::EBADF)) << number;
+    let closed = flags.into_iter().enumerate().map(bit).sum();
+    CLOSED.store(closed, Relaxed);
 }
 
 /// Standard output.

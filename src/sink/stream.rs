@@ -13,59 +13,63 @@ use std::{
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::{
-    Finished, Restart, Sink, failure, output_error,
+    Restart, Sink, Staged, failure, output_error,
     stdio::{self, standard_output},
 };
 use crate::{
-    cancel::Cancel,
+    cancel::CancelToken,
     error::{Error, ErrorKind, Result},
 };
 
 pub(super) struct StreamSink {
     file: File,
     name: String,
-    reader: Reader,
+    reader: Pipe,
     /// Dropped, it ends the watch over the reader, which keeps the file open.
     _watch: Option<PipeWriter>,
 }
 
 /// Who reads, which decides what its absence means.
 #[derive(Clone, Copy)]
-enum Reader {
+enum Pipe {
     /// A shell's pipeline: `| head -1` ends the run without a word.
-    OfStdout,
+    Stdout,
     /// Whoever opened a FIFO by its name: an error like others.
-    OfFile,
+    Named,
 }
 
 impl StreamSink {
-    pub(super) fn stdout(cancel: &Cancel) -> Result<Box<dyn Sink>> {
+    pub(super) fn stdout(cancel: &CancelToken) -> Result<Box<dyn Sink>> {
         // An own descriptor: std's `Stdout` would buffer lines.
         let owned = standard_output().and_then(|stdout| stdout.as_fd().try_clone_to_owned());
         let file = File::from(owned.map_err(|error| {
             output_error("standard output", "open", error)
                 .with_hint("-o FILE writes to a file; -o /dev/null wants no output")
         })?);
-        Self::open(file, "standard output".to_owned(), Reader::OfStdout, cancel)
+        Self::open(file, "standard output".to_owned(), Pipe::Stdout, cancel)
     }
 
     /// Opens `path`, to which `named` leads; a FIFO waits here for its reader.
     pub(super) fn special_file(
         named: &Path,
         path: &Path,
-        cancel: &Cancel,
+        cancel: &CancelToken,
     ) -> Result<Box<dyn Sink>> {
         let name = named.display().to_string();
         let file = OpenOptions::new().write(true).open(path);
         let file = file.map_err(|error| {
             output_error(&name, "open", error).with_hint("may you write to it?")
         })?;
-        Self::open(file, name, Reader::OfFile, cancel)
+        Self::open(file, name, Pipe::Named, cancel)
     }
 
     /// Opens `path`, which stands for one of this process's open files. A
     /// regular file among them is added to, as by whoever opened it.
-    pub(super) fn descriptor(named: &Path, path: &Path, cancel: &Cancel) -> Result<Box<dyn Sink>> {
+    pub(super) fn descriptor(
+        named: &Path,
+        path: &Path,
+        cancel: &CancelToken,
+    ) -> Result<Box<dyn Sink>> {
         if path.file_name().is_some_and(|number| number == "1") {
             return Self::stdout(cancel);
         }
@@ -78,17 +82,17 @@ impl StreamSink {
         let file = file.map_err(|error| {
             output_error(&name, "open", error).with_hint("is that descriptor open?")
         })?;
-        Self::open(file, name, Reader::OfFile, cancel)
+        Self::open(file, name, Pipe::Named, cancel)
     }
 
-    fn open(file: File, name: String, reader: Reader, cancel: &Cancel) -> Result<Box<dyn Sink>> {
+    fn open(file: File, name: String, reader: Pipe, cancel: &CancelToken) -> Result<Box<dyn Sink>> {
         let failed = |error: io::Error| output_error(&name, "open", error);
         let kind = file.metadata().map_err(failed)?.file_type();
         let mut watch = None;
         if kind.is_fifo() || kind.is_socket() {
             let watched = file.try_clone().map_err(failed)?;
             let (ended, writer) = io::pipe().map_err(failed)?;
-            let (gone, cancel) = (reader.gone(&name), cancel.clone());
+            let (gone, cancel) = (reader.broken_pipe(&name), cancel.clone());
             // Where there is none, the next write notices.
             let _ = thread::Builder::new().spawn(move || {
                 if has_no_reader(&watched, &ended) {
@@ -123,7 +127,7 @@ impl Sink for StreamSink {
                 io::ErrorKind::WouldBlock => {
                     let _ = wait_for(&self.file, PollFlags::POLLOUT);
                 }
-                io::ErrorKind::BrokenPipe => return Err(self.reader.gone(&self.name)),
+                io::ErrorKind::BrokenPipe => return Err(self.reader.broken_pipe(&self.name)),
                 _ => return Err(failure(&self.name, "write to", error)),
             }
         }
@@ -131,22 +135,22 @@ impl Sink for StreamSink {
     }
 
     fn restart(&self) -> Restart {
-        Restart::Impossible
+        Restart::Forbidden
     }
 
-    fn finish(self: Box<Self>) -> Result<Finished> {
-        Ok(Finished::stream())
+    fn finish(self: Box<Self>) -> Result<Staged> {
+        Ok(Staged::written())
     }
 }
 
-impl Reader {
-    fn gone(self, name: &str) -> Error {
+impl Pipe {
+    fn broken_pipe(self, name: &str) -> Error {
         match self {
-            Self::OfStdout => Error::new(
+            Self::Stdout => Error::new(
                 ErrorKind::ReaderGone,
                 "the reader of standard output has gone",
             ),
-            Self::OfFile => output_error(name, "write to", "its reader has gone"),
+            Self::Named => output_error(name, "write to", "its reader has gone"),
         }
     }
 }

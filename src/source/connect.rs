@@ -18,16 +18,12 @@ use secrecy::ExposeSecret;
 
 use super::{
     driver::{self, Panicked, contain},
+    options::{Compression, ConnectOptions, Endpoint},
     refusal::{self, Answered, Refusal},
     tls::{self, MemoryFile, Preparation, Tampering, pem},
+    tls_options::{CleartextPlugin, TlsOptions, Verification},
 };
-use crate::{
-    config::{
-        Compression, Connection, Endpoint,
-        tls::{CleartextPlugin, Tls, Verification},
-    },
-    error::{Error, ErrorKind, Result},
-};
+use crate::error::{Error, ErrorKind, Result};
 
 /// The protocol's own limit for a packet (MySQL manual, "Packet Too Large").
 const MAX_PACKET: usize = 1 << 30;
@@ -48,7 +44,7 @@ pub(super) struct Session {
 ///
 /// # Errors
 /// [`ErrorKind::Connect`], naming the address and what to look at.
-pub(super) fn connect(connection: &Connection, timeout: Duration) -> Result<Session> {
+pub(super) fn connect(connection: &ConnectOptions, timeout: Duration) -> Result<Session> {
     let deadline = Instant::now() + timeout;
     let place = format!(
         "cannot connect to {} as {:?}",
@@ -68,6 +64,12 @@ pub(super) fn connect(connection: &Connection, timeout: Duration) -> Result<Sess
         failed(refusal.passing())
     };
 
+    if connection.tls.is_some() && !tls::is_provider_installed() {
+        return Err(failed(Refusal::new(
+            "this process checks certificates in another way",
+            "call gold_digger::source::install_tls_provider() before anything else uses rustls",
+        )));
+    }
     let attempts = match &connection.endpoint {
         Endpoint::Socket(path) => vec![Attempt {
             host: path.clone(),
@@ -137,7 +139,11 @@ enum Failure {
 /// A login by client_ed25519 or PARSEC is tried a second time: the driver cuts
 /// the server's challenge short where its last byte happens to be zero, once in
 /// 256 logins, and then answers the wrong one, or panics.
-fn open(connection: &Connection, attempt: &Attempt, each: Duration) -> Result<Session, Failure> {
+fn open(
+    connection: &ConnectOptions,
+    attempt: &Attempt,
+    each: Duration,
+) -> Result<Session, Failure> {
     let deadline = Instant::now() + each * attempt.addresses;
     // Why the first try failed, where a second one is made.
     let mut first = None;
@@ -183,7 +189,7 @@ fn open(connection: &Connection, attempt: &Attempt, each: Duration) -> Result<Se
 }
 
 /// Whether a MariaDB greets there: the version that it tells ends in its name.
-fn is_mariadb(connection: &Connection, attempt: &Attempt, deadline: Instant) -> bool {
+fn is_mariadb(connection: &ConnectOptions, attempt: &Attempt, deadline: Instant) -> bool {
     let (endpoint, host) = (connection.endpoint.clone(), attempt.host.clone());
     let left = deadline.saturating_duration_since(Instant::now());
     let greeting = within(left, move || {
@@ -223,7 +229,7 @@ struct Attempt {
 /// The ways to reach `host`, which has these addresses: each by itself; but
 /// where the certificate must be for the host, the driver must be told its name.
 /// It then gives up at the first address that fails, unless it binds one before.
-fn attempts(tls: Option<&Tls>, host: &str, resolved: &[SocketAddr]) -> Vec<Attempt> {
+fn attempts(tls: Option<&TlsOptions>, host: &str, resolved: &[SocketAddr]) -> Vec<Attempt> {
     let by_name = tls.is_some_and(|tls| matches!(tls.verification, Verification::Identity(_)));
     let attempt = |host: String, bind, addresses| Attempt {
         host,
@@ -277,7 +283,7 @@ struct Dial {
 }
 
 impl Dial {
-    fn new(connection: &Connection, attempt: &Attempt, timeout: Duration) -> io::Result<Self> {
+    fn new(connection: &ConnectOptions, attempt: &Attempt, timeout: Duration) -> io::Result<Self> {
         let preparation = connection.tls.as_ref().map(Preparation::new).transpose()?;
         let server_key = connection.server_public_key.as_deref();
         let server_key = server_key.map(|key| pem("PUBLIC KEY", &[key]));
@@ -346,7 +352,7 @@ pub(super) fn within<T: Send + 'static>(
     receive.recv_timeout(time).ok()
 }
 
-fn options(connection: &Connection, attempt: &Attempt, timeout: Duration) -> OptsBuilder {
+fn options(connection: &ConnectOptions, attempt: &Attempt, timeout: Duration) -> OptsBuilder {
     let attributes = HashMap::from([("program_name", env!("CARGO_PKG_NAME"))]);
     let (keepalive, interval, probes) = KEEPALIVE;
     let builder = OptsBuilder::new()
@@ -466,11 +472,11 @@ fn describe_io(error: &io::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::tls::Authorities;
+    use crate::source::tls_options::Authorities;
 
     /// What the driver is told, for a host of these addresses.
     fn told(host: &str, verification: Option<Verification>, addresses: &[&str]) -> Vec<String> {
-        let tls = verification.map(|verification| Tls {
+        let tls = verification.map(|verification| TlsOptions {
             verification,
             client: None,
         });

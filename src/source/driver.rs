@@ -32,15 +32,15 @@ pub(super) struct Panicked;
 /// What `work` gives, or that it panicked. Whoever gets the latter must not use
 /// what `work` has changed.
 pub(super) fn contain<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
-    keep_quiet();
     let before = IS_CONTAINED.replace(true);
     let result = panic::catch_unwind(AssertUnwindSafe(work));
     IS_CONTAINED.set(before);
     result.map_err(|_: Box<dyn Any + Send>| Panicked)
 }
 
-/// Has contained panics told at `-vv` alone, and all others as before.
-fn keep_quiet() {
+/// Installs a panic hook that logs caught panics of the driver at debug level and
+/// leaves others to the hook before. Without it, they are printed as others are.
+pub fn install_panic_hook() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let tell = panic::take_hook();

@@ -8,7 +8,7 @@ use super::{
     excerpt, refusal,
 };
 use crate::{
-    cancel::Cancel,
+    cancel::CancelToken,
     error::{Error, ErrorKind, Result, Retry},
 };
 
@@ -35,14 +35,17 @@ const READ_WRITE_HINT: &str = "--read-write lets the statement write, outside a 
 
 /// What `work` with the driver gives: where the run was cancelled, why; and where
 /// the driver panicked, that the server broke the protocol.
-pub(super) fn border<T>(cancel: &Cancel, work: impl FnOnce() -> Result<T>) -> Result<T> {
-    cancel.explain(contain(work).unwrap_or_else(|Panicked| Err(broken_protocol(cancel))))
+pub(super) fn catch_driver_panic<T>(
+    cancel: &CancelToken,
+    work: impl FnOnce() -> Result<T>,
+) -> Result<T> {
+    cancel.prefer_cause(contain(work).unwrap_or_else(|Panicked| Err(broken_protocol(cancel))))
 }
 
 /// The error where the driver panicked over what the server sent.
 #[cold]
-pub(super) fn broken_protocol(cancel: &Cancel) -> Error {
-    cancel.cut();
+pub(super) fn broken_protocol(cancel: &CancelToken) -> Error {
+    cancel.close_connection();
     let what = "the server's answers break the protocol";
     Error::new(ErrorKind::Query, what)
         .with_hint("is a proxy in between, or another kind of server? -vv says what the driver met")

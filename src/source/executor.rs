@@ -4,7 +4,7 @@
 //! Types of the driver stop here and in `row`. What the rows become is left to
 //! the formats.
 
-use std::mem;
+use std::{mem, sync::Arc};
 
 use mysql::{
     Conn, Params, QueryResult, Value,
@@ -14,47 +14,58 @@ use mysql::{
 use super::{
     columns, connect,
     driver::{self, contain},
-    errors::{border, query_error, statement_error},
-    interrupt::{LiveConnection, Purpose},
+    errors::{catch_driver_panic, query_error, statement_error},
+    interrupt::{InterruptHandle, SessionUse},
+    options::{Compression, ConnectOptions, Protocol, SessionOptions},
     prepare,
     rows::{RowStream, Rows},
-    session::{self, Mark, SessionFacts},
-    tables::Known,
+    session::{self, SessionFacts, SessionLock},
+    tables::TableCache,
 };
 use crate::{
-    cancel::Cancel,
-    config::{Compression, Config, Export, Protocol},
+    cancel::CancelToken,
     error::{Error, ErrorKind, Result},
     schema::Schema,
-    sql::{Bound, QuotingMode},
+    sql::{Bound, Parameter, Query, QuotingMode},
 };
 
 /// A session on a server, which runs one statement at a time.
 pub struct QueryExecutor {
     pub(super) conn: Conn,
-    pub(super) live: LiveConnection,
-    pub(super) cancel: Cancel,
+    pub(super) interrupt: Arc<InterruptHandle>,
+    pub(super) cancel: CancelToken,
     pub(super) bound: Bound,
     pub(super) keyword: String,
     pub(super) protocol: Protocol,
     pub(super) prepared: Option<mysql::Statement>,
     pub(super) warning: Option<String>,
-    pub(super) known: Known,
+    pub(super) table_cache: TableCache,
 }
 
 impl QueryExecutor {
-    /// Connects and prepares the session as `config` says, for what `cancel` ends.
+    /// Connects to the server of `options` and sets the session up. `cancel` ends
+    /// it.
     ///
     /// # Errors
     /// [`ErrorKind::Connect`] where there is no session; [`ErrorKind::Query`]
     /// where the server refuses to prepare it.
-    pub fn connect(config: &Config, purpose: Purpose, cancel: &Cancel) -> Result<Self> {
-        let connection = &config.connection;
+    pub fn connect(
+        connection: &ConnectOptions,
+        session: &SessionOptions,
+        session_use: SessionUse,
+        cancel: &CancelToken,
+    ) -> Result<Self> {
         let connect::Session { conn, id } =
             connect::connect(connection, connection.connect_timeout)?;
-        let mark = Mark::new();
+        let lock = SessionLock::new();
         let mut executor = Self {
-            live: LiveConnection::new(&conn, id, connection, mark.clone(), purpose),
+            interrupt: Arc::new(InterruptHandle::new(
+                &conn,
+                id,
+                connection,
+                lock.clone(),
+                session_use,
+            )),
             conn,
             cancel: cancel.clone(),
             bound: Bound::default(),
@@ -62,16 +73,16 @@ impl QueryExecutor {
             protocol: Protocol::Auto,
             prepared: None,
             warning: None,
-            known: Known::default(),
+            table_cache: TableCache::default(),
         };
         // From here on the run can be ended while the server is silent.
-        cancel.register(executor.live.clone())?;
-        executor.on_border(|conn| {
-            mark.take(conn)?;
-            session::prepare(conn, &config.session)
+        cancel.on_interrupt(executor.interrupt.clone())?;
+        executor.with_driver(|conn| {
+            lock.acquire(conn)?;
+            session::prepare(conn, session)
         })?;
         if connection.compression == Compression::Zlib
-            && executor.on_border(session::is_uncompressed)?
+            && executor.with_driver(session::is_uncompressed)?
         {
             let what = "the server says that it does not compress; the rows travelled as they are";
             executor.warning = Some(what.to_owned());
@@ -79,19 +90,22 @@ impl QueryExecutor {
         Ok(executor)
     }
 
-    /// What `work` with the connection gives, as [`border`] has it.
-    pub(super) fn on_border<T>(&mut self, work: impl FnOnce(&mut Conn) -> Result<T>) -> Result<T> {
+    /// What `work` with the connection gives, with panics of the driver as errors.
+    pub(super) fn with_driver<T>(
+        &mut self,
+        work: impl FnOnce(&mut Conn) -> Result<T>,
+    ) -> Result<T> {
         let conn = &mut self.conn;
-        border(&self.cancel, || work(conn))
+        catch_driver_panic(&self.cancel, || work(conn))
     }
 
     /// From here on works for what `cancel` ends.
     ///
     /// # Errors
     /// The cause, where that was cancelled before.
-    pub fn work_for(&mut self, cancel: &Cancel) -> Result<()> {
-        cancel.register(self.live.clone())?;
-        self.cancel.release();
+    pub fn attach(&mut self, cancel: &CancelToken) -> Result<()> {
+        cancel.on_interrupt(self.interrupt.clone())?;
+        self.cancel.deregister();
         self.cancel = cancel.clone();
         // Of an export that failed.
         self.close_statement();
@@ -103,29 +117,33 @@ impl QueryExecutor {
     ///
     /// # Errors
     /// [`ErrorKind::Query`] where the server refuses that.
-    pub fn set_up_again(&mut self, config: &Config) -> Result<()> {
-        self.on_border(|conn| {
+    pub fn reset_session(&mut self, session: &SessionOptions) -> Result<()> {
+        self.with_driver(|conn| {
             driver::run(conn, connect::SET_NAMES)
                 .map_err(|error| query_error("cannot set the character set again", &error))?;
-            session::prepare(conn, &config.session)
+            session::prepare(conn, session)
         })
     }
 
-    /// Gets the export's query ready to run.
+    /// Makes `query` the statement that the session runs next.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] where the server's SQL mode makes several statements
     /// of the text; [`ErrorKind::Query`] where it cannot be asked for.
-    pub fn bind(&mut self, export: &Export) -> Result<()> {
-        let query = &export.query;
+    pub fn bind(
+        &mut self,
+        query: &Query,
+        parameters: &[Parameter],
+        protocol: Protocol,
+    ) -> Result<()> {
         let mode = if query.depends_on_mode() {
-            self.on_border(session::quoting_mode)?
+            self.with_driver(session::quoting_mode)?
         } else {
             QuotingMode::Default
         };
-        self.bound = query.bind(mode, &export.parameters)?;
+        self.bound = query.bind(mode, parameters)?;
         self.keyword = query.keyword().to_uppercase();
-        self.protocol = export.protocol;
+        self.protocol = protocol;
         Ok(())
     }
 
@@ -143,7 +161,7 @@ impl QueryExecutor {
     /// result set.
     pub fn run(&mut self) -> Result<RowStream<'_>> {
         let cancel = self.cancel.clone();
-        border(&cancel, || self.try_run())
+        catch_driver_panic(&cancel, || self.try_run())
     }
 
     fn try_run(&mut self) -> Result<RowStream<'_>> {
@@ -153,12 +171,12 @@ impl QueryExecutor {
                 self.prepared = Some(statement.clone());
                 let params = self.bound.params();
                 let result = self.conn.exec_iter(&statement, params);
-                let rows = begun(result, &self.cancel, &self.bound.sql, &self.keyword)?;
+                let rows = expect_result_set(result, &self.cancel, &self.bound.sql, &self.keyword)?;
                 RowStream::new(Rows::Binary(rows), None, &self.cancel)
             }
             prepare::Way::Text(reason) => {
                 let result = self.conn.query_iter(&self.bound.sql);
-                let rows = begun(result, &self.cancel, &self.bound.sql, &self.keyword)?;
+                let rows = expect_result_set(result, &self.cancel, &self.bound.sql, &self.keyword)?;
                 RowStream::new(Rows::Text(rows), reason, &self.cancel)
             }
         }
@@ -185,12 +203,12 @@ impl QueryExecutor {
     /// # Errors
     /// [`ErrorKind::Query`] where a value that is too long for the server has
     /// become NULL.
-    pub fn shortened(&mut self) -> Result<Option<String>> {
+    pub fn truncation_warning(&mut self) -> Result<Option<String>> {
         let count = self.warnings();
         if count == 0 {
             return Ok(None);
         }
-        self.on_border(|conn| session::shortened(conn, count))
+        self.with_driver(|conn| session::truncation_warning(conn, count))
     }
 
     /// What the server says of itself and of the session.
@@ -198,7 +216,7 @@ impl QueryExecutor {
     /// # Errors
     /// [`ErrorKind::Query`] where it does not say.
     pub fn facts(&mut self) -> Result<SessionFacts> {
-        self.on_border(session::facts)
+        self.with_driver(session::facts)
     }
 
     /// The columns that the statement would give and the protocol of its rows,
@@ -208,7 +226,7 @@ impl QueryExecutor {
     /// [`ErrorKind::Query`] where the server finds a mistake in the statement.
     pub fn describe(&mut self) -> Result<Option<(Schema, &'static str)>> {
         let (conn, bound) = (&mut self.conn, &self.bound);
-        let described = border(&self.cancel, || prepare::describe(conn, bound));
+        let described = catch_driver_panic(&self.cancel, || prepare::describe(conn, bound));
         let Some(statement) = described? else {
             return Ok(None);
         };
@@ -235,21 +253,21 @@ impl Bound {
 impl Drop for QueryExecutor {
     fn drop(&mut self) {
         // Before the connection closes: its descriptor's number may be reused.
-        self.cancel.release();
+        self.cancel.deregister();
     }
 }
 
 /// What the server answered to the statement `sql`: a result set, or an error.
-fn begun<'conn, P: WireProtocol>(
+fn expect_result_set<'conn, P: WireProtocol>(
     result: mysql::Result<QueryResult<'conn, 'conn, 'conn, P>>,
-    cancel: &Cancel,
+    cancel: &CancelToken,
     sql: &str,
     keyword: &str,
 ) -> Result<QueryResult<'conn, 'conn, 'conn, P>> {
     let result = result.map_err(|error| {
         if !matches!(error, mysql::Error::MySqlError(_)) {
             // The connection has broken; the server may not have noticed.
-            cancel.cut();
+            cancel.close_connection();
         }
         statement_error(&error, sql)
     })?;

@@ -12,66 +12,74 @@ use nix::sys::socket::{Shutdown, shutdown};
 use super::{
     connect::{connect, within},
     driver::{contain, run},
-    session::Mark,
+    options::ConnectOptions,
+    session::SessionLock,
 };
-use crate::config::Connection;
+use crate::cancel::{Interrupt, Interrupted, Scope};
 
 /// How long killing a query may hold up the end of a run.
 const KILL_TIMEOUT: Duration = Duration::from_millis(800);
 
 /// What is needed to end a connection's work from elsewhere.
 #[derive(Clone)]
-pub(crate) struct LiveConnection {
-    /// Valid until [`Cancel::release`](crate::cancel::Cancel::release).
+pub(super) struct InterruptHandle {
+    /// Valid until [`CancelToken::deregister`](crate::cancel::CancelToken::deregister).
     socket: RawFd,
     id: u32,
-    connection: Connection,
-    mark: Mark,
-    purpose: Purpose,
+    connection: ConnectOptions,
+    lock: SessionLock,
+    session_use: SessionUse,
 }
 
 /// What a connection is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
+pub enum SessionUse {
     /// One export.
-    Single,
+    Exclusive,
     /// Several, which need what its session holds.
     Shared,
 }
 
-impl LiveConnection {
+impl Interrupt for InterruptHandle {
+    fn interrupt(&self, scope: Scope) -> Interrupted {
+        let may_stay = scope == Scope::Query && self.session_use == SessionUse::Shared;
+        if may_stay && self.kill_query() {
+            return Interrupted::Query;
+        }
+        self.shut_down();
+        self.kill_query();
+        Interrupted::Connection
+    }
+}
+
+impl InterruptHandle {
     pub(super) fn new(
         conn: &Conn,
         id: u32,
-        connection: &Connection,
-        mark: Mark,
-        purpose: Purpose,
+        connection: &ConnectOptions,
+        lock: SessionLock,
+        session_use: SessionUse,
     ) -> Self {
         Self {
             socket: conn.as_raw_fd(),
             id,
             connection: connection.clone(),
-            mark,
-            purpose,
+            lock,
+            session_use,
         }
     }
 
-    /// Whether several exports need its session.
-    pub(crate) fn is_shared(&self) -> bool {
-        self.purpose == Purpose::Shared
-    }
-
-    /// Ends the connection: whoever reads from it sees its end at once, and
-    /// what the server still sends is refused.
-    pub(crate) fn shut_down(&self) {
-        // It fails where the connection has ended already, which is as good.
+    /// Closes the socket: a thread that reads from it returns at once, and what
+    /// the server still sends is refused.
+    fn shut_down(&self) {
+        // It fails where the connection has ended already.
         let _ = shutdown(self.socket, Shutdown::Both);
     }
 
     /// Kills the query on the server, if that server is the one that runs it:
     /// behind a balancer, the second connection may reach another one, where
     /// the same id is somebody else's. Gives whether it was.
-    pub(crate) fn kill_query(&self) -> bool {
+    fn kill_query(&self) -> bool {
         // Every failure means that there is nothing that we may kill; the
         // server ends the query when it next writes to the closed connection.
         let started = Instant::now();
@@ -90,7 +98,7 @@ impl LiveConnection {
 
     /// Whether the server of `conn` is this connection's server.
     pub(super) fn is_of_the_server_of(&self, conn: &mut Conn) -> bool {
-        self.mark.holder(conn) == Some(self.id)
+        self.lock.owner(conn) == Some(self.id)
     }
 
     fn try_kill_query(&self) -> Option<()> {

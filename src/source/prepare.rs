@@ -5,9 +5,11 @@
 use mysql::{Conn, Statement, prelude::Queryable};
 use mysql_common::named_params::ParsedNamedParams;
 
-use super::errors::{query_error, statement_error};
+use super::{
+    errors::{query_error, statement_error},
+    options::Protocol,
+};
 use crate::{
-    config::Protocol,
     error::{Error, ErrorKind, Result},
     sql::Bound,
 };

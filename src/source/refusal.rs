@@ -10,15 +10,11 @@ use secrecy::ExposeSecret;
 
 use super::{
     connect::{describe, io_error},
+    options::{ConnectOptions, Endpoint},
     tls::Tampering,
+    tls_options::{Authorities, Verification},
 };
-use crate::{
-    config::{
-        Connection, Endpoint,
-        tls::{Authorities, Verification},
-    },
-    error::Retry,
-};
+use crate::error::Retry;
 
 /// ER_ACCESS_DENIED_ERROR.
 const ACCESS_DENIED: u16 = 1045;
@@ -76,7 +72,7 @@ pub(super) fn is_denial(error: &MySqlError) -> bool {
 }
 
 /// Explains `error`.
-pub(super) fn explain(error: &mysql::Error, connection: &Connection) -> (Refusal, Answered) {
+pub(super) fn explain(error: &mysql::Error, connection: &ConnectOptions) -> (Refusal, Answered) {
     if let Some(error) = tls_error(error) {
         return (of_tls(error, connection), Answered::Yes);
     }
@@ -118,7 +114,7 @@ pub(super) fn of_tampering(tampering: Tampering) -> Refusal {
 }
 
 /// Why the driver panicked.
-pub(super) fn broken_protocol(connection: &Connection) -> Refusal {
+pub(super) fn broken_protocol(connection: &ConnectOptions) -> Refusal {
     let password = connection.password.as_ref();
     let length = password.map_or(0, |password| password.expose_secret().len());
     let (what, hint) = match length {
@@ -159,7 +155,7 @@ fn tls_error(error: &mysql::Error) -> Option<&rustls::Error> {
 
 /// The server's own errors of a login (MySQL manual, "Server Error Message
 /// Reference"; MariaDB's documentation, "MariaDB Error Codes").
-fn of_server(server: &MySqlError, connection: &Connection) -> Refusal {
+fn of_server(server: &MySqlError, connection: &ConnectOptions) -> Refusal {
     let (words, hint) = match server.code {
         ACCESS_DENIED if connection.password.is_none() => (
             "the login was refused, and no password was given",
@@ -230,7 +226,7 @@ fn of_server(server: &MySqlError, connection: &Connection) -> Refusal {
 }
 
 /// What can be wrong where a server refuses a login without saying why.
-fn what_to_check(connection: &Connection) -> String {
+fn what_to_check(connection: &ConnectOptions) -> String {
     let mut hint =
         "check the user and the password, and from which hosts the account may log in".to_owned();
     match (&connection.tls, &connection.endpoint) {
@@ -248,7 +244,7 @@ fn what_to_check(connection: &Connection) -> String {
     hint
 }
 
-fn of_driver(driver: &DriverError, connection: &Connection) -> (Refusal, Answered) {
+fn of_driver(driver: &DriverError, connection: &ConnectOptions) -> (Refusal, Answered) {
     let refusal = match driver {
         DriverError::CouldNotConnect(Some((_, what, kind))) => {
             let refusal = unreachable(what.clone());
@@ -280,7 +276,7 @@ fn of_driver(driver: &DriverError, connection: &Connection) -> (Refusal, Answere
     (refusal, Answered::Yes)
 }
 
-fn no_cleartext(connection: &Connection) -> Refusal {
+fn no_cleartext(connection: &ConnectOptions) -> Refusal {
     let verified = connection
         .tls
         .as_ref()
@@ -305,7 +301,7 @@ fn unknown_plugin(name: &str) -> Refusal {
 }
 
 /// What TLS says, told apart by cause.
-fn of_tls(error: &rustls::Error, connection: &Connection) -> Refusal {
+fn of_tls(error: &rustls::Error, connection: &ConnectOptions) -> Refusal {
     use AlertDescription as Alert;
     use rustls::Error;
     match error {
@@ -344,7 +340,7 @@ fn of_tls(error: &rustls::Error, connection: &Connection) -> Refusal {
     }
 }
 
-fn refused_client(alert: &str, connection: &Connection) -> Refusal {
+fn refused_client(alert: &str, connection: &ConnectOptions) -> Refusal {
     let shown = connection
         .tls
         .as_ref()
@@ -362,7 +358,7 @@ fn refused_client(alert: &str, connection: &Connection) -> Refusal {
     }
 }
 
-fn of_certificate(error: &CertificateError, connection: &Connection) -> Refusal {
+fn of_certificate(error: &CertificateError, connection: &ConnectOptions) -> Refusal {
     use CertificateError as Certificate;
     let host = match &connection.endpoint {
         Endpoint::Tcp { host, .. } => host.as_str(),
@@ -422,7 +418,7 @@ fn of_certificate(error: &CertificateError, connection: &Connection) -> Refusal 
 }
 
 /// A server that nobody vouches for: most often it made its certificate itself.
-fn unknown_issuer(connection: &Connection) -> Refusal {
+fn unknown_issuer(connection: &ConnectOptions) -> Refusal {
     let tls = connection.tls.as_ref();
     let verification = tls.map(|tls| &tls.verification);
     let authorities = verification.and_then(Verification::authorities);

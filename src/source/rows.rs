@@ -5,12 +5,12 @@ use std::mem::{self, ManuallyDrop};
 use mysql::{Binary, QueryResult, Text, prelude::Protocol as WireProtocol};
 
 use super::{
-    columns,
+    RowSource, columns,
     driver::{Panicked, contain},
     errors::{broken_protocol, query_error},
 };
 use crate::{
-    cancel::Cancel,
+    cancel::CancelToken,
     error::{Error, ErrorKind, Result},
     row::Row,
     schema::Schema,
@@ -26,7 +26,7 @@ pub struct RowStream<'conn> {
     row: Option<mysql::Row>,
     state: StreamState,
     note: Option<String>,
-    cancel: Cancel,
+    cancel: CancelToken,
 }
 
 /// The driver's result, over either wire protocol.
@@ -46,7 +46,11 @@ enum StreamState {
 }
 
 impl<'conn> RowStream<'conn> {
-    pub(super) fn new(rows: Rows<'conn>, note: Option<String>, cancel: &Cancel) -> Result<Self> {
+    pub(super) fn new(
+        rows: Rows<'conn>,
+        note: Option<String>,
+        cancel: &CancelToken,
+    ) -> Result<Self> {
         let mut stream = Self {
             schema: Schema {
                 columns: Vec::new(),
@@ -64,75 +68,6 @@ impl<'conn> RowStream<'conn> {
             Rows::Gone => Err(broken_protocol(cancel)),
         }?;
         Ok(stream)
-    }
-
-    /// The columns, known before the first row.
-    #[must_use]
-    pub const fn schema(&self) -> &Schema {
-        &self.schema
-    }
-
-    /// The wire protocol of the rows.
-    #[must_use]
-    pub const fn protocol(&self) -> &'static str {
-        match self.rows {
-            Rows::Text(_) => "text",
-            Rows::Binary(_) => "binary",
-            Rows::Gone => "none",
-        }
-    }
-
-    /// Why the rows do not come over the protocol that is usual for the
-    /// statement; to be told at `-v`.
-    #[must_use]
-    pub fn note(&self) -> Option<&str> {
-        self.note.as_deref()
-    }
-
-    /// Waits for the next row; `None` is the end of the result set, which only
-    /// [`finish`](Self::finish) makes the end of the statement.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Query`] where the server reports an error or the result
-    /// breaks off.
-    pub fn next_row(&mut self) -> Result<Option<Row<'_>>> {
-        // Not beside the next one: both may be wide.
-        self.row = None;
-        let next = match &mut self.rows {
-            Rows::Text(result) => contain(|| result.next()),
-            Rows::Binary(result) => contain(|| result.next()),
-            Rows::Gone => Err(Panicked),
-        };
-        self.row = match next {
-            Ok(Some(Ok(row))) => Some(row),
-            Ok(Some(Err(error))) => return Err(self.broken("the result broke off", &error)),
-            Ok(None) => None,
-            Err(Panicked) => return Err(self.gone()),
-        };
-        Ok(self.row.as_ref().map(Row::new))
-    }
-
-    /// Reads what follows the result set, up to the statement's end.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Query`] where a second result set or an error follows, as a
-    /// procedure can send.
-    pub fn finish(mut self) -> Result<()> {
-        let cancel = &self.cancel;
-        let followed = match &mut self.rows {
-            Rows::Text(result) => contain(|| read_to_end(result, cancel)),
-            Rows::Binary(result) => contain(|| read_to_end(result, cancel)),
-            Rows::Gone => Err(Panicked),
-        };
-        let followed = match followed {
-            Ok(followed) => followed?,
-            Err(Panicked) => return Err(self.gone()),
-        };
-        if let Some(error) = followed {
-            return Err(self.broken("the statement failed after its rows", &error));
-        }
-        self.state = StreamState::Ended;
-        Ok(())
     }
 
     fn broken(&mut self, context: &str, error: &mysql::Error) -> Error {
@@ -153,6 +88,59 @@ impl<'conn> RowStream<'conn> {
     }
 }
 
+impl RowSource for RowStream<'_> {
+    fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    fn protocol(&self) -> &'static str {
+        match self.rows {
+            Rows::Text(_) => "text",
+            Rows::Binary(_) => "binary",
+            Rows::Gone => "none",
+        }
+    }
+
+    fn note(&self) -> Option<&str> {
+        self.note.as_deref()
+    }
+
+    fn next_row(&mut self) -> Result<Option<Row<'_>>> {
+        // Not beside the next one: both may be wide.
+        self.row = None;
+        let next = match &mut self.rows {
+            Rows::Text(result) => contain(|| result.next()),
+            Rows::Binary(result) => contain(|| result.next()),
+            Rows::Gone => Err(Panicked),
+        };
+        self.row = match next {
+            Ok(Some(Ok(row))) => Some(row),
+            Ok(Some(Err(error))) => return Err(self.broken("the result broke off", &error)),
+            Ok(None) => None,
+            Err(Panicked) => return Err(self.gone()),
+        };
+        Ok(self.row.as_ref().map(Row::from_driver))
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<()> {
+        let cancel = &self.cancel;
+        let followed = match &mut self.rows {
+            Rows::Text(result) => contain(|| read_to_end(result, cancel)),
+            Rows::Binary(result) => contain(|| read_to_end(result, cancel)),
+            Rows::Gone => Err(Panicked),
+        };
+        let followed = match followed {
+            Ok(followed) => followed?,
+            Err(Panicked) => return Err(self.gone()),
+        };
+        if let Some(error) = followed {
+            return Err(self.broken("the statement failed after its rows", &error));
+        }
+        self.state = StreamState::Ended;
+        Ok(())
+    }
+}
+
 const MEND: &str = "mend what the server's message names, in the query or in the data";
 
 /// More ends without rows than any procedure has: it has one.
@@ -162,7 +150,7 @@ const MOST_SETS: usize = 64;
 /// one does.
 fn read_to_end<P: WireProtocol>(
     result: &mut QueryResult<'_, '_, '_, P>,
-    cancel: &Cancel,
+    cancel: &CancelToken,
 ) -> Result<Option<mysql::Error>> {
     // `next` shows nothing that follows the first result set; `iter` does.
     // Dropping a set would read all of it, and in the midst of a panic end the

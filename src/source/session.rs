@@ -9,15 +9,15 @@ use super::{
     connect,
     driver::{self, text},
     errors::query_error,
+    options::{Access, SessionOptions},
     tls,
 };
 use crate::{
-    config::{Access, Session},
     error::{Error, ErrorKind, Result},
     sql::QuotingMode,
 };
 
-/// The server keeps every warning (see [`shortened`]), and its reader may be slow:
+/// The server keeps every warning (see [`truncation_warning`]), and its reader may be slow:
 /// 24 days, the longest that servers on every system take (MySQL manual, "Server
 /// System Variables"). The first of these stands in a comment, which servers run
 /// and ProxySQL takes away: it would keep the session on one server from then on.
@@ -29,7 +29,7 @@ const UNKNOWN_VARIABLE: u16 = 1193;
 
 /// Sets what must hold for every statement of the session; also again, where an
 /// earlier one of several has set something else.
-pub(super) fn prepare(conn: &mut Conn, session: &Session) -> Result<()> {
+pub(super) fn prepare(conn: &mut Conn, session: &SessionOptions) -> Result<()> {
     // Who is cut off by what the server keeps to itself will be told.
     let or_told = |result: mysql::Result<()>, what: &str| match result {
         Err(mysql::Error::MySqlError(error)) => {
@@ -126,9 +126,9 @@ pub(super) fn is_uncompressed(conn: &mut Conn) -> Result<bool> {
 /// where the same id is somebody else's. (The statements in the process list do
 /// not tell: it shows what a procedure or a function runs in their place.)
 #[derive(Clone, Debug)]
-pub(super) struct Mark(String);
+pub(super) struct SessionLock(String);
 
-impl Mark {
+impl SessionLock {
     /// One that no other session has; where the system has no random numbers, one
     /// that no server will take.
     pub fn new() -> Self {
@@ -138,7 +138,7 @@ impl Mark {
 
     /// Has the session hold it. A server that has no such locks just cannot
     /// tell later whose session it is.
-    pub fn take(&self, conn: &mut Conn) -> Result<()> {
+    pub fn acquire(&self, conn: &mut Conn) -> Result<()> {
         match driver::run(conn, &format!("DO GET_LOCK('{}', 0)", self.0)) {
             Ok(()) => Ok(()),
             Err(mysql::Error::MySqlError(error)) => {
@@ -150,7 +150,7 @@ impl Mark {
     }
 
     /// The id of the connection that holds it, on the server of `conn`.
-    pub fn holder(&self, conn: &mut Conn) -> Option<u32> {
+    pub fn owner(&self, conn: &mut Conn) -> Option<u32> {
         let answer = driver::ask(conn, &format!("SELECT IS_USED_LOCK('{}')", self.0));
         text(answer.ok()?.first()?, 0)?.parse().ok()
     }
@@ -226,7 +226,7 @@ const NOT_KNOWN: [u16; 3] = [1047, 1064, 1235];
 ///
 /// # Errors
 /// [`ErrorKind::Query`] where a value became NULL for its length.
-pub(super) fn shortened(conn: &mut Conn, count: u16) -> Result<Option<String>> {
+pub(super) fn truncation_warning(conn: &mut Conn, count: u16) -> Result<Option<String>> {
     let (mut made_null, mut cut, mut seen) = (None, None, 0);
     let look = |row: Row| {
         seen += 1;

@@ -17,13 +17,13 @@ use mysql::{Conn, Row};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Purpose, QueryExecutor,
+    QueryExecutor, SessionUse,
     driver::{ask, run, text},
     errors::query_error,
+    options::{Access, ConnectOptions, SessionOptions, SnapshotMode},
 };
 use crate::{
-    cancel::Cancel,
-    config::{Access, Config, Session, Snapshot as Wanted},
+    cancel::CancelToken,
     error::{Error, ErrorKind, Result},
 };
 
@@ -32,12 +32,12 @@ pub struct Snapshot {
     /// As many as were asked for.
     pub sessions: Vec<QueryExecutor>,
     /// Where it is in the server's history, where that is known.
-    pub position: Option<Position>,
+    pub position: Option<BinlogPosition>,
 }
 
 /// A place in the server's history.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Position {
+pub struct BinlogPosition {
     /// The transactions before it, by their GTIDs.
     pub gtid: Option<String>,
     /// The file of the binary log.
@@ -46,9 +46,9 @@ pub struct Position {
     pub binlog_position: Option<u64>,
 }
 
-impl Position {
+impl BinlogPosition {
     /// This without texts that say nothing.
-    fn without_nothing(self) -> Self {
+    fn without_empty_texts(self) -> Self {
         Self {
             gtid: self.gtid.filter(|gtid| !gtid.is_empty()),
             ..self
@@ -57,11 +57,11 @@ impl Position {
 }
 
 /// How long connections try to begin together.
-const PATIENCE: Duration = Duration::from_secs(10);
+const BEGIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a connection that is alone tries, for which it matters only where its
 /// snapshot is.
-const ALONE: Duration = Duration::from_millis(500);
+const SINGLE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -79,29 +79,35 @@ const INTERRUPTED: u16 = 1317;
 const SAVEPOINT: &str = "SAVEPOINT gold_digger";
 
 /// How to do without.
-const OTHERWISE: &str = "connections = 1 needs no such proof, and lock = true makes sure by a brief FLUSH TABLES WITH READ LOCK";
+const ALTERNATIVES_HINT: &str = "connections = 1 needs no such proof, and lock = true makes sure by a brief FLUSH TABLES WITH READ LOCK";
 
 /// Opens `count` sessions that see one snapshot.
 ///
 /// # Errors
 /// [`ErrorKind::Connect`] where there is no session; [`ErrorKind::Query`] where
 /// the server gives no snapshot, or not the same one to all.
-pub fn open(config: &Config, count: usize, cancel: &Cancel) -> Result<Snapshot> {
+pub fn open(
+    options: &ConnectOptions,
+    session: &SessionOptions,
+    mode: SnapshotMode,
+    count: usize,
+    cancel: &CancelToken,
+) -> Result<Snapshot> {
     let mut sessions = Vec::new();
     for _ in 0..count {
-        let session = QueryExecutor::connect(config, Purpose::Shared, &cancel.part()?)?;
-        sessions.push(session);
+        let cancel = cancel.child()?;
+        let one = QueryExecutor::connect(options, session, SessionUse::Shared, &cancel)?;
+        sessions.push(one);
     }
-    let connection = &config.connection;
     tracing::info!(
         "connected to {} as {} by {}",
-        connection.endpoint,
-        connection.user,
+        options.endpoint,
+        options.user,
         connections(count)
     );
-    let position = match config.run.snapshot {
+    let position = match mode {
         // One session has one snapshot.
-        Wanted::Locked if count > 1 => begin_locked(config, &mut sessions, cancel)?,
+        SnapshotMode::Locked if count > 1 => begin_locked(options, session, &mut sessions, cancel)?,
         _ => begin_compared(&mut sessions, cancel)?,
     };
     Ok(Snapshot { sessions, position })
@@ -117,33 +123,33 @@ pub(crate) fn connections(count: usize) -> String {
 
 /// Has all begin while nobody can commit.
 fn begin_locked(
-    config: &Config,
+    options: &ConnectOptions,
+    session: &SessionOptions,
     sessions: &mut [QueryExecutor],
-    cancel: &Cancel,
-) -> Result<Option<Position>> {
-    let unrestricted = Config {
-        session: Session {
-            access: Access::ReadWrite,
-            init: Vec::new(),
-            ..config.session.clone()
-        },
-        ..config.clone()
+    cancel: &CancelToken,
+) -> Result<Option<BinlogPosition>> {
+    let unrestricted = SessionOptions {
+        access: Access::ReadWrite,
+        init: Vec::new(),
+        ..session.clone()
     };
-    let mut locker = QueryExecutor::connect(&unrestricted, Purpose::Single, &cancel.part()?)?;
+    let cancel = cancel.child()?;
+    let mut locker =
+        QueryExecutor::connect(options, &unrestricted, SessionUse::Exclusive, &cancel)?;
     check_server(&mut locker, sessions)?;
     let failed = |error: mysql::Error| {
         query_error("cannot lock the server for a moment", &error)
             .hint_or("lock = true needs the privilege RELOAD, and that no statement runs for long")
     };
-    locker.on_border(|conn| {
+    locker.with_driver(|conn| {
         // Whoever waits for the lock holds everybody else up.
         run(conn, "SET SESSION lock_wait_timeout = 5").map_err(failed)?;
         run(conn, "FLUSH TABLES WITH READ LOCK").map_err(failed)
     })?;
     tracing::info!("the server is locked");
     begin_all(sessions)?;
-    let position = locker.on_border(|conn| Ok(position_now(conn)));
-    locker.on_border(|conn| run(conn, "UNLOCK TABLES").map_err(failed))?;
+    let position = locker.with_driver(|conn| Ok(position_now(conn)));
+    locker.with_driver(|conn| run(conn, "UNLOCK TABLES").map_err(failed))?;
     tracing::info!("the server is unlocked");
     position
 }
@@ -151,9 +157,9 @@ fn begin_locked(
 /// Checks that all `sessions` are on the server of `one`: behind a balancer, they
 /// may not be.
 fn check_server(one: &mut QueryExecutor, sessions: &[QueryExecutor]) -> Result<()> {
-    let are_there = one.on_border(|conn| {
+    let are_there = one.with_driver(|conn| {
         let mut others = sessions.iter();
-        Ok(others.all(|other| other.live.is_of_the_server_of(conn)))
+        Ok(others.all(|other| other.interrupt.is_of_the_server_of(conn)))
     })?;
     if are_there {
         return Ok(());
@@ -164,12 +170,15 @@ fn check_server(one: &mut QueryExecutor, sessions: &[QueryExecutor]) -> Result<(
 }
 
 /// Has all begin until the server tells that nothing was committed meanwhile.
-fn begin_compared(sessions: &mut [QueryExecutor], cancel: &Cancel) -> Result<Option<Position>> {
+fn begin_compared(
+    sessions: &mut [QueryExecutor],
+    cancel: &CancelToken,
+) -> Result<Option<BinlogPosition>> {
     let Some((first, others)) = sessions.split_first_mut() else {
         return Ok(None);
     };
     check_server(first, others)?;
-    let proof = first.on_border(find_proof)?;
+    let proof = first.with_driver(find_proof)?;
     let is_alone = sessions.len() == 1;
     let proof = match proof {
         Ok(proof) => proof,
@@ -181,25 +190,33 @@ fn begin_compared(sessions: &mut [QueryExecutor], cancel: &Cancel) -> Result<Opt
             let count = sessions.len();
             let what =
                 format!("whether {count} connections have the same snapshot cannot be told: {why}");
-            return Err(Error::new(ErrorKind::Query, what).with_hint(OTHERWISE));
+            return Err(Error::new(ErrorKind::Query, what).with_hint(ALTERNATIVES_HINT));
         }
     };
-    let patience = if is_alone { ALONE } else { PATIENCE };
+    let patience = if is_alone {
+        SINGLE_TIMEOUT
+    } else {
+        BEGIN_TIMEOUT
+    };
     let started = Instant::now();
     for attempt in 1.. {
-        let before = sessions[0].on_border(|conn| look(conn, proof))?;
+        let before = sessions[0].with_driver(|conn| read_position(conn, proof))?;
         begin_all(sessions)?;
         let after = match proof {
-            Proof::SnapshotStatus => own_position(sessions)?,
-            Proof::Gtid | Proof::BinaryLog => sessions[0].on_border(|conn| look(conn, proof))?,
+            ConsistencyProof::SnapshotStatus => own_position(sessions)?,
+            ConsistencyProof::Gtid | ConsistencyProof::BinaryLog => {
+                sessions[0].with_driver(|conn| read_position(conn, proof))?
+            }
         };
         let is_same = match proof {
-            Proof::SnapshotStatus => before.is_some() && after.is_some(),
-            Proof::Gtid | Proof::BinaryLog => before.is_some() && before == after,
+            ConsistencyProof::SnapshotStatus => before.is_some() && after.is_some(),
+            ConsistencyProof::Gtid | ConsistencyProof::BinaryLog => {
+                before.is_some() && before == after
+            }
         };
         if is_same {
             tracing::info!("all connections have one snapshot (attempt {attempt})");
-            return Ok(after.map(Position::without_nothing));
+            return Ok(after.map(BinlogPosition::without_empty_texts));
         }
         if started.elapsed() > patience {
             break;
@@ -214,19 +231,19 @@ fn begin_compared(sessions: &mut [QueryExecutor], cancel: &Cancel) -> Result<Opt
         "{} connections could not get the same snapshot within {} s: the server commits too \
          often, or has a transaction that is long prepared or applied",
         sessions.len(),
-        PATIENCE.as_secs()
+        BEGIN_TIMEOUT.as_secs()
     );
-    Err(Error::new(ErrorKind::Query, what).with_hint(OTHERWISE))
+    Err(Error::new(ErrorKind::Query, what).with_hint(ALTERNATIVES_HINT))
 }
 
 /// Where the snapshots of all `sessions` are, where that is one place.
-fn own_position(sessions: &mut [QueryExecutor]) -> Result<Option<Position>> {
-    let mut found: Option<Position> = None;
+fn own_position(sessions: &mut [QueryExecutor]) -> Result<Option<BinlogPosition>> {
+    let mut found: Option<BinlogPosition> = None;
     for session in sessions {
         // Servers answer by way of variables that all sessions share, so that an
         // answer may be another session's.
         for _ in 0..ANSWERS {
-            let position = session.on_border(snapshot_status)?;
+            let position = session.with_driver(snapshot_status)?;
             if position.is_none() || found.is_some() && found != position {
                 return Ok(None);
             }
@@ -241,7 +258,7 @@ const ANSWERS: u32 = 3;
 
 /// What tells that nothing was committed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Proof {
+enum ConsistencyProof {
     /// Each session tells where its own snapshot is (MariaDB, Percona Server:
     /// `Binlog_snapshot_position`).
     SnapshotStatus,
@@ -255,10 +272,10 @@ enum Proof {
 }
 
 /// What this server can tell, or why it cannot.
-fn find_proof(conn: &mut Conn) -> Result<Result<Proof, String>> {
+fn find_proof(conn: &mut Conn) -> Result<Result<ConsistencyProof, String>> {
     let failed = |error| query_error("cannot ask for the server's position", &error);
     let mut value = |question: &str| -> Result<Option<String>> {
-        let answer = denied(ask(conn, question)).map_err(failed)?;
+        let answer = allow_server_error(ask(conn, question)).map_err(failed)?;
         let column = usize::from(question.starts_with("SHOW"));
         Ok(answer.ok().and_then(|rows| text(rows.first()?, column)))
     };
@@ -282,7 +299,7 @@ fn find_proof(conn: &mut Conn) -> Result<Result<Proof, String>> {
             "what the server replicates is not in its binary log".to_owned()
         ));
     }
-    let status = match denied(Question::BinaryLog.ask(conn)).map_err(failed)? {
+    let status = match allow_server_error(ServerQuery::BinaryLog.ask(conn)).map_err(failed)? {
         Ok(status) => status,
         Err(said) => {
             return Ok(Err(format!(
@@ -302,21 +319,23 @@ fn find_proof(conn: &mut Conn) -> Result<Result<Proof, String>> {
     // Only a session that has one tells of its snapshot.
     begin(conn)?;
     if snapshot_status(conn)?.is_some() {
-        return Ok(Ok(Proof::SnapshotStatus));
+        return Ok(Ok(ConsistencyProof::SnapshotStatus));
     }
     if has_gtids {
-        return Ok(Ok(Proof::Gtid));
+        return Ok(Ok(ConsistencyProof::Gtid));
     }
-    Ok(match denied(Question::Monitor.ask(conn)).map_err(failed)? {
-        Ok(_) => Ok(Proof::BinaryLog),
-        Err(said) => Err(format!(
-            "gtid_mode is not ON, and without it that needs PROCESS ({said})"
-        )),
-    })
+    Ok(
+        match allow_server_error(ServerQuery::Monitor.ask(conn)).map_err(failed)? {
+            Ok(_) => Ok(ConsistencyProof::BinaryLog),
+            Err(said) => Err(format!(
+                "gtid_mode is not ON, and without it that needs PROCESS ({said})"
+            )),
+        },
+    )
 }
 
 /// What the server answers, or why it does not.
-fn denied(answer: mysql::Result<Vec<Row>>) -> mysql::Result<Result<Vec<Row>, String>> {
+fn allow_server_error(answer: mysql::Result<Vec<Row>>) -> mysql::Result<Result<Vec<Row>, String>> {
     match answer {
         Ok(rows) => Ok(Ok(rows)),
         Err(mysql::Error::MySqlError(error)) => Ok(Err(error.message)),
@@ -326,17 +345,17 @@ fn denied(answer: mysql::Result<Vec<Row>>) -> mysql::Result<Result<Vec<Row>, Str
 
 /// Where the server is, or the session's snapshot; nothing where it must not be
 /// compared.
-fn look(conn: &mut Conn, proof: Proof) -> Result<Option<Position>> {
+fn read_position(conn: &mut Conn, proof: ConsistencyProof) -> Result<Option<BinlogPosition>> {
     let failed = |error| query_error("cannot ask for the server's position", &error);
     match proof {
-        Proof::SnapshotStatus => {
+        ConsistencyProof::SnapshotStatus => {
             // Those that are prepared do not come to be seen together with their
             // places in the log.
-            let prepared = denied(ask(conn, "XA RECOVER")).map_err(failed)?;
+            let prepared = allow_server_error(ask(conn, "XA RECOVER")).map_err(failed)?;
             let is_quiet = prepared.map_or(true, |rows| rows.is_empty());
-            Ok(is_quiet.then(Position::default))
+            Ok(is_quiet.then(BinlogPosition::default))
         }
-        Proof::Gtid => {
+        ConsistencyProof::Gtid => {
             // In this order: one that is let go of meanwhile is executed then.
             let owned = ask(conn, "SELECT @@GLOBAL.gtid_owned").map_err(failed)?;
             let executed = ask(conn, "SELECT @@GLOBAL.gtid_executed").map_err(failed)?;
@@ -344,16 +363,16 @@ fn look(conn: &mut Conn, proof: Proof) -> Result<Option<Position>> {
             if text(&owned).as_deref() != Some("") {
                 return Ok(None);
             }
-            Ok(text(&executed).map(|gtid| Position {
+            Ok(text(&executed).map(|gtid| BinlogPosition {
                 gtid: Some(gtid),
-                ..Position::default()
+                ..BinlogPosition::default()
             }))
         }
-        Proof::BinaryLog => {
+        ConsistencyProof::BinaryLog => {
             // In this order: what is in the log by now is prepared until it can
             // be seen.
-            let rows = Question::BinaryLog.ask(conn).map_err(failed)?;
-            let monitor = Question::Monitor.ask(conn).map_err(failed)?;
+            let rows = ServerQuery::BinaryLog.ask(conn).map_err(failed)?;
+            let monitor = ServerQuery::Monitor.ask(conn).map_err(failed)?;
             let monitor = monitor.first().and_then(|row| text(row, 2));
             let is_loud = |line: &str| {
                 line.starts_with("---TRANSACTION") && line.contains("(PREPARED)")
@@ -369,12 +388,12 @@ fn look(conn: &mut Conn, proof: Proof) -> Result<Option<Position>> {
 
 /// What servers are asked for by several names.
 #[derive(Clone, Copy)]
-enum Question {
+enum ServerQuery {
     BinaryLog,
     Monitor,
 }
 
-impl Question {
+impl ServerQuery {
     fn ask(self, conn: &mut Conn) -> mysql::Result<Vec<Row>> {
         match self {
             // The first is MySQL's since 8.2.
@@ -389,8 +408,8 @@ impl Question {
     }
 }
 
-fn binlog_position(row: &Row) -> Option<Position> {
-    Some(Position {
+fn binlog_position(row: &Row) -> Option<BinlogPosition> {
+    Some(BinlogPosition {
         gtid: None,
         binlog_file: Some(text(row, 0)?),
         binlog_position: Some(text(row, 1)?.parse().ok()?),
@@ -398,7 +417,7 @@ fn binlog_position(row: &Row) -> Option<Position> {
 }
 
 /// Where the session's snapshot is, by its own status.
-fn snapshot_status(conn: &mut Conn) -> Result<Option<Position>> {
+fn snapshot_status(conn: &mut Conn) -> Result<Option<BinlogPosition>> {
     let failed = |error| query_error("cannot ask for the snapshot's position", &error);
     let rows = ask(conn, "SHOW STATUS LIKE 'binlog_snapshot_%'").map_err(failed)?;
     let value = |wanted: &str| {
@@ -417,7 +436,7 @@ fn snapshot_status(conn: &mut Conn) -> Result<Option<Position>> {
         &format!("SELECT BINLOG_GTID_POS('{file}', {position})"),
     );
     let gtid = gtid.ok().and_then(|rows| text(rows.first()?, 0));
-    Ok(Some(Position {
+    Ok(Some(BinlogPosition {
         gtid: gtid.filter(|gtid| !gtid.is_empty()),
         binlog_position: position.parse().ok(),
         binlog_file: Some(file),
@@ -425,8 +444,8 @@ fn snapshot_status(conn: &mut Conn) -> Result<Option<Position>> {
 }
 
 /// Where the server is while nobody can commit.
-fn position_now(conn: &mut Conn) -> Option<Position> {
-    let rows = Question::BinaryLog.ask(conn).unwrap_or_default();
+fn position_now(conn: &mut Conn) -> Option<BinlogPosition> {
+    let rows = ServerQuery::BinaryLog.ask(conn).unwrap_or_default();
     let mut position = rows.first().and_then(binlog_position).unwrap_or_default();
     for question in [
         "SELECT @@GLOBAL.gtid_executed",
@@ -437,12 +456,12 @@ fn position_now(conn: &mut Conn) -> Option<Position> {
             .and_then(|rows| text(rows.first()?, 0));
         position.gtid = position.gtid.or(answer.filter(|gtid| !gtid.is_empty()));
     }
-    Some(position).filter(|position| *position != Position::default())
+    Some(position).filter(|position| *position != BinlogPosition::default())
 }
 
 /// Has all sessions begin at once, or nearly.
 fn begin_all(sessions: &mut [QueryExecutor]) -> Result<()> {
-    let begin = |session: &mut QueryExecutor| session.on_border(begin);
+    let begin = |session: &mut QueryExecutor| session.with_driver(begin);
     if let [session] = sessions {
         return begin(session);
     }
@@ -475,8 +494,8 @@ fn begin(conn: &mut Conn) -> Result<()> {
     run(conn, level).map_err(failed)?;
     // Where it logs, MariaDB keeps a table's lock to the transaction's end. Who may
     // not set it holds up whoever alters a table.
-    let _ =
-        denied(run(conn, "SET SESSION sql_log_bin = 0").map(|()| Vec::new())).map_err(failed)?;
+    let _ = allow_server_error(run(conn, "SET SESSION sql_log_bin = 0").map(|()| Vec::new()))
+        .map_err(failed)?;
     match run(
         conn,
         "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
@@ -505,8 +524,8 @@ impl QueryExecutor {
     ///
     /// # Errors
     /// [`ErrorKind::Query`] where it has none.
-    pub fn has_snapshot(&mut self) -> Result<()> {
-        self.on_border(|conn| {
+    pub fn check_snapshot(&mut self) -> Result<()> {
+        self.with_driver(|conn| {
             // A KILL that came late for an earlier statement ends this one.
             for _ in 0..2 {
                 match run(conn, &format!("ROLLBACK TO {SAVEPOINT}")) {

@@ -11,7 +11,7 @@ use mysql::{
 use super::{
     QueryExecutor,
     driver::{ask, for_each, text},
-    errors::{border, query_error},
+    errors::{catch_driver_panic, query_error},
 };
 use crate::{error::Result, text::hex};
 
@@ -20,9 +20,9 @@ const EXPLAINED: [&str; 5] = ["SELECT", "WITH", "TABLE", "VALUES", "("];
 
 /// What is told of a statement's tables.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Tables {
+pub enum SnapshotCoverage {
     /// All that are known are part of the snapshot.
-    Transactional,
+    Complete,
     /// These are not.
     NotTransactional(Vec<String>),
     /// The server does not tell, for this reason.
@@ -34,36 +34,40 @@ impl QueryExecutor {
     /// sees through views, but not into functions.
     ///
     /// # Errors
-    /// [`ErrorKind::Query`](crate::error::ErrorKind::Query) where the connection
+    /// [`ErrorTableKind::Query`](crate::error::ErrorTableKind::Query) where the connection
     /// breaks.
-    pub fn tables(&mut self) -> Result<Tables> {
+    pub fn snapshot_coverage(&mut self) -> Result<SnapshotCoverage> {
         let cancel = self.cancel.clone();
-        border(&cancel, || self.find_tables())
+        catch_driver_panic(&cancel, || self.find_tables())
     }
 
-    fn find_tables(&mut self) -> Result<Tables> {
+    fn find_tables(&mut self) -> Result<SnapshotCoverage> {
         let keyword = &self.keyword;
         if !EXPLAINED.contains(&keyword.as_str()) {
-            return Ok(Tables::Unknown(format!("{keyword} does not tell")));
+            return Ok(SnapshotCoverage::Unknown(format!(
+                "{keyword} does not tell"
+            )));
         }
         match self.try_find_tables() {
             // The server answers; only not this.
-            Err(mysql::Error::MySqlError(error)) => Ok(Tables::Unknown(error.message)),
+            Err(mysql::Error::MySqlError(error)) => Ok(SnapshotCoverage::Unknown(error.message)),
             // It finds something else in the text than a statement with marks.
-            Err(mysql::Error::DriverError(error)) => Ok(Tables::Unknown(error.to_string())),
+            Err(mysql::Error::DriverError(error)) => {
+                Ok(SnapshotCoverage::Unknown(error.to_string()))
+            }
             Err(error) => Err(query_error("cannot ask for the query's tables", &error)),
             Ok(tables) => Ok(tables),
         }
     }
 
-    fn try_find_tables(&mut self) -> mysql::Result<Tables> {
+    fn try_find_tables(&mut self) -> mysql::Result<SnapshotCoverage> {
         // What MariaDB tells only so is a syntax error for MySQL, which tells it
         // in one of its formats.
         let explained = match self.explain("EXPLAIN EXTENDED") {
             Err(mysql::Error::MySqlError(_)) => {
                 // MySQL runs some subqueries for that.
-                if self.known.are_all_transactional(&mut self.conn)? {
-                    return Ok(Tables::Transactional);
+                if self.table_cache.are_all_transactional(&mut self.conn)? {
+                    return Ok(SnapshotCoverage::Complete);
                 }
                 self.explain("EXPLAIN FORMAT=TRADITIONAL")?
             }
@@ -82,39 +86,39 @@ impl QueryExecutor {
             let database = rows.first().and_then(|row| text(row, 0));
             names.push_back(pairs(&self.bound.sql, database.as_deref()));
         }
-        if self.known.schemas.is_empty() {
+        if self.table_cache.schemas.is_empty() {
             let schemas = "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA";
             let schemas = all(conn.query_iter(schemas)?)?;
-            self.known.schemas = schemas.iter().filter_map(|row| text(row, 0)).collect();
+            self.table_cache.schemas = schemas.iter().filter_map(|row| text(row, 0)).collect();
             let engines =
                 "SELECT ENGINE FROM information_schema.ENGINES WHERE TRANSACTIONS = 'YES'";
             let engines = all(conn.query_iter(engines)?)?;
-            self.known.engines = engines.iter().filter_map(|row| text(row, 0)).collect();
+            self.table_cache.engines = engines.iter().filter_map(|row| text(row, 0)).collect();
         }
         let (mut seen, mut found, mut hidden) = (BTreeSet::new(), Vec::new(), None);
         // A view's own tables are in its definition.
         while let Some(names_here) = names.pop_front() {
             for pair in names_here {
                 // Else they are a column's.
-                if !self.known.schemas.contains(&pair.0) || !seen.insert(pair.clone()) {
+                if !self.table_cache.schemas.contains(&pair.0) || !seen.insert(pair.clone()) {
                     continue;
                 }
-                match self.known.look_up(conn, &pair)? {
-                    Kind::NotTransactional(engine) => {
+                match self.table_cache.look_up(conn, &pair)? {
+                    TableKind::NotTransactional(engine) => {
                         found.push(format!("{}.{} ({engine})", pair.0, pair.1));
                     }
-                    Kind::View(definition) if definition.is_empty() => {
+                    TableKind::View(definition) if definition.is_empty() => {
                         hidden = Some(format!("{}.{} does not show what it is", pair.0, pair.1));
                     }
-                    Kind::View(definition) => names.push_back(pairs(&definition, None)),
-                    Kind::Other => {}
+                    TableKind::View(definition) => names.push_back(pairs(&definition, None)),
+                    TableKind::Other => {}
                 }
             }
         }
         Ok(match hidden {
-            _ if !found.is_empty() => Tables::NotTransactional(found),
-            Some(reason) => Tables::Unknown(reason),
-            None => Tables::Transactional,
+            _ if !found.is_empty() => SnapshotCoverage::NotTransactional(found),
+            Some(reason) => SnapshotCoverage::Unknown(reason),
+            None => SnapshotCoverage::Complete,
         })
     }
 
@@ -139,11 +143,11 @@ fn all<P: Protocol>(answer: QueryResult<'_, '_, '_, P>) -> mysql::Result<Vec<Row
 
 /// What a session has found out about tables.
 #[derive(Default)]
-pub(super) struct Known {
+pub(super) struct TableCache {
     schemas: BTreeSet<String>,
     /// Those that are transactional.
     engines: BTreeSet<String>,
-    tables: BTreeMap<(String, String), Kind>,
+    tables: BTreeMap<(String, String), TableKind>,
     are_all_transactional: Option<bool>,
 }
 
@@ -153,7 +157,7 @@ const ANY_NOT_TRANSACTIONAL: &str = "SELECT 1 FROM information_schema.TABLES
      LIMIT 1";
 
 #[derive(Clone)]
-enum Kind {
+enum TableKind {
     /// By its engine.
     NotTransactional(String),
     /// By its definition, empty where the account may not see it.
@@ -162,7 +166,7 @@ enum Kind {
     Other,
 }
 
-impl Known {
+impl TableCache {
     /// Whether the account sees no table that is not transactional, but the
     /// server's own.
     fn are_all_transactional(&mut self, conn: &mut Conn) -> mysql::Result<bool> {
@@ -174,7 +178,7 @@ impl Known {
         Ok(known)
     }
 
-    fn look_up(&mut self, conn: &mut Conn, pair: &(String, String)) -> mysql::Result<Kind> {
+    fn look_up(&mut self, conn: &mut Conn, pair: &(String, String)) -> mysql::Result<TableKind> {
         if let Some(kind) = self.tables.get(pair) {
             return Ok(kind.clone());
         }
@@ -199,14 +203,16 @@ impl Known {
                     conn,
                     &question("VIEW_DEFINITION FROM information_schema.VIEWS"),
                 )?;
-                Kind::View(
+                TableKind::View(
                     rows.first()
                         .and_then(|row| text(row, 0))
                         .unwrap_or_default(),
                 )
             }
-            (_, Some(engine)) if !self.engines.contains(&engine) => Kind::NotTransactional(engine),
-            _ => Kind::Other,
+            (_, Some(engine)) if !self.engines.contains(&engine) => {
+                TableKind::NotTransactional(engine)
+            }
+            _ => TableKind::Other,
         };
         self.tables.insert(pair.clone(), kind.clone());
         Ok(kind)

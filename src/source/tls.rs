@@ -26,7 +26,7 @@ use rustls::{
 };
 
 use super::driver::{self, text};
-use crate::config::tls::{Authorities, Tls, Verification};
+use super::tls_options::{Authorities, TlsOptions, Verification};
 
 thread_local! {
     /// The public keys whose signatures vouch for nobody in the connection that
@@ -81,12 +81,7 @@ pub(super) struct Preparation {
 impl Preparation {
     /// # Errors
     /// Where memory for the certificates cannot be had.
-    pub fn new(tls: &Tls) -> io::Result<Self> {
-        if !*GUARD.get_or_init(|| guarded_provider().install_default().is_ok()) {
-            return Err(io::Error::other(
-                "this process checks certificates in another way",
-            ));
-        }
+    pub fn new(tls: &TlsOptions) -> io::Result<Self> {
         let mut files = Vec::new();
         let mut options = SslOpts::default();
         let mut distrusted = Vec::new();
@@ -124,9 +119,22 @@ impl Preparation {
     }
 }
 
-/// Whether every check of a certificate's signature in this process is guarded,
+/// Whether every check of a certificate's signature in this process is restricted,
 /// once that was tried.
 static GUARD: OnceLock<bool> = OnceLock::new();
+
+/// Installs the process-wide rustls provider that TLS connections need: the driver
+/// always trusts the CAs of the web, and this provider rejects their signatures
+/// where a connection names other CAs. To be called once, before the first
+/// connection with TLS, and before anything else installs a provider.
+pub fn install_tls_provider() {
+    GUARD.get_or_init(|| guarded_provider().install_default().is_ok());
+}
+
+/// Whether the provider is installed.
+pub(super) fn is_provider_installed() -> bool {
+    GUARD.get() == Some(&true)
+}
 
 fn guarded_provider() -> CryptoProvider {
     let mut provider = ring::default_provider();
@@ -257,7 +265,6 @@ mod tests {
     };
 
     use super::*;
-    use crate::config::tls::Verification;
 
     struct Authority {
         certificate: CertificateDer<'static>,
@@ -302,18 +309,11 @@ mod tests {
     /// knows.
     fn trust(certificates: &[CertificateDer<'static>]) {
         let authorities = Authorities::Named(certificates.into(), PathBuf::new());
-        let tls = Tls {
+        let tls = TlsOptions {
             verification: Verification::Authority(authorities),
             client: None,
         };
         Preparation::new(&tls).expect("memory").take_effect();
-    }
-
-    fn unverified() -> Tls {
-        Tls {
-            verification: Verification::None,
-            client: None,
-        }
     }
 
     #[test]
@@ -325,8 +325,8 @@ mod tests {
         for authority in [&ours, &other] {
             roots.add(authority.certificate.clone()).expect("a root");
         }
-        // By what this process checks signatures with: as whoever prepares says.
-        Preparation::new(&unverified()).expect("memory");
+        // By what this process checks signatures with.
+        install_tls_provider();
         let verifier = WebPkiServerVerifier::builder(Arc::new(roots));
         let verifier = verifier.build().expect("a verifier");
         let verify = |authority: &Authority| {
@@ -372,7 +372,7 @@ mod tests {
         let own = webpki::anchor_from_trusted_cert(&ours.certificate).expect("a root");
         assert!(!is_distrusted(&key(&own.subject_public_key_info)));
         // Without a list of CAs, those of the web are what there is.
-        let tls = Tls {
+        let tls = TlsOptions {
             verification: Verification::Identity(Authorities::BuiltIn),
             client: None,
         };

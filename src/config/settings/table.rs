@@ -1,7 +1,10 @@
 //! The table itself.
 
 use super::{
-    super::{OnError, PinnedSchema, Protocol, Publish, Share, Timeout, TlsMode},
+    super::{
+        Timeout, TlsMode, format,
+        reporting::{LogFormat, ProgressMode},
+    },
     ASK_PASSWORD, CLEARTEXT_PLUGIN, CONFIG, DEFAULTS_FILE, DEFAULTS_GROUP_SUFFIX, JOB, Kind,
     NO_DEFAULTS, PASSWORD, SERVER_PUBLIC_KEY, SSL, Setting, TRANSPORT, VERIFY_SERVER_CERT,
     checks::{
@@ -10,13 +13,16 @@ use super::{
     },
 };
 use crate::{
-    cli::progress,
-    cli::report::LogFormat,
     format::{
-        self, BinaryEncoding, CsvDelimiter, CsvNull, CsvQuote, DuplicateColumns, InvalidUtf8,
-        LineEnding, NumberStyle, ZeroDates,
+        BinaryEncoding, CsvDelimiter, CsvNull, CsvQuote, DuplicateColumns, InvalidUtf8, LineEnding,
+        NumberStyle, ZeroDates,
+    },
+    jobs::{
+        guard::{Percent, SchemaPolicy},
+        plan::{OnError, Publish},
     },
     pipeline::output::Flush,
+    source::Protocol,
 };
 
 /// Every setting, in the order of the help and of the documentation.
@@ -344,12 +350,12 @@ pub static SETTINGS: &[Setting] = &[
     .value("NAME"),
     Setting::new(
         "guards.max_change",
-        Kind::Text(parses::<Share>),
+        Kind::Text(parses::<Percent>),
         "Fail, and publish nothing, where the rows are so many more or fewer than last time",
     ),
     Setting::new(
         "guards.schema",
-        choice::<PinnedSchema>(),
+        choice::<SchemaPolicy>(),
         "Whether the columns and their types must be those of last time",
     )
     .default("any"),
@@ -547,7 +553,7 @@ pub static SETTINGS: &[Setting] = &[
     .variable("MYSQL_GROUP_SUFFIX"),
     Setting::new(
         "progress",
-        choice::<progress::When>(),
+        choice::<ProgressMode>(),
         "When progress is shown on standard error",
     )
     .flag("progress")

@@ -3,17 +3,22 @@
 //! and what stands for NULL are the formats' own.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
 
-use super::{FormatOptions, number, temporal};
+use super::{
+    CHUNK, EncodeBuffer,
+    number::{self, parse_number},
+    temporal,
+};
 use crate::{
-    format::buffer::{CHUNK, RowBuffer},
     row::{Row, Value},
     schema::{ColumnType, FloatLayout, Schema},
 };
 
 /// How bytes without a character set are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[serde(rename_all = "snake_case")]
 pub enum BinaryEncoding {
     /// Base64 (RFC 4648, section 4), with padding
     #[default]
@@ -27,7 +32,9 @@ pub enum BinaryEncoding {
 }
 
 /// What becomes of text that is not UTF-8.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[serde(rename_all = "snake_case")]
 pub enum InvalidUtf8 {
     /// An error that names row and column
     #[default]
@@ -37,13 +44,25 @@ pub enum InvalidUtf8 {
 }
 
 /// What becomes of dates whose month or day is zero.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[serde(rename_all = "snake_case")]
 pub enum ZeroDates {
     /// Written as they are
     #[default]
     Keep,
     /// Written as NULL
     Null,
+}
+
+/// How text and bytes are written, in every format.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TextOptions {
+    /// How bytes without a character set are written.
+    pub binary: BinaryEncoding,
+    /// What happens to text that is not UTF-8.
+    pub invalid_utf8: InvalidUtf8,
 }
 
 /// Which zeros stand before a number.
@@ -57,14 +76,13 @@ pub(super) enum Padding {
 
 /// The settings that decide on a cell.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct CellOptions {
-    pub binary: BinaryEncoding,
-    pub invalid_utf8: InvalidUtf8,
+pub(super) struct ColumnOptions {
+    pub text: TextOptions,
     pub zero_dates: ZeroDates,
     pub padding: Padding,
 }
 
-/// What [`Cell::render`] made of a value.
+/// What [`ColumnFormatter::render`] made of a value.
 #[derive(Debug)]
 pub(super) enum Rendered<'a> {
     /// NULL; nothing was written.
@@ -75,7 +93,7 @@ pub(super) enum Rendered<'a> {
     Text(&'a str),
     /// Text for the format to quote and escape, with U+FFFD for what is not
     /// UTF-8.
-    Mended(&'a [u8]),
+    Lossy(&'a [u8]),
     /// Bytes for the format to write as ASCII, which no format has to quote or
     /// escape.
     Encoded(Encoding, &'a [u8]),
@@ -83,22 +101,35 @@ pub(super) enum Rendered<'a> {
     Bytes(&'a [u8]),
 }
 
-/// Why a value cannot be written: the problem, and what to do about it.
-pub(super) type Refusal = (&'static str, &'static str);
+/// Why a value cannot be written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ValueProblem {
+    /// What is wrong, as the end of a sentence.
+    pub problem: &'static str,
+    /// What to do about it.
+    pub hint: &'static str,
+}
 
-const NOT_UTF8: Refusal = (
+impl ValueProblem {
+    pub(super) const fn new(problem: &'static str, hint: &'static str) -> Self {
+        Self { problem, hint }
+    }
+}
+
+const NOT_UTF8: ValueProblem = ValueProblem::new(
     "is not UTF-8",
     "--invalid-utf8 replace goes on, or convert it in the query, for example with HEX()",
 );
-const BINARY_NOT_UTF8: Refusal = ("is not UTF-8", "choose --binary base64 or hex");
-const BROKEN: Refusal = (
+const BINARY_NOT_UTF8: ValueProblem =
+    ValueProblem::new("is not UTF-8", "choose --binary base64 or hex");
+const TYPE_MISMATCH: ValueProblem = ValueProblem::new(
     "is not what its column's type says",
     "CAST it in the query (MySQL does this for IF() over BIT); else the server or a proxy broke the protocol",
 );
 
 /// One column's way from value to text.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Cell {
+pub(super) struct ColumnFormatter {
     column: usize,
     kind: Kind,
 }
@@ -128,7 +159,7 @@ enum Kind {
 #[derive(Clone, Copy, Debug)]
 enum Zeros {
     /// They stay as they came.
-    AsTheyCome,
+    Unchanged,
     /// There are as many as this width needs: the text protocol brings them,
     /// the binary protocol does not.
     Fill(usize),
@@ -137,12 +168,11 @@ enum Zeros {
     Strip,
 }
 
-impl Cell {
-    /// The cells of a text format, one a column.
-    pub(super) fn for_columns(schema: &Schema, options: &FormatOptions) -> Vec<Self> {
-        let options = CellOptions {
-            binary: options.binary,
-            invalid_utf8: options.invalid_utf8,
+impl ColumnFormatter {
+    /// The formatters of a delimited format, one a column.
+    pub(super) fn for_columns(schema: &Schema, text: TextOptions) -> Vec<Self> {
+        let options = ColumnOptions {
+            text,
             zero_dates: ZeroDates::Keep,
             padding: Padding::Keep,
         };
@@ -153,16 +183,16 @@ impl Cell {
     }
 
     /// The way of column number `column`.
-    pub(super) fn new(column: usize, column_type: ColumnType, options: CellOptions) -> Self {
+    pub(super) fn new(column: usize, column_type: ColumnType, options: ColumnOptions) -> Self {
         let zeros = |zerofill: Option<usize>| match (options.padding, zerofill) {
             (Padding::Strip, _) => Zeros::Strip,
             (Padding::Keep, Some(width)) => Zeros::Fill(width),
-            (Padding::Keep, None) => Zeros::AsTheyCome,
+            (Padding::Keep, None) => Zeros::Unchanged,
         };
         let zero_dates = options.zero_dates;
         let kind = match column_type {
-            ColumnType::Text | ColumnType::Json => Kind::Text(options.invalid_utf8),
-            ColumnType::Binary => Kind::Binary(options.binary),
+            ColumnType::Text | ColumnType::Json => Kind::Text(options.text.invalid_utf8),
+            ColumnType::Binary => Kind::Binary(options.text.binary),
             ColumnType::Integer { zerofill } | ColumnType::Decimal { zerofill } => {
                 Kind::Number(zeros(zerofill))
             }
@@ -184,7 +214,7 @@ impl Cell {
     }
 
     /// What its text is, for people.
-    pub(super) const fn shape(&self) -> &'static str {
+    pub(super) const fn format_name(&self) -> &'static str {
         match self.kind {
             Kind::Text(_) => "text",
             Kind::Binary(BinaryEncoding::Base64) => "base64",
@@ -205,7 +235,7 @@ impl Cell {
         &self,
         row: Row<'a>,
         out: &mut Vec<u8>,
-    ) -> Result<Rendered<'a>, Refusal> {
+    ) -> Result<Rendered<'a>, ValueProblem> {
         // In each arm, so that nothing but what the column's kind needs is looked at.
         let value = || row.value(self.column);
         let start = out.len();
@@ -213,7 +243,7 @@ impl Cell {
             Kind::Text(invalid) => match value() {
                 Value::Bytes(bytes) => return text(bytes, invalid),
                 Value::Null => return Ok(Rendered::Null),
-                _ => return Err(BROKEN),
+                _ => return Err(TYPE_MISMATCH),
             },
             Kind::Number(zeros) => {
                 match value() {
@@ -221,14 +251,14 @@ impl Cell {
                     Value::UInt(number) => number::write_integer(number, out),
                     Value::Bytes(bytes) => copy_number(bytes, zeros, out)?,
                     Value::Null => return Ok(Rendered::Null),
-                    _ => return Err(BROKEN),
+                    _ => return Err(TYPE_MISMATCH),
                 }
-                fill(zeros, start, out);
+                pad_zeros(zeros, start, out);
             }
             Kind::Floating { decimals, zeros } => {
                 match (value(), decimals) {
-                    (Value::Double(number), _) if !number.is_finite() => return Err(BROKEN),
-                    (Value::Float(number), _) if !number.is_finite() => return Err(BROKEN),
+                    (Value::Double(number), _) if !number.is_finite() => return Err(TYPE_MISMATCH),
+                    (Value::Float(number), _) if !number.is_finite() => return Err(TYPE_MISMATCH),
                     (Value::Double(number), None) => number::write_double(number, out),
                     (Value::Double(number), Some(decimals)) => {
                         number::write_fixed(number, decimals, out)
@@ -239,9 +269,9 @@ impl Cell {
                     }
                     (Value::Bytes(bytes), _) => copy_number(bytes, zeros, out)?,
                     (Value::Null, _) => return Ok(Rendered::Null),
-                    _ => return Err(BROKEN),
+                    _ => return Err(TYPE_MISMATCH),
                 }
-                fill(zeros, start, out);
+                pad_zeros(zeros, start, out);
             }
             Kind::Date(zero_dates) => match value() {
                 Value::Null => return Ok(Rendered::Null),
@@ -251,8 +281,8 @@ impl Cell {
                 Value::DateTime(point) if point.is_possible() && point.is_midnight() => {
                     temporal::write_date(point, out);
                 }
-                Value::Bytes(bytes) => copy(bytes, b"-: .", out)?,
-                _ => return Err(BROKEN),
+                Value::Bytes(bytes) => copy_digits(bytes, b"-: .", out)?,
+                _ => return Err(TYPE_MISMATCH),
             },
             Kind::DateTime {
                 fraction,
@@ -266,7 +296,7 @@ impl Cell {
                     temporal::write_datetime(point, fraction, out);
                 }
                 Value::Bytes(bytes) => copy_with_fraction(bytes, b"-: .", fraction, out)?,
-                _ => return Err(BROKEN),
+                _ => return Err(TYPE_MISMATCH),
             },
             Kind::Time { fraction } => match value() {
                 Value::Time(span) if span.is_possible() => {
@@ -274,17 +304,17 @@ impl Cell {
                 }
                 Value::Bytes(bytes) => copy_with_fraction(bytes, b"-:.", fraction, out)?,
                 Value::Null => return Ok(Rendered::Null),
-                _ => return Err(BROKEN),
+                _ => return Err(TYPE_MISMATCH),
             },
             Kind::Binary(encoding) => match value() {
                 Value::Bytes(bytes) => return binary(bytes, encoding),
                 Value::Null => return Ok(Rendered::Null),
-                _ => return Err(BROKEN),
+                _ => return Err(TYPE_MISMATCH),
             },
             Kind::Bit => match value() {
                 Value::Bytes(bytes) => number::write_integer(bits(bytes)?, out),
                 Value::Null => return Ok(Rendered::Null),
-                _ => return Err(BROKEN),
+                _ => return Err(TYPE_MISMATCH),
             },
         }
         Ok(Rendered::Plain)
@@ -297,21 +327,21 @@ impl Cell {
 }
 
 /// What to say of `count` values whose text was not UTF-8.
-pub(super) fn replaced_warning(count: u64) -> Option<String> {
+pub(super) fn lossy_warning(count: u64) -> Option<String> {
     (count > 0)
         .then(|| format!("{count} values were not UTF-8; U+FFFD stands for what could not be read"))
 }
 
 #[inline]
-fn text(bytes: &[u8], invalid: InvalidUtf8) -> Result<Rendered<'_>, Refusal> {
+fn text(bytes: &[u8], invalid: InvalidUtf8) -> Result<Rendered<'_>, ValueProblem> {
     match (std::str::from_utf8(bytes), invalid) {
         (Ok(text), _) => Ok(Rendered::Text(text)),
-        (Err(_), InvalidUtf8::Replace) => Ok(Rendered::Mended(bytes)),
+        (Err(_), InvalidUtf8::Replace) => Ok(Rendered::Lossy(bytes)),
         (Err(_), InvalidUtf8::Error) => Err(NOT_UTF8),
     }
 }
 
-fn binary(bytes: &[u8], encoding: BinaryEncoding) -> Result<Rendered<'_>, Refusal> {
+fn binary(bytes: &[u8], encoding: BinaryEncoding) -> Result<Rendered<'_>, ValueProblem> {
     Ok(match encoding {
         BinaryEncoding::Base64 => Rendered::Encoded(Encoding::Base64, bytes),
         BinaryEncoding::Hex => Rendered::Encoded(Encoding::Hex, bytes),
@@ -323,19 +353,19 @@ fn binary(bytes: &[u8], encoding: BinaryEncoding) -> Result<Rendered<'_>, Refusa
 }
 
 /// The server's own text for a number.
-fn copy_number(text: &[u8], zeros: Zeros, out: &mut Vec<u8>) -> Result<(), Refusal> {
+fn copy_number(text: &[u8], zeros: Zeros, out: &mut Vec<u8>) -> Result<(), ValueProblem> {
     let start = out.len();
-    if !is_number(text) {
-        return Err(BROKEN);
+    if !parse_number(text).is_some_and(|number| number.is_server_number()) {
+        return Err(TYPE_MISMATCH);
     }
     out.extend_from_slice(text);
-    strip(zeros, start, out);
+    strip_zeros(zeros, start, out);
     Ok(())
 }
 
 /// Gives the number that begins at `start` the zeros that its column declares.
 #[inline]
-fn fill(zeros: Zeros, start: usize, out: &mut Vec<u8>) {
+fn pad_zeros(zeros: Zeros, start: usize, out: &mut Vec<u8>) {
     if let Zeros::Fill(width) = zeros {
         insert_zeros(width, start, out);
     }
@@ -348,7 +378,7 @@ fn insert_zeros(width: usize, start: usize, out: &mut Vec<u8>) {
 }
 
 /// Takes the zeros away that a number's text, which begins at `start`, brings.
-fn strip(zeros: Zeros, start: usize, out: &mut Vec<u8>) {
+fn strip_zeros(zeros: Zeros, start: usize, out: &mut Vec<u8>) {
     let number = &out[start..];
     if !matches!(zeros, Zeros::Strip) || number.first() != Some(&b'0') {
         return;
@@ -364,47 +394,22 @@ fn strip(zeros: Zeros, start: usize, out: &mut Vec<u8>) {
 /// `marks` between them is not one, and could break a format that does not escape
 /// it.
 #[inline]
-fn copy(text: &[u8], marks: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
+fn copy_digits(text: &[u8], marks: &[u8], out: &mut Vec<u8>) -> Result<(), ValueProblem> {
     // A sign may come first; else marks stand between digits.
     let unsigned = text.strip_prefix(b"-").unwrap_or(text);
     let mut is_behind_digit = false;
     for byte in unsigned {
         let is_digit = byte.is_ascii_digit();
         if !(is_digit || is_behind_digit && marks.contains(byte)) {
-            return Err(BROKEN);
+            return Err(TYPE_MISMATCH);
         }
         is_behind_digit = is_digit;
     }
     if !is_behind_digit {
-        return Err(BROKEN);
+        return Err(TYPE_MISMATCH);
     }
     out.extend_from_slice(text);
     Ok(())
-}
-
-/// Whether `text` is a number as servers write them: also with leading zeros, and
-/// without digits on one side of the point.
-#[inline]
-fn is_number(text: &[u8]) -> bool {
-    let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let unsigned = text.strip_prefix(b"-").unwrap_or(text);
-    let (whole, rest) = unsigned.split_at(digits(unsigned));
-    let (fraction, rest) = match rest.split_first() {
-        Some((b'.', rest)) => rest.split_at(digits(rest)),
-        _ => (&[][..], rest),
-    };
-    if whole.is_empty() && fraction.is_empty() {
-        return false;
-    }
-    match rest.split_first() {
-        None => true,
-        Some((b'e' | b'E', exponent)) => {
-            let unsigned = exponent.strip_prefix(b"-").or(exponent.strip_prefix(b"+"));
-            let unsigned = unsigned.unwrap_or(exponent);
-            !unsigned.is_empty() && digits(unsigned) == unsigned.len()
-        }
-        Some(_) => false,
-    }
 }
 
 /// The server's own text for a time, with all the digits that its column
@@ -414,8 +419,8 @@ fn copy_with_fraction(
     marks: &[u8],
     fraction: usize,
     out: &mut Vec<u8>,
-) -> Result<(), Refusal> {
-    copy(text, marks, out)?;
+) -> Result<(), ValueProblem> {
+    copy_digits(text, marks, out)?;
     if fraction > 0 {
         let digits = text.iter().rev().position(|byte| *byte == b'.');
         if digits.is_none() {
@@ -428,9 +433,9 @@ fn copy_with_fraction(
 }
 
 /// BIT(n) comes as up to eight bytes in both protocols.
-fn bits(bytes: &[u8]) -> Result<u64, Refusal> {
+fn bits(bytes: &[u8]) -> Result<u64, ValueProblem> {
     if bytes.len() > 8 {
-        return Err(BROKEN);
+        return Err(TYPE_MISMATCH);
     }
     let add = |bits, byte: &u8| bits << 8 | u64::from(*byte);
     Ok(bytes.iter().fold(0, add))
@@ -453,12 +458,12 @@ pub(super) enum Encoding {
 
 impl Encoding {
     /// Writes `bytes`, which may be many.
-    pub(super) fn write(self, bytes: &[u8], out: &mut RowBuffer) {
+    pub(super) fn write(self, bytes: &[u8], out: &mut EncodeBuffer<'_>) {
         // A multiple of three, so that base64 has padding at the end only.
         const BYTES: usize = CHUNK / 4 * 3;
         for piece in bytes.chunks(BYTES) {
-            self.append(piece, &mut out.bytes);
-            out.spill();
+            self.append(piece, out.bytes);
+            out.spill_if_large();
         }
     }
 
@@ -488,7 +493,7 @@ fn write_base64(bytes: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Writes text, with U+FFFD for what is not UTF-8, by way of `write`.
-pub(super) fn mend(bytes: &[u8], mut write: impl FnMut(&str)) {
+pub(super) fn write_lossy(bytes: &[u8], mut write: impl FnMut(&str)) {
     for chunk in bytes.utf8_chunks() {
         write(chunk.valid());
         if !chunk.invalid().is_empty() {

@@ -1,0 +1,160 @@
+//! Shows what a check has found out: `--check`.
+
+use unicode_width::UnicodeWidthStr;
+
+use crate::{
+    jobs::{
+        check::{CheckReport, CheckedExport, CheckedSnapshot, ExportFacts},
+        plan::{ExportPlan, RunPlan},
+    },
+    source::{Access, ConnectOptions, SessionFacts, snapshot, tls_options::Verification},
+    text::printable,
+};
+
+/// The text for standard output.
+#[must_use]
+pub fn to_text(plan: &RunPlan, report: &CheckReport) -> String {
+    let mut texts = Vec::new();
+    match report.snapshot {
+        CheckedSnapshot::None => {}
+        CheckedSnapshot::ByLock => {
+            texts.push("snapshot  by a lock, which a check does not take\n".to_owned());
+        }
+        CheckedSnapshot::Shared(count) => {
+            let connections = snapshot::connections(count);
+            texts.push(format!("snapshot  one for {connections}\n"));
+        }
+    }
+    let exports = plan.exports.iter().zip(&report.exports);
+    let exports = exports.map(|(export, checked)| export_text(plan, export, checked));
+    texts.extend(exports);
+    texts.join("\n")
+}
+
+fn export_text(plan: &RunPlan, export: &ExportPlan, checked: &CheckedExport) -> String {
+    let text = match &checked.result {
+        Ok(facts) => facts_text(plan, export, facts),
+        Err(error) => format!("fails  {error}\n"),
+    };
+    match &checked.name {
+        Some(name) => format!("{name}\n{text}"),
+        None => text,
+    }
+}
+
+fn facts_text(plan: &RunPlan, export: &ExportPlan, facts: &ExportFacts) -> String {
+    let (connect, session) = (&plan.connect, &facts.session);
+    let access = match plan.session.access {
+        Access::ReadOnly if session.is_read_only => "read-only",
+        Access::ReadOnly => "read-write, as an init statement says",
+        Access::ReadWrite => "read-write",
+    };
+    let database = connect.database.as_deref().unwrap_or("none");
+    let format = export.format.name();
+    let mut lines = vec![
+        ("server", session.version.clone()),
+        ("login", format!("{} at {}", connect.user, connect.endpoint)),
+        ("encryption", encryption(connect, session)),
+        ("database", database.to_owned()),
+        (
+            "session",
+            format!("{access}, time zone {}", session.time_zone),
+        ),
+        ("time-outs", timeouts(session)),
+        ("target", format!("{} as {format}", export.target)),
+    ];
+    let columns = match &facts.result_set {
+        None => {
+            let text = "the server announces none before the statement runs";
+            lines.push(("columns", text.to_owned()));
+            None
+        }
+        Some(result_set) => {
+            lines.push(("protocol", result_set.protocol.to_owned()));
+            Some(&result_set.columns)
+        }
+    };
+    let lines = lines.into_iter();
+    let lines: Vec<Vec<String>> = lines
+        .map(|(name, value)| vec![name.to_owned(), value])
+        .collect();
+    let mut text = aligned(&lines);
+    if let Some(columns) = columns {
+        let mut table = vec![
+            ["column", "server type", "written as"]
+                .map(str::to_owned)
+                .to_vec(),
+        ];
+        table.extend(columns.iter().map(|column| {
+            vec![
+                column.name.clone(),
+                column.server_type.clone(),
+                column.written_as.clone(),
+            ]
+        }));
+        text.push('\n');
+        text += &aligned(&table);
+    }
+    text
+}
+
+fn encryption(connect: &ConnectOptions, facts: &SessionFacts) -> String {
+    let Some(tls) = &connect.tls else {
+        return "none".to_owned();
+    };
+    let version = facts.tls_version.as_deref().unwrap_or("TLS");
+    match &tls.verification {
+        Verification::None => format!("{version}, the server is not verified"),
+        Verification::Authority(authorities) => {
+            format!("{version}, the server is vouched for by {authorities}")
+        }
+        Verification::Identity(authorities) => {
+            format!("{version}, the server and its name are vouched for by {authorities}")
+        }
+    }
+}
+
+fn timeouts(facts: &SessionFacts) -> String {
+    let limit = match facts.statement_limit {
+        None => "no limit on statements".to_owned(),
+        Some(seconds) => format!("statements are ended after {seconds} s"),
+    };
+    let time = |seconds: &str| match seconds.parse::<u64>() {
+        Ok(seconds) if seconds >= 2 * DAY => format!("{} days", seconds / DAY),
+        _ => format!("{seconds} s"),
+    };
+    format!(
+        "{limit}; a reader may be slow for {}, and a client idle for {}",
+        time(&facts.net_write_timeout),
+        time(&facts.wait_timeout)
+    )
+}
+
+/// Its seconds.
+const DAY: u64 = 86_400;
+
+/// A table with its columns below each other.
+fn aligned(rows: &[Vec<String>]) -> String {
+    let mut widths: Vec<usize> = Vec::new();
+    let rows = rows
+        .iter()
+        .map(|row| row.iter().map(|cell| printable(cell)).collect());
+    let rows: Vec<Vec<String>> = rows.collect();
+    for row in &rows {
+        widths.resize(widths.len().max(row.len()), 0);
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.width().max(*width);
+        }
+    }
+    let mut text = String::new();
+    for row in &rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            line += cell;
+            line += &" ".repeat(width + 2 - cell.width());
+        }
+        text += line.trim_end();
+        text.push('\n');
+    }
+    text
+}

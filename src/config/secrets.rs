@@ -1,0 +1,169 @@
+//! Passwords: where they are, how they are read, and who else can read them.
+
+use std::{
+    env,
+    fs::{self, File},
+    io::{self, Read},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{
+    connection::{WithOrigin, field, text},
+    database_url::parse_url,
+    layers::{Layer, Origin, Sourced, Value},
+    settings::{ASK_PASSWORD, PASSWORD},
+};
+use crate::{
+    error::{Error, ErrorKind, Result, Signal},
+    text::printable,
+};
+
+/// A password file has one line; what is longer is no such file.
+const MAX_PASSWORD: u64 = 64 << 10;
+
+/// Docker's secrets are readable by everyone in their container, and by nobody
+/// outside (Docker docs, "Manage sensitive data with Docker secrets").
+const CONTAINER_SECRETS: &str = "/run/secrets";
+
+/// Where the password is.
+#[derive(Clone, Debug)]
+pub(super) enum PasswordSource {
+    /// Whoever sits at the terminal knows it.
+    Prompt,
+    /// In a file.
+    File(PathBuf),
+    /// In an environment variable.
+    Variable(String),
+    /// Here.
+    Known(SecretString),
+}
+
+/// Why a person was asked for a password and gave none.
+#[derive(Debug)]
+pub enum PromptError {
+    /// A signal interrupted the prompt.
+    Signal(Signal),
+    /// There is no terminal, or it failed.
+    Failed(io::Error),
+}
+
+impl<E: Into<io::Error>> From<E> for PromptError {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// Asks for a password, which `origin` wants, with `prompt`.
+pub(super) fn prompt_for_password(
+    prompt: &str,
+    ask: &dyn Fn(&str) -> Result<SecretString, PromptError>,
+    origin: &Origin,
+) -> Result<SecretString> {
+    ask(&printable(prompt)).map_err(|error| match error {
+        PromptError::Signal(signal) => Error::new(
+            ErrorKind::Signal(signal),
+            format!("ended by {}", signal.name()),
+        ),
+        PromptError::Failed(error) => {
+            let what = format!("cannot ask for the password on the terminal: {error}");
+            let refused = origin.refuse(ASK_PASSWORD, &what);
+            refused.with_hint("--password-file or --password-env hands it over without a terminal")
+        }
+    })
+}
+
+/// The password in the environment variable `name`, which `origin` names.
+pub(super) fn password_variable(name: &str, origin: &Origin) -> Result<SecretString> {
+    let text = env::var(name).ok().filter(|text| !text.is_empty());
+    let missing = || {
+        // The name is hidden if it may be a password written in the wrong place.
+        let name = if is_variable_name(name) { name } else { "***" };
+        let what = format!("names the environment variable {name}, which is not set, or not UTF-8");
+        origin.refuse("connection.password_env", &what)
+    };
+    Ok(text.ok_or_else(missing)?.into())
+}
+
+/// A layer's password. In one layer, the prompt wins over the file, and the
+/// file over the variable.
+pub(super) fn password(layer: &Layer) -> Option<WithOrigin<PasswordSource>> {
+    if let Some(ask) = layer.get(ASK_PASSWORD).filter(|ask| ask.is_on()) {
+        return Some(field(PasswordSource::Prompt, &ask.origin));
+    }
+    let file = layer.get("connection.password_file");
+    if let Some((path, found)) = file.and_then(|found| Some((found.text()?, found))) {
+        return Some(field(PasswordSource::File(path.into()), &found.origin));
+    }
+    if let Some(name) = text(layer, "connection.password_env") {
+        return Some(field(PasswordSource::Variable(name.value), &name.origin));
+    }
+    match layer.get(PASSWORD)? {
+        Sourced {
+            value: Value::Secret(password),
+            origin,
+        } => Some(field(PasswordSource::Known(password.clone()), origin)),
+        _ => None,
+    }
+}
+
+pub(super) fn read_password(path: &Path, origin: &Origin) -> Result<SecretString> {
+    let refuse = |what: String| {
+        let what = format!("names {}, {what}", path.display());
+        origin.refuse("connection.password_file", &what)
+    };
+    let mut bytes = Vec::new();
+    let read =
+        File::open(path).and_then(|file| file.take(MAX_PASSWORD + 1).read_to_end(&mut bytes));
+    read.map_err(|error| refuse(format!("which cannot be read: {error}")))?;
+    if bytes.len() as u64 > MAX_PASSWORD {
+        return Err(refuse("which is too long for a password".to_owned()));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| refuse("which is not UTF-8".to_owned()))?;
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    if line.is_empty() {
+        return Err(refuse("which is empty".to_owned()));
+    }
+    if line.contains('\n') {
+        return Err(refuse("which has more than one line".to_owned()));
+    }
+    Ok(line.into())
+}
+
+/// The warning for a file that holds `secret`, where others can read it.
+pub(super) fn world_readable_warning(path: &Path, secret: &str) -> Option<String> {
+    let found = fs::metadata(path).ok()?;
+    let is_exposed =
+        !path.starts_with(CONTAINER_SECRETS) && found.is_file() && found.mode() & 0o004 != 0;
+    let path = path.display();
+    is_exposed.then(|| format!("others can read {path}, which holds {secret}; chmod o-r {path}"))
+}
+
+/// Whether this is what environment variables are usually called, and so no
+/// password.
+pub(super) fn is_variable_name(name: &str) -> bool {
+    name.bytes()
+        .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
+}
+
+/// The file in which a layer has its password, if it has one in a file.
+pub(super) fn file_with_password(layer: &Layer) -> Option<PathBuf> {
+    let holds = |name| match layer.get(name)? {
+        Sourced {
+            value: Value::Secret(_),
+            origin: Origin::OptionFile(place),
+        } => Some(place.path.clone()),
+        Sourced {
+            value: Value::Secret(url),
+            origin: Origin::ConfigFile(place),
+        } => {
+            let url = parse_url(url.expose_secret(), &Origin::Default).ok()?;
+            url.password.map(|_| place.path.clone())
+        }
+        _ => None,
+    };
+    holds(PASSWORD).or_else(|| holds("connection.url"))
+}

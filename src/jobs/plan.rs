@@ -1,0 +1,129 @@
+//! What a run does: its server, its exports, and how they go together.
+
+use std::{num::NonZeroU16, path::PathBuf, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+use super::guard::Guards;
+use crate::{
+    artifacts::{history::History, template::OutputName},
+    error::Result,
+    format::Format,
+    pipeline::Flush,
+    sink::{CreateDirs, Partial, Target},
+    source::{ConnectOptions, Protocol, SessionOptions, SnapshotMode},
+    sql::{Parameter, Query},
+};
+
+/// What a run does.
+#[derive(Clone, Debug)]
+pub struct RunPlan {
+    /// The server and the account.
+    pub connect: ConnectOptions,
+    /// What is set in a session before a statement runs.
+    pub session: SessionOptions,
+    /// How many times an export is retried after its connection failed or was
+    /// lost.
+    pub retries: u32,
+    /// Whether the server's version and the session's time zone are read for the
+    /// report, also for exports without a manifest.
+    pub reads_server_facts: bool,
+    /// The exports, in their order; never empty.
+    pub exports: Vec<ExportPlan>,
+    /// What happens to the other exports when one fails.
+    pub on_error: OnError,
+    /// When finished files are published.
+    pub publish: Publish,
+    /// The most exports that run at the same time.
+    pub connections: NonZeroU16,
+    /// Which state of the server the exports read.
+    pub snapshot: SnapshotMode,
+    /// The file that keeps the result of each export until the next run.
+    pub state: Option<PathBuf>,
+}
+
+impl RunPlan {
+    /// The number of connections that the run opens.
+    #[must_use]
+    pub fn connection_count(&self) -> usize {
+        usize::from(self.connections.get()).min(self.exports.len())
+    }
+
+    /// The last successes of the exports, where a file keeps them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) where the file
+    /// cannot be read.
+    pub fn history(&self) -> Result<History> {
+        match &self.state {
+            Some(path) if self.exports.iter().any(|export| export.name.is_some()) => {
+                History::load(path)
+            }
+            _ => Ok(History::default()),
+        }
+    }
+}
+
+/// What one export does.
+#[derive(Clone, Debug)]
+pub struct ExportPlan {
+    /// Its name in the configuration file; `None` for a single query.
+    pub name: Option<String>,
+    /// The statement.
+    pub query: Query,
+    /// The values of its parameters.
+    pub parameters: Vec<Parameter>,
+    /// The wire protocol of its rows.
+    pub protocol: Protocol,
+    /// Where the bytes go.
+    pub target: Target,
+    /// Whether missing folders of the target are created.
+    pub create_dirs: CreateDirs,
+    /// What happens to the bytes of an export that fails.
+    pub partial: Partial,
+    /// When rows are written.
+    pub flush: Flush,
+    /// How rows become bytes.
+    pub format: Arc<dyn Format>,
+    /// What a result without rows means.
+    pub empty_result: EmptyResult,
+    /// What the result must be like to be published.
+    pub guards: Guards,
+    /// How the target got its name, where a manifest is written beside it.
+    pub manifest: Option<OutputName>,
+}
+
+/// What a result without rows means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EmptyResult {
+    /// A failure; the target stays as it was.
+    #[default]
+    Refuse,
+    /// An ordinary success: an empty document.
+    Allow,
+}
+
+/// What becomes of the other exports when one fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[serde(rename_all = "snake_case")]
+pub enum OnError {
+    /// They run all the same; the exit code is that of the first that failed
+    #[default]
+    Continue,
+    /// Those that have not begun do not begin any more
+    Stop,
+}
+
+/// When files get their names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[serde(rename_all = "snake_case")]
+pub enum Publish {
+    /// Each when it is complete
+    #[default]
+    Each,
+    /// All when the last one is complete, and none where one export fails
+    AllOrNothing,
+}

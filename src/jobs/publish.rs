@@ -1,0 +1,92 @@
+//! Publishes complete outputs: each with its manifest after it.
+
+use jiff::Timestamp;
+use ring::digest;
+
+use super::export::ExportContext;
+use crate::{
+    artifacts::{
+        manifest::{self, Manifest},
+        template::OutputName,
+    },
+    error::Result,
+    format::Header,
+    sink::{self, Staged},
+    source::BinlogPosition,
+    text::hex,
+};
+
+/// A complete output, and the manifest that is published after it.
+pub(super) struct StagedExport {
+    target: Staged,
+    manifest: Option<Staged>,
+}
+
+impl StagedExport {
+    /// Writes the manifest of `target`, which the export of `context` has made,
+    /// where it wants one.
+    pub(super) fn new(
+        context: ExportContext<'_>,
+        target: Staged,
+        position: Option<&BinlogPosition>,
+    ) -> Result<Self> {
+        let name = context.export.manifest.as_ref();
+        let manifest = name.map(|name| write_manifest(context, name, position, &target));
+        Ok(Self {
+            manifest: manifest.transpose()?,
+            target,
+        })
+    }
+
+    /// Checks whether publication can succeed, as far as can be known before.
+    pub(super) fn check(&self) -> Result<()> {
+        self.target.check()?;
+        self.manifest.as_ref().map_or(Ok(()), Staged::check)
+    }
+
+    /// Publishes the output, and then its manifest.
+    pub(super) fn publish(self) -> Result<()> {
+        // Another run to the same target must not come between the two.
+        let path = self.manifest.as_ref().and_then(Staged::path);
+        let _locked = path.and_then(sink::lock_folder);
+        self.target.commit()?;
+        self.manifest.map_or(Ok(()), Staged::commit)
+    }
+}
+
+fn write_manifest(
+    context: ExportContext<'_>,
+    name: &OutputName,
+    position: Option<&BinlogPosition>,
+    staged: &Staged,
+) -> Result<Staged> {
+    let (export, connect) = (context.export, &context.plan.connect);
+    let (Some(target), Some(sha256)) = (export.target.path(), staged.sha256()) else {
+        return Err(manifest::no_file(&export.target));
+    };
+    let status = &context.status.status;
+    let details = status.details();
+    let query = digest::digest(&digest::SHA256, export.query.text().as_bytes());
+    let file = target.file_name().unwrap_or_default();
+    let started = status.started();
+    let manifest = Manifest {
+        generator: manifest::GENERATOR.to_owned(),
+        export: export.name.clone(),
+        file: file.to_string_lossy().into_owned(),
+        format: export.format.name().to_owned(),
+        header: export.format.header() == Header::Names,
+        rows: status.rows(),
+        bytes: status.bytes(),
+        sha256: sha256.to_owned(),
+        columns: details.columns,
+        query_sha256: hex(query.as_ref()),
+        server: connect.endpoint.to_string(),
+        server_version: details.server_version,
+        database: connect.database.clone(),
+        snapshot: position.cloned(),
+        started: started.map(|started| format!("{started:.3}")),
+        finished: format!("{:.3}", Timestamp::now()),
+        named_for: name.time.as_ref().map(ToString::to_string),
+    };
+    manifest::write(&manifest, target, &context.cancel.child()?)
+}
