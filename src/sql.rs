@@ -9,6 +9,8 @@
 
 use std::{fmt, ops::Range, str::FromStr};
 
+use serde::{Deserialize, Serialize};
+
 use self::lexer::{Lexer, Token, TokenKind, Unreadable, is_space, parameter_name_length};
 use crate::error::{Error, Result};
 
@@ -55,7 +57,8 @@ impl QuotingMode {
 }
 
 /// SQL text that holds one statement, at least in one [`QuotingMode`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Query {
     text: String,
     /// What each mode of [`QuotingMode::ALL`] reads.
@@ -75,7 +78,7 @@ struct Statement {
 }
 
 /// A value for each `:name` of a statement.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parameter {
     /// The name, without the colon.
     pub name: String,
@@ -114,6 +117,20 @@ impl FromStr for Parameter {
 impl fmt::Debug for Parameter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}=***", self.name)
+    }
+}
+
+impl TryFrom<String> for Query {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        Self::parse(text)
+    }
+}
+
+impl From<Query> for String {
+    fn from(query: Query) -> Self {
+        query.text
     }
 }
 

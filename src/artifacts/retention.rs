@@ -31,7 +31,7 @@ pub fn remove_old(name: Option<&str>, naming: &OutputName, target: &Path, warn: 
     let Some(keep) = naming.keep else {
         return;
     };
-    let Some(pattern) = template::glob(&naming.template) else {
+    let Some(pattern) = template::glob(naming.template.as_os_str()) else {
         warn("old files are kept: the path is not UTF-8".to_owned());
         return;
     };
@@ -71,7 +71,12 @@ fn match_own_file(path: &Path, name: Option<&str>, naming: &OutputName) -> Optio
     let manifest = Manifest::read(path).ok()?;
     let time: Zoned = manifest.named_for.as_deref()?.parse().ok()?;
     let now = LazyCell::new(|| Ok(time.clone()));
-    let wanted = template::expand(&naming.template, &now, naming.database.as_deref()).ok()?;
+    let wanted = template::expand(
+        naming.template.as_os_str(),
+        &now,
+        naming.database.as_deref(),
+    )
+    .ok()?;
     let is_own = manifest
         .generator
         .starts_with(concat!(env!("CARGO_PKG_NAME"), " "))

@@ -6,16 +6,18 @@ use std::{
     ffi::{OsStr, OsString},
     num::NonZeroU32,
     os::unix::ffi::{OsStrExt, OsStringExt},
+    path::PathBuf,
     str,
 };
 
 use jiff::{Timestamp, Zoned, fmt::strtime, tz::TimeZone};
+use serde::{Deserialize, Serialize};
 
 /// How a target that has a manifest got its name.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutputName {
     /// The path with its placeholders.
-    pub template: OsString,
+    pub template: PathBuf,
     /// The time that they stand for, where one of them does.
     pub time: Option<Zoned>,
     /// The default database.

@@ -219,7 +219,7 @@ fn output_name(
         }
     }
     Ok(wanted.then(|| OutputName {
-        template: template.to_owned(),
+        template: template.into(),
         time: is_dated.then(|| now.as_ref().ok().cloned()).flatten(),
         database: database.map(str::to_owned),
         keep,

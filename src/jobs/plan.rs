@@ -64,8 +64,20 @@ impl RunPlan {
     }
 }
 
-/// What one export does.
-#[derive(Clone, Debug)]
+/// What one export does. It can be stored as JSON and read back; it holds no
+/// secret. A path must then be UTF-8, and the format a built-in one.
+///
+/// ```
+/// use gold_digger::{format::Csv, jobs::ExportPlan, sink::Target, sql::Query};
+///
+/// let query = Query::parse("SELECT * FROM orders")?;
+/// let plan = ExportPlan::new(query, Csv::new(), Target::file("orders.csv"));
+/// let json = serde_json::to_string(&plan)?;
+/// let again: ExportPlan = serde_json::from_str(&json)?;
+/// assert_eq!(again.query.text(), "SELECT * FROM orders");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ExportPlan {
     /// Its name in the configuration file; `None` for a single query.
     pub name: Option<String>,
@@ -84,6 +96,7 @@ pub struct ExportPlan {
     /// When rows are written.
     pub flush: Flush,
     /// How rows become bytes.
+    #[serde(with = "stored_format")]
     pub format: Arc<dyn Format>,
     /// What a result without rows means.
     pub empty_result: EmptyResult,
@@ -91,6 +104,61 @@ pub struct ExportPlan {
     pub guards: Guards,
     /// How the target got its name, where a manifest is written beside it.
     pub manifest: Option<OutputName>,
+}
+
+impl ExportPlan {
+    /// An export of all rows of `query` to `target`, without a name, guards and
+    /// manifest. A result without rows is a failure.
+    #[must_use]
+    pub fn new(query: Query, format: impl Format + 'static, target: Target) -> Self {
+        Self {
+            name: None,
+            query,
+            parameters: Vec::new(),
+            protocol: Protocol::default(),
+            target,
+            create_dirs: CreateDirs::default(),
+            partial: Partial::default(),
+            flush: Flush::default(),
+            format: Arc::new(format),
+            empty_result: EmptyResult::default(),
+            guards: Guards::default(),
+            manifest: None,
+        }
+    }
+}
+
+/// A format in a stored plan: its name and its options.
+mod stored_format {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+    use serde_json::Value;
+
+    use crate::format::{BuiltIn, Format};
+
+    #[derive(Serialize, Deserialize)]
+    struct Stored {
+        name: String,
+        options: Value,
+    }
+
+    pub(super) fn serialize<S: Serializer>(
+        format: &Arc<dyn Format>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let (name, options) = (format.name().to_owned(), format.options());
+        Stored { name, options }.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Arc<dyn Format>, D::Error> {
+        let Stored { name, options } = Stored::deserialize(deserializer)?;
+        let built_in = BuiltIn::named(&name);
+        let unknown = || D::Error::custom(format!("there is no built-in format {name:?}"));
+        (built_in.ok_or_else(unknown)?.from_options)(options).map_err(D::Error::custom)
+    }
 }
 
 /// What a result without rows means.
