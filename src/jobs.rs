@@ -11,9 +11,13 @@ mod publish;
 mod retry;
 mod runner;
 mod session;
+mod single;
 pub mod status;
+#[cfg(test)]
+mod tests;
 
 pub use event::{Event, Observer, RunReport};
 pub use plan::{EmptyResult, ExportPlan, OnError, Publish, RunPlan};
 pub use runner::{Runner, internal_error, run};
+pub use single::{Export, ExportReport};
 pub use status::{ExportStatus, Outcome, Status, StatusDetails};

@@ -1,5 +1,9 @@
 //! A borrowed view of one row's values. It copies nothing and keeps nothing.
 
+mod owned;
+
+pub use owned::{ConversionError, FromValue, OwnedRow};
+
 /// One row of a result set. It is valid until the next one is read.
 #[derive(Clone, Copy, Debug)]
 pub struct Row<'a>(Repr<'a>);

@@ -17,12 +17,14 @@ use crate::{
 
 mod commit;
 mod file;
+mod memory;
 mod staged;
 mod stdio;
 mod stream;
 mod target;
 
 pub use commit::{Commit, Restart, Sink, Staged};
+pub use memory::{SharedBytes, WriterSink};
 #[cfg(feature = "cli")]
 pub(crate) use staged::partial;
 pub use stdio::record_closed_descriptors;
@@ -37,8 +39,10 @@ pub use target::{Checksum, CreateDirs, Partial, SinkOptions, Target};
 /// # Errors
 /// [`ErrorKind::Output`], naming the target and what to look at.
 pub fn open(target: &Target, options: SinkOptions, cancel: &CancelToken) -> Result<Box<dyn Sink>> {
-    let Some(named) = target.path() else {
-        return StreamSink::stdout(cancel);
+    let named = match target {
+        Target::Stdout => return StreamSink::stdout(cancel),
+        Target::Path(path) => path.as_path(),
+        Target::Custom => return Err(Error::config("the custom sink has no target to open")),
     };
     let failed =
         |what: io::Error, hint: &str| output_error(named.display(), "open", what).with_hint(hint);

@@ -2,6 +2,7 @@
 //!
 //! Types of the driver stop here and in `row`.
 
+mod builders;
 #[doc(hidden)]
 pub mod columns;
 mod connect;
@@ -13,6 +14,7 @@ mod interrupt;
 mod options;
 mod prepare;
 mod refusal;
+mod result_set;
 mod rows;
 mod session;
 pub mod snapshot;
@@ -27,6 +29,7 @@ pub use interrupt::SessionUse;
 pub use options::{
     Access, Compression, ConnectOptions, Endpoint, Protocol, SessionOptions, SnapshotMode,
 };
+pub use result_set::ResultSet;
 pub use rows::RowStream;
 pub use session::SessionFacts;
 pub use snapshot::BinlogPosition;

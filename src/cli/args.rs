@@ -1,7 +1,7 @@
 //! What was typed: the command line, made from the table of settings, and
 //! nothing else.
 //!
-//! [`config`](crate::config) resolves what will run, which also depends on the
+//! [`config`] resolves what will run, which also depends on the
 //! environment and on files.
 
 use std::{collections::HashSet, ffi::OsString, path::PathBuf};

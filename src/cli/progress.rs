@@ -182,6 +182,7 @@ impl Drop for Progress {
 fn is_terminal(target: &Target) -> bool {
     match target {
         Target::Stdout => std::io::stdout().is_terminal(),
+        Target::Custom => false,
         Target::Path(path) => {
             let found = fs::metadata(path);
             found.is_ok_and(|found| found.file_type().is_char_device()) && path != "/dev/null"

@@ -185,6 +185,7 @@ pub(super) fn refuse_common_targets(
         }
         match &export.target {
             Target::Stdout => claims.push((Path::new("/dev/stdout"), name)),
+            Target::Custom => {}
             // It takes any number.
             Target::Path(path) if path == "/dev/null" => {}
             Target::Path(path) => claims.push((path, name)),

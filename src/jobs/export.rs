@@ -242,7 +242,7 @@ fn open_sink(context: ExportContext<'_>) -> Result<Box<dyn Sink>> {
             None => Checksum::None,
         },
     };
-    let sink = sink::open(&export.target, options, cancel)?;
+    let sink = context.backend.open_sink(export, options, cancel)?;
     let restart = sink.restart();
     let status = &context.status.status;
     status.update(|details| details.restart = Some(restart));

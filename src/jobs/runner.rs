@@ -78,11 +78,7 @@ impl Runner {
     /// Makes a run of `plan`. `status` is that of the run, and of an export
     /// without a name; `observer` receives the events.
     pub fn new(plan: RunPlan, status: Status, observer: Arc<dyn Observer>) -> Self {
-        let server = Server {
-            connect: plan.connect.clone(),
-            session: plan.session.clone(),
-            snapshot: plan.snapshot,
-        };
+        let server = Server::new(&plan);
         Self::with_backend(plan, status, observer, Box::new(server))
     }
 

@@ -1,10 +1,11 @@
 //! What runs need of sessions: those of a server, or of anything else that gives
 //! rows.
 
-use super::plan::ExportPlan;
+use super::plan::{ExportPlan, RunPlan};
 use crate::{
     cancel::CancelToken,
     error::Result,
+    sink::{self, Sink, SinkOptions},
     source::{
         BinlogPosition, ConnectOptions, QueryExecutor, RowSource, SessionFacts, SessionOptions,
         SessionUse, SnapshotCoverage, SnapshotMode, snapshot,
@@ -18,7 +19,20 @@ pub(super) trait Backend: Send + Sync {
 
     /// Opens `count` sessions that read one snapshot.
     fn open_snapshot(&self, count: usize, cancel: &CancelToken) -> Result<Sessions>;
+
+    /// Opens the sink of `export`.
+    fn open_sink(
+        &self,
+        export: &ExportPlan,
+        options: SinkOptions,
+        cancel: &CancelToken,
+    ) -> Result<Box<dyn Sink>> {
+        sink::open(&export.target, options, cancel)
+    }
 }
+
+/// Opens a sink of the caller's own.
+pub(super) type SinkFactory = Box<dyn Fn() -> Result<Box<dyn Sink>> + Send + Sync>;
 
 /// Sessions that read one snapshot, and its position in the server's history,
 /// where that is known.
@@ -68,6 +82,20 @@ pub(super) struct Server {
     pub connect: ConnectOptions,
     pub session: SessionOptions,
     pub snapshot: SnapshotMode,
+    /// Opens the sink in the place of an export's target.
+    pub open_sink: Option<SinkFactory>,
+}
+
+impl Server {
+    /// The server of `plan`.
+    pub(super) fn new(plan: &RunPlan) -> Self {
+        Self {
+            connect: plan.connect.clone(),
+            session: plan.session.clone(),
+            snapshot: plan.snapshot,
+            open_sink: None,
+        }
+    }
 }
 
 impl Backend for Server {
@@ -95,6 +123,18 @@ impl Backend for Server {
         };
         let sessions = opened.sessions.into_iter().map(session).collect();
         Ok((sessions, opened.position))
+    }
+
+    fn open_sink(
+        &self,
+        export: &ExportPlan,
+        options: SinkOptions,
+        cancel: &CancelToken,
+    ) -> Result<Box<dyn Sink>> {
+        match &self.open_sink {
+            Some(open) => open(),
+            None => sink::open(&export.target, options, cancel),
+        }
     }
 }
 

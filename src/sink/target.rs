@@ -16,6 +16,8 @@ pub enum Target {
     Stdout,
     /// A file, or what has that name: a FIFO, a device, a descriptor.
     Path(PathBuf),
+    /// A sink of the caller's own, which has no name.
+    Custom,
 }
 
 impl Target {
@@ -29,11 +31,11 @@ impl Target {
         Self::Path(path.into())
     }
 
-    /// The path, unless the bytes go to standard output.
+    /// The path, if the bytes go to one.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         match self {
-            Self::Stdout => None,
+            Self::Stdout | Self::Custom => None,
             Self::Path(path) => Some(path),
         }
     }
@@ -55,6 +57,7 @@ impl fmt::Display for Target {
         match self {
             Self::Stdout => f.write_str("standard output"),
             Self::Path(path) => write!(f, "{}", path.display()),
+            Self::Custom => f.write_str("the custom sink"),
         }
     }
 }

@@ -1,0 +1,258 @@
+//! A single export, for programs that use the engine as a library.
+
+use std::{num::NonZeroU16, sync::Arc, time::Duration};
+
+use super::{
+    event::Observer,
+    guard::Guards,
+    plan::{EmptyResult, ExportPlan, OnError, Publish, RunPlan},
+    runner::Runner,
+    session::{Server, SinkFactory},
+    status::Status,
+};
+use crate::{
+    cancel::CancelToken,
+    error::Result,
+    format::{Csv, Format},
+    pipeline::Flush,
+    schema::ColumnDescription,
+    sink::{SharedBytes, Sink, Target, WriterSink},
+    source::{ConnectOptions, SessionOptions, SnapshotMode},
+    sql::{Parameter, Query},
+};
+
+/// A single export: a server, a query, a format and a target.
+///
+/// It writes CSV to standard output unless told otherwise, in a read-only session.
+///
+/// ```no_run
+/// use gold_digger::{CancelToken, Export, format::Csv, sink::Target, source::ConnectOptions};
+///
+/// # fn main() -> gold_digger::error::Result<()> {
+/// let server = ConnectOptions::tcp("127.0.0.1", 3306).user("reader").database("shop");
+/// let report = Export::new(server, "SELECT * FROM orders")
+///     .format(Csv::new().delimiter(b';')?)
+///     .target(Target::file("orders.csv"))
+///     .run(&CancelToken::new())?;
+/// println!("{} rows, {} bytes", report.rows, report.bytes);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Export {
+    server: ConnectOptions,
+    session: SessionOptions,
+    query: String,
+    parameters: Vec<Parameter>,
+    format: Arc<dyn Format>,
+    target: Target,
+    open_sink: Option<SinkFactory>,
+    flush: Flush,
+    guards: Guards,
+    empty_result: EmptyResult,
+    retries: u32,
+    observer: Arc<dyn Observer>,
+    status: Status,
+}
+
+/// What a single export did.
+#[derive(Clone, Debug)]
+pub struct ExportReport {
+    /// The number of rows.
+    pub rows: u64,
+    /// The number of bytes, header included.
+    pub bytes: u64,
+    /// The columns, in their order.
+    pub columns: Vec<ColumnDescription>,
+    /// The warnings that were reported.
+    pub warnings: Vec<String>,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+impl Export {
+    /// An export of all rows of `query`, one statement, from `server`.
+    #[must_use]
+    pub fn new(server: ConnectOptions, query: impl Into<String>) -> Self {
+        Self {
+            server,
+            session: SessionOptions::default(),
+            query: query.into(),
+            parameters: Vec::new(),
+            format: Arc::new(Csv::default()),
+            target: Target::Stdout,
+            open_sink: None,
+            flush: Flush::default(),
+            guards: Guards::default(),
+            empty_result: EmptyResult::default(),
+            retries: 0,
+            observer: Arc::new(()),
+            status: Status::waiting(),
+        }
+    }
+
+    /// Sets the session's options, such as its time zone.
+    #[must_use]
+    pub fn session(mut self, session: SessionOptions) -> Self {
+        self.session = session;
+        self
+    }
+
+    /// Binds `value`, as text, to `:name` in the query.
+    #[must_use]
+    pub fn parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.parameters.push(Parameter {
+            name: name.into(),
+            value: value.into(),
+        });
+        self
+    }
+
+    /// Sets the format, with its options.
+    #[must_use]
+    pub fn format(mut self, format: impl Format + 'static) -> Self {
+        self.format = Arc::new(format);
+        self
+    }
+
+    /// Sets where the bytes go. A regular file appears whole or not at all.
+    #[must_use]
+    pub fn target(mut self, target: Target) -> Self {
+        self.target = target;
+        self
+    }
+
+    /// Sends the bytes to a sink of your own. `open` opens it for each attempt,
+    /// after the session is there and before the query runs.
+    #[must_use]
+    pub fn sink(
+        mut self,
+        open: impl Fn() -> Result<Box<dyn Sink>> + Send + Sync + 'static,
+    ) -> Self {
+        self.target = Target::Custom;
+        self.open_sink = Some(Box::new(open));
+        self
+    }
+
+    /// Sets when rows are written.
+    #[must_use]
+    pub const fn flush(mut self, flush: Flush) -> Self {
+        self.flush = flush;
+        self
+    }
+
+    /// Sets what the result must be like to be published.
+    #[must_use]
+    pub fn guards(mut self, guards: Guards) -> Self {
+        self.guards = guards;
+        self
+    }
+
+    /// Makes a result without rows a success: an empty document.
+    #[must_use]
+    pub const fn allow_empty(mut self) -> Self {
+        self.empty_result = EmptyResult::Allow;
+        self
+    }
+
+    /// Sets how many times the export is retried after its connection failed or
+    /// was lost.
+    #[must_use]
+    pub const fn retries(mut self, retries: u32) -> Self {
+        self.retries = retries;
+        self
+    }
+
+    /// Sets who receives the export's events.
+    #[must_use]
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = observer;
+        self
+    }
+
+    /// The export's status: another thread can read its counts while it runs.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.status.clone()
+    }
+
+    /// Runs the export on this thread, up to its published output. `cancel` ends
+    /// it from any thread.
+    ///
+    /// # Errors
+    /// Of every kind; [`Error::kind`](crate::error::Error::kind) tells them apart. A target that is a regular
+    /// file is then as it was.
+    pub fn run(self, cancel: &CancelToken) -> Result<ExportReport> {
+        let plan = RunPlan {
+            connect: self.server,
+            session: self.session,
+            retries: self.retries,
+            reads_server_facts: false,
+            exports: vec![ExportPlan {
+                name: None,
+                query: Query::parse(self.query)?,
+                parameters: self.parameters,
+                target: self.target,
+                flush: self.flush,
+                format: self.format,
+                empty_result: self.empty_result,
+                guards: self.guards,
+                protocol: Default::default(),
+                create_dirs: Default::default(),
+                partial: Default::default(),
+                manifest: None,
+            }],
+            on_error: OnError::default(),
+            publish: Publish::default(),
+            connections: NonZeroU16::MIN,
+            snapshot: SnapshotMode::None,
+            state: None,
+        };
+        if let Some(export) = plan.exports.first() {
+            export.query.check_parameters(&export.parameters)?;
+        }
+        self.status.start();
+        let mut server = Server::new(&plan);
+        server.open_sink = self.open_sink;
+        let status = self.status.clone();
+        let runner = Runner::with_backend(plan, self.status, self.observer, Box::new(server));
+        let result = runner.execute(cancel);
+        runner.conclude(result, cancel).result?;
+        let details = status.details();
+        Ok(ExportReport {
+            rows: status.rows(),
+            bytes: status.bytes(),
+            columns: details.columns,
+            warnings: details.warnings,
+            elapsed: status.elapsed(),
+        })
+    }
+
+    /// Runs the export, and returns the document.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    ///
+    /// ```no_run
+    /// use gold_digger::{CancelToken, Export, format::Json, source::ConnectOptions};
+    ///
+    /// # fn main() -> gold_digger::error::Result<()> {
+    /// let server = ConnectOptions::socket("/run/mysqld/mysqld.sock").user("reader");
+    /// let json = Export::new(server, "SELECT 1 AS one")
+    ///     .format(Json::default())
+    ///     .to_vec(&CancelToken::new())?;
+    /// assert_eq!(json, b"[\n{\"one\":1}\n]\n");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn to_vec(self, cancel: &CancelToken) -> Result<Vec<u8>> {
+        let bytes = SharedBytes::default();
+        let sink = bytes.clone();
+        let open = move || -> Result<Box<dyn Sink>> {
+            // An earlier attempt may have left something.
+            let _ = sink.take();
+            Ok(Box::new(WriterSink::new("memory", sink.clone())))
+        };
+        self.sink(open).run(cancel)?;
+        Ok(bytes.take())
+    }
+}
