@@ -9,6 +9,8 @@ pub use counters::Counters;
 pub use observer::RowObserver;
 pub use output::{BufferedOutput, Flush};
 
+use std::time::Instant;
+
 use crate::{
     cancel::CancelToken,
     error::{Error, ErrorKind, Result},
@@ -28,6 +30,8 @@ pub struct Pipeline<'a> {
     pub observers: &'a mut [&'a mut dyn RowObserver],
     /// Counts rows and bytes.
     pub counters: &'a Counters,
+    /// When the export started, for the log.
+    pub started: Instant,
 }
 
 /// A pipeline that has taken all rows, and whose document is not yet closed.
@@ -64,6 +68,8 @@ pub fn copy_rows<'a>(
         }
         let bytes = pipeline.output.append(|out| {
             if rows == 1 {
+                let elapsed = pipeline.started.elapsed().as_secs_f64();
+                tracing::debug!("the first row came after {elapsed:.3} s");
                 writer.start(out)?;
             }
             let written = writer.row(row, out);

@@ -1,17 +1,45 @@
 //! A borrowed view of one row's values. It copies nothing and keeps nothing.
 
+use mysql_common::row::new_row;
+
 mod owned;
 
 pub use owned::{ConversionError, FromValue, OwnedRow};
 
 /// One row of a result set. It is valid until the next one is read.
+///
+/// It is a single pointer: a view that can be of several kinds costs 5 % of an
+/// export's instructions. Rows that do not come from the driver are therefore
+/// kept in its form, see [`MemoryRow`].
 #[derive(Clone, Copy, Debug)]
-pub struct Row<'a>(Repr<'a>);
+pub struct Row<'a>(&'a mysql::Row);
 
-#[derive(Clone, Copy, Debug)]
-enum Repr<'a> {
-    Driver(&'a mysql::Row),
-    Values(&'a [Value<'a>]),
+/// A row in memory, which does not come from a server.
+///
+/// ```
+/// use gold_digger::row::{MemoryRow, Value};
+///
+/// let row = MemoryRow::new(&[Value::Int(1), Value::Bytes(b"Ann"), Value::Null]);
+/// assert_eq!(row.view().value(1), Value::Bytes(b"Ann"));
+/// ```
+#[derive(Clone, Debug)]
+pub struct MemoryRow(mysql::Row);
+
+impl MemoryRow {
+    /// A row of copies of these values, one a column.
+    #[must_use]
+    pub fn new(values: &[Value<'_>]) -> Self {
+        let column = mysql::Column::new(mysql::consts::ColumnType::MYSQL_TYPE_NULL);
+        let columns: Vec<mysql::Column> = vec![column; values.len()];
+        let values = values.iter().map(|value| value.to_driver()).collect();
+        Self(new_row(values, columns.into()))
+    }
+
+    /// A view of it, as writers take it.
+    #[must_use]
+    pub const fn view(&self) -> Row<'_> {
+        Row(&self.0)
+    }
 }
 
 /// One cell, as it travelled: the text protocol brings all but NULL as bytes,
@@ -104,21 +132,13 @@ impl<'a> Row<'a> {
     #[doc(hidden)]
     #[must_use]
     pub const fn from_driver(row: &'a mysql::Row) -> Self {
-        Self(Repr::Driver(row))
+        Self(row)
     }
 
-    /// A row of these values, one a column.
-    ///
-    /// ```
-    /// use gold_digger::row::{Row, Value};
-    ///
-    /// let row = [Value::Int(1), Value::Bytes(b"Ann"), Value::Null];
-    /// let row = Row::from_values(&row);
-    /// assert_eq!(row.value(1), Value::Bytes(b"Ann"));
-    /// ```
+    /// A copy of the row.
     #[must_use]
-    pub const fn from_values(values: &'a [Value<'a>]) -> Self {
-        Self(Repr::Values(values))
+    pub fn to_owned(self) -> MemoryRow {
+        MemoryRow(self.0.clone())
     }
 
     /// The value of column number `index`, counted from 0; [`Value::Null`] behind
@@ -126,11 +146,8 @@ impl<'a> Row<'a> {
     #[inline]
     #[must_use]
     pub fn value(self, index: usize) -> Value<'a> {
-        match self.0 {
-            // Nothing takes values out of rows, so that all are there.
-            Repr::Driver(row) => row.as_ref(index).map_or(Value::Null, Value::new),
-            Repr::Values(values) => values.get(index).copied().unwrap_or(Value::Null),
-        }
+        // Nothing takes values out of rows, so that all are there.
+        self.0.as_ref(index).map_or(Value::Null, Value::new)
     }
 }
 
@@ -162,6 +179,35 @@ impl<'a> Value<'a> {
                 second,
                 micros,
             }),
+        }
+    }
+
+    /// The value in the driver's form.
+    fn to_driver(self) -> mysql::Value {
+        match self {
+            Self::Null => mysql::Value::NULL,
+            Self::Bytes(bytes) => mysql::Value::Bytes(bytes.to_vec()),
+            Self::Int(number) => mysql::Value::Int(number),
+            Self::UInt(number) => mysql::Value::UInt(number),
+            Self::Float(number) => mysql::Value::Float(number),
+            Self::Double(number) => mysql::Value::Double(number),
+            Self::DateTime(point) => mysql::Value::Date(
+                point.year,
+                point.month,
+                point.day,
+                point.hour,
+                point.minute,
+                point.second,
+                point.micros,
+            ),
+            Self::Time(span) => mysql::Value::Time(
+                span.negative,
+                u32::try_from(span.hours / 24).unwrap_or(u32::MAX),
+                (span.hours % 24) as u8,
+                span.minute,
+                span.second,
+                span.micros,
+            ),
         }
     }
 }

@@ -14,7 +14,6 @@ use crate::{
     cancel::{CancelToken, CommitState},
     error::{Error, ErrorKind, Result},
     pipeline::{BufferedOutput, Pipeline, RowObserver, copy_rows},
-    row::Row,
     schema::ColumnDescription,
     sink::{self, Checksum, Restart, Sink, SinkOptions, Staged, Target},
     source::{Access, SnapshotCoverage, SnapshotMode},
@@ -185,8 +184,7 @@ fn try_export(context: ExportContext<'_>, shared: Option<SessionRef<'_>>) -> Res
         details.protocol = Some(protocol);
     });
     let mut guards = GuardObserver::new(&export.guards, context.last);
-    let mut first_row = FirstRow(status);
-    let observers: &mut [&mut dyn RowObserver] = &mut [&mut guards, &mut first_row];
+    let observers: &mut [&mut dyn RowObserver] = &mut [&mut guards];
     let copied = copy_rows(
         source,
         Pipeline {
@@ -194,6 +192,7 @@ fn try_export(context: ExportContext<'_>, shared: Option<SessionRef<'_>>) -> Res
             output: BufferedOutput::new(sink, export.flush, cancel),
             observers,
             counters: status.counters(),
+            started: status.clock(),
         },
     )?;
     after_rows(context, session, protocol, is_shared)?;
@@ -259,22 +258,6 @@ fn warn_of_coverage(context: ExportContext<'_>, coverage: SnapshotCoverage) {
         SnapshotCoverage::Unknown(reason) => context.warn(format!(
             "whether all that the query reads is part of the snapshot is not known: {reason}"
         )),
-    }
-}
-
-/// Logs when the first row arrives.
-struct FirstRow<'a>(&'a Status);
-
-impl RowObserver for FirstRow<'_> {
-    #[inline]
-    fn row(&mut self, _row: Row<'_>, number: u64) -> Result<()> {
-        if number == 1 {
-            tracing::debug!(
-                "the first row came after {:.3} s",
-                self.0.elapsed().as_secs_f64()
-            );
-        }
-        Ok(())
     }
 }
 

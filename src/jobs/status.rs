@@ -188,6 +188,14 @@ impl Status {
         self.0.started.get().map(|(started, _)| *started)
     }
 
+    /// When it started by the monotonic clock; now, if it has not.
+    pub(super) fn clock(&self) -> Instant {
+        self.0
+            .started
+            .get()
+            .map_or_else(Instant::now, |(_, clock)| *clock)
+    }
+
     /// How long it took, or has taken so far.
     #[must_use]
     pub fn elapsed(&self) -> Duration {

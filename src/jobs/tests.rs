@@ -19,7 +19,7 @@ use crate::{
     cancel::CancelToken,
     error::{Error, ErrorKind, Result, Retry},
     format::Csv,
-    row::{Row, Value},
+    row::{MemoryRow, Row, Value},
     schema::{Column, ColumnType, Schema},
     sink::{Commit, Restart, Sink, SinkOptions, Staged, Target},
     source::{
@@ -35,7 +35,7 @@ struct MemorySource {
     rows: u64,
     next: u64,
     failure: Option<Error>,
-    value: [Value<'static>; 1],
+    row: MemoryRow,
 }
 
 impl RowSource for MemorySource {
@@ -48,8 +48,8 @@ impl RowSource for MemorySource {
             return self.failure.clone().map_or(Ok(None), Err);
         }
         self.next += 1;
-        self.value = [Value::UInt(self.next)];
-        Ok(Some(Row::from_values(&self.value)))
+        self.row = MemoryRow::new(&[Value::UInt(self.next)]);
+        Ok(Some(self.row.view()))
     }
 
     fn finish(self: Box<Self>) -> Result<()> {
@@ -172,7 +172,7 @@ impl Session for MemorySession {
             rows,
             next: 0,
             failure,
-            value: [Value::Null],
+            row: MemoryRow::new(&[]),
         }))
     }
 

@@ -3,7 +3,7 @@
 
 use std::{error::Error, fmt, sync::Arc};
 
-use super::{DateTime, Row, Time, Value};
+use super::{DateTime, MemoryRow, Row, Time, Value};
 use crate::schema::Schema;
 
 /// One row that owns its values.
@@ -11,7 +11,7 @@ use crate::schema::Schema;
 /// ```
 /// use std::sync::Arc;
 /// use gold_digger::{
-///     row::{OwnedRow, Row, Value},
+///     row::{MemoryRow, Value},
 ///     schema::{Column, ColumnType, Schema},
 /// };
 ///
@@ -26,8 +26,7 @@ use crate::schema::Schema;
 ///         column("name", ColumnType::Text),
 ///     ],
 /// });
-/// let values = [Value::Int(7), Value::Null];
-/// let row = OwnedRow::new(Row::from_values(&values), &schema);
+/// let row = MemoryRow::new(&[Value::Int(7), Value::Null]).with_schema(schema);
 /// assert_eq!(row.get::<i64>("id")?, 7);
 /// assert_eq!(row.get::<Option<String>>("name")?, None);
 /// assert!(row.get::<String>("name").is_err());
@@ -35,52 +34,36 @@ use crate::schema::Schema;
 /// ```
 #[derive(Clone, Debug)]
 pub struct OwnedRow {
-    values: Vec<OwnedValue>,
+    row: MemoryRow,
     schema: Arc<Schema>,
 }
 
-/// One value that owns its bytes.
-#[derive(Clone, Debug, PartialEq)]
-enum OwnedValue {
-    Bytes(Vec<u8>),
-    Copied(Value<'static>),
+impl MemoryRow {
+    /// This row with its columns, which give typed access by name.
+    #[must_use]
+    pub fn with_schema(self, schema: Arc<Schema>) -> OwnedRow {
+        OwnedRow { row: self, schema }
+    }
 }
 
 impl OwnedRow {
-    /// A copy of `row`, whose columns are those of `schema`.
-    #[must_use]
-    pub fn new(row: Row<'_>, schema: &Arc<Schema>) -> Self {
-        let value = |index| match row.value(index) {
-            Value::Bytes(bytes) => OwnedValue::Bytes(bytes.to_vec()),
-            Value::Null => OwnedValue::Copied(Value::Null),
-            Value::Int(number) => OwnedValue::Copied(Value::Int(number)),
-            Value::UInt(number) => OwnedValue::Copied(Value::UInt(number)),
-            Value::Float(number) => OwnedValue::Copied(Value::Float(number)),
-            Value::Double(number) => OwnedValue::Copied(Value::Double(number)),
-            Value::DateTime(point) => OwnedValue::Copied(Value::DateTime(point)),
-            Value::Time(span) => OwnedValue::Copied(Value::Time(span)),
-        };
-        Self {
-            values: (0..schema.columns.len()).map(value).collect(),
-            schema: Arc::clone(schema),
-        }
-    }
-
     /// The columns of the row.
     #[must_use]
     pub fn schema(&self) -> &Schema {
         &self.schema
     }
 
+    /// The row as writers take it.
+    #[must_use]
+    pub const fn view(&self) -> Row<'_> {
+        self.row.view()
+    }
+
     /// The value of column number `index`, counted from 0; [`Value::Null`] behind
     /// the last column.
     #[must_use]
     pub fn value(&self, index: usize) -> Value<'_> {
-        match self.values.get(index) {
-            Some(OwnedValue::Bytes(bytes)) => Value::Bytes(bytes),
-            Some(OwnedValue::Copied(value)) => *value,
-            None => Value::Null,
-        }
+        self.view().value(index)
     }
 
     /// The value of the first column called `name`, as a `T`.

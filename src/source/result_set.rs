@@ -66,7 +66,7 @@ impl Iterator for ResultSet<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         let stream = self.stream.as_mut()?;
         match stream.next_row() {
-            Ok(Some(row)) => Some(Ok(OwnedRow::new(row, &self.schema))),
+            Ok(Some(row)) => Some(Ok(row.to_owned().with_schema(Arc::clone(&self.schema)))),
             Ok(None) => match Box::new(self.stream.take()?).finish() {
                 Ok(()) => None,
                 Err(error) => Some(Err(error)),
