@@ -186,7 +186,7 @@ fn types(criterion: &mut Criterion) {
 
 /// A writer of one column.
 fn open_writer(format: &BuiltIn, schema: &Schema) -> Box<dyn RowWriter> {
-    let format = (format.from_options)(serde_json::Value::Null).expect("the defaults");
+    let format = (format.default)();
     format.open(schema).expect("a writer")
 }
 

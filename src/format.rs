@@ -5,8 +5,6 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
-
 mod buffer;
 mod column;
 mod csv;
@@ -15,6 +13,7 @@ mod json;
 mod number;
 #[cfg(test)]
 mod properties;
+pub(crate) mod stored;
 mod temporal;
 mod tsv;
 mod writer;
@@ -39,9 +38,8 @@ pub struct BuiltIn {
     pub about: &'static str,
     /// File extensions, in lower case and without the dot, that choose it.
     pub extensions: &'static [&'static str],
-    /// Makes the format from its [options](Format::options); `null` stands for
-    /// the defaults. Fails with what is wrong with the options.
-    pub from_options: fn(Value) -> Result<Arc<dyn Format>, serde_json::Error>,
+    /// Makes the format with its default options.
+    pub default: fn() -> Arc<dyn Format>,
 }
 
 impl BuiltIn {
@@ -58,15 +56,4 @@ impl BuiltIn {
         let mut formats = FORMATS.iter().copied();
         formats.find(|format| format.extensions.contains(&extension.as_str()))
     }
-}
-
-/// Makes a format from its options; `null` stands for the defaults.
-fn from_options<F>(options: Value) -> Result<Arc<dyn Format>, serde_json::Error>
-where
-    F: Format + Default + serde::de::DeserializeOwned + 'static,
-{
-    Ok(match options {
-        Value::Null => Arc::new(F::default()),
-        options => Arc::new(serde_json::from_value::<F>(options)?),
-    })
 }

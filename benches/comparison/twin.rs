@@ -52,7 +52,7 @@ fn batch(rows: Vec<mysql::Row>, format: &str, path: &str) -> Result<()> {
     let columns = rows.first().ok_or("no rows")?.columns();
     let schema = source::columns::schema(&columns)?;
     let format = BuiltIn::named(format).ok_or("no such format")?;
-    let format = (format.from_options)(serde_json::Value::Null)?;
+    let format = (format.default)();
     let mut writer = format.open(&schema)?;
     let (mut file, mut bytes) = (File::create(path)?, Vec::new());
     let mut out = EncodeBuffer::unbounded(&mut bytes);

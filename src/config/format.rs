@@ -110,9 +110,7 @@ pub(super) fn format(layers: &Layers, chosen: &BuiltIn) -> Result<Arc<dyn Format
         "csv" => Arc::new(csv),
         "tsv" => Arc::new(tsv),
         "json" => Arc::new(json),
-        name => (chosen.from_options)(serde_json::Value::Null).map_err(|error| {
-            Error::config(format!("the format {name} has no defaults: {error}"))
-        })?,
+        _ => (chosen.default)(),
     })
 }
 

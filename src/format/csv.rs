@@ -2,15 +2,14 @@
 //! quotes doubled. NULL and the empty string differ: NULL is an empty field
 //! without quotes (or a text of the user's choice), the empty string is `""`.
 
-use std::str::FromStr;
+use std::{str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
 
 use super::{
     BuiltIn, EncodeBuffer, Format, Header, RowWriter, ValueError,
     column::{self, ColumnFormatter, Rendered, TextOptions},
-    delimited, from_options,
+    delimited,
 };
 use crate::{
     error::{Error, Result},
@@ -23,7 +22,7 @@ pub(super) static FORMAT: BuiltIn = BuiltIn {
     name: "csv",
     about: "comma-separated values, RFC 4180 quoting",
     extensions: &["csv"],
-    from_options: from_options::<Csv>,
+    default: || Arc::new(Csv::default()),
 };
 
 /// CSV with its options.
@@ -85,10 +84,6 @@ impl Format for Csv {
 
     fn header(&self) -> Header {
         self.header
-    }
-
-    fn options(&self) -> Json {
-        serde_json::to_value(self).unwrap_or_default()
     }
 }
 

@@ -3,7 +3,7 @@
 //! Whether a value is a number is decided by its column's type alone, and a
 //! number keeps every digit of the server's text.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 
@@ -13,7 +13,6 @@ use super::{
         self, ColumnFormatter, ColumnOptions, Padding, Rendered, TextOptions, ValueProblem,
         lossy_warning,
     },
-    from_options,
     number::parse_number,
 };
 use crate::{
@@ -27,7 +26,7 @@ pub(super) static FORMAT: BuiltIn = BuiltIn {
     name: "json",
     about: "an array of objects, one object a line",
     extensions: &["json"],
-    from_options: from_options::<Json>,
+    default: || Arc::new(Json::default()),
 };
 
 /// A JSON array with its options.
@@ -61,10 +60,6 @@ impl Format for Json {
 
     fn open(&self, schema: &Schema) -> Result<Box<dyn RowWriter>> {
         Ok(Box::new(JsonWriter::new(self, schema)?))
-    }
-
-    fn options(&self) -> serde_json::Value {
-        serde_json::to_value(self).unwrap_or_default()
     }
 }
 

@@ -188,7 +188,7 @@ impl NumberText<'_> {
 }
 
 /// Takes the text of a number apart; `None` where it is none.
-#[inline]
+#[inline(always)]
 pub(super) fn parse_number(text: &[u8]) -> Option<NumberText<'_>> {
     let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let unsigned = text.strip_prefix(b"-").unwrap_or(text);

@@ -2,13 +2,14 @@
 //! read: tabs, line feeds, a header row, `\N` for NULL, and backslash escapes
 //! for what would break a line (MySQL manual, "LOAD DATA Statement").
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
 
 use super::{
     BuiltIn, EncodeBuffer, Format, Header, RowWriter, ValueError,
     column::{self, ColumnFormatter, Rendered, TextOptions},
-    delimited, from_options,
+    delimited,
 };
 use crate::{error::Result, row::Row, schema::Schema};
 
@@ -17,7 +18,7 @@ pub(super) static FORMAT: BuiltIn = BuiltIn {
     name: "tsv",
     about: "tab-separated values with backslash escapes, for LOAD DATA and COPY",
     extensions: &["tsv", "txt"],
-    from_options: from_options::<Tsv>,
+    default: || Arc::new(Tsv::default()),
 };
 
 /// TSV with its options.
@@ -51,10 +52,6 @@ impl Format for Tsv {
 
     fn header(&self) -> Header {
         self.header
-    }
-
-    fn options(&self) -> Json {
-        serde_json::to_value(self).unwrap_or_default()
     }
 }
 

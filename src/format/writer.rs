@@ -1,8 +1,6 @@
 //! What a format is: a factory of writers, and the writer of one result set.
 
-use std::fmt;
-
-use serde_json::Value as Json;
+use std::{any::Any, fmt};
 
 use super::{EncodeBuffer, column::ValueProblem};
 use crate::{error::Result, row::Row, schema::Schema};
@@ -42,7 +40,7 @@ use crate::{error::Result, row::Row, schema::Schema};
 ///     }
 /// }
 /// ```
-pub trait Format: fmt::Debug + Send + Sync {
+pub trait Format: Any + fmt::Debug + Send + Sync {
     /// Its name, as `--format` and manifests have it.
     fn name(&self) -> &'static str;
 
@@ -60,11 +58,6 @@ pub trait Format: fmt::Debug + Send + Sync {
     /// Whether its documents begin with a line of the columns' names.
     fn header(&self) -> Header {
         Header::None
-    }
-
-    /// Its options, as a stored plan has them; `null` where there are none.
-    fn options(&self) -> Json {
-        Json::Null
     }
 }
 

@@ -8,7 +8,7 @@ use super::guard::Guards;
 use crate::{
     artifacts::{history::History, template::OutputName},
     error::Result,
-    format::Format,
+    format::{Format, stored},
     pipeline::Flush,
     sink::{CreateDirs, Partial, Target},
     source::{ConnectOptions, Protocol, SessionOptions, SnapshotMode},
@@ -96,7 +96,7 @@ pub struct ExportPlan {
     /// When rows are written.
     pub flush: Flush,
     /// How rows become bytes.
-    #[serde(with = "stored_format")]
+    #[serde(with = "stored")]
     pub format: Arc<dyn Format>,
     /// What a result without rows means.
     pub empty_result: EmptyResult,
@@ -125,39 +125,6 @@ impl ExportPlan {
             guards: Guards::default(),
             manifest: None,
         }
-    }
-}
-
-/// A format in a stored plan: its name and its options.
-mod stored_format {
-    use std::sync::Arc;
-
-    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
-    use serde_json::Value;
-
-    use crate::format::{BuiltIn, Format};
-
-    #[derive(Serialize, Deserialize)]
-    struct Stored {
-        name: String,
-        options: Value,
-    }
-
-    pub(super) fn serialize<S: Serializer>(
-        format: &Arc<dyn Format>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        let (name, options) = (format.name().to_owned(), format.options());
-        Stored { name, options }.serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Arc<dyn Format>, D::Error> {
-        let Stored { name, options } = Stored::deserialize(deserializer)?;
-        let built_in = BuiltIn::named(&name);
-        let unknown = || D::Error::custom(format!("there is no built-in format {name:?}"));
-        (built_in.ok_or_else(unknown)?.from_options)(options).map_err(D::Error::custom)
     }
 }
 
