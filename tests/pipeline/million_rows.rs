@@ -3,9 +3,9 @@
 
 use std::{ffi::OsStr, fs};
 
+use super::memory::peak_memory;
 use crate::{
-    memory::peak_memory,
-    readers::{checksum, load_data, python},
+    format::readers::{checksum, load_data, python},
     support::{Database, each_server},
 };
 

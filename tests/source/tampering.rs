@@ -7,13 +7,11 @@ use std::{
 
 use mysql::prelude::Queryable;
 
-use crate::{
-    support::{
-        GoldDigger, Signal, changing_certificates, each_server,
-        fake::{self, Side},
-        until,
-    },
-    tls::{Files, OURS, good},
+use super::tls::{Files, OURS, good};
+use crate::support::{
+    GoldDigger, Signal, changing_certificates, each_server,
+    fake::{self, Side},
+    until,
 };
 
 #[test]

@@ -11,7 +11,7 @@ use gold_digger::config::settings::{Kind, SETTINGS, Setting};
 use serde_json::Value as Json;
 
 use crate::{
-    documentation,
+    cli::documentation,
     support::{
         GoldDigger, Outcome,
         certificates::{Authority, Validity},
