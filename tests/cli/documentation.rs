@@ -152,7 +152,7 @@ fn the_commands_for_containers_work() {
             certificate: certificate("server.pem"),
             key: certificate("server-key.pem"),
         };
-        db.server.present(&identity, &certificate("ca.pem"));
+        db.server.use_certificate(&identity, &certificate("ca.pem"));
         fs::write(place("/etc/gold_digger/ca.pem"), certificate("ca.pem")).expect("a file");
         for command in examples("containers.md", "sh") {
             // In the place of the server's address in the example.

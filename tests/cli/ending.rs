@@ -5,7 +5,6 @@ use std::{
     fs,
     io::Read,
     path::Path,
-    process::Command,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -15,7 +14,9 @@ use std::{
 
 use mysql::prelude::Queryable;
 
-use crate::support::{Database, GoldDigger, PROMPT, Running, Signal, each_server, fake, until};
+use crate::support::{
+    Database, GoldDigger, Running, SHORT_TIMEOUT, Signal, each_server, fake, make_fifo, poll_until,
+};
 
 /// A query that is silent for long, recognizable in the process list.
 fn silent_query(db: &Database) -> String {
@@ -23,12 +24,12 @@ fn silent_query(db: &Database) -> String {
 }
 
 fn is_running(db: &Database) -> bool {
-    !db.running(&db.name).is_empty()
+    !db.connections_running(&db.name).is_empty()
 }
 
 #[track_caller]
 fn wait_until_running(db: &Database) {
-    let running = until(Duration::from_secs(20), || is_running(db).then_some(()));
+    let running = poll_until(Duration::from_secs(20), || is_running(db).then_some(()));
     running.expect("the query runs");
 }
 
@@ -37,8 +38,8 @@ fn wait_until_running(db: &Database) {
 fn ends_promptly(db: &Database, run: Running, code: i32, stderr: &str) {
     let asked = Instant::now();
     run.wait().ended(code, stderr);
-    assert!(asked.elapsed() < PROMPT, "{:?}", asked.elapsed());
-    let gone = until(PROMPT, || (!is_running(db)).then_some(()));
+    assert!(asked.elapsed() < SHORT_TIMEOUT, "{:?}", asked.elapsed());
+    let gone = poll_until(SHORT_TIMEOUT, || (!is_running(db)).then_some(()));
     gone.expect("the query is killed on the server");
 }
 
@@ -88,13 +89,7 @@ fn a_reader_that_goes_away_is_noticed_while_the_server_is_silent() {
         // A FIFO's reader is nobody's pipeline: its going is an error.
         let folder = tempfile::tempdir().expect("a folder");
         let fifo = folder.path().join("fifo");
-        assert!(
-            Command::new("mkfifo")
-                .arg(&fifo)
-                .status()
-                .expect("mkfifo runs")
-                .success()
-        );
+        make_fifo(&fifo);
         let run = db.export(&silent_query(db)).arg("-o").arg(&fifo).start();
         let reader = fs::File::open(&fifo).expect("the FIFO");
         wait_until_running(db);
@@ -116,7 +111,7 @@ fn a_signal_ends_a_run_whose_output_is_stuck() {
         stdout.read_exact(&mut [0; 2]).expect("the header");
         // The pipe is full when its writer sleeps in the kernel.
         let writes = format!("/proc/{}/task", run.child.id());
-        let stuck = until(Duration::from_secs(10), || {
+        let stuck = poll_until(Duration::from_secs(10), || {
             let threads = fs::read_dir(&writes).ok()?;
             let mut waits = threads
                 .flatten()
@@ -136,7 +131,7 @@ fn a_signal_ends_a_run_whose_output_is_stuck() {
         );
         assert_eq!(said.stderr.lines().count(), 1);
         assert!(
-            asked.elapsed() < PROMPT,
+            asked.elapsed() < SHORT_TIMEOUT,
             "{:?} (stuck: {stuck})",
             asked.elapsed()
         );
@@ -150,12 +145,12 @@ fn a_signal_ends_a_run_that_is_still_connecting() {
     let run = GoldDigger::new()
         .args(["--db-url", &fake::url(port), "SELECT 1"])
         .start();
-    run.until_it_handles_signals();
+    run.wait_for_signal_handlers();
     run.signal(Signal::SIGINT);
     let asked = Instant::now();
     run.wait()
         .ended(130, "gold_digger: ended by SIGINT; no row had come\n");
-    assert!(asked.elapsed() < PROMPT, "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < SHORT_TIMEOUT, "{:?}", asked.elapsed());
 }
 
 #[test]
@@ -165,10 +160,10 @@ fn a_second_signal_ends_at_once() {
     let mut run = GoldDigger::new()
         .args(["--db-url", &fake::url(port), "SELECT 1"])
         .start();
-    run.until_it_handles_signals();
+    run.wait_for_signal_handlers();
     run.signal(Signal::SIGINT);
     // At once it counts as the same request, a moment later as another.
-    let ended = until(PROMPT, || {
+    let ended = poll_until(SHORT_TIMEOUT, || {
         run.signal(Signal::SIGTERM);
         run.child.try_wait().expect("the child can be waited for")
     });
@@ -184,7 +179,7 @@ fn timeout_leaves_nothing_behind() {
         let folder = tempfile::tempdir().expect("a folder");
         let runs: Vec<Running> = (0..8)
             .map(|number| {
-                let run = GoldDigger::within(&["timeout", "1"]).env("DATABASE_URL", db.url());
+                let run = GoldDigger::wrapped_in(&["timeout", "1"]).env("DATABASE_URL", db.url());
                 let run = run.arg(silent_query(db)).arg("-o");
                 run.arg(folder.path().join(number.to_string())).start()
             })
@@ -193,7 +188,7 @@ fn timeout_leaves_nothing_behind() {
             run.wait()
                 .failed(124, &["gold_digger: ended by SIGTERM; no row had come"]);
         }
-        let gone = until(PROMPT, || (!is_running(db)).then_some(()));
+        let gone = poll_until(SHORT_TIMEOUT, || (!is_running(db)).then_some(()));
         gone.expect("the queries are killed on the server");
         assert!(is_empty(folder.path()), "a file was left behind");
     });
@@ -204,7 +199,7 @@ fn a_signal_that_was_ignored_stays_ignored() {
     each_server(|db| {
         let shell = ["sh", "-c", "trap '' HUP; exec \"$@\"", "sh"];
         let sql = format!("SELECT SLEEP(1) AS {}", db.name);
-        let run = GoldDigger::within(&shell)
+        let run = GoldDigger::wrapped_in(&shell)
             .env("DATABASE_URL", db.url())
             .arg(&sql)
             .start();
@@ -231,7 +226,7 @@ fn only_the_query_itself_is_killed() {
                 return session.forward(server);
             }
             session.connection_id = id;
-            if session.until_select().is_some() {
+            if session.wait_for_select().is_some() {
                 selected.fetch_add(1, Ordering::SeqCst);
                 while session.receive().is_some() {}
             }
@@ -242,7 +237,7 @@ fn only_the_query_itself_is_killed() {
                 .env("DATABASE_URL", db.url_by_port(port))
                 .arg("SELECT SLEEP(100)")
                 .start();
-            let under_way = until(Duration::from_secs(10), || {
+            let under_way = poll_until(Duration::from_secs(10), || {
                 let sql = format!(
                     "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID = {id} AND INFO = 'SELECT SLEEP(3)'"
                 );

@@ -6,7 +6,7 @@ use std::{fs, path::Path, process::Command, time::Duration};
 use mysql::prelude::Queryable;
 use serde_json::Value as Json;
 
-use crate::support::{GoldDigger, Signal, at_terminal, each_server, fake, until};
+use crate::support::{GoldDigger, Signal, at_terminal, each_server, fake, make_fifo, poll_until};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_gold_digger");
 
@@ -65,7 +65,7 @@ fn every_shell_has_a_completion() {
     GoldDigger::new()
         .args(["completion", "tcsh"])
         .run()
-        .failed_at_length(2, &["'tcsh'", "bash"]);
+        .failed_with_any_length(2, &["'tcsh'", "bash"]);
 }
 
 #[test]
@@ -408,7 +408,7 @@ fn the_summary_tells_the_truth() {
                 "SELECT 1 FROM information_schema.PROCESSLIST WHERE INFO = 'SELECT SLEEP(100)'",
             )
         };
-        until(Duration::from_secs(20), || {
+        poll_until(Duration::from_secs(20), || {
             running().expect("the process list")
         })
         .expect("it runs");
@@ -422,7 +422,7 @@ fn the_summary_tells_the_truth() {
         );
         // A reader that never comes is not waited for.
         let fifo = folder.path().join("fifo");
-        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
+        make_fifo(&fifo);
         let run = db.export(sql).arg("--summary").arg(&fifo).run();
         run.failed(5, &["/fifo", "nobody reads"]);
         // Passwords and what steers terminals are in no JSON.

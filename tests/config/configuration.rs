@@ -15,7 +15,7 @@ use crate::{
     support::{
         GoldDigger, Outcome,
         certificates::{Authority, Validity},
-        changing_certificates, each_server, names,
+        changing_certificates, each_server, file_names,
     },
 };
 
@@ -209,7 +209,7 @@ fn the_examples_work() {
     let ca = Authority::new("the CA");
     let identity = ca.certify(&["127.0.0.1"], Validity::Current);
     each_server(|db| {
-        db.server.present(&identity, &ca.pem);
+        db.server.use_certificate(&identity, &ca.pem);
         documentation::shop(db);
         let folder = tempfile::tempdir().expect("a folder");
         let place = |name: &str| {
@@ -229,7 +229,7 @@ fn the_examples_work() {
             .map(|entry| entry.expect("an entry").path())
             .find(|path| path.is_dir());
         let month = month.expect("the month");
-        let files = names(&month);
+        let files = file_names(&month);
         for (name, wanted) in [
             (
                 "orders-20",

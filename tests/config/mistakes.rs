@@ -213,7 +213,7 @@ fn of_the_command_line() {
     ];
     for (args, parts) in cases {
         // Without a terminal to ask on.
-        let run = GoldDigger::within(&["setsid", "--wait"])
+        let run = GoldDigger::wrapped_in(&["setsid", "--wait"])
             .env("DATABASE_URL", here.url())
             .env("OUTPUT_FILE", here.path("earlier.csv"));
         println!("{args:?}");
@@ -447,7 +447,7 @@ fn of_permissions() {
         let path = here.path(name);
         fs::write(&path, "").expect("a file");
         fs::set_permissions(Path::new(&path), Permissions::from_mode(0o000)).expect("my file");
-        let run = GoldDigger::within(wrapper)
+        let run = GoldDigger::wrapped_in(wrapper)
             .env("DATABASE_URL", here.url())
             .arg(flag)
             .arg(&path);

@@ -422,7 +422,7 @@ fn unknown_types_are_errors_that_name_the_cure() {
         (99, ["type", "99", "CAST"]),
     ] {
         let port = fake::serve(move |mut session| {
-            let Some(()) = session.until_select() else {
+            let Some(()) = session.wait_for_select() else {
                 return;
             };
             session.send(&[1]);

@@ -2,7 +2,7 @@
 
 use std::{fs, time::Duration};
 
-use crate::support::{GoldDigger, PROMPT, each_server, on_a_server, until};
+use crate::support::{GoldDigger, SHORT_TIMEOUT, each_server, on_a_server, poll_until};
 
 const THREE: &str = "SELECT 1 AS a, 2 AS b UNION ALL SELECT 3, 4 UNION ALL SELECT 5, 6";
 
@@ -83,7 +83,9 @@ fn too_many_rows_end_the_query() {
         let outcome = run.arg(folder.path().join("x.csv")).run();
         let parts = ["more than 1000 rows; 1001 rows had come"];
         assert!(outcome.failed(6, &parts).elapsed < Duration::from_secs(10));
-        let gone = until(PROMPT, || db.running(&db.name).is_empty().then_some(()));
+        let gone = poll_until(SHORT_TIMEOUT, || {
+            db.connections_running(&db.name).is_empty().then_some(())
+        });
         gone.expect("the query is killed on the server");
         assert_eq!(fs::read_dir(folder.path()).expect("the folder").count(), 0);
     });

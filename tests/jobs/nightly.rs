@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use tempfile::TempDir;
 
 use crate::support::{
-    Database, GoldDigger, Outcome, at_terminal, each_server, names, on_a_server, until,
+    Database, GoldDigger, Outcome, at_terminal, each_server, file_names, on_a_server, poll_until,
 };
 
 mod endings;
@@ -46,7 +46,7 @@ impl<'a> Night<'a> {
     }
 
     fn within(&self, wrapper: &[&str], args: &[&str]) -> GoldDigger {
-        GoldDigger::within(wrapper)
+        GoldDigger::wrapped_in(wrapper)
             .env("DATABASE_URL", self.db.url())
             .arg("--config")
             .arg(self.path("nightly.toml"))
@@ -69,8 +69,8 @@ impl<'a> Night<'a> {
         let lock = format!("DO GET_LOCK('{}', 0)", db.name);
         conn.query_drop(lock).expect("a lock");
         let run = self.run(args).start();
-        let is_waiting = || (!db.running(&db.name).is_empty()).then_some(());
-        until(Duration::from_secs(10), is_waiting).expect("it waits");
+        let is_waiting = || (!db.connections_running(&db.name).is_empty()).then_some(());
+        poll_until(Duration::from_secs(10), is_waiting).expect("it waits");
         work();
         conn.query_drop("DO RELEASE_ALL_LOCKS()")
             .expect("its locks");
@@ -84,7 +84,7 @@ impl<'a> Night<'a> {
     }
 
     fn names(&self) -> Vec<String> {
-        names(self.folder.path())
+        file_names(self.folder.path())
     }
 }
 
@@ -332,7 +332,7 @@ fn mistakes_in_the_list_are_told_before_anything_is_touched() {
             println!("{config} {args:?}");
             let night = Night::new(db, &format!("{one}{config}"));
             fs::create_dir(night.path("sub")).expect("a folder");
-            let outcome = night.run(args).run().failed_at_length(2, parts);
+            let outcome = night.run(args).run().failed_with_any_length(2, parts);
             assert!(!outcome.stderr.contains("hushhush"));
             assert_eq!(night.names(), ["nightly.toml", "sub"]);
         }
@@ -520,14 +520,14 @@ fn guards_compare_with_the_last_success() {
             state
         );
         db.sql("ALTER TABLE t MODIFY a BIGINT, ADD c INT");
-        run().failed_at_length(
+        run().failed_with_any_length(
             6,
             &[r#"t: a guard tripped: column 1 is "a" BIGINT and was "a" INT; no row had come"#],
         );
         db.sql("ALTER TABLE t MODIFY a INT");
-        run().failed_at_length(6, &[r#"column 3 is new: "c" INT"#]);
+        run().failed_with_any_length(6, &[r#"column 3 is new: "c" INT"#]);
         db.sql("ALTER TABLE t DROP c, DROP b");
-        run().failed_at_length(6, &[r#"column 2 has gone: "b" VARCHAR(9)"#]);
+        run().failed_with_any_length(6, &[r#"column 2 has gone: "b" VARCHAR(9)"#]);
         // A state that cannot be read stops everything; one that is not there, nothing.
         fs::write(night.path("state.json"), "{").expect("a file");
         run().failed(2, &["cannot read the state file"]);
@@ -554,7 +554,7 @@ fn a_state_that_cannot_be_written_is_told() {
                 "a: the next run has nothing to compare with: ",
                 "folder is missing",
             ];
-            outcome.failed_at_length(code, &parts);
+            outcome.failed_with_any_length(code, &parts);
             night.holds("a.csv", "a\n1\n");
         }
     });

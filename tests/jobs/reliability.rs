@@ -17,7 +17,9 @@ use mysql::{Conn, prelude::Queryable};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{Database, GoldDigger, Outcome, PROMPT, Running, names, until};
+use crate::support::{
+    Database, GoldDigger, Outcome, Running, SHORT_TIMEOUT, file_names, poll_until,
+};
 
 mod disks;
 mod limits;
@@ -144,7 +146,7 @@ impl Cell {
             };
             (fs::metadata(path).ok()?.len() > 100_000).then_some(())
         };
-        let written = until(Duration::from_secs(30), is_written);
+        let written = poll_until(Duration::from_secs(30), is_written);
         assert!(written.is_some(), "no row came: {:?}", self.kind);
     }
 
@@ -221,7 +223,7 @@ impl Cell {
             To::Stdout => {}
         }
         let own = [format!("x.{}", kind.format)];
-        let mut names = names(self.folder.path());
+        let mut names = file_names(self.folder.path());
         names.retain(|name| name != "summary.json");
         assert_eq!(names, own, "{kind:?}");
     }
@@ -295,8 +297,10 @@ fn long_values(bytes: &[u8]) -> usize {
 /// The server has stopped working on what has `tag` in it, promptly after `since`.
 #[track_caller]
 fn is_gone(db: &Database, tag: &str, since: Instant) {
-    let left = PROMPT.saturating_sub(since.elapsed());
-    let gone = until(left, || db.running(tag).is_empty().then_some(()));
+    let left = SHORT_TIMEOUT.saturating_sub(since.elapsed());
+    let gone = poll_until(left, || {
+        db.connections_running(tag).is_empty().then_some(())
+    });
     gone.expect("the query is killed on the server");
 }
 

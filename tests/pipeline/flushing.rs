@@ -44,7 +44,7 @@ fn small_rows_do_not_wait_for_their_successors() {
         let (seen, wait) = mpsc::channel::<()>();
         let wait = std::sync::Mutex::new(wait);
         let port = fake::serve(move |mut session| {
-            let Some(()) = session.until_select() else {
+            let Some(()) = session.wait_for_select() else {
                 return;
             };
             session.columns(&["a"]);
@@ -96,7 +96,7 @@ fn small_rows_do_not_wait_for_their_successors() {
 #[test]
 fn a_failure_leaves_all_rows_before_it_in_the_stream() {
     let port = fake::serve(|mut session| {
-        if session.until_select().is_some() {
+        if session.wait_for_select().is_some() {
             session.columns(&["a"]);
             for row in 0..1000 {
                 session.row(&[&row.to_string()]);
@@ -117,7 +117,7 @@ fn a_failure_leaves_all_rows_before_it_in_the_stream() {
 #[test]
 fn a_full_disk_is_noticed_while_the_server_is_silent() {
     let port = fake::serve(|mut session| {
-        if session.until_select().is_some() {
+        if session.wait_for_select().is_some() {
             session.columns(&["a"]);
             session.row(&["x"]);
             while session.receive().is_some() {}

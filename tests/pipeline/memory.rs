@@ -9,7 +9,7 @@ const MIB: u64 = 1 << 20;
 
 /// Exports under `time` and gives the peak of the memory in KiB.
 pub fn peak_memory(db: &Database, flags: &[&str], sql: &str, target: &Path) -> u64 {
-    let run = GoldDigger::within(&["/usr/bin/time", "-f", "%M"]).env("DATABASE_URL", db.url());
+    let run = GoldDigger::wrapped_in(&["/usr/bin/time", "-f", "%M"]).env("DATABASE_URL", db.url());
     let outcome = run.args(flags).args([sql, "-o"]).arg(target).run();
     assert_eq!(outcome.status.code(), Some(0), "{}", outcome.stderr);
     let said = outcome.stderr.trim().parse();

@@ -4,11 +4,10 @@ use std::{
     fs::{self, File, OpenOptions},
     io::Read,
     os::unix::fs::{MetadataExt, PermissionsExt, symlink},
-    process::Command,
     time::Duration,
 };
 
-use crate::support::{GoldDigger, each_server, names};
+use crate::support::{GoldDigger, each_server, file_names, make_fifo};
 
 const ONE: &str = "SELECT 1 AS a";
 
@@ -47,10 +46,13 @@ fn a_file_keeps_its_permissions_and_a_link_its_target() {
             );
         }
         assert_eq!(
-            names(folder.path()),
+            file_names(folder.path()),
             ["a b\n.csv", "chain.csv", "dangling.csv", "far", "link.csv"]
         );
-        assert_eq!(names(&folder.path().join("far")), ["new.csv", "real.csv"]);
+        assert_eq!(
+            file_names(&folder.path().join("far")),
+            ["new.csv", "real.csv"]
+        );
     });
 }
 
@@ -60,7 +62,7 @@ fn a_new_file_has_the_permissions_that_the_umask_leaves() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("x.csv");
         let shell = ["sh", "-c", "umask 027; exec \"$@\"", "sh"];
-        GoldDigger::within(&shell)
+        GoldDigger::wrapped_in(&shell)
             .env("DATABASE_URL", db.url())
             .args([ONE, "-o"])
             .arg(&file)
@@ -98,7 +100,7 @@ fn impossible_targets_exit_5_and_name_themselves() {
                 .run()
                 .failed(5, &[target.to_str().expect("plain"), part]);
         }
-        assert_eq!(names(folder.path()), ["file", "loop"]);
+        assert_eq!(file_names(folder.path()), ["file", "loop"]);
         // The query does not run where the output cannot be opened.
         let slow = db
             .export("SELECT SLEEP(60)")
@@ -114,13 +116,7 @@ fn special_files_are_written_directly() {
     each_server(|db| {
         let folder = tempfile::tempdir().expect("a folder");
         let fifo = folder.path().join("fifo.csv");
-        assert!(
-            Command::new("mkfifo")
-                .arg(&fifo)
-                .status()
-                .expect("mkfifo runs")
-                .success()
-        );
+        make_fifo(&fifo);
         let run = db.export(ONE).arg("-o").arg(&fifo).start();
         let mut text = String::new();
         File::open(&fifo)
@@ -152,7 +148,7 @@ fn special_files_are_written_directly() {
             fs::read_to_string(&file).expect("the file"),
             "before\na\n1\n"
         );
-        assert_eq!(names(folder.path()), ["fifo.csv", "log"]);
+        assert_eq!(file_names(folder.path()), ["fifo.csv", "log"]);
     });
 }
 
@@ -164,7 +160,7 @@ fn descriptors_are_written_where_they_are() {
         fs::write(&log, "before\n").expect("a file");
         let shell = ["sh", "-c", "exec \"$@\" 3>>\"$LOG\"", "sh"];
         let export = || {
-            GoldDigger::within(&shell)
+            GoldDigger::wrapped_in(&shell)
                 .env("LOG", &log)
                 .env("DATABASE_URL", db.url())
                 .arg(ONE)
@@ -202,7 +198,7 @@ while chunk := os.read(read, 4096):
 print(run.wait(), total)
 "#;
         let mut python =
-            GoldDigger::within(&["python3", "-c", script]).env("DATABASE_URL", db.url());
+            GoldDigger::wrapped_in(&["python3", "-c", script]).env("DATABASE_URL", db.url());
         python = python.arg("SELECT REPEAT('x', 400000) AS x");
         python.run().wrote("0 400003\n");
     });

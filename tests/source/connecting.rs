@@ -168,7 +168,7 @@ fn a_server_that_breaks_the_protocol_does_not_hang_the_run() {
     // The driver panics on each of these.
     let greeting = fake::serve(|mut session| session.send(b"\x0anot a version\0"));
     let answer = fake::serve(|mut session| {
-        if session.until_select().is_some() {
+        if session.wait_for_select().is_some() {
             session.send(b"");
         }
         while session.receive().is_some() {}

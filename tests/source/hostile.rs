@@ -25,7 +25,7 @@ fn attacked(port: u16, flags: &[&str]) -> Outcome {
     let folder = tempfile::tempdir().expect("a folder");
     let peak = tempfile::NamedTempFile::new().expect("a file");
     let report = peak.path().display().to_string();
-    let outcome = GoldDigger::within(&["/usr/bin/time", "-q", "-f", "%M", "-o", &report])
+    let outcome = GoldDigger::wrapped_in(&["/usr/bin/time", "-q", "-f", "%M", "-o", &report])
         .env("DATABASE_URL", fake::url(port))
         .args(["--connect-timeout", "2s", "--read-timeout", "2s", "-o"])
         .arg(folder.path().join("x.csv"))
@@ -55,7 +55,7 @@ fn attacked(port: u16, flags: &[&str]) -> Outcome {
 /// What a server does once the login is over and the query has come.
 fn answering(script: impl Fn(&mut Session) + Send + Sync + 'static) -> u16 {
     fake::serve(move |mut session| {
-        if session.until_select().is_some() {
+        if session.wait_for_select().is_some() {
             script(&mut session);
         }
     })
@@ -448,9 +448,9 @@ fn random_bytes_end_in_order() {
                 session.greet_without_tls();
                 session.receive();
             }
-            2 => drop(session.until_select()),
+            2 => drop(session.wait_for_select()),
             _ => {
-                session.until_select();
+                session.wait_for_select();
                 session.columns(&["a"]);
             }
         }

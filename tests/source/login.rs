@@ -8,7 +8,7 @@ use mysql::prelude::Queryable;
 use crate::support::{
     ANOTHER_HOST, Database, GlobalVariable, GoldDigger, Outcome, Signal,
     certificates::{Authority, Validity},
-    each_server, each_server_alone, fake, on_new_mariadb, until,
+    each_server, each_server_alone, fake, on_new_mariadb, poll_until,
 };
 
 /// Makes the account `name` anew.
@@ -298,7 +298,7 @@ fn refusals_have_their_own_words() {
             .env("DATABASE_URL", at("single:s-pass"))
             .arg("SELECT SLEEP(20)")
             .start();
-        let seen = until(Duration::from_secs(10), || {
+        let seen = poll_until(Duration::from_secs(10), || {
             let mut conn = db.connect();
             let sql = "SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'single' AND info LIKE '%SLEEP%'";
             Queryable::query_first::<u32, _>(&mut conn, sql)
@@ -327,7 +327,7 @@ fn refusals_have_their_own_words() {
         );
         drop(held);
         let free = || run(&at, &[]).status.success().then_some(());
-        assert!(until(Duration::from_secs(10), free).is_some());
+        assert!(poll_until(Duration::from_secs(10), free).is_some());
         drop(full);
         let secure = GlobalVariable::set(db, "require_secure_transport", "1");
         // MariaDB refuses as if the password were wrong.
@@ -373,7 +373,7 @@ fn connections_are_kept_alive() {
         // The kernel's own table: addresses and ports in hexadecimal, and a 2
         // before the colon where the timer is that of keepalive.
         let server = format!("0100007F:{port:04X}");
-        let found = until(Duration::from_secs(10), || {
+        let found = poll_until(Duration::from_secs(10), || {
             let table = fs::read_to_string("/proc/net/tcp").expect("the kernel's table");
             let is_kept = |line: &&str| {
                 let fields: Vec<&str> = line.split_whitespace().collect();

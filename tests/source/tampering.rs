@@ -11,7 +11,7 @@ use super::tls::{Files, OURS, good};
 use crate::support::{
     GoldDigger, Signal, changing_certificates, each_server,
     fake::{self, Side},
-    until,
+    poll_until,
 };
 
 #[test]
@@ -19,7 +19,7 @@ fn nothing_readable_travels_in_an_encrypted_mode() {
     let _changing = changing_certificates();
     let files = Files::new();
     each_server(|db| {
-        db.server.present(&good(), &OURS.pem);
+        db.server.use_certificate(&good(), &OURS.pem);
         db.sql("DROP USER IF EXISTS talker@localhost");
         db.sql("CREATE USER talker@localhost IDENTIFIED BY 'a-spoken-password'");
         let run = |protocol: &str, args: &[&str]| {
@@ -107,7 +107,7 @@ fn what_is_slipped_in_before_encryption_is_noticed() {
         ),
     ];
     each_server(|db| {
-        db.server.present(&good(), &OURS.pem);
+        db.server.use_certificate(&good(), &OURS.pem);
         for (conversation, said) in &conversations {
             let slipped = conversation.clone();
             let done = Arc::new(Mutex::new(false));
@@ -136,7 +136,7 @@ fn what_is_changed_before_encryption_changes_nothing() {
     let files = Files::new();
     let ca = files.path("ca.pem");
     each_server(|db| {
-        db.server.present(&good(), &OURS.pem);
+        db.server.use_certificate(&good(), &OURS.pem);
         let altered = |change: fn(Side, &mut Vec<u8>)| {
             let seen_before = Arc::new(Mutex::new(Vec::new()));
             let port = fake::proxy(db.server.port, move |side, seen| {
@@ -186,7 +186,7 @@ fn what_is_changed_before_encryption_changes_nothing() {
             Queryable::query_first::<u32, _>(&mut db.connect(), sql).expect("a list")
         };
         let is = |wanted: u32| {
-            until(Duration::from_secs(10), || {
+            poll_until(Duration::from_secs(10), || {
                 (count() == Some(wanted)).then_some(())
             })
         };

@@ -28,7 +28,7 @@ static int fails(const char *call, const char *path) {
         return 1;
     }
     char met[PATH_MAX];
-    snprintf(met, sizeof met, "%s.met", getenv("FAULT_GATE"));
+    snprintf(met, sizeof met, "%s.reached", getenv("FAULT_GATE"));
     close(open(met, O_CREAT | O_WRONLY, 0600));
     while (access(getenv("FAULT_GATE"), F_OK) == 0)
         usleep(5000);

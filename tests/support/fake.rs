@@ -163,7 +163,7 @@ impl Session {
     /// Accepts, refuses to prepare as some proxies do, and answers every
     /// statement with OK until one begins with SELECT; that is the caller's to
     /// answer.
-    pub fn until_select(&mut self) -> Option<()> {
+    pub fn wait_for_select(&mut self) -> Option<()> {
         self.accept()?;
         loop {
             match &*self.receive()?.to_ascii_uppercase() {
@@ -199,7 +199,7 @@ impl Session {
 
     /// Answers the first SELECT with a whole result set, and waits for goodbye.
     pub fn answer(mut self, names: &[&str], rows: &[&[&[u8]]]) {
-        if self.until_select().is_none() {
+        if self.wait_for_select().is_none() {
             return;
         }
         self.columns(names);
@@ -259,7 +259,7 @@ pub fn proxy(port: u16, seen: impl Fn(Side, &mut Vec<u8>) + Send + Sync + Clone 
     })
 }
 
-/// Where a [`Cutter`] cuts what the server sends in answer to the query.
+/// Where a [`CuttingProxy`] cuts what the server sends in answer to the query.
 #[derive(Clone, Copy, Debug)]
 pub struct Cut {
     /// After so many bytes of the answer.
@@ -276,13 +276,13 @@ pub enum End {
 
 /// A proxy before a server that cuts connections in the midst of an answer.
 #[derive(Clone)]
-pub struct Cutter {
+pub struct CuttingProxy {
     pub port: u16,
     cut: Arc<Mutex<Option<Cut>>>,
     answered: Arc<Mutex<Vec<u8>>>,
 }
 
-impl Cutter {
+impl CuttingProxy {
     /// Cuts the answers of the server on `port` to a query with `tag` in it.
     pub fn new(port: u16, tag: &str) -> Self {
         let cut: Arc<Mutex<Option<Cut>>> = Arc::default();

@@ -2,14 +2,16 @@
 
 use std::{fs, path::Path, time::Duration};
 
+use nix::{sys::stat::Mode, unistd::mkfifo};
+
 /// Another host as far as the program knows, though it is this one.
 pub const ANOTHER_HOST: &str = "127.1";
 
 /// What "at once" may take.
-pub const PROMPT: Duration = Duration::from_secs(2);
+pub const SHORT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The names in `folder`, sorted.
-pub fn names(folder: &Path) -> Vec<String> {
+pub fn file_names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).expect("the folder");
     let mut names: Vec<String> = entries
         .map(|entry| entry.expect("an entry").file_name().display().to_string())
@@ -18,12 +20,17 @@ pub fn names(folder: &Path) -> Vec<String> {
     names
 }
 
+/// Makes a named pipe.
+pub fn make_fifo(path: &Path) {
+    mkfifo(path, Mode::S_IRWXU).expect("a FIFO");
+}
+
 pub mod certificates;
 pub mod fake;
 mod program;
 mod server;
 
-pub use program::{GoldDigger, Outcome, Running, Signal, at_terminal, until};
+pub use program::{GoldDigger, Outcome, Running, Signal, at_terminal, poll_until};
 pub use server::{
     Database, GlobalVariable, Server, changing_certificates, each_logging_server, each_server,
     each_server_alone, on_a_server, on_new_mariadb,

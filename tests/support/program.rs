@@ -27,11 +27,11 @@ pub struct GoldDigger {
 
 impl GoldDigger {
     pub fn new() -> Self {
-        Self::within(&[])
+        Self::wrapped_in(&[])
     }
 
     /// The binary as the command that `wrapper` runs, such as `nohup`.
-    pub fn within(wrapper: &[&str]) -> Self {
+    pub fn wrapped_in(wrapper: &[&str]) -> Self {
         let program = env!("CARGO_BIN_EXE_gold_digger");
         let mut words = wrapper.iter().copied().chain([program]);
         let mut command = Command::new(words.next().expect("a program"));
@@ -125,9 +125,9 @@ impl Running {
     }
 
     /// Waits until the process handles signals itself.
-    pub fn until_it_handles_signals(&self) {
+    pub fn wait_for_signal_handlers(&self) {
         let status = format!("/proc/{}/status", self.child.id());
-        let ready = until(Duration::from_secs(10), || {
+        let ready = poll_until(Duration::from_secs(10), || {
             let text = std::fs::read_to_string(&status).ok()?;
             let mask = text.lines().find_map(|line| line.strip_prefix("SigCgt:"))?;
             let mask = u64::from_str_radix(mask.trim(), 16).ok()?;
@@ -142,7 +142,7 @@ impl Running {
     pub fn wait(mut self) -> Outcome {
         let stdout = self.child.stdout.take().map(read_aside);
         let stderr = self.child.stderr.take().map(read_aside);
-        let status = until(DEADLINE, || {
+        let status = poll_until(DEADLINE, || {
             self.child.try_wait().expect("the child can be waited for")
         });
         if status.is_none() {
@@ -220,7 +220,7 @@ impl Outcome {
     /// two lines at most, but for the place in a statement that is shown.
     #[track_caller]
     pub fn failed(self, code: i32, parts: &[&str]) -> Self {
-        let outcome = self.failed_at_length(code, parts);
+        let outcome = self.failed_with_any_length(code, parts);
         let lines = outcome
             .stderr
             .lines()
@@ -235,7 +235,7 @@ impl Outcome {
 
     /// The same at any length.
     #[track_caller]
-    pub fn failed_at_length(self, code: i32, parts: &[&str]) -> Self {
+    pub fn failed_with_any_length(self, code: i32, parts: &[&str]) -> Self {
         assert_eq!(self.status.code(), Some(code), "{}", self.stderr);
         for part in parts {
             assert!(
@@ -259,7 +259,7 @@ impl Outcome {
 }
 
 /// Asks `condition` again and again until it gives something or `time` is over.
-pub fn until<T>(time: Duration, mut condition: impl FnMut() -> Option<T>) -> Option<T> {
+pub fn poll_until<T>(time: Duration, mut condition: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + time;
     loop {
         match condition() {

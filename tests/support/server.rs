@@ -24,7 +24,7 @@ use nix::{sys::signal::kill, unistd::Pid};
 use super::{
     GoldDigger, Signal,
     certificates::{self, Identity},
-    until,
+    poll_until,
 };
 
 /// A running server.
@@ -253,24 +253,24 @@ impl Server {
         };
         // From here on the guardian removes it.
         let _ = unfinished.keep();
-        server.start_again();
+        server.restart();
         server
     }
 
     /// Waits until its process has ended.
-    pub fn until_it_has_ended(&self) {
+    pub fn wait_for_exit(&self) {
         let status = format!("/proc/{}/status", self.pid.load(Ordering::SeqCst));
         let has_ended = || {
             let status = fs::read_to_string(&status).unwrap_or_default();
             // Its guardian does not look before it is told.
             (status.is_empty() || status.contains("State:\tZ")).then_some(())
         };
-        until(Duration::from_secs(60), has_ended).expect("the server ends");
+        poll_until(Duration::from_secs(60), has_ended).expect("the server ends");
     }
 
     /// Starts it; where it runs, waits until it has ended.
-    pub fn start_again(&self) {
-        self.until_it_has_ended();
+    pub fn restart(&self) {
+        self.wait_for_exit();
         let mut guarded = self.guardian.lock().expect("a lock");
         if let Some(mut earlier) = guarded.take() {
             let stdin = earlier.stdin.as_mut().expect("a pipe");
@@ -284,7 +284,7 @@ impl Server {
             .args(&self.command);
         let guardian = guardian.stdin(Stdio::piped()).spawn().expect("sh starts");
         *guarded = Some(guardian);
-        let ready = until(Duration::from_secs(60), || self.try_connect("").ok());
+        let ready = poll_until(Duration::from_secs(60), || self.try_connect("").ok());
         assert!(
             ready.is_some(),
             "{} did not start:\n{}",
@@ -303,7 +303,7 @@ impl Server {
     }
 
     /// Has the server show this from now on, and trust clients by the CA.
-    pub fn present(&self, identity: &Identity, ca: &str) {
+    pub fn use_certificate(&self, identity: &Identity, ca: &str) {
         let folder = &self.folder;
         fs::write(folder.join("ca.pem"), ca).expect("a file");
         identity.write(folder, "server");
@@ -323,7 +323,7 @@ impl Server {
     }
 
     /// Has a MySQL show the certificate that it made itself.
-    pub fn present_its_own(&self) {
+    pub fn use_generated_certificate(&self) {
         let mut conn = self.try_connect("").expect("the server answers");
         for sql in [
             "SET GLOBAL ssl_ca = 'ca.pem'",
@@ -376,7 +376,7 @@ impl Database<'_> {
     }
 
     /// The ids of the connections that run a statement with `tag` in it.
-    pub fn running(&self, tag: &str) -> Vec<u32> {
+    pub fn connections_running(&self, tag: &str) -> Vec<u32> {
         let sql = format!(
             "SELECT ID FROM information_schema.PROCESSLIST WHERE INFO LIKE '%{tag}%' AND ID <> CONNECTION_ID()"
         );

@@ -9,7 +9,7 @@ use mysql::prelude::Queryable;
 use serde_json::{Value as Json, json};
 
 use super::{Night, became, waits};
-use crate::support::{PROMPT, Signal, each_server, on_a_server, until};
+use crate::support::{SHORT_TIMEOUT, Signal, each_server, make_fifo, on_a_server, poll_until};
 
 #[test]
 fn a_night_with_faults_ends_as_documented() {
@@ -45,8 +45,8 @@ fn a_night_with_faults_ends_as_documented() {
             conn.query_drop(format!("DO GET_LOCK('{lock}', 0)"))
                 .expect("a lock");
             let run = night.run(args).arg("--summary").arg(&summary).start();
-            let id = until(Duration::from_secs(10), || {
-                db.running(&lock).first().copied()
+            let id = poll_until(Duration::from_secs(10), || {
+                db.connections_running(&lock).first().copied()
             });
             if let Some(id) = id {
                 conn.query_drop(format!("KILL {id}")).expect("it is there");
@@ -114,7 +114,7 @@ fn a_night_with_faults_ends_as_documented() {
         let (outcome, told) = night.told(&["--on-error", "stop"]);
         let said =
             "1 of 6 exports failed: lines (exit code 4); 4 did not run: stock, lost, empty, last";
-        outcome.failed_at_length(4, &[said]);
+        outcome.failed_with_any_length(4, &[said]);
         assert_eq!(
             became(&told)[2..],
             [
@@ -140,7 +140,7 @@ fn a_night_with_faults_ends_as_documented() {
             "last",
         ]);
         let said = "1 of 3 exports failed: empty (exit code 1); 2 were not published: orders, last";
-        outcome.failed_at_length(1, &[said]);
+        outcome.failed_with_any_length(1, &[said]);
         assert_eq!(
             became(&told),
             [
@@ -189,7 +189,7 @@ fn nothing_has_its_name_before_all_are_complete() {
             (written.count() == 1).then_some(())
         };
         let outcome = night.meanwhile(&["-v"], || {
-            until(Duration::from_secs(10), all_written).expect("the first is written");
+            poll_until(Duration::from_secs(10), all_written).expect("the first is written");
             assert!(!night.path("one.csv").exists());
         });
         outcome.ended_with(0);
@@ -215,18 +215,18 @@ fn nothing_has_its_name_where_one_cannot_have_it() {
             "two.csv: it is a directory",
             "1 of 3 exports failed: two (exit code 5); 2 were not published: one, three",
         ];
-        outcome.failed_at_length(5, &parts);
+        outcome.failed_with_any_length(5, &parts);
         assert_eq!(night.names(), ["nightly.toml", "two.csv"]);
         // What cannot be taken back cannot wait.
         fs::remove_dir(night.path("two.csv")).expect("a folder");
-        nix::unistd::mkfifo(&night.path("two.csv"), nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
+        make_fifo(&night.path("two.csv"));
         let reader = night.path("two.csv");
         std::thread::spawn(move || fs::read(reader));
         let args = ["--job", "two", "--job", "one"];
         night
             .run(&args)
             .run()
-            .failed_at_length(5, &["cannot wait for the other exports"]);
+            .failed_with_any_length(5, &["cannot wait for the other exports"]);
         assert!(!night.path("one.csv").exists());
     });
 }
@@ -237,7 +237,7 @@ fn a_stream_ends_with_its_export() {
         let queries = [("one", "SELECT 1 AS a"), ("two", "SELECT 2 AS a")];
         let night = Night::of(db, "", &queries);
         for name in ["one.csv", "two.csv"] {
-            nix::unistd::mkfifo(&night.path(name), nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
+            make_fifo(&night.path(name));
         }
         let run = night.run(&[]).start();
         // One after the other, as a shell reads them.
@@ -264,7 +264,8 @@ fn a_server_that_is_not_there_is_waited_for_once() {
             .run(&[])
             .env("DATABASE_URL", db.url_by_port(port))
             .run();
-        let outcome = run.failed_at_length(3, &["3 of 3 exports failed: one (exit code 3), two"]);
+        let outcome =
+            run.failed_with_any_length(3, &["3 of 3 exports failed: one (exit code 3), two"]);
         assert_eq!(outcome.stderr.matches("attempt 1 of 2 failed").count(), 1);
     });
 }
@@ -286,12 +287,12 @@ fn a_signal_ends_the_night_in_order() {
             let night = Night::of(db, head, &queries);
             let summary = night.path("summary.json");
             let run = night.run(&["--summary"]).arg(&summary).start();
-            let both_run = || (db.running(&db.name).len() == 2).then_some(());
-            until(Duration::from_secs(10), both_run).expect("both run");
+            let both_run = || (db.connections_running(&db.name).len() == 2).then_some(());
+            poll_until(Duration::from_secs(10), both_run).expect("both run");
             let asked = Instant::now();
             run.signal(Signal::SIGTERM);
             let stderr = run.wait().ended_with(143);
-            assert!(asked.elapsed() < PROMPT, "{:?}", asked.elapsed());
+            assert!(asked.elapsed() < SHORT_TIMEOUT, "{:?}", asked.elapsed());
             assert!(stderr.contains("2 of 4 exports failed: second (exit code 143), third (exit code 143); 1 did not run: fourth"), "{stderr}");
             let told: Json =
                 serde_json::from_slice(&fs::read(&summary).expect("the summary")).expect("JSON");
@@ -306,8 +307,10 @@ fn a_signal_ends_the_night_in_order() {
                 ]
             );
             assert_eq!(night.names(), ["first.csv", "nightly.toml", "summary.json"]);
-            until(PROMPT, || db.running(&db.name).is_empty().then_some(()))
-                .expect("both are killed");
+            poll_until(SHORT_TIMEOUT, || {
+                db.connections_running(&db.name).is_empty().then_some(())
+            })
+            .expect("both are killed");
         }
     });
 }

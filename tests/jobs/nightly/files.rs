@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::symlink, process::Command};
 use serde_json::Value as Json;
 
 use super::Night;
-use crate::support::{GoldDigger, each_server, names, on_a_server};
+use crate::support::{GoldDigger, each_server, file_names, on_a_server};
 
 fn sha256sum(bytes: &[u8]) -> String {
     let folder = tempfile::tempdir().expect("a folder");
@@ -121,7 +121,7 @@ fn manifests_say_what_files_are() {
         GoldDigger::new()
             .arg("verify")
             .run()
-            .failed_at_length(2, &["<PATH>..."]);
+            .failed_with_any_length(2, &["<PATH>..."]);
     });
 }
 
@@ -133,11 +133,11 @@ fn a_manifest_needs_a_file() {
         night
             .run(&["-o", "/dev/null"])
             .run()
-            .failed_at_length(5, &refused);
+            .failed_with_any_length(5, &refused);
         // What cannot be written beside it keeps the file from its name.
         fs::create_dir(night.path("a.csv.manifest.json")).expect("a folder");
         let refused = ["a.csv.manifest.json: it is a directory"];
-        night.run(&[]).run().failed_at_length(5, &refused);
+        night.run(&[]).run().failed_with_any_length(5, &refused);
         assert!(!night.path("a.csv").exists());
     });
 }
@@ -203,10 +203,10 @@ fn old_files_of_the_export_go_and_others_stay() {
         fs::write(manifest("a-2026-01-03"), of("2026-01-03")).expect("a file");
 
         let changed = ["a-2026-01-02.csv stays: it is not what its manifest says"];
-        on("2026-01-31", &[]).failed_at_length(0, &changed);
-        on("2026-02-01", &["--job", "a"]).failed_at_length(0, &changed);
+        on("2026-01-31", &[]).failed_with_any_length(0, &changed);
+        on("2026-02-01", &["--job", "a"]).failed_with_any_length(0, &changed);
         let stay = |month: &str| {
-            let mut names = names(&night.path("out [x]").join(month));
+            let mut names = file_names(&night.path("out [x]").join(month));
             names.retain(|name| !name.contains("manifest"));
             names
         };
@@ -242,7 +242,7 @@ fn old_files_of_the_export_go_and_others_stay() {
                 .run()
                 .ended(0, "");
         }
-        assert_eq!(names(&by_day.path("by")), ["2026-01-02"]);
+        assert_eq!(file_names(&by_day.path("by")), ["2026-01-02"]);
         // The same day again is the same file, and a failure removes nothing.
         on("2026-02-01", &["--job", "a"]).ended_with(0);
         on("2026-02-02", &["--job", "a", "--min-rows", "2"]).ended_with(6);

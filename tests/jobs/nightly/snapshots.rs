@@ -13,7 +13,7 @@ use mysql::prelude::Queryable;
 use serde_json::Value as Json;
 
 use super::{Night, became, waits};
-use crate::support::{Database, Server, Signal, each_logging_server, each_server, until};
+use crate::support::{Database, Server, Signal, each_logging_server, each_server, poll_until};
 
 #[test]
 fn what_is_written_between_two_exports_is_not_in_the_snapshot() {
@@ -64,7 +64,7 @@ fn what_is_written_between_two_exports_is_not_in_the_snapshot() {
         }
         let night = Night::of(db, "[run]\nsnapshot = true", &[("a", "CALL p()")]);
         let refused = ["READ ONLY transaction"];
-        night.run(&[]).run().failed_at_length(4, &refused);
+        night.run(&[]).run().failed_with_any_length(4, &refused);
     });
 }
 
@@ -133,7 +133,7 @@ fn are_equal_beside_a_writer(db: &Database, runs: u32, args: &[&str]) -> bool {
         for _ in 0..runs {
             let before = written.load(Relaxed);
             let goes_on = || (written.load(Relaxed) > before).then_some(());
-            until(Duration::from_secs(10), goes_on).expect("the writer writes");
+            poll_until(Duration::from_secs(10), goes_on).expect("the writer writes");
             let outcome = night.run(args).run();
             if outcome.status.code() != Some(0) {
                 are_equal = Err(outcome.stderr);
@@ -335,7 +335,7 @@ fn tables_that_no_snapshot_holds_are_named() {
         let shows = [("a", "SHOW CREATE TABLE kept")];
         let night = Night::of(db, "[run]\nsnapshot = true", &shows);
         let unknown = ["is not known: SHOW does not tell"];
-        night.run(&[]).run().failed_at_length(0, &unknown);
+        night.run(&[]).run().failed_with_any_length(0, &unknown);
     });
 }
 
@@ -376,10 +376,10 @@ fn the_snapshot_outlives_exports_that_fail() {
             "wrong: the query failed",
             failed,
         ];
-        outcome.failed_at_length(6, &parts);
+        outcome.failed_with_any_length(6, &parts);
         night.holds("after.csv", "n\n0\n");
-        let is_killed = || db.running("endless").is_empty().then_some(());
-        until(Duration::from_secs(5), is_killed).expect("all are killed");
+        let is_killed = || db.connections_running("endless").is_empty().then_some(());
+        poll_until(Duration::from_secs(5), is_killed).expect("all are killed");
     });
 }
 
@@ -400,7 +400,7 @@ fn a_snapshot_that_is_lost_is_not_replaced() {
                 "ends: the statement ended the transaction that held the snapshot",
                 "two: it did not run: the snapshot is lost",
             ];
-            outcome.failed_at_length(4, &parts);
+            outcome.failed_with_any_length(4, &parts);
             let wanted = ["one success 0", "ends failure 4", "two failure 4"];
             assert_eq!(became(&told), wanted);
             assert_eq!(night.names(), ["nightly.toml", "one.csv"]);
@@ -415,7 +415,7 @@ fn a_snapshot_that_is_lost_is_not_replaced() {
         let head = "[connection]\nretry = 3\n[run]\nsnapshot = true";
         let night = Night::of(db, head, &queries);
         let outcome = night.meanwhile(&[], || {
-            let id = db.running(&db.name)[0];
+            let id = db.connections_running(&db.name)[0];
             db.sql(&format!("KILL {id}"));
         });
         let parts = [
@@ -423,7 +423,7 @@ fn a_snapshot_that_is_lost_is_not_replaced() {
             "its connection held the snapshot",
             "two: it did not run: the snapshot is lost",
         ];
-        outcome.failed_at_length(4, &parts);
+        outcome.failed_with_any_length(4, &parts);
         assert_eq!(night.names(), ["nightly.toml", "one.csv"]);
     });
 }

@@ -17,7 +17,10 @@ use std::{
 };
 
 use super::{Cell, EARLIER, Kind, Silence, To, is_gone, long_values, meet, rows_of, slow_query};
-use crate::support::{GoldDigger, Outcome, PROMPT, Signal, each_server, names, on_a_server, until};
+use crate::support::{
+    GoldDigger, Outcome, SHORT_TIMEOUT, Signal, each_server, file_names, make_fifo, on_a_server,
+    poll_until,
+};
 
 /// The library that makes a disk fail, built once.
 static DISK: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -132,7 +135,7 @@ fn disks_that_are_full_or_broken_end_exports() {
                         errno,
                         after,
                     ));
-                    assert!(run.elapsed < PROMPT, "{:?}", run.elapsed);
+                    assert!(run.elapsed < SHORT_TIMEOUT, "{:?}", run.elapsed);
                     failed(&cell, run, &parts);
                 }
             }
@@ -144,7 +147,8 @@ fn disks_that_are_full_or_broken_end_exports() {
 fn a_limit_for_files_is_an_error_like_others() {
     on_a_server(|db| {
         for cell in Cell::all() {
-            let limited = GoldDigger::within(&["sh", "-c", "ulimit -f 2000; exec \"$@\"", "sh"]);
+            let limited =
+                GoldDigger::wrapped_in(&["sh", "-c", "ulimit -f 2000; exec \"$@\"", "sh"]);
             let run = cell.run(limited.env("DATABASE_URL", db.url()).arg(rows(60)));
             failed(&cell, run, &["File too large", "ulimit -f"]);
         }
@@ -160,7 +164,7 @@ fn a_folder_that_goes_away_ends_exports() {
             let elsewhere = |number: usize| beside.path().join(number.to_string());
             let cells = Cell::to(To::File);
             let export = || silence.export(db);
-            let (outcomes, happened) = meet(&cells, export, PROMPT, |_| {
+            let (outcomes, happened) = meet(&cells, export, SHORT_TIMEOUT, |_| {
                 for (number, cell) in cells.iter().enumerate() {
                     if is_renamed {
                         fs::rename(cell.folder.path(), elsewhere(number)).expect("renamed");
@@ -178,11 +182,11 @@ fn a_folder_that_goes_away_ends_exports() {
                     "renamed meanwhile?",
                 ];
                 // Nor can the summary be written.
-                outcome.failed_at_length(5, &parts);
+                outcome.failed_with_any_length(5, &parts);
                 assert!(!cell.folder.path().exists());
                 if is_renamed {
                     let own = format!("x.{}", cell.kind.format);
-                    assert_eq!(names(&elsewhere(number)), [own.as_str()]);
+                    assert_eq!(file_names(&elsewhere(number)), [own.as_str()]);
                     let earlier = fs::read_to_string(elsewhere(number).join(own));
                     assert_eq!(earlier.expect("the file"), EARLIER);
                 }
@@ -196,7 +200,7 @@ fn a_folder_that_takes_the_targets_name_is_not_replaced() {
     on_a_server(|db| {
         let cells = Cell::to(To::File);
         let export = || db.export(&slow_query(&db.name, 8));
-        let (outcomes, _) = meet(&cells, export, 2 * PROMPT, |_| {
+        let (outcomes, _) = meet(&cells, export, 2 * SHORT_TIMEOUT, |_| {
             for cell in &cells {
                 fs::remove_file(cell.target()).expect("it can go");
                 fs::create_dir(cell.target()).expect("a folder");
@@ -205,8 +209,8 @@ fn a_folder_that_takes_the_targets_name_is_not_replaced() {
         for (cell, outcome) in cells.iter().zip(outcomes) {
             let target = cell.target().display().to_string();
             outcome.failed(5, &[&target, "Is a directory", "8 rows had come"]);
-            assert_eq!(names(&cell.target()), [""; 0]);
-            assert_eq!(names(cell.folder.path()).len(), 2);
+            assert_eq!(file_names(&cell.target()), [""; 0]);
+            assert_eq!(file_names(cell.folder.path()).len(), 2);
         }
     });
 }
@@ -214,7 +218,7 @@ fn a_folder_that_takes_the_targets_name_is_not_replaced() {
 /// Root writes everywhere, unless it gives that up.
 fn without_privilege() -> GoldDigger {
     let wrapper = ["setpriv", "--bounding-set", "-dac_override"];
-    GoldDigger::within(if nix::unistd::geteuid().is_root() {
+    GoldDigger::wrapped_in(if nix::unistd::geteuid().is_root() {
         &wrapper
     } else {
         &[]
@@ -246,7 +250,7 @@ fn what_is_read_only_stays() {
                 let outcome = run();
                 set(path, modes[1]);
                 let outcome = outcome.failed(5, &[&target, "Permission denied", hint]);
-                assert!(outcome.elapsed < PROMPT, "{:?}", outcome.elapsed);
+                assert!(outcome.elapsed < SHORT_TIMEOUT, "{:?}", outcome.elapsed);
                 cell.is_untouched();
             };
             read_only(&cell.target(), [0o444, 0o644], "it is read-only for you");
@@ -288,7 +292,7 @@ fn names_are_bytes() {
                 assert_eq!(fs::read(&target).expect("the file"), expected);
                 fs::remove_file(&target).expect("it can go");
             }
-            assert_eq!(names(cell.folder.path()), [format!("x.{format}")]);
+            assert_eq!(file_names(cell.folder.path()), [format!("x.{format}")]);
         }
     });
 }
@@ -316,10 +320,10 @@ fn links_and_pipes_fail_as_what_they_are() {
             let parts = ["ended by SIGTERM; ", &link.display().to_string()];
             run.wait().failed(143, &parts);
             cell.is_untouched();
-            assert_eq!(names(links.path()).len(), 1);
+            assert_eq!(file_names(links.path()).len(), 1);
 
             let fifo = links.path().join("fifo");
-            nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
+            make_fifo(&fifo);
             let run = export(&fifo);
             let mut reader = fs::File::open(&fifo).expect("the FIFO");
             reader.read_exact(&mut [0; 30_000]).expect("rows");
@@ -328,7 +332,7 @@ fn links_and_pipes_fail_as_what_they_are() {
             run.wait().failed(5, &parts);
             // Without a reader it waits, and a signal ends that too.
             let run = export(&fifo);
-            run.until_it_handles_signals();
+            run.wait_for_signal_handlers();
             run.signal(Signal::SIGTERM);
             run.wait()
                 .failed(143, &["ended by SIGTERM; no row had come"]);
@@ -371,7 +375,7 @@ fn a_part_is_kept_where_that_is_wanted() {
                 fs::read_to_string(cell.target()).expect("the file"),
                 EARLIER
             );
-            assert_eq!(names(cell.folder.path()).len(), 3);
+            assert_eq!(file_names(cell.folder.path()).len(), 3);
 
             // An export that succeeds or has nothing leaves it alone.
             for (sql, code) in [
@@ -393,7 +397,7 @@ fn a_signal_leaves_a_part_where_that_is_wanted() {
         let silence = Silence::new(db);
         let cells = Cell::to(To::File);
         let export = || silence.export(db).arg("--keep-partial");
-        let (outcomes, happened) = meet(&cells, export, PROMPT, |runs| {
+        let (outcomes, happened) = meet(&cells, export, SHORT_TIMEOUT, |runs| {
             runs.iter().for_each(|run| run.signal(Signal::SIGTERM));
         });
         for (cell, outcome) in cells.iter().zip(outcomes) {
@@ -437,7 +441,7 @@ fn a_folder_that_cannot_be_synced_is_told_and_the_file_stays() {
                 "{told}"
             );
             assert_eq!(cell.written(), whole.written());
-            assert_eq!(names(cell.folder.path()).len(), 1);
+            assert_eq!(file_names(cell.folder.path()).len(), 1);
         }
     });
 }
@@ -453,15 +457,15 @@ fn a_signal_and_the_files_name_do_not_contradict_each_other() {
                 fs::write(&gate, "").expect("a file");
                 let run = on_failing_disk(&cell, db.export("SELECT 1 AS a"), call, 0, 1);
                 let run = cell.start(run.env("FAULT_GATE", &gate));
-                let met = gates.path().join("gate.met");
-                let hangs = until(Duration::from_secs(10), || met.exists().then_some(()));
+                let met = gates.path().join("gate.reached");
+                let hangs = poll_until(Duration::from_secs(10), || met.exists().then_some(()));
                 hangs.expect("it hangs");
                 run.signal(Signal::SIGTERM);
                 if call == "sync" {
                     // Though the call never returns.
                     let asked = Instant::now();
                     let outcome = run.wait();
-                    assert!(asked.elapsed() < PROMPT, "{:?}", asked.elapsed());
+                    assert!(asked.elapsed() < SHORT_TIMEOUT, "{:?}", asked.elapsed());
                     assert_eq!(cell.failed(outcome, code, &["ended by SIGTERM"]), 1);
                 } else {
                     // Longer than a run that is stuck gets.

@@ -6,7 +6,7 @@ use std::{fs, path::Path, time::Instant};
 use serde_json::Value;
 
 use super::{Cell, To, is_full, meet, slow_query};
-use crate::support::{GoldDigger, PROMPT, each_server, on_a_server};
+use crate::support::{GoldDigger, SHORT_TIMEOUT, each_server, on_a_server};
 
 #[test]
 fn ten_million_rows_fit_into_64_mib() {
@@ -20,7 +20,8 @@ fn ten_million_rows_fit_into_64_mib() {
         cells.sort_by_key(|cell| (cell.kind.to == To::Stdout, cell.kind.protocol));
         for cell in &cells[..count] {
             // Address space, of which memory in use is a part.
-            let limited = GoldDigger::within(&["sh", "-c", "ulimit -v 65536 && exec \"$@\"", "sh"]);
+            let limited =
+                GoldDigger::wrapped_in(&["sh", "-c", "ulimit -v 65536 && exec \"$@\"", "sh"]);
             let run = limited.env("DATABASE_URL", db.url()).arg(sql);
             cell.run(run).wrote("");
             assert_eq!(cell.told()["rows"], rows);
@@ -193,7 +194,7 @@ fn clocks_may_jump() {
             };
             let started = Instant::now();
             let cells = Cell::all();
-            let (outcomes, _) = meet(&cells, export, 2 * PROMPT, |_| {
+            let (outcomes, _) = meet(&cells, export, 2 * SHORT_TIMEOUT, |_| {
                 fs::write(&clock, jump).expect("a file");
             });
             for (cell, outcome) in cells.iter().zip(outcomes) {

@@ -17,9 +17,10 @@ use serde_json::Value;
 
 use super::{Cell, EARLIER, Kind, To, is_full, kinds};
 use crate::support::{
-    Database, GlobalVariable, GoldDigger, PROMPT, Running, Signal, each_server, each_server_alone,
-    fake::{self, Cut, Cutter, End},
-    names, on_a_server, until,
+    Database, GlobalVariable, GoldDigger, Running, SHORT_TIMEOUT, Signal, each_server,
+    each_server_alone,
+    fake::{self, Cut, CuttingProxy, End},
+    file_names, make_fifo, on_a_server, poll_until,
 };
 
 /// Fifty rows, one of them larger than a packet of the network.
@@ -52,7 +53,7 @@ fn query(db: &Database) -> String {
 }
 
 /// The exports through `cutter`.
-fn through(db: &Database, cutter: &Cutter) -> GoldDigger {
+fn through(db: &Database, cutter: &CuttingProxy) -> GoldDigger {
     let run = GoldDigger::new().env("DATABASE_URL", db.url_by_port(cutter.port));
     run.arg(query(db))
 }
@@ -148,7 +149,7 @@ fn part(kind: Kind, document: &str, rows: usize) -> String {
 fn only_the_whole_answer_succeeds_wherever_it_is_cut() {
     each_server(|db| {
         fill(db);
-        let cutter = Cutter::new(db.server.port, &db.name);
+        let cutter = CuttingProxy::new(db.server.port, &db.name);
         let mut checked = BTreeSet::new();
         for (seed, kind) in kinds().enumerate() {
             let whole = Cell::new(kind);
@@ -169,7 +170,7 @@ fn only_the_whole_answer_succeeds_wherever_it_is_cut() {
                 for &by in ends {
                     cutter.cut(Some(Cut { after, by }));
                     let outcome = cell.run(through(db, &cutter));
-                    assert!(outcome.elapsed < PROMPT, "{:?}", outcome.elapsed);
+                    assert!(outcome.elapsed < SHORT_TIMEOUT, "{:?}", outcome.elapsed);
                     let lost = "connection to the server was lost";
                     let rows = cell.failed(outcome, 4, &[lost, "--retry"]);
                     let rows = usize::try_from(rows).expect("few");
@@ -257,7 +258,7 @@ fn a_session_that_waits_for_its_output_is_not_forgotten() {
         for (init, is_forgotten) in [("DO 0", false), ("SET SESSION wait_timeout = 1", true)] {
             // Opening it waits for a reader, with the session idle.
             let fifo = folder.path().join(is_forgotten.to_string());
-            nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
+            make_fifo(&fifo);
             let run = db.export("SELECT 1 AS a").args(["--init", init, "-o"]);
             let run = run.arg(&fifo).start();
             thread::sleep(Duration::from_secs(3));
@@ -351,7 +352,7 @@ fn lines_of(run: &mut Running) -> impl Iterator<Item = String> + use<> {
 fn an_export_begins_anew_when_that_is_wanted() {
     on_a_server(|db| {
         fill(db);
-        let cutter = Cutter::new(db.server.port, &db.name);
+        let cutter = CuttingProxy::new(db.server.port, &db.name);
         for kind in kinds() {
             let whole = Cell::new(kind);
             whole.run(through(db, &cutter)).wrote("");
@@ -404,7 +405,7 @@ fn an_export_begins_anew_when_that_is_wanted() {
                 assert_eq!(summary["warnings"].as_array().map(Vec::len), Some(1));
                 // The file, and what the first attempt had got.
                 let count = if kind.to == To::File { 2 } else { 1 };
-                assert_eq!(names(cell.folder.path()).len(), count);
+                assert_eq!(file_names(cell.folder.path()).len(), count);
             }
         }
     });
@@ -423,7 +424,7 @@ fn a_server_that_comes_late_is_waited_for() {
         run().run().failed(3, &["refused"]);
         // In vain, and told as the last attempt was.
         let told = run().args(["--retry", "1"]).run();
-        told.failed_at_length(
+        told.failed_with_any_length(
             3,
             &["attempt 1 of 2 failed: ", "\ngold_digger: cannot connect"],
         );
@@ -440,7 +441,7 @@ fn a_server_that_comes_late_is_waited_for() {
         port.lead_to(db.server.port);
         waiting.wait().ended(0, "");
         assert_eq!(fs::read(&target).expect("the file"), b"a\n1\n");
-        assert_eq!(names(folder.path()), ["x.csv"]);
+        assert_eq!(file_names(folder.path()), ["x.csv"]);
     });
 }
 
@@ -495,7 +496,7 @@ fn only_what_may_pass_is_tried_again() {
             db.sql("CREATE PROCEDURE take() BEGIN SELECT id FROM queue; DELETE FROM queue; END");
             "CALL take()"
         };
-        let cutter = Cutter::new(db.server.port, sql);
+        let cutter = CuttingProxy::new(db.server.port, sql);
         let (after, by) = (0, End::Fin);
         cutter.cut(Some(Cut { after, by }));
         let run = GoldDigger::new().env("DATABASE_URL", db.url_by_port(cutter.port));
@@ -516,11 +517,11 @@ fn only_what_may_pass_is_tried_again() {
             .env("DATABASE_URL", &url)
             .arg(sleep)
             .start();
-        let runs = || (db.running(sleep).len() == 1).then_some(());
-        until(Duration::from_secs(10), runs).expect("it runs");
+        let runs = || (db.connections_running(sleep).len() == 1).then_some(());
+        poll_until(Duration::from_secs(10), runs).expect("it runs");
         let second = GoldDigger::new().env("DATABASE_URL", &url);
         let second = second.args(["--retry", "1", "SELECT 1"]).run();
-        second.failed_at_length(
+        second.failed_with_any_length(
             3,
             &["attempt 1 of 2 failed: ", "used up what it is allowed"],
         );
@@ -547,6 +548,6 @@ fn a_signal_ends_the_wait_for_another_attempt() {
         Some("gold_digger: ended by SIGTERM; no row had come")
     );
     run.wait().ended(143, "");
-    assert!(asked.elapsed() < PROMPT, "{:?}", asked.elapsed());
-    assert_eq!(names(folder.path()), ["x.csv"]);
+    assert!(asked.elapsed() < SHORT_TIMEOUT, "{:?}", asked.elapsed());
+    assert_eq!(file_names(folder.path()), ["x.csv"]);
 }

@@ -11,7 +11,9 @@ use std::{
 };
 
 use super::{Cell, EARLIER, Silence, To, is_gone, meet, slow_query, unfinished};
-use crate::support::{GoldDigger, PROMPT, Running, Signal, each_server, names, on_a_server, until};
+use crate::support::{
+    GoldDigger, Running, SHORT_TIMEOUT, Signal, each_server, file_names, on_a_server, poll_until,
+};
 
 #[test]
 fn signals_end_exports_in_order() {
@@ -24,7 +26,7 @@ fn signals_end_exports_in_order() {
         ] {
             let cells = Cell::all();
             let send = |runs: &[Running]| runs.iter().for_each(|run| run.signal(signal));
-            let (outcomes, happened) = meet(&cells, || silence.export(db), PROMPT, send);
+            let (outcomes, happened) = meet(&cells, || silence.export(db), SHORT_TIMEOUT, send);
             is_gone(db, &db.name, happened);
             for (cell, outcome) in cells.iter().zip(outcomes) {
                 let ended = format!("ended by {signal}; ");
@@ -41,7 +43,7 @@ fn a_silence_that_is_too_long_ends_exports_and_their_queries() {
         let cells = Cell::all();
         let patience = Duration::from_secs(1);
         let export = || silence.export(db).args(["--read-timeout", "1s"]);
-        let (outcomes, _) = meet(&cells, export, patience + PROMPT, |_| {});
+        let (outcomes, _) = meet(&cells, export, patience + SHORT_TIMEOUT, |_| {});
         is_gone(db, &db.name, Instant::now());
         for (cell, outcome) in cells.iter().zip(outcomes) {
             let parts = ["silent for too long", "--read-timeout"];
@@ -80,8 +82,8 @@ fn what_a_statement_runs_in_its_place_is_killed_too() {
                 .export(sql)
                 .args(["--protocol", protocol, "--init", init])
                 .start();
-            let runs = || (db.running(tag).len() == 1).then_some(());
-            until(Duration::from_secs(10), runs).expect("the statement runs");
+            let runs = || (db.connections_running(tag).len() == 1).then_some(());
+            poll_until(Duration::from_secs(10), runs).expect("the statement runs");
             run.signal(Signal::SIGTERM);
             let asked = Instant::now();
             run.wait()
@@ -102,14 +104,14 @@ fn a_signal_at_any_moment_tells_the_truth() {
         for moment in 0..80 {
             let cell = Cell::new(whole.kind);
             let run = cell.start(db.export("SELECT 1 AS a"));
-            run.until_it_handles_signals();
+            run.wait_for_signal_handlers();
             thread::sleep(Duration::from_micros(250 * moment));
             run.signal(Signal::SIGTERM);
             match run.wait().status.code() {
                 Some(0) => {
                     assert_eq!(cell.written(), whole.written());
                     assert_eq!(cell.told()["exit_code"], 0);
-                    assert_eq!(names(cell.folder.path()).len(), 1);
+                    assert_eq!(file_names(cell.folder.path()).len(), 1);
                     ended[0] += 1;
                 }
                 code => {
@@ -148,14 +150,14 @@ fn a_reader_that_goes_away_ends_exports_in_silence() {
             assert_eq!(told["exit_code"], 141);
             assert_eq!(told["error"]["kind"], "reader gone");
         }
-        assert!(gone.elapsed() < PROMPT, "{:?}", gone.elapsed());
+        assert!(gone.elapsed() < SHORT_TIMEOUT, "{:?}", gone.elapsed());
         is_gone(db, &db.name, gone);
     });
 }
 
 /// The shell closes a descriptor before the program runs.
 fn without(descriptors: &str) -> GoldDigger {
-    GoldDigger::within(&["sh", "-c", &format!("exec \"$@\" {descriptors}"), "sh"])
+    GoldDigger::wrapped_in(&["sh", "-c", &format!("exec \"$@\" {descriptors}"), "sh"])
 }
 
 #[test]
@@ -212,7 +214,7 @@ fn what_a_killed_run_leaves_is_removed_by_the_next() {
         let silence = Silence::new(db);
         let cells = Cell::to(To::File);
         let kill = |runs: &[Running]| runs.iter().for_each(|run| run.signal(Signal::SIGKILL));
-        let (outcomes, _) = meet(&cells, || silence.export(db), PROMPT, kill);
+        let (outcomes, _) = meet(&cells, || silence.export(db), SHORT_TIMEOUT, kill);
         let codes = outcomes.iter().map(|outcome| outcome.status.code());
         assert!(codes.into_iter().all(|code| code.is_none()));
         for cell in &cells {
@@ -249,7 +251,7 @@ fn what_a_killed_run_leaves_is_removed_by_the_next() {
             // One that lives keeps its own file, whatever comes beside it.
             let living = cell.start(silence.export(db));
             let is_alone = || (ours().len() == 1 && !leftover.exists()).then(|| ours().remove(0));
-            let own = until(Duration::from_secs(10), is_alone);
+            let own = poll_until(Duration::from_secs(10), is_alone);
             let own = own.expect("the leftover is removed");
             let quick = cell.run(db.export("SELECT 1 AS a").arg("-v")).ended_with(0);
             assert!(!quick.contains("which a killed run left"), "{quick}");
@@ -261,7 +263,7 @@ fn what_a_killed_run_leaves_is_removed_by_the_next() {
             assert!(last.contains(&removed), "{last}");
             let mut others = others.iter().chain([&linked]);
             assert!(others.all(|path| fs::symlink_metadata(path).is_ok()));
-            assert_eq!(names(folder).len(), 6, "{:?}", names(folder));
+            assert_eq!(file_names(folder).len(), 6, "{:?}", file_names(folder));
         }
     });
 }
@@ -292,7 +294,7 @@ fn of_two_runs_to_one_target_the_last_wins_whole() {
                     run.join().expect("no panic").wrote("");
                 }
                 assert!(texts.iter().any(|(_, text)| *text == cell.written()));
-                assert_eq!(names(cell.folder.path()).len(), 2);
+                assert_eq!(file_names(cell.folder.path()).len(), 2);
             }
             // In turn: the second begins first, and ends last.
             let second = cell.start(db.export(&slow_query(&db.name, 8)));

@@ -7,7 +7,7 @@ use mysql::prelude::Queryable;
 
 use super::{Cell, To, meet, rows_of, slow_query};
 use crate::support::{
-    Database, GoldDigger, Outcome, PROMPT, Running, Server, Signal, each_server, until,
+    Database, GoldDigger, Outcome, Running, SHORT_TIMEOUT, Server, Signal, each_server, poll_until,
 };
 
 /// Longer than any test of it.
@@ -35,9 +35,9 @@ fn killed_queries_and_connections_end_exports() {
             ("KILL QUERY", ["1317 (70100)", "somebody killed it"]),
         ] {
             let cells = Cell::all();
-            let (outcomes, _) = meet(&cells, export, PROMPT, |_| {
+            let (outcomes, _) = meet(&cells, export, SHORT_TIMEOUT, |_| {
                 let mut conn = db.connect();
-                let ids = db.running(&db.name);
+                let ids = db.connections_running(&db.name);
                 assert_eq!(ids.len(), cells.len());
                 for id in ids {
                     conn.query_drop(format!("{kill} {id}"))
@@ -58,10 +58,10 @@ fn a_statement_that_takes_too_long_ends_after_its_rows() {
             db.export(&slow_query(&db.name, ROWS))
                 .args(["--statement-timeout", "4s"])
         };
-        let (outcomes, _) = meet(&cells, export, time + PROMPT, |_| {});
+        let (outcomes, _) = meet(&cells, export, time + SHORT_TIMEOUT, |_| {});
         for outcome in &outcomes {
             let took = outcome.elapsed;
-            assert!(took > time && took < time + PROMPT, "{took:?}");
+            assert!(took > time && took < time + SHORT_TIMEOUT, "{took:?}");
         }
         let code = if db.is_mariadb() {
             "1969 (70100)"
@@ -93,7 +93,7 @@ fn servers_that_stall_die_or_shut_down_end_exports() {
         let cells = Cell::all();
         let patience = Duration::from_secs(1);
         let impatient = || export(&db).args(["--read-timeout", "1s"]);
-        let (outcomes, _) = meet(&cells, impatient, patience + PROMPT, |_| {
+        let (outcomes, _) = meet(&cells, impatient, patience + SHORT_TIMEOUT, |_| {
             server.signal(Signal::SIGSTOP);
         });
         server.signal(Signal::SIGCONT);
@@ -102,7 +102,7 @@ fn servers_that_stall_die_or_shut_down_end_exports() {
         // Without a time-out, it is waited for.
         let cells = Cell::all();
         let short = || db.export(&slow_query(&db.name, 15));
-        let (outcomes, _) = meet(&cells, short, 5 * PROMPT, |_| {
+        let (outcomes, _) = meet(&cells, short, 5 * SHORT_TIMEOUT, |_| {
             server.signal(Signal::SIGSTOP);
             thread::sleep(2 * patience);
             server.signal(Signal::SIGCONT);
@@ -117,9 +117,9 @@ fn servers_that_stall_die_or_shut_down_end_exports() {
             let cells = Cell::all();
             let fault = |_: &[Running]| {
                 server.signal(signal);
-                server.until_it_has_ended();
+                server.wait_for_exit();
             };
-            let (outcomes, _) = meet(&cells, || export(&db), PROMPT, fault);
+            let (outcomes, _) = meet(&cells, || export(&db), SHORT_TIMEOUT, fault);
             (cells, outcomes)
         };
 
@@ -129,7 +129,7 @@ fn servers_that_stall_die_or_shut_down_end_exports() {
         all_failed(&cells, outcomes, &parts);
 
         // It is shut down in order; an export that may is begun anew.
-        server.start_again();
+        server.restart();
         let patient = Cell::new(cells[0].kind);
         let again = patient.start(export(&db).args(["--retry", "9"]));
         patient.wait_for_rows();
@@ -140,9 +140,9 @@ fn servers_that_stall_die_or_shut_down_end_exports() {
             "1053 (08S01)"
         };
         all_failed(&cells, outcomes, &[part, "--retry"]);
-        server.start_again();
-        let is_back = || (db.running(&db.name).len() == 1).then_some(());
-        until(Duration::from_secs(60), is_back).expect("the query runs again");
+        server.restart();
+        let is_back = || (db.connections_running(&db.name).len() == 1).then_some(());
+        poll_until(Duration::from_secs(60), is_back).expect("the query runs again");
         again.signal(Signal::SIGTERM);
         let said = again.wait().ended_with(143);
         assert!(
