@@ -1,8 +1,8 @@
-//! Every test of the built binary: against a real MariaDB and a real Oracle
-//! MySQL that the support starts, or against a fake server that misbehaves on
-//! purpose.
+//! The tests of the built binary. They run against a real MariaDB and a real
+//! Oracle MySQL, which `support` starts, or against a fake server that misbehaves
+//! on purpose.
 
-// A test that cannot go on ends with a panic.
+// A test that cannot continue ends with a panic.
 #![allow(clippy::expect_used, clippy::print_stdout)]
 
 mod cli;

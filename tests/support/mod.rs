@@ -1,16 +1,16 @@
-//! What the tests share: servers, a runner for the binary, and a fake server.
+//! Shared by all tests: real servers, a fake server and a runner for the binary.
 
 use std::{fs, path::Path, time::Duration};
 
 use nix::{sys::stat::Mode, unistd::mkfifo};
 
-/// Another host as far as the program knows, though it is this one.
+/// An address of this machine that the program takes for another host.
 pub const ANOTHER_HOST: &str = "127.1";
 
-/// What "at once" may take.
+/// The longest time that an immediate reaction may take.
 pub const SHORT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The names in `folder`, sorted.
+/// Returns the names of the entries of `folder`, sorted.
 pub fn file_names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).expect("the folder");
     let mut names: Vec<String> = entries
