@@ -57,7 +57,7 @@ fn in_the_dark(db: &Database, folder: &Path, command: &str) -> std::process::Out
 }
 
 /// What the nightly example exports.
-pub fn shop(db: &Database) {
+pub fn create_shop(db: &Database) {
     db.sql("CREATE TABLE customers (id INT PRIMARY KEY, name VARCHAR(40), city VARCHAR(40))");
     db.sql("INSERT INTO customers VALUES (1, 'Ann', 'Oslo'), (2, 'Łucja', NULL)");
     db.sql(
@@ -73,7 +73,7 @@ pub fn shop(db: &Database) {
 #[test]
 fn the_crontab_lines_of_the_documentation_work_and_are_silent() {
     each_server(|db| {
-        shop(db);
+        create_shop(db);
         let folder = tempfile::tempdir().expect("a folder");
         fs::create_dir_all(folder.path().join("run/lock")).expect("a folder");
         let mut commands = examples("cron.md", "sh");

@@ -1,10 +1,9 @@
-//! Settings: where they come from, which wins, and what the documentation says
-//! of them.
+//! Settings: their sources, their precedence and their documentation.
 
 use std::{
     fs::{self, Permissions},
     os::unix::fs::PermissionsExt,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use gold_digger::config::settings::{Kind, SETTINGS, Setting};
@@ -13,25 +12,26 @@ use serde_json::Value as Json;
 use crate::{
     cli::documentation,
     support::{
-        GoldDigger, Outcome,
+        Database, GoldDigger, Outcome,
         certificates::{Authority, Validity},
         changing_certificates, each_server, file_names,
     },
 };
 
-fn in_checkout(name: &str) -> String {
+/// Reads a file of this repository.
+fn read_from_repository(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
-    fs::read_to_string(path).expect("a file of the checkout")
+    fs::read_to_string(path).expect("a file of the repository")
 }
 
-/// What `--dump-config` shows.
+/// Returns what `--dump-config` has printed.
 #[track_caller]
-fn dumped(outcome: Outcome) -> Json {
+fn dumped_config(outcome: Outcome) -> Json {
     let outcome = outcome.ended(0, "");
     serde_json::from_slice(&outcome.stdout).expect("JSON")
 }
 
-/// The cells of the rows of the table below the line `head`.
+/// Returns the cells of each row of the table that begins with the line `head`.
 fn table<'a>(text: &'a str, head: &str) -> Vec<Vec<&'a str>> {
     let rows = text.lines().skip_while(|line| *line != head).skip(2);
     let rows = rows.take_while(|line| line.starts_with('|'));
@@ -41,14 +41,14 @@ fn table<'a>(text: &'a str, head: &str) -> Vec<Vec<&'a str>> {
     rows
 }
 
-/// What stands between the first and the last backtick.
-fn code(cell: &str) -> &str {
+/// Removes the backticks around a code span.
+fn without_backticks(cell: &str) -> &str {
     cell.trim_matches('`')
 }
 
 #[test]
 fn the_precedence_table_of_the_documentation_holds() {
-    let text = in_checkout("docs/configuration.md");
+    let text = read_from_repository("docs/configuration.md");
     let head = "| flags | environment | configuration file | option file | what holds |";
     for row in table(&text, head) {
         let [flags, environment, toml, options, holds] = row[..] else {
@@ -57,21 +57,23 @@ fn the_precedence_table_of_the_documentation_holds() {
         println!("{row:?}");
         let folder = tempfile::tempdir().expect("a folder");
         let mut run = GoldDigger::new().arg("--dump-config").arg("SELECT 1");
-        run = run.args(code(flags).split_whitespace());
-        if let Some((name, value)) = code(environment).split_once('=') {
+        run = run.args(without_backticks(flags).split_whitespace());
+        if let Some((name, value)) = without_backticks(environment).split_once('=') {
             run = run.env(name, value);
         }
         let (config, option_file) = (folder.path().join("x.toml"), folder.path().join("my.cnf"));
-        fs::write(&config, code(toml).replace("; ", "\n")).expect("a file");
-        fs::write(&option_file, code(options).replace("; ", "\n")).expect("a file");
+        fs::write(&config, without_backticks(toml).replace("; ", "\n")).expect("a file");
+        fs::write(&option_file, without_backticks(options).replace("; ", "\n")).expect("a file");
         run = run
             .arg("--config")
             .arg(&config)
             .arg("--defaults-file")
             .arg(&option_file);
-        let dump = dumped(run.run());
+        let dump = dumped_config(run.run());
         for fact in holds.split("`, `") {
-            let [name, value, origin] = code(fact).splitn(3, ' ').collect::<Vec<_>>()[..] else {
+            let [name, value, origin] =
+                without_backticks(fact).splitn(3, ' ').collect::<Vec<_>>()[..]
+            else {
                 panic!("three words: {fact}");
             };
             let (section, key) = name.split_once('.').expect("section.key");
@@ -81,21 +83,21 @@ fn the_precedence_table_of_the_documentation_holds() {
             found = found.replace(&here, "");
             assert_eq!(found, value, "{name}");
             let found = entry["origin"].as_str().expect("an origin");
-            let is_it = match origin.split_once(':') {
+            let is_expected = match origin.split_once(':') {
                 Some(("file", line)) => found == format!("{}:{line}", config.display()),
                 _ if origin == "option file" => {
                     found.starts_with(&format!("{}:", option_file.display()))
                 }
                 _ => found == origin || found.starts_with(&format!("{origin} ")),
             };
-            assert!(is_it, "{name} from {found}, not {origin}");
+            assert!(is_expected, "{name} from {found}, not {origin}");
         }
     }
 }
 
 #[test]
-fn the_documentation_names_every_setting() {
-    let text = in_checkout("docs/configuration.md");
+fn the_documentation_lists_every_setting() {
+    let text = read_from_repository("docs/configuration.md");
     let code = |text: Option<&str>| text.map(|text| format!("`{text}`")).unwrap_or_default();
     let row = |setting: &Setting| {
         let flag = setting.flag.map(|flag| match setting.kind {
@@ -130,7 +132,7 @@ fn the_documentation_names_every_setting() {
         text.contains(&wanted),
         "docs/configuration.md should have:\n{wanted}"
     );
-    // And the flags that are no settings.
+    // Flags that are no settings are documented, too.
     let help = GoldDigger::new().arg("--help").run().ended(0, "");
     let help = String::from_utf8(help.stdout).expect("UTF-8");
     for word in help
@@ -146,14 +148,14 @@ fn the_documentation_names_every_setting() {
 }
 
 #[test]
-fn the_reference_names_every_key_and_each_line_of_it_loads() {
-    let text = in_checkout("config/reference.toml");
+fn the_reference_has_every_key_and_each_line_loads_alone() {
+    let text = read_from_repository("config/reference.toml");
     let folder = tempfile::tempdir().expect("a folder");
     let config = folder.path().join("x.toml");
     let load = |text: &str| {
         fs::write(&config, text).expect("a file");
         let run = GoldDigger::new().env("DATABASE_URL", "mysql://me@localhost/db");
-        dumped(
+        dumped_config(
             run.args(["--dump-config", "--config"])
                 .arg(&config)
                 .args(["SELECT 1"])
@@ -177,7 +179,7 @@ fn the_reference_names_every_key_and_each_line_of_it_loads() {
         let setting = Setting::named(&name).unwrap_or_else(|| panic!("there is no {name}"));
         let alone = load(&format!("[{section}]\n{}\n", line.trim_start_matches('#')));
         if !line.starts_with('#') {
-            // What stands there is the default.
+            // A line that is not commented out has the default value.
             assert_eq!(whole[section][key]["value"], alone[section][key]["value"]);
             let default = setting
                 .default
@@ -203,29 +205,51 @@ fn the_reference_names_every_key_and_each_line_of_it_loads() {
     }
 }
 
-#[test]
-fn the_examples_work() {
+/// Copies of the example configurations whose paths lead into a temporary folder.
+struct Examples(tempfile::TempDir);
+
+impl Examples {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a folder"))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Calls the program with a copy of the example `name`.
+    fn run(&self, name: &str) -> GoldDigger {
+        let path = self.path(name);
+        let folder = self.0.path().display().to_string();
+        let text = read_from_repository(&format!("config/{name}"));
+        fs::write(&path, text.replace("/var/lib/gold_digger", &folder)).expect("a copy");
+        GoldDigger::new().arg("--config").arg(path)
+    }
+}
+
+/// Runs `test` on each server with the data and the certificates of the examples.
+fn each_server_with_shop(test: impl Fn(&Database, &Examples)) {
     let _changing = changing_certificates();
     let ca = Authority::new("the CA");
     let identity = ca.certify(&["127.0.0.1"], Validity::Current);
     each_server(|db| {
         db.server.use_certificate(&identity, &ca.pem);
-        documentation::shop(db);
-        let folder = tempfile::tempdir().expect("a folder");
-        let place = |name: &str| {
-            let path = folder.path().join(name);
-            let here = folder.path().display().to_string();
-            let text = in_checkout(&format!("config/{name}"));
-            fs::write(&path, text.replace("/var/lib/gold_digger", &here)).expect("a copy");
-            path
-        };
-        let new = |name: &str| GoldDigger::new().arg("--config").arg(place(name));
-        fs::write(folder.path().join("ca.pem"), &ca.pem).expect("a file");
+        documentation::create_shop(db);
+        let examples = Examples::new();
+        fs::write(examples.path("ca.pem"), &ca.pem).expect("a file");
+        test(db, &examples);
+    });
+}
 
-        let nightly = || new("nightly.toml").env("DATABASE_URL", db.url());
+const ORDERS: &str = "SELECT id, price AS total FROM orders ORDER BY id";
+
+#[test]
+fn the_nightly_example_works() {
+    each_server_with_shop(|db, examples| {
+        let nightly = || examples.run("nightly.toml").env("DATABASE_URL", db.url());
         nightly().run().wrote("");
-        let month = fs::read_dir(folder.path()).expect("the folder");
-        let month = month
+        let entries = fs::read_dir(examples.0.path()).expect("the folder");
+        let month = entries
             .map(|entry| entry.expect("an entry").path())
             .find(|path| path.is_dir());
         let month = month.expect("the month");
@@ -251,42 +275,49 @@ fn the_examples_work() {
             let verify = GoldDigger::new().arg("verify").arg(month.join(file));
             verify.run().ended(0, "");
         }
-        // One export can be looked at, though the file keeps old files of it.
+        // One export can go to standard output although its settings keep old files.
         let args = ["--job", "turnover", "-o", "-", "--format", "csv"];
         let run = nightly().args(args).run();
         run.wrote("\u{feff}city;orders;total\n;2;19.90\n");
-        // A query of one's own is not the list's.
+        // A query on the command line replaces the list of exports.
         nightly().arg("SELECT 1 AS a").run().wrote("a\n1\n");
+    });
+}
 
-        db.sql("ALTER TABLE orders RENAME COLUMN price TO total");
-        let sql = "SELECT id, total FROM orders ORDER BY id";
-        let adhoc = || new("adhoc.toml").env("DATABASE_URL", db.url());
+#[test]
+fn the_adhoc_example_works() {
+    each_server_with_shop(|db, examples| {
+        let adhoc = || examples.run("adhoc.toml").env("DATABASE_URL", db.url());
+        let rows = "id\ttotal\n1\t9.90\n2\t0.10\n";
+        adhoc().arg(ORDERS).run().wrote(rows);
         adhoc()
-            .arg(sql)
-            .run()
-            .wrote("id\ttotal\n1\t9.90\n2\t0.10\n");
-        adhoc()
-            .args(["--format", "csv", sql])
+            .args(["--format", "csv", ORDERS])
             .run()
             .wrote("\u{feff}id,total\r\n1,9.90\r\n2,0.10\r\n");
+        let dump = examples.run("adhoc.toml").arg("--dump-config").run();
+        assert_eq!(dumped_config(dump)["query"]["sql"]["value"], Json::Null);
 
-        // A URL's paths in a file are relative to the file too.
-        let by_url = folder.path().join("url.toml");
+        // Paths in a URL of a file are relative to that file, too.
+        let by_url = examples.path("url.toml");
         let text = format!("[connection]\nurl = '{}?ssl-ca=ca.pem'\n", db.url());
         fs::write(&by_url, text).expect("a file");
         fs::set_permissions(&by_url, Permissions::from_mode(0o600)).expect("my file");
         let run = GoldDigger::new().arg("--config").arg(&by_url);
-        run.arg(sql).run().wrote("id\ttotal\n1\t9.90\n2\t0.10\n");
+        run.arg(ORDERS).run().wrote(rows);
+    });
+}
 
-        let out = folder.path().join("x.json");
-        let dump = |run: GoldDigger| dumped(run.arg("--dump-config").run());
-        assert_eq!(dump(new("adhoc.toml"))["query"]["sql"]["value"], Json::Null);
+#[test]
+fn the_container_example_works() {
+    each_server_with_shop(|db, examples| {
+        let out = examples.path("x.json");
         let container = || {
-            new("container.toml")
-                .env("DATABASE_QUERY", sql)
+            examples
+                .run("container.toml")
+                .env("DATABASE_QUERY", ORDERS)
                 .env("OUTPUT_FILE", &out)
         };
-        let shown = dump(container());
+        let shown = dumped_config(container().arg("--dump-config").run());
         assert_eq!(shown["connection"]["host"]["value"], "db");
         assert_eq!(shown["connection"]["password"]["value"], "***");
         assert_eq!(shown["output"]["format"]["value"], "json");
@@ -300,7 +331,7 @@ fn the_examples_work() {
 }
 
 #[test]
-fn the_session_is_set_up_as_the_file_says() {
+fn the_configuration_file_sets_up_the_session() {
     each_server(|db| {
         let folder = tempfile::tempdir().expect("a folder");
         let config = folder.path().join("x.toml");
@@ -322,7 +353,7 @@ fn the_session_is_set_up_as_the_file_says() {
             .arg("SELECT @a AS a, @@time_zone AS zone, :day AS day, :n AS n")
             .run()
             .wrote("a\tzone\tday\tn\nä\t+02:00\t2026-11-21\t7\n");
-        // A higher place wins name by name.
+        // Parameters of a higher layer replace those of the file one by one.
         new()
             .args(["--param", "n=8", "SELECT :n AS n, :day AS day"])
             .run()
@@ -356,7 +387,7 @@ fn the_session_is_set_up_as_the_file_says() {
 }
 
 #[test]
-fn placeholders_name_the_target_and_missing_folders_are_created_when_asked_for() {
+fn placeholders_are_replaced_in_the_target_and_create_dirs_makes_its_folders() {
     each_server(|db| {
         let folder = tempfile::tempdir().expect("a folder");
         let target = folder.path().join("{database}/{date:%Y}/x{{1}}.csv");
@@ -382,8 +413,8 @@ fn placeholders_name_the_target_and_missing_folders_are_created_when_asked_for()
             fs::read_to_string(year.join("x{1}.csv")).expect("the file"),
             "a\n1\n"
         );
-        // Several runs may be the first at once, and the folder of the
-        // configuration file is no template.
+        // Several runs may create the folders at the same time. Braces in the path
+        // of the configuration file's folder are no placeholders.
         let deep = folder.path().join("br{a}ce");
         fs::create_dir(&deep).expect("a folder");
         fs::write(
@@ -402,7 +433,7 @@ fn placeholders_name_the_target_and_missing_folders_are_created_when_asked_for()
             .for_each(|run| drop(run.wait().ended(0, "")));
         let written = fs::read_to_string(deep.join(format!("a/b/c/d/{}.csv", db.name)));
         assert_eq!(written.expect("the file"), "a\n1\n");
-        // A file in the way is no folder.
+        // A file in the place of a folder is an error.
         fs::write(folder.path().join("file"), "").expect("a file");
         GoldDigger::new()
             .env("DATABASE_URL", db.url())

@@ -1,5 +1,5 @@
-//! Passwords: the places that they come from, MySQL's option files among them,
-//! and the places where they never show.
+//! Passwords: their sources, which include MySQL's option files, and the outputs
+//! in which they must never appear.
 
 use std::{
     ffi::OsString,
@@ -15,12 +15,13 @@ use mysql::prelude::Queryable;
 use crate::support::{Database, GoldDigger, at_terminal, each_server, fake};
 
 /// Writes a file that only its owner can read.
-fn private(path: &Path, text: impl AsRef<[u8]>) {
+fn write_private(path: impl AsRef<Path>, text: impl AsRef<[u8]>) {
+    let path = path.as_ref();
     fs::write(path, text).expect("a file");
     fs::set_permissions(path, Permissions::from_mode(0o600)).expect("my file");
 }
 
-/// Root's login as an option file has it.
+/// Returns the text of an option file with the login of root.
 fn option_file(db: &Database) -> String {
     let password = db
         .server
@@ -32,10 +33,10 @@ fn option_file(db: &Database) -> String {
 }
 
 #[test]
-fn an_existing_my_cnf_is_all_that_is_needed() {
+fn an_existing_my_cnf_is_enough_to_log_in() {
     each_server(|db| {
         let home = tempfile::tempdir().expect("a folder");
-        private(&home.path().join(".my.cnf"), option_file(db));
+        write_private(home.path().join(".my.cnf"), option_file(db));
         let new = || GoldDigger::new().env("HOME", home.path());
         new().arg("SELECT 1 AS a").run().wrote("a\n1\n");
         new()
@@ -50,7 +51,7 @@ fn an_existing_my_cnf_is_all_that_is_needed() {
             .args(["--no-defaults", "SELECT 1"])
             .run()
             .failed(2, &["no server is named"]);
-        // The vendor's client reads the same.
+        // The vendor's client can log in with the same file.
         if db.is_mariadb() {
             let client = Command::new("mariadb")
                 .env("HOME", home.path())
@@ -68,13 +69,13 @@ fn an_existing_my_cnf_is_all_that_is_needed() {
 }
 
 #[test]
-fn option_files_are_read_as_the_manual_says() {
+fn option_files_are_read_as_mysql_documents_them() {
     each_server(|db| {
         let folder = tempfile::tempdir().expect("a folder");
         let path = |name: &str| folder.path().join(name);
         fs::create_dir(path("d")).expect("a folder");
-        private(
-            &path("main.cnf"),
+        write_private(
+            path("main.cnf"),
             format!(
                 "\u{feff}; a comment\n\n[mysqld]\nport = sql\nuser=nobody\n[client]\n\
              !include {0}/included.cnf\n!include {0}/missing.cnf\n!includedir {0}/d\n\
@@ -84,14 +85,14 @@ fn option_files_are_read_as_the_manual_says() {
                 db.server.port,
             ),
         );
-        private(
-            &path("included.cnf"),
+        write_private(
+            path("included.cnf"),
             "[client]\nuser = wrong\nhost=10.1.2.3\n",
         );
-        private(&path("d/2.cnf"), "[client]\nuser = root\n");
-        private(&path("d/1.cnf"), "[client]\nuser = wrong\n");
-        private(&path("d/3.conf"), "[client]\nuser = wrong\n");
-        private(&path("password"), format!("{}\r\n", db.server.password));
+        write_private(path("d/2.cnf"), "[client]\nuser = root\n");
+        write_private(path("d/1.cnf"), "[client]\nuser = wrong\n");
+        write_private(path("d/3.conf"), "[client]\nuser = wrong\n");
+        write_private(path("password"), format!("{}\r\n", db.server.password));
         let new = || {
             GoldDigger::new()
                 .arg("--defaults-file")
@@ -103,7 +104,7 @@ fn option_files_are_read_as_the_manual_says() {
             .arg("SELECT DATABASE() AS d, SUBSTRING_INDEX(USER(), '@', 1) AS u")
             .run()
             .wrote("d\tu\nmysql\troot\n");
-        // Everyone could have written it.
+        // A file that everyone can write to is not trusted.
         fs::set_permissions(path("main.cnf"), Permissions::from_mode(0o666)).expect("my file");
         let parts = ["everyone can write to it", "no server is named"];
         new()
@@ -111,21 +112,21 @@ fn option_files_are_read_as_the_manual_says() {
             .run()
             .failed_with_any_length(2, &parts);
         let outcome = new().args(["--db-url", &db.url(), "SELECT 1 AS a"]).run();
-        let said = format!(
+        let warning = format!(
             "gold_digger: warning: the option file {} is ignored: everyone can write to it\n",
             path("main.cnf").display()
         );
-        outcome.ended(0, &said);
+        outcome.ended(0, &warning);
     });
 }
 
 #[test]
-fn a_password_comes_from_a_file_a_variable_or_the_terminal() {
+fn a_password_comes_from_a_file_or_a_variable() {
     each_server(|db| {
         let folder = tempfile::tempdir().expect("a folder");
         let path = |name: &str| folder.path().join(name);
-        private(&path("right"), &db.server.password);
-        private(&path("wrong"), "wrong\n");
+        write_private(path("right"), &db.server.password);
+        write_private(path("wrong"), "wrong\n");
         let port = db.server.port;
         let new = || {
             GoldDigger::new()
@@ -151,9 +152,10 @@ fn a_password_comes_from_a_file_a_variable_or_the_terminal() {
             .args(["--password-env", "SHOP_PASSWORD", sql])
             .run()
             .wrote("a\n1\n");
-        // Relative to the file that names it, and before the variable.
-        private(
-            &path("x.toml"),
+        // The path is relative to the configuration file, and a password file
+        // takes precedence over a variable.
+        write_private(
+            path("x.toml"),
             "[connection]\npassword_file = 'right'\npassword_env = 'SHOP_PASSWORD'\n",
         );
         let by_file = || {
@@ -163,7 +165,7 @@ fn a_password_comes_from_a_file_a_variable_or_the_terminal() {
                 .arg(path("x.toml"))
         };
         by_file().arg(sql).run().wrote("a\n1\n");
-        // A URL of a higher place brings its own, or none.
+        // A URL of a higher layer replaces the password, even by none.
         let without = format!("mysql://root@127.0.0.1:{port}/");
         GoldDigger::new()
             .arg("--config")
@@ -171,7 +173,13 @@ fn a_password_comes_from_a_file_a_variable_or_the_terminal() {
             .args(["--db-url", &without, sql])
             .run()
             .failed(3, &["Access denied"]);
+    });
+}
 
+#[test]
+fn a_password_can_be_typed_at_the_terminal() {
+    each_server(|db| {
+        let port = db.server.port;
         let program = env!("CARGO_BIN_EXE_gold_digger");
         let login = format!("{program} --host 127.0.0.1 --port {port} --user root --ask-password");
         let prompt = format!("Password of root at 127.0.0.1:{port}: ");
@@ -182,7 +190,7 @@ fn a_password_comes_from_a_file_a_variable_or_the_terminal() {
         let rows = format!("{prompt}\r\na\r\n1\r\n");
         assert!(shown.starts_with(&rows), "{shown:?}");
         assert!(!shown.contains(&db.server.password), "{shown:?}");
-        // Ctrl-C, after which the terminal shows what is typed again.
+        // After Ctrl-C, the terminal echoes input again.
         let shown = at_terminal(
             &format!(
                 "trap : INT; {login} 'SELECT 1'; echo \"code $?\"; stty -a | grep -ow -e -*echo"
@@ -197,7 +205,7 @@ fn a_password_comes_from_a_file_a_variable_or_the_terminal() {
 }
 
 #[test]
-fn files_that_others_can_read_get_one_warning() {
+fn password_files_that_others_can_read_get_one_warning() {
     each_server(|db| {
         let folder = tempfile::tempdir().expect("a folder");
         let path = |name: &str| folder.path().join(name);
@@ -205,7 +213,7 @@ fn files_that_others_can_read_get_one_warning() {
             fs::write(path(name), text).expect("a file");
             fs::set_permissions(path(name), Permissions::from_mode(0o644)).expect("my file");
         };
-        let said = |name: &str| {
+        let warning = |name: &str| {
             let path = path(name).display().to_string();
             format!(
                 "gold_digger: warning: others can read {path}, which holds a password; chmod o-r {path}\n"
@@ -219,20 +227,20 @@ fn files_that_others_can_read_get_one_warning() {
                 .arg(path("url.toml"))
                 .arg(sql)
         };
-        by_url().run().ended(0, &said("url.toml"));
+        by_url().run().ended(0, &warning("url.toml"));
         by_url().arg("--quiet").run().ended(0, "");
-        // It is told where the run fails, too.
+        // A run that fails also prints the warning.
         let failed = by_url().args(["-o", "/nowhere/x"]).run();
         assert_eq!(failed.status.code(), Some(5));
         assert!(
-            failed.stderr.starts_with(&said("url.toml")),
+            failed.stderr.starts_with(&warning("url.toml")),
             "{}",
             failed.stderr
         );
 
         open("my.cnf", &option_file(db));
         let by_options = GoldDigger::new().arg("--defaults-file").arg(path("my.cnf"));
-        by_options.arg(sql).run().ended(0, &said("my.cnf"));
+        by_options.arg(sql).run().ended(0, &warning("my.cnf"));
 
         open("password", &db.server.password);
         open(
@@ -243,9 +251,9 @@ fn files_that_others_can_read_get_one_warning() {
             ),
         );
         let by_file = GoldDigger::new().arg("--config").arg(path("x.toml"));
-        by_file.arg(sql).run().ended(0, &said("password"));
+        by_file.arg(sql).run().ended(0, &warning("password"));
 
-        // Without a password in it there is nothing to hide.
+        // A file without a password gets no warning.
         open("none.toml", "[output]\nallow_empty = true\n");
         db.export(sql)
             .arg("--config")
@@ -256,7 +264,7 @@ fn files_that_others_can_read_get_one_warning() {
 }
 
 #[test]
-fn a_panic_that_shows_everything_shows_no_password() {
+fn debug_output_in_a_panic_has_no_password() {
     let secret = "s3cret-Of-Mine";
     let url = format!("mysql://me:{secret}@localhost/");
     let arguments = ["gold_digger", "--no-defaults", "--db-url", &url, "SELECT 1"];
@@ -272,124 +280,150 @@ fn a_panic_that_shows_everything_shows_no_password() {
     );
 }
 
-#[test]
-fn a_password_is_shown_nowhere() {
-    each_server(|db| {
-        let secret = "s3cret-Of-Mine";
-        let mut conn = db.connect();
+const SECRET: &str = "s3cret-Of-Mine";
+
+/// An account whose password is [`SECRET`], and files that contain it.
+struct SecretAccount<'a> {
+    db: &'a Database<'a>,
+    user: String,
+    folder: tempfile::TempDir,
+}
+
+impl<'a> SecretAccount<'a> {
+    fn new(db: &'a Database) -> Self {
         let user = format!("u_{}", db.name);
-        conn.query_drop(format!("CREATE USER {user}@'%' IDENTIFIED BY '{secret}'"))
-            .expect("a user");
-        conn.query_drop(format!("GRANT SELECT ON {}.* TO {user}@'%'", db.name))
-            .expect("a grant");
+        db.sql(&format!("CREATE USER {user}@'%' IDENTIFIED BY '{SECRET}'"));
+        db.sql(&format!("GRANT SELECT ON {}.* TO {user}@'%'", db.name));
         let folder = tempfile::tempdir().expect("a folder");
-        let path = |name: &str| folder.path().join(name).display().to_string();
-        let good = format!(
-            "mysql://{user}:{secret}@127.0.0.1:{}/{}",
-            db.server.port, db.name
-        );
-        private(
-            path("x.toml").as_ref(),
-            format!("[connection]\nurl = '{good}'\n"),
-        );
-        private(
-            path("broken.toml").as_ref(),
-            format!("[connection]\nurl = '{good}\n"),
-        );
-        private(
-            path("typo.toml").as_ref(),
-            format!("[connection]\nurll = '{good}'\n"),
-        );
-        private(
-            path("port.toml").as_ref(),
-            format!(
-                "[connection]\nurl = '{}'\n",
-                good.replace("127.0.0.1:", "127.0.0.1:9")
-            ),
-        );
-        private(
-            path("my.cnf").as_ref(),
-            format!(
-                "[client]\nuser={user}\npassword={secret}\nhost=127.0.0.1\nport={}\n",
-                db.server.port
-            ),
-        );
-        private(path("p").as_ref(), secret);
-        // The driver panics on it.
-        let fake = fake::serve(|mut session| session.send(b"\x0anot a version\0"));
-        let panicking = format!("mysql://me:{secret}@127.0.0.1:{fake}/");
-        let wrong = good.replace(&format!("{user}:"), "nobody:");
-        let config = |name: &str| ["--config".to_owned(), path(name)];
-        let defaults = ["--defaults-file".to_owned(), path("my.cnf")];
-        let url = |url: &str| ["--db-url".to_owned(), url.to_owned()];
-        let silent: &[([String; 2], &[&str], i32)] = &[
-            (config("x.toml"), &["SELECT 1"], 0),
-            (config("x.toml"), &["--dump-config", "SELECT 1"], 0),
-            (defaults.clone(), &["SELECT 1"], 0),
-            (defaults.clone(), &["--dump-config", "SELECT 1"], 0),
+        let account = Self { db, user, folder };
+        let url = account.url();
+        let other_port = url.replace("127.0.0.1:", "127.0.0.1:9");
+        for (name, text) in [
+            ("x.toml", format!("[connection]\nurl = '{url}'\n")),
+            ("broken.toml", format!("[connection]\nurl = '{url}\n")),
+            ("typo.toml", format!("[connection]\nurll = '{url}'\n")),
+            ("port.toml", format!("[connection]\nurl = '{other_port}'\n")),
             (
-                ["--password-file".to_owned(), path("p")],
-                &["--host", "localhost", "--dump-config", "SELECT 1"],
-                0,
+                "my.cnf",
+                format!(
+                    "[client]\nuser={}\npassword={SECRET}\nhost=127.0.0.1\nport={}\n",
+                    account.user, db.server.port
+                ),
             ),
-            (url(&good), &["SELECT 1"], 0),
-            (url(&good), &["--dump-config", "SELECT 1"], 0),
-            (url(&good), &["SELECT 1 WHERE 1 = 0"], 1),
-            (url(&good), &["SELECT 1", "SELECT 2"], 2),
-            (url(&good), &["--pretty", "SELECT 1"], 2),
-            (url(&good), &["--host", "localhost", "SELECT 1"], 2),
-            (
-                url(&good.replace("127.0.0.1", "db.example")),
-                &["SELECT 1"],
-                3,
-            ),
-            (url(&good.replace("mysql:", "postgres:")), &["SELECT 1"], 2),
-            (url(&good.replace('@', "#@")), &["SELECT 1"], 2),
-            (config("broken.toml"), &["SELECT 1"], 2),
-            (config("typo.toml"), &["SELECT 1"], 2),
-            (config("port.toml"), &["SELECT 1"], 2),
-            (
-                ["--password-env".to_owned(), secret.to_owned()],
-                &["--host", "127.0.0.1", "SELECT 1"],
-                2,
-            ),
-            (
-                ["--password-env".to_owned(), secret.to_owned()],
-                &["--host", "127.0.0.1", "--dump-config", "SELECT 1"],
-                0,
-            ),
-            (["--host".to_owned(), good.clone()], &["SELECT 1"], 2),
-            (
-                ["--defaults-file".to_owned(), good.clone()],
-                &["SELECT 1"],
-                2,
-            ),
-            (
-                ["--query".to_owned(), good.clone()],
-                &["--host", "localhost", "--dump-config"],
-                0,
-            ),
-            (defaults.clone(), &[&good], 4),
-            (defaults.clone(), &["-o", &good, "SELECT 1"], 5),
-            (url(&wrong), &["SELECT 1"], 3),
-            (url(&panicking), &["SELECT 1"], 3),
-            (url(&good), &["SELEKT 1"], 4),
-            (url(&good), &["SELECT * FROM mysql.user"], 4),
-            (url(&good), &["-o", "/nowhere/x.csv", "SELECT 1"], 5),
-        ];
-        for (login, args, code) in silent {
-            let run = GoldDigger::new()
-                .env("RUST_BACKTRACE", "full")
-                .arg("-v")
-                .args(login)
-                .args(*args)
-                .run();
-            println!("{login:?} {args:?}");
-            assert_eq!(run.status.code(), Some(*code), "{}", run.stderr);
-            let shown = String::from_utf8_lossy(&run.stdout) + run.stderr.as_str();
-            assert!(!shown.contains(secret), "{shown}");
+            ("p", SECRET.to_owned()),
+        ] {
+            write_private(account.path(name), text);
         }
-        conn.query_drop(format!("DROP USER {user}@'%'"))
-            .expect("no user");
+        account
+    }
+
+    fn url(&self) -> String {
+        format!(
+            "mysql://{}:{SECRET}@127.0.0.1:{}/{}",
+            self.user, self.db.server.port, self.db.name
+        )
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+
+    /// Runs the program, asserts its exit code and that it prints no password.
+    #[track_caller]
+    fn assert_hidden(&self, args: &[&str], code: i32) {
+        println!("{args:?}");
+        let run = GoldDigger::new()
+            .env("RUST_BACKTRACE", "full")
+            .arg("-v")
+            .args(args)
+            .run();
+        assert_eq!(run.status.code(), Some(code), "{}", run.stderr);
+        let shown = String::from_utf8_lossy(&run.stdout) + run.stderr.as_str();
+        assert!(!shown.contains(SECRET), "{shown}");
+    }
+}
+
+impl Drop for SecretAccount<'_> {
+    fn drop(&mut self) {
+        // No panic: the test may be panicking already.
+        let drop_user = format!("DROP USER {}@'%'", self.user);
+        let _ = self.db.connect().query_drop(drop_user);
+    }
+}
+
+#[test]
+fn a_password_in_files_is_never_printed() {
+    each_server(|db| {
+        let account = SecretAccount::new(db);
+        let with_config = |name: &str, args: &[&str], code| {
+            let config = account.path(name);
+            account.assert_hidden(&[&["--config", &config], args].concat(), code);
+        };
+        with_config("x.toml", &["SELECT 1"], 0);
+        with_config("x.toml", &["--dump-config", "SELECT 1"], 0);
+        with_config("broken.toml", &["SELECT 1"], 2);
+        with_config("typo.toml", &["SELECT 1"], 2);
+        with_config("port.toml", &["SELECT 1"], 2);
+        let with_option_file = |args: &[&str], code| {
+            let file = account.path("my.cnf");
+            account.assert_hidden(&[&["--defaults-file", &file], args].concat(), code);
+        };
+        let url = account.url();
+        with_option_file(&["SELECT 1"], 0);
+        with_option_file(&["--dump-config", "SELECT 1"], 0);
+        with_option_file(&[&url], 4);
+        with_option_file(&["-o", &url, "SELECT 1"], 5);
+        let password_file = account.path("p");
+        let args = ["--password-file", &password_file, "--host", "localhost"];
+        account.assert_hidden(&[&args[..], &["--dump-config", "SELECT 1"]].concat(), 0);
+    });
+}
+
+#[test]
+fn a_password_in_a_url_is_never_printed() {
+    each_server(|db| {
+        let account = SecretAccount::new(db);
+        let good = account.url();
+        let with_url = |url: &str, args: &[&str], code| {
+            account.assert_hidden(&[&["--db-url", url], args].concat(), code);
+        };
+        for (args, code) in [
+            (&["SELECT 1"][..], 0),
+            (&["--dump-config", "SELECT 1"], 0),
+            (&["SELECT 1 WHERE 1 = 0"], 1),
+            (&["SELECT 1", "SELECT 2"], 2),
+            (&["--pretty", "SELECT 1"], 2),
+            (&["--host", "localhost", "SELECT 1"], 2),
+            (&["SELEKT 1"], 4),
+            (&["SELECT * FROM mysql.user"], 4),
+            (&["-o", "/nowhere/x.csv", "SELECT 1"], 5),
+        ] {
+            with_url(&good, args, code);
+        }
+        let unknown_user = good.replace(&format!("{}:", account.user), "nobody:");
+        with_url(&unknown_user, &["SELECT 1"], 3);
+        with_url(&good.replace("127.0.0.1", "db.example"), &["SELECT 1"], 3);
+        with_url(&good.replace("mysql:", "postgres:"), &["SELECT 1"], 2);
+        with_url(&good.replace('@', "#@"), &["SELECT 1"], 2);
+        // The driver panics on this greeting.
+        let fake = fake::serve(|mut session| session.send(b"\x0anot a version\0"));
+        let panicking = format!("mysql://me:{SECRET}@127.0.0.1:{fake}/");
+        with_url(&panicking, &["SELECT 1"], 3);
+    });
+}
+
+#[test]
+fn a_password_in_the_wrong_argument_is_never_printed() {
+    each_server(|db| {
+        let account = SecretAccount::new(db);
+        let url = account.url();
+        let by_variable = ["--password-env", SECRET, "--host", "127.0.0.1"];
+        account.assert_hidden(&[&by_variable[..], &["SELECT 1"]].concat(), 2);
+        let dump = ["--dump-config", "SELECT 1"];
+        account.assert_hidden(&[&by_variable[..], &dump].concat(), 0);
+        account.assert_hidden(&["--host", &url, "SELECT 1"], 2);
+        account.assert_hidden(&["--defaults-file", &url, "SELECT 1"], 2);
+        let as_query = ["--query", &url, "--host", "localhost", "--dump-config"];
+        account.assert_hidden(&as_query, 0);
     });
 }
