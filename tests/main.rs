@@ -1,33 +1,16 @@
-//! Every test of the built binary: against a real MariaDB and a real Oracle
-//! MySQL that the support starts, or against a fake server that misbehaves on
-//! purpose.
+//! The tests of the built binary, and of the engine as a library. They run against
+//! a real MariaDB and a real Oracle MySQL, which `support` starts, or against a
+//! fake server that misbehaves on purpose.
 
-// A test that cannot go on ends with a panic.
+// A test that cannot continue ends with a panic.
 #![allow(clippy::expect_used, clippy::print_stdout)]
 
+mod cli;
+mod config;
+mod format;
+mod jobs;
+mod pipeline;
+mod sink;
+mod source;
+mod sql;
 mod support;
-
-mod command_line;
-mod configuration;
-mod connecting;
-mod credentials;
-mod documentation;
-mod ending;
-mod flushing;
-mod formats;
-mod guards;
-mod hostile;
-mod login;
-mod manners;
-mod memory;
-mod million_rows;
-mod mistakes;
-mod nightly;
-mod output;
-mod protocols;
-mod readers;
-mod reliability;
-mod statements;
-mod tampering;
-mod tls;
-mod types;

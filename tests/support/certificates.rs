@@ -1,4 +1,4 @@
-//! Certificates for the tests: authorities, and what they vouch for.
+//! Certificates for the tests: authorities and the certificates that they issue.
 
 use std::{
     fs::{self, Permissions},
@@ -11,7 +11,7 @@ use rcgen::{
     SigningKey, date_time_ymd,
 };
 
-/// A CA.
+/// A certificate authority.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pub pem: String,
@@ -38,7 +38,7 @@ impl Identity {
     }
 }
 
-/// When a certificate is valid.
+/// The validity period of a certificate.
 #[derive(Clone, Copy)]
 pub enum Validity {
     Current,
@@ -61,7 +61,7 @@ impl Authority {
         }
     }
 
-    /// A certificate for `names`, of hosts or addresses.
+    /// Issues a certificate for `names`, which are hosts or addresses.
     pub fn certify(&self, names: &[&str], validity: Validity) -> Identity {
         let key = KeyPair::generate().expect("a key");
         let params = params(names, validity);
@@ -72,17 +72,18 @@ impl Authority {
         }
     }
 
-    /// The same as X.509 version 1, which has neither a version nor extensions.
+    /// Issues a certificate of X.509 version 1, which has neither a version field
+    /// nor extensions.
     pub fn certify_version_1(&self) -> Identity {
         let key = KeyPair::generate().expect("a key");
         let params = params(&["localhost"], Validity::Current);
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
         let (_, signed) = element(certificate.der());
-        let ((_, mut body), (_, rest)) = (element(signed), behind(signed));
-        body = behind(body).1;
+        let ((_, mut body), (_, rest)) = (element(signed), split_element(signed));
+        body = split_element(body).1;
         let mut content = Vec::new();
         while !body.is_empty() {
-            let (whole, next) = behind(body);
+            let (whole, next) = split_element(body);
             if whole[0] != 0xa3 {
                 content.extend_from_slice(whole);
             }
@@ -91,7 +92,7 @@ impl Authority {
         let content = sequence(&content);
         let signature = self.issuer.key().sign(&content).expect("a signature");
         let bits = [&[0][..], &signature].concat();
-        let (algorithm, _) = behind(rest);
+        let (algorithm, _) = split_element(rest);
         let der = sequence(&[content, algorithm.to_vec(), tagged(0x03, &bits)].concat());
         let body = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, der);
         Identity {
@@ -103,7 +104,7 @@ impl Authority {
     }
 }
 
-/// A certificate that nobody else vouches for.
+/// Makes a self-signed certificate.
 pub fn self_signed(names: &[&str]) -> Identity {
     let key = KeyPair::generate().expect("a key");
     let certificate = params(names, Validity::Current).self_signed(&key);
@@ -113,7 +114,7 @@ pub fn self_signed(names: &[&str]) -> Identity {
     }
 }
 
-/// The public key that belongs to the private key `pem`.
+/// Returns the public key of the private key `pem`, in PEM form.
 pub fn public_key(pem: &str) -> String {
     KeyPair::from_pem(pem).expect("a key").public_key_pem()
 }
@@ -138,7 +139,7 @@ fn params(names: &[&str], validity: Validity) -> CertificateParams {
     params
 }
 
-/// The header and the content of the DER element that `der` begins with.
+/// Returns the header and the content of the first DER element of `der`.
 fn element(der: &[u8]) -> (&[u8], &[u8]) {
     let (start, length) = match der[1] {
         0x81 => (3, usize::from(der[2])),
@@ -148,8 +149,8 @@ fn element(der: &[u8]) -> (&[u8], &[u8]) {
     (&der[..start], &der[start..start + length])
 }
 
-/// The element that `der` begins with, and what follows it.
-fn behind(der: &[u8]) -> (&[u8], &[u8]) {
+/// Splits `der` after its first element.
+fn split_element(der: &[u8]) -> (&[u8], &[u8]) {
     let (header, content) = element(der);
     der.split_at(header.len() + content.len())
 }

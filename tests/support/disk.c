@@ -1,8 +1,9 @@
-/* A disk that fails or hangs: loaded before the C library (LD_PRELOAD), it is met
- * by calls on files with FAULT_NAME in their path. FAULT_CALL is write, sync,
- * sync-folder or rename; FAULT_AFTER is how many bytes are written before; and
- * the call fails with FAULT_ERRNO or, where that is 0, waits while the file
- * FAULT_GATE is there, and makes another one, .met, to say so. */
+/* Simulates a disk that fails or hangs. The library is loaded before the C library
+ * (LD_PRELOAD) and intercepts calls on files whose path contains FAULT_NAME.
+ * FAULT_CALL is write, sync, sync-folder or rename. FAULT_AFTER is the number of
+ * bytes that are written before the first fault. The call then fails with
+ * FAULT_ERRNO. If that is 0, the call creates the file FAULT_GATE.reached and
+ * waits until the file FAULT_GATE is gone. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -27,9 +28,9 @@ static int fails(const char *call, const char *path) {
         errno = error;
         return 1;
     }
-    char met[PATH_MAX];
-    snprintf(met, sizeof met, "%s.met", getenv("FAULT_GATE"));
-    close(open(met, O_CREAT | O_WRONLY, 0600));
+    char reached[PATH_MAX];
+    snprintf(reached, sizeof reached, "%s.reached", getenv("FAULT_GATE"));
+    close(open(reached, O_CREAT | O_WRONLY, 0600));
     while (access(getenv("FAULT_GATE"), F_OK) == 0)
         usleep(5000);
     return 0;

@@ -1,6 +1,6 @@
 //! A server that speaks just enough of the protocol to misbehave on purpose
-//! (MySQL internals, "Client/Server Protocol"). Where a real server serves, the
-//! tests use that.
+//! (MySQL internals, "Client/Server Protocol"). The tests use a real server
+//! wherever one can do the job.
 
 use std::{
     io::{Read, Write},
@@ -21,7 +21,7 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 
-/// Listens on a port of its own and plays `script` to each connection.
+/// Listens on a free port, runs `script` for each connection and returns the port.
 pub fn serve(script: impl Fn(Session) + Send + Sync + 'static) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = listener.local_addr().expect("its address").port();
@@ -43,7 +43,7 @@ pub fn serve(script: impl Fn(Session) + Send + Sync + 'static) -> u16 {
     port
 }
 
-/// Shows the certificate `server.pem` in `folder`.
+/// Makes a TLS configuration with the certificate `server.pem` in `folder`.
 pub fn tls_config(folder: &Path) -> Arc<ServerConfig> {
     let chain = CertificateDer::pem_file_iter(folder.join("server.pem")).expect("a certificate");
     let key = PrivateKeyDer::from_pem_file(folder.join("server-key.pem")).expect("a key");
@@ -64,14 +64,15 @@ pub fn url(port: u16) -> String {
 /// The server's side of one connection.
 pub struct Session<S = TcpStream> {
     pub stream: S,
-    /// What the greeting says, and the id that it gives the connection.
+    /// The server version in the greeting.
     pub version: &'static str,
+    /// The connection id in the greeting.
     pub connection_id: u32,
     sequence: u8,
 }
 
 impl<S: Read + Write> Session<S> {
-    /// Sends one packet; a client that has gone is not an error here.
+    /// Sends one packet. A client that has closed the connection is no error here.
     pub fn send(&mut self, payload: &[u8]) {
         let length = u32::try_from(payload.len())
             .expect("a small packet")
@@ -81,12 +82,13 @@ impl<S: Read + Write> Session<S> {
         let _ = self.stream.write_all(&[&header[..], payload].concat());
     }
 
-    /// Sends what need not be a packet.
+    /// Sends bytes that need not be a packet; `None` if the client has closed the
+    /// connection.
     pub fn send_raw(&mut self, bytes: &[u8]) -> Option<()> {
         self.stream.write_all(bytes).ok()
     }
 
-    /// The client's next packet; `None` when it has gone.
+    /// Returns the client's next packet; `None` if it has closed the connection.
     pub fn receive(&mut self) -> Option<Vec<u8>> {
         let mut header = [0; 4];
         self.stream.read_exact(&mut header).ok()?;
@@ -103,7 +105,7 @@ impl<S: Read + Write> Session<S> {
 }
 
 impl Session {
-    /// Greets and accepts whoever comes; gives the client's answer.
+    /// Greets, accepts any login and returns the client's login packet.
     pub fn accept(&mut self) -> Option<Vec<u8>> {
         self.greet(0x82);
         let answer = self.receive()?;
@@ -111,7 +113,7 @@ impl Session {
         Some(answer)
     }
 
-    /// Greets as a server that speaks TLS.
+    /// Greets as a server that offers TLS.
     pub fn greet_with_tls(&mut self) {
         self.greet(0x8a);
     }
@@ -124,7 +126,7 @@ impl Session {
         self.greet_as([0x29, 0x82]);
     }
 
-    /// Goes on over TLS, once the client has asked for it.
+    /// Continues over TLS, after the client has requested it.
     pub fn encrypted(
         self,
         config: &Arc<ServerConfig>,
@@ -154,16 +156,16 @@ impl Session {
         self.send(&greeting);
     }
 
-    /// Lets the client talk to the real server on `port` from here on.
+    /// Connects the client to the real server on `port`.
     pub fn forward(self, port: u16) {
         let server = TcpStream::connect(("127.0.0.1", port)).expect("the server");
         relay(self.stream, server, |_, _| {});
     }
 
-    /// Accepts, refuses to prepare as some proxies do, and answers every
-    /// statement with OK until one begins with SELECT; that is the caller's to
-    /// answer.
-    pub fn until_select(&mut self) -> Option<()> {
+    /// Accepts the login, refuses to prepare statements as some proxies do, and
+    /// answers every statement with OK until one begins with SELECT. The caller
+    /// answers that one.
+    pub fn wait_for_select(&mut self) -> Option<()> {
         self.accept()?;
         loop {
             match &*self.receive()?.to_ascii_uppercase() {
@@ -174,7 +176,7 @@ impl Session {
         }
     }
 
-    /// The beginning of a result set whose columns are all text.
+    /// Sends the column definitions of a result set whose columns are all text.
     pub fn columns(&mut self, names: &[&str]) {
         self.send(&[u8::try_from(names.len()).expect("few columns")]);
         for name in names {
@@ -187,7 +189,7 @@ impl Session {
         self.end();
     }
 
-    /// A row of short texts.
+    /// Sends a row of short texts.
     pub fn row(&mut self, values: &[&str]) {
         let mut row = Vec::new();
         for value in values {
@@ -197,9 +199,10 @@ impl Session {
         self.send(&row);
     }
 
-    /// Answers the first SELECT with a whole result set, and waits for goodbye.
+    /// Answers the first SELECT with a complete result set and waits for the
+    /// client's last packet.
     pub fn answer(mut self, names: &[&str], rows: &[&[&[u8]]]) {
-        if self.until_select().is_none() {
+        if self.wait_for_select().is_none() {
             return;
         }
         self.columns(names);
@@ -213,37 +216,41 @@ impl Session {
         self.receive();
     }
 
-    /// EOF: the end of the columns, or of the rows.
+    /// Sends EOF: the end of the columns or of the rows.
     pub fn end(&mut self) {
         self.send(b"\xfe\0\0\x02\0");
     }
 }
 
-/// Carries bytes both ways until one side ends; `seen` is shown all, and may
-/// change what the server sends.
+/// Forwards bytes both ways until one side ends. `inspect` gets all bytes of both
+/// sides and may change them.
 pub fn relay(
     client: TcpStream,
     server: TcpStream,
-    seen: impl Fn(Side, &mut Vec<u8>) + Send + Clone + 'static,
+    inspect: impl Fn(Side, &mut Vec<u8>) + Send + Clone + 'static,
 ) {
     let [to_server, to_client] = [&server, &client].map(|one| one.try_clone().expect("a socket"));
-    let upwards = seen.clone();
-    thread::spawn(move || carry(client, to_server, |bytes| upwards(Side::Client, bytes)));
-    carry(server, to_client, |bytes| seen(Side::Server, bytes));
+    let inspect_client = inspect.clone();
+    thread::spawn(move || {
+        forward(client, to_server, |bytes| {
+            inspect_client(Side::Client, bytes)
+        })
+    });
+    forward(server, to_client, |bytes| inspect(Side::Server, bytes));
 }
 
-/// Who has sent something.
+/// The sender of some bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     Client,
     Server,
 }
 
-fn carry(mut from: TcpStream, mut to: TcpStream, seen: impl Fn(&mut Vec<u8>)) {
+fn forward(mut from: TcpStream, mut to: TcpStream, inspect: impl Fn(&mut Vec<u8>)) {
     let mut buffer = [0; 65536];
     while let Ok(length @ 1..) = from.read(&mut buffer) {
         let mut bytes = buffer[..length].to_vec();
-        seen(&mut bytes);
+        inspect(&mut bytes);
         if to.write_all(&bytes).is_err() {
             break;
         }
@@ -251,39 +258,44 @@ fn carry(mut from: TcpStream, mut to: TcpStream, seen: impl Fn(&mut Vec<u8>)) {
     let _ = to.shutdown(Shutdown::Both);
 }
 
-/// A proxy before the server on `port`.
-pub fn proxy(port: u16, seen: impl Fn(Side, &mut Vec<u8>) + Send + Sync + Clone + 'static) -> u16 {
+/// Starts a proxy in front of the server on `port` and returns the proxy's port.
+/// `inspect` gets all bytes and may change them.
+pub fn proxy(
+    port: u16,
+    inspect: impl Fn(Side, &mut Vec<u8>) + Send + Sync + Clone + 'static,
+) -> u16 {
     serve(move |session| {
         let server = TcpStream::connect(("127.0.0.1", port)).expect("the server");
-        relay(session.stream, server, seen.clone());
+        relay(session.stream, server, inspect.clone());
     })
 }
 
-/// Where a [`Cutter`] cuts what the server sends in answer to the query.
+/// Where and how a [`CuttingProxy`] cuts the server's answer to the query.
 #[derive(Clone, Copy, Debug)]
 pub struct Cut {
-    /// After so many bytes of the answer.
+    /// The number of bytes of the answer that reach the client.
     pub after: usize,
     pub by: End,
 }
 
-/// How a connection ends.
+/// How a TCP connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     Fin,
     Rst,
 }
 
-/// A proxy before a server that cuts connections in the midst of an answer.
+/// A proxy in front of a server that cuts connections in the middle of an answer.
 #[derive(Clone)]
-pub struct Cutter {
+pub struct CuttingProxy {
     pub port: u16,
     cut: Arc<Mutex<Option<Cut>>>,
     answered: Arc<Mutex<Vec<u8>>>,
 }
 
-impl Cutter {
-    /// Cuts the answers of the server on `port` to a query with `tag` in it.
+impl CuttingProxy {
+    /// Makes a proxy that can cut the answers of the server on `port` to queries
+    /// that contain `tag`.
     pub fn new(port: u16, tag: &str) -> Self {
         let cut: Arc<Mutex<Option<Cut>>> = Arc::default();
         let answered: Arc<Mutex<Vec<u8>>> = Arc::default();
@@ -299,19 +311,19 @@ impl Cutter {
         }
     }
 
-    /// Cuts from now on, or not any more.
+    /// Cuts all later answers; with `None`, cuts no more.
     pub fn cut(&self, cut: Option<Cut>) {
         *self.cut.lock().expect("a lock") = cut;
     }
 
-    /// The bytes of the last answer.
+    /// Returns the bytes of the last answer that reached the client.
     pub fn answered(&self) -> Vec<u8> {
         self.answered.lock().expect("a lock").clone()
     }
 }
 
-/// Carries bytes both ways; whatever the client sends that has `tag` in it or
-/// executes what it prepared begins the answer that counts.
+/// Forwards bytes both ways. The answer that may be cut begins when the client
+/// sends a query that contains `tag`, or executes a prepared statement.
 fn relay_until_cut(
     mut client: TcpStream,
     mut server: TcpStream,
@@ -361,7 +373,7 @@ fn relay_until_cut(
                 answered.extend_from_slice(bytes);
                 if let Some(end) = end {
                     let _ = client.write_all(bytes);
-                    return finish(&mut client, end.by);
+                    return close(&mut client, end.by);
                 }
             }
             if client.write_all(bytes).is_err() {
@@ -371,15 +383,16 @@ fn relay_until_cut(
     }
 }
 
-fn finish(client: &mut TcpStream, by: End) {
+fn close(client: &mut TcpStream, by: End) {
     match by {
         End::Fin => {
             let _ = client.shutdown(Shutdown::Write);
-            // What the client still sends would make it a reset.
+            // Unread bytes of the client would turn the FIN into a reset.
             while let Ok(1..) = client.read(&mut [0; 1024]) {}
         }
         End::Rst => {
-            // Closing it is a reset then (socket(7), SO_LINGER).
+            // With this option, closing the socket sends a reset (socket(7),
+            // SO_LINGER).
             let at_once = libc::linger {
                 l_onoff: 1,
                 l_linger: 0,

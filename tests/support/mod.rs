@@ -1,15 +1,17 @@
-//! What the tests share: servers, a runner for the binary, and a fake server.
+//! Shared by all tests: real servers, a fake server and a runner for the binary.
 
 use std::{fs, path::Path, time::Duration};
 
-/// Another host as far as the program knows, though it is this one.
+use nix::{sys::stat::Mode, unistd::mkfifo};
+
+/// An address of this machine that the program takes for another host.
 pub const ANOTHER_HOST: &str = "127.1";
 
-/// What "at once" may take.
-pub const PROMPT: Duration = Duration::from_secs(2);
+/// The longest time that an immediate reaction may take.
+pub const SHORT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The names in `folder`, sorted.
-pub fn names(folder: &Path) -> Vec<String> {
+/// Returns the names of the entries of `folder`, sorted.
+pub fn file_names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).expect("the folder");
     let mut names: Vec<String> = entries
         .map(|entry| entry.expect("an entry").file_name().display().to_string())
@@ -18,12 +20,17 @@ pub fn names(folder: &Path) -> Vec<String> {
     names
 }
 
+/// Makes a named pipe.
+pub fn make_fifo(path: &Path) {
+    mkfifo(path, Mode::S_IRWXU).expect("a FIFO");
+}
+
 pub mod certificates;
 pub mod fake;
 mod program;
 mod server;
 
-pub use program::{GoldDigger, Outcome, Running, Signal, at_terminal, until};
+pub use program::{GoldDigger, Outcome, Running, Signal, at_terminal, poll_until};
 pub use server::{
     Database, GlobalVariable, Server, changing_certificates, each_logging_server, each_server,
     each_server_alone, on_a_server, on_new_mariadb,

@@ -1,4 +1,4 @@
-//! The binary under test: how it is called, and what came of it.
+//! Runs the binary under test and checks its result.
 
 use std::{
     ffi::OsStr,
@@ -16,10 +16,10 @@ use nix::{
     unistd::Pid,
 };
 
-/// A run that takes longer than this has hung.
+/// A run that takes longer than this counts as hung.
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// A call of the binary, with none of its variables in the environment.
+/// A call of the binary. Its environment has none of the program's variables.
 pub struct GoldDigger {
     command: Command,
     stdin: Vec<u8>,
@@ -27,11 +27,11 @@ pub struct GoldDigger {
 
 impl GoldDigger {
     pub fn new() -> Self {
-        Self::within(&[])
+        Self::wrapped_in(&[])
     }
 
-    /// The binary as the command that `wrapper` runs, such as `nohup`.
-    pub fn within(wrapper: &[&str]) -> Self {
+    /// Calls the binary through the command `wrapper`, such as `nohup`.
+    pub fn wrapped_in(wrapper: &[&str]) -> Self {
         let program = env!("CARGO_BIN_EXE_gold_digger");
         let mut words = wrapper.iter().copied().chain([program]);
         let mut command = Command::new(words.next().expect("a program"));
@@ -39,7 +39,7 @@ impl GoldDigger {
         for variable in SETTINGS.iter().filter_map(|setting| setting.variable) {
             command.env_remove(variable);
         }
-        // Without the ~/.my.cnf of whoever runs the tests.
+        // The ~/.my.cnf of the user who runs the tests must not be read.
         command.env("HOME", "/nonexistent");
         Self {
             command,
@@ -77,7 +77,7 @@ impl GoldDigger {
         self.spawn()
     }
 
-    /// Starts it with a pipe for its standard output.
+    /// Starts the binary with a pipe as its standard output.
     pub fn start(mut self) -> Running {
         self.command.stdout(Stdio::piped());
         self.spawn()
@@ -86,14 +86,14 @@ impl GoldDigger {
     fn spawn(mut self) -> Running {
         let mut child = self
             .command
-            // With whatever it is wrapped in, so that both can be killed.
+            // The wrapper and the binary share a group, so that both can be killed.
             .process_group(0)
             .stdin(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .expect("the binary starts");
         let mut stdin = child.stdin.take().expect("a pipe");
-        // It may end without reading.
+        // The binary may end without reading its input.
         let _ = stdin.write_all(&self.stdin);
         Running {
             child,
@@ -101,14 +101,14 @@ impl GoldDigger {
         }
     }
 
-    /// Runs it to its end.
+    /// Runs the binary to its end.
     #[track_caller]
     pub fn run(self) -> Outcome {
         self.start().wait()
     }
 }
 
-/// The binary at work.
+/// A running binary.
 pub struct Running {
     pub child: Child,
     started: Instant,
@@ -125,24 +125,24 @@ impl Running {
     }
 
     /// Waits until the process handles signals itself.
-    pub fn until_it_handles_signals(&self) {
+    pub fn wait_for_signal_handlers(&self) {
         let status = format!("/proc/{}/status", self.child.id());
-        let ready = until(Duration::from_secs(10), || {
+        let ready = poll_until(Duration::from_secs(10), || {
             let text = std::fs::read_to_string(&status).ok()?;
             let mask = text.lines().find_map(|line| line.strip_prefix("SigCgt:"))?;
             let mask = u64::from_str_radix(mask.trim(), 16).ok()?;
-            // SIGTERM is the last that is registered.
+            // SIGTERM is the last signal that the program registers.
             (mask & (1 << 14) != 0).then_some(())
         });
         ready.expect("signals are handled");
     }
 
-    /// Waits for its end; kills it where it hangs.
+    /// Waits for the end of the process; kills it if it hangs.
     #[track_caller]
     pub fn wait(mut self) -> Outcome {
-        let stdout = self.child.stdout.take().map(read_aside);
-        let stderr = self.child.stderr.take().map(read_aside);
-        let status = until(DEADLINE, || {
+        let stdout = self.child.stdout.take().map(read_in_background);
+        let stderr = self.child.stderr.take().map(read_in_background);
+        let status = poll_until(DEADLINE, || {
             self.child.try_wait().expect("the child can be waited for")
         });
         if status.is_none() {
@@ -164,7 +164,7 @@ impl Running {
     }
 }
 
-/// A test that failed leaves nothing running.
+/// A failed test leaves no process running.
 impl Drop for Running {
     fn drop(&mut self) {
         if let Ok(None) = self.child.try_wait() {
@@ -176,13 +176,13 @@ impl Drop for Running {
 impl Running {
     fn kill(&mut self) {
         let group = i32::try_from(self.child.id()).expect("a process id");
-        // It may end at this moment.
+        // The process may end at this moment.
         let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
         let _ = self.child.wait();
     }
 }
 
-fn read_aside(mut pipe: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8>> {
+fn read_in_background(mut pipe: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8>> {
     thread::spawn(move || {
         let mut bytes = Vec::new();
         pipe.read_to_end(&mut bytes).expect("a pipe can be read");
@@ -190,7 +190,7 @@ fn read_aside(mut pipe: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8
     })
 }
 
-/// What came of a run.
+/// The result of a run.
 pub struct Outcome {
     pub status: ExitStatus,
     pub stdout: Vec<u8>,
@@ -199,7 +199,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// It ended with `code` and said `stderr`, to the letter.
+    /// Asserts the exit code and the exact standard error.
     #[track_caller]
     pub fn ended(self, code: i32, stderr: &str) -> Self {
         assert_eq!(
@@ -209,18 +209,19 @@ impl Outcome {
         self
     }
 
-    /// It ended with `code`; gives what it said.
+    /// Asserts the exit code and returns the standard error.
     #[track_caller]
     pub fn ended_with(self, code: i32) -> String {
         assert_eq!(self.status.code(), Some(code), "{}", self.stderr);
         self.stderr
     }
 
-    /// It ended with `code` and said something that holds each of `parts`, in
-    /// two lines at most, but for the place in a statement that is shown.
+    /// Asserts the exit code and that standard error contains each of `parts`.
+    /// The message has at most two lines, not counting an indented excerpt of the
+    /// statement.
     #[track_caller]
     pub fn failed(self, code: i32, parts: &[&str]) -> Self {
-        let outcome = self.failed_at_length(code, parts);
+        let outcome = self.failed_with_any_length(code, parts);
         let lines = outcome
             .stderr
             .lines()
@@ -233,10 +234,17 @@ impl Outcome {
         outcome
     }
 
-    /// The same at any length.
+    /// Does the same for a message of any length.
     #[track_caller]
-    pub fn failed_at_length(self, code: i32, parts: &[&str]) -> Self {
+    pub fn failed_with_any_length(self, code: i32, parts: &[&str]) -> Self {
         assert_eq!(self.status.code(), Some(code), "{}", self.stderr);
+        self.assert_stderr_contains(parts);
+        self
+    }
+
+    /// Asserts that standard error contains each of `parts`.
+    #[track_caller]
+    pub fn assert_stderr_contains(&self, parts: &[&str]) {
         for part in parts {
             assert!(
                 self.stderr.contains(part),
@@ -244,10 +252,10 @@ impl Outcome {
                 self.stderr
             );
         }
-        self
     }
 
-    /// It succeeded without a word, and these are the bytes.
+    /// Asserts success, an empty standard error and exactly these bytes on
+    /// standard output.
     #[track_caller]
     pub fn wrote(self, stdout: impl AsRef<[u8]>) -> Self {
         let expected = String::from_utf8_lossy(stdout.as_ref()).into_owned();
@@ -258,8 +266,8 @@ impl Outcome {
     }
 }
 
-/// Asks `condition` again and again until it gives something or `time` is over.
-pub fn until<T>(time: Duration, mut condition: impl FnMut() -> Option<T>) -> Option<T> {
+/// Calls `condition` every 5 ms until it returns a value or `time` is over.
+pub fn poll_until<T>(time: Duration, mut condition: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + time;
     loop {
         match condition() {
@@ -270,8 +278,8 @@ pub fn until<T>(time: Duration, mut condition: impl FnMut() -> Option<T>) -> Opt
     }
 }
 
-/// What a terminal shows of the shell's `command`; with a prompt and its answer,
-/// where it asks.
+/// Returns what a terminal shows while a shell runs `command`. If `dialogue` is
+/// given, waits for its prompt and types its answer.
 pub fn at_terminal(command: &str, dialogue: Option<(&str, &str)>) -> String {
     let mut terminal = Command::new("script");
     terminal
@@ -301,7 +309,7 @@ pub fn at_terminal(command: &str, dialogue: Option<(&str, &str)>) -> String {
             assert_eq!(length, 1, "it ended: {}", String::from_utf8_lossy(&shown));
             shown.extend(byte);
         }
-        keyboard.write_all(answer.as_bytes()).expect("it listens");
+        keyboard.write_all(answer.as_bytes()).expect("it reads");
     }
     screen.read_to_end(&mut shown).expect("it can be read");
     terminal.wait().expect("it ends");

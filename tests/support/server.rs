@@ -1,5 +1,5 @@
-//! The real servers: started once a run, each in a temporary folder of its own,
-//! on a port and socket of its own, and stopped however the run ends.
+//! The real servers. Each is started once in a test run, with its own temporary
+//! folder, port and socket, and is stopped however the run ends.
 
 use std::{
     env,
@@ -24,7 +24,7 @@ use nix::{sys::signal::kill, unistd::Pid};
 use super::{
     GoldDigger, Signal,
     certificates::{self, Identity},
-    until,
+    poll_until,
 };
 
 /// A running server.
@@ -32,15 +32,15 @@ pub struct Server {
     pub name: &'static str,
     pub port: u16,
     pub socket: PathBuf,
-    /// Root's; it is needed in URLs, so it has characters that must be encoded.
+    /// The password of root. It has characters that must be encoded in URLs.
     pub password: String,
     folder: PathBuf,
     /// The program and its arguments.
     command: Vec<OsString>,
-    /// Ends the server when this process ends, also when it is killed: its
-    /// standard input then closes.
-    guardian: Mutex<Option<Child>>,
-    /// Its process, once it has started.
+    /// The shell that ends the server when this process ends. It sees the end by
+    /// its closed standard input, also if this process is killed.
+    supervisor: Mutex<Option<Child>>,
+    /// The process id of the server once it has started.
     pid: AtomicI32,
 }
 
@@ -54,10 +54,11 @@ static LOGGING: LazyLock<[Server; 2]> = LazyLock::new(|| {
     })
 });
 
-/// Tests that change what all sessions of a server see run alone.
-static SHARED: RwLock<()> = RwLock::new(());
+/// Tests that change the state of a whole server hold this for writing, all
+/// others for reading.
+static SERVER_STATE: RwLock<()> = RwLock::new(());
 
-/// The servers' certificates are changed by one test at a time.
+/// Locks the servers' certificates: one test at a time may change them.
 pub fn changing_certificates() -> MutexGuard<'static, ()> {
     static CHANGING: Mutex<()> = Mutex::new(());
     CHANGING.lock().unwrap_or_else(PoisonError::into_inner)
@@ -65,20 +66,20 @@ pub fn changing_certificates() -> MutexGuard<'static, ()> {
 
 /// Runs `test` with a new, empty database on each server.
 pub fn each_server(test: impl Fn(&Database)) {
-    // A test that failed alone has put everything back.
-    let _shared = SHARED.read().unwrap_or_else(PoisonError::into_inner);
+    // A poisoned lock is fine: a failed test has still restored the server's state.
+    let _shared = SERVER_STATE.read().unwrap_or_else(PoisonError::into_inner);
     on_both(test);
 }
 
-/// The same on one server, where that does not matter.
+/// Does the same on one server only, for tests to which the server is irrelevant.
 pub fn on_a_server(test: impl Fn(&Database)) {
-    let _shared = SHARED.read().unwrap_or_else(PoisonError::into_inner);
+    let _shared = SERVER_STATE.read().unwrap_or_else(PoisonError::into_inner);
     test(&MARIADB.database());
 }
 
-/// The same, while no other test runs on a server.
+/// Does the same on each server while no other test uses the servers.
 pub fn each_server_alone(test: impl Fn(&Database)) {
-    let _alone = SHARED.write().unwrap_or_else(PoisonError::into_inner);
+    let _alone = SERVER_STATE.write().unwrap_or_else(PoisonError::into_inner);
     on_both(test);
 }
 
@@ -90,8 +91,8 @@ pub fn each_logging_server(test: impl Fn(&Database)) {
     }
 }
 
-/// Runs `test` on a MariaDB of 11.6 or later, which makes its own certificate
-/// and knows PARSEC.
+/// Runs `test` on MariaDB 11.6 or later, which makes its own certificate and has
+/// the PARSEC login.
 pub fn on_new_mariadb(test: impl Fn(&Database)) {
     test(&NEW_MARIADB.database());
 }
@@ -103,17 +104,17 @@ fn on_both(test: impl Fn(&Database)) {
     }
 }
 
-/// A global variable of a server, put back when this is dropped.
+/// Sets a global variable of a server and restores it when dropped.
 pub struct GlobalVariable<'a> {
     db: &'a Database<'a>,
     name: &'static str,
-    before: String,
+    old_value: String,
 }
 
 impl<'a> GlobalVariable<'a> {
     /// Sets `name` to the SQL expression `value`.
     pub fn set(db: &'a Database<'a>, name: &'static str, value: &str) -> Self {
-        let before: Option<String> = db
+        let old_value: Option<String> = db
             .connect()
             .query_first(format!("SELECT QUOTE(@@GLOBAL.{name})"))
             .expect("the variable");
@@ -121,18 +122,22 @@ impl<'a> GlobalVariable<'a> {
         Self {
             db,
             name,
-            before: before.expect("its value"),
+            old_value: old_value.expect("its value"),
         }
     }
 }
 
 impl Drop for GlobalVariable<'_> {
     fn drop(&mut self) {
-        let Self { db, name, before } = self;
+        let Self {
+            db,
+            name,
+            old_value,
+        } = self;
         // A numeric variable takes no string.
-        let plain = before.trim_matches('\'');
+        let plain = old_value.trim_matches('\'');
         let numeric = plain.parse::<f64>().is_ok();
-        let value = if numeric { plain } else { before };
+        let value = if numeric { plain } else { old_value };
         // No panic: the test may be panicking already.
         let _ = db
             .connect()
@@ -140,10 +145,11 @@ impl Drop for GlobalVariable<'_> {
     }
 }
 
-/// Kills the server and removes its folder when standard input ends. A line there
-/// says that the server has ended by itself, and that the folder stays. Until
-/// then nobody waits for the server, so that its number is no other process's.
-const GUARDIAN: &str = r#"
+/// Starts the server. When standard input closes, kills it and removes its folder.
+/// A line on standard input means that the server has already ended; the folder
+/// then stays. The server is not waited for before that, so that its process id
+/// is not reused.
+const SUPERVISOR: &str = r#"
     trap '' INT TERM HUP
     folder=$1; shift
     "$@" </dev/null >>"$folder/log" 2>&1 &
@@ -153,138 +159,75 @@ const GUARDIAN: &str = r#"
 "#;
 
 impl Server {
-    /// One that the other tests do not use.
+    /// Starts a server for one test alone.
     pub fn start(name: &'static str) -> Self {
         Self::start_with(name, &["--skip-log-bin"])
     }
 
-    /// The same with options of its own.
+    /// Does the same with additional options.
     pub fn start_with(name: &'static str, options: &[&str]) -> Self {
         let program = find_program(name);
-        let unfinished = tempfile::Builder::new()
+        let temporary = tempfile::Builder::new()
             .prefix("gold_digger-")
             .tempdir()
             .expect("a folder");
-        let folder = unfinished.path().to_owned();
-        let data = folder.join("data");
-        let socket = folder.join("s");
+        let folder = temporary.path().to_owned();
         let password = format!("p@ss/{}:#", std::process::id());
-        let setup = folder.join("setup.sql");
-        fs::write(&setup, format!("ALTER USER root@localhost IDENTIFIED BY '{password}';\nSET GLOBAL local_infile = 1;\n"))
-            .expect("a set-up file");
-
-        let mut base = vec![
-            "--no-defaults".to_owned(),
-            format!("--datadir={}", data.display()),
-        ];
-        if fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0) {
-            base.push("--user=root".to_owned());
-        }
-        let mut initialize = match name {
-            "mariadb" | "new_mariadb" => {
-                let mut command = Command::new("mariadb-install-db");
-                command
-                    .args(&base)
-                    .args(["--auth-root-authentication-method=normal", "--skip-test-db"]);
-                command
-            }
-            _ => {
-                let mut command = Command::new(&program);
-                command.args(&base).arg("--initialize-insecure");
-                command
-            }
-        };
-        fs::create_dir(&data).expect("a data folder");
-        let output = initialize.output().expect("the server's set-up starts");
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
+        let setup = format!(
+            "ALTER USER root@localhost IDENTIFIED BY '{password}';\nSET GLOBAL local_infile = 1;\n"
         );
-
+        fs::write(folder.join("setup.sql"), setup).expect("a set-up file");
+        initialize(name, &program, &folder);
         let port = free_port();
-        let mut command = Command::new(&program);
-        command
-            .args(&base)
-            .arg(format!("--socket={}", socket.display()))
-            .arg(format!("--pid-file={}", folder.join("pid").display()));
-        command
-            // A server that starts removes the temporary files of others in it.
-            .arg(format!("--tmpdir={}", folder.display()))
-            .arg(format!("--port={port}"))
-            .arg(format!("--init-file={}", setup.display()));
-        command.args([
-            "--bind-address=127.0.0.1",
-            "--innodb-flush-log-at-trx-commit=0",
-        ]);
-        command.args([
-            "--innodb-buffer-pool-size=64M",
-            "--performance-schema=OFF",
-            "--max-allowed-packet=1G",
-        ]);
-        command.arg("--secure-file-priv=").args(options);
-        match name {
-            "mysql" => command.arg("--mysqlx=OFF"),
-            "mariadb" => {
-                // Without, it has no TLS; the tests replace them.
-                let identity = certificates::self_signed(&["localhost"]);
-                fs::write(folder.join("ca.pem"), &identity.certificate).expect("a file");
-                identity.write(&folder, "server");
-                command.args(["ca=ca", "cert=server", "key=server-key"].map(|option| {
-                    let (name, file) = option.split_once('=').expect("an option");
-                    format!("--ssl-{name}={}/{file}.pem", folder.display())
-                }))
-            }
-            _ => &mut command,
-        };
+        let command = server_command(name, &program, &folder, port, options);
         let words = [command.get_program()]
             .into_iter()
             .chain(command.get_args());
         let server = Self {
             name,
             port,
-            socket,
+            socket: folder.join("s"),
             password,
             folder,
             command: words.map(OsStr::to_owned).collect(),
-            guardian: Mutex::default(),
+            supervisor: Mutex::default(),
             // No process has this number.
             pid: AtomicI32::new(i32::MAX),
         };
-        // From here on the guardian removes it.
-        let _ = unfinished.keep();
-        server.start_again();
+        // From here on the supervisor removes the folder.
+        let _ = temporary.keep();
+        server.restart();
         server
     }
 
-    /// Waits until its process has ended.
-    pub fn until_it_has_ended(&self) {
+    /// Waits until the server's process has ended.
+    pub fn wait_for_exit(&self) {
         let status = format!("/proc/{}/status", self.pid.load(Ordering::SeqCst));
         let has_ended = || {
             let status = fs::read_to_string(&status).unwrap_or_default();
-            // Its guardian does not look before it is told.
+            // The supervisor does not wait for it yet, so it stays a zombie.
             (status.is_empty() || status.contains("State:\tZ")).then_some(())
         };
-        until(Duration::from_secs(60), has_ended).expect("the server ends");
+        poll_until(Duration::from_secs(60), has_ended).expect("the server ends");
     }
 
-    /// Starts it; where it runs, waits until it has ended.
-    pub fn start_again(&self) {
-        self.until_it_has_ended();
-        let mut guarded = self.guardian.lock().expect("a lock");
-        if let Some(mut earlier) = guarded.take() {
+    /// Starts the server, after a running one has ended.
+    pub fn restart(&self) {
+        self.wait_for_exit();
+        let mut running = self.supervisor.lock().expect("a lock");
+        if let Some(mut earlier) = running.take() {
             let stdin = earlier.stdin.as_mut().expect("a pipe");
             stdin.write_all(b"ended\n").expect("it reads");
             earlier.wait().expect("it ends");
         }
-        let mut guardian = Command::new("sh");
-        guardian
-            .args(["-c", GUARDIAN, "guardian"])
+        let mut supervisor = Command::new("sh");
+        supervisor
+            .args(["-c", SUPERVISOR, "supervisor"])
             .arg(&self.folder)
             .args(&self.command);
-        let guardian = guardian.stdin(Stdio::piped()).spawn().expect("sh starts");
-        *guarded = Some(guardian);
-        let ready = until(Duration::from_secs(60), || self.try_connect("").ok());
+        supervisor.stdin(Stdio::piped());
+        *running = Some(supervisor.spawn().expect("sh starts"));
+        let ready = poll_until(Duration::from_secs(60), || self.try_connect("").ok());
         assert!(
             ready.is_some(),
             "{} did not start:\n{}",
@@ -296,14 +239,14 @@ impl Server {
         self.pid.store(pid, Ordering::SeqCst);
     }
 
-    /// Signals the server's process.
+    /// Sends a signal to the server's process.
     pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.pid.load(Ordering::SeqCst));
         kill(pid, signal).expect("the server is there");
     }
 
-    /// Has the server show this from now on, and trust clients by the CA.
-    pub fn present(&self, identity: &Identity, ca: &str) {
+    /// Makes the server use the certificate of `identity` and trust clients of `ca`.
+    pub fn use_certificate(&self, identity: &Identity, ca: &str) {
         let folder = &self.folder;
         fs::write(folder.join("ca.pem"), ca).expect("a file");
         identity.write(folder, "server");
@@ -322,8 +265,8 @@ impl Server {
         run("ALTER INSTANCE RELOAD TLS");
     }
 
-    /// Has a MySQL show the certificate that it made itself.
-    pub fn present_its_own(&self) {
+    /// Makes a MySQL server use the certificate that it generated itself.
+    pub fn use_generated_certificate(&self) {
         let mut conn = self.try_connect("").expect("the server answers");
         for sql in [
             "SET GLOBAL ssl_ca = 'ca.pem'",
@@ -357,7 +300,7 @@ impl Server {
     }
 }
 
-/// One test's own database.
+/// The database of one test.
 pub struct Database<'a> {
     pub server: &'a Server,
     pub name: String,
@@ -368,22 +311,22 @@ impl Database<'_> {
         self.server.name != "mysql"
     }
 
-    /// A session of the test's own.
+    /// Opens a session as root.
     pub fn connect(&self) -> Conn {
         self.server
             .try_connect(&self.name)
             .expect("the server answers")
     }
 
-    /// The ids of the connections that run a statement with `tag` in it.
-    pub fn running(&self, tag: &str) -> Vec<u32> {
+    /// Returns the ids of the connections that run a statement that contains `tag`.
+    pub fn connections_running(&self, tag: &str) -> Vec<u32> {
         let sql = format!(
             "SELECT ID FROM information_schema.PROCESSLIST WHERE INFO LIKE '%{tag}%' AND ID <> CONNECTION_ID()"
         );
         self.connect().query(sql).expect("the process list")
     }
 
-    /// Runs statements that set the test up.
+    /// Runs a statement that prepares the test.
     #[track_caller]
     pub fn sql(&self, statement: &str) {
         self.connect()
@@ -401,7 +344,7 @@ impl Database<'_> {
             })
     }
 
-    /// The URL over TCP, by way of another port than the server's own.
+    /// The URL over TCP through another port than the server's, such as a proxy's.
     pub fn url_by_port(&self, port: u16) -> String {
         format!(
             "mysql://root:{}@127.0.0.1:{port}/{}",
@@ -425,10 +368,91 @@ impl Database<'_> {
         )
     }
 
-    /// The binary, told where this database is.
+    /// Calls the binary with `sql` and with the URL of this database in the
+    /// environment.
     pub fn export(&self, sql: &str) -> GoldDigger {
         GoldDigger::new().env("DATABASE_URL", self.url()).arg(sql)
     }
+}
+
+/// The options of both the set-up and the server itself.
+fn base_options(folder: &Path) -> Vec<String> {
+    let mut options = vec![
+        "--no-defaults".to_owned(),
+        format!("--datadir={}", folder.join("data").display()),
+    ];
+    if fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0) {
+        options.push("--user=root".to_owned());
+    }
+    options
+}
+
+/// Makes the data folder of a server in `folder`.
+fn initialize(name: &str, program: &Path, folder: &Path) {
+    fs::create_dir(folder.join("data")).expect("a data folder");
+    let mut command = match name {
+        "mariadb" | "new_mariadb" => Command::new("mariadb-install-db"),
+        _ => Command::new(program),
+    };
+    command.args(base_options(folder));
+    match name {
+        "mariadb" | "new_mariadb" => {
+            command.args(["--auth-root-authentication-method=normal", "--skip-test-db"])
+        }
+        _ => command.arg("--initialize-insecure"),
+    };
+    let output = command.output().expect("the server's set-up starts");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// The command that starts a server with its data in `folder`.
+fn server_command(
+    name: &str,
+    program: &Path,
+    folder: &Path,
+    port: u16,
+    options: &[&str],
+) -> Command {
+    let in_folder = |option: &str, file: &str| format!("{option}={}", folder.join(file).display());
+    let mut command = Command::new(program);
+    command.args(base_options(folder));
+    command.arg(in_folder("--socket", "s"));
+    command.arg(in_folder("--pid-file", "pid"));
+    // A starting server removes temporary files of other servers from this folder.
+    command.arg(format!("--tmpdir={}", folder.display()));
+    command.arg(format!("--port={port}"));
+    command.arg(in_folder("--init-file", "setup.sql"));
+    command.args([
+        "--bind-address=127.0.0.1",
+        "--innodb-flush-log-at-trx-commit=0",
+        "--innodb-buffer-pool-size=64M",
+        "--performance-schema=OFF",
+        "--max-allowed-packet=1G",
+        "--secure-file-priv=",
+    ]);
+    command.args(options);
+    match name {
+        "mysql" => {
+            command.arg("--mysqlx=OFF");
+        }
+        "mariadb" => {
+            // Without a certificate, MariaDB has no TLS. The tests replace this one.
+            let identity = certificates::self_signed(&["localhost"]);
+            fs::write(folder.join("ca.pem"), &identity.certificate).expect("a file");
+            identity.write(folder, "server");
+            command.args([
+                in_folder("--ssl-ca", "ca.pem"),
+                in_folder("--ssl-cert", "server.pem"),
+                in_folder("--ssl-key", "server-key.pem"),
+            ]);
+        }
+        _ => {}
+    }
+    command
 }
 
 fn free_port() -> u16 {
@@ -436,8 +460,8 @@ fn free_port() -> u16 {
     listener.local_addr().expect("its address").port()
 }
 
-/// The server's program: what the environment names, or what scripts/test
-/// leaves behind.
+/// Returns the path of the server's program: the one that the environment names,
+/// or the one that scripts/test has installed.
 fn find_program(name: &str) -> PathBuf {
     let variable = match name {
         "new_mariadb" => "GOLD_DIGGER_NEW_MARIADBD".to_owned(),

@@ -1,0 +1,526 @@
+//! What people and watchers are told: at a terminal, under cron, in logs and
+//! summaries.
+
+use std::{fs, path::Path, process::Command, time::Duration};
+
+use mysql::prelude::Queryable;
+use serde_json::Value as Json;
+
+use crate::support::{GoldDigger, Signal, at_terminal, each_server, fake, make_fifo, poll_until};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_gold_digger");
+
+/// The program's `text` without what differs from build to build.
+fn without_build(text: &str) -> String {
+    let version = GoldDigger::new().arg("--version").run().ended(0, "").stdout;
+    let version = String::from_utf8(version).expect("UTF-8");
+    let version = version.trim().trim_start_matches("gold_digger ");
+    let (number, build) = version.split_once(' ').expect("a version and a build");
+    assert_eq!(number, env!("CARGO_PKG_VERSION"));
+    let (commit, target) = build
+        .trim_matches(['(', ')'])
+        .split_once(", ")
+        .expect("two words");
+    assert!(!commit.is_empty() && target.contains("linux"), "{build}");
+    // Also as the manual spells it.
+    text.replace(version, "VERSION")
+        .replace(&version.replace('-', "\\-"), "VERSION")
+}
+
+fn printed(args: &[&str]) -> String {
+    let text = GoldDigger::new().args(args).run().ended(0, "").stdout;
+    without_build(&String::from_utf8(text).expect("UTF-8"))
+}
+
+#[test]
+fn the_help_and_the_manual_read_well() {
+    insta::assert_snapshot!("help_short", printed(&["-h"]));
+    insta::assert_snapshot!("help", printed(&["--help"]));
+    insta::assert_snapshot!("man", printed(&["man"]));
+}
+
+#[test]
+fn every_shell_has_a_completion() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = printed(&["completion", shell]);
+        for word in ["--query-file", "csv-delimiter", "necessary"] {
+            assert!(
+                script.contains(word.trim_start_matches('-')),
+                "{shell}: {word}"
+            );
+        }
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = folder.path().join("gold_digger");
+    fs::write(&script, printed(&["completion", "bash"])).expect("a file");
+    let typed = format!(
+        "source {}; COMP_WORDS=(gold_digger --csv-quote ''); COMP_CWORD=2; _gold_digger gold_digger '' --csv-quote; echo ${{COMPREPLY[@]}}",
+        script.display()
+    );
+    let reply = Command::new("bash")
+        .args(["-c", &typed])
+        .output()
+        .expect("bash");
+    assert_eq!(String::from_utf8_lossy(&reply.stdout), "necessary always\n");
+    GoldDigger::new()
+        .args(["completion", "tcsh"])
+        .run()
+        .failed_with_any_length(2, &["'tcsh'", "bash"]);
+}
+
+#[test]
+fn every_kind_of_error_reads_well() {
+    each_server(|db| {
+        let mut shown = String::new();
+        let mut tell = |run: GoldDigger, code: i32| {
+            let outcome = run.run();
+            assert_eq!(outcome.status.code(), Some(code), "{}", outcome.stderr);
+            shown += &format!("exit code {code}\n{}\n", outcome.stderr);
+        };
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = folder.path().join("x.toml");
+        fs::write(&config, "[output]\nformt = 'csv'\n").expect("a file");
+        tell(db.export("SELECT 1 AS a WHERE 1 = 0"), 1);
+        tell(db.export("SELECT 1; DELETE FROM t"), 2);
+        tell(db.export("SELECT 1").arg("--config").arg(&config), 2);
+        tell(db.export("SELECT 1").args(["--formt", "csv"]), 2);
+        tell(
+            GoldDigger::new()
+                .env("DATABASE_URL", "mysql://me@127.0.0.1:1/")
+                .arg("SELECT 1"),
+            3,
+        );
+        let wrong = format!("mysql://root:wrong@127.0.0.1:{}/", db.server.port);
+        tell(
+            GoldDigger::new().env("DATABASE_URL", wrong).arg("SELECT 1"),
+            3,
+        );
+        tell(
+            db.export("SELECT a,\n       b\nFORM somewhere\nWHERE a = 1"),
+            4,
+        );
+        tell(db.export("SELECT * FROM nowhere"), 4);
+        tell(db.export("SELECT (1"), 4);
+        tell(db.export("CREATE TABLE t (a INT)"), 4);
+        tell(db.export("SELECT 1").args(["-o", "/nowhere/x.csv"]), 5);
+        let shown = shown
+            .replace(&folder.path().display().to_string(), "/FOLDER")
+            .replace(&format!(":{}", db.server.port), ":PORT")
+            .replace(&db.name, "DATABASE");
+        let name = format!("errors_{}", db.server.name);
+        insta::assert_snapshot!(name, shown);
+    });
+}
+
+#[test]
+fn errors_are_coloured_on_a_terminal_only() {
+    let command = format!("{PROGRAM} --no-defaults 'SELECT 1'");
+    let shown = at_terminal(&command, None);
+    assert!(
+        shown.starts_with("\x1b[1m\x1b[31mgold_digger:\x1b[0m no server is named"),
+        "{shown:?}"
+    );
+    assert!(
+        shown.contains("\x1b[36mhint:\x1b[0m set --host"),
+        "{shown:?}"
+    );
+    let shown = at_terminal(&format!("NO_COLOR=1 {command}"), None);
+    assert!(
+        shown.starts_with("gold_digger: no server is named") && !shown.contains('\x1b'),
+        "{shown:?}"
+    );
+    GoldDigger::new()
+        .arg("SELECT 1")
+        .run()
+        .ended(2, "gold_digger: no server is named\n  hint: set --host, --db-url mysql://USER:PASSWORD@HOST:PORT/DATABASE or DATABASE_URL, or write ~/.my.cnf\n");
+}
+
+#[test]
+fn nothing_that_a_stranger_names_steers_the_terminal() {
+    each_server(|db| {
+        let clear = "x\x1b[2J\x07";
+        let url = db.url();
+        let said = |args: &[&str]| {
+            let quoted = args.iter().map(|arg| {
+                format!(
+                    "\"$(printf %b '{}')\"",
+                    arg.replace('\'', "'\\''")
+                        .replace('\x1b', "\\033")
+                        .replace('\x07', "\\007")
+                )
+            });
+            let command = format!(
+                "DATABASE_URL='{url}' {PROGRAM} {}",
+                quoted.collect::<Vec<_>>().join(" ")
+            );
+            let shown = at_terminal(&command, None);
+            assert!(
+                !shown.contains("\x1b[2J") && !shown.contains('\x07'),
+                "{shown:?}"
+            );
+            shown
+        };
+        let sql = format!("SELECT 1 AS `{clear}`");
+        let shown = said(&["--check", &sql]);
+        assert!(shown.contains("\\u{1b}[2J\\u{7}"), "{shown:?}");
+        assert!(said(&["-o", &format!("/nowhere/{clear}"), "SELECT 1"]).contains("\\u{1b}[2J"));
+        assert!(said(&[&format!("--{clear}"), "SELECT 1"]).contains("unexpected argument"));
+        assert!(said(&["--format", clear, "SELECT 1"]).contains("invalid value"));
+        said(&[&format!("SELECT {clear}")]);
+        assert!(said(&["--config", clear]).contains("\\u{1b}[2J"));
+    });
+    let port = fake::serve(|mut session| {
+        session.send(b"\xff\x10\x04\x1b[2J\x07 Too many connections");
+    });
+    let url = fake::url(port);
+    let shown = at_terminal(&format!("{PROGRAM} --db-url '{url}' 'SELECT 1'"), None);
+    assert!(
+        shown.contains("\\u{1b}[2J") && !shown.contains("\x1b[2J"),
+        "{shown:?}"
+    );
+}
+
+#[test]
+fn progress_appears_on_a_terminal_and_vanishes() {
+    each_server(|db| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let target = folder.path().join("x.csv").display().to_string();
+        let export = |options: &str| {
+            let url = db.url();
+            let command =
+                format!("DATABASE_URL='{url}' {PROGRAM} {options} 'SELECT SLEEP(1) AS a'");
+            at_terminal(&command, None)
+        };
+        let shown = export(&format!("-o {target}"));
+        assert!(shown.contains("0 rows, 0 B, 0 rows/s, 0:00"), "{shown:?}");
+        // All that is left is the line at the end.
+        let (_, left) = shown.rsplit_once("\x1b[2K").expect("the line is cleared");
+        assert!(
+            left.starts_with("gold_digger: 1 rows, 4 bytes to ") && left.ends_with("rows/s)\r\n"),
+            "{left:?}"
+        );
+        let shown = export(&format!("--progress never -o {target}"));
+        assert!(shown.starts_with("gold_digger: 1 rows"), "{shown:?}");
+        assert_eq!(export(&format!("--quiet -o {target}")), "");
+        assert_eq!(export("--quiet -o /dev/stdout"), "a\r\n0\r\n");
+        // Rows on the same terminal are not to be mixed with it.
+        let shown = export("");
+        assert!(
+            shown.starts_with("a\r\n0\r\ngold_digger: 1 rows"),
+            "{shown:?}"
+        );
+        // Elsewhere than on a terminal, only when it is asked for.
+        db.export("SELECT SLEEP(1) AS a").run().wrote("a\n0\n");
+    });
+    each_server(|db| {
+        let outcome = db
+            .export("SELECT SLEEP(5.5) AS a")
+            .args(["--progress", "always"])
+            .run();
+        outcome.ended(0, "0 rows, 0 B, 0 rows/s, 0:05\n");
+    });
+}
+
+#[test]
+fn check_tells_what_would_happen_and_runs_nothing() {
+    each_server(|db| {
+        db.sql("CREATE TABLE t (a TINYINT(1), b TINYINT UNSIGNED, c SMALLINT(5) UNSIGNED ZEROFILL, d MEDIUMINT, e INT UNSIGNED, f BIGINT,
+            g DECIMAL(10,2), h DECIMAL(5,0) UNSIGNED, i FLOAT, j DOUBLE, k DOUBLE(7,3), l BIT(9), m YEAR, n DATE, o DATETIME(3), p TIMESTAMP NULL, q TIME(6),
+            r CHAR(3), s VARCHAR(300), t TINYTEXT, u TEXT, v MEDIUMTEXT, w LONGTEXT, x BINARY(4), y VARBINARY(5), z TINYBLOB, aa BLOB, ab MEDIUMBLOB, ac LONGBLOB,
+            ad ENUM('x','y'), ae SET('x','y'), af JSON, ag GEOMETRY)");
+        let check = |args: &[&str]| {
+            let run = GoldDigger::new()
+                .env("DATABASE_URL", db.url())
+                .arg("--check")
+                .args(args);
+            let text = String::from_utf8(run.run().ended(0, "").stdout).expect("UTF-8");
+            let version = text.lines().next().expect("a line").to_owned();
+            assert!(
+                version.starts_with("server     ") && version.contains('.'),
+                "{version}"
+            );
+            text.replace(&version, "server     VERSION")
+                .replace(&format!(":{}", db.server.port), ":PORT")
+                .replace(&db.name, "DATABASE")
+        };
+        let name = format!("check_{}", db.server.name);
+        let args = [
+            "--format",
+            "json",
+            "--time-zone",
+            "+00:00",
+            "--tinyint1-as-bool",
+            "--json-bigint",
+            "string",
+        ];
+        insta::assert_snapshot!(name, check(&[&args[..], &["SELECT * FROM t"]].concat()));
+        let folder = tempfile::tempdir().expect("a folder");
+        let target = folder.path().join("x.csv").display().to_string();
+        let shown = check(&["-o", &target, "SELECT SLEEP(100), X'00' AS b"]);
+        assert!(shown.contains("b           "), "{shown}");
+        assert!(!Path::new(&target).exists());
+        db.sql("CREATE PROCEDURE p() BEGIN INSERT INTO t (a) VALUES (1); SELECT 1; END");
+        let shown = check(&["--read-write", "CALL p()"]);
+        assert!(
+            shown.contains("announces none before the statement runs"),
+            "{shown}"
+        );
+        db.export("SELECT COUNT(*) AS n FROM t")
+            .run()
+            .wrote("n\n0\n");
+        // What would fail, fails.
+        db.export("SELECT nothing")
+            .arg("--check")
+            .run()
+            .failed(4, &["Unknown column"]);
+        db.export("SELECT 1 AS a, 2 AS a")
+            .args(["--check", "--format", "json"])
+            .run()
+            .failed(2, &["--duplicate-columns"]);
+    });
+}
+
+#[test]
+fn the_summary_tells_the_truth() {
+    each_server(|db| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let place = folder.path().join("summary.json");
+        let target = folder.path().join("x.json");
+        let summary = |run: GoldDigger, code: i32| -> Json {
+            let _ = fs::remove_file(&place);
+            let outcome = run.arg("--summary").arg(&place).run();
+            assert_eq!(outcome.status.code(), Some(code), "{}", outcome.stderr);
+            serde_json::from_slice(&fs::read(&place).expect("the summary")).expect("JSON")
+        };
+        let sql = "SELECT 1 AS a, 'x' AS b UNION SELECT 2, NULL";
+        let good = summary(
+            db.export(sql)
+                .arg("-o")
+                .arg(&target)
+                .args(["--time-zone", "+01:00"]),
+            0,
+        );
+        assert_eq!(good["status"], "success");
+        assert_eq!(
+            (&good["exit_code"], &good["error"]),
+            (&0.into(), &Json::Null)
+        );
+        assert_eq!((&good["rows"], &good["bytes"]), (&2.into(), &38.into()));
+        assert_eq!(fs::metadata(&target).expect("the file").len(), 38);
+        assert_eq!(good["columns"][0]["name"], "a");
+        assert_eq!(good["columns"][1]["type"], "VARCHAR(1)");
+        assert_eq!(good["target"], target.display().to_string());
+        assert_eq!(
+            (&good["protocol"], &good["time_zone"]),
+            (&"binary".into(), &"+01:00".into())
+        );
+        assert!(
+            good["server_version"]
+                .as_str()
+                .is_some_and(|version| version.contains('.'))
+        );
+        assert!(
+            good["elapsed_seconds"]
+                .as_f64()
+                .is_some_and(|seconds| seconds > 0.0)
+        );
+        let started = good["started"].as_str().expect("a text");
+        assert!(
+            started.starts_with("20") && started.ends_with('Z') && started.len() == 24,
+            "{started}"
+        );
+        assert_eq!(good["warnings"], Json::Array(Vec::new()));
+
+        let empty = summary(db.export("SELECT 1 AS a WHERE 1 = 0"), 1);
+        assert_eq!(
+            (&empty["status"], &empty["error"]["kind"]),
+            (&"empty".into(), &"no rows".into())
+        );
+        let broken = summary(db.export("SELECT 1 AS a UNION SELECT x FROM nowhere"), 4);
+        assert_eq!(
+            (&broken["status"], &broken["exit_code"]),
+            (&"failure".into(), &4.into())
+        );
+        let message = broken["error"]["message"].as_str().expect("a text");
+        assert!(message.contains("nowhere"), "{message}");
+        let late = summary(db.export("CALL nothing()"), 4);
+        assert_eq!(late["protocol"], Json::Null);
+        let offline = GoldDigger::new().env("DATABASE_URL", "mysql://me@127.0.0.1:1/");
+        assert_eq!(
+            summary(offline.arg("SELECT 1"), 3)["server_version"],
+            Json::Null
+        );
+        let wrong = summary(db.export("SELECT 1; SELECT 2"), 2);
+        assert_eq!(
+            (&wrong["error"]["kind"], &wrong["target"]),
+            (&"configuration".into(), &Json::Null)
+        );
+        let warned = summary(db.export("SELECT NULL AS a").args(["--format", "csv"]), 0);
+        assert!(
+            warned["warnings"][0]
+                .as_str()
+                .is_some_and(|text| text.contains("blank lines"))
+        );
+        // Rows before a value that JSON refuses.
+        let refused = db.export("SELECT 1 AS a UNION ALL SELECT 2").args([
+            "--format",
+            "json",
+            "--tinyint1-as-bool",
+        ]);
+        assert_eq!(summary(refused, 0)["rows"], 2);
+
+        // On standard error, one line; and where it cannot be written, that is told.
+        let outcome = db.export(sql).args(["--summary", "-"]).run();
+        let line: Json = serde_json::from_str(&outcome.stderr).expect("JSON");
+        assert_eq!(
+            (line["rows"].clone(), outcome.stderr.lines().count()),
+            (2.into(), 1)
+        );
+        let outcome = db.export(sql).args(["--summary", "/nowhere/s.json"]).run();
+        outcome.failed(5, &["/nowhere/s.json"]);
+
+        // Not in the place of the rows, by whatever name.
+        let link = folder.path().join("link.json");
+        std::os::unix::fs::symlink(&target, &link).expect("a link");
+        for name in [&target, &link, &folder.path().join("./x.json")] {
+            let run = db
+                .export(sql)
+                .arg("-o")
+                .arg(&target)
+                .arg("--summary")
+                .arg(name)
+                .run();
+            run.failed(2, &["the summary and the rows would go to the same place"]);
+        }
+        let refused = summary(db.export(sql).args(["-o", "/nowhere/x.csv"]), 5);
+        assert_eq!(
+            (&refused["error"]["kind"], &refused["target"]),
+            (&"output".into(), &"/nowhere/x.csv".into())
+        );
+        let run = db
+            .export("SELECT SLEEP(100)")
+            .arg("-vv")
+            .arg("--summary")
+            .arg(&place)
+            .start();
+        let running = || {
+            db.connect().query_first::<u8, _>(
+                "SELECT 1 FROM information_schema.PROCESSLIST WHERE INFO = 'SELECT SLEEP(100)'",
+            )
+        };
+        poll_until(Duration::from_secs(20), || {
+            running().expect("the process list")
+        })
+        .expect("it runs");
+        run.signal(Signal::SIGTERM);
+        run.wait().ended_with(143);
+        let ended: Json =
+            serde_json::from_slice(&fs::read(&place).expect("the summary")).expect("JSON");
+        assert_eq!(
+            (&ended["exit_code"], &ended["error"]["kind"]),
+            (&143.into(), &"signal".into())
+        );
+        // A reader that never comes is not waited for.
+        let fifo = folder.path().join("fifo");
+        make_fifo(&fifo);
+        let run = db.export(sql).arg("--summary").arg(&fifo).run();
+        run.failed(5, &["/fifo", "nobody reads"]);
+        // Passwords and what steers terminals are in no JSON.
+        let hostile = "/nowhere/mysql://me:hushhush@h/\u{9b}2J\u{202e}";
+        let run = db
+            .export(sql)
+            .args(["-o", hostile, "--summary", "-", "--log-format", "json"])
+            .run();
+        assert!(
+            !run.stderr.contains("hushhush") && !run.stderr.contains(['\u{9b}', '\u{202e}']),
+            "{}",
+            run.stderr
+        );
+        assert!(run.stderr.contains("\\u009b2J\\u202e"), "{}", run.stderr);
+
+        // The documentation names the fields, in their order.
+        let text =
+            fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/summary.md"))
+                .expect("the page");
+        let alone = text.split("## Of several exports").next();
+        let documented = alone
+            .expect("a page")
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+        let documented: Vec<&str> = documented.map(|(name, _)| name).collect();
+        let written = fs::read_to_string(&place).expect("the summary");
+        let written = written
+            .lines()
+            .filter_map(|line| line.strip_prefix("  \"")?.split_once('"'));
+        let written: Vec<&str> = written.map(|(name, _)| name).collect();
+        assert_eq!(written, documented);
+    });
+}
+
+#[test]
+fn a_run_succeeds_though_nobody_can_be_told() {
+    each_server(|db| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let target = folder.path().join("x.csv");
+        for options in [
+            "-v",
+            "-vv --log-format json",
+            "--progress always",
+            "--summary -",
+        ] {
+            let command = format!(
+                "exec {PROGRAM} {options} -o {} 'SELECT NULL AS a' 2>/dev/full",
+                target.display()
+            );
+            let run = Command::new("sh")
+                .args(["-c", &command])
+                .env("DATABASE_URL", db.url())
+                .status();
+            assert_eq!(run.expect("a shell").code(), Some(0), "{options}");
+        }
+        let command = format!("exec {PROGRAM} --log-format json 'SELECT nothing' 2>/dev/full");
+        let run = Command::new("sh")
+            .args(["-c", &command])
+            .env("DATABASE_URL", db.url())
+            .status();
+        assert_eq!(run.expect("a shell").code(), Some(4));
+    });
+}
+
+#[test]
+fn logs_are_for_people_or_for_machines() {
+    each_server(|db| {
+        let run = |args: &[&str]| db.export("SELECT 1 AS a").args(args).run().ended_with(0);
+        let text = run(&["-v"]);
+        let said = format!(
+            "gold_digger: connected to 127.0.0.1:{} as root\n",
+            db.server.port
+        );
+        assert!(text.starts_with(&said), "{text}");
+        assert!(
+            run(&["-vv", "--init", "SET @a = 1"])
+                .contains("gold_digger: running an init statement\n")
+        );
+        let lines = run(&["-v", "--log-format", "json"]);
+        let lines: Vec<Json> = lines
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .collect();
+        assert!(lines.len() > 3, "{lines:?}");
+        assert!(
+            lines
+                .iter()
+                .all(|line| line["level"] == "INFO" && line["timestamp"].is_string())
+        );
+        assert_eq!(lines.last().expect("a line")["rows"], 1);
+        let failed = db
+            .export("SELECT nothing")
+            .args(["--log-format", "json"])
+            .run();
+        let failed: Json = serde_json::from_str(&failed.stderr).expect("JSON");
+        assert_eq!(
+            (&failed["level"], &failed["exit_code"]),
+            (&"ERROR".into(), &4.into())
+        );
+    });
+}

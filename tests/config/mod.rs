@@ -1,0 +1,5 @@
+//! Settings: their sources and precedence, credentials, and mistakes in them.
+
+mod configuration;
+mod credentials;
+mod mistakes;

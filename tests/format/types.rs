@@ -1,0 +1,465 @@
+//! Every type, value by value: the exact text, the same over both wire
+//! protocols and on both servers.
+
+use mysql::prelude::Queryable;
+
+use self::cases::{Both, CASES, FLOATS, MariaDb, MySql};
+
+use crate::support::{Database, GoldDigger, each_server, fake};
+
+mod cases;
+
+fn table(db: &Database, number: usize, column_type: &str, values: &[&str]) -> String {
+    let name = format!("t{number}");
+    let mut conn = db.connect();
+    // Zero dates and the like are values, too.
+    conn.query_drop("SET SESSION sql_mode = 'ALLOW_INVALID_DATES'")
+        .expect("a mode");
+    conn.query_drop(format!(
+        "CREATE TABLE {name} (id INT PRIMARY KEY, v {column_type})"
+    ))
+    .expect(column_type);
+    for (id, value) in values.iter().enumerate() {
+        let insert = format!("INSERT INTO {name} VALUES ({id}, {value})");
+        conn.query_drop(&insert)
+            .unwrap_or_else(|error| panic!("{error}: {column_type}: {insert}"));
+    }
+    name
+}
+
+fn export(db: &Database, sql: &str, format: &str, protocol: &str) -> Vec<u8> {
+    let flags = ["--format", format, "--protocol", protocol, "--quiet"];
+    db.export(sql).args(flags).run().ended(0, "").stdout
+}
+
+#[track_caller]
+fn same(text: &[u8], binary: &[u8], what: &str) {
+    assert_eq!(
+        String::from_utf8_lossy(text),
+        String::from_utf8_lossy(binary),
+        "{what}: text and binary"
+    );
+}
+
+#[test]
+fn every_type_is_exact_over_both_protocols() {
+    each_server(|db| {
+        let here = if db.is_mariadb() { MariaDb } else { MySql };
+        for (number, (on, column_type, values)) in CASES.iter().enumerate() {
+            if *on != Both && *on != here {
+                continue;
+            }
+            let name = table(
+                db,
+                number,
+                column_type,
+                &values.iter().map(|value| value.0).collect::<Vec<_>>(),
+            );
+            let sql = format!("SELECT v FROM {name} ORDER BY id");
+            let expected = values
+                .iter()
+                .fold("v\n".to_owned(), |all, value| all + value.1 + "\n");
+            let csv = export(db, &sql, "csv", "text");
+            assert_eq!(
+                String::from_utf8_lossy(&csv),
+                expected,
+                "{column_type} as text"
+            );
+            same(&csv, &export(db, &sql, "csv", "binary"), column_type);
+            for format in ["tsv", "json"] {
+                let text = export(db, &sql, format, "text");
+                same(&text, &export(db, &sql, format, "binary"), column_type);
+                if format == "json" {
+                    serde_json::from_slice::<serde_json::Value>(&text).expect(column_type);
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn every_width_of_fraction_is_written() {
+    each_server(|db| {
+        for (number, column_type) in ["DATETIME", "TIMESTAMP", "TIME"].into_iter().enumerate() {
+            let all = "2020-02-29 23:59:58.123456";
+            let all = if column_type == "TIME" {
+                &all[11..]
+            } else {
+                all
+            };
+            for width in 0..=6 {
+                let text = &all[..all.len() - 7 + if width == 0 { 0 } else { 1 + width }];
+                let name = table(
+                    db,
+                    10 * number + width,
+                    &format!("{column_type}({width}) NULL"),
+                    &[&format!("'{text}'")],
+                );
+                for protocol in ["text", "binary"] {
+                    let csv = export(db, &format!("SELECT v FROM {name}"), "csv", protocol);
+                    assert_eq!(
+                        String::from_utf8_lossy(&csv),
+                        format!("v\n{text}\n"),
+                        "{protocol}"
+                    );
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn floats_have_all_their_digits_in_the_binary_protocol() {
+    each_server(|db| {
+        let values: Vec<&str> = FLOATS.iter().map(|float| float.0).collect();
+        let name = table(db, 0, "FLOAT", &values);
+        let sql = format!("SELECT v FROM {name} ORDER BY id");
+        let expected = |pick: fn(&(&str, &'static str, &'static str)) -> &'static str| {
+            FLOATS
+                .iter()
+                .fold("v\n".to_owned(), |all, float| all + pick(float) + "\n")
+        };
+        assert_eq!(
+            String::from_utf8_lossy(&export(db, &sql, "csv", "text")),
+            expected(|float| float.1)
+        );
+        assert_eq!(
+            String::from_utf8_lossy(&export(db, &sql, "csv", "auto")),
+            expected(|float| float.2)
+        );
+        for (_, _, exact) in FLOATS {
+            let stored: f32 = exact.parse().expect("a float");
+            assert_eq!(format!("{stored:e}").parse::<f32>(), Ok(stored));
+        }
+    });
+}
+
+#[test]
+fn any_double_is_the_same_over_both_protocols() {
+    each_server(|db| {
+        db.sql("CREATE TABLE t (id INT PRIMARY KEY, v DOUBLE)");
+        // Doubles of every size: bits from a xorshift generator.
+        let mut bits = 0x9e37_79b9_7f4a_7c15_u64;
+        let doubles = std::iter::repeat_with(|| {
+            bits ^= bits << 13;
+            bits ^= bits >> 7;
+            bits ^= bits << 17;
+            f64::from_bits(bits)
+        });
+        let doubles: Vec<f64> = doubles
+            .filter(|double| double.is_finite())
+            .take(5000)
+            .collect();
+        let mut conn = db.connect();
+        let rows = doubles.iter().enumerate();
+        // Half of them between 1e-20 and 1e20, where the spelling changes.
+        let rows = rows.map(|(id, double)| {
+            (
+                id,
+                if id % 2 == 0 {
+                    *double
+                } else {
+                    double.signum() * 10_f64.powf(double.abs().log10() / 15.5)
+                },
+            )
+        });
+        conn.exec_batch("INSERT INTO t VALUES (?, ?)", rows.clone())
+            .expect("rows");
+        let sql = "SELECT v FROM t ORDER BY id";
+        let text = export(db, sql, "csv", "text");
+        same(&text, &export(db, sql, "csv", "binary"), "doubles");
+        let text = String::from_utf8(text).expect("UTF-8");
+        for (line, (_, double)) in text.lines().skip(1).zip(rows) {
+            assert_eq!(line.parse::<f64>(), Ok(double), "{line}");
+        }
+    });
+}
+
+#[test]
+fn expressions_are_the_same_over_both_protocols() {
+    each_server(|db| {
+        db.sql(
+            "CREATE TABLE t (i INT, d DATE, s VARCHAR(9), x DOUBLE(20,2), z DECIMAL(10,3) ZEROFILL, k SMALLINT ZEROFILL,
+             w DOUBLE ZEROFILL)",
+        );
+        db.sql(
+            "INSERT INTO t VALUES (1, '2020-02-03', 'x', 94280904158206336.5, 5, 7, 1.5), (2, '2021-02-03', 'y', 0.1, 0.5, 0, 0)",
+        );
+        for expression in [
+            "1/3",
+            "10/4*1.000",
+            "AVG(i)",
+            "SUM(i)",
+            "STDDEV(i)",
+            "ROUND(i * 1.005e0, 2)",
+            "i * 1e0",
+            "-i",
+            "i > 1",
+            "NULL",
+            "TRUE",
+            "9223372036854775807 + 0",
+            "18446744073709551615",
+            "CAST(i AS DECIMAL(10,3))",
+            "CAST('2020-01-02' AS DATE)",
+            "CAST('2020-01-02 03:04:05.678' AS DATETIME(3))",
+            "CAST('-01:02:03.5' AS TIME(1))",
+            "SEC_TO_TIME(3661.25)",
+            "STR_TO_DATE('2020-01-02', '%Y-%m-%d')",
+            "STR_TO_DATE('2020-01-02 03:04:05.000006', '%Y-%m-%d %H:%i:%s.%f')",
+            "FROM_UNIXTIME(1.5)",
+            "FROM_UNIXTIME(1e9)",
+            "SEC_TO_TIME(1e0)",
+            "STD(x)",
+            "SUM(x)",
+            "x * 3",
+            "MAX(z)",
+            "IF(i, z, 1.5)",
+            "IF(i, z, 1)",
+            "COALESCE(z, 0)",
+            "IF(i, w, 1)",
+            "MAX(w)",
+            "IF(i, d, 'x')",
+            "TIMEDIFF('10:00:00.1', '11:00:00')",
+            "DATE_ADD('2020-01-02', INTERVAL 1 DAY)",
+            "'2020-01-02' + INTERVAL 1 MICROSECOND",
+            "x'00ff'",
+            "b'101'",
+            "CONCAT(i, 'x')",
+            "CONCAT(i, x'ff')",
+            "HEX(i)",
+            "PI()",
+            "RAND(1)",
+            "JSON_OBJECT('a', 1.50)",
+            "UUID_SHORT() > 0",
+            "IF(i, 1, 'x')",
+            "COALESCE(NULL, 1.5)",
+            "YEAR('2020-01-02')",
+            "VERSION()",
+            "GROUP_CONCAT(i)",
+            "BIT_AND(i)",
+            "ST_AsText(ST_GeomFromText('POINT(1 2)'))",
+            "-0e0",
+            "1e0/3",
+            "MIN(d)",
+            "MAX(d)",
+            "MAX(s)",
+        ] {
+            let sql = format!("SELECT {expression} AS v FROM t");
+            for format in ["csv", "json"] {
+                let text = export(db, &sql, format, "text");
+                same(&text, &export(db, &sql, format, "binary"), expression);
+            }
+        }
+        // The totals of ROLLUP are NULL, and MySQL forgets ZEROFILL there.
+        for sql in [
+            "SELECT k, z, COUNT(*) AS n FROM t GROUP BY k, z WITH ROLLUP",
+            "SELECT table_name, table_rows, create_time FROM information_schema.TABLES WHERE table_schema = DATABASE()",
+            "SELECT 1 AS a UNION SELECT 'x' UNION SELECT 2.5",
+        ] {
+            for format in ["csv", "json"] {
+                let text = export(db, sql, format, "text");
+                same(&text, &export(db, sql, format, "binary"), sql);
+            }
+        }
+    });
+}
+
+#[test]
+fn json_numbers_and_strings_by_choice() {
+    each_server(|db| {
+        db.sql(
+            "CREATE TABLE t (b BIGINT, d DECIMAL(20,2), o TINYINT(1), z INT(5) ZEROFILL, dt DATE, bits BIT(60), j LONGTEXT)",
+        );
+        let mut conn = db.connect();
+        conn.query_drop("SET SESSION sql_mode = 'ALLOW_INVALID_DATES'")
+            .expect("a mode");
+        conn.query_drop(
+            r#"INSERT INTO t VALUES (9007199254740991, 1.10, 1, 7, '2020-00-01', 1, '{"a": 1.00,\n "b": "\\n"}'),
+            (-9007199254740992, -123456789012345678.90, 0, 0, '2020-01-01', 0xfffffffffffffff, NULL)"#,
+        )
+        .expect("rows");
+        for protocol in ["text", "binary"] {
+            let run = |sql: &str, flags: &[&str]| {
+                db.export(sql)
+                    .args(["--format", "json", "--protocol", protocol])
+                    .args(flags)
+                    .run()
+            };
+            run("SELECT b, d, o, z, dt, bits FROM t", &[]).wrote(concat!(
+                "[\n{\"b\":9007199254740991,\"d\":1.10,\"o\":1,\"z\":7,\"dt\":\"2020-00-01\",\"bits\":1},\n",
+                "{\"b\":-9007199254740992,\"d\":-123456789012345678.90,\"o\":0,\"z\":0,\"dt\":\"2020-01-01\",\"bits\":1152921504606846975}\n]\n"
+            ));
+            let flags = [
+                "--json-bigint=string",
+                "--json-decimal=string",
+                "--tinyint1-as-bool",
+                "--zero-dates=null",
+                "--json-column=j",
+            ];
+            run("SELECT * FROM t", &flags).wrote(concat!(
+                "[\n{\"b\":9007199254740991,\"d\":\"1.10\",\"o\":true,\"z\":7,\"dt\":null,\"bits\":1,\"j\":{\"a\": 1.00,  \"b\": \"\\n\"}},\n",
+                "{\"b\":\"-9007199254740992\",\"d\":\"-123456789012345678.90\",\"o\":false,\"z\":0,\"dt\":\"2020-01-01\",",
+                "\"bits\":\"1152921504606846975\",\"j\":null}\n]\n"
+            ));
+            run(
+                "SELECT id, v FROM (SELECT 1 AS id, 1 AS v UNION ALL SELECT 2, 2) AS t",
+                &["--json-column=J"],
+            )
+            .failed(2, &["--json-column \"J\" names no column"]);
+            run("SELECT 1 AS j", &["--json-column=j"])
+                .failed(2, &["--json-column \"j\" names a column that is not text"]);
+            run("SELECT 'x' AS j", &["--json-column=j"])
+                .failed(4, &["row 1, column \"j\"", "not valid JSON"]);
+        }
+        db.sql("UPDATE t SET o = 2 WHERE o = 0");
+        db.export("SELECT b, o FROM t ORDER BY b DESC")
+            .args(["--format=json", "--tinyint1-as-bool"])
+            .run()
+            .failed(4, &["row 2, column \"o\"", "neither 0 nor 1"]);
+    });
+}
+
+#[test]
+fn bytes_by_choice() {
+    each_server(|db| {
+        let sql = "SELECT x'00ff5c09' AS a, CAST('ä' AS BINARY) AS b";
+        for protocol in ["text", "binary"] {
+            let run = |flags: &[&str]| {
+                db.export(sql)
+                    .args(["--protocol", protocol])
+                    .args(flags)
+                    .run()
+            };
+            run(&[]).wrote("a\tb\nAP9cCQ==\tw6Q=\n");
+            run(&["--binary=hex"]).wrote("a\tb\n00ff5c09\tc3a4\n");
+            run(&["--binary=hex", "--format=json"])
+                .wrote("[\n{\"a\":\"00ff5c09\",\"b\":\"c3a4\"}\n]\n");
+            run(&["--binary=raw"]).wrote(b"a\tb\n\\0\xff\\\\\\t\t\xc3\xa4\n");
+            for format in ["csv", "json"] {
+                run(&["--binary=raw", "--format", format])
+                    .failed(2, &["--binary raw has no meaning", "--format tsv"]);
+            }
+            run(&["--binary=utf8"]).failed(4, &["row 1, column \"a\"", "not UTF-8", "base64"]);
+            let text = db.export("SELECT CAST('ä' AS BINARY) AS b").args([
+                "--binary=utf8",
+                "--format=json",
+                "--protocol",
+                protocol,
+            ]);
+            text.run().wrote("[\n{\"b\":\"ä\"}\n]\n");
+        }
+    });
+}
+
+#[test]
+fn the_time_zone_decides_on_timestamps() {
+    each_server(|db| {
+        db.sql("CREATE TABLE t (at TIMESTAMP NULL)");
+        db.sql("SET time_zone = '+00:00'");
+        let mut conn = db.connect();
+        conn.query_drop("SET time_zone = '+00:00'").expect("a zone");
+        conn.query_drop("INSERT INTO t VALUES ('2020-06-01 12:00:00')")
+            .expect("a row");
+        for protocol in ["text", "binary"] {
+            let outcome = db
+                .export("SELECT at FROM t")
+                .args(["--time-zone=+05:30", "-v", "--protocol", protocol])
+                .run();
+            assert_eq!(outcome.stdout, b"at\n2020-06-01 17:30:00\n");
+            assert!(
+                outcome.stderr.contains(&format!(
+                    "{protocol} protocol, TIMESTAMPs in the time zone +05:30\n"
+                )),
+                "{}",
+                outcome.stderr
+            );
+        }
+        db.export("SELECT at FROM t")
+            .arg("--time-zone=Mars/Base")
+            .run()
+            .failed(4, &["the time zone \"Mars/Base\"", "1298", "+00:00"]);
+    });
+}
+
+#[test]
+fn text_that_is_not_utf8_is_never_replaced_in_silence() {
+    // No real server sends it: columns are checked or converted there.
+    let port = fake::serve(|session| {
+        session.answer(&["id", "name"], &[&[b"1", b"ok"], &[b"2", b"a\xffb"]]);
+    });
+    for (format, replaced) in [
+        ("csv", "id,name\n1,ok\n2,a\u{fffd}b\n"),
+        ("tsv", "id\tname\n1\tok\n2\ta\u{fffd}b\n"),
+        (
+            "json",
+            "[\n{\"id\":\"1\",\"name\":\"ok\"},\n{\"id\":\"2\",\"name\":\"a\u{fffd}b\"}\n]\n",
+        ),
+    ] {
+        let export = || {
+            GoldDigger::new().args(["--db-url", &fake::url(port), "--format", format, "SELECT 1"])
+        };
+        export().run().failed(
+            4,
+            &[
+                "row 2, column \"name\"",
+                "not UTF-8",
+                "--invalid-utf8 replace",
+            ],
+        );
+        let outcome = export()
+            .arg("--invalid-utf8=replace")
+            .run()
+            .failed(0, &["1 values were not UTF-8"]);
+        assert_eq!(String::from_utf8_lossy(&outcome.stdout), replaced);
+    }
+}
+
+#[test]
+fn unknown_types_are_errors_that_name_the_cure() {
+    // 20 is one that the driver knows and never should see, 99 is nobody's.
+    for (number, parts) in [
+        (20, ["column \"odd\"", "TYPED_ARRAY", "CAST"]),
+        (99, ["type", "99", "CAST"]),
+    ] {
+        let port = fake::serve(move |mut session| {
+            let Some(()) = session.wait_for_select() else {
+                return;
+            };
+            session.send(&[1]);
+            session.send(
+                &[
+                    b"\x03def\0\0\0\x03odd\0\x0c\x2d\0\xff\0\0\0",
+                    &[number][..],
+                    b"\0\0\0\0\0",
+                ]
+                .concat(),
+            );
+            session.end();
+            session.row(&["x"]);
+            session.end();
+            session.receive();
+        });
+        GoldDigger::new()
+            .args(["--db-url", &fake::url(port), "SELECT 1"])
+            .run()
+            .failed(4, &parts);
+    }
+    // And where it comes while the statement is prepared.
+    let port = fake::serve(|mut session| {
+        session.accept();
+        while !session
+            .receive()
+            .is_some_and(|command| command.starts_with(b"\x16"))
+        {
+            session.ok();
+        }
+        session.send(b"\0\x01\0\0\0\x01\0\0\0\0\0\0");
+        session.send(b"\x03def\0\0\0\x03odd\0\x0c\x2d\0\xff\0\0\0\x63\0\0\0\0\0");
+        session.end();
+        session.receive();
+    });
+    GoldDigger::new()
+        .args(["--db-url", &fake::url(port), "SELECT 1"])
+        .run()
+        .failed(4, &["type number 99", "CAST"]);
+}

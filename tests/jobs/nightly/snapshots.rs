@@ -1,0 +1,429 @@
+//! One snapshot for all exports: what it holds, on how many connections, and what
+//! ends it.
+
+use std::{
+    fs, io,
+    net::{Shutdown, TcpListener, TcpStream},
+    sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+    thread,
+    time::Duration,
+};
+
+use mysql::prelude::Queryable;
+use serde_json::Value as Json;
+
+use super::{Night, became, waits};
+use crate::support::{Database, Server, Signal, each_logging_server, each_server, poll_until};
+
+#[test]
+fn what_is_written_between_two_exports_is_not_in_the_snapshot() {
+    each_server(|db| {
+        for sql in [
+            "CREATE TABLE orders (id INT) ENGINE = InnoDB",
+            "CREATE TABLE parts (id INT) ENGINE = InnoDB",
+            "CREATE TABLE kept (id INT) ENGINE = InnoDB",
+            "INSERT INTO orders VALUES (1)",
+            "INSERT INTO parts VALUES (1)",
+            "CREATE PROCEDURE p() BEGIN INSERT INTO orders VALUES (3); SELECT 1 AS a; END",
+        ] {
+            db.sql(sql);
+        }
+        let wait = waits(db);
+        let queries = [
+            (
+                "orders",
+                "SELECT o.* FROM orders o LEFT JOIN kept k ON FALSE",
+            ),
+            ("wait", &wait),
+            ("parts", "SELECT * FROM parts"),
+            ("again", "SELECT * FROM orders"),
+        ];
+        // Whatever isolation a session begins with.
+        let level = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
+        let night = Night::of(db, &format!("[session]\ninit = ['{level}']"), &queries);
+        for (args, ids) in [(&["--snapshot"][..], "1\n"), (&[], "1\n2\n")] {
+            let outcome = night.meanwhile(args, || {
+                // Nobody waits for what has been read.
+                let mut conn = db.connect();
+                for sql in [
+                    "SET SESSION lock_wait_timeout = 2",
+                    "ALTER TABLE kept ADD c INT",
+                    "ALTER TABLE kept DROP c",
+                ] {
+                    conn.query_drop(sql).expect(sql);
+                }
+                db.sql("INSERT INTO orders VALUES (2)");
+                db.sql("INSERT INTO parts VALUES (2)");
+            });
+            outcome.ended(0, "");
+            night.holds("orders.csv", "id\n1\n");
+            night.holds("parts.csv", &format!("id\n{ids}"));
+            night.holds("again.csv", &format!("id\n{ids}"));
+            db.sql("DELETE FROM orders WHERE id = 2");
+            db.sql("DELETE FROM parts WHERE id = 2");
+        }
+        let night = Night::of(db, "[run]\nsnapshot = true", &[("a", "CALL p()")]);
+        let refused = ["READ ONLY transaction"];
+        night.run(&[]).run().failed_with_any_length(4, &refused);
+    });
+}
+
+/// What one export sets in the session is not the next one's.
+#[test]
+fn each_export_finds_the_session_as_it_was_set_up() {
+    each_server(|db| {
+        for sql in [
+            "CREATE TABLE t (id INT, at TIMESTAMP, text VARCHAR(9)) ENGINE = InnoDB",
+            "SET time_zone = '+00:00'",
+            "INSERT INTO t VALUES (1, '2026-01-02 03:04:05', '東京'), (2, NULL, 'ö')",
+            "CREATE PROCEDURE p() BEGIN SET time_zone = '+09:00'; SET NAMES latin1; SELECT 1 AS a; END",
+        ] {
+            db.sql(sql);
+        }
+        db.sql("UPDATE t SET at = FROM_UNIXTIME(1767323045) WHERE id = 1");
+        let numbers = "SELECT @n := @n + 1 AS n FROM t";
+        let queries = [
+            ("one", numbers),
+            ("two", numbers),
+            ("call", "CALL p()"),
+            ("text", "SELECT * FROM t ORDER BY id"),
+        ];
+        let head = "[session]\ntime_zone = '+00:00'\ninit = ['SET @n = 0']\n[run]\nsnapshot = true";
+        let night = Night::of(db, head, &queries);
+        night.run(&["--quiet"]).run().ended(0, "");
+        night.holds("one.csv", "n\n1\n2\n");
+        night.holds("two.csv", "n\n1\n2\n");
+        night.holds("text.csv", "id,at,text\n1,2026-01-02 03:04:05,東京\n2,,ö\n");
+    });
+}
+
+/// Whether tables that a writer keeps equal are so in all of `runs` exports over
+/// as many connections.
+fn are_equal_beside_a_writer(db: &Database, runs: u32, args: &[&str]) -> bool {
+    let tables = ["t0", "t1", "t2", "t3"];
+    let counts = tables.map(|table| format!("SELECT COUNT(*) AS n FROM {table}"));
+    let queries: Vec<(&str, &str)> = tables
+        .into_iter()
+        .zip(counts.iter().map(String::as_str))
+        .collect();
+    let head = "[output]\nmanifest = true\n[run]\nconnections = 4";
+    let night = Night::of(db, head, &queries);
+    for table in tables {
+        db.sql(&format!(
+            "CREATE TABLE IF NOT EXISTS {table} (a INT) ENGINE = InnoDB"
+        ));
+        db.sql(&format!("TRUNCATE {table}"));
+    }
+    let (written, is_over) = (AtomicU32::new(0), AtomicBool::new(false));
+    let write = || {
+        let mut conn = db.connect();
+        let mut run = |sql: &str| conn.query_drop(sql).expect("the writer writes");
+        while !is_over.load(Relaxed) {
+            run("START TRANSACTION");
+            for table in tables {
+                run(&format!("INSERT INTO {table} VALUES (1)"));
+            }
+            run("COMMIT");
+            written.fetch_add(1, Relaxed);
+        }
+    };
+    let are_equal = thread::scope(|scope| {
+        scope.spawn(write);
+        let mut are_equal = Ok(true);
+        for _ in 0..runs {
+            let before = written.load(Relaxed);
+            let goes_on = || (written.load(Relaxed) > before).then_some(());
+            poll_until(Duration::from_secs(10), goes_on).expect("the writer writes");
+            let outcome = night.run(args).run();
+            if outcome.status.code() != Some(0) {
+                are_equal = Err(outcome.stderr);
+                break;
+            }
+            let found = tables.map(|table| fs::read(night.path(&format!("{table}.csv"))).ok());
+            are_equal = are_equal.map(|so_far| so_far && found.iter().all(|one| *one == found[0]));
+        }
+        is_over.store(true, Relaxed);
+        are_equal.unwrap_or_else(|stderr| panic!("{stderr}"))
+    });
+    let position = |table: &str| -> Json {
+        let text = fs::read(night.path(&format!("{table}.csv.manifest.json")));
+        let manifest: Json = serde_json::from_slice(&text.expect("it")).expect("JSON");
+        manifest["snapshot"].clone()
+    };
+    assert_eq!(position("t0").is_object(), args.contains(&"--snapshot"));
+    assert_eq!(position("t0"), position("t3"));
+    are_equal
+}
+
+#[test]
+fn several_connections_have_the_same_snapshot_beside_a_writer() {
+    each_logging_server(|db| {
+        assert!(are_equal_beside_a_writer(db, 12, &["--snapshot"]));
+        assert!(are_equal_beside_a_writer(db, 4, &["--snapshot", "--lock"]));
+        if !db.is_mariadb() {
+            let switch = |modes: [&str; 3]| {
+                for mode in modes {
+                    db.sql(&format!("SET GLOBAL gtid_mode = {mode}"));
+                }
+            };
+            switch(["ON_PERMISSIVE", "OFF_PERMISSIVE", "OFF"]);
+            // By the binary log's position.
+            assert!(are_equal_beside_a_writer(db, 12, &["--snapshot"]));
+            whoever_may_not_see_the_binary_log_gets_an_error(db);
+            switch(["OFF_PERMISSIVE", "ON_PERMISSIVE", "ON"]);
+        }
+        // Without, they differ: the test can fail.
+        assert!(!are_equal_beside_a_writer(db, 30, &[]));
+    });
+}
+
+const TWO: [(&str, &str); 2] = [("a", "SELECT 1 AS a"), ("b", "SELECT 2 AS a")];
+
+fn whoever_may_not_see_the_binary_log_gets_an_error(db: &Database) {
+    db.sql("CREATE USER plain@'127.0.0.1' IDENTIFIED BY 'p'");
+    db.sql("GRANT SELECT ON *.* TO plain@'127.0.0.1'");
+    let night = Night::of(db, "[run]\nsnapshot = true\nconnections = 2", &TWO);
+    let url = format!("mysql://plain:p@127.0.0.1:{}/{}", db.server.port, db.name);
+    let run = |args: &[&str]| night.run(args).env("DATABASE_URL", &url).run();
+    let refused = "whether 2 connections have the same snapshot cannot be told: ";
+    run(&[]).failed(
+        4,
+        &[refused, "may not see the binary log's state", "lock = true"],
+    );
+    db.sql("GRANT REPLICATION CLIENT ON *.* TO plain@'127.0.0.1'");
+    run(&[]).failed(
+        4,
+        &[refused, "gtid_mode is not ON", "PROCESS", "lock = true"],
+    );
+    run(&["--lock"]).failed(4, &["cannot lock the server", "RELOAD"]);
+    run(&["--connections", "1"]).ended(0, "");
+    db.sql("DROP USER plain@'127.0.0.1'");
+}
+
+#[test]
+fn without_a_binary_log_only_the_lock_will_do() {
+    each_server(|db| {
+        let night = Night::of(db, "[run]\nsnapshot = true\nconnections = 2", &TWO);
+        let (outcome, told) = night.told(&[]);
+        let refused = [
+            "cannot be told: the server has no binary log",
+            "lock = true",
+        ];
+        outcome.failed(4, &refused);
+        assert_eq!(became(&told), ["a not run null", "b not run null"]);
+        assert_eq!(night.names(), ["nightly.toml"]);
+        for args in [&["--lock"][..], &["--connections", "1"], &["--job", "a"]] {
+            night.run(args).run().ended(0, "");
+        }
+        night.holds("b.csv", "a\n2\n");
+    });
+}
+
+/// A binary log that does not have all that commits proves nothing.
+#[test]
+fn a_binary_log_with_gaps_is_not_trusted() {
+    each_logging_server(|db| {
+        if !db.is_mariadb() {
+            return;
+        }
+        let options = ["--log-bin", "--server-id=3", "--binlog-ignore-db=left_out"];
+        let server = Server::start_with(db.server.name, &options);
+        let other = server.database();
+        let night = Night::of(&other, "[run]\nsnapshot = true\nconnections = 2", &TWO);
+        let refused = "cannot be told: the server's binary log leaves databases out";
+        night.run(&[]).run().failed(4, &[refused]);
+        other.sql(&format!(
+            "CHANGE MASTER TO master_host = '127.0.0.1', master_port = {}",
+            db.server.port
+        ));
+        other.sql("START SLAVE SQL_THREAD");
+        let refused = "cannot be told: what the server replicates is not in its binary log";
+        night.run(&[]).run().failed(4, &[refused]);
+        night.run(&["--lock"]).run().ended(0, "");
+        server.signal(Signal::SIGKILL);
+    });
+}
+
+/// A balancer: every other connection leads to the other port.
+fn balance(ports: [u16; 2]) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("its address").port();
+    thread::spawn(move || {
+        for (client, server) in listener.incoming().zip(ports.into_iter().cycle()) {
+            let client = client.expect("a client");
+            let server = TcpStream::connect(("127.0.0.1", server)).expect("a server");
+            let clone = |stream: &TcpStream| stream.try_clone().expect("a descriptor");
+            for (mut from, mut to) in [(clone(&client), clone(&server)), (server, client)] {
+                thread::spawn(move || {
+                    let _ = io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(Shutdown::Write);
+                });
+            }
+        }
+    });
+    port
+}
+
+#[test]
+fn connections_to_several_servers_have_no_common_snapshot() {
+    each_logging_server(|db| {
+        let other = Server::start_with(db.server.name, &["--log-bin", "--server-id=2"]);
+        let night = Night::of(db, "[run]\nsnapshot = true\nconnections = 2", &TWO);
+        let balancer = balance([db.server.port, other.port]);
+        let url = db.url_by_port(balancer).replace(&db.name, "mysql");
+        for args in [&[][..], &["--lock"]] {
+            let run = night.run(args).env("DATABASE_URL", &url).run();
+            run.failed(4, &["do not all lead to one server", "connections = 1"]);
+        }
+        other.signal(Signal::SIGKILL);
+    });
+}
+
+#[test]
+fn tables_that_no_snapshot_holds_are_named() {
+    each_server(|db| {
+        for sql in [
+            "CREATE TABLE kept (id INT PRIMARY KEY) ENGINE = InnoDB",
+            "CREATE TABLE old (id INT PRIMARY KEY) ENGINE = MyISAM",
+            "INSERT INTO kept VALUES (1), (2)",
+            "CREATE VIEW seen AS SELECT k.id FROM kept k JOIN old o ON o.id = k.id",
+            "CREATE ALGORITHM = TEMPTABLE VIEW apart AS SELECT id FROM seen",
+            "CREATE FUNCTION f() RETURNS INT DETERMINISTIC RETURN 1",
+        ] {
+            db.sql(sql);
+        }
+        let named = "these tables are not transactional, and not part of the snapshot";
+        let warned = format!(
+            "gold_digger: warning: a: {named}: {}.old (MyISAM)\n",
+            db.name
+        );
+        // How many rows there are decides what the server makes of the query.
+        for rows in [0, 1, 2] {
+            if rows > 0 {
+                db.sql(&format!("INSERT INTO old VALUES ({rows})"));
+            }
+            for (sql, is_named) in [
+                ("SELECT k.id, 'old' AS text FROM kept AS k", false),
+                ("SELECT o.id FROM old AS o", true),
+                ("SELECT x.id FROM `old` x WHERE x.id = :one", true),
+                (
+                    "SELECT (SELECT COUNT(*) FROM old) AS n, k.id FROM kept k",
+                    true,
+                ),
+                (
+                    "WITH o AS (SELECT * FROM old) SELECT COUNT(*) AS n FROM o",
+                    true,
+                ),
+                ("SELECT * FROM seen", true),
+                ("SELECT a.id FROM apart a", true),
+                ("SELECT f() AS f", false),
+            ] {
+                println!("{rows} {sql}");
+                let head = "[output]\nallow_empty = true\n[run]\nsnapshot = true";
+                let night = Night::of(db, head, &[("a", sql)]);
+                let args: &[&str] = if sql.contains(':') {
+                    &["--param", "one=1"]
+                } else {
+                    &[]
+                };
+                let (outcome, told) = night.told(args);
+                outcome.ended(0, if is_named { &warned } else { "" });
+                let warnings = told["exports"][0]["warnings"].as_array().map(Vec::len);
+                assert_eq!(warnings, Some(usize::from(is_named)));
+            }
+        }
+        let shows = [("a", "SHOW CREATE TABLE kept")];
+        let night = Night::of(db, "[run]\nsnapshot = true", &shows);
+        let unknown = ["is not known: SHOW does not tell"];
+        night.run(&[]).run().failed_with_any_length(0, &unknown);
+    });
+}
+
+/// An export that is ended in its midst does not take the snapshot from the others.
+#[test]
+fn the_snapshot_outlives_exports_that_fail() {
+    each_server(|db| {
+        db.sql("CREATE TABLE t (a INT, b VARCHAR(2000)) ENGINE = InnoDB");
+        db.sql("INSERT INTO t VALUES (1, REPEAT('x', 2000))");
+        for _ in 0..13 {
+            db.sql("INSERT INTO t SELECT * FROM t");
+        }
+        db.sql("CREATE TABLE u (a INT) ENGINE = InnoDB");
+        let wait = waits(db);
+        let queries = [
+            ("before", "SELECT COUNT(*) AS n FROM u"),
+            ("wait", &wait),
+            ("many", "SELECT t.b FROM t JOIN t AS endless"),
+            ("bytes", "SELECT t.a, X'ff' AS b FROM t JOIN t AS endless"),
+            ("other", "SELECT t.a, t.b FROM t JOIN t AS endless"),
+            ("wrong", "SELECT nowhere FROM t"),
+            ("after", "SELECT COUNT(*) AS n FROM u"),
+        ];
+        let night = Night::of(db, "[run]\nsnapshot = true", &queries);
+        let config = fs::read_to_string(night.path("nightly.toml")).expect("a file");
+        let config = config
+            .replace("path = 'many.csv'", "path = 'many.csv'\nmax_rows = 3")
+            .replace("path = 'bytes.csv'", "path = 'bytes.csv'\nbinary = 'utf8'")
+            .replace("path = 'other.csv'", "path = 'other.csv'\ncolumns = ['a']");
+        fs::write(night.path("nightly.toml"), config).expect("a file");
+        let outcome = night.meanwhile(&[], || db.sql("INSERT INTO u VALUES (1)"));
+        let failed = "4 of 7 exports failed: many (exit code 6), bytes (exit code 4), \
+             other (exit code 6), wrong (exit code 4)";
+        let parts = [
+            "many: a guard tripped: there are more than 3 rows",
+            "bytes: row 1, column \"b\": the value",
+            "other: a guard tripped: column 2 is one too many",
+            "wrong: the query failed",
+            failed,
+        ];
+        outcome.failed_with_any_length(6, &parts);
+        night.holds("after.csv", "n\n0\n");
+        let is_killed = || db.connections_running("endless").is_empty().then_some(());
+        poll_until(Duration::from_secs(5), is_killed).expect("all are killed");
+    });
+}
+
+#[test]
+fn a_snapshot_that_is_lost_is_not_replaced() {
+    each_server(|db| {
+        db.sql("CREATE PROCEDURE ends() BEGIN COMMIT; SELECT 1 AS a; END");
+        db.sql("CREATE PROCEDURE begins() BEGIN COMMIT; START TRANSACTION READ ONLY; SELECT 1 AS a; END");
+        for call in ["CALL ends()", "CALL begins()"] {
+            let queries = [
+                ("one", "SELECT 1 AS a"),
+                ("ends", call),
+                ("two", "SELECT 1 AS a"),
+            ];
+            let night = Night::of(db, "[run]\nsnapshot = true", &queries);
+            let (outcome, told) = night.told(&[]);
+            let parts = [
+                "ends: the statement ended the transaction that held the snapshot",
+                "two: it did not run: the snapshot is lost",
+            ];
+            outcome.failed_with_any_length(4, &parts);
+            let wanted = ["one success 0", "ends failure 4", "two failure 4"];
+            assert_eq!(became(&told), wanted);
+            assert_eq!(night.names(), ["nightly.toml", "one.csv"]);
+        }
+
+        let wait = waits(db);
+        let queries = [
+            ("one", "SELECT 1 AS a"),
+            ("wait", &wait),
+            ("two", "SELECT 1 AS a"),
+        ];
+        let head = "[connection]\nretry = 3\n[run]\nsnapshot = true";
+        let night = Night::of(db, head, &queries);
+        let outcome = night.meanwhile(&[], || {
+            let id = db.connections_running(&db.name)[0];
+            db.sql(&format!("KILL {id}"));
+        });
+        let parts = [
+            "wait: ",
+            "its connection held the snapshot",
+            "two: it did not run: the snapshot is lost",
+        ];
+        outcome.failed_with_any_length(4, &parts);
+        assert_eq!(night.names(), ["nightly.toml", "one.csv"]);
+    });
+}

@@ -1,0 +1,238 @@
+//! Sizes and surroundings at their limits: rows, columns, statements, memory,
+//! clocks, and folders for temporary files.
+
+use std::{fs, path::Path, time::Instant};
+
+use serde_json::Value;
+
+use super::{Cell, To, is_full, meet, slow_query};
+use crate::support::{GoldDigger, SHORT_TIMEOUT, each_server, on_a_server};
+
+#[test]
+fn ten_million_rows_fit_into_64_mib() {
+    each_server(|db| {
+        let rows = 10_000_000;
+        let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
+                   SELECT a.i, b.i AS j, c.i AS k FROM n AS a, n AS b, n AS c WHERE c.i <= 10";
+        let count = if is_full() { 12 } else { 1 };
+        // Binary rows to a file first.
+        let mut cells = Cell::all();
+        cells.sort_by_key(|cell| (cell.kind.to == To::Stdout, cell.kind.protocol));
+        for cell in &cells[..count] {
+            // Address space, of which memory in use is a part.
+            let limited =
+                GoldDigger::wrapped_in(&["sh", "-c", "ulimit -v 65536 && exec \"$@\"", "sh"]);
+            let run = limited.env("DATABASE_URL", db.url()).arg(sql);
+            cell.run(run).wrote("");
+            assert_eq!(cell.told()["rows"], rows);
+            let written = cell.written();
+            let lines = written.iter().filter(|byte| **byte == b'\n').count();
+            // The header, or the brackets.
+            let more = if cell.kind.format == "json" { 2 } else { 1 };
+            assert_eq!(lines, rows + more);
+        }
+    });
+}
+
+#[test]
+fn values_that_the_server_cannot_make_are_errors() {
+    each_server(|db| {
+        // Both servers make it NULL, with a warning.
+        let sql = "SELECT 1 AS a UNION ALL SELECT REPEAT('x', @@max_allowed_packet + 1)";
+        for cell in Cell::all() {
+            let run = cell.run(db.export(sql));
+            let parts = ["made a value NULL that is too long", "max_allowed_packet"];
+            assert_eq!(cell.failed(run, 4, &parts), 2);
+        }
+        // Behind more warnings than the servers keep by default.
+        let many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
+                    SELECT CAST(CONCAT(i, 'x') AS SIGNED) AS i, 1 AS a FROM n UNION ALL
+                    SELECT 1, REPEAT('x', @@max_allowed_packet + 1)";
+        let parts = ["made a value NULL that is too long", "1001 rows had come"];
+        db.export(many).run().failed(4, &parts);
+        // One that is cut is told.
+        let cut = "SELECT GROUP_CONCAT(REPEAT('x', 40)) AS a";
+        let outcome = db
+            .export(cut)
+            .args(["--init", "SET SESSION group_concat_max_len = 10"])
+            .run();
+        assert_eq!(outcome.stdout, b"a\nxxxxxxxxxx\n");
+        let said = outcome.ended_with(0);
+        assert!(
+            said.starts_with("gold_digger: warning: the server has cut a value (")
+                && said.contains("group_concat_max_len"),
+            "{said}"
+        );
+    });
+}
+
+/// More than the protocol lets a client take.
+#[test]
+fn a_row_of_more_than_a_gibibyte_is_an_error() {
+    each_server(|db| {
+        let sql = "SELECT REPEAT('x', 600000000) AS x, REPEAT('y', 600000000) AS y";
+        let count = if is_full() { 12 } else { 1 };
+        for cell in Cell::all().iter().rev().take(count) {
+            let run = cell.run(db.export(sql));
+            assert_eq!(cell.failed(run, 4, &["longer than 1 GiB", "SUBSTRING"]), 0);
+        }
+    });
+}
+
+#[test]
+fn a_thousand_columns_of_the_longest_names() {
+    on_a_server(|db| {
+        // Three bytes a letter, 64 letters: the longest that there are.
+        let names: Vec<String> = (0..1000)
+            .map(|number| format!("{number:04}{}", "東".repeat(60)))
+            .collect();
+        let columns: Vec<String> = names
+            .iter()
+            .enumerate()
+            .map(|(number, name)| format!("{number} AS `{name}`"))
+            .collect();
+        let sql = format!("SELECT {}", columns.join(", "));
+        let numbers: Vec<String> = (0..1000).map(|number| number.to_string()).collect();
+        for cell in Cell::all() {
+            let run = GoldDigger::new().env("DATABASE_URL", db.url());
+            let run = run.args(["--query-file", "-"]).stdin(sql.as_str());
+            cell.run(run).wrote("");
+            let text = String::from_utf8(cell.written()).expect("UTF-8");
+            let separated = |separator: &str| {
+                format!("{}\n{}\n", names.join(separator), numbers.join(separator))
+            };
+            match cell.kind.format {
+                "csv" => assert_eq!(text, separated(",")),
+                "tsv" => assert_eq!(text, separated("\t")),
+                _ => {
+                    let fields = names
+                        .iter()
+                        .zip(&numbers)
+                        .map(|(name, number)| format!("\"{name}\":{number}"));
+                    assert_eq!(
+                        text,
+                        format!("[\n{{{}}}\n]\n", fields.collect::<Vec<_>>().join(","))
+                    );
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn statements_are_of_any_length_and_never_nothing() {
+    each_server(|db| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("long.sql");
+        let length = 10 << 20;
+        fs::write(
+            &path,
+            format!(
+                "SELECT LENGTH('{}') AS a -- the end",
+                "é".repeat(length / 2)
+            ),
+        )
+        .expect("a file");
+        for cell in Cell::all() {
+            let run = GoldDigger::new().env("DATABASE_URL", db.url());
+            cell.run(run.arg("--query-file").arg(&path)).wrote("");
+            assert!(String::from_utf8_lossy(&cell.written()).contains(&length.to_string()));
+        }
+        for (bytes, parts) in [
+            (&b""[..], ["holds no statement", "give one query"]),
+            (b" -- nothing\n;", ["holds no statement", "give one query"]),
+            (b"SELECT '\xe4'", ["not UTF-8 (byte 8)", "save it as UTF-8"]),
+            (
+                b"\xff\xfeS\0E\0L\0",
+                ["not UTF-8 (byte 0)", "save it as UTF-8"],
+            ),
+        ] {
+            fs::write(&path, bytes).expect("a file");
+            let run = || GoldDigger::new().env("DATABASE_URL", db.url());
+            run().arg("--query-file").arg(&path).run().failed(2, &parts);
+            run()
+                .args(["--query-file", "-"])
+                .stdin(bytes)
+                .run()
+                .failed(2, &parts);
+        }
+    });
+}
+
+#[test]
+fn a_column_may_have_no_name() {
+    on_a_server(|db| {
+        for cell in Cell::all() {
+            cell.run(db.export("SELECT 1 AS ``")).wrote("");
+            let written = match cell.kind.format {
+                "csv" => "\"\"\n1\n",
+                "tsv" => "\n1\n",
+                _ => "[\n{\"\":1}\n]\n",
+            };
+            assert_eq!(String::from_utf8_lossy(&cell.written()), written);
+        }
+    });
+}
+
+#[test]
+fn clocks_may_jump() {
+    // Not the wrapper of that name, which fixes the clock for good.
+    let faked = |run: GoldDigger, clock: &Path| {
+        run.env("LD_PRELOAD", "/usr/$LIB/faketime/libfaketimeMT.so.1")
+            .env("FAKETIME_TIMESTAMP_FILE", clock)
+            .env("FAKETIME_NO_CACHE", "1")
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+    };
+    on_a_server(|db| {
+        for (jump, days) in [("-2d", -2), ("+2d", 2)] {
+            let clocks = tempfile::tempdir().expect("a folder");
+            let clock = clocks.path().join("clock");
+            fs::write(&clock, "+0").expect("a file");
+            let export = || {
+                let run = db.export(&slow_query(&db.name, 8));
+                faked(run, &clock).args(["--read-timeout", "30s"])
+            };
+            let started = Instant::now();
+            let cells = Cell::all();
+            let (outcomes, _) = meet(&cells, export, 2 * SHORT_TIMEOUT, |_| {
+                fs::write(&clock, jump).expect("a file");
+            });
+            for (cell, outcome) in cells.iter().zip(outcomes) {
+                outcome.wrote("");
+                assert_eq!(cell.long_values(), 8);
+                let took = cell.told()["elapsed_seconds"].as_f64();
+                let took = took.expect("a number");
+                assert!(
+                    took > 0.3 && took < started.elapsed().as_secs_f64(),
+                    "{took}"
+                );
+            }
+            // It has jumped.
+            let told = clocks.path().join("summary.json");
+            let run = faked(db.export("SELECT 1"), &clock);
+            run.arg("--summary").arg(&told).run().wrote("1\n1\n");
+            let told = fs::read_to_string(told).expect("the summary");
+            let told: Value = serde_json::from_str(&told).expect("JSON");
+            let begun = told["started"].as_str().expect("a time");
+            let begun: jiff::Timestamp = begun.parse().expect("a time");
+            let hours = begun.duration_since(jiff::Timestamp::now()).as_hours();
+            assert!((hours - days * 24).abs() <= 1, "{hours}");
+        }
+    });
+}
+
+#[test]
+fn no_folder_for_temporary_files_is_needed() {
+    on_a_server(|db| {
+        for cell in Cell::all() {
+            let expected = Cell::new(cell.kind);
+            expected.run(db.export("SELECT 1 AS a")).wrote("");
+            // The second is one that nobody can write in, not even root.
+            for folder in ["/nowhere", "/proc"] {
+                let run = db.export("SELECT 1 AS a").env("TMPDIR", folder);
+                cell.run(run.env("HOME", folder)).wrote("");
+                assert_eq!(cell.written(), expected.written());
+            }
+        }
+    });
+}

@@ -1,0 +1,136 @@
+//! A row that has arrived reaches the reader while the server pauses.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use gold_digger::format::FORMATS;
+
+use crate::support::{GoldDigger, each_server, fake};
+
+#[test]
+fn each_row_of_a_pausing_query_is_shown_before_the_next() {
+    each_server(|db| {
+        // Smaller rows would wait in the server's own buffer.
+        let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4)
+                   SELECT i, SLEEP(0.3) AS s, REPEAT('x', 40000) AS x FROM n";
+        let mut run = db.export(sql).start();
+        let mut lines = BufReader::new(run.take_stdout())
+            .lines()
+            .map(|line| (line.expect("a line"), Instant::now()));
+        assert_eq!(lines.next().expect("the header").0, "i\ts\tx");
+        let rows: Vec<(String, Instant)> = lines.collect();
+        run.wait().ended(0, "");
+        assert_eq!(rows.len(), 4);
+        for pair in rows.windows(2) {
+            let gap = pair[1].1 - pair[0].1;
+            assert!(
+                gap > Duration::from_millis(150),
+                "rows came together: {gap:?}"
+            );
+        }
+    });
+}
+
+#[test]
+fn small_rows_do_not_wait_for_their_successors() {
+    // The fake server sends the next row when the test has seen the last one:
+    // a row that waited for its successor would wait for ever.
+    let formats = FORMATS.iter().map(|format| format.name);
+    for (format, flush) in formats.flat_map(|format| [(format, "auto"), (format, "row")]) {
+        let (seen, wait) = mpsc::channel::<()>();
+        let wait = std::sync::Mutex::new(wait);
+        let port = fake::serve(move |mut session| {
+            let Some(()) = session.wait_for_select() else {
+                return;
+            };
+            session.columns(&["a"]);
+            for value in ["first", "second", "third"] {
+                session.row(&[value]);
+                let seen = wait
+                    .lock()
+                    .expect("one session")
+                    .recv_timeout(Duration::from_secs(20));
+                seen.expect("the reader saw the row");
+            }
+            session.end();
+            // The client says goodbye.
+            session.receive();
+        });
+        let mut run = GoldDigger::new()
+            .args([
+                "--db-url",
+                &fake::url(port),
+                "--format",
+                format,
+                "--flush",
+                flush,
+                "SELECT 1",
+            ])
+            .start();
+        let mut stdout = run.take_stdout();
+        let (send, bytes) = mpsc::channel();
+        thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(length @ 1..) = stdout.read(&mut buffer) {
+                send.send(String::from_utf8_lossy(&buffer[..length]).into_owned())
+                    .expect("the test listens");
+            }
+        });
+        let mut all = String::new();
+        for value in ["first", "second", "third"] {
+            while !all.contains(value) {
+                all += &bytes
+                    .recv_timeout(Duration::from_secs(10))
+                    .expect("the row comes");
+            }
+            seen.send(()).expect("the fake listens");
+        }
+        run.wait().ended(0, "");
+    }
+}
+
+#[test]
+fn a_failure_leaves_all_rows_before_it_in_the_stream() {
+    let port = fake::serve(|mut session| {
+        if session.wait_for_select().is_some() {
+            session.columns(&["a"]);
+            for row in 0..1000 {
+                session.row(&[&row.to_string()]);
+            }
+        }
+    });
+    let run = GoldDigger::new()
+        .args(["--db-url", &fake::url(port), "SELECT 1"])
+        .run();
+    let outcome = run.failed(
+        4,
+        &["the result broke off", "connection to the server was lost"],
+    );
+    let expected = (0..1000).fold("a\n".to_owned(), |all, row| format!("{all}{row}\n"));
+    assert_eq!(String::from_utf8_lossy(&outcome.stdout), expected);
+}
+
+#[test]
+fn a_full_disk_is_noticed_while_the_server_is_silent() {
+    let port = fake::serve(|mut session| {
+        if session.wait_for_select().is_some() {
+            session.columns(&["a"]);
+            session.row(&["x"]);
+            while session.receive().is_some() {}
+        }
+    });
+    let started = Instant::now();
+    let run = GoldDigger::new()
+        .args(["--db-url", &fake::url(port), "SELECT 1", "-o", "/dev/full"])
+        .run();
+    run.failed(5, &["cannot write to /dev/full", "No space left on device"]);
+    assert!(
+        started.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        started.elapsed()
+    );
+}

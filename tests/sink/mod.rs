@@ -1,0 +1,3 @@
+//! Where rows are written: files, standard output, pipes and devices.
+
+mod output;

@@ -1,0 +1,198 @@
+//! Somebody between us and the server, who listens, adds or changes bytes.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use mysql::prelude::Queryable;
+
+use super::tls::{Files, OURS, good};
+use crate::support::{
+    GoldDigger, Signal, changing_certificates, each_server,
+    fake::{self, Side},
+    poll_until,
+};
+
+#[test]
+fn nothing_readable_travels_in_an_encrypted_mode() {
+    let _changing = changing_certificates();
+    let files = Files::new();
+    each_server(|db| {
+        db.server.use_certificate(&good(), &OURS.pem);
+        db.sql("DROP USER IF EXISTS talker@localhost");
+        db.sql("CREATE USER talker@localhost IDENTIFIED BY 'a-spoken-password'");
+        let run = |protocol: &str, args: &[&str]| {
+            // So that MySQL wants the password itself once more.
+            db.sql("FLUSH PRIVILEGES");
+            let recorded: Arc<Mutex<Vec<u8>>> = Arc::default();
+            let record = Arc::clone(&recorded);
+            let port = fake::proxy(db.server.port, move |_, seen| {
+                record.lock().expect("a lock").extend_from_slice(seen);
+            });
+            let url = format!("mysql://talker:a-spoken-password@127.0.0.1:{port}/");
+            let outcome = GoldDigger::new()
+                .env("DATABASE_URL", url)
+                .args(["--protocol", protocol, "--quiet"])
+                .args(args)
+                .arg("SELECT REPEAT('a row of ours ', 3) AS a_column")
+                .run();
+            outcome.wrote("a_column\na row of ours a row of ours a row of ours \n");
+            let recorded = recorded.lock().expect("a lock");
+            [
+                "a row of ours",
+                "a_column",
+                "a-spoken-password",
+                "REPEAT",
+                "talker",
+            ]
+            .map(|word| {
+                recorded
+                    .windows(word.len())
+                    .any(|bytes| bytes == word.as_bytes())
+            })
+        };
+        let ca = files.path("ca.pem");
+        for protocol in ["text", "binary"] {
+            // The proxy sees what there is to see.
+            assert_eq!(
+                run(protocol, &["--tls", "disabled"]),
+                [true, true, false, true, true]
+            );
+            for mode in ["required", "verify-ca", "verify-identity"] {
+                let seen = run(protocol, &["--tls", mode, "--tls-ca-file", &ca]);
+                assert_eq!(seen, [false; 5], "{mode}");
+            }
+        }
+    });
+}
+
+/// Somebody on the way puts a whole conversation behind the server's greeting.
+#[test]
+fn what_is_slipped_in_before_encryption_is_noticed() {
+    let _changing = changing_certificates();
+    let files = Files::new();
+    let column = b"\x03def\0\0\0\x01a\0\x0c\x2d\0\xff\0\0\0\xfd\0\0\0\0\0";
+    let packet = |sequence: u8, payload: &[u8]| {
+        let length = u8::try_from(payload.len()).expect("a short packet");
+        [&[length, 0, 0, sequence], payload].concat()
+    };
+    let ok = |sequence| packet(sequence, b"\0\0\0\x02\0\0\0");
+    let refused = |sequence| packet(sequence, b"\xff\x17\x04#08S01unknown command");
+    let result = |value: &[u8]| {
+        [
+            packet(1, b"\x01"),
+            packet(2, column),
+            packet(3, b"\xfe\0\0\x02\0"),
+            packet(
+                4,
+                &[&[u8::try_from(value.len()).expect("short")], value].concat(),
+            ),
+            packet(5, b"\xfe\0\0\x02\0"),
+        ]
+        .concat()
+    };
+    // The login is accepted; then come the answers to whatever is asked, with and
+    // without one to the question that proves encryption.
+    let logged_in = packet(3, b"\0\0\0\x02\0\0\0");
+    let rest = [ok(1), refused(1), result(b"a forged row")].concat();
+    let slipped = "somebody on the way has slipped one in";
+    let conversations = [
+        (logged_in.clone(), "Packets out of sync"),
+        ([logged_in.clone(), ok(1)].concat(), "Packets out of sync"),
+        ([logged_in.clone(), ok(1), rest.clone()].concat(), slipped),
+        (
+            [logged_in, ok(1), result(b"not what was asked"), rest].concat(),
+            slipped,
+        ),
+    ];
+    each_server(|db| {
+        db.server.use_certificate(&good(), &OURS.pem);
+        for (conversation, said) in &conversations {
+            let slipped = conversation.clone();
+            let done = Arc::new(Mutex::new(false));
+            let port = fake::proxy(db.server.port, move |side, seen| {
+                let mut done = done.lock().expect("a lock");
+                if side == Side::Server && !std::mem::replace(&mut done, true) {
+                    seen.extend_from_slice(&slipped);
+                }
+            });
+            let outcome = GoldDigger::new()
+                .env("DATABASE_URL", db.url_by_port(port))
+                .args(["--tls-ca-file", &files.path("ca.pem")])
+                .arg("SELECT 'a row' AS a")
+                .run()
+                .failed(3, &[said]);
+            assert_eq!(String::from_utf8_lossy(&outcome.stdout), "");
+        }
+    });
+}
+
+/// Servers take the client's capabilities from its request for TLS, which
+/// travels in plain text, and we their greeting.
+#[test]
+fn what_is_changed_before_encryption_changes_nothing() {
+    let _changing = changing_certificates();
+    let files = Files::new();
+    let ca = files.path("ca.pem");
+    each_server(|db| {
+        db.server.use_certificate(&good(), &OURS.pem);
+        let altered = |change: fn(Side, &mut Vec<u8>)| {
+            let seen_before = Arc::new(Mutex::new(Vec::new()));
+            let port = fake::proxy(db.server.port, move |side, seen| {
+                let mut before = seen_before.lock().expect("a lock");
+                if !before.contains(&side) {
+                    before.push(side);
+                    change(side, seen);
+                }
+            });
+            let run = GoldDigger::new().env("DATABASE_URL", db.url_by_port(port));
+            run.args(["--tls-ca-file", &ca])
+        };
+        // CLIENT_CONNECT_WITH_DB, without which there would be no default database.
+        let without_database = altered(|side, seen| {
+            if side == Side::Client {
+                seen[4] &= !0x08;
+            }
+        });
+        let name = &db.name;
+        without_database
+            .arg("SELECT DATABASE() AS a")
+            .run()
+            .wrote(format!("a\n{name}\n"));
+        // CLIENT_IGNORE_SPACE, by which names are read in another way.
+        let ignoring_space = altered(|side, seen| {
+            if side == Side::Client {
+                seen[5] |= 0x01;
+            }
+        });
+        ignoring_space
+            .arg("SELECT 1")
+            .run()
+            .failed(3, &["somebody on the way has altered the request for TLS"]);
+        // Another connection's id, which the query would be killed by.
+        let misled = altered(|side, seen| {
+            if side == Side::Server {
+                let end = seen[5..]
+                    .iter()
+                    .position(|byte| *byte == 0)
+                    .expect("a version");
+                seen[5 + end + 1..][..4].copy_from_slice(&424_242u32.to_le_bytes());
+            }
+        });
+        let running = misled.arg("SELECT SLEEP(47)").start();
+        let count = || {
+            let sql = "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP(47)%'";
+            Queryable::query_first::<u32, _>(&mut db.connect(), sql).expect("a list")
+        };
+        let is = |wanted: u32| {
+            poll_until(Duration::from_secs(10), || {
+                (count() == Some(wanted)).then_some(())
+            })
+        };
+        assert!(is(1).is_some());
+        running.signal(Signal::SIGINT);
+        running.wait().ended_with(130);
+        assert_eq!(count(), Some(0));
+    });
+}

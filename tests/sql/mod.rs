@@ -1,0 +1,3 @@
+//! Statements: which of them export, and which are refused.
+
+mod statements;
