@@ -100,8 +100,13 @@ impl ErrorKind {
 
 /// A failure: its kind, what was being done and what happened, and what to do
 /// next.
+///
+/// It is one pointer, so that results stay small.
 #[derive(Clone, Debug)]
-pub struct Error {
+pub struct Error(Box<Details>);
+
+#[derive(Clone, Debug)]
+struct Details {
     kind: ErrorKind,
     message: String,
     excerpt: Vec<String>,
@@ -124,14 +129,14 @@ impl Error {
     /// An error of `kind` whose `message` says what was being done and what
     /// happened.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Details {
             kind,
             message: message.into(),
             excerpt: Vec::new(),
             hint: None,
             retry: Retry::Never,
             source: None,
-        }
+        }))
     }
 
     /// Shorthand for an error of [`ErrorKind::Config`].
@@ -142,34 +147,34 @@ impl Error {
     /// Puts `location` in front of the message.
     #[must_use]
     pub fn with_location(mut self, location: &str) -> Self {
-        self.message = format!("{location}: {}", self.message);
+        self.0.message = format!("{location}: {}", self.0.message);
         self
     }
 
     /// Appends `context` to the message.
     #[must_use]
     pub fn with_context(mut self, context: &str) -> Self {
-        self.message += &format!("; {context}");
+        self.0.message += &format!("; {context}");
         self
     }
 
     /// Sets whether another attempt may succeed.
     #[must_use]
-    pub const fn with_retry(mut self, retry: Retry) -> Self {
-        self.retry = retry;
+    pub fn with_retry(mut self, retry: Retry) -> Self {
+        self.0.retry = retry;
         self
     }
 
     /// Whether another attempt may succeed.
     #[must_use]
-    pub const fn retry(&self) -> Retry {
-        self.retry
+    pub fn retry(&self) -> Retry {
+        self.0.retry
     }
 
     /// Whether the failure is transient, so that another attempt may succeed.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        self.retry == Retry::Later
+        self.0.retry == Retry::Later
     }
 
     /// Keeps the error that caused this one; [`std::error::Error::source`]
@@ -179,7 +184,7 @@ impl Error {
         mut self,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        self.source = Some(Arc::from(source.into()));
+        self.0.source = Some(Arc::from(source.into()));
         self
     }
 
@@ -187,41 +192,41 @@ impl Error {
     /// that marks the place in it.
     #[must_use]
     pub fn with_excerpt(mut self, lines: Vec<String>) -> Self {
-        self.excerpt = lines;
+        self.0.excerpt = lines;
         self
     }
 
     /// Sets what to do next.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.0.hint = Some(hint.into());
         self
     }
 
     /// Sets what to do next, unless a hint is there already.
     #[must_use]
     pub fn hint_or(mut self, hint: &str) -> Self {
-        self.hint.get_or_insert_with(|| hint.to_owned());
+        self.0.hint.get_or_insert_with(|| hint.to_owned());
         self
     }
 
     /// The kind that was set where the error arose.
     #[must_use]
-    pub const fn kind(&self) -> ErrorKind {
-        self.kind
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
     }
 
     /// What to do next.
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
-        self.hint.as_deref()
+        self.0.hint.as_deref()
     }
 
     /// The message and the excerpt, as they may be shown to people.
     #[must_use]
     pub fn printable_message(&self) -> String {
-        let mut text = printable(&self.message);
-        for line in &self.excerpt {
+        let mut text = printable(&self.0.message);
+        for line in &self.0.excerpt {
             text.extend(["\n    ", &escape(line)]);
         }
         text
@@ -230,7 +235,7 @@ impl Error {
     /// What was being done and what happened.
     #[must_use]
     pub fn message(&self) -> &str {
-        &self.message
+        &self.0.message
     }
 }
 
@@ -240,7 +245,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.printable_message())?;
-        match &self.hint {
+        match &self.0.hint {
             Some(hint) => write!(f, "\n  hint: {}", escape(hint)),
             None => Ok(()),
         }
@@ -249,7 +254,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        let source = self.source.as_deref()?;
+        let source = self.0.source.as_deref()?;
         Some(source)
     }
 }
