@@ -65,12 +65,13 @@ pub(super) fn unknown_type(error: &mysql::Error) -> Option<Error> {
 }
 
 fn describe(index: usize, column: &mysql::Column) -> Result<Column> {
-    let name = std::str::from_utf8(column.name_ref()).map_err(|_| {
+    let name = std::str::from_utf8(column.name_ref()).map_err(|error| {
         Error::new(
             ErrorKind::Query,
             format!("the name of column {} is not UTF-8", index + 1),
         )
         .with_hint("give it another one with AS")
+        .with_source(error)
     })?;
     match column_type(column) {
         Some(column_type) => Ok(Column {

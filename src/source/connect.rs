@@ -19,7 +19,7 @@ use secrecy::ExposeSecret;
 use super::{
     driver::{self, Panicked, contain},
     options::{Compression, ConnectOptions, Endpoint},
-    refusal::{self, Answered, Refusal},
+    refusal::{self, Answered, ConnectError},
     tls::{self, MemoryFile, Preparation, Tampering, pem},
     tls_options::{CleartextPlugin, TlsOptions, Verification},
 };
@@ -50,14 +50,18 @@ pub(super) fn connect(connection: &ConnectOptions, timeout: Duration) -> Result<
         "cannot connect to {} as {:?}",
         connection.endpoint, connection.user
     );
-    let failed = |refusal: Refusal| {
+    let failed = |refusal: ConnectError| {
         let what = format!("{place}: {}", refusal.what);
-        Error::new(ErrorKind::Connect, what)
+        let error = Error::new(ErrorKind::Connect, what)
             .with_hint(refusal.hint)
-            .with_retry(refusal.retry)
+            .with_retry(refusal.retry);
+        match refusal.source {
+            Some(source) => error.with_source(source),
+            None => error,
+        }
     };
     let too_late = || {
-        let refusal = Refusal::new(
+        let refusal = ConnectError::new(
             format!("no answer within {} s", timeout.as_secs_f64()),
             "is that address a MySQL or MariaDB server, and does a firewall let you through?",
         );
@@ -65,7 +69,7 @@ pub(super) fn connect(connection: &ConnectOptions, timeout: Duration) -> Result<
     };
 
     if connection.tls.is_some() && !tls::is_provider_installed() {
-        return Err(failed(Refusal::new(
+        return Err(failed(ConnectError::new(
             "this process checks certificates in another way",
             "call gold_digger::source::install_tls_provider() before anything else uses rustls",
         )));
@@ -83,7 +87,12 @@ pub(super) fn connect(connection: &ConnectOptions, timeout: Duration) -> Result<
             });
             let mut resolved = resolved.ok_or_else(too_late)?.map_err(|error| {
                 // Names appear late too, as those of containers.
-                failed(Refusal::new(error.to_string(), "is the host's name right?").passing())
+                let what = error.to_string();
+                failed(
+                    ConnectError::new(what, "is the host's name right?")
+                        .passing()
+                        .with_source(error),
+                )
             })?;
             if connection.endpoint.is_local() {
                 // What is thought to stay on this machine must.
@@ -91,7 +100,7 @@ pub(super) fn connect(connection: &ConnectOptions, timeout: Duration) -> Result<
             }
             if resolved.is_empty() {
                 let what = format!("{host} does not lead to this machine");
-                return Err(failed(Refusal::new(
+                return Err(failed(ConnectError::new(
                     what,
                     "name 127.0.0.1, or see /etc/hosts",
                 )));
@@ -112,7 +121,7 @@ pub(super) fn connect(connection: &ConnectOptions, timeout: Duration) -> Result<
                 last = Some(match attempt.bind {
                     None => refusal,
                     // The driver tells only of the last one, and not even why.
-                    Some(_) => Refusal {
+                    Some(_) => ConnectError {
                         what: "none of its addresses could be reached".to_owned(),
                         ..refusal
                     },
@@ -127,9 +136,9 @@ pub(super) fn connect(connection: &ConnectOptions, timeout: Duration) -> Result<
 /// Why there is no session by one attempt.
 enum Failure {
     /// Another attempt would end in the same way.
-    Final(Refusal),
+    Final(ConnectError),
     /// Another address may answer.
-    Unreached(Refusal),
+    Unreached(ConnectError),
     /// There was no answer in time.
     TooLate,
 }
@@ -149,10 +158,13 @@ fn open(
     let mut first = None;
     loop {
         let dial = Dial::new(connection, attempt, each).map_err(|error| {
-            Failure::Final(Refusal::new(
-                format!("the certificates cannot be handed on in memory: {error}"),
-                "is /proc mounted?",
-            ))
+            Failure::Final(
+                ConnectError::new(
+                    format!("the certificates cannot be handed on in memory: {error}"),
+                    "is /proc mounted?",
+                )
+                .with_source(error),
+            )
         })?;
         let left = deadline.saturating_duration_since(Instant::now());
         // The driver panics on some greetings that break the protocol.
@@ -166,7 +178,7 @@ fn open(
                     if refusal::is_denial(server)
                         && may_try_again
                         && is_mariadb(connection, attempt, deadline));
-                let failure = match refusal::explain(&error, connection) {
+                let failure = match refusal::explain(error, connection) {
                     (refusal, Answered::Yes) => Failure::Final(refusal),
                     (refusal, Answered::No) => Failure::Unreached(refusal),
                 };

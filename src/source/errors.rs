@@ -52,8 +52,12 @@ pub(super) fn broken_protocol(cancel: &CancelToken) -> Error {
 }
 
 /// The error for the statement `sql` when it could not be prepared or begun.
-pub(super) fn statement_error(error: &mysql::Error, sql: &str) -> Error {
-    let described = query_error("the query failed", error);
+pub(super) fn statement_error(error: mysql::Error, sql: &str) -> Error {
+    describe_statement_error(&error, sql).with_source(error)
+}
+
+fn describe_statement_error(error: &mysql::Error, sql: &str) -> Error {
+    let described = describe_query_error("the query failed", error);
     if let mysql::Error::MySqlError(server) = error {
         return described.with_excerpt(excerpt::excerpt(sql, &server.message));
     }
@@ -73,7 +77,11 @@ pub(super) fn statement_error(error: &mysql::Error, sql: &str) -> Error {
 }
 
 /// An error of the server or the connection once the session is there.
-pub(super) fn query_error(context: &str, error: &mysql::Error) -> Error {
+pub(super) fn query_error(context: &str, error: mysql::Error) -> Error {
+    describe_query_error(context, &error).with_source(error)
+}
+
+fn describe_query_error(context: &str, error: &mysql::Error) -> Error {
     let what = format!("{context}: {}", connect::describe(error));
     let described = Error::new(ErrorKind::Query, what);
     match error {
@@ -110,5 +118,37 @@ pub(super) fn query_error(context: &str, error: &mysql::Error) -> Error {
             }
             None => described.with_hint("run it again, and look into the server's log if it recurs"),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use mysql::MySqlError;
+
+    use super::*;
+
+    fn server_error() -> mysql::Error {
+        mysql::Error::MySqlError(MySqlError {
+            state: "42000".to_owned(),
+            message: "You have an error near 'FORM t' at line 1".to_owned(),
+            code: 1064,
+        })
+    }
+
+    #[test]
+    fn errors_keep_the_drivers_error_as_their_source() {
+        for error in [
+            query_error("the query failed", server_error()),
+            statement_error(server_error(), "SELECT 1 FORM t"),
+        ] {
+            let source = error.source().expect("a source");
+            let source = source.downcast_ref().expect("the driver's error");
+            assert!(
+                matches!(source, mysql::Error::MySqlError(server) if server.code == 1064),
+                "{source}"
+            );
+        }
     }
 }

@@ -120,7 +120,7 @@ impl QueryExecutor {
     pub fn reset_session(&mut self, session: &SessionOptions) -> Result<()> {
         self.with_driver(|conn| {
             driver::run(conn, connect::SET_NAMES)
-                .map_err(|error| query_error("cannot set the character set again", &error))?;
+                .map_err(|error| query_error("cannot set the character set again", error))?;
             session::prepare(conn, session)
         })
     }
@@ -269,7 +269,7 @@ fn expect_result_set<'conn, P: WireProtocol>(
             // The connection has broken; the server may not have noticed.
             cancel.close_connection();
         }
-        statement_error(&error, sql)
+        statement_error(error, sql)
     })?;
     if result.columns().as_ref().is_empty() {
         let affected = result.affected_rows();

@@ -78,7 +78,7 @@ pub(super) fn prepare(
     };
     // The connection is only used again where text will do.
     conn.close(statement)
-        .map_err(|error| query_error("closing the statement failed", &error))?;
+        .map_err(|error| query_error("closing the statement failed", error))?;
     instead(reason)
 }
 
@@ -119,7 +119,7 @@ fn try_prepare(conn: &mut Conn, bound: &Bound) -> Result<Result<Statement, Strin
                 error.code, error.state, error.message
             )))
         }
-        Err(error) => Err(statement_error(&error, &bound.sql)),
+        Err(error) => Err(statement_error(error, &bound.sql)),
     }
 }
 

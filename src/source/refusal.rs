@@ -30,23 +30,33 @@ pub(super) const EXPIRED_HINT: &str =
     "set a new one with the mysql client: ALTER USER USER() IDENTIFIED BY '…'";
 
 /// What happened, and what to do next.
-pub(super) struct Refusal {
+pub(super) struct ConnectError {
     pub what: String,
     pub hint: String,
     pub retry: Retry,
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
-impl Refusal {
+impl ConnectError {
     pub fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
         Self {
             what: what.into(),
             hint: hint.into(),
             retry: Retry::Never,
+            source: None,
         }
     }
 
     pub const fn passing(mut self) -> Self {
         self.retry = Retry::Later;
+        self
+    }
+
+    pub fn with_source(
+        mut self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        self.source = Some(source.into());
         self
     }
 }
@@ -72,7 +82,15 @@ pub(super) fn is_denial(error: &MySqlError) -> bool {
 }
 
 /// Explains `error`.
-pub(super) fn explain(error: &mysql::Error, connection: &ConnectOptions) -> (Refusal, Answered) {
+pub(super) fn explain(
+    error: mysql::Error,
+    connection: &ConnectOptions,
+) -> (ConnectError, Answered) {
+    let (described, answered) = describe_failure(&error, connection);
+    (described.with_source(error), answered)
+}
+
+fn describe_failure(error: &mysql::Error, connection: &ConnectOptions) -> (ConnectError, Answered) {
     if let Some(error) = tls_error(error) {
         return (of_tls(error, connection), Answered::Yes);
     }
@@ -80,14 +98,14 @@ pub(super) fn explain(error: &mysql::Error, connection: &ConnectOptions) -> (Ref
         mysql::Error::MySqlError(server) => (of_server(server, connection), Answered::Yes),
         mysql::Error::DriverError(driver) => of_driver(driver, connection),
         mysql::Error::TlsError(TlsError::InvalidDnsName(_)) => (
-            Refusal::new(
+            ConnectError::new(
                 "no certificate can be for a host of that name",
                 "--tls verify-ca --tls-ca-file FILE checks only who issued it",
             ),
             Answered::Yes,
         ),
         mysql::Error::IoError(error) if is_withheld_key(error) => (
-            Refusal::new(
+            ConnectError::new(
                 "the server wants the password by a key of its own, which nobody on the way must have replaced",
                 "--tls verify-identity encrypts all; or name a copy of the server's key: --server-public-key FILE",
             ),
@@ -98,7 +116,7 @@ pub(super) fn explain(error: &mysql::Error, connection: &ConnectOptions) -> (Ref
 }
 
 /// What somebody on the way has done.
-pub(super) fn of_tampering(tampering: Tampering) -> Refusal {
+pub(super) fn of_tampering(tampering: Tampering) -> ConnectError {
     let what = match tampering {
         Tampering::SlippedIn => {
             "the first answer over TLS is not the server's: somebody on the way has slipped one in"
@@ -107,14 +125,14 @@ pub(super) fn of_tampering(tampering: Tampering) -> Refusal {
             "the session is not the one that was asked for: somebody on the way has altered the request for TLS"
         }
     };
-    Refusal::new(
+    ConnectError::new(
         what,
         "nothing was asked of it; find out who is between you and the server",
     )
 }
 
 /// Why the driver panicked.
-pub(super) fn broken_protocol(connection: &ConnectOptions) -> Refusal {
+pub(super) fn broken_protocol(connection: &ConnectOptions) -> ConnectError {
     let password = connection.password.as_ref();
     let length = password.map_or(0, |password| password.expose_secret().len());
     let (what, hint) = match length {
@@ -133,11 +151,11 @@ pub(super) fn broken_protocol(connection: &ConnectOptions) -> Refusal {
             "is that address a MySQL or MariaDB server?",
         ),
     };
-    Refusal::new(what, hint)
+    ConnectError::new(what, hint)
 }
 
-fn unreachable(what: String) -> Refusal {
-    Refusal::new(what, "is the server running, and is the address right?").passing()
+fn unreachable(what: String) -> ConnectError {
+    ConnectError::new(what, "is the server running, and is the address right?").passing()
 }
 
 /// What the driver gives where it was to read a folder in a key's place.
@@ -155,7 +173,7 @@ fn tls_error(error: &mysql::Error) -> Option<&rustls::Error> {
 
 /// The server's own errors of a login (MySQL manual, "Server Error Message
 /// Reference"; MariaDB's documentation, "MariaDB Error Codes").
-fn of_server(server: &MySqlError, connection: &ConnectOptions) -> Refusal {
+fn of_server(server: &MySqlError, connection: &ConnectOptions) -> ConnectError {
     let (words, hint) = match server.code {
         ACCESS_DENIED if connection.password.is_none() => (
             "the login was refused, and no password was given",
@@ -218,7 +236,7 @@ fn of_server(server: &MySqlError, connection: &ConnectOptions) -> Refusal {
         ),
     };
     let error = describe(&mysql::Error::MySqlError(server.clone()));
-    let refusal = Refusal::new(format!("{words}: {error}"), hint);
+    let refusal = ConnectError::new(format!("{words}: {error}"), hint);
     if PASSING.contains(&server.code) {
         return refusal.passing();
     }
@@ -244,7 +262,7 @@ fn what_to_check(connection: &ConnectOptions) -> String {
     hint
 }
 
-fn of_driver(driver: &DriverError, connection: &ConnectOptions) -> (Refusal, Answered) {
+fn of_driver(driver: &DriverError, connection: &ConnectOptions) -> (ConnectError, Answered) {
     let refusal = match driver {
         DriverError::CouldNotConnect(Some((_, what, kind))) => {
             let refusal = unreachable(what.clone());
@@ -253,12 +271,12 @@ fn of_driver(driver: &DriverError, connection: &ConnectOptions) -> (Refusal, Ans
                 io::ErrorKind::PermissionDenied => Retry::Never,
                 _ => refusal.retry,
             };
-            return (Refusal { retry, ..refusal }, Answered::No);
+            return (ConnectError { retry, ..refusal }, Answered::No);
         }
         DriverError::CouldNotConnect(None) | DriverError::ConnectTimeout => {
             return (unreachable(driver.to_string()), Answered::No);
         }
-        DriverError::TlsNotSupported => Refusal::new(
+        DriverError::TlsNotSupported => ConnectError::new(
             "the server does not speak TLS",
             "it was told nothing; --tls disabled sends all in plain text",
         ),
@@ -268,7 +286,7 @@ fn of_driver(driver: &DriverError, connection: &ConnectOptions) -> (Refusal, Ans
         }
         DriverError::OldMysqlPasswordDisabled => unknown_plugin("mysql_old_password"),
         DriverError::UnknownAuthPlugin(name) => unknown_plugin(name),
-        driver => Refusal::new(
+        driver => ConnectError::new(
             driver.to_string(),
             "is that address a MySQL or MariaDB server?",
         ),
@@ -276,12 +294,12 @@ fn of_driver(driver: &DriverError, connection: &ConnectOptions) -> (Refusal, Ans
     (refusal, Answered::Yes)
 }
 
-fn no_cleartext(connection: &ConnectOptions) -> Refusal {
+fn no_cleartext(connection: &ConnectOptions) -> ConnectError {
     let verified = connection
         .tls
         .as_ref()
         .is_some_and(|tls| tls.verification.authorities().is_some());
-    Refusal::new(
+    ConnectError::new(
         "the server wants the password itself (mysql_clear_password), and does not get it",
         if verified {
             "--enable-cleartext-plugin gives it; do so only if the account logs in by PAM or LDAP"
@@ -291,8 +309,8 @@ fn no_cleartext(connection: &ConnectOptions) -> Refusal {
     )
 }
 
-fn unknown_plugin(name: &str) -> Refusal {
-    Refusal::new(
+fn unknown_plugin(name: &str) -> ConnectError {
+    ConnectError::new(
         format!("the account logs in by the plugin {name:?}, which this program does not have"),
         // MySQL does so, that nobody may find out who has an account.
         "is the user right? MySQL makes up a plugin for users that it does not know; \
@@ -301,7 +319,7 @@ fn unknown_plugin(name: &str) -> Refusal {
 }
 
 /// What TLS says, told apart by cause.
-fn of_tls(error: &rustls::Error, connection: &ConnectOptions) -> Refusal {
+fn of_tls(error: &rustls::Error, connection: &ConnectOptions) -> ConnectError {
     use AlertDescription as Alert;
     use rustls::Error;
     match error {
@@ -324,7 +342,7 @@ fn of_tls(error: &rustls::Error, connection: &ConnectOptions) -> Refusal {
                 Some(tls) if tls.client.is_none() => "; or does it want --tls-cert?",
                 _ => "",
             };
-            Refusal::new(
+            ConnectError::new(
                 format!("no TLS version or cipher that both sides have ({error})"),
                 format!(
                     "the server must offer TLS 1.2 or 1.3 (its tls_version and ssl_cipher), and have a key \
@@ -332,33 +350,33 @@ fn of_tls(error: &rustls::Error, connection: &ConnectOptions) -> Refusal {
                 ),
             )
         }
-        Error::InvalidMessage(_) => Refusal::new(
+        Error::InvalidMessage(_) => ConnectError::new(
             "what answers there does not speak TLS as it says",
             "is that address a MySQL or MariaDB server?",
         ),
-        error => Refusal::new(format!("TLS failed: {error}"), "look into the server's log"),
+        error => ConnectError::new(format!("TLS failed: {error}"), "look into the server's log"),
     }
 }
 
-fn refused_client(alert: &str, connection: &ConnectOptions) -> Refusal {
+fn refused_client(alert: &str, connection: &ConnectOptions) -> ConnectError {
     let shown = connection
         .tls
         .as_ref()
         .is_some_and(|tls| tls.client.is_some());
     if shown {
-        Refusal::new(
+        ConnectError::new(
             format!("the server does not accept the certificate of --tls-cert ({alert})"),
             "is it current, and from the CA that the server trusts (its ssl_ca)?",
         )
     } else {
-        Refusal::new(
+        ConnectError::new(
             format!("the server wants a certificate of ours ({alert})"),
             "--tls-cert and --tls-key show one",
         )
     }
 }
 
-fn of_certificate(error: &CertificateError, connection: &ConnectOptions) -> Refusal {
+fn of_certificate(error: &CertificateError, connection: &ConnectOptions) -> ConnectError {
     use CertificateError as Certificate;
     let host = match &connection.endpoint {
         Endpoint::Tcp { host, .. } => host.as_str(),
@@ -414,11 +432,11 @@ fn of_certificate(error: &CertificateError, connection: &ConnectOptions) -> Refu
             format!("issue it again; {unverified}"),
         ),
     };
-    Refusal::new(what, hint)
+    ConnectError::new(what, hint)
 }
 
 /// A server that nobody vouches for: most often it made its certificate itself.
-fn unknown_issuer(connection: &ConnectOptions) -> Refusal {
+fn unknown_issuer(connection: &ConnectOptions) -> ConnectError {
     let tls = connection.tls.as_ref();
     let verification = tls.map(|tls| &tls.verification);
     let authorities = verification.and_then(Verification::authorities);
@@ -434,7 +452,7 @@ fn unknown_issuer(connection: &ConnectOptions) -> Refusal {
             connection.endpoint
         ),
     };
-    Refusal::new(
+    ConnectError::new(
         format!("its certificate is not vouched for by {place}"),
         hint,
     )

@@ -70,7 +70,7 @@ impl<'conn> RowStream<'conn> {
         Ok(stream)
     }
 
-    fn broken(&mut self, context: &str, error: &mysql::Error) -> Error {
+    fn broken(&mut self, context: &str, error: mysql::Error) -> Error {
         if let mysql::Error::MySqlError(_) = error {
             // The server has ended the statement itself.
             self.state = StreamState::Ended;
@@ -115,7 +115,7 @@ impl RowSource for RowStream<'_> {
         };
         self.row = match next {
             Ok(Some(Ok(row))) => Some(row),
-            Ok(Some(Err(error))) => return Err(self.broken("the result broke off", &error)),
+            Ok(Some(Err(error))) => return Err(self.broken("the result broke off", error)),
             Ok(None) => None,
             Err(Panicked) => return Err(self.gone()),
         };
@@ -134,7 +134,7 @@ impl RowSource for RowStream<'_> {
             Err(Panicked) => return Err(self.gone()),
         };
         if let Some(error) = followed {
-            return Err(self.broken("the statement failed after its rows", &error));
+            return Err(self.broken("the statement failed after its rows", error));
         }
         self.state = StreamState::Ended;
         Ok(())

@@ -36,13 +36,13 @@ pub(super) fn prepare(conn: &mut Conn, session: &SessionOptions) -> Result<()> {
             tracing::info!("the server keeps its {what}: {}", error.message);
             Ok(())
         }
-        result => result.map_err(|error| query_error("cannot raise the session's limits", &error)),
+        result => result.map_err(|error| query_error("cannot raise the session's limits", error)),
     };
     or_told(driver::run(conn, PATIENCE), "limits for slow readers")?;
     or_told(limit_statement(conn, None), "limit for statements")?;
     if session.access == Access::ReadOnly {
         driver::run(conn, "SET SESSION TRANSACTION READ ONLY").map_err(|error| {
-            query_error("the server refused to make the session read-only", &error)
+            query_error("the server refused to make the session read-only", error)
                 .with_hint("--read-write leaves the session as the server gives it")
         })?;
     }
@@ -51,32 +51,25 @@ pub(super) fn prepare(conn: &mut Conn, session: &SessionOptions) -> Result<()> {
         driver::run(conn, statement).map_err(|error| {
             query_error(
                 &format!("the server refused the init statement {statement:?}"),
-                &error,
+                error,
             )
         })?;
     }
     if !session.init.is_empty() {
         // Whatever they have set, the rows come as UTF-8.
         driver::run(conn, connect::SET_NAMES).map_err(|error| {
-            query_error(
-                &format!("the server refused {}", connect::SET_NAMES),
-                &error,
-            )
+            query_error(&format!("the server refused {}", connect::SET_NAMES), error)
         })?;
     }
     if session.statement_timeout.is_some() {
         limit_statement(conn, session.statement_timeout)
-            .map_err(|error| query_error("the server refused --statement-timeout", &error))?;
+            .map_err(|error| query_error("the server refused --statement-timeout", error))?;
     }
     if let Some(zone) = &session.time_zone {
         conn.exec_iter("SET time_zone = ?", (zone,))
             .and_then(driver::finish)
             .map_err(|error| {
-                query_error(
-                    &format!("the server refused the time zone {zone:?}"),
-                    &error,
-                )
-                .with_hint(
+                query_error(&format!("the server refused the time zone {zone:?}"), error).with_hint(
                     "offsets such as +00:00 always work; names need the server's time zone tables",
                 )
             })?;
@@ -87,7 +80,7 @@ pub(super) fn prepare(conn: &mut Conn, session: &SessionOptions) -> Result<()> {
 /// What the session takes for quotes.
 pub(super) fn quoting_mode(conn: &mut Conn) -> Result<QuotingMode> {
     let answer = driver::ask(conn, "SELECT @@SESSION.sql_mode")
-        .map_err(|error| query_error("cannot read the session's SQL mode", &error))?;
+        .map_err(|error| query_error("cannot read the session's SQL mode", error))?;
     let sql_mode = answer.first().and_then(|row| text(row, 0));
     Ok(QuotingMode::from_sql_mode(&sql_mode.unwrap_or_default()))
 }
@@ -117,7 +110,7 @@ pub(super) fn is_uncompressed(conn: &mut Conn) -> Result<bool> {
         }
         // It does not tell.
         Err(mysql::Error::MySqlError(_)) => Ok(false),
-        Err(error) => Err(query_error("cannot ask for the compression", &error)),
+        Err(error) => Err(query_error("cannot ask for the compression", error)),
     }
 }
 
@@ -145,7 +138,7 @@ impl SessionLock {
                 tracing::info!("the query could not be killed: {}", error.message);
                 Ok(())
             }
-            Err(error) => Err(query_error("cannot mark the session", &error)),
+            Err(error) => Err(query_error("cannot mark the session", error)),
         }
     }
 
@@ -182,7 +175,7 @@ const SESSION_VARIABLES: &str = "SHOW SESSION VARIABLES WHERE Variable_name IN (
      'net_write_timeout', 'wait_timeout', 'tx_read_only', 'transaction_read_only')";
 
 pub(super) fn facts(conn: &mut Conn) -> Result<SessionFacts> {
-    let failed = |error| query_error("cannot read the session's variables", &error);
+    let failed = |error| query_error("cannot read the session's variables", error);
     let rows = driver::ask(conn, SESSION_VARIABLES).map_err(failed)?;
     let pairs = rows
         .iter()
@@ -244,7 +237,7 @@ pub(super) fn truncation_warning(conn: &mut Conn, count: u16) -> Result<Option<S
         Err(mysql::Error::MySqlError(error)) if NOT_KNOWN.contains(&error.code) => {
             return Ok(None);
         }
-        Err(error) => return Err(query_error("cannot read the server's warnings", &error)),
+        Err(error) => return Err(query_error("cannot read the server's warnings", error)),
     }
     if let Some(said) = made_null {
         let what = format!("the server made a value NULL that is too long for it ({said})");

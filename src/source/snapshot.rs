@@ -138,7 +138,7 @@ fn begin_locked(
         QueryExecutor::connect(options, &unrestricted, SessionUse::Exclusive, &cancel)?;
     check_server(&mut locker, sessions)?;
     let failed = |error: mysql::Error| {
-        query_error("cannot lock the server for a moment", &error)
+        query_error("cannot lock the server for a moment", error)
             .hint_or("lock = true needs the privilege RELOAD, and that no statement runs for long")
     };
     locker.with_driver(|conn| {
@@ -273,7 +273,7 @@ enum ConsistencyProof {
 
 /// What this server can tell, or why it cannot.
 fn find_proof(conn: &mut Conn) -> Result<Result<ConsistencyProof, String>> {
-    let failed = |error| query_error("cannot ask for the server's position", &error);
+    let failed = |error| query_error("cannot ask for the server's position", error);
     let mut value = |question: &str| -> Result<Option<String>> {
         let answer = allow_server_error(ask(conn, question)).map_err(failed)?;
         let column = usize::from(question.starts_with("SHOW"));
@@ -346,7 +346,7 @@ fn allow_server_error(answer: mysql::Result<Vec<Row>>) -> mysql::Result<Result<V
 /// Where the server is, or the session's snapshot; nothing where it must not be
 /// compared.
 fn read_position(conn: &mut Conn, proof: ConsistencyProof) -> Result<Option<BinlogPosition>> {
-    let failed = |error| query_error("cannot ask for the server's position", &error);
+    let failed = |error| query_error("cannot ask for the server's position", error);
     match proof {
         ConsistencyProof::SnapshotStatus => {
             // Those that are prepared do not come to be seen together with their
@@ -418,7 +418,7 @@ fn binlog_position(row: &Row) -> Option<BinlogPosition> {
 
 /// Where the session's snapshot is, by its own status.
 fn snapshot_status(conn: &mut Conn) -> Result<Option<BinlogPosition>> {
-    let failed = |error| query_error("cannot ask for the snapshot's position", &error);
+    let failed = |error| query_error("cannot ask for the snapshot's position", error);
     let rows = ask(conn, "SHOW STATUS LIKE 'binlog_snapshot_%'").map_err(failed)?;
     let value = |wanted: &str| {
         let mut rows = rows.iter();
@@ -473,9 +473,10 @@ fn begin_all(sessions: &mut [QueryExecutor]) -> Result<()> {
             let started = thread::Builder::new().spawn_scoped(scope, move || begin(session));
             match started {
                 Ok(thread) => threads.push(thread),
-                Err(error) => results.push(Err(Error::config(format!(
-                    "cannot start a thread: {error}"
-                )))),
+                Err(error) => {
+                    let what = format!("cannot start a thread: {error}");
+                    results.push(Err(Error::config(what).with_source(error)));
+                }
             }
         }
         for thread in threads {
@@ -488,7 +489,7 @@ fn begin_all(sessions: &mut [QueryExecutor]) -> Result<()> {
 
 /// Begins a transaction that has its snapshot now, in the place of an earlier one.
 fn begin(conn: &mut Conn) -> Result<()> {
-    let failed = |error| query_error("the server refused to begin a snapshot", &error);
+    let failed = |error| query_error("the server refused to begin a snapshot", error);
     // Or the snapshot would be nothing but a warning.
     let level = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ";
     run(conn, level).map_err(failed)?;
@@ -532,7 +533,7 @@ impl QueryExecutor {
                     Ok(()) => return Ok(()),
                     Err(mysql::Error::MySqlError(error)) if error.code == INTERRUPTED => {}
                     Err(mysql::Error::MySqlError(error)) if error.code == NO_SAVEPOINT => break,
-                    Err(error) => return Err(query_error("the session does not answer", &error)),
+                    Err(error) => return Err(query_error("the session does not answer", error)),
                 }
             }
             let what = "the statement ended the transaction that held the snapshot";

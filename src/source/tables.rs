@@ -55,7 +55,7 @@ impl QueryExecutor {
             Err(mysql::Error::DriverError(error)) => {
                 Ok(SnapshotCoverage::Unknown(error.to_string()))
             }
-            Err(error) => Err(query_error("cannot ask for the query's tables", &error)),
+            Err(error) => Err(query_error("cannot ask for the query's tables", error)),
             Ok(tables) => Ok(tables),
         }
     }
