@@ -2,6 +2,7 @@
 //!
 //! Types of the driver stop here and in `row`.
 
+mod codes;
 #[doc(hidden)]
 pub mod columns;
 mod connect;

@@ -6,6 +6,7 @@ use std::{
     cell::Cell,
     mem::ManuallyDrop,
     panic::{self, AssertUnwindSafe},
+    str::FromStr,
     sync::Once,
 };
 
@@ -114,4 +115,9 @@ fn less(rest: usize) -> mysql::Result<usize> {
 /// The text in a column of `row`, if there is one.
 pub(super) fn text(row: &Row, column: usize) -> Option<String> {
     row.get_opt(column)?.ok()
+}
+
+/// Returns the number in a column of `row`, if there is one that fits.
+pub(super) fn number<T: FromStr>(row: &Row, column: usize) -> Option<T> {
+    text(row, column)?.parse().ok()
 }

@@ -2,7 +2,7 @@
 //! and what to do about it.
 
 use super::{
-    columns,
+    codes, columns,
     connect::{self, Trouble},
     driver::{Panicked, contain},
     excerpt, refusal,
@@ -11,22 +11,6 @@ use crate::{
     cancel::CancelToken,
     error::{Error, ErrorKind, Result, Retry},
 };
-
-/// ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION, the same in MySQL and MariaDB.
-const READ_ONLY_TRANSACTION: u16 = 1792;
-
-/// ER_QUERY_TIMEOUT of MySQL, ER_STATEMENT_TIMEOUT of MariaDB.
-const OUT_OF_TIME: [u16; 2] = [3024, 1969];
-
-/// ER_QUERY_INTERRUPTED; MariaDB's ER_CONNECTION_KILLED, and MySQL's.
-const KILLED: [u16; 3] = [1317, 1927, 3169];
-
-/// ER_TABLE_DEF_CHANGED.
-const ALTERED: u16 = 1412;
-
-/// The connection's end, as servers and proxies tell of it: ER_NET_* of the
-/// server's own side; a proxy's that has lost its server, or has none.
-const LOST: [u16; 9] = [1158, 1159, 1160, 1161, 2002, 2003, 2006, 2013, 9001];
 
 /// The default of `max_allowed_packet` on old servers, the smallest in use.
 const SMALLEST_DEFAULT_PACKET: usize = 1 << 20;
@@ -85,24 +69,24 @@ fn describe_query_error(context: &str, error: &mysql::Error) -> Error {
     let what = format!("{context}: {}", connect::describe(error));
     let described = Error::new(ErrorKind::Query, what);
     match error {
-        mysql::Error::MySqlError(server) if server.code == refusal::MUST_CHANGE_PASSWORD => {
+        mysql::Error::MySqlError(server) if server.code == codes::MUST_CHANGE_PASSWORD => {
             let what = format!("{}: {}", refusal::EXPIRED, connect::describe(error));
             Error::new(ErrorKind::Connect, what).with_hint(refusal::EXPIRED_HINT)
         }
-        mysql::Error::MySqlError(server) if server.code == READ_ONLY_TRANSACTION => {
+        mysql::Error::MySqlError(server) if server.code == codes::READ_ONLY_TRANSACTION => {
             described.with_hint(READ_WRITE_HINT)
         }
-        mysql::Error::MySqlError(server) if OUT_OF_TIME.contains(&server.code) => {
+        mysql::Error::MySqlError(server) if codes::QUERY_TIMEOUT.contains(&server.code) => {
             described.with_hint("--statement-timeout allows it more time")
         }
-        mysql::Error::MySqlError(server) if KILLED.contains(&server.code) => {
+        mysql::Error::MySqlError(server) if codes::QUERY_KILLED.contains(&server.code) => {
             described.with_hint("somebody killed it on the server, or a watchdog did: ask, then run it again")
         }
         mysql::Error::MySqlError(server)
-            if server.code == refusal::SHUTDOWN || LOST.contains(&server.code) => described
+            if server.code == codes::SERVER_SHUTDOWN || codes::CONNECTION_LOST.contains(&server.code) => described
             .with_hint("run it again when the server is back; --retry N does so by itself")
             .with_retry(Retry::Later),
-        mysql::Error::MySqlError(server) if server.code == ALTERED => {
+        mysql::Error::MySqlError(server) if server.code == codes::TABLE_DEF_CHANGED => {
             described.with_hint("a table was altered after the snapshot began: run all again")
         }
         mysql::Error::MySqlError(_) => described,
@@ -133,7 +117,7 @@ mod tests {
         mysql::Error::MySqlError(MySqlError {
             state: "42000".to_owned(),
             message: "You have an error near 'FORM t' at line 1".to_owned(),
-            code: 1064,
+            code: codes::PARSE_ERROR,
         })
     }
 
@@ -146,7 +130,7 @@ mod tests {
             let source = error.source().expect("a source");
             let source = source.downcast_ref().expect("the driver's error");
             assert!(
-                matches!(source, mysql::Error::MySqlError(server) if server.code == 1064),
+                matches!(source, mysql::Error::MySqlError(server) if server.code == codes::PARSE_ERROR),
                 "{source}"
             );
         }

@@ -6,6 +6,7 @@ use mysql::{Conn, Statement, prelude::Queryable};
 use mysql_common::named_params::ParsedNamedParams;
 
 use super::{
+    codes,
     errors::{query_error, statement_error},
     options::Protocol,
 };
@@ -16,14 +17,6 @@ use crate::{
 
 /// The statements that servers can prepare and that have one result set.
 const PREPARED: [&str; 5] = ["SELECT", "WITH", "VALUES", "TABLE", "("];
-
-/// ER_UNKNOWN_COM_ERROR, ER_UNSUPPORTED_PS and
-/// ER_MAX_PREPARED_STMT_COUNT_REACHED: the server or a proxy does not prepare,
-/// or not this.
-const NOT_PREPARED: [u16; 3] = [1047, 1295, 1461];
-
-/// The error codes that ProxySQL gives its own refusals.
-const OF_PROXYSQL: std::ops::Range<u16> = 9000..10000;
 
 /// The way that a statement takes.
 pub(super) enum Way {
@@ -112,7 +105,8 @@ fn try_prepare(conn: &mut Conn, bound: &Bound) -> Result<Result<Statement, Strin
     match conn.prep(&bound.sql) {
         Ok(statement) => Ok(Ok(statement)),
         Err(mysql::Error::MySqlError(error))
-            if NOT_PREPARED.contains(&error.code) || OF_PROXYSQL.contains(&error.code) =>
+            if codes::NOT_PREPARED.contains(&error.code)
+                || codes::PROXYSQL.contains(&error.code) =>
         {
             Ok(Err(format!(
                 "server error {} ({}): {}",

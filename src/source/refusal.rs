@@ -9,6 +9,7 @@ use rustls::{AlertDescription, CertificateError, pki_types::UnixTime};
 use secrecy::ExposeSecret;
 
 use super::{
+    codes,
     connect::{describe, io_error},
     options::{ConnectOptions, Endpoint},
     tls::Tampering,
@@ -16,15 +17,8 @@ use super::{
 };
 use crate::error::Retry;
 
-/// ER_ACCESS_DENIED_ERROR.
-const ACCESS_DENIED: u16 = 1045;
-
 const GIVE_A_PASSWORD: &str = "--ask-password, --password-file or ~/.my.cnf gives one";
 
-/// ER_MUST_CHANGE_PASSWORD: the login succeeds, and then no statement but the
-/// one that sets a new password (MySQL manual, "Server Handling of Expired
-/// Passwords").
-pub(super) const MUST_CHANGE_PASSWORD: u16 = 1820;
 pub(super) const EXPIRED: &str = "the account's password has expired";
 pub(super) const EXPIRED_HINT: &str =
     "set a new one with the mysql client: ALTER USER USER() IDENTIFIED BY '…'";
@@ -61,13 +55,6 @@ impl ConnectError {
     }
 }
 
-/// The server's errors that tell of its state, not of the login: it has no
-/// connection left, for anybody or for this account, or it is shutting down.
-const PASSING: [u16; 4] = [1040, 1203, 1226, SHUTDOWN];
-
-/// ER_SERVER_SHUTDOWN.
-pub(super) const SHUTDOWN: u16 = 1053;
-
 /// Whether the server has answered: then another of its addresses would say the
 /// same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +65,7 @@ pub(super) enum Answered {
 
 /// Whether the server says that user and password do not belong together.
 pub(super) fn is_denial(error: &MySqlError) -> bool {
-    error.code == ACCESS_DENIED
+    error.code == codes::ACCESS_DENIED
 }
 
 /// Explains `error`.
@@ -171,73 +158,111 @@ fn tls_error(error: &mysql::Error) -> Option<&rustls::Error> {
     io_error(error)?.get_ref()?.downcast_ref()
 }
 
+/// What the server's errors of a login mean, and what to do: those whose texts do
+/// not depend on the connection.
+const SERVER_REFUSALS: [(&[u16], &str, &str); 13] = [
+    (
+        &[codes::DATABASE_ACCESS_DENIED],
+        "the account may not use that database",
+        "check the database's name, and what is granted to the account",
+    ),
+    (
+        &[codes::UNKNOWN_DATABASE],
+        "there is no such database",
+        "check the database's name",
+    ),
+    (
+        &[codes::HOST_NOT_PRIVILEGED],
+        "the server serves no account from this machine",
+        "an account is for certain hosts; an administrator can make one for this",
+    ),
+    (
+        &[codes::HOST_BLOCKED],
+        "the server has blocked this machine after too many failed connections",
+        "an administrator lifts that: FLUSH HOSTS, or TRUNCATE TABLE performance_schema.host_cache",
+    ),
+    (
+        &[codes::TOO_MANY_CONNECTIONS],
+        "the server has all the connections that it allows",
+        "try again later, or raise its max_connections",
+    ),
+    (
+        &[codes::TOO_MANY_USER_CONNECTIONS, codes::USER_LIMIT_REACHED],
+        "the account has used up what it is allowed",
+        "try again later, or have its limits raised",
+    ),
+    (
+        &[
+            codes::MUST_CHANGE_PASSWORD,
+            codes::MUST_CHANGE_PASSWORD_LOGIN,
+        ],
+        EXPIRED,
+        EXPIRED_HINT,
+    ),
+    (
+        &[codes::ACCOUNT_LOCKED_MYSQL, codes::ACCOUNT_LOCKED_MARIADB],
+        "the account is locked",
+        "an administrator unlocks it: ALTER USER … ACCOUNT UNLOCK",
+    ),
+    (
+        &[codes::SECURE_TRANSPORT_REQUIRED],
+        "the server wants encrypted connections only",
+        "--tls verify-identity encrypts",
+    ),
+    (
+        &[codes::NET_READ_TIMEOUT, codes::CLIENT_INTERACTION_TIMEOUT],
+        "the server has waited for us too long",
+        "try again; is the network slow?",
+    ),
+    (
+        &[codes::PLUGIN_NOT_LOADED],
+        "the server does not have what the account logs in by",
+        "an administrator changes that: ALTER USER … IDENTIFIED WITH caching_sha2_password BY '…'",
+    ),
+    (
+        &[codes::OLD_AUTH_MODE, codes::SECURE_AUTH_MODE],
+        "the account's password is kept in a form that is too old",
+        "an administrator sets it anew: SET PASSWORD, or ALTER USER … IDENTIFIED BY '…'",
+    ),
+    (
+        &[codes::SERVER_SHUTDOWN],
+        "the server is shutting down",
+        "try again when it is back",
+    ),
+];
+
+/// As [`SERVER_REFUSALS`], for every other error.
+const OTHER_REFUSAL: (&str, &str) = (
+    "the server refused",
+    "check the user, its password, and the database's name",
+);
+
 /// The server's own errors of a login (MySQL manual, "Server Error Message
 /// Reference"; MariaDB's documentation, "MariaDB Error Codes").
 fn of_server(server: &MySqlError, connection: &ConnectOptions) -> ConnectError {
     let (words, hint) = match server.code {
-        ACCESS_DENIED if connection.password.is_none() => (
+        codes::ACCESS_DENIED if connection.password.is_none() => (
             "the login was refused, and no password was given",
             GIVE_A_PASSWORD.to_owned(),
         ),
-        ACCESS_DENIED => ("the login was refused", what_to_check(connection)),
-        1698 => (
+        codes::ACCESS_DENIED => ("the login was refused", what_to_check(connection)),
+        codes::UNIX_USER_DENIED => (
             "the login was refused",
-            format!("the account is for the Unix user of its name alone, by --socket: are you {}?", connection.user),
+            format!(
+                "the account is for the Unix user of its name alone, by --socket: are you {}?",
+                connection.user
+            ),
         ),
-        1044 => (
-            "the account may not use that database",
-            "check the database's name, and what is granted to the account".to_owned(),
-        ),
-        1049 => ("there is no such database", "check the database's name".to_owned()),
-        1130 => (
-            "the server serves no account from this machine",
-            "an account is for certain hosts; an administrator can make one for this".to_owned(),
-        ),
-        1129 => (
-            "the server has blocked this machine after too many failed connections",
-            "an administrator lifts that: FLUSH HOSTS, or TRUNCATE TABLE performance_schema.host_cache".to_owned(),
-        ),
-        1040 => (
-            "the server has all the connections that it allows",
-            "try again later, or raise its max_connections".to_owned(),
-        ),
-        1203 | 1226 => (
-            "the account has used up what it is allowed",
-            "try again later, or have its limits raised".to_owned(),
-        ),
-        MUST_CHANGE_PASSWORD | 1862 => (EXPIRED, EXPIRED_HINT.to_owned()),
-        3118 | 4151 => (
-            "the account is locked",
-            "an administrator unlocks it: ALTER USER … ACCOUNT UNLOCK".to_owned(),
-        ),
-        3159 => (
-            "the server wants encrypted connections only",
-            "--tls verify-identity encrypts".to_owned(),
-        ),
-        1159 | 4031 => (
-            "the server has waited for us too long",
-            "try again; is the network slow?".to_owned(),
-        ),
-        1524 => (
-            "the server does not have what the account logs in by",
-            "an administrator changes that: ALTER USER … IDENTIFIED WITH caching_sha2_password BY '…'".to_owned(),
-        ),
-        1251 | 1275 => (
-            "the account's password is kept in a form that is too old",
-            "an administrator sets it anew: SET PASSWORD, or ALTER USER … IDENTIFIED BY '…'".to_owned(),
-        ),
-        SHUTDOWN => (
-            "the server is shutting down",
-            "try again when it is back".to_owned(),
-        ),
-        _ => (
-            "the server refused",
-            "check the user, its password, and the database's name".to_owned(),
-        ),
+        code => {
+            let mut known = SERVER_REFUSALS.iter();
+            let known = known.find(|(codes, ..)| codes.contains(&code));
+            let (what, hint) = known.map_or(OTHER_REFUSAL, |&(_, what, hint)| (what, hint));
+            (what, hint.to_owned())
+        }
     };
     let error = describe(&mysql::Error::MySqlError(server.clone()));
     let refusal = ConnectError::new(format!("{words}: {error}"), hint);
-    if PASSING.contains(&server.code) {
+    if codes::TRANSIENT_AT_LOGIN.contains(&server.code) {
         return refusal.passing();
     }
     refusal

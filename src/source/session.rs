@@ -6,8 +6,8 @@ use std::{collections::HashMap, time::Duration};
 use mysql::{Conn, Row, prelude::Queryable};
 
 use super::{
-    connect,
-    driver::{self, text},
+    codes, connect,
+    driver::{self, number, text},
     errors::query_error,
     options::{Access, SessionOptions},
     tls,
@@ -23,9 +23,6 @@ use crate::{
 /// and ProxySQL takes away: it would keep the session on one server from then on.
 const PATIENCE: &str = "SET SESSION net_write_timeout = 2147483, SESSION wait_timeout = 2147483 \
      /*!40101 , SESSION max_error_count = 65535 */";
-
-/// ER_UNKNOWN_SYSTEM_VARIABLE.
-const UNKNOWN_VARIABLE: u16 = 1193;
 
 /// Sets what must hold for every statement of the session; also again, where an
 /// earlier one of several has set something else.
@@ -94,7 +91,7 @@ fn limit_statement(conn: &mut Conn, timeout: Option<Duration>) -> mysql::Result<
     let of_mysql = format!("SET SESSION max_execution_time = {}", time.as_millis());
     let of_mariadb = format!("SET SESSION max_statement_time = {:.6}", time.as_secs_f64());
     match driver::run(conn, &of_mysql) {
-        Err(mysql::Error::MySqlError(error)) if error.code == UNKNOWN_VARIABLE => {
+        Err(mysql::Error::MySqlError(error)) if error.code == codes::UNKNOWN_SYSTEM_VARIABLE => {
             driver::run(conn, &of_mariadb)
         }
         result => result,
@@ -204,16 +201,6 @@ pub(super) fn facts(conn: &mut Conn) -> Result<SessionFacts> {
     })
 }
 
-/// ER_WARN_ALLOWED_PACKET_OVERFLOWED: a value has become NULL because it is
-/// longer than the server may make one.
-const MADE_NULL: &str = "1301";
-
-/// ER_CUT_VALUE_GROUP_CONCAT: a value has been cut.
-const CUT: &str = "1260";
-
-/// ER_UNKNOWN_COM_ERROR, ER_PARSE_ERROR and ER_NOT_SUPPORTED_YET.
-const NOT_KNOWN: [u16; 3] = [1047, 1064, 1235];
-
 /// What the server's warnings, of which it has counted `count`, say of values
 /// that are not what the statement asked for: the first that was cut.
 ///
@@ -223,9 +210,9 @@ pub(super) fn truncation_warning(conn: &mut Conn, count: u16) -> Result<Option<S
     let (mut made_null, mut cut, mut seen) = (None, None, 0);
     let look = |row: Row| {
         seen += 1;
-        let found = match text(&row, 1).as_deref() {
-            Some(MADE_NULL) => &mut made_null,
-            Some(CUT) => &mut cut,
+        let found = match number(&row, 1) {
+            Some(codes::VALUE_TOO_LARGE) => &mut made_null,
+            Some(codes::GROUP_CONCAT_CUT) => &mut cut,
             _ => return,
         };
         found.get_or_insert_with(|| text(&row, 2).unwrap_or_default());
@@ -234,7 +221,7 @@ pub(super) fn truncation_warning(conn: &mut Conn, count: u16) -> Result<Option<S
     match warnings.and_then(|warnings| driver::for_each(warnings, look)) {
         Ok(()) => {}
         // It does not tell.
-        Err(mysql::Error::MySqlError(error)) if NOT_KNOWN.contains(&error.code) => {
+        Err(mysql::Error::MySqlError(error)) if codes::UNKNOWN_STATEMENT.contains(&error.code) => {
             return Ok(None);
         }
         Err(error) => return Err(query_error("cannot read the server's warnings", error)),

@@ -17,7 +17,7 @@ use mysql::{Conn, Row};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    QueryExecutor, SessionUse,
+    QueryExecutor, SessionUse, codes,
     driver::{ask, run, text},
     errors::query_error,
     options::{Access, ConnectOptions, SessionOptions, SnapshotMode},
@@ -65,15 +65,6 @@ const SINGLE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(2);
-
-/// ER_PARSE_ERROR: a server, or one of its versions, does not know a statement.
-const SYNTAX: u16 = 1064;
-
-/// ER_SP_DOES_NOT_EXIST: neither does the savepoint.
-const NO_SAVEPOINT: u16 = 1305;
-
-/// ER_QUERY_INTERRUPTED.
-const INTERRUPTED: u16 = 1317;
 
 /// Which the transaction has from its beginning, and no other one.
 const SAVEPOINT: &str = "SAVEPOINT gold_digger";
@@ -398,7 +389,7 @@ impl ServerQuery {
         match self {
             // The first is MySQL's since 8.2.
             Self::BinaryLog => match ask(conn, "SHOW BINARY LOG STATUS") {
-                Err(mysql::Error::MySqlError(error)) if error.code == SYNTAX => {
+                Err(mysql::Error::MySqlError(error)) if error.code == codes::PARSE_ERROR => {
                     ask(conn, "SHOW MASTER STATUS")
                 }
                 answer => answer,
@@ -501,7 +492,7 @@ fn begin(conn: &mut Conn) -> Result<()> {
         conn,
         "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
     ) {
-        Err(mysql::Error::MySqlError(error)) if error.code == SYNTAX => {
+        Err(mysql::Error::MySqlError(error)) if error.code == codes::PARSE_ERROR => {
             run(conn, "START TRANSACTION WITH CONSISTENT SNAPSHOT")
         }
         result => result,
@@ -531,8 +522,11 @@ impl QueryExecutor {
             for _ in 0..2 {
                 match run(conn, &format!("ROLLBACK TO {SAVEPOINT}")) {
                     Ok(()) => return Ok(()),
-                    Err(mysql::Error::MySqlError(error)) if error.code == INTERRUPTED => {}
-                    Err(mysql::Error::MySqlError(error)) if error.code == NO_SAVEPOINT => break,
+                    Err(mysql::Error::MySqlError(error))
+                        if error.code == codes::QUERY_INTERRUPTED => {}
+                    Err(mysql::Error::MySqlError(error)) if error.code == codes::DOES_NOT_EXIST => {
+                        break;
+                    }
                     Err(error) => return Err(query_error("the session does not answer", error)),
                 }
             }

@@ -9,8 +9,8 @@ use mysql::{
 };
 
 use super::{
-    QueryExecutor,
-    driver::{ask, for_each, text},
+    QueryExecutor, codes,
+    driver::{ask, for_each, number, text},
     errors::{catch_driver_panic, query_error},
 };
 use crate::{error::Result, text::hex};
@@ -77,7 +77,7 @@ impl QueryExecutor {
         let notes = all(conn.query_iter("SHOW WARNINGS")?)?;
         let rewritten = notes
             .iter()
-            .filter(|row| text(row, 1).as_deref() == Some(REWRITTEN));
+            .filter(|row| number(row, 1) == Some(codes::REWRITTEN_STATEMENT));
         let rewritten = rewritten.filter_map(|row| text(row, 2));
         let mut names: VecDeque<BTreeSet<(String, String)>> =
             rewritten.map(|text| pairs(&text, None)).collect();
@@ -130,9 +130,6 @@ impl QueryExecutor {
         all(self.conn.exec_iter(&sql, self.bound.params())?)
     }
 }
-
-/// ER_YES: the note that has the rewritten statement.
-const REWRITTEN: &str = "1003";
 
 /// All rows of an answer that may be long.
 fn all<P: Protocol>(answer: QueryResult<'_, '_, '_, P>) -> mysql::Result<Vec<Row>> {
