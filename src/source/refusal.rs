@@ -1,5 +1,5 @@
-//! Why there is no session, in words: what the server, the driver or TLS says of
-//! a connection that did not come about, and what to do about it.
+//! Why no session could be opened: what the server, the driver or TLS reported,
+//! and what to do about it.
 
 use std::{io, net::IpAddr};
 
@@ -10,42 +10,71 @@ use secrecy::ExposeSecret;
 
 use super::{
     codes,
-    connect::{describe, io_error},
+    errors::{describe, io_error},
     options::{ConnectOptions, Endpoint},
     tls::Tampering,
     tls_options::{Authorities, Verification},
 };
-use crate::error::Retry;
+use crate::error::{Error, ErrorKind, Retry};
+
+/// The longest password in bytes that the RSA key of a server with 2048 bits, the
+/// default, encrypts: 256 bytes less 42 of padding (RFC 8017, section 7.1.1), less
+/// the terminating zero.
+const MAX_RSA_PASSWORD: usize = 213;
 
 const GIVE_A_PASSWORD: &str = "--ask-password, --password-file or ~/.my.cnf gives one";
 
-pub(super) const EXPIRED: &str = "the account's password has expired";
-pub(super) const EXPIRED_HINT: &str =
+pub(super) const PASSWORD_EXPIRED: &str = "the account's password has expired";
+pub(super) const PASSWORD_EXPIRED_HINT: &str =
     "set a new one with the mysql client: ALTER USER USER() IDENTIFIED BY '…'";
 
-/// What happened, and what to do next.
+/// Why no session could be opened.
 pub(super) struct ConnectError {
-    pub what: String,
-    pub hint: String,
-    pub retry: Retry,
-    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    /// What happened.
+    what: String,
+    /// What to do next.
+    hint: String,
+    /// Whether another attempt may succeed.
+    retry: Retry,
+    /// Whether the server has answered: then its other addresses would give the
+    /// same answer.
+    pub server_answered: bool,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl ConnectError {
+    /// A permanent error after an answer of the server.
     pub fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
         Self {
             what: what.into(),
             hint: hint.into(),
             retry: Retry::Never,
+            server_answered: true,
             source: None,
         }
     }
 
-    pub const fn passing(mut self) -> Self {
+    /// An address that could not be reached.
+    fn unreachable(what: String) -> Self {
+        Self {
+            server_answered: false,
+            ..Self::new(what, "is the server running, and is the address right?").transient()
+        }
+    }
+
+    /// Replaces what happened.
+    pub fn with_what(mut self, what: &str) -> Self {
+        what.clone_into(&mut self.what);
+        self
+    }
+
+    /// Marks the error as transient.
+    pub const fn transient(mut self) -> Self {
         self.retry = Retry::Later;
         self
     }
 
+    /// Keeps the error that caused this one.
     pub fn with_source(
         mut self,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -53,104 +82,99 @@ impl ConnectError {
         self.source = Some(source.into());
         self
     }
+
+    /// Explains the driver's `error` and keeps it as the source.
+    pub fn from_driver(error: mysql::Error, connection: &ConnectOptions) -> Self {
+        explain(&error, connection).with_source(error)
+    }
+
+    /// Explains what somebody on the way has done.
+    pub fn from_tampering(tampering: Tampering) -> Self {
+        let what = match tampering {
+            Tampering::Injected => {
+                "the first answer over TLS is not the server's: somebody on the way has slipped one in"
+            }
+            Tampering::Modified => {
+                "the session is not the one that was asked for: somebody on the way has altered the request for TLS"
+            }
+        };
+        Self::new(
+            what,
+            "nothing was asked of it; find out who is between you and the server",
+        )
+    }
+
+    /// Explains a panic of the driver.
+    pub fn from_driver_panic(connection: &ConnectOptions) -> Self {
+        let password = connection.password.as_ref();
+        let length = password.map_or(0, |password| password.expose_secret().len());
+        let (what, hint) = if length == 0 {
+            (
+                "the login broke off, and no password was given",
+                GIVE_A_PASSWORD,
+            )
+        } else if length > MAX_RSA_PASSWORD && connection.tls.is_none() {
+            (
+                "the password is too long for the server's RSA key",
+                "--tls verify-identity, or the Unix socket, takes any",
+            )
+        } else {
+            (
+                "the server's answers break the protocol",
+                "is that address a MySQL or MariaDB server?",
+            )
+        };
+        Self::new(what, hint)
+    }
+
+    /// Returns the error of a run, which names the server and the account of
+    /// `connection`.
+    pub fn into_error(self, connection: &ConnectOptions) -> Error {
+        let what = format!(
+            "cannot connect to {} as {:?}: {}",
+            connection.endpoint, connection.user, self.what
+        );
+        let error = Error::new(ErrorKind::Connect, what)
+            .with_hint(self.hint)
+            .with_retry(self.retry);
+        match self.source {
+            Some(source) => error.with_source(source),
+            None => error,
+        }
+    }
 }
 
-/// Whether the server has answered: then another of its addresses would say the
-/// same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Answered {
-    Yes,
-    No,
+/// Whether the server says that user and password do not match an account.
+pub(super) fn is_access_denied(error: &mysql::Error) -> bool {
+    matches!(error, mysql::Error::MySqlError(server) if server.code == codes::ACCESS_DENIED)
 }
 
-/// Whether the server says that user and password do not belong together.
-pub(super) fn is_denial(error: &MySqlError) -> bool {
-    error.code == codes::ACCESS_DENIED
-}
-
-/// Explains `error`.
-pub(super) fn explain(
-    error: mysql::Error,
-    connection: &ConnectOptions,
-) -> (ConnectError, Answered) {
-    let (described, answered) = describe_failure(&error, connection);
-    (described.with_source(error), answered)
-}
-
-fn describe_failure(error: &mysql::Error, connection: &ConnectOptions) -> (ConnectError, Answered) {
+fn explain(error: &mysql::Error, connection: &ConnectOptions) -> ConnectError {
     if let Some(error) = tls_error(error) {
-        return (of_tls(error, connection), Answered::Yes);
+        return from_tls(error, connection);
     }
     match error {
-        mysql::Error::MySqlError(server) => (of_server(server, connection), Answered::Yes),
-        mysql::Error::DriverError(driver) => of_driver(driver, connection),
-        mysql::Error::TlsError(TlsError::InvalidDnsName(_)) => (
-            ConnectError::new(
-                "no certificate can be for a host of that name",
-                "--tls verify-ca --tls-ca-file FILE checks only who issued it",
-            ),
-            Answered::Yes,
+        mysql::Error::MySqlError(server) => from_server(server, connection),
+        mysql::Error::DriverError(driver) => from_driver(driver, connection),
+        mysql::Error::TlsError(TlsError::InvalidDnsName(_)) => ConnectError::new(
+            "no certificate can be for a host of that name",
+            "--tls verify-ca --tls-ca-file FILE checks only who issued it",
         ),
-        mysql::Error::IoError(error) if is_withheld_key(error) => (
-            ConnectError::new(
-                "the server wants the password by a key of its own, which nobody on the way must have replaced",
-                "--tls verify-identity encrypts all; or name a copy of the server's key: --server-public-key FILE",
-            ),
-            Answered::Yes,
+        mysql::Error::IoError(error) if is_withheld_key(error) => ConnectError::new(
+            "the server wants the password by a key of its own, which nobody on the way must have replaced",
+            "--tls verify-identity encrypts all; or name a copy of the server's key: --server-public-key FILE",
         ),
-        error => (unreachable(describe(error)), Answered::No),
+        error => ConnectError::unreachable(describe(error)),
     }
 }
 
-/// What somebody on the way has done.
-pub(super) fn of_tampering(tampering: Tampering) -> ConnectError {
-    let what = match tampering {
-        Tampering::SlippedIn => {
-            "the first answer over TLS is not the server's: somebody on the way has slipped one in"
-        }
-        Tampering::Altered => {
-            "the session is not the one that was asked for: somebody on the way has altered the request for TLS"
-        }
-    };
-    ConnectError::new(
-        what,
-        "nothing was asked of it; find out who is between you and the server",
-    )
-}
-
-/// Why the driver panicked.
-pub(super) fn broken_protocol(connection: &ConnectOptions) -> ConnectError {
-    let password = connection.password.as_ref();
-    let length = password.map_or(0, |password| password.expose_secret().len());
-    let (what, hint) = match length {
-        0 => (
-            "the login broke off, and no password was given",
-            GIVE_A_PASSWORD,
-        ),
-        // Of what an RSA key of 2048 bits encrypts, padding takes 42 bytes (RFC
-        // 8017, section 7.1.1).
-        214.. if connection.tls.is_none() => (
-            "the password is too long for the server's RSA key",
-            "--tls verify-identity, or the Unix socket, takes any",
-        ),
-        _ => (
-            "the server's answers break the protocol",
-            "is that address a MySQL or MariaDB server?",
-        ),
-    };
-    ConnectError::new(what, hint)
-}
-
-fn unreachable(what: String) -> ConnectError {
-    ConnectError::new(what, "is the server running, and is the address right?").passing()
-}
-
-/// What the driver gives where it was to read a folder in a key's place.
+/// Whether the driver tried to read a folder as the server's RSA key, which
+/// `connect::request` gives it when no key was configured.
 fn is_withheld_key(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::IsADirectory
 }
 
-/// The TLS error within a driver's, however deep.
+/// Returns the TLS error within a driver's, at any depth.
 fn tls_error(error: &mysql::Error) -> Option<&rustls::Error> {
     if let mysql::Error::TlsError(TlsError::Tls(error)) = error {
         return Some(error);
@@ -158,8 +182,8 @@ fn tls_error(error: &mysql::Error) -> Option<&rustls::Error> {
     io_error(error)?.get_ref()?.downcast_ref()
 }
 
-/// What the server's errors of a login mean, and what to do: those whose texts do
-/// not depend on the connection.
+/// What a server's error at the login means, and what to do about it, by its
+/// codes. Errors whose text depends on the connection are in [`from_server`].
 const SERVER_REFUSALS: [(&[u16], &str, &str); 13] = [
     (
         &[codes::DATABASE_ACCESS_DENIED],
@@ -196,8 +220,8 @@ const SERVER_REFUSALS: [(&[u16], &str, &str); 13] = [
             codes::MUST_CHANGE_PASSWORD,
             codes::MUST_CHANGE_PASSWORD_LOGIN,
         ],
-        EXPIRED,
-        EXPIRED_HINT,
+        PASSWORD_EXPIRED,
+        PASSWORD_EXPIRED_HINT,
     ),
     (
         &[codes::ACCOUNT_LOCKED_MYSQL, codes::ACCOUNT_LOCKED_MARIADB],
@@ -231,7 +255,7 @@ const SERVER_REFUSALS: [(&[u16], &str, &str); 13] = [
     ),
 ];
 
-/// As [`SERVER_REFUSALS`], for every other error.
+/// The texts for every other error of a server at the login.
 const OTHER_REFUSAL: (&str, &str) = (
     "the server refused",
     "check the user, its password, and the database's name",
@@ -239,8 +263,8 @@ const OTHER_REFUSAL: (&str, &str) = (
 
 /// The server's own errors of a login (MySQL manual, "Server Error Message
 /// Reference"; MariaDB's documentation, "MariaDB Error Codes").
-fn of_server(server: &MySqlError, connection: &ConnectOptions) -> ConnectError {
-    let (words, hint) = match server.code {
+fn from_server(server: &MySqlError, connection: &ConnectOptions) -> ConnectError {
+    let (what, hint) = match server.code {
         codes::ACCESS_DENIED if connection.password.is_none() => (
             "the login was refused, and no password was given",
             GIVE_A_PASSWORD.to_owned(),
@@ -261,14 +285,14 @@ fn of_server(server: &MySqlError, connection: &ConnectOptions) -> ConnectError {
         }
     };
     let error = describe(&mysql::Error::MySqlError(server.clone()));
-    let refusal = ConnectError::new(format!("{words}: {error}"), hint);
+    let described = ConnectError::new(format!("{what}: {error}"), hint);
     if codes::TRANSIENT_AT_LOGIN.contains(&server.code) {
-        return refusal.passing();
+        return described.transient();
     }
-    refusal
+    described
 }
 
-/// What can be wrong where a server refuses a login without saying why.
+/// Returns the hint for a login that a server refuses without a reason.
 fn what_to_check(connection: &ConnectOptions) -> String {
     let mut hint =
         "check the user and the password, and from which hosts the account may log in".to_owned();
@@ -287,27 +311,27 @@ fn what_to_check(connection: &ConnectOptions) -> String {
     hint
 }
 
-fn of_driver(driver: &DriverError, connection: &ConnectOptions) -> (ConnectError, Answered) {
-    let refusal = match driver {
+fn from_driver(driver: &DriverError, connection: &ConnectOptions) -> ConnectError {
+    match driver {
         DriverError::CouldNotConnect(Some((_, what, kind))) => {
-            let refusal = unreachable(what.clone());
+            let error = ConnectError::unreachable(what.clone());
             let retry = match kind {
-                // As of a socket that is not for everybody.
+                // For example, this user may not use the socket.
                 io::ErrorKind::PermissionDenied => Retry::Never,
-                _ => refusal.retry,
+                _ => error.retry,
             };
-            return (ConnectError { retry, ..refusal }, Answered::No);
+            ConnectError { retry, ..error }
         }
         DriverError::CouldNotConnect(None) | DriverError::ConnectTimeout => {
-            return (unreachable(driver.to_string()), Answered::No);
+            ConnectError::unreachable(driver.to_string())
         }
         DriverError::TlsNotSupported => ConnectError::new(
             "the server does not speak TLS",
             "it was told nothing; --tls disabled sends all in plain text",
         ),
-        DriverError::CleartextPluginDisabled => no_cleartext(connection),
+        DriverError::CleartextPluginDisabled => cleartext_refused(connection),
         DriverError::UnknownAuthPlugin(name) if name == "mysql_clear_password" => {
-            no_cleartext(connection)
+            cleartext_refused(connection)
         }
         DriverError::OldMysqlPasswordDisabled => unknown_plugin("mysql_old_password"),
         DriverError::UnknownAuthPlugin(name) => unknown_plugin(name),
@@ -315,11 +339,10 @@ fn of_driver(driver: &DriverError, connection: &ConnectOptions) -> (ConnectError
             driver.to_string(),
             "is that address a MySQL or MariaDB server?",
         ),
-    };
-    (refusal, Answered::Yes)
+    }
 }
 
-fn no_cleartext(connection: &ConnectOptions) -> ConnectError {
+fn cleartext_refused(connection: &ConnectOptions) -> ConnectError {
     let verified = connection
         .tls
         .as_ref()
@@ -337,18 +360,18 @@ fn no_cleartext(connection: &ConnectOptions) -> ConnectError {
 fn unknown_plugin(name: &str) -> ConnectError {
     ConnectError::new(
         format!("the account logs in by the plugin {name:?}, which this program does not have"),
-        // MySQL does so, that nobody may find out who has an account.
+        // MySQL does so to hide which accounts exist.
         "is the user right? MySQL makes up a plugin for users that it does not know; \
          this program has caching_sha2_password, mysql_native_password, client_ed25519, parsec and unix_socket",
     )
 }
 
-/// What TLS says, told apart by cause.
-fn of_tls(error: &rustls::Error, connection: &ConnectOptions) -> ConnectError {
+/// Explains an error of TLS.
+fn from_tls(error: &rustls::Error, connection: &ConnectOptions) -> ConnectError {
     use AlertDescription as Alert;
     use rustls::Error;
     match error {
-        Error::InvalidCertificate(error) => of_certificate(error, connection),
+        Error::InvalidCertificate(error) => from_certificate(error, connection),
         Error::AlertReceived(
             alert @ (Alert::BadCertificate
             | Alert::UnsupportedCertificate
@@ -358,7 +381,7 @@ fn of_tls(error: &rustls::Error, connection: &ConnectOptions) -> ConnectError {
             | Alert::UnknownCA
             | Alert::AccessDenied
             | Alert::CertificateRequired),
-        ) => refused_client(&format!("{alert:?}"), connection),
+        ) => client_certificate_refused(&format!("{alert:?}"), connection),
         Error::AlertReceived(
             Alert::ProtocolVersion | Alert::HandshakeFailure | Alert::InsufficientSecurity,
         )
@@ -383,12 +406,12 @@ fn of_tls(error: &rustls::Error, connection: &ConnectOptions) -> ConnectError {
     }
 }
 
-fn refused_client(alert: &str, connection: &ConnectOptions) -> ConnectError {
-    let shown = connection
+fn client_certificate_refused(alert: &str, connection: &ConnectOptions) -> ConnectError {
+    let sent_one = connection
         .tls
         .as_ref()
         .is_some_and(|tls| tls.client.is_some());
-    if shown {
+    if sent_one {
         ConnectError::new(
             format!("the server does not accept the certificate of --tls-cert ({alert})"),
             "is it current, and from the CA that the server trusts (its ssl_ca)?",
@@ -401,7 +424,7 @@ fn refused_client(alert: &str, connection: &ConnectOptions) -> ConnectError {
     }
 }
 
-fn of_certificate(error: &CertificateError, connection: &ConnectOptions) -> ConnectError {
+fn from_certificate(error: &CertificateError, connection: &ConnectOptions) -> ConnectError {
     use CertificateError as Certificate;
     let host = match &connection.endpoint {
         Endpoint::Tcp { host, .. } => host.as_str(),
@@ -460,7 +483,8 @@ fn of_certificate(error: &CertificateError, connection: &ConnectOptions) -> Conn
     ConnectError::new(what, hint)
 }
 
-/// A server that nobody vouches for: most often it made its certificate itself.
+/// The error for a certificate that no trusted CA has issued. In most cases the
+/// server has made it itself.
 fn unknown_issuer(connection: &ConnectOptions) -> ConnectError {
     let tls = connection.tls.as_ref();
     let verification = tls.map(|tls| &tls.verification);
@@ -483,8 +507,8 @@ fn unknown_issuer(connection: &ConnectOptions) -> ConnectError {
     )
 }
 
-/// The names in a certificate, which come as `DnsName("db")` and
-/// `IpAddress(127.0.0.1)`.
+/// Returns the names in a certificate, separated by commas. rustls gives them as
+/// `DnsName("db")` and `IpAddress(127.0.0.1)`.
 fn names(presented: &[String]) -> String {
     let bare = |name: &String| {
         let inner = name
