@@ -3,6 +3,7 @@
 //! Types of the driver stop here and in `row`.
 
 mod builders;
+mod codes;
 #[doc(hidden)]
 pub mod columns;
 mod connect;

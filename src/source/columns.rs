@@ -1,4 +1,4 @@
-//! What columns mean, from the server's metadata alone (MySQL internals,
+//! The meaning of columns, from the server's metadata alone (MySQL internals,
 //! "Column Definition").
 
 use mysql::consts::{ColumnFlags, ColumnType as WireType};
@@ -10,33 +10,35 @@ use crate::{
     schema::{Column, ColumnType, FloatLayout, Schema},
 };
 
-/// The character set number of bytes that are not text.
+/// The number of the character set `binary`, of columns that are not text.
 pub(super) const BINARY: u16 = 63;
 
-/// From this number of decimals on, they are not fixed (`NOT_FIXED_DEC`).
+/// The number of decimals from which on they are not fixed (`NOT_FIXED_DEC`).
 pub(super) const FLOATING_DECIMALS: u8 = 31;
 
-/// The most digits that a second's fraction has.
-const MICROSECONDS: usize = 6;
+/// The most digits of a second's fraction.
+const MAX_FRACTION_DIGITS: usize = 6;
 
-const CAST: &str = "CAST it in the query, for example to CHAR";
+const CAST_HINT: &str = "CAST it in the query, for example to CHAR";
 
-/// MySQL manual, "Limits on Table Column Count and Row Size".
-const MOST_COLUMNS: usize = 4096;
+/// The most columns of a result (MySQL manual, "Limits on Table Column Count and
+/// Row Size").
+const MAX_COLUMNS: usize = 4096;
 
-/// The widest that a number can be shown (MySQL manual, "Numeric Type
+/// The largest display width of a number in digits (MySQL manual, "Numeric Type
 /// Attributes").
-const WIDEST_ZEROFILL: usize = 255;
+const MAX_ZEROFILL_WIDTH: usize = 255;
 
+/// The digits of a YEAR.
 const YEAR_WIDTH: usize = 4;
 
-/// The meaning of a result set's columns.
+/// Returns the schema of a result set with `columns`.
 ///
 /// # Errors
-/// [`ErrorKind::Query`] for a name that is not UTF-8 and for a type that this
-/// program does not know.
+/// [`ErrorKind::Query`] for a name that is not UTF-8, for a type that this
+/// program does not know, and for more columns than servers can send.
 pub fn schema(columns: &[mysql::Column]) -> Result<Schema> {
-    if columns.len() > MOST_COLUMNS {
+    if columns.len() > MAX_COLUMNS {
         let what = format!("the result has {} columns", columns.len());
         return Err(
             Error::new(ErrorKind::Query, what).with_hint("servers have 4096 at most; is this one?")
@@ -51,8 +53,8 @@ pub fn schema(columns: &[mysql::Column]) -> Result<Schema> {
     })
 }
 
-/// The error for a column whose type number is not even the driver's, which
-/// then gives up before it hands on the column's name.
+/// Returns the error for a column whose type number the driver does not know. The
+/// driver then fails before it returns the column's name.
 pub(super) fn unknown_type(error: &mysql::Error) -> Option<Error> {
     let mysql::Error::IoError(error) = error else {
         return None;
@@ -61,16 +63,17 @@ pub(super) fn unknown_type(error: &mysql::Error) -> Option<Error> {
     let what = format!(
         "a column of the result has the type number {number}, which this version does not know"
     );
-    Some(Error::new(ErrorKind::Query, what).with_hint(CAST))
+    Some(Error::new(ErrorKind::Query, what).with_hint(CAST_HINT))
 }
 
 fn describe(index: usize, column: &mysql::Column) -> Result<Column> {
-    let name = std::str::from_utf8(column.name_ref()).map_err(|_| {
+    let name = std::str::from_utf8(column.name_ref()).map_err(|error| {
         Error::new(
             ErrorKind::Query,
             format!("the name of column {} is not UTF-8", index + 1),
         )
         .with_hint("give it another one with AS")
+        .with_source(error)
     })?;
     match column_type(column) {
         Some(column_type) => Ok(Column {
@@ -85,13 +88,13 @@ fn describe(index: usize, column: &mysql::Column) -> Result<Column> {
                 column.column_type()
             ),
         )
-        .with_hint(CAST)),
+        .with_hint(CAST_HINT)),
     }
 }
 
 fn column_type(column: &mysql::Column) -> Option<ColumnType> {
-    // A server that lies must not have us write gigabytes of zeros.
-    let width = (column.column_length() as usize).min(WIDEST_ZEROFILL);
+    // A wrong width from the server must not become gigabytes of zeros.
+    let width = (column.column_length() as usize).min(MAX_ZEROFILL_WIDTH);
     let zerofill = column
         .flags()
         .contains(ColumnFlags::ZEROFILL_FLAG)
@@ -101,7 +104,7 @@ fn column_type(column: &mysql::Column) -> Option<ColumnType> {
         decimals: (decimals < FLOATING_DECIMALS).then_some(usize::from(decimals)),
         zerofill,
     };
-    let fraction = usize::from(decimals).min(MICROSECONDS);
+    let fraction = usize::from(decimals).min(MAX_FRACTION_DIGITS);
     Some(match column.column_type() {
         WireType::MYSQL_TYPE_TINY if width == 1 && zerofill.is_none() => ColumnType::TinyInt1,
         WireType::MYSQL_TYPE_TINY
@@ -140,7 +143,7 @@ fn column_type(column: &mysql::Column) -> Option<ColumnType> {
                 ColumnType::Text
             }
         }
-        // A column that is always NULL.
+        // The column is always NULL.
         WireType::MYSQL_TYPE_NULL => ColumnType::Text,
         _ => return None,
     })

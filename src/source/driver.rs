@@ -1,11 +1,14 @@
-//! Panics of the driver, which some answers that break the protocol lead to:
-//! they end here, without a word on standard error.
+//! Calls of the driver that end its panics and never leave a result unread.
+//!
+//! The driver panics on some packets that break the protocol. A panic ends here,
+//! without output on standard error.
 
 use std::{
     any::Any,
     cell::Cell,
     mem::ManuallyDrop,
     panic::{self, AssertUnwindSafe},
+    str::FromStr,
     sync::Once,
 };
 
@@ -14,50 +17,56 @@ use mysql::{
     prelude::{Protocol, Queryable},
 };
 
-/// More rows and result sets than anything has that we run beside the query.
-const MOST_ROWS: usize = 1 << 17;
+/// Upper bound on rows plus result sets of an internal statement.
+const MAX_ROWS: usize = 1 << 17;
 
-/// More rows and columns than any answer to a question of ours has that is kept.
-const MOST_ANSWERS: usize = 1000;
-const WIDEST_ANSWER: usize = 32;
+/// Upper bound on the rows that [`ask`] returns.
+const MAX_ANSWER_ROWS: usize = 1000;
+
+/// Upper bound on the columns of the rows that [`ask`] returns.
+const MAX_ANSWER_COLUMNS: usize = 32;
 
 thread_local! {
-    static IS_CONTAINED: Cell<bool> = const { Cell::new(false) };
+    /// Whether this thread is within [`catch_panic`].
+    static IS_CAUGHT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// That the driver has panicked; its state is of no use any more.
+/// The driver has panicked. Its state must not be used any more.
 #[derive(Debug)]
-pub(super) struct Panicked;
+pub(super) struct DriverPanic;
 
-/// What `work` gives, or that it panicked. Whoever gets the latter must not use
-/// what `work` has changed.
-pub(super) fn contain<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
-    let before = IS_CONTAINED.replace(true);
+/// Runs `work` and catches its panic. After a panic, the caller must not use
+/// anything that `work` can have changed.
+pub(super) fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, DriverPanic> {
+    let before = IS_CAUGHT.replace(true);
     let result = panic::catch_unwind(AssertUnwindSafe(work));
-    IS_CONTAINED.set(before);
-    result.map_err(|_: Box<dyn Any + Send>| Panicked)
+    IS_CAUGHT.set(before);
+    result.map_err(|_: Box<dyn Any + Send>| DriverPanic)
 }
 
-/// Installs a panic hook that logs caught panics of the driver at debug level and
-/// leaves others to the hook before. Without it, they are printed as others are.
+/// Installs a process-wide panic hook that logs the driver's caught panics at
+/// debug level and passes all other panics to the hook that was there before.
+///
+/// Without it, caught panics appear on standard error like all others. Further
+/// calls do nothing.
 pub fn install_panic_hook() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        let tell = panic::take_hook();
+        let previous = panic::take_hook();
         panic::set_hook(Box::new(move |panic| {
-            if IS_CONTAINED.get() {
+            if IS_CAUGHT.get() {
                 tracing::debug!("the driver panicked: {panic}");
             } else {
-                tell(panic);
+                previous(panic);
             }
         }));
     });
 }
 
-/// Runs a statement of ours to its end, whatever it returns.
+/// Runs an internal statement and reads its results to the end.
 ///
-/// The driver's own way to do so drops the result, and with it every error that
-/// comes after the first packet.
+/// The driver's own `query_drop` drops the result, and with it every error that
+/// follows the first packet.
 pub(super) fn run(conn: &mut Conn, sql: &str) -> mysql::Result<()> {
     finish(conn.query_iter(sql)?)
 }
@@ -67,51 +76,57 @@ pub(super) fn finish<P: Protocol>(result: QueryResult<'_, '_, '_, P>) -> mysql::
     for_each(result, |_| ())
 }
 
-/// The few rows that answer a question of ours.
+/// Returns the rows of an internal query with a small result.
 pub(super) fn ask(conn: &mut Conn, sql: &str) -> mysql::Result<Vec<Row>> {
     let mut rows = Vec::new();
-    let mut is_too_much = false;
+    let mut is_too_large = false;
     for_each(conn.query_iter(sql)?, |row| {
-        if rows.len() < MOST_ANSWERS && row.len() <= WIDEST_ANSWER {
+        if rows.len() < MAX_ANSWER_ROWS && row.len() <= MAX_ANSWER_COLUMNS {
             rows.push(row);
         } else {
-            is_too_much = true;
+            is_too_large = true;
         }
     })?;
-    if is_too_much {
+    if is_too_large {
         return Err(DriverError::UnexpectedPacket.into());
     }
     Ok(rows)
 }
 
-/// Shows `each` every row of `result`, up to its end.
+/// Calls `visit` with every row of `result`, up to the end of its last result
+/// set.
 ///
-/// It drops neither the result nor a set of it before the end: while the driver
-/// panics, that would read on, and a second panic ends the process.
+/// It drops neither the result nor one of its sets before the end: dropping reads
+/// what is left, and a second panic while the driver panics ends the process.
 pub(super) fn for_each<P: Protocol>(
     result: QueryResult<'_, '_, '_, P>,
-    mut each: impl FnMut(Row),
+    mut visit: impl FnMut(Row),
 ) -> mysql::Result<()> {
     let mut result = ManuallyDrop::new(result);
-    let mut rest = MOST_ROWS;
+    let mut remaining = MAX_ROWS;
     while let Some(mut set) = result.iter().map(ManuallyDrop::new) {
         for row in set.by_ref() {
-            each(row?);
-            rest = less(rest)?;
+            visit(row?);
+            remaining = count_down(remaining)?;
         }
-        // Also where it has no rows.
-        rest = less(rest)?;
+        // A set without rows counts too, or a server could send them for ever.
+        remaining = count_down(remaining)?;
     }
     drop(ManuallyDrop::into_inner(result));
     Ok(())
 }
 
-fn less(rest: usize) -> mysql::Result<usize> {
+fn count_down(remaining: usize) -> mysql::Result<usize> {
     let unexpected = || DriverError::UnexpectedPacket.into();
-    rest.checked_sub(1).ok_or_else(unexpected)
+    remaining.checked_sub(1).ok_or_else(unexpected)
 }
 
-/// The text in a column of `row`, if there is one.
+/// Returns the text in a column of `row`, if there is one.
 pub(super) fn text(row: &Row, column: usize) -> Option<String> {
     row.get_opt(column)?.ok()
+}
+
+/// Returns the number in a column of `row`, if there is one that fits.
+pub(super) fn number<T: FromStr>(row: &Row, column: usize) -> Option<T> {
+    text(row, column)?.parse().ok()
 }

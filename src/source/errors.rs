@@ -1,10 +1,14 @@
-//! Errors of a session: what the server, the driver or the connection reports,
-//! and what to do about it.
+//! Errors of an open session: what the server, the driver or the connection
+//! reports, and what to do about it.
+
+use std::io;
+
+use mysql::DriverError;
+use mysql_common::proto::codec::error::PacketCodecError;
 
 use super::{
-    columns,
-    connect::{self, Trouble},
-    driver::{Panicked, contain},
+    codes, columns,
+    driver::{DriverPanic, catch_panic},
     excerpt, refusal,
 };
 use crate::{
@@ -12,37 +16,26 @@ use crate::{
     error::{Error, ErrorKind, Result, Retry},
 };
 
-/// ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION, the same in MySQL and MariaDB.
-const READ_ONLY_TRANSACTION: u16 = 1792;
-
-/// ER_QUERY_TIMEOUT of MySQL, ER_STATEMENT_TIMEOUT of MariaDB.
-const OUT_OF_TIME: [u16; 2] = [3024, 1969];
-
-/// ER_QUERY_INTERRUPTED; MariaDB's ER_CONNECTION_KILLED, and MySQL's.
-const KILLED: [u16; 3] = [1317, 1927, 3169];
-
-/// ER_TABLE_DEF_CHANGED.
-const ALTERED: u16 = 1412;
-
-/// The connection's end, as servers and proxies tell of it: ER_NET_* of the
-/// server's own side; a proxy's that has lost its server, or has none.
-const LOST: [u16; 9] = [1158, 1159, 1160, 1161, 2002, 2003, 2006, 2013, 9001];
-
-/// The default of `max_allowed_packet` on old servers, the smallest in use.
+/// The default of `max_allowed_packet` on old servers in bytes, the smallest in
+/// use.
 const SMALLEST_DEFAULT_PACKET: usize = 1 << 20;
 
 const READ_WRITE_HINT: &str = "--read-write lets the statement write, outside a snapshot";
 
-/// What `work` with the driver gives: where the run was cancelled, why; and where
-/// the driver panicked, that the server broke the protocol.
+/// Runs `work`, which calls the driver.
+///
+/// Returns the cause if the run was cancelled, and a protocol error if the driver
+/// panicked.
 pub(super) fn catch_driver_panic<T>(
     cancel: &CancelToken,
     work: impl FnOnce() -> Result<T>,
 ) -> Result<T> {
-    cancel.prefer_cause(contain(work).unwrap_or_else(|Panicked| Err(broken_protocol(cancel))))
+    cancel
+        .prefer_cause(catch_panic(work).unwrap_or_else(|DriverPanic| Err(broken_protocol(cancel))))
 }
 
-/// The error where the driver panicked over what the server sent.
+/// Closes the connection and returns the error for a panic of the driver, which
+/// the server's packets have caused.
 #[cold]
 pub(super) fn broken_protocol(cancel: &CancelToken) -> Error {
     cancel.close_connection();
@@ -51,9 +44,14 @@ pub(super) fn broken_protocol(cancel: &CancelToken) -> Error {
         .with_hint("is a proxy in between, or another kind of server? -vv says what the driver met")
 }
 
-/// The error for the statement `sql` when it could not be prepared or begun.
-pub(super) fn statement_error(error: &mysql::Error, sql: &str) -> Error {
-    let described = query_error("the query failed", error);
+/// Returns the error for the statement `sql`, which could not be prepared or
+/// executed. Its source is `error`.
+pub(super) fn statement_error(error: mysql::Error, sql: &str) -> Error {
+    describe_statement_error(&error, sql).with_source(error)
+}
+
+fn describe_statement_error(error: &mysql::Error, sql: &str) -> Error {
+    let described = describe_query_error("the query failed", error);
     if let mysql::Error::MySqlError(server) = error {
         return described.with_excerpt(excerpt::excerpt(sql, &server.message));
     }
@@ -64,7 +62,8 @@ pub(super) fn statement_error(error: &mysql::Error, sql: &str) -> Error {
     if length < SMALLEST_DEFAULT_PACKET {
         return described;
     }
-    // MySQL just closes the connection where a statement exceeds its limit.
+    // MySQL closes the connection without an error when a statement exceeds its
+    // limit.
     described
         .with_hint(format!(
             "the SQL text has {length} bytes: is the server's max_allowed_packet smaller?"
@@ -72,43 +71,171 @@ pub(super) fn statement_error(error: &mysql::Error, sql: &str) -> Error {
         .with_retry(Retry::Never)
 }
 
-/// An error of the server or the connection once the session is there.
-pub(super) fn query_error(context: &str, error: &mysql::Error) -> Error {
-    let what = format!("{context}: {}", connect::describe(error));
+/// Returns an error of the server or the connection after the login. Its source
+/// is `error`.
+///
+/// No source of an error holds a secret. The driver's errors hold what the server
+/// sent and the addresses that were tried, their `Debug` is their `Display`, and
+/// the driver gets its options by value, so that no URL with a password exists.
+pub(super) fn query_error(context: &str, error: mysql::Error) -> Error {
+    describe_query_error(context, &error).with_source(error)
+}
+
+fn describe_query_error(context: &str, error: &mysql::Error) -> Error {
+    let what = format!("{context}: {}", describe(error));
     let described = Error::new(ErrorKind::Query, what);
-    match error {
-        mysql::Error::MySqlError(server) if server.code == refusal::MUST_CHANGE_PASSWORD => {
-            let what = format!("{}: {}", refusal::EXPIRED, connect::describe(error));
-            Error::new(ErrorKind::Connect, what).with_hint(refusal::EXPIRED_HINT)
-        }
-        mysql::Error::MySqlError(server) if server.code == READ_ONLY_TRANSACTION => {
-            described.with_hint(READ_WRITE_HINT)
-        }
-        mysql::Error::MySqlError(server) if OUT_OF_TIME.contains(&server.code) => {
-            described.with_hint("--statement-timeout allows it more time")
-        }
-        mysql::Error::MySqlError(server) if KILLED.contains(&server.code) => {
-            described.with_hint("somebody killed it on the server, or a watchdog did: ask, then run it again")
-        }
-        mysql::Error::MySqlError(server)
-            if server.code == refusal::SHUTDOWN || LOST.contains(&server.code) => described
-            .with_hint("run it again when the server is back; --retry N does so by itself")
+    if let mysql::Error::MySqlError(server) = error {
+        return if server.code == codes::MUST_CHANGE_PASSWORD {
+            let what = format!("{}: {}", refusal::PASSWORD_EXPIRED, describe(error));
+            Error::new(ErrorKind::Connect, what).with_hint(refusal::PASSWORD_EXPIRED_HINT)
+        } else {
+            with_server_hint(described, server.code)
+        };
+    }
+    match connection_fault(error) {
+        Some(ConnectionFault::Timeout) => described
+            .with_hint(
+                "--read-timeout is what ended it; it counts the time before the first row too",
+            )
             .with_retry(Retry::Later),
-        mysql::Error::MySqlError(server) if server.code == ALTERED => {
+        Some(ConnectionFault::Lost) => described
+            .with_hint(
+                "run it again, or have --retry N do so; look into the server's log if it recurs",
+            )
+            .with_retry(Retry::Later),
+        Some(ConnectionFault::PacketTooLarge) => {
+            described.with_hint("select a part of it: fewer columns, or SUBSTRING")
+        }
+        None => described.with_hint("run it again, and look into the server's log if it recurs"),
+    }
+}
+
+/// Adds to an error of the server what to do about its `code`.
+fn with_server_hint(described: Error, code: u16) -> Error {
+    match code {
+        codes::READ_ONLY_TRANSACTION => described.with_hint(READ_WRITE_HINT),
+        codes::TABLE_DEF_CHANGED => {
             described.with_hint("a table was altered after the snapshot began: run all again")
         }
-        mysql::Error::MySqlError(_) => described,
-        _ => match connect::trouble(error) {
-            Some(Trouble::Silence) => described
-                .with_hint("--read-timeout is what ended it; it counts the time before the first row too")
-                .with_retry(Retry::Later),
-            Some(Trouble::Loss) => described
-                .with_hint("run it again, or have --retry N do so; look into the server's log if it recurs")
-                .with_retry(Retry::Later),
-            Some(Trouble::TooLong) => {
-                described.with_hint("select a part of it: fewer columns, or SUBSTRING")
+        code if codes::QUERY_TIMEOUT.contains(&code) => {
+            described.with_hint("--statement-timeout allows it more time")
+        }
+        code if codes::QUERY_KILLED.contains(&code) => described.with_hint(
+            "somebody killed it on the server, or a watchdog did: ask, then run it again",
+        ),
+        code if code == codes::SERVER_SHUTDOWN || codes::CONNECTION_LOST.contains(&code) => {
+            described
+                .with_hint("run it again when the server is back; --retry N does so by itself")
+                .with_retry(Retry::Later)
+        }
+        _ => described,
+    }
+}
+
+/// Describes `error` without the driver's own wrapping.
+pub(super) fn describe(error: &mysql::Error) -> String {
+    use mysql::Error;
+    match error {
+        Error::MySqlError(server) => format!(
+            "server error {} ({}): {}",
+            server.code, server.state, server.message
+        ),
+        Error::DriverError(DriverError::CouldNotConnect(Some((_, what, _)))) => what.clone(),
+        Error::DriverError(error) => error.to_string(),
+        Error::CodecError(PacketCodecError::PacketTooLarge) => {
+            "a row, or another packet, is longer than 1 GiB, the most that is taken".to_owned()
+        }
+        error => match (io_error(error), error) {
+            (Some(io), _) => describe_io(io),
+            (None, Error::CodecError(error)) => {
+                format!("the server's data cannot be read: {error}")
             }
-            None => described.with_hint("run it again, and look into the server's log if it recurs"),
+            (None, other) => other.to_string(),
         },
+    }
+}
+
+/// Returns the system's error within a driver's, if there is one.
+pub(super) const fn io_error(error: &mysql::Error) -> Option<&io::Error> {
+    match error {
+        mysql::Error::IoError(error) | mysql::Error::CodecError(PacketCodecError::Io(error)) => {
+            Some(error)
+        }
+        _ => None,
+    }
+}
+
+/// Why a connection failed after the login.
+enum ConnectionFault {
+    /// The server sent nothing during the read timeout.
+    Timeout,
+    /// The connection was lost.
+    Lost,
+    /// A packet is longer than the driver accepts.
+    PacketTooLarge,
+}
+
+/// Returns the fault of the connection that `error` reports, if it reports one.
+fn connection_fault(error: &mysql::Error) -> Option<ConnectionFault> {
+    if let mysql::Error::CodecError(PacketCodecError::PacketTooLarge) = error {
+        return Some(ConnectionFault::PacketTooLarge);
+    }
+    match io_error(error)?.kind() {
+        kind if is_timeout(kind) => Some(ConnectionFault::Timeout),
+        // TLS records that were tampered with have these kinds; another attempt
+        // would fail in the same way.
+        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => None,
+        _ => Some(ConnectionFault::Lost),
+    }
+}
+
+/// Whether a read timed out: systems report either kind (std,
+/// `TcpStream::set_read_timeout`).
+const fn is_timeout(kind: io::ErrorKind) -> bool {
+    matches!(kind, io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
+
+fn describe_io(error: &io::Error) -> String {
+    match error.kind() {
+        kind if is_timeout(kind) => "the server was silent for too long".to_owned(),
+        io::ErrorKind::BrokenPipe
+        | io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::UnexpectedEof
+        // The driver's codec uses it when the connection ends within a packet.
+        | io::ErrorKind::Other => "the connection to the server was lost".to_owned(),
+        _ => format!("the connection to the server failed: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use mysql::MySqlError;
+
+    use super::*;
+
+    fn server_error() -> mysql::Error {
+        mysql::Error::MySqlError(MySqlError {
+            state: "42000".to_owned(),
+            message: "You have an error near 'FORM t' at line 1".to_owned(),
+            code: codes::PARSE_ERROR,
+        })
+    }
+
+    #[test]
+    fn errors_keep_the_drivers_error_as_their_source() {
+        for error in [
+            query_error("the query failed", server_error()),
+            statement_error(server_error(), "SELECT 1 FORM t"),
+        ] {
+            let source = error.source().expect("a source");
+            let source = source.downcast_ref().expect("the driver's error");
+            assert!(
+                matches!(source, mysql::Error::MySqlError(server) if server.code == codes::PARSE_ERROR),
+                "{source}"
+            );
+        }
     }
 }

@@ -1,15 +1,15 @@
-//! The place in a statement that a server's message is about: its line, and a
-//! caret below what the server says "near".
+//! The line of a statement that a server's message is about, with a caret below
+//! the text that the message quotes after "near".
 
 use unicode_width::UnicodeWidthStr;
 
 use crate::text::printable;
 
-/// How much of a long line is shown on each side of the place.
-const SIDE: usize = 36;
+/// The most characters of a line that are shown on each side of the place.
+const MAX_CONTEXT: usize = 36;
 
-/// The line of `sql` that `message` is about, and one with a caret below the
-/// place; nothing where the message names no place.
+/// Returns the line of `sql` that `message` is about, and a line with a caret below
+/// the place. It is empty if the message names no place.
 pub(super) fn excerpt(sql: &str, message: &str) -> Vec<String> {
     let Some(place) = place(sql, message) else {
         return Vec::new();
@@ -17,11 +17,11 @@ pub(super) fn excerpt(sql: &str, message: &str) -> Vec<String> {
     let start = sql[..place].rfind('\n').map_or(0, |end| end + 1);
     let line = sql[start..].lines().next().unwrap_or_default();
     let (before, after) = line.split_at((place - start).min(line.len()));
-    let before = match before.char_indices().rev().nth(SIDE) {
+    let before = match before.char_indices().rev().nth(MAX_CONTEXT) {
         Some((cut, _)) => format!("…{}", &before[cut..]),
         None => before.to_owned(),
     };
-    let after = match after.char_indices().nth(SIDE) {
+    let after = match after.char_indices().nth(MAX_CONTEXT) {
         Some((cut, _)) => format!("{}…", &after[..cut]),
         None => after.to_owned(),
     };
@@ -30,8 +30,9 @@ pub(super) fn excerpt(sql: &str, message: &str) -> Vec<String> {
     vec![before + &printable(&after), format!("{indent}^")]
 }
 
-/// The byte that `near '…' at line N` means. The text is what the server had not
-/// yet read: all that is left of the statement, or the first 80 characters.
+/// Returns the byte position that `near '…' at line N` means. The quoted text is
+/// what the server had not yet read: the rest of the statement, or its first 80
+/// characters.
 fn place(sql: &str, message: &str) -> Option<usize> {
     let (_, rest) = message.split_once(" near '")?;
     let (near, line) = rest.rsplit_once("' at line ")?;
@@ -47,7 +48,7 @@ fn place(sql: &str, message: &str) -> Option<usize> {
     };
     let mut places = sql[start..].match_indices(near);
     let place = places.next()?.0;
-    // Where it could be here or there, nowhere is better.
+    // An ambiguous place is not shown.
     places.next().is_none().then_some(start + place)
 }
 
@@ -56,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_caret_stands_below_what_is_near() {
+    fn the_caret_is_below_the_quoted_text() {
         let message = |near: &str, line: u32| {
             format!("check the manual for the right syntax to use near '{near}' at line {line}")
         };

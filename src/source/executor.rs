@@ -1,8 +1,4 @@
-//! The server's side: a session that runs statements, and the stream of one
-//! statement's rows.
-//!
-//! Types of the driver stop here and in `row`. What the rows become is left to
-//! the formats.
+//! Runs statements in a session on a server.
 
 use std::{mem, sync::Arc};
 
@@ -13,7 +9,7 @@ use mysql::{
 
 use super::{
     columns, connect,
-    driver::{self, contain},
+    driver::{self, catch_panic},
     errors::{catch_driver_panic, query_error, statement_error},
     interrupt::{InterruptHandle, SessionUse},
     options::{Compression, ConnectOptions, Protocol, SessionOptions},
@@ -29,26 +25,34 @@ use crate::{
     sql::{Bound, Parameter, Query, QuotingMode},
 };
 
-/// A session on a server, which runs one statement at a time.
+/// A session on a server. It runs one statement at a time.
+///
+/// The order of calls is [`connect`](Self::connect), [`bind`](Self::bind),
+/// [`run`](Self::run), then the [`RowStream`] to its end. Dropped, it closes the
+/// connection.
 pub struct QueryExecutor {
     pub(super) conn: Conn,
     pub(super) interrupt: Arc<InterruptHandle>,
     pub(super) cancel: CancelToken,
+    /// The statement that runs next.
     pub(super) bound: Bound,
+    /// Its first keyword, in upper case.
     pub(super) keyword: String,
     pub(super) protocol: Protocol,
+    /// The prepared statement that runs or has run.
     pub(super) prepared: Option<mysql::Statement>,
     pub(super) warning: Option<String>,
     pub(super) table_cache: TableCache,
 }
 
 impl QueryExecutor {
-    /// Connects to the server of `options` and sets the session up. `cancel` ends
-    /// it.
+    /// Connects to the server of `connection` and sets the session up as `session`
+    /// says. Cancelling `cancel` ends its work, as `session_use` says.
     ///
     /// # Errors
-    /// [`ErrorKind::Connect`] where there is no session; [`ErrorKind::Query`]
-    /// where the server refuses to prepare it.
+    /// [`ErrorKind::Connect`] if the server cannot be reached or refuses the login,
+    /// [`ErrorKind::Query`] if it refuses a setting of the session or an init
+    /// statement, and the cause if `cancel` was cancelled.
     pub fn connect(
         connection: &ConnectOptions,
         session: &SessionOptions,
@@ -75,7 +79,7 @@ impl QueryExecutor {
             warning: None,
             table_cache: TableCache::default(),
         };
-        // From here on the run can be ended while the server is silent.
+        // From here on, a cancellation ends the session while the server is silent.
         cancel.on_interrupt(executor.interrupt.clone())?;
         executor.with_driver(|conn| {
             lock.acquire(conn)?;
@@ -90,7 +94,8 @@ impl QueryExecutor {
         Ok(executor)
     }
 
-    /// What `work` with the connection gives, with panics of the driver as errors.
+    /// Runs `work` with the connection. Returns the cause if the run was cancelled,
+    /// and a protocol error if the driver panicked.
     pub(super) fn with_driver<T>(
         &mut self,
         work: impl FnOnce(&mut Conn) -> Result<T>,
@@ -99,37 +104,42 @@ impl QueryExecutor {
         catch_driver_panic(&self.cancel, || work(conn))
     }
 
-    /// From here on works for what `cancel` ends.
+    /// Lets `cancel` end the session's work from now on, instead of the token
+    /// before, and frees the statement that ran before.
     ///
     /// # Errors
-    /// The cause, where that was cancelled before.
+    /// The cause if `cancel` was cancelled.
     pub fn attach(&mut self, cancel: &CancelToken) -> Result<()> {
         cancel.on_interrupt(self.interrupt.clone())?;
         self.cancel.deregister();
         self.cancel = cancel.clone();
-        // Of an export that failed.
+        // The export before leaves its statement open if it failed.
         self.close_statement();
         Ok(())
     }
 
-    /// Sets the session up as it was at its beginning, but for variables of the
-    /// queries' own: what one export has set is not meant for the next.
+    /// Sets the session up again as `session` says, because the settings of one
+    /// export must not apply to the next. Other variables that a query has set keep
+    /// their values.
     ///
     /// # Errors
-    /// [`ErrorKind::Query`] where the server refuses that.
+    /// [`ErrorKind::Query`] if the server refuses a setting or an init statement.
     pub fn reset_session(&mut self, session: &SessionOptions) -> Result<()> {
         self.with_driver(|conn| {
             driver::run(conn, connect::SET_NAMES)
-                .map_err(|error| query_error("cannot set the character set again", &error))?;
+                .map_err(|error| query_error("cannot set the character set again", error))?;
             session::prepare(conn, session)
         })
     }
 
-    /// Makes `query` the statement that the session runs next.
+    /// Makes `query` with `parameters` the statement that [`run`](Self::run)
+    /// executes. Nothing is sent, except a query for the session's SQL mode if the
+    /// meaning of the text depends on it.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] where the server's SQL mode makes several statements
-    /// of the text; [`ErrorKind::Query`] where it cannot be asked for.
+    /// [`ErrorKind::Config`] if the text is not one statement under the session's
+    /// SQL mode, or if names and values of parameters do not match;
+    /// [`ErrorKind::Query`] if the SQL mode cannot be read.
     pub fn bind(
         &mut self,
         query: &Query,
@@ -147,17 +157,18 @@ impl QueryExecutor {
         Ok(())
     }
 
-    /// What the user should know about the session.
+    /// The warning about the session that the user should see, if there is one: the
+    /// server does not compress, although compression was requested.
     #[must_use]
     pub fn warning(&self) -> Option<String> {
         self.warning.clone()
     }
 
-    /// Runs the statement, up to the first row: prepared, which lets the server
-    /// send binary rows, or as text.
+    /// Runs the bound statement up to its first row: prepared, so that the server
+    /// sends binary rows, or as text (see [`Protocol`]).
     ///
     /// # Errors
-    /// [`ErrorKind::Query`] where the server refuses it, or where it has no
+    /// [`ErrorKind::Query`] if the server refuses the statement, or if it has no
     /// result set.
     pub fn run(&mut self) -> Result<RowStream<'_>> {
         let cancel = self.cancel.clone();
@@ -167,14 +178,14 @@ impl QueryExecutor {
     fn try_run(&mut self) -> Result<RowStream<'_>> {
         let prepared = prepare::prepare(&mut self.conn, self.protocol, &self.keyword, &self.bound);
         match prepared? {
-            prepare::Way::Binary(statement) => {
+            prepare::Statement::Prepared(statement) => {
                 self.prepared = Some(statement.clone());
                 let params = self.bound.params();
                 let result = self.conn.exec_iter(&statement, params);
                 let rows = expect_result_set(result, &self.cancel, &self.bound.sql, &self.keyword)?;
                 RowStream::new(Rows::Binary(rows), None, &self.cancel)
             }
-            prepare::Way::Text(reason) => {
+            prepare::Statement::Text(reason) => {
                 let result = self.conn.query_iter(&self.bound.sql);
                 let rows = expect_result_set(result, &self.cancel, &self.bound.sql, &self.keyword)?;
                 RowStream::new(Rows::Text(rows), reason, &self.cancel)
@@ -182,27 +193,28 @@ impl QueryExecutor {
         }
     }
 
-    /// Frees what the server keeps for the statement that has run.
+    /// Frees the prepared statement on the server, if one has run.
     pub fn close_statement(&mut self) {
         if let Some(statement) = self.prepared.take() {
-            // The server answers nothing. Where the connection has gone, so has
-            // the statement, and the rows had all come.
-            let _ = contain(|| self.conn.close(statement));
+            // The server sends no answer. If the connection is lost, the statement is
+            // freed too, and all rows had arrived.
+            let _ = catch_panic(|| self.conn.close(statement));
         }
     }
 
-    /// How many warnings the server has for the statement that has run.
+    /// The number of warnings that the server has for the last statement. It stops
+    /// at 65,535.
     #[must_use]
     pub fn warnings(&self) -> u16 {
         self.conn.warnings()
     }
 
-    /// What the server warned of that makes the rows others than the statement
-    /// asked for.
+    /// Returns the server's warning that values were truncated, or that not all its
+    /// warnings can be read. `None`: the rows are complete.
     ///
     /// # Errors
-    /// [`ErrorKind::Query`] where a value that is too long for the server has
-    /// become NULL.
+    /// [`ErrorKind::Query`] if a value became NULL because it is longer than the
+    /// server's `max_allowed_packet`, or if the warnings cannot be read.
     pub fn truncation_warning(&mut self) -> Result<Option<String>> {
         let count = self.warnings();
         if count == 0 {
@@ -211,19 +223,21 @@ impl QueryExecutor {
         self.with_driver(|conn| session::truncation_warning(conn, count))
     }
 
-    /// What the server says of itself and of the session.
+    /// Reads the server's version and the session's settings.
     ///
     /// # Errors
-    /// [`ErrorKind::Query`] where it does not say.
+    /// [`ErrorKind::Query`] if the server does not return them.
     pub fn facts(&mut self) -> Result<SessionFacts> {
         self.with_driver(session::facts)
     }
 
-    /// The columns that the statement would give and the protocol of its rows,
-    /// where the server tells before the statement runs.
+    /// Returns the columns of the bound statement and the wire protocol of its rows
+    /// (`binary` or `text`), without running it. Returns `None` if the server does
+    /// not announce columns before it runs the statement.
     ///
     /// # Errors
-    /// [`ErrorKind::Query`] where the server finds a mistake in the statement.
+    /// [`ErrorKind::Query`] if the server finds a mistake in the statement, or if a
+    /// column has an unknown type or a name that is not UTF-8.
     pub fn describe(&mut self) -> Result<Option<(Schema, &'static str)>> {
         let (conn, bound) = (&mut self.conn, &self.bound);
         let described = catch_driver_panic(&self.cancel, || prepare::describe(conn, bound));
@@ -240,7 +254,7 @@ impl QueryExecutor {
 }
 
 impl Bound {
-    /// The values as the driver takes them.
+    /// Returns the values in the driver's form.
     pub(super) fn params(&self) -> Params {
         let values = self.values.iter().map(|value| Value::from(value.as_str()));
         match values.collect::<Vec<_>>() {
@@ -252,12 +266,13 @@ impl Bound {
 
 impl Drop for QueryExecutor {
     fn drop(&mut self) {
-        // Before the connection closes: its descriptor's number may be reused.
+        // Before the connection closes, because the system may reuse the number of
+        // its descriptor.
         self.cancel.deregister();
     }
 }
 
-/// What the server answered to the statement `sql`: a result set, or an error.
+/// Returns the result set of the statement `sql`, or an error if there is none.
 fn expect_result_set<'conn, P: WireProtocol>(
     result: mysql::Result<QueryResult<'conn, 'conn, 'conn, P>>,
     cancel: &CancelToken,
@@ -266,14 +281,14 @@ fn expect_result_set<'conn, P: WireProtocol>(
 ) -> Result<QueryResult<'conn, 'conn, 'conn, P>> {
     let result = result.map_err(|error| {
         if !matches!(error, mysql::Error::MySqlError(_)) {
-            // The connection has broken; the server may not have noticed.
+            // The connection is broken, which the server may not have noticed.
             cancel.close_connection();
         }
-        statement_error(&error, sql)
+        statement_error(error, sql)
     })?;
     if result.columns().as_ref().is_empty() {
         let affected = result.affected_rows();
-        // Dropping it would read whatever else the server sends.
+        // Dropping the result would read everything that the server still sends.
         mem::forget(result);
         return Err(Error::new(
             ErrorKind::Query,

@@ -1,5 +1,5 @@
-//! A connection in use, as another thread may end it: by its socket, and by
-//! killing its query over a second connection.
+//! Ends the work of a connection from another thread: by closing its socket, and
+//! by killing its query over a second connection.
 
 use std::{
     os::fd::{AsRawFd, RawFd},
@@ -10,20 +10,20 @@ use mysql::Conn;
 use nix::sys::socket::{Shutdown, shutdown};
 
 use super::{
-    connect::{connect, within},
-    driver::{contain, run},
+    connect::{connect, run_with_timeout},
+    driver::{catch_panic, run},
     options::ConnectOptions,
     session::SessionLock,
 };
 use crate::cancel::{Interrupt, Interrupted, Scope};
 
-/// How long killing a query may hold up the end of a run.
+/// The most time that killing a query may add to the end of a run.
 const KILL_TIMEOUT: Duration = Duration::from_millis(800);
 
-/// What is needed to end a connection's work from elsewhere.
+/// What another thread needs to end a connection's work.
 #[derive(Clone)]
 pub(super) struct InterruptHandle {
-    /// Valid until [`CancelToken::deregister`](crate::cancel::CancelToken::deregister).
+    /// The descriptor is valid until [`CancelToken::deregister`](crate::cancel::CancelToken::deregister).
     socket: RawFd,
     id: u32,
     connection: ConnectOptions,
@@ -31,19 +31,20 @@ pub(super) struct InterruptHandle {
     session_use: SessionUse,
 }
 
-/// What a connection is for.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// Who uses a session, which decides how its work is interrupted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionUse {
-    /// One export.
+    /// One export uses it. Interrupting its query closes the connection too.
     Exclusive,
-    /// Several, which need what its session holds.
+    /// Several exports use it, for example because it holds their snapshot.
+    /// Interrupting a query leaves the connection open if the query can be killed.
     Shared,
 }
 
 impl Interrupt for InterruptHandle {
     fn interrupt(&self, scope: Scope) -> Interrupted {
-        let may_stay = scope == Scope::Query && self.session_use == SessionUse::Shared;
-        if may_stay && self.kill_query() {
+        let may_stay_open = scope == Scope::Query && self.session_use == SessionUse::Shared;
+        if may_stay_open && self.kill_query() {
             return Interrupted::Query;
         }
         self.shut_down();
@@ -69,19 +70,19 @@ impl InterruptHandle {
         }
     }
 
-    /// Closes the socket: a thread that reads from it returns at once, and what
-    /// the server still sends is refused.
+    /// Shuts the socket down: a thread that reads from it returns at once, and the
+    /// system refuses what the server still sends.
     fn shut_down(&self) {
-        // It fails where the connection has ended already.
+        // It fails if the connection has ended already.
         let _ = shutdown(self.socket, Shutdown::Both);
     }
 
-    /// Kills the query on the server, if that server is the one that runs it:
-    /// behind a balancer, the second connection may reach another one, where
-    /// the same id is somebody else's. Gives whether it was.
+    /// Kills the query on the server, if the second connection reaches the server
+    /// that runs it: behind a load balancer, it may reach another one, where the
+    /// same id belongs to somebody else. Returns whether the query was killed.
     fn kill_query(&self) -> bool {
-        // Every failure means that there is nothing that we may kill; the
-        // server ends the query when it next writes to the closed connection.
+        // After a failure, the server ends the query when it next writes to the
+        // closed connection.
         let started = Instant::now();
         let is_killed = self.try_kill_query().is_some();
         let outcome = if is_killed {
@@ -96,22 +97,22 @@ impl InterruptHandle {
         is_killed
     }
 
-    /// Whether the server of `conn` is this connection's server.
-    pub(super) fn is_of_the_server_of(&self, conn: &mut Conn) -> bool {
+    /// Whether `conn` is connected to this connection's server.
+    pub(super) fn is_same_server(&self, conn: &mut Conn) -> bool {
         self.lock.owner(conn) == Some(self.id)
     }
 
     fn try_kill_query(&self) -> Option<()> {
-        let live = self.clone();
+        let handle = self.clone();
         let started = Instant::now();
         let mut conn = connect(&self.connection, KILL_TIMEOUT).ok()?.conn;
         let kill = move || {
-            if !live.is_of_the_server_of(&mut conn) {
+            if !handle.is_same_server(&mut conn) {
                 return None;
             }
-            run(&mut conn, &format!("KILL QUERY {}", live.id)).ok()
+            run(&mut conn, &format!("KILL QUERY {}", handle.id)).ok()
         };
         let left = KILL_TIMEOUT.saturating_sub(started.elapsed());
-        within(left, || contain(kill))?.ok()?
+        run_with_timeout(left, || catch_panic(kill))?.ok()?
     }
 }

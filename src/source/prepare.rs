@@ -1,11 +1,12 @@
-//! Which wire protocol a statement's rows take. Prepared statements bring
-//! binary rows, which cost the server half as much as text; the text protocol
-//! runs everything.
+//! Chooses the wire protocol of a statement's rows. Prepared statements return
+//! binary rows, which cost the server half as much as text. The text protocol runs
+//! every statement.
 
-use mysql::{Conn, Statement, prelude::Queryable};
+use mysql::{Conn, prelude::Queryable};
 use mysql_common::named_params::ParsedNamedParams;
 
 use super::{
+    codes,
     errors::{query_error, statement_error},
     options::Protocol,
 };
@@ -14,44 +15,37 @@ use crate::{
     sql::Bound,
 };
 
-/// The statements that servers can prepare and that have one result set.
+/// The first keywords of statements that servers can prepare and that have one
+/// result set.
 const PREPARED: [&str; 5] = ["SELECT", "WITH", "VALUES", "TABLE", "("];
 
-/// ER_UNKNOWN_COM_ERROR, ER_UNSUPPORTED_PS and
-/// ER_MAX_PREPARED_STMT_COUNT_REACHED: the server or a proxy does not prepare,
-/// or not this.
-const NOT_PREPARED: [u16; 3] = [1047, 1295, 1461];
-
-/// The error codes that ProxySQL gives its own refusals.
-const OF_PROXYSQL: std::ops::Range<u16> = 9000..10000;
-
-/// The way that a statement takes.
-pub(super) enum Way {
-    /// Prepared; not executed yet.
-    Binary(Statement),
-    /// As text, and why, where that is not the statement's usual way.
+/// A statement that is ready to run.
+pub(super) enum Statement {
+    /// It is prepared, and its rows are binary.
+    Prepared(mysql::Statement),
+    /// It runs as text. There is a reason if it could have been prepared.
     Text(Option<String>),
 }
 
-/// Prepares the statement where `protocol` says so and the server can.
-/// Nothing is executed here.
+/// Prepares the statement if `protocol` asks for it and the server can. Nothing is
+/// executed here, so that a statement that then runs as text runs once.
 ///
 /// # Errors
-/// [`ErrorKind::Query`] where the server finds a mistake in the statement, or
-/// where only the binary protocol will do and cannot be had.
+/// [`ErrorKind::Query`] if the server finds a mistake in the statement, or if only
+/// the binary protocol is allowed and the server cannot prepare the statement.
 pub(super) fn prepare(
     conn: &mut Conn,
     protocol: Protocol,
     keyword: &str,
     bound: &Bound,
-) -> Result<Way> {
+) -> Result<Statement> {
     if !is_wanted(protocol, keyword, bound) {
-        return Ok(Way::Text(None));
+        return Ok(Statement::Text(None));
     }
-    let text_will_do = protocol == Protocol::Auto && bound.values.is_empty();
-    let instead = |reason: &str| {
-        if text_will_do {
-            return Ok(Way::Text(Some(format!(
+    let may_use_text = protocol == Protocol::Auto && bound.values.is_empty();
+    let use_text = |reason: &str| {
+        if may_use_text {
+            return Ok(Statement::Text(Some(format!(
                 "the text protocol is used: {reason}"
             ))));
         }
@@ -65,24 +59,24 @@ pub(super) fn prepare(
     };
     let statement = match try_prepare(conn, bound)? {
         Ok(statement) => statement,
-        Err(reason) => return instead(&reason),
+        Err(reason) => return use_text(&reason),
     };
-    // Where only this protocol will do, the execution tells whether there are
-    // rows: a CALL announces none.
+    // If text is not allowed, a statement without announced columns is executed:
+    // a CALL announces none and may return rows.
     let reason = if usize::from(statement.num_params()) != bound.values.len() {
         "the server finds another number of parameters in it"
-    } else if text_will_do && statement.columns().is_empty() {
+    } else if may_use_text && statement.columns().is_empty() {
         "it announces no columns"
     } else {
-        return Ok(Way::Binary(statement));
+        return Ok(Statement::Prepared(statement));
     };
-    // The connection is only used again where text will do.
+    // If text is not allowed, nothing uses the connection after this.
     conn.close(statement)
-        .map_err(|error| query_error("closing the statement failed", &error))?;
-    instead(reason)
+        .map_err(|error| query_error("closing the statement failed", error))?;
+    use_text(reason)
 }
 
-/// Whether the statement should be prepared.
+/// Whether the statement should be prepared under `protocol`.
 pub(super) fn is_wanted(protocol: Protocol, keyword: &str, bound: &Bound) -> bool {
     match protocol {
         Protocol::Text => false,
@@ -91,20 +85,21 @@ pub(super) fn is_wanted(protocol: Protocol, keyword: &str, bound: &Bound) -> boo
     }
 }
 
-/// Prepares the statement, whatever way it would take, to learn its columns;
-/// nothing where it cannot be prepared.
+/// Prepares the statement under every protocol, to learn its columns. Returns
+/// `None` if it cannot be prepared.
 ///
 /// # Errors
-/// [`ErrorKind::Query`] where the server finds a mistake in the statement.
-pub(super) fn describe(conn: &mut Conn, bound: &Bound) -> Result<Option<Statement>> {
+/// [`ErrorKind::Query`] if the server finds a mistake in the statement.
+pub(super) fn describe(conn: &mut Conn, bound: &Bound) -> Result<Option<mysql::Statement>> {
     Ok(try_prepare(conn, bound)?.ok())
 }
 
-/// The prepared statement, or why the server or the driver does not prepare it.
+/// Returns the prepared statement, or the reason why the server or the driver does
+/// not prepare it.
 ///
 /// # Errors
-/// [`ErrorKind::Query`] where the server finds a mistake in the statement.
-fn try_prepare(conn: &mut Conn, bound: &Bound) -> Result<Result<Statement, String>> {
+/// [`ErrorKind::Query`] if the server finds a mistake in the statement.
+fn try_prepare(conn: &mut Conn, bound: &Bound) -> Result<Result<mysql::Statement, String>> {
     if is_misread(&bound.sql) {
         let reason = "the driver would take something in it for a parameter";
         return Ok(Err(reason.to_owned()));
@@ -112,20 +107,21 @@ fn try_prepare(conn: &mut Conn, bound: &Bound) -> Result<Result<Statement, Strin
     match conn.prep(&bound.sql) {
         Ok(statement) => Ok(Ok(statement)),
         Err(mysql::Error::MySqlError(error))
-            if NOT_PREPARED.contains(&error.code) || OF_PROXYSQL.contains(&error.code) =>
+            if codes::NOT_PREPARED.contains(&error.code)
+                || codes::PROXYSQL.contains(&error.code) =>
         {
             Ok(Err(format!(
                 "server error {} ({}): {}",
                 error.code, error.state, error.message
             )))
         }
-        Err(error) => Err(statement_error(&error, &bound.sql)),
+        Err(error) => Err(statement_error(error, &bound.sql)),
     }
 }
 
-/// Whether the driver would send something else than `sql`: it looks for
-/// `:name` in every statement that it prepares, and its idea of quotes and
-/// comments is not quite the servers'.
+/// Whether the driver would send another text than `sql`: it looks for `:name` in
+/// every statement that it prepares, and reads quotes and comments otherwise than
+/// servers do.
 fn is_misread(sql: &str) -> bool {
     match ParsedNamedParams::parse(sql.as_bytes()) {
         Ok(parsed) => !parsed.params().is_empty() || parsed.query() != sql.as_bytes(),

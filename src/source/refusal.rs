@@ -1,5 +1,5 @@
-//! Why there is no session, in words: what the server, the driver or TLS says of
-//! a connection that did not come about, and what to do about it.
+//! Why no session could be opened: what the server, the driver or TLS reported,
+//! and what to do about it.
 
 use std::{io, net::IpAddr};
 
@@ -9,143 +9,172 @@ use rustls::{AlertDescription, CertificateError, pki_types::UnixTime};
 use secrecy::ExposeSecret;
 
 use super::{
-    connect::{describe, io_error},
+    codes,
+    errors::{describe, io_error},
     options::{ConnectOptions, Endpoint},
     tls::Tampering,
     tls_options::{Authorities, Verification},
 };
-use crate::error::Retry;
+use crate::error::{Error, ErrorKind, Retry};
 
-/// ER_ACCESS_DENIED_ERROR.
-const ACCESS_DENIED: u16 = 1045;
+/// The longest password in bytes that the RSA key of a server with 2048 bits, the
+/// default, encrypts: 256 bytes less 42 of padding (RFC 8017, section 7.1.1), less
+/// the terminating zero.
+const MAX_RSA_PASSWORD: usize = 213;
 
 const GIVE_A_PASSWORD: &str = "--ask-password, --password-file or ~/.my.cnf gives one";
 
-/// ER_MUST_CHANGE_PASSWORD: the login succeeds, and then no statement but the
-/// one that sets a new password (MySQL manual, "Server Handling of Expired
-/// Passwords").
-pub(super) const MUST_CHANGE_PASSWORD: u16 = 1820;
-pub(super) const EXPIRED: &str = "the account's password has expired";
-pub(super) const EXPIRED_HINT: &str =
+pub(super) const PASSWORD_EXPIRED: &str = "the account's password has expired";
+pub(super) const PASSWORD_EXPIRED_HINT: &str =
     "set a new one with the mysql client: ALTER USER USER() IDENTIFIED BY '…'";
 
-/// What happened, and what to do next.
-pub(super) struct Refusal {
-    pub what: String,
-    pub hint: String,
-    pub retry: Retry,
+/// Why no session could be opened.
+pub(super) struct ConnectError {
+    /// What happened.
+    what: String,
+    /// What to do next.
+    hint: String,
+    /// Whether another attempt may succeed.
+    retry: Retry,
+    /// Whether the server has answered: then its other addresses would give the
+    /// same answer.
+    pub server_answered: bool,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
-impl Refusal {
+impl ConnectError {
+    /// A permanent error after an answer of the server.
     pub fn new(what: impl Into<String>, hint: impl Into<String>) -> Self {
         Self {
             what: what.into(),
             hint: hint.into(),
             retry: Retry::Never,
+            server_answered: true,
+            source: None,
         }
     }
 
-    pub const fn passing(mut self) -> Self {
+    /// An address that could not be reached.
+    fn unreachable(what: String) -> Self {
+        Self {
+            server_answered: false,
+            ..Self::new(what, "is the server running, and is the address right?").transient()
+        }
+    }
+
+    /// Replaces what happened.
+    pub fn with_what(mut self, what: &str) -> Self {
+        what.clone_into(&mut self.what);
+        self
+    }
+
+    /// Marks the error as transient.
+    pub const fn transient(mut self) -> Self {
         self.retry = Retry::Later;
         self
     }
+
+    /// Keeps the error that caused this one.
+    pub fn with_source(
+        mut self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Explains the driver's `error` and keeps it as the source.
+    pub fn from_driver(error: mysql::Error, connection: &ConnectOptions) -> Self {
+        explain(&error, connection).with_source(error)
+    }
+
+    /// Explains what somebody on the way has done.
+    pub fn from_tampering(tampering: Tampering) -> Self {
+        let what = match tampering {
+            Tampering::Injected => {
+                "the first answer over TLS is not the server's: somebody on the way has slipped one in"
+            }
+            Tampering::Modified => {
+                "the session is not the one that was asked for: somebody on the way has altered the request for TLS"
+            }
+        };
+        Self::new(
+            what,
+            "nothing was asked of it; find out who is between you and the server",
+        )
+    }
+
+    /// Explains a panic of the driver.
+    pub fn from_driver_panic(connection: &ConnectOptions) -> Self {
+        let password = connection.password.as_ref();
+        let length = password.map_or(0, |password| password.expose_secret().len());
+        let (what, hint) = if length == 0 {
+            (
+                "the login broke off, and no password was given",
+                GIVE_A_PASSWORD,
+            )
+        } else if length > MAX_RSA_PASSWORD && connection.tls.is_none() {
+            (
+                "the password is too long for the server's RSA key",
+                "--tls verify-identity, or the Unix socket, takes any",
+            )
+        } else {
+            (
+                "the server's answers break the protocol",
+                "is that address a MySQL or MariaDB server?",
+            )
+        };
+        Self::new(what, hint)
+    }
+
+    /// Returns the error of a run, which names the server and the account of
+    /// `connection`.
+    pub fn into_error(self, connection: &ConnectOptions) -> Error {
+        let what = format!(
+            "cannot connect to {} as {:?}: {}",
+            connection.endpoint, connection.user, self.what
+        );
+        let error = Error::new(ErrorKind::Connect, what)
+            .with_hint(self.hint)
+            .with_retry(self.retry);
+        match self.source {
+            Some(source) => error.with_source(source),
+            None => error,
+        }
+    }
 }
 
-/// The server's errors that tell of its state, not of the login: it has no
-/// connection left, for anybody or for this account, or it is shutting down.
-const PASSING: [u16; 4] = [1040, 1203, 1226, SHUTDOWN];
-
-/// ER_SERVER_SHUTDOWN.
-pub(super) const SHUTDOWN: u16 = 1053;
-
-/// Whether the server has answered: then another of its addresses would say the
-/// same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Answered {
-    Yes,
-    No,
+/// Whether the server says that user and password do not match an account.
+pub(super) fn is_access_denied(error: &mysql::Error) -> bool {
+    matches!(error, mysql::Error::MySqlError(server) if server.code == codes::ACCESS_DENIED)
 }
 
-/// Whether the server says that user and password do not belong together.
-pub(super) fn is_denial(error: &MySqlError) -> bool {
-    error.code == ACCESS_DENIED
-}
-
-/// Explains `error`.
-pub(super) fn explain(error: &mysql::Error, connection: &ConnectOptions) -> (Refusal, Answered) {
+fn explain(error: &mysql::Error, connection: &ConnectOptions) -> ConnectError {
     if let Some(error) = tls_error(error) {
-        return (of_tls(error, connection), Answered::Yes);
+        return from_tls(error, connection);
     }
     match error {
-        mysql::Error::MySqlError(server) => (of_server(server, connection), Answered::Yes),
-        mysql::Error::DriverError(driver) => of_driver(driver, connection),
-        mysql::Error::TlsError(TlsError::InvalidDnsName(_)) => (
-            Refusal::new(
-                "no certificate can be for a host of that name",
-                "--tls verify-ca --tls-ca-file FILE checks only who issued it",
-            ),
-            Answered::Yes,
+        mysql::Error::MySqlError(server) => from_server(server, connection),
+        mysql::Error::DriverError(driver) => from_driver(driver, connection),
+        mysql::Error::TlsError(TlsError::InvalidDnsName(_)) => ConnectError::new(
+            "no certificate can be for a host of that name",
+            "--tls verify-ca --tls-ca-file FILE checks only who issued it",
         ),
-        mysql::Error::IoError(error) if is_withheld_key(error) => (
-            Refusal::new(
-                "the server wants the password by a key of its own, which nobody on the way must have replaced",
-                "--tls verify-identity encrypts all; or name a copy of the server's key: --server-public-key FILE",
-            ),
-            Answered::Yes,
+        mysql::Error::IoError(error) if is_withheld_key(error) => ConnectError::new(
+            "the server wants the password by a key of its own, which nobody on the way must have replaced",
+            "--tls verify-identity encrypts all; or name a copy of the server's key: --server-public-key FILE",
         ),
-        error => (unreachable(describe(error)), Answered::No),
+        error => ConnectError::unreachable(describe(error)),
     }
 }
 
-/// What somebody on the way has done.
-pub(super) fn of_tampering(tampering: Tampering) -> Refusal {
-    let what = match tampering {
-        Tampering::SlippedIn => {
-            "the first answer over TLS is not the server's: somebody on the way has slipped one in"
-        }
-        Tampering::Altered => {
-            "the session is not the one that was asked for: somebody on the way has altered the request for TLS"
-        }
-    };
-    Refusal::new(
-        what,
-        "nothing was asked of it; find out who is between you and the server",
-    )
-}
-
-/// Why the driver panicked.
-pub(super) fn broken_protocol(connection: &ConnectOptions) -> Refusal {
-    let password = connection.password.as_ref();
-    let length = password.map_or(0, |password| password.expose_secret().len());
-    let (what, hint) = match length {
-        0 => (
-            "the login broke off, and no password was given",
-            GIVE_A_PASSWORD,
-        ),
-        // Of what an RSA key of 2048 bits encrypts, padding takes 42 bytes (RFC
-        // 8017, section 7.1.1).
-        214.. if connection.tls.is_none() => (
-            "the password is too long for the server's RSA key",
-            "--tls verify-identity, or the Unix socket, takes any",
-        ),
-        _ => (
-            "the server's answers break the protocol",
-            "is that address a MySQL or MariaDB server?",
-        ),
-    };
-    Refusal::new(what, hint)
-}
-
-fn unreachable(what: String) -> Refusal {
-    Refusal::new(what, "is the server running, and is the address right?").passing()
-}
-
-/// What the driver gives where it was to read a folder in a key's place.
+/// Whether the driver tried to read a folder as the server's RSA key, which
+/// `connect::request` gives it when no key was configured.
 fn is_withheld_key(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::IsADirectory
 }
 
-/// The TLS error within a driver's, however deep.
+/// Returns the TLS error within a driver's, at any depth.
 fn tls_error(error: &mysql::Error) -> Option<&rustls::Error> {
     if let mysql::Error::TlsError(TlsError::Tls(error)) = error {
         return Some(error);
@@ -153,79 +182,117 @@ fn tls_error(error: &mysql::Error) -> Option<&rustls::Error> {
     io_error(error)?.get_ref()?.downcast_ref()
 }
 
+/// What a server's error at the login means, and what to do about it, by its
+/// codes. Errors whose text depends on the connection are in [`from_server`].
+const SERVER_REFUSALS: [(&[u16], &str, &str); 13] = [
+    (
+        &[codes::DATABASE_ACCESS_DENIED],
+        "the account may not use that database",
+        "check the database's name, and what is granted to the account",
+    ),
+    (
+        &[codes::UNKNOWN_DATABASE],
+        "there is no such database",
+        "check the database's name",
+    ),
+    (
+        &[codes::HOST_NOT_PRIVILEGED],
+        "the server serves no account from this machine",
+        "an account is for certain hosts; an administrator can make one for this",
+    ),
+    (
+        &[codes::HOST_BLOCKED],
+        "the server has blocked this machine after too many failed connections",
+        "an administrator lifts that: FLUSH HOSTS, or TRUNCATE TABLE performance_schema.host_cache",
+    ),
+    (
+        &[codes::TOO_MANY_CONNECTIONS],
+        "the server has all the connections that it allows",
+        "try again later, or raise its max_connections",
+    ),
+    (
+        &[codes::TOO_MANY_USER_CONNECTIONS, codes::USER_LIMIT_REACHED],
+        "the account has used up what it is allowed",
+        "try again later, or have its limits raised",
+    ),
+    (
+        &[
+            codes::MUST_CHANGE_PASSWORD,
+            codes::MUST_CHANGE_PASSWORD_LOGIN,
+        ],
+        PASSWORD_EXPIRED,
+        PASSWORD_EXPIRED_HINT,
+    ),
+    (
+        &[codes::ACCOUNT_LOCKED_MYSQL, codes::ACCOUNT_LOCKED_MARIADB],
+        "the account is locked",
+        "an administrator unlocks it: ALTER USER … ACCOUNT UNLOCK",
+    ),
+    (
+        &[codes::SECURE_TRANSPORT_REQUIRED],
+        "the server wants encrypted connections only",
+        "--tls verify-identity encrypts",
+    ),
+    (
+        &[codes::NET_READ_TIMEOUT, codes::CLIENT_INTERACTION_TIMEOUT],
+        "the server has waited for us too long",
+        "try again; is the network slow?",
+    ),
+    (
+        &[codes::PLUGIN_NOT_LOADED],
+        "the server does not have what the account logs in by",
+        "an administrator changes that: ALTER USER … IDENTIFIED WITH caching_sha2_password BY '…'",
+    ),
+    (
+        &[codes::OLD_AUTH_MODE, codes::SECURE_AUTH_MODE],
+        "the account's password is kept in a form that is too old",
+        "an administrator sets it anew: SET PASSWORD, or ALTER USER … IDENTIFIED BY '…'",
+    ),
+    (
+        &[codes::SERVER_SHUTDOWN],
+        "the server is shutting down",
+        "try again when it is back",
+    ),
+];
+
+/// The texts for every other error of a server at the login.
+const OTHER_REFUSAL: (&str, &str) = (
+    "the server refused",
+    "check the user, its password, and the database's name",
+);
+
 /// The server's own errors of a login (MySQL manual, "Server Error Message
 /// Reference"; MariaDB's documentation, "MariaDB Error Codes").
-fn of_server(server: &MySqlError, connection: &ConnectOptions) -> Refusal {
-    let (words, hint) = match server.code {
-        ACCESS_DENIED if connection.password.is_none() => (
+fn from_server(server: &MySqlError, connection: &ConnectOptions) -> ConnectError {
+    let (what, hint) = match server.code {
+        codes::ACCESS_DENIED if connection.password.is_none() => (
             "the login was refused, and no password was given",
             GIVE_A_PASSWORD.to_owned(),
         ),
-        ACCESS_DENIED => ("the login was refused", what_to_check(connection)),
-        1698 => (
+        codes::ACCESS_DENIED => ("the login was refused", what_to_check(connection)),
+        codes::UNIX_USER_DENIED => (
             "the login was refused",
-            format!("the account is for the Unix user of its name alone, by --socket: are you {}?", connection.user),
+            format!(
+                "the account is for the Unix user of its name alone, by --socket: are you {}?",
+                connection.user
+            ),
         ),
-        1044 => (
-            "the account may not use that database",
-            "check the database's name, and what is granted to the account".to_owned(),
-        ),
-        1049 => ("there is no such database", "check the database's name".to_owned()),
-        1130 => (
-            "the server serves no account from this machine",
-            "an account is for certain hosts; an administrator can make one for this".to_owned(),
-        ),
-        1129 => (
-            "the server has blocked this machine after too many failed connections",
-            "an administrator lifts that: FLUSH HOSTS, or TRUNCATE TABLE performance_schema.host_cache".to_owned(),
-        ),
-        1040 => (
-            "the server has all the connections that it allows",
-            "try again later, or raise its max_connections".to_owned(),
-        ),
-        1203 | 1226 => (
-            "the account has used up what it is allowed",
-            "try again later, or have its limits raised".to_owned(),
-        ),
-        MUST_CHANGE_PASSWORD | 1862 => (EXPIRED, EXPIRED_HINT.to_owned()),
-        3118 | 4151 => (
-            "the account is locked",
-            "an administrator unlocks it: ALTER USER … ACCOUNT UNLOCK".to_owned(),
-        ),
-        3159 => (
-            "the server wants encrypted connections only",
-            "--tls verify-identity encrypts".to_owned(),
-        ),
-        1159 | 4031 => (
-            "the server has waited for us too long",
-            "try again; is the network slow?".to_owned(),
-        ),
-        1524 => (
-            "the server does not have what the account logs in by",
-            "an administrator changes that: ALTER USER … IDENTIFIED WITH caching_sha2_password BY '…'".to_owned(),
-        ),
-        1251 | 1275 => (
-            "the account's password is kept in a form that is too old",
-            "an administrator sets it anew: SET PASSWORD, or ALTER USER … IDENTIFIED BY '…'".to_owned(),
-        ),
-        SHUTDOWN => (
-            "the server is shutting down",
-            "try again when it is back".to_owned(),
-        ),
-        _ => (
-            "the server refused",
-            "check the user, its password, and the database's name".to_owned(),
-        ),
+        code => {
+            let mut known = SERVER_REFUSALS.iter();
+            let known = known.find(|(codes, ..)| codes.contains(&code));
+            let (what, hint) = known.map_or(OTHER_REFUSAL, |&(_, what, hint)| (what, hint));
+            (what, hint.to_owned())
+        }
     };
     let error = describe(&mysql::Error::MySqlError(server.clone()));
-    let refusal = Refusal::new(format!("{words}: {error}"), hint);
-    if PASSING.contains(&server.code) {
-        return refusal.passing();
+    let described = ConnectError::new(format!("{what}: {error}"), hint);
+    if codes::TRANSIENT_AT_LOGIN.contains(&server.code) {
+        return described.transient();
     }
-    refusal
+    described
 }
 
-/// What can be wrong where a server refuses a login without saying why.
+/// Returns the hint for a login that a server refuses without a reason.
 fn what_to_check(connection: &ConnectOptions) -> String {
     let mut hint =
         "check the user and the password, and from which hosts the account may log in".to_owned();
@@ -244,44 +311,43 @@ fn what_to_check(connection: &ConnectOptions) -> String {
     hint
 }
 
-fn of_driver(driver: &DriverError, connection: &ConnectOptions) -> (Refusal, Answered) {
-    let refusal = match driver {
+fn from_driver(driver: &DriverError, connection: &ConnectOptions) -> ConnectError {
+    match driver {
         DriverError::CouldNotConnect(Some((_, what, kind))) => {
-            let refusal = unreachable(what.clone());
+            let error = ConnectError::unreachable(what.clone());
             let retry = match kind {
-                // As of a socket that is not for everybody.
+                // For example, this user may not use the socket.
                 io::ErrorKind::PermissionDenied => Retry::Never,
-                _ => refusal.retry,
+                _ => error.retry,
             };
-            return (Refusal { retry, ..refusal }, Answered::No);
+            ConnectError { retry, ..error }
         }
         DriverError::CouldNotConnect(None) | DriverError::ConnectTimeout => {
-            return (unreachable(driver.to_string()), Answered::No);
+            ConnectError::unreachable(driver.to_string())
         }
-        DriverError::TlsNotSupported => Refusal::new(
+        DriverError::TlsNotSupported => ConnectError::new(
             "the server does not speak TLS",
             "it was told nothing; --tls disabled sends all in plain text",
         ),
-        DriverError::CleartextPluginDisabled => no_cleartext(connection),
+        DriverError::CleartextPluginDisabled => cleartext_refused(connection),
         DriverError::UnknownAuthPlugin(name) if name == "mysql_clear_password" => {
-            no_cleartext(connection)
+            cleartext_refused(connection)
         }
         DriverError::OldMysqlPasswordDisabled => unknown_plugin("mysql_old_password"),
         DriverError::UnknownAuthPlugin(name) => unknown_plugin(name),
-        driver => Refusal::new(
+        driver => ConnectError::new(
             driver.to_string(),
             "is that address a MySQL or MariaDB server?",
         ),
-    };
-    (refusal, Answered::Yes)
+    }
 }
 
-fn no_cleartext(connection: &ConnectOptions) -> Refusal {
+fn cleartext_refused(connection: &ConnectOptions) -> ConnectError {
     let verified = connection
         .tls
         .as_ref()
         .is_some_and(|tls| tls.verification.authorities().is_some());
-    Refusal::new(
+    ConnectError::new(
         "the server wants the password itself (mysql_clear_password), and does not get it",
         if verified {
             "--enable-cleartext-plugin gives it; do so only if the account logs in by PAM or LDAP"
@@ -291,21 +357,21 @@ fn no_cleartext(connection: &ConnectOptions) -> Refusal {
     )
 }
 
-fn unknown_plugin(name: &str) -> Refusal {
-    Refusal::new(
+fn unknown_plugin(name: &str) -> ConnectError {
+    ConnectError::new(
         format!("the account logs in by the plugin {name:?}, which this program does not have"),
-        // MySQL does so, that nobody may find out who has an account.
+        // MySQL does so to hide which accounts exist.
         "is the user right? MySQL makes up a plugin for users that it does not know; \
          this program has caching_sha2_password, mysql_native_password, client_ed25519, parsec and unix_socket",
     )
 }
 
-/// What TLS says, told apart by cause.
-fn of_tls(error: &rustls::Error, connection: &ConnectOptions) -> Refusal {
+/// Explains an error of TLS.
+fn from_tls(error: &rustls::Error, connection: &ConnectOptions) -> ConnectError {
     use AlertDescription as Alert;
     use rustls::Error;
     match error {
-        Error::InvalidCertificate(error) => of_certificate(error, connection),
+        Error::InvalidCertificate(error) => from_certificate(error, connection),
         Error::AlertReceived(
             alert @ (Alert::BadCertificate
             | Alert::UnsupportedCertificate
@@ -315,7 +381,7 @@ fn of_tls(error: &rustls::Error, connection: &ConnectOptions) -> Refusal {
             | Alert::UnknownCA
             | Alert::AccessDenied
             | Alert::CertificateRequired),
-        ) => refused_client(&format!("{alert:?}"), connection),
+        ) => client_certificate_refused(&format!("{alert:?}"), connection),
         Error::AlertReceived(
             Alert::ProtocolVersion | Alert::HandshakeFailure | Alert::InsufficientSecurity,
         )
@@ -324,7 +390,7 @@ fn of_tls(error: &rustls::Error, connection: &ConnectOptions) -> Refusal {
                 Some(tls) if tls.client.is_none() => "; or does it want --tls-cert?",
                 _ => "",
             };
-            Refusal::new(
+            ConnectError::new(
                 format!("no TLS version or cipher that both sides have ({error})"),
                 format!(
                     "the server must offer TLS 1.2 or 1.3 (its tls_version and ssl_cipher), and have a key \
@@ -332,33 +398,33 @@ fn of_tls(error: &rustls::Error, connection: &ConnectOptions) -> Refusal {
                 ),
             )
         }
-        Error::InvalidMessage(_) => Refusal::new(
+        Error::InvalidMessage(_) => ConnectError::new(
             "what answers there does not speak TLS as it says",
             "is that address a MySQL or MariaDB server?",
         ),
-        error => Refusal::new(format!("TLS failed: {error}"), "look into the server's log"),
+        error => ConnectError::new(format!("TLS failed: {error}"), "look into the server's log"),
     }
 }
 
-fn refused_client(alert: &str, connection: &ConnectOptions) -> Refusal {
-    let shown = connection
+fn client_certificate_refused(alert: &str, connection: &ConnectOptions) -> ConnectError {
+    let sent_one = connection
         .tls
         .as_ref()
         .is_some_and(|tls| tls.client.is_some());
-    if shown {
-        Refusal::new(
+    if sent_one {
+        ConnectError::new(
             format!("the server does not accept the certificate of --tls-cert ({alert})"),
             "is it current, and from the CA that the server trusts (its ssl_ca)?",
         )
     } else {
-        Refusal::new(
+        ConnectError::new(
             format!("the server wants a certificate of ours ({alert})"),
             "--tls-cert and --tls-key show one",
         )
     }
 }
 
-fn of_certificate(error: &CertificateError, connection: &ConnectOptions) -> Refusal {
+fn from_certificate(error: &CertificateError, connection: &ConnectOptions) -> ConnectError {
     use CertificateError as Certificate;
     let host = match &connection.endpoint {
         Endpoint::Tcp { host, .. } => host.as_str(),
@@ -414,11 +480,12 @@ fn of_certificate(error: &CertificateError, connection: &ConnectOptions) -> Refu
             format!("issue it again; {unverified}"),
         ),
     };
-    Refusal::new(what, hint)
+    ConnectError::new(what, hint)
 }
 
-/// A server that nobody vouches for: most often it made its certificate itself.
-fn unknown_issuer(connection: &ConnectOptions) -> Refusal {
+/// The error for a certificate that no trusted CA has issued. In most cases the
+/// server has made it itself.
+fn unknown_issuer(connection: &ConnectOptions) -> ConnectError {
     let tls = connection.tls.as_ref();
     let verification = tls.map(|tls| &tls.verification);
     let authorities = verification.and_then(Verification::authorities);
@@ -434,14 +501,14 @@ fn unknown_issuer(connection: &ConnectOptions) -> Refusal {
             connection.endpoint
         ),
     };
-    Refusal::new(
+    ConnectError::new(
         format!("its certificate is not vouched for by {place}"),
         hint,
     )
 }
 
-/// The names in a certificate, which come as `DnsName("db")` and
-/// `IpAddress(127.0.0.1)`.
+/// Returns the names in a certificate, separated by commas. rustls gives them as
+/// `DnsName("db")` and `IpAddress(127.0.0.1)`.
 fn names(presented: &[String]) -> String {
     let bare = |name: &String| {
         let inner = name

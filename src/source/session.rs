@@ -1,13 +1,13 @@
-//! What is set in a session before its statement runs, and what the server says
-//! of the session and of the statement that has run.
+//! Sets a session up before its statement runs, and reads the session's settings
+//! and the warnings of a statement that has run.
 
 use std::{collections::HashMap, time::Duration};
 
 use mysql::{Conn, Row, prelude::Queryable};
 
 use super::{
-    connect,
-    driver::{self, text},
+    codes, connect,
+    driver::{self, number, text},
     errors::query_error,
     options::{Access, SessionOptions},
     tls,
@@ -17,32 +17,32 @@ use crate::{
     sql::QuotingMode,
 };
 
-/// The server keeps every warning (see [`truncation_warning`]), and its reader may be slow:
-/// 24 days, the longest that servers on every system take (MySQL manual, "Server
-/// System Variables"). The first of these stands in a comment, which servers run
-/// and ProxySQL takes away: it would keep the session on one server from then on.
-const PATIENCE: &str = "SET SESSION net_write_timeout = 2147483, SESSION wait_timeout = 2147483 \
+/// Lets the reader be slow for 24 days, the longest timeout in seconds that servers
+/// on every system accept (MySQL manual, "Server System Variables"), and makes the
+/// server keep every warning (see [`truncation_warning`]).
+///
+/// The latter is in a comment that servers execute. ProxySQL removes it: it would
+/// otherwise bind the session to one server from then on.
+const CLIENT_LIMITS: &str = "SET SESSION net_write_timeout = 2147483, SESSION wait_timeout = 2147483 \
      /*!40101 , SESSION max_error_count = 65535 */";
 
-/// ER_UNKNOWN_SYSTEM_VARIABLE.
-const UNKNOWN_VARIABLE: u16 = 1193;
-
-/// Sets what must hold for every statement of the session; also again, where an
-/// earlier one of several has set something else.
+/// Sets what must hold for every statement of the session. It is repeated between
+/// the exports of a session, because an earlier one may have changed it.
 pub(super) fn prepare(conn: &mut Conn, session: &SessionOptions) -> Result<()> {
-    // Who is cut off by what the server keeps to itself will be told.
-    let or_told = |result: mysql::Result<()>, what: &str| match result {
+    // A server that refuses these settings may end the session later; that error is
+    // reported then.
+    let allow_refusal = |result: mysql::Result<()>, what: &str| match result {
         Err(mysql::Error::MySqlError(error)) => {
             tracing::info!("the server keeps its {what}: {}", error.message);
             Ok(())
         }
-        result => result.map_err(|error| query_error("cannot raise the session's limits", &error)),
+        result => result.map_err(|error| query_error("cannot raise the session's limits", error)),
     };
-    or_told(driver::run(conn, PATIENCE), "limits for slow readers")?;
-    or_told(limit_statement(conn, None), "limit for statements")?;
+    allow_refusal(driver::run(conn, CLIENT_LIMITS), "limits for slow readers")?;
+    allow_refusal(limit_statement(conn, None), "limit for statements")?;
     if session.access == Access::ReadOnly {
         driver::run(conn, "SET SESSION TRANSACTION READ ONLY").map_err(|error| {
-            query_error("the server refused to make the session read-only", &error)
+            query_error("the server refused to make the session read-only", error)
                 .with_hint("--read-write leaves the session as the server gives it")
         })?;
     }
@@ -51,32 +51,25 @@ pub(super) fn prepare(conn: &mut Conn, session: &SessionOptions) -> Result<()> {
         driver::run(conn, statement).map_err(|error| {
             query_error(
                 &format!("the server refused the init statement {statement:?}"),
-                &error,
+                error,
             )
         })?;
     }
     if !session.init.is_empty() {
-        // Whatever they have set, the rows come as UTF-8.
+        // They may have set another character set.
         driver::run(conn, connect::SET_NAMES).map_err(|error| {
-            query_error(
-                &format!("the server refused {}", connect::SET_NAMES),
-                &error,
-            )
+            query_error(&format!("the server refused {}", connect::SET_NAMES), error)
         })?;
     }
     if session.statement_timeout.is_some() {
         limit_statement(conn, session.statement_timeout)
-            .map_err(|error| query_error("the server refused --statement-timeout", &error))?;
+            .map_err(|error| query_error("the server refused --statement-timeout", error))?;
     }
     if let Some(zone) = &session.time_zone {
         conn.exec_iter("SET time_zone = ?", (zone,))
             .and_then(driver::finish)
             .map_err(|error| {
-                query_error(
-                    &format!("the server refused the time zone {zone:?}"),
-                    &error,
-                )
-                .with_hint(
+                query_error(&format!("the server refused the time zone {zone:?}"), error).with_hint(
                     "offsets such as +00:00 always work; names need the server's time zone tables",
                 )
             })?;
@@ -84,60 +77,66 @@ pub(super) fn prepare(conn: &mut Conn, session: &SessionOptions) -> Result<()> {
     Ok(())
 }
 
-/// What the session takes for quotes.
+/// Reads which quotes the session's SQL mode recognizes.
 pub(super) fn quoting_mode(conn: &mut Conn) -> Result<QuotingMode> {
     let answer = driver::ask(conn, "SELECT @@SESSION.sql_mode")
-        .map_err(|error| query_error("cannot read the session's SQL mode", &error))?;
+        .map_err(|error| query_error("cannot read the session's SQL mode", error))?;
     let sql_mode = answer.first().and_then(|row| text(row, 0));
     Ok(QuotingMode::from_sql_mode(&sql_mode.unwrap_or_default()))
 }
 
-/// Has the server give up a statement that runs for longer than `timeout`, or
-/// none. Which variable that is, the server decides that runs the statement, also
-/// behind a proxy (MySQL manual, "Server System Variables"; MariaDB's
-/// documentation, "Aborting Statements that Exceed a Certain Time to Execute").
+/// Makes the server end statements that run for longer than `timeout`. `None`
+/// removes the limit.
+///
+/// MySQL has `max_execution_time` in milliseconds, MariaDB `max_statement_time` in
+/// seconds (MySQL manual, "Server System Variables"; MariaDB's documentation,
+/// "Aborting Statements that Exceed a Certain Time to Execute"). Both are tried,
+/// because a proxy's version does not say which server runs the statement.
 fn limit_statement(conn: &mut Conn, timeout: Option<Duration>) -> mysql::Result<()> {
     let time = timeout.unwrap_or_default();
     let of_mysql = format!("SET SESSION max_execution_time = {}", time.as_millis());
     let of_mariadb = format!("SET SESSION max_statement_time = {:.6}", time.as_secs_f64());
     match driver::run(conn, &of_mysql) {
-        Err(mysql::Error::MySqlError(error)) if error.code == UNKNOWN_VARIABLE => {
+        Err(mysql::Error::MySqlError(error)) if error.code == codes::UNKNOWN_SYSTEM_VARIABLE => {
             driver::run(conn, &of_mariadb)
         }
         result => result,
     }
 }
 
-/// Whether the server says that it does not compress: it may refuse in silence.
+/// Whether the server reports that it does not compress: it may ignore the request
+/// without an error.
 pub(super) fn is_uncompressed(conn: &mut Conn) -> Result<bool> {
     match driver::ask(conn, "SHOW SESSION STATUS LIKE 'Compression'") {
         Ok(rows) => {
             let state = rows.first().and_then(|row| text(row, 1));
             Ok(state.is_some_and(|state| state != "ON"))
         }
-        // It does not tell.
+        // The server does not report it.
         Err(mysql::Error::MySqlError(_)) => Ok(false),
-        Err(error) => Err(query_error("cannot ask for the compression", &error)),
+        Err(error) => Err(query_error("cannot ask for the compression", error)),
     }
 }
 
-/// A lock of the session's own, whose name nobody else has, by which a second
-/// connection knows the session: behind a balancer, it may reach another server,
-/// where the same id is somebody else's. (The statements in the process list do
-/// not tell: it shows what a procedure or a function runs in their place.)
+/// An advisory lock of the session with a random name, by which a second
+/// connection recognizes the session: behind a load balancer, it may reach another
+/// server, where the same connection id belongs to somebody else.
+///
+/// The statement in the process list is no substitute: for a procedure or a
+/// function, the list shows the inner statement.
 #[derive(Clone, Debug)]
 pub(super) struct SessionLock(String);
 
 impl SessionLock {
-    /// One that no other session has; where the system has no random numbers, one
-    /// that no server will take.
+    /// Returns a lock that no other session has. If the system has no random
+    /// numbers, its name is empty, which servers refuse.
     pub fn new() -> Self {
         let number = tls::random_number();
         Self(number.map_or_else(String::new, |number| format!("gold_digger.{number:032x}")))
     }
 
-    /// Has the session hold it. A server that has no such locks just cannot
-    /// tell later whose session it is.
+    /// Acquires the lock for the session of `conn`. On a server without such locks,
+    /// no query can be killed later.
     pub fn acquire(&self, conn: &mut Conn) -> Result<()> {
         match driver::run(conn, &format!("DO GET_LOCK('{}', 0)", self.0)) {
             Ok(()) => Ok(()),
@@ -145,44 +144,52 @@ impl SessionLock {
                 tracing::info!("the query could not be killed: {}", error.message);
                 Ok(())
             }
-            Err(error) => Err(query_error("cannot mark the session", &error)),
+            Err(error) => Err(query_error("cannot mark the session", error)),
         }
     }
 
-    /// The id of the connection that holds it, on the server of `conn`.
+    /// Returns the id of the connection that holds the lock on the server of `conn`.
     pub fn owner(&self, conn: &mut Conn) -> Option<u32> {
         let answer = driver::ask(conn, &format!("SELECT IS_USED_LOCK('{}')", self.0));
-        text(answer.ok()?.first()?, 0)?.parse().ok()
+        number(answer.ok()?.first()?, 0)
     }
 }
 
-/// What [`QueryExecutor::facts`](super::QueryExecutor::facts) finds out.
+/// The server's version and a session's settings, as
+/// [`QueryExecutor::facts`](super::QueryExecutor::facts) reads them.
 #[derive(Clone, Debug)]
 pub struct SessionFacts {
-    /// The server's version, as it says it.
+    /// The server's variable `version`. Empty: the server does not report it.
     pub version: String,
-    /// The version of TLS that the server speaks with whoever is at its end of
-    /// the connection, as it says.
+    /// The TLS version of the server's end of the connection, such as `TLSv1.3`
+    /// (its status `Ssl_version`). `None`: that end is not encrypted. Behind a
+    /// proxy, it is the connection between the proxy and the server.
     pub tls_version: Option<String>,
-    /// The session's time zone; where that is the system's, its name.
+    /// The session's variable `time_zone`; if that is `SYSTEM`, the server's
+    /// `system_time_zone`.
     pub time_zone: String,
-    /// How many seconds a statement may run, where there is a limit.
+    /// The most seconds that a statement may run (`max_execution_time` of MySQL,
+    /// `max_statement_time` of MariaDB). `None`: there is no limit.
     pub statement_limit: Option<f64>,
-    /// Whether statements that write are refused.
+    /// Whether the server refuses statements that write (`transaction_read_only`,
+    /// or `tx_read_only` of older servers).
     pub is_read_only: bool,
-    /// Seconds that the server waits for a reader that is slow.
+    /// The seconds that the server waits for a slow reader of rows, as it returns
+    /// them. Empty: the server does not report it.
     pub net_write_timeout: String,
-    /// Seconds that the server waits for a client that is idle.
+    /// The seconds that the server waits for an idle client, as it returns them.
+    /// Empty: the server does not report it.
     pub wait_timeout: String,
 }
 
-/// One statement that all servers know, whatever variables they have.
+/// The statement is valid on all servers, also on those that lack some of the
+/// variables.
 const SESSION_VARIABLES: &str = "SHOW SESSION VARIABLES WHERE Variable_name IN ('version', \
      'time_zone', 'system_time_zone', 'max_execution_time', 'max_statement_time', \
      'net_write_timeout', 'wait_timeout', 'tx_read_only', 'transaction_read_only')";
 
 pub(super) fn facts(conn: &mut Conn) -> Result<SessionFacts> {
-    let failed = |error| query_error("cannot read the session's variables", &error);
+    let failed = |error| query_error("cannot read the session's variables", error);
     let rows = driver::ask(conn, SESSION_VARIABLES).map_err(failed)?;
     let pairs = rows
         .iter()
@@ -211,28 +218,18 @@ pub(super) fn facts(conn: &mut Conn) -> Result<SessionFacts> {
     })
 }
 
-/// ER_WARN_ALLOWED_PACKET_OVERFLOWED: a value has become NULL because it is
-/// longer than the server may make one.
-const MADE_NULL: &str = "1301";
-
-/// ER_CUT_VALUE_GROUP_CONCAT: a value has been cut.
-const CUT: &str = "1260";
-
-/// ER_UNKNOWN_COM_ERROR, ER_PARSE_ERROR and ER_NOT_SUPPORTED_YET.
-const NOT_KNOWN: [u16; 3] = [1047, 1064, 1235];
-
-/// What the server's warnings, of which it has counted `count`, say of values
-/// that are not what the statement asked for: the first that was cut.
+/// Reads the server's warnings, of which it has counted `count`, and returns the
+/// warning that a value was truncated, or that not all warnings can be read.
 ///
 /// # Errors
-/// [`ErrorKind::Query`] where a value became NULL for its length.
+/// [`ErrorKind::Query`] if a value became NULL because of its length.
 pub(super) fn truncation_warning(conn: &mut Conn, count: u16) -> Result<Option<String>> {
     let (mut made_null, mut cut, mut seen) = (None, None, 0);
     let look = |row: Row| {
         seen += 1;
-        let found = match text(&row, 1).as_deref() {
-            Some(MADE_NULL) => &mut made_null,
-            Some(CUT) => &mut cut,
+        let found = match number(&row, 1) {
+            Some(codes::VALUE_TOO_LARGE) => &mut made_null,
+            Some(codes::GROUP_CONCAT_CUT) => &mut cut,
             _ => return,
         };
         found.get_or_insert_with(|| text(&row, 2).unwrap_or_default());
@@ -240,11 +237,11 @@ pub(super) fn truncation_warning(conn: &mut Conn, count: u16) -> Result<Option<S
     let warnings = conn.query_iter("SHOW WARNINGS");
     match warnings.and_then(|warnings| driver::for_each(warnings, look)) {
         Ok(()) => {}
-        // It does not tell.
-        Err(mysql::Error::MySqlError(error)) if NOT_KNOWN.contains(&error.code) => {
+        // The server or a proxy has no such statement.
+        Err(mysql::Error::MySqlError(error)) if codes::UNKNOWN_STATEMENT.contains(&error.code) => {
             return Ok(None);
         }
-        Err(error) => return Err(query_error("cannot read the server's warnings", &error)),
+        Err(error) => return Err(query_error("cannot read the server's warnings", error)),
     }
     if let Some(said) = made_null {
         let what = format!("the server made a value NULL that is too long for it ({said})");

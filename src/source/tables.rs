@@ -1,5 +1,6 @@
-//! Which tables a statement reads that no snapshot holds, as far as the server
-//! tells.
+//! Finds the tables of a statement that no snapshot covers: those whose engines
+//! are not transactional. The server's EXPLAIN and its rewritten statement name
+//! the tables.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -9,33 +10,37 @@ use mysql::{
 };
 
 use super::{
-    QueryExecutor,
-    driver::{ask, for_each, text},
+    QueryExecutor, codes,
+    driver::{ask, for_each, number, text},
     errors::{catch_driver_panic, query_error},
 };
 use crate::{error::Result, text::hex};
 
-/// The statements whose tables EXPLAIN tells.
+/// The first keywords of statements that EXPLAIN accepts.
 const EXPLAINED: [&str; 5] = ["SELECT", "WITH", "TABLE", "VALUES", "("];
 
-/// What is told of a statement's tables.
+/// Whether a snapshot covers all tables of a statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SnapshotCoverage {
-    /// All that are known are part of the snapshot.
+    /// It covers all tables that the server names.
     Complete,
-    /// These are not.
+    /// It does not cover these tables, each as `database.table (ENGINE)`.
     NotTransactional(Vec<String>),
-    /// The server does not tell, for this reason.
+    /// The server does not name the tables, for this reason.
     Unknown(String),
 }
 
+/// Names that are qualified by another one: a table by its database, or a column
+/// by its table.
+type Names = BTreeSet<(String, String)>;
+
 impl QueryExecutor {
-    /// Finds the tables of the bound statement that are not transactional. It
-    /// sees through views, but not into functions.
+    /// Finds the tables of the bound statement that are not transactional, also
+    /// those within views, but not those within functions.
     ///
     /// # Errors
-    /// [`ErrorTableKind::Query`](crate::error::ErrorTableKind::Query) where the connection
-    /// breaks.
+    /// [`ErrorKind::Query`](crate::error::ErrorKind::Query) if the connection
+    /// fails.
     pub fn snapshot_coverage(&mut self) -> Result<SnapshotCoverage> {
         let cancel = self.cancel.clone();
         catch_driver_panic(&cancel, || self.find_tables())
@@ -49,25 +54,38 @@ impl QueryExecutor {
             )));
         }
         match self.try_find_tables() {
-            // The server answers; only not this.
+            // The server refuses to explain the statement.
             Err(mysql::Error::MySqlError(error)) => Ok(SnapshotCoverage::Unknown(error.message)),
-            // It finds something else in the text than a statement with marks.
+            // The driver finds other parameters in the text than were bound.
             Err(mysql::Error::DriverError(error)) => {
                 Ok(SnapshotCoverage::Unknown(error.to_string()))
             }
-            Err(error) => Err(query_error("cannot ask for the query's tables", &error)),
+            Err(error) => Err(query_error("cannot ask for the query's tables", error)),
             Ok(tables) => Ok(tables),
         }
     }
 
     fn try_find_tables(&mut self) -> mysql::Result<SnapshotCoverage> {
-        // What MariaDB tells only so is a syntax error for MySQL, which tells it
-        // in one of its formats.
+        let Some(names) = self.explained_names()? else {
+            return Ok(SnapshotCoverage::Complete);
+        };
+        self.table_cache.load(&mut self.conn)?;
+        self.check_tables(names)
+    }
+
+    /// Explains the statement and returns the qualified names in it: those that the
+    /// server has resolved, because only the server knows aliases and views.
+    /// Returns `None` if the names do not matter, because all tables of the server
+    /// are transactional.
+    fn explained_names(&mut self) -> mysql::Result<Option<VecDeque<Names>>> {
+        // MariaDB returns the rewritten statement only for EXTENDED. That is a
+        // syntax error for MySQL, which returns it for one of its formats.
         let explained = match self.explain("EXPLAIN EXTENDED") {
             Err(mysql::Error::MySqlError(_)) => {
-                // MySQL runs some subqueries for that.
+                // MySQL runs some subqueries to explain a statement, which this
+                // check avoids.
                 if self.table_cache.are_all_transactional(&mut self.conn)? {
-                    return Ok(SnapshotCoverage::Complete);
+                    return Ok(None);
                 }
                 self.explain("EXPLAIN FORMAT=TRADITIONAL")?
             }
@@ -77,40 +95,38 @@ impl QueryExecutor {
         let notes = all(conn.query_iter("SHOW WARNINGS")?)?;
         let rewritten = notes
             .iter()
-            .filter(|row| text(row, 1).as_deref() == Some(REWRITTEN));
+            .filter(|row| number(row, 1) == Some(codes::REWRITTEN_STATEMENT));
         let rewritten = rewritten.filter_map(|row| text(row, 2));
-        let mut names: VecDeque<BTreeSet<(String, String)>> =
-            rewritten.map(|text| pairs(&text, None)).collect();
+        let mut names: VecDeque<Names> =
+            rewritten.map(|text| qualified_names(&text, None)).collect();
         if explained.iter().any(is_read_already) {
             let rows = ask(conn, "SELECT DATABASE()")?;
             let database = rows.first().and_then(|row| text(row, 0));
-            names.push_back(pairs(&self.bound.sql, database.as_deref()));
+            names.push_back(qualified_names(&self.bound.sql, database.as_deref()));
         }
-        if self.table_cache.schemas.is_empty() {
-            let schemas = "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA";
-            let schemas = all(conn.query_iter(schemas)?)?;
-            self.table_cache.schemas = schemas.iter().filter_map(|row| text(row, 0)).collect();
-            let engines =
-                "SELECT ENGINE FROM information_schema.ENGINES WHERE TRANSACTIONS = 'YES'";
-            let engines = all(conn.query_iter(engines)?)?;
-            self.table_cache.engines = engines.iter().filter_map(|row| text(row, 0)).collect();
-        }
+        Ok(Some(names))
+    }
+
+    /// Looks up the tables among `names`, and those in the definitions of views.
+    fn check_tables(&mut self, mut names: VecDeque<Names>) -> mysql::Result<SnapshotCoverage> {
         let (mut seen, mut found, mut hidden) = (BTreeSet::new(), Vec::new(), None);
-        // A view's own tables are in its definition.
         while let Some(names_here) = names.pop_front() {
-            for pair in names_here {
-                // Else they are a column's.
-                if !self.table_cache.schemas.contains(&pair.0) || !seen.insert(pair.clone()) {
+            for name in names_here {
+                // Otherwise it is the name of a column and its table.
+                let is_table = self.table_cache.schemas.contains(&name.0);
+                if !is_table || !seen.insert(name.clone()) {
                     continue;
                 }
-                match self.table_cache.look_up(conn, &pair)? {
+                match self.table_cache.look_up(&mut self.conn, &name)? {
                     TableKind::NotTransactional(engine) => {
-                        found.push(format!("{}.{} ({engine})", pair.0, pair.1));
+                        found.push(format!("{}.{} ({engine})", name.0, name.1));
                     }
                     TableKind::View(definition) if definition.is_empty() => {
-                        hidden = Some(format!("{}.{} does not show what it is", pair.0, pair.1));
+                        hidden = Some(format!("{}.{} does not show what it is", name.0, name.1));
                     }
-                    TableKind::View(definition) => names.push_back(pairs(&definition, None)),
+                    TableKind::View(definition) => {
+                        names.push_back(qualified_names(&definition, None));
+                    }
                     TableKind::Other => {}
                 }
             }
@@ -131,26 +147,26 @@ impl QueryExecutor {
     }
 }
 
-/// ER_YES: the note that has the rewritten statement.
-const REWRITTEN: &str = "1003";
-
-/// All rows of an answer that may be long.
+/// Returns all rows of an answer that may be long.
 fn all<P: Protocol>(answer: QueryResult<'_, '_, '_, P>) -> mysql::Result<Vec<Row>> {
     let mut rows = Vec::new();
     for_each(answer, |row| rows.push(row))?;
     Ok(rows)
 }
 
-/// What a session has found out about tables.
+/// The facts about tables that a session has read from the server.
 #[derive(Default)]
 pub(super) struct TableCache {
+    /// The names of all databases. Empty: not read yet.
     schemas: BTreeSet<String>,
-    /// Those that are transactional.
+    /// The names of the transactional engines.
     engines: BTreeSet<String>,
     tables: BTreeMap<(String, String), TableKind>,
     are_all_transactional: Option<bool>,
 }
 
+/// Returns a row if the account sees a table that is not transactional, other than
+/// the server's own.
 const ANY_NOT_TRANSACTIONAL: &str = "SELECT 1 FROM information_schema.TABLES
      WHERE TABLE_TYPE = 'BASE TABLE' AND TABLE_SCHEMA NOT IN ('sys', 'performance_schema')
      AND ENGINE NOT IN (SELECT ENGINE FROM information_schema.ENGINES WHERE TRANSACTIONS = 'YES')
@@ -158,16 +174,30 @@ const ANY_NOT_TRANSACTIONAL: &str = "SELECT 1 FROM information_schema.TABLES
 
 #[derive(Clone)]
 enum TableKind {
-    /// By its engine.
+    /// A table of this engine, which is not transactional.
     NotTransactional(String),
-    /// By its definition, empty where the account may not see it.
+    /// A view with this definition, which is empty if the account may not see it.
     View(String),
-    /// A transactional table, or none.
+    /// A transactional table, or no table.
     Other,
 }
 
 impl TableCache {
-    /// Whether the account sees no table that is not transactional, but the
+    /// Reads the databases and the engines of the server, once.
+    fn load(&mut self, conn: &mut Conn) -> mysql::Result<()> {
+        if self.schemas.is_empty() {
+            let schemas = "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA";
+            let schemas = all(conn.query_iter(schemas)?)?;
+            self.schemas = schemas.iter().filter_map(|row| text(row, 0)).collect();
+            let engines =
+                "SELECT ENGINE FROM information_schema.ENGINES WHERE TRANSACTIONS = 'YES'";
+            let engines = all(conn.query_iter(engines)?)?;
+            self.engines = engines.iter().filter_map(|row| text(row, 0)).collect();
+        }
+        Ok(())
+    }
+
+    /// Whether every table that the account sees is transactional, except for the
     /// server's own.
     fn are_all_transactional(&mut self, conn: &mut Conn) -> mysql::Result<bool> {
         if let Some(known) = self.are_all_transactional {
@@ -178,54 +208,48 @@ impl TableCache {
         Ok(known)
     }
 
-    fn look_up(&mut self, conn: &mut Conn, pair: &(String, String)) -> mysql::Result<TableKind> {
-        if let Some(kind) = self.tables.get(pair) {
+    /// Reads what `name` is: a table or a view, or neither.
+    fn look_up(&mut self, conn: &mut Conn, name: &(String, String)) -> mysql::Result<TableKind> {
+        if let Some(kind) = self.tables.get(name) {
             return Ok(kind.clone());
         }
-        // By constants alone, or MariaDB opens every table there is.
-        let of_this = format!(
+        // The conditions are constants: otherwise, MariaDB opens every table of the
+        // server.
+        let this_table = format!(
             "WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
-            literal(&pair.0),
-            literal(&pair.1)
+            literal(&name.0),
+            literal(&name.1)
         );
-        let question = |columns: &str| format!("SELECT {columns} {of_this}");
-        let rows = ask(
-            conn,
-            &question("TABLE_TYPE, ENGINE FROM information_schema.TABLES"),
-        )?;
-        let row = rows.first();
-        let kind = match (
-            row.and_then(|row| text(row, 0)),
-            row.and_then(|row| text(row, 1)),
-        ) {
+        let tables =
+            format!("SELECT TABLE_TYPE, ENGINE FROM information_schema.TABLES {this_table}");
+        let rows = ask(conn, &tables)?;
+        let column = |index| rows.first().and_then(|row| text(row, index));
+        let kind = match (column(0), column(1)) {
             (Some(kind), _) if kind == "VIEW" => {
-                let rows = ask(
-                    conn,
-                    &question("VIEW_DEFINITION FROM information_schema.VIEWS"),
-                )?;
-                TableKind::View(
-                    rows.first()
-                        .and_then(|row| text(row, 0))
-                        .unwrap_or_default(),
-                )
+                let views =
+                    format!("SELECT VIEW_DEFINITION FROM information_schema.VIEWS {this_table}");
+                let rows = ask(conn, &views)?;
+                let definition = rows.first().and_then(|row| text(row, 0));
+                TableKind::View(definition.unwrap_or_default())
             }
             (_, Some(engine)) if !self.engines.contains(&engine) => {
                 TableKind::NotTransactional(engine)
             }
             _ => TableKind::Other,
         };
-        self.tables.insert(pair.clone(), kind.clone());
+        self.tables.insert(name.clone(), kind.clone());
         Ok(kind)
     }
 }
 
-/// `name` as a string that means the same in every SQL mode.
+/// Returns `name` as a string literal that has one meaning in every SQL mode.
 fn literal(name: &str) -> String {
     format!("CONVERT(X'{}' USING utf8)", hex(name.as_bytes()))
 }
 
-/// Whether the table of a row of EXPLAIN was read already, or none was needed: the
-/// server then rewrites the statement without it.
+/// Whether the server has read the table of a row of EXPLAIN already, or needs no
+/// table. The rewritten statement does not name such a table, so that the names of
+/// the original text are looked up.
 fn is_read_already(row: &Row) -> bool {
     let value = |name: &str| {
         let mut columns = row.columns_ref().iter();
@@ -236,72 +260,76 @@ fn is_read_already(row: &Row) -> bool {
         || value("type").is_none_or(|access| matches!(access.as_str(), "system" | "const"))
 }
 
-/// The pairs of names in a statement that dots bind: tables with their databases,
-/// and columns with their tables; and where there is a `database`, each name with
-/// that too.
-fn pairs(text: &str, database: Option<&str>) -> BTreeSet<(String, String)> {
-    let mut pairs = BTreeSet::new();
-    let (mut before, mut is_bound): (Option<String>, bool) = (None, false);
+/// Returns the qualified names in a statement: those that a dot joins. With a
+/// `database`, it also returns each other name, qualified by that.
+fn qualified_names(text: &str, database: Option<&str>) -> Names {
+    let mut names = BTreeSet::new();
+    // The last name, and whether a dot follows it.
+    let (mut previous, mut is_qualifier): (Option<String>, bool) = (None, false);
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
-        let (name, behind) = match first {
-            // Names in a string are none.
-            '\'' => (None, behind_string(rest)),
-            '`' => match identifier(rest) {
-                Some((name, behind)) => (Some(name), behind),
-                None => return pairs,
+        let (name, after) = match first {
+            // A string has no names.
+            '\'' => (None, after_string(rest)),
+            '`' => match quoted_identifier(rest) {
+                Some((name, after)) => (Some(name), after),
+                None => return names,
             },
-            _ if is_of_a_name(first) => {
-                let end = rest.find(|c| !is_of_a_name(c)).unwrap_or(rest.len());
+            _ if is_identifier_char(first) => {
+                let end = rest.find(|c| !is_identifier_char(c)).unwrap_or(rest.len());
                 (Some(rest[..end].to_owned()), &rest[end..])
             }
             _ => (None, &rest[first.len_utf8()..]),
         };
-        rest = behind;
+        rest = after;
         match name {
             Some(name) => {
-                if let (Some(schema), true) = (before.take(), is_bound) {
-                    pairs.insert((schema, name.clone()));
+                if let (Some(qualifier), true) = (previous.take(), is_qualifier) {
+                    names.insert((qualifier, name.clone()));
                 } else if let Some(database) = database {
-                    pairs.insert((database.to_owned(), name.clone()));
+                    names.insert((database.to_owned(), name.clone()));
                 }
-                (before, is_bound) = (Some(name), false);
+                (previous, is_qualifier) = (Some(name), false);
             }
-            None if first == '.' => is_bound = before.is_some(),
+            None if first == '.' => is_qualifier = previous.is_some(),
             None if first.is_whitespace() => {}
-            None => (before, is_bound) = (None, false),
+            None => (previous, is_qualifier) = (None, false),
         }
     }
-    pairs
+    names
 }
 
-/// What names without quotes are made of (MySQL manual, "Schema Object Names").
-fn is_of_a_name(c: char) -> bool {
+/// Whether `c` may be in a name without quotes (MySQL manual, "Schema Object
+/// Names").
+fn is_identifier_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_' || c == '$' || !c.is_ascii()
 }
 
-/// The name between backticks that `text` begins with, and what is behind it.
-fn identifier(text: &str) -> Option<(String, &str)> {
+/// Returns the name between backticks at the beginning of `text`, and the text
+/// after it. Returns `None` if the name does not end.
+fn quoted_identifier(text: &str) -> Option<(String, &str)> {
     let mut name = String::new();
     let mut rest = text.strip_prefix('`')?;
     loop {
-        let (part, behind) = rest.split_once('`')?;
+        let (part, after) = rest.split_once('`')?;
         name += part;
-        match behind.strip_prefix('`') {
-            Some(behind) => {
+        match after.strip_prefix('`') {
+            Some(after) => {
                 name.push('`');
-                rest = behind;
+                rest = after;
             }
-            None => return Some((name, behind)),
+            None => return Some((name, after)),
         }
     }
 }
 
-fn behind_string(text: &str) -> &str {
-    let mut escaped = true;
+/// Returns the text after the string at the beginning of `text`.
+fn after_string(text: &str) -> &str {
+    // The opening quote does not end the string.
+    let mut is_escaped = true;
     let end = text.find(|c| {
-        let ends = c == '\'' && !escaped;
-        escaped = c == '\\' && !escaped;
+        let ends = c == '\'' && !is_escaped;
+        is_escaped = c == '\\' && !is_escaped;
         ends
     });
     end.map_or("", |end| &text[end + 1..])
@@ -312,15 +340,15 @@ mod tests {
     use super::*;
 
     fn found(text: &str, database: Option<&str>) -> String {
-        let pairs = pairs(text, database);
-        let shown = pairs
+        let names = qualified_names(text, database);
+        let shown = names
             .iter()
             .map(|(schema, table)| format!("{schema}/{table}"));
         shown.collect::<Vec<_>>().join(" ")
     }
 
     #[test]
-    fn pairs_of_names_are_found() {
+    fn qualified_names_are_found() {
         let text = "select `d`.`id` AS `a.b`,'`x`.`y` \\' `x`.`y`' from (`shop`.`m` `d` join `sh``op`.`ü`)";
         assert_eq!(found(text, None), "d/id sh`op/ü shop/m");
         assert_eq!(found("`a`.`b`.`c`", None), "a/b b/c");

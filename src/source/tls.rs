@@ -1,10 +1,10 @@
-//! Encryption as the driver does it, held to what was configured: who may vouch
-//! for the server, what we show it, and that nothing was slipped in before
-//! encryption began.
+//! TLS connections of the driver: which CAs may sign the server's certificate,
+//! the client's certificate, and the proof that all data came encrypted.
 //!
-//! The driver always trusts the CAs of the web, whatever else it is given. What
-//! checks signatures for it is therefore ours: it refuses those of CAs that the
-//! configuration does not name.
+//! The driver always trusts the public CAs (`webpki-roots`), whatever else it is
+//! given. Therefore the process's rustls provider checks signatures by
+//! [`RestrictedAlgorithm`], which refuses those of CAs that the configuration does
+//! not name.
 
 use std::{
     cell::RefCell,
@@ -29,17 +29,16 @@ use super::driver::{self, text};
 use super::tls_options::{Authorities, TlsOptions, Verification};
 
 thread_local! {
-    /// The public keys whose signatures vouch for nobody in the connection that
-    /// this thread opens; without any, none is checked, and none vouches.
+    /// The public keys that this thread must not trust while it opens a
+    /// connection. `None`: it trusts no key.
     static DISTRUSTED: RefCell<Option<Arc<[Vec<u8>]>>> = const { RefCell::new(None) };
 }
 
-/// An algorithm that checks the signatures on certificates, but not those of
-/// distrusted keys.
+/// Checks the signatures on certificates, and refuses those by distrusted keys.
 #[derive(Debug)]
-struct Guarded(&'static dyn SignatureVerificationAlgorithm);
+struct RestrictedAlgorithm(&'static dyn SignatureVerificationAlgorithm);
 
-impl SignatureVerificationAlgorithm for Guarded {
+impl SignatureVerificationAlgorithm for RestrictedAlgorithm {
     fn verify_signature(
         &self,
         public_key: &[u8],
@@ -63,24 +62,24 @@ impl SignatureVerificationAlgorithm for Guarded {
 
 fn is_distrusted(public_key: &[u8]) -> bool {
     DISTRUSTED.with_borrow(|distrusted| match distrusted {
-        // A CA's public key information ends in its key (RFC 5280, section 4.1).
+        // A CA's SubjectPublicKeyInfo ends in its key (RFC 5280, section 4.1).
         Some(keys) => keys.iter().any(|key| key.ends_with(public_key)),
         None => true,
     })
 }
 
-/// What a connection over TLS needs of its thread and its process.
-pub(super) struct Preparation {
-    /// For the driver.
+/// The driver's options for a TLS connection, and what this process must keep for
+/// them.
+pub(super) struct TlsSetup {
     pub options: SslOpts,
     distrusted: Arc<[Vec<u8>]>,
-    /// The driver reads these by their paths, so that they must outlive it.
-    _files: Vec<MemoryFile>,
+    /// The driver reads certificates and keys by path while it connects.
+    _files: Vec<MemFd>,
 }
 
-impl Preparation {
+impl TlsSetup {
     /// # Errors
-    /// Where memory for the certificates cannot be had.
+    /// The system's, if certificates cannot be held in memory.
     pub fn new(tls: &TlsOptions) -> io::Result<Self> {
         let mut files = Vec::new();
         let mut options = SslOpts::default();
@@ -94,14 +93,14 @@ impl Preparation {
         }
         let authorities = tls.verification.authorities();
         if let Some(certificates) = authorities.and_then(Authorities::certificates) {
-            let file = MemoryFile::new(pem("CERTIFICATE", certificates).as_bytes())?;
+            let file = MemFd::new(pem("CERTIFICATE", certificates).as_bytes())?;
             options = options.with_root_cert_path(Some(file.path()));
             files.push(file);
             distrusted = other_keys(certificates);
         }
         if let Some(client) = &tls.client {
-            let chain = MemoryFile::new(pem("CERTIFICATE", &client.chain).as_bytes())?;
-            let key = MemoryFile::new(client.key.secret_der())?;
+            let chain = MemFd::new(pem("CERTIFICATE", &client.chain).as_bytes())?;
+            let key = MemFd::new(client.key.secret_der())?;
             let identity = ClientIdentity::new(chain.path(), key.path());
             options = options.with_client_identity(Some(identity));
             files.extend([chain, key]);
@@ -113,46 +112,51 @@ impl Preparation {
         })
     }
 
-    /// Has this thread check signatures for this connection.
-    pub fn take_effect(&self) {
+    /// Makes this thread check signatures for this connection.
+    pub fn install(&self) {
         DISTRUSTED.set(Some(Arc::clone(&self.distrusted)));
     }
 }
 
-/// Whether every check of a certificate's signature in this process is restricted,
-/// once that was tried.
-static GUARD: OnceLock<bool> = OnceLock::new();
+/// Whether the installation of the provider succeeded. It is empty before the
+/// first call of [`install_tls_provider`].
+static IS_INSTALLED: OnceLock<bool> = OnceLock::new();
 
-/// Installs the process-wide rustls provider that TLS connections need: the driver
-/// always trusts the CAs of the web, and this provider rejects their signatures
-/// where a connection names other CAs. To be called once, before the first
-/// connection with TLS, and before anything else installs a provider.
+/// Installs the process-wide rustls provider that TLS connections need.
+///
+/// The driver always trusts the public CAs, and this provider rejects their
+/// signatures in connections that name other CAs. A program calls it once, before
+/// its first connection with TLS, and before anything else installs a provider.
+/// If another provider is installed already, connections with TLS fail with
+/// [`ErrorKind::Connect`](crate::error::ErrorKind::Connect). Further calls do
+/// nothing.
 pub fn install_tls_provider() {
-    GUARD.get_or_init(|| guarded_provider().install_default().is_ok());
+    IS_INSTALLED.get_or_init(|| restricted_provider().install_default().is_ok());
 }
 
 /// Whether the provider is installed.
 pub(super) fn is_provider_installed() -> bool {
-    GUARD.get() == Some(&true)
+    IS_INSTALLED.get() == Some(&true)
 }
 
-fn guarded_provider() -> CryptoProvider {
+fn restricted_provider() -> CryptoProvider {
     let mut provider = ring::default_provider();
     let algorithms = provider.signature_verification_algorithms;
-    // They live as long as the process, which installs them once.
-    let guarded = |algorithm: &&'static dyn SignatureVerificationAlgorithm| {
-        &*Box::leak(Box::new(Guarded(*algorithm))) as &'static dyn SignatureVerificationAlgorithm
+    // rustls wants static references. The process leaks these once.
+    let restrict = |algorithm: &&'static dyn SignatureVerificationAlgorithm| {
+        &*Box::leak(Box::new(RestrictedAlgorithm(*algorithm)))
+            as &'static dyn SignatureVerificationAlgorithm
     };
-    let guarded = algorithms.all.iter().map(guarded).collect::<Vec<_>>();
+    let restricted = algorithms.all.iter().map(restrict).collect::<Vec<_>>();
     provider.signature_verification_algorithms = WebPkiSupportedAlgorithms {
-        all: Box::leak(guarded.into_boxed_slice()),
+        all: Box::leak(restricted.into_boxed_slice()),
         ..algorithms
     };
     provider
 }
 
-/// The public key information of the driver's own CAs that are not among
-/// `certificates`.
+/// Returns the SubjectPublicKeyInfo of each of the driver's own CAs that is not
+/// among `certificates`.
 fn other_keys(certificates: &[CertificateDer<'_>]) -> Vec<Vec<u8>> {
     let anchors = certificates.iter().map(webpki::anchor_from_trusted_cert);
     let ours: Vec<_> = anchors
@@ -164,7 +168,8 @@ fn other_keys(certificates: &[CertificateDer<'_>]) -> Vec<Vec<u8>> {
     builtin.filter(|key| !ours.contains(key)).collect()
 }
 
-/// `sections` in PEM form, as the driver reads several (RFC 7468, section 2).
+/// Encodes `sections` as PEM, of which the driver reads several in one file
+/// (RFC 7468, section 2).
 pub(super) fn pem(label: &str, sections: &[impl AsRef<[u8]>]) -> String {
     let mut text = String::new();
     for section in sections {
@@ -174,20 +179,24 @@ pub(super) fn pem(label: &str, sections: &[impl AsRef<[u8]>]) -> String {
     text
 }
 
-/// A file that never touches a disk, for a driver that takes only paths.
-pub(super) struct MemoryFile(File);
+/// A file in memory (memfd, Linux), for the driver, which takes certificates and
+/// keys only by path. It works without a writable disk, and when the certificates
+/// came from a pipe.
+pub(super) struct MemFd(File);
 
-impl MemoryFile {
+impl MemFd {
+    /// # Errors
+    /// The system's, also if /proc is not mounted.
     pub fn new(bytes: &[u8]) -> io::Result<Self> {
         let mut file = File::from(memfd_create(c"gold_digger", MFdFlags::MFD_CLOEXEC)?);
         file.write_all(bytes)?;
         let file = Self(file);
-        // Not where /proc is not mounted.
+        // It fails if /proc is not mounted.
         fs::metadata(file.path())?;
         Ok(file)
     }
 
-    /// Each reader of it starts at its beginning.
+    /// Returns a path by which each reader starts at the file's beginning.
     pub fn path(&self) -> PathBuf {
         format!("/proc/self/fd/{}", self.0.as_raw_fd()).into()
     }
@@ -195,39 +204,40 @@ impl MemoryFile {
 
 /// What somebody on the way has done to a session over TLS.
 pub(super) enum Tampering {
-    /// Not everything that was read came encrypted.
-    SlippedIn,
-    /// The session is set up in another way than was asked for.
-    Altered,
+    /// The client has read data that did not come encrypted.
+    Injected,
+    /// The session differs from the one that was requested.
+    Modified,
 }
 
-/// Has the server prove that what `conn` reads comes from it, encrypted: by
-/// giving back a number that nobody could have known before. Gives the
-/// connection's id, as the server knows it.
+/// Makes the server prove that `conn` reads encrypted data from it: the server
+/// returns a random number that nobody could know before. Returns the connection's
+/// id as the server knows it.
 ///
-/// The driver keeps what it has read behind the server's greeting, and reads it
-/// again as if it had come encrypted. Whoever is on the way can put answers
-/// there, rows included, but not the answer to this; once it has come, nothing
-/// of theirs is left. (The same weakness as STARTTLS injection in mail, RFC
-/// 3207, section 6.)
+/// The driver keeps the data that it has read after the server's greeting, and
+/// reads it again as if it had come encrypted. An attacker on the way can insert
+/// answers there, rows included, but not the answer to this query. Once that has
+/// come, none of the inserted data is left. (STARTTLS injection in mail is the
+/// same weakness: RFC 3207, section 6.)
 ///
-/// What is said in plain text, both ways, can also be changed. The greeting's
-/// connection id is therefore asked for again, and of the capabilities that ask
-/// for encryption, whose copy under encryption servers pass over, two could
-/// change a result: the default database, which the caller must choose again,
-/// and the SQL mode IGNORE_SPACE.
-pub(super) fn prove(conn: &mut Conn) -> mysql::Result<Result<u32, Tampering>> {
-    // In the place of the default, what init_connect may set.
+/// An attacker can also change the plain text before encryption in both
+/// directions. Therefore the connection id of the greeting is queried again. The
+/// capabilities in the request for encryption are sent a second time under
+/// encryption, but servers ignore that copy. Two of them can change a result: the
+/// default database, which the caller must select again, and the SQL mode
+/// IGNORE_SPACE.
+pub(super) fn verify_channel(conn: &mut Conn) -> mysql::Result<Result<u32, Tampering>> {
+    // A session begins with the global mode, unless init_connect has set another.
     let mode = "@@SESSION.sql_mode LIKE '%IGNORE_SPACE%' AND @@GLOBAL.sql_mode NOT LIKE \
                 '%IGNORE_SPACE%' AND @@GLOBAL.init_connect = ''";
-    match ask(conn, mode) {
-        // A server without these variables has other ways.
-        Err(mysql::Error::MySqlError(_)) => ask(conn, "FALSE"),
+    match query_proof(conn, mode) {
+        // Servers of other kinds may lack these variables.
+        Err(mysql::Error::MySqlError(_)) => query_proof(conn, "FALSE"),
         answer => answer,
     }
 }
 
-/// A number that nobody knows; none where the system has none.
+/// Returns a random number, or `None` if the system has none.
 pub(super) fn random_number() -> Option<u128> {
     let mut bytes = [0; 16];
     let random = ring::default_provider().secure_random;
@@ -235,19 +245,19 @@ pub(super) fn random_number() -> Option<u128> {
     Some(u128::from_ne_bytes(bytes))
 }
 
-fn ask(conn: &mut Conn, is_altered: &str) -> mysql::Result<Result<u32, Tampering>> {
+fn query_proof(conn: &mut Conn, is_modified: &str) -> mysql::Result<Result<u32, Tampering>> {
     let Some(number) = random_number() else {
-        return Ok(Err(Tampering::SlippedIn));
+        return Ok(Err(Tampering::Injected));
     };
     let number = format!("{number:032x}");
-    let sql = format!("SELECT '{number}', CONNECTION_ID(), {is_altered}");
+    let sql = format!("SELECT '{number}', CONNECTION_ID(), {is_modified}");
     let answer = driver::ask(conn, &sql)?;
     let column = |index| text(answer.first()?, index);
     if column(0).as_deref() != Some(&number) {
-        return Ok(Err(Tampering::SlippedIn));
+        return Ok(Err(Tampering::Injected));
     }
-    if column(2).is_some_and(|is_altered| is_altered != "0") {
-        return Ok(Err(Tampering::Altered));
+    if column(2).is_some_and(|is_modified| is_modified != "0") {
+        return Ok(Err(Tampering::Modified));
     }
     let id = column(1).and_then(|id| id.parse().ok());
     Ok(Ok(id.unwrap_or(conn.connection_id())))
@@ -286,7 +296,8 @@ mod tests {
             }
         }
 
-        /// A server's certificate, and the one between it and this.
+        /// Returns a server's certificate and the intermediate CA's, which this
+        /// authority has signed.
         fn chain(&self) -> [CertificateDer<'static>; 2] {
             let key = KeyPair::generate().expect("a key");
             let mut params = CertificateParams::default();
@@ -305,7 +316,7 @@ mod tests {
         }
     }
 
-    /// What has this thread trust only `certificates` of all that the driver
+    /// Makes this thread trust only `certificates` of all CAs that the driver
     /// knows.
     fn trust(certificates: &[CertificateDer<'static>]) {
         let authorities = Authorities::Named(certificates.into(), PathBuf::new());
@@ -313,19 +324,18 @@ mod tests {
             verification: Verification::Authority(authorities),
             client: None,
         };
-        Preparation::new(&tls).expect("memory").take_effect();
+        TlsSetup::new(&tls).expect("memory").install();
     }
 
     #[test]
-    fn a_root_that_the_driver_trusts_vouches_only_where_it_is_named() {
+    fn a_root_that_the_driver_trusts_is_accepted_only_if_it_is_named() {
         let (ours, other) = (Authority::new("ours"), Authority::new("other"));
-        // As the driver makes its verifier: of all roots.
+        // The driver's verifier trusts all roots.
         let mut roots = RootCertStore::empty();
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
         for authority in [&ours, &other] {
             roots.add(authority.certificate.clone()).expect("a root");
         }
-        // By what this process checks signatures with.
         install_tls_provider();
         let verifier = WebPkiServerVerifier::builder(Arc::new(roots));
         let verifier = verifier.build().expect("a verifier");
@@ -334,7 +344,7 @@ mod tests {
             let name = ServerName::try_from("db").expect("a name");
             verifier.verify_server_cert(&server, &[between], &name, &[], UnixTime::now())
         };
-        // Before anything is said, nobody vouches.
+        // Without an installed setup, the thread trusts no key.
         assert!(verify(&ours).is_err());
         trust(slice::from_ref(&ours.certificate));
         let keys = other_keys(slice::from_ref(&ours.certificate));
@@ -350,8 +360,8 @@ mod tests {
     }
 
     #[test]
-    fn no_key_of_the_web_vouches_beside_a_ca_that_is_named() {
-        // The key itself, in the bit string behind the algorithm.
+    fn no_public_ca_is_trusted_beside_a_named_ca() {
+        // The key is in the bit string after the algorithm.
         let key = |information: &[u8]| {
             let skip = |der: &[u8]| match der[1] {
                 0x82 => (4, usize::from(u16::from_be_bytes([der[2], der[3]]))),
@@ -371,12 +381,12 @@ mod tests {
         assert!(keys.len() > 100 && keys.iter().all(|key| is_distrusted(key)));
         let own = webpki::anchor_from_trusted_cert(&ours.certificate).expect("a root");
         assert!(!is_distrusted(&key(&own.subject_public_key_info)));
-        // Without a list of CAs, those of the web are what there is.
+        // Without a list of CAs, the public ones are trusted.
         let tls = TlsOptions {
             verification: Verification::Identity(Authorities::BuiltIn),
             client: None,
         };
-        Preparation::new(&tls).expect("memory").take_effect();
+        TlsSetup::new(&tls).expect("memory").install();
         assert!(!keys.iter().any(|key| is_distrusted(key)));
     }
 }

@@ -1,14 +1,15 @@
-//! A column's type as the server's SQL names it, from the metadata of a result
-//! set. For the columns of expressions it is the nearest type that has a name.
+//! A column's type in the server's SQL, from the metadata of a result set. For an
+//! expression, it is the nearest type that has a name.
 
 use mysql::consts::{ColumnFlags, ColumnType as WireType};
 
 use super::columns::{BINARY, FLOATING_DECIMALS};
 
-/// The bytes of the widest character of utf8mb4, in which lengths are told.
+/// The bytes of the widest character of utf8mb4. The metadata gives lengths in
+/// bytes of that character set.
 const BYTES_PER_CHARACTER: u32 = 4;
 
-/// The type's name, such as `DECIMAL(10,2) UNSIGNED`.
+/// Returns the type's name, such as `DECIMAL(10,2) UNSIGNED`.
 pub(super) fn type_name(column: &mysql::Column) -> String {
     let flags = column.flags();
     let length = column.column_length();
@@ -57,7 +58,7 @@ pub(super) fn type_name(column: &mysql::Column) -> String {
         WireType::MYSQL_TYPE_YEAR => "YEAR".to_owned(),
         WireType::MYSQL_TYPE_BIT => format!("BIT({length})"),
         WireType::MYSQL_TYPE_DECIMAL | WireType::MYSQL_TYPE_NEWDECIMAL => {
-            // The length counts the point and the sign.
+            // The length includes the decimal point and the sign.
             let marks = u32::from(decimals > 0) + u32::from(!unsigned);
             number(format!(
                 "DECIMAL({},{decimals})",

@@ -1,0 +1,174 @@
+//! The error codes of servers and proxies that this program distinguishes (MySQL
+//! manual, "Server Error Message Reference" and "Client Error Message Reference";
+//! MariaDB's documentation, "MariaDB Error Codes").
+//!
+//! Where no server is named, MySQL and MariaDB share the code.
+
+use std::ops::Range;
+
+/// ER_YES: the note of EXPLAIN that holds the rewritten statement.
+pub(super) const REWRITTEN_STATEMENT: u16 = 1003;
+
+/// ER_CON_COUNT_ERROR: `max_connections` are open.
+pub(super) const TOO_MANY_CONNECTIONS: u16 = 1040;
+
+/// ER_DBACCESS_DENIED_ERROR.
+pub(super) const DATABASE_ACCESS_DENIED: u16 = 1044;
+
+/// ER_ACCESS_DENIED_ERROR: user, password and host do not match an account.
+pub(super) const ACCESS_DENIED: u16 = 1045;
+
+/// ER_UNKNOWN_COM_ERROR: the server or a proxy does not know a command of the
+/// protocol.
+pub(super) const UNKNOWN_COMMAND: u16 = 1047;
+
+/// ER_BAD_DB_ERROR.
+pub(super) const UNKNOWN_DATABASE: u16 = 1049;
+
+/// ER_SERVER_SHUTDOWN.
+pub(super) const SERVER_SHUTDOWN: u16 = 1053;
+
+/// ER_PARSE_ERROR: the statement is wrong, or unknown to this version of the
+/// server.
+pub(super) const PARSE_ERROR: u16 = 1064;
+
+/// ER_HOST_IS_BLOCKED.
+pub(super) const HOST_BLOCKED: u16 = 1129;
+
+/// ER_HOST_NOT_PRIVILEGED.
+pub(super) const HOST_NOT_PRIVILEGED: u16 = 1130;
+
+/// ER_NET_READ_INTERRUPTED: the server's read from the client timed out.
+pub(super) const NET_READ_TIMEOUT: u16 = 1159;
+
+/// ER_UNKNOWN_SYSTEM_VARIABLE.
+pub(super) const UNKNOWN_SYSTEM_VARIABLE: u16 = 1193;
+
+/// ER_TOO_MANY_USER_CONNECTIONS.
+pub(super) const TOO_MANY_USER_CONNECTIONS: u16 = 1203;
+
+/// ER_USER_LIMIT_REACHED.
+pub(super) const USER_LIMIT_REACHED: u16 = 1226;
+
+/// ER_NOT_SUPPORTED_YET.
+pub(super) const NOT_SUPPORTED_YET: u16 = 1235;
+
+/// ER_NOT_SUPPORTED_AUTH_MODE: the account's password has the hash of servers
+/// before 4.1.
+pub(super) const OLD_AUTH_MODE: u16 = 1251;
+
+/// ER_CUT_VALUE_GROUP_CONCAT: a warning that `group_concat_max_len` truncated a
+/// value.
+pub(super) const GROUP_CONCAT_CUT: u16 = 1260;
+
+/// ER_SERVER_IS_IN_SECURE_AUTH_MODE: as [`OLD_AUTH_MODE`], where the server
+/// refuses such accounts.
+pub(super) const SECURE_AUTH_MODE: u16 = 1275;
+
+/// ER_UNSUPPORTED_PS: the statement cannot be prepared.
+pub(super) const UNSUPPORTED_PREPARED_STATEMENT: u16 = 1295;
+
+/// ER_WARN_ALLOWED_PACKET_OVERFLOWED: a warning that a value became NULL because
+/// it is longer than `max_allowed_packet`.
+pub(super) const VALUE_TOO_LARGE: u16 = 1301;
+
+/// ER_SP_DOES_NOT_EXIST: a savepoint, or a procedure, does not exist.
+pub(super) const DOES_NOT_EXIST: u16 = 1305;
+
+/// ER_QUERY_INTERRUPTED: KILL QUERY ended the statement.
+pub(super) const QUERY_INTERRUPTED: u16 = 1317;
+
+/// ER_TABLE_DEF_CHANGED: a table was altered after the snapshot began.
+pub(super) const TABLE_DEF_CHANGED: u16 = 1412;
+
+/// ER_MAX_PREPARED_STMT_COUNT_REACHED.
+pub(super) const TOO_MANY_PREPARED_STATEMENTS: u16 = 1461;
+
+/// ER_PLUGIN_IS_NOT_LOADED: the server lacks the account's authentication plugin.
+pub(super) const PLUGIN_NOT_LOADED: u16 = 1524;
+
+/// ER_ACCESS_DENIED_NO_PASSWORD_ERROR: the account logs in by the Unix user of
+/// its name.
+pub(super) const UNIX_USER_DENIED: u16 = 1698;
+
+/// ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION.
+pub(super) const READ_ONLY_TRANSACTION: u16 = 1792;
+
+/// ER_MUST_CHANGE_PASSWORD: the login succeeded, and every statement fails but
+/// the one that sets a new password (MySQL manual, "Server Handling of Expired
+/// Passwords").
+pub(super) const MUST_CHANGE_PASSWORD: u16 = 1820;
+
+/// ER_MUST_CHANGE_PASSWORD_LOGIN: the login fails because the password has
+/// expired.
+pub(super) const MUST_CHANGE_PASSWORD_LOGIN: u16 = 1862;
+
+/// ER_CONNECTION_KILLED of MariaDB.
+const CONNECTION_KILLED: u16 = 1927;
+
+/// ER_STATEMENT_TIMEOUT of MariaDB.
+const STATEMENT_TIMEOUT_MARIADB: u16 = 1969;
+
+/// ER_QUERY_TIMEOUT of MySQL.
+const QUERY_TIMEOUT_MYSQL: u16 = 3024;
+
+/// ER_ACCOUNT_HAS_BEEN_LOCKED of MySQL.
+pub(super) const ACCOUNT_LOCKED_MYSQL: u16 = 3118;
+
+/// ER_SECURE_TRANSPORT_REQUIRED: `require_secure_transport` is on.
+pub(super) const SECURE_TRANSPORT_REQUIRED: u16 = 3159;
+
+/// ER_SESSION_WAS_KILLED of MySQL.
+const SESSION_KILLED: u16 = 3169;
+
+/// ER_CLIENT_INTERACTION_TIMEOUT of MySQL: the client was idle for too long.
+pub(super) const CLIENT_INTERACTION_TIMEOUT: u16 = 4031;
+
+/// ER_ACCOUNT_HAS_BEEN_LOCKED of MariaDB.
+pub(super) const ACCOUNT_LOCKED_MARIADB: u16 = 4151;
+
+/// The statement ran longer than the session allows.
+pub(super) const QUERY_TIMEOUT: [u16; 2] = [QUERY_TIMEOUT_MYSQL, STATEMENT_TIMEOUT_MARIADB];
+
+/// KILL ended the statement or its connection.
+pub(super) const QUERY_KILLED: [u16; 3] = [QUERY_INTERRUPTED, CONNECTION_KILLED, SESSION_KILLED];
+
+/// The connection between client, proxy and server was lost. The server reports
+/// its own side as ER_NET_READ_ERROR, ER_NET_READ_INTERRUPTED,
+/// ER_NET_ERROR_ON_WRITE and ER_NET_WRITE_INTERRUPTED. A proxy that has lost its
+/// server, or has none, sends the client library's CR_CONNECTION_ERROR,
+/// CR_CONN_HOST_ERROR, CR_SERVER_GONE_ERROR and CR_SERVER_LOST, or ProxySQL's
+/// 9001 (maximum connect time reached).
+pub(super) const CONNECTION_LOST: [u16; 9] = [
+    1158,
+    NET_READ_TIMEOUT,
+    1160,
+    1161,
+    2002,
+    2003,
+    2006,
+    2013,
+    9001,
+];
+
+/// The server or a proxy does not prepare statements, or not this one.
+pub(super) const NOT_PREPARED: [u16; 3] = [
+    UNKNOWN_COMMAND,
+    UNSUPPORTED_PREPARED_STATEMENT,
+    TOO_MANY_PREPARED_STATEMENTS,
+];
+
+/// The server or a proxy does not know a statement, such as SHOW WARNINGS.
+pub(super) const UNKNOWN_STATEMENT: [u16; 3] = [UNKNOWN_COMMAND, PARSE_ERROR, NOT_SUPPORTED_YET];
+
+/// A login failed for a reason that passes: the server has no connection left,
+/// for anybody or for this account, or is shutting down.
+pub(super) const TRANSIENT_AT_LOGIN: [u16; 4] = [
+    TOO_MANY_CONNECTIONS,
+    TOO_MANY_USER_CONNECTIONS,
+    USER_LIMIT_REACHED,
+    SERVER_SHUTDOWN,
+];
+
+/// The codes of ProxySQL's own errors.
+pub(super) const PROXYSQL: Range<u16> = 9000..10000;
