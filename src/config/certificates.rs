@@ -34,25 +34,14 @@ const STORE_VARIABLES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 
 const KINDS_OF_KEYS: &str = "keys are RSA of 2048 bits or more, P-256, P-384 or Ed25519";
 
-/// Reads the certificates that `mode`, which `origin` gives, needs.
+/// Reads the certificates that `mode` needs. `origin` is the origin of the mode.
 ///
 /// # Errors
 /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for files that are
 /// missing, unreadable, or hold something else.
 pub(super) fn load(layers: &Layers, mode: TlsMode, origin: &Origin) -> Result<Option<TlsOptions>> {
-    let ca_file = layers.get(keys::TLS_CA_FILE);
-    let verification = match (mode, ca_file) {
-        (TlsMode::Disabled, _) => return Ok(None),
-        (TlsMode::Required, _) => Verification::None,
-        (TlsMode::VerifyCa, Some(file)) => Verification::Authority(named_authorities(&file)?),
-        (TlsMode::VerifyCa, None) => {
-            let what = "is verify-ca, which needs --tls-ca-file: by the public CAs alone, every server of the web would do";
-            return Err(origin.refuse(keys::TLS_MODE, what).with_hint(
-                "name your own CA's certificate, or use verify-identity, which also checks the name",
-            ));
-        }
-        (TlsMode::VerifyIdentity, Some(file)) => Verification::Identity(named_authorities(&file)?),
-        (TlsMode::VerifyIdentity, None) => Verification::Identity(system_authorities()?),
+    let Some(verification) = verification(layers, mode, origin)? else {
+        return Ok(None);
     };
     let client = match (layers.get(keys::TLS_CERT), layers.get(keys::TLS_KEY)) {
         (None, None) => None,
@@ -63,6 +52,23 @@ pub(super) fn load(layers: &Layers, mode: TlsMode, origin: &Origin) -> Result<Op
     Ok(Some(TlsOptions {
         verification,
         client,
+    }))
+}
+
+/// How the server's certificate is verified; `None` without encryption.
+fn verification(layers: &Layers, mode: TlsMode, origin: &Origin) -> Result<Option<Verification>> {
+    let ca_file = layers.get(keys::TLS_CA_FILE);
+    Ok(Some(match (mode, ca_file) {
+        (TlsMode::Disabled, _) => return Ok(None),
+        (TlsMode::Required, _) => Verification::None,
+        (TlsMode::VerifyCa, Some(file)) => Verification::Authority(named_authorities(&file)?),
+        (TlsMode::VerifyCa, None) => {
+            let what = "is verify-ca, which needs --tls-ca-file: by the public CAs alone, every server of the web would do";
+            let hint = "name your own CA's certificate, or use verify-identity, which also checks the name";
+            return Err(origin.refuse(keys::TLS_MODE, what).with_hint(hint));
+        }
+        (TlsMode::VerifyIdentity, Some(file)) => Verification::Identity(named_authorities(&file)?),
+        (TlsMode::VerifyIdentity, None) => Verification::Identity(system_authorities()?),
     }))
 }
 

@@ -168,8 +168,8 @@ pub(super) fn refuse_one_target_for_several(layers: &Layers, count: usize) -> Re
     }
 }
 
-/// No two outputs may go to one place: the one would undo the other. The
-/// rejection says whether the `summary` is one of them.
+/// Refuses two outputs with one path: one would overwrite the other. The
+/// rejection says whether the `summary` is one of the two.
 ///
 /// # Errors
 /// [`ErrorKind::Config`](crate::error::ErrorKind::Config), naming both.
@@ -179,43 +179,20 @@ pub(super) fn refuse_common_targets(
     state: Option<&Path>,
     summary: Option<&Path>,
 ) -> Result<(), Rejected> {
-    let mut claims: Vec<(&Path, String)> = Vec::new();
-    claims.extend(summary.map(|path| (path, SUMMARY.to_owned())));
-    claims.extend(state.map(|path| (path, "the state".to_owned())));
-    let manifest_of = |export: &ExportPlan| match (&export.manifest, &export.target) {
-        (Some(_), Target::Path(path)) => Some(manifest::path(path)),
-        _ => None,
+    let claim = |path: &Path, name: &str| Claim {
+        path: path.to_owned(),
+        name: name.to_owned(),
     };
-    let partial_of = |export: &ExportPlan| match (export.partial, &export.target) {
-        (Partial::Keep, Target::Path(path)) => Some(sink::partial(path)),
-        _ => None,
-    };
-    let beside = |export: &ExportPlan| [manifest_of(export), partial_of(export)];
-    let beside: Vec<[Option<PathBuf>; 2]> = exports.iter().map(beside).collect();
-    for (export, [manifest, partial]) in exports.iter().zip(&beside) {
-        let name = match &export.name {
-            Some(name) => format!("the rows of {name}"),
-            None => "the rows".to_owned(),
-        };
-        for (path, what) in [(manifest, "the manifest"), (partial, "what is kept")] {
-            claims.extend(
-                path.as_deref()
-                    .map(|path| (path, format!("{what} of {name}"))),
-            );
-        }
-        match &export.target {
-            Target::Stdout => claims.push((Path::new("/dev/stdout"), name)),
-            // It takes any number.
-            Target::Path(path) if path == "/dev/null" => {}
-            Target::Path(path) => claims.push((path, name)),
-        }
-    }
-    // Several may read one file.
+    let summary = summary.map(|path| claim(path, SUMMARY));
+    let state = state.map(|path| claim(path, "the state"));
+    let claims = summary.into_iter().chain(state);
+    let claims = claims.chain(exports.iter().flat_map(claims_of));
+    // Several exports may read one input, but none may write to it.
     let input = |(what, path): &(&str, PathBuf)| (sink::resolve(path), (*what).to_owned());
     let mut taken: HashMap<PathBuf, String> = inputs.iter().map(input).collect();
     let (mut first, mut summary) = (None, SummaryPath::Free);
-    for (path, name) in claims {
-        let Some(other) = taken.insert(sink::resolve(path), name.clone()) else {
+    for Claim { path, name } in claims {
+        let Some(other) = taken.insert(sink::resolve(&path), name.clone()) else {
             continue;
         };
         if [&other, &name].into_iter().any(|one| one == SUMMARY) {
@@ -232,3 +209,44 @@ pub(super) fn refuse_common_targets(
 }
 
 const SUMMARY: &str = "the summary";
+
+/// A path that is written to, and its name in messages.
+struct Claim {
+    path: PathBuf,
+    name: String,
+}
+
+/// The paths that `export` writes to.
+fn claims_of(export: &ExportPlan) -> Vec<Claim> {
+    let rows = match &export.name {
+        Some(name) => format!("the rows of {name}"),
+        None => "the rows".to_owned(),
+    };
+    let Target::Path(path) = &export.target else {
+        return vec![Claim {
+            path: "/dev/stdout".into(),
+            name: rows,
+        }];
+    };
+    let mut claims = Vec::new();
+    if export.manifest.is_some() {
+        claims.push(Claim {
+            path: manifest::path(path),
+            name: format!("the manifest of {rows}"),
+        });
+    }
+    if export.partial == Partial::Keep {
+        claims.push(Claim {
+            path: sink::partial(path),
+            name: format!("what is kept of {rows}"),
+        });
+    }
+    // The null device takes any number of outputs.
+    if path != Path::new("/dev/null") {
+        claims.push(Claim {
+            path: path.clone(),
+            name: rows,
+        });
+    }
+    claims
+}
