@@ -5,7 +5,7 @@
 //! source is a layer: flags win over the environment, the environment over the
 //! configuration file, that over option files, and those over defaults.
 
-use std::{cell::LazyCell, env, path::PathBuf, time::Duration};
+use std::{cell::LazyCell, env, time::Duration};
 
 use secrecy::SecretString;
 
@@ -29,6 +29,7 @@ mod file;
 mod format;
 pub mod layers;
 mod option_file;
+pub mod origin;
 mod output;
 mod query;
 pub mod reporting;
@@ -44,11 +45,12 @@ use self::{
     dump::Dump,
     export::UnresolvedExport,
     file::ExportTable,
-    layers::{Layer, Layers, Origin, Sourced, Value},
+    layers::{Layer, Layers},
     option_file::{OptionFiles, Presence},
+    origin::Origin,
     reporting::{ReportOptions, Verbosity},
     run::RunSettings,
-    settings::{CONFIG, DEFAULTS_FILE, DEFAULTS_GROUP_SUFFIX, NO_DEFAULTS, Setting},
+    settings::keys,
 };
 pub use self::{secrets::PromptError, timeout::Timeout, tls::TlsMode};
 
@@ -157,16 +159,16 @@ struct Shared {
 impl Shared {
     fn resolve(layers: &mut Layers) -> Result<Self> {
         let connection = ConnectionSettings::resolve(layers)?;
-        let session = session(layers)?;
+        let session = session(layers);
         let run = run::run(layers, &session)?;
         let endpoint = connection.endpoint();
         let socket = connection.socket.as_ref().map(|socket| &socket.origin);
         let tls_mode = tls::mode(layers, &endpoint, socket)?;
-        let timeout = |name| Ok(layers.parsed::<Timeout>(name)?.map(|Timeout(time)| time));
+        let timeout = |key| layers.value(key).map(|Timeout(time)| time);
         Ok(Self {
             cleartext_plugin: tls::cleartext_plugin(layers, tls_mode.0)?,
-            connect_timeout: timeout("connection.connect_timeout")?.unwrap_or(Timeout::MAX),
-            read_timeout: timeout("connection.read_timeout")?,
+            connect_timeout: timeout(keys::CONNECT_TIMEOUT).unwrap_or(Timeout::MAX),
+            read_timeout: timeout(keys::READ_TIMEOUT),
             connection,
             endpoint,
             tls_mode,
@@ -210,14 +212,12 @@ impl Shared {
         interaction: &Interaction<'_>,
     ) -> Result<RunPlan, Rejected> {
         let mut inputs = Vec::new();
-        let mut note_input = |layers: &Layers, name, what| {
-            let found = layers.get(name).and_then(Sourced::text);
-            inputs.extend(found.map(|path| (what, PathBuf::from(path))));
-        };
-        note_input(&layers, CONFIG, "the configuration file");
-        note_input(&layers, "connection.password_file", "the password file");
+        let mut note_input =
+            |layers: &Layers, key, what| inputs.extend(layers.value(key).map(|path| (what, path)));
+        note_input(&layers, keys::CONFIG, "the configuration file");
+        note_input(&layers, keys::PASSWORD_FILE, "the password file");
         let exports = each_export(&mut layers, tables, |layers, name| {
-            note_input(layers, "query.file", "the file of the query");
+            note_input(layers, keys::QUERY_FILE, "the file of the query");
             let database = self.database();
             UnresolvedExport::new(layers, now, database, name)?.resolve(name, layers, now, database)
         })?;
@@ -257,7 +257,7 @@ impl Shared {
                 tls,
                 server_public_key,
                 cleartext_plugin: self.cleartext_plugin,
-                compression: if layers.is_on("connection.compress") {
+                compression: if layers.is_on(keys::COMPRESS) {
                     Compression::Zlib
                 } else {
                     Compression::None
@@ -266,7 +266,7 @@ impl Shared {
                 read_timeout: self.read_timeout,
             },
             session: self.session,
-            retries: layers.parsed("connection.retry")?.unwrap_or_default(),
+            retries: layers.value(keys::RETRY).unwrap_or_default(),
             reads_server_facts: reporting.summary.is_some()
                 || reporting.verbosity >= Verbosity::Verbose,
             exports,
@@ -290,7 +290,7 @@ fn each_export<T>(
     for table in tables {
         let (name, layer) = table.map(|table| (table.name, table.layer)).unzip();
         let name = name.as_deref();
-        let result = layers.with(selection::ABOVE_EXPORTS, layer, |layers| work(layers, name));
+        let result = layers.with(selection::EXPORT_LAYER, layer, |layers| work(layers, name));
         results.push(result.map_err(|error| match name {
             Some(name) => error.with_location(name),
             None => error,
@@ -310,7 +310,7 @@ fn list_exports(
     let database = database.as_ref().map(|database| database.value.as_str());
     let mut lines = Vec::new();
     for ExportTable { name, layer } in selection::selected(layers, tables)?.into_iter().flatten() {
-        let destination = layers.with(selection::ABOVE_EXPORTS, Some(layer), |layers| {
+        let destination = layers.with(selection::EXPORT_LAYER, Some(layer), |layers| {
             output::destination(layers, now, database)
         });
         let destination = destination.map_err(|error| error.with_location(&name))?;
@@ -330,39 +330,38 @@ fn list_exports(
 fn layers(flags: Layer, interaction: &Interaction<'_>) -> Result<(Layers, Vec<ExportTable>)> {
     let mut exports = Vec::new();
     let mut layers = Layers(vec![flags, Layer::of_environment()?]);
-    let path = |layers: &Layers, name| layers.get(name)?.text().map(PathBuf::from);
-    if let Some(path) = path(&layers, CONFIG) {
+    if let Some(path) = layers.value(keys::CONFIG) {
         let (of_file, tables) = file::load(&path)?;
         layers.0.push(of_file);
         exports = tables;
         tracing::debug!("read the configuration file {}", path.display());
     }
-    let suffix = layers.text(DEFAULTS_GROUP_SUFFIX);
-    let mut option_files = OptionFiles::new(suffix, interaction.warn);
+    let suffix = layers.value(keys::DEFAULTS_GROUP_SUFFIX);
+    let mut option_files = OptionFiles::new(suffix.as_deref(), interaction.warn);
     let mut defaults = Layer::of_defaults()?;
-    if let Some(path) = path(&layers, DEFAULTS_FILE) {
+    if let Some(path) = layers.value(keys::DEFAULTS_FILE) {
         option_files.read(&path, Presence::Required)?;
-    } else if let (Some(home), false) = (env::home_dir(), layers.is_on(NO_DEFAULTS)) {
+    } else if let (Some(home), false) = (env::home_dir(), layers.is_on(keys::NO_DEFAULTS)) {
         let path = home.join(".my.cnf");
         option_files.read(&path, Presence::Optional)?;
-        if let (Some(setting), true) = (Setting::named(DEFAULTS_FILE), path.exists()) {
-            defaults.set(setting, Value::Text(path.into()), Origin::Default);
+        if path.exists() {
+            defaults.set(keys::DEFAULTS_FILE, path, Origin::Default);
         }
     }
     layers.0.extend([option_files.layer, defaults]);
     Ok((layers, exports))
 }
 
-fn session(layers: &Layers) -> Result<SessionOptions> {
-    let timeout = layers.parsed::<Timeout>("session.statement_timeout")?;
-    Ok(SessionOptions {
-        access: if layers.is_on("session.read_write") {
+fn session(layers: &Layers) -> SessionOptions {
+    let timeout = layers.value(keys::STATEMENT_TIMEOUT);
+    SessionOptions {
+        access: if layers.is_on(keys::READ_WRITE) {
             Access::ReadWrite
         } else {
             Access::ReadOnly
         },
-        time_zone: layers.text("session.time_zone").map(str::to_owned),
-        init: layers.list("session.init"),
+        time_zone: layers.value(keys::TIME_ZONE),
+        init: layers.list(keys::INIT),
         statement_timeout: timeout.map(|Timeout(time)| time),
-    })
+    }
 }

@@ -9,6 +9,7 @@ mod cli;
 mod config;
 mod format;
 mod jobs;
+mod library;
 mod pipeline;
 mod sink;
 mod source;

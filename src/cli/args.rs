@@ -16,9 +16,10 @@ use clap_complete::Shell;
 
 use crate::config::{
     self,
-    layers::{Layer, Origin, Value},
+    layers::Layer,
+    origin::Origin,
     reporting::{ReportOptions, Verbosity},
-    settings::{ASK_PASSWORD, CLEARTEXT_PLUGIN, Kind, SERVER_PUBLIC_KEY, SETTINGS, Setting},
+    settings::{Kind, SETTINGS, Setting, Value, keys},
 };
 
 /// The command line, taken apart.
@@ -130,13 +131,10 @@ fn layer(matches: &ArgMatches) -> Layer {
         let Some(flag) = setting.flag else {
             continue;
         };
-        for (flag, value) in setting.spellings {
-            if matches.get_flag(flag) {
-                layer.set(
-                    setting,
-                    Value::from(*value),
-                    Origin::Flag(format!("--{flag}")),
-                );
+        for (alias, _) in setting.aliases {
+            if let Some(value) = matches.get_one::<Value>(alias) {
+                let origin = Origin::Flag(format!("--{alias}"));
+                layer.insert(setting, value.clone(), origin);
             }
         }
         if matches.value_source(flag) != Some(ValueSource::CommandLine) {
@@ -144,18 +142,15 @@ fn layer(matches: &ArgMatches) -> Layer {
         }
         let values = matches.get_many::<Value>(flag);
         // A flag that can be repeated gives all its values.
-        let value = values.and_then(|values| values.cloned().reduce(Value::and));
+        let concat = |first, again| setting.kind.concat(&first, again);
+        let value = values.and_then(|values| values.cloned().reduce(concat));
         if let Some(value) = value {
-            layer.set(setting, value, Origin::Flag(format!("--{flag}")));
+            layer.insert(setting, value, Origin::Flag(format!("--{flag}")));
         }
     }
-    let typed = matches.get_one::<String>(SQL);
-    if let (Some(setting), Some(text)) = (Setting::named("query.sql"), typed) {
-        layer.set(
-            setting,
-            Value::from(text.as_str()),
-            Origin::Flag(SQL.to_owned()),
-        );
+    if let Some(text) = matches.get_one::<String>(SQL) {
+        let origin = Origin::Flag(SQL.to_owned());
+        layer.set(keys::QUERY_SQL, text.clone(), origin);
     }
     layer
 }
@@ -165,6 +160,7 @@ fn command() -> Command {
     let mut seen = HashSet::new();
     let flags = SETTINGS
         .iter()
+        .copied()
         .filter_map(|setting| Some((setting, setting.flag?)));
     let flags = flags.filter(|(_, flag)| seen.insert(*flag));
     Command::new(env!("CARGO_PKG_NAME"))
@@ -180,7 +176,7 @@ fn command() -> Command {
                 .help("The query: one statement that returns rows"),
         )
         .args(flags.flat_map(|(setting, flag)| {
-            [vec![arg(setting, flag)], spellings(setting, flag)].concat()
+            [vec![arg(setting, flag)], aliases(setting, flag)].concat()
         }))
         .args([
             Arg::new("check")
@@ -193,7 +189,7 @@ fn command() -> Command {
                 .long("list-jobs")
                 .action(ArgAction::SetTrue)
                 .conflicts_with_all(["check", "dump-config", "summary", "query source"])
-                .help_heading(EXPORTS)
+                .help_heading(keys::JOB.setting().heading)
                 .help("Print the names of these exports and where each goes, and end"),
             Arg::new("dump-config")
                 .long("dump-config")
@@ -250,8 +246,8 @@ fn command() -> Command {
 fn arg(setting: &'static Setting, flag: &'static str) -> Arg {
     let kind = setting.kind;
     let parser = match kind {
-        Kind::Choice(choices) => PossibleValuesParser::new(choices())
-            .map(|text| Value::from(text.as_str()))
+        Kind::Choice(choices, parser) => PossibleValuesParser::new(choices())
+            .try_map(|text| parser.parse(&text))
             .into(),
         Kind::Path | Kind::Template => OsStringValueParser::new()
             .try_map(move |path| kind.parse(&path))
@@ -274,12 +270,11 @@ fn arg(setting: &'static Setting, flag: &'static str) -> Arg {
         .short(setting.short)
         .value_name(setting.placeholder)
         .value_parser(parser)
-        .help_heading(heading(setting))
+        .help_heading(setting.heading)
         .help(help);
-    // Behind the modes, which most people look for.
-    let arg = match setting.name {
-        SERVER_PUBLIC_KEY | CLEARTEXT_PLUGIN => arg.display_order(LAST),
-        _ => arg,
+    let arg = match setting.is_listed_last {
+        true => arg.display_order(LAST),
+        false => arg,
     };
     let arg = match kind {
         Kind::Path | Kind::Template => arg.value_hint(ValueHint::FilePath),
@@ -304,51 +299,28 @@ fn arg(setting: &'static Setting, flag: &'static str) -> Arg {
     }
 }
 
-/// The flags that stand for a value of `flag`, each alone.
-fn spellings(setting: &'static Setting, flag: &'static str) -> Vec<Arg> {
-    let names = setting.spellings.iter().map(|(name, _)| *name);
+/// The flags that each give one value of `flag`. They exclude each other.
+fn aliases(setting: &'static Setting, flag: &'static str) -> Vec<Arg> {
+    let names = setting.aliases.iter().map(|(name, _)| *name);
     let names: Vec<&str> = names.chain([flag]).collect();
-    let spelling = |(name, value): &(&'static str, &'static str)| {
+    let kind = setting.kind;
+    let alias = |(name, value): &(&'static str, &'static str)| {
         let others = names.iter().filter(|other| *other != name);
         Arg::new(*name)
             .long(*name)
-            .action(ArgAction::SetTrue)
+            .action(ArgAction::Set)
+            .num_args(0)
+            .default_missing_value(*value)
+            .value_parser(move |text: &str| kind.parse(text.as_ref()))
             .conflicts_with_all(others)
-            .help_heading(heading(setting))
+            .help_heading(setting.heading)
             .help(format!("The same as --{flag} {value}"))
     };
-    setting.spellings.iter().map(spelling).collect()
+    setting.aliases.iter().map(alias).collect()
 }
 
-/// The part of the help that a flag stands in.
-fn heading(setting: &Setting) -> &'static str {
-    match setting.section() {
-        Some("query") => "Query",
-        Some("session") => "Session",
-        Some("output") => "Output",
-        Some("guards") => "Guards",
-        Some("run") => EXPORTS,
-        Some("csv" | "tsv") => "CSV and TSV",
-        Some("json") => "JSON",
-        Some("values") => "Values",
-        Some("tls") => ENCRYPTION,
-        Some(_) if [SERVER_PUBLIC_KEY, CLEARTEXT_PLUGIN].contains(&setting.name) => ENCRYPTION,
-        Some(_) => "Connection",
-        None => match setting.name {
-            ASK_PASSWORD => "Connection",
-            "progress" | "summary" | "log_format" => "Reporting",
-            "job" => EXPORTS,
-            _ => "Settings",
-        },
-    }
-}
-
-/// Behind all that have the order in which they are added.
+/// A display order after those that clap gives arguments as they are added.
 const LAST: usize = 999;
-
-const ENCRYPTION: &str = "Encryption and login";
-
-const EXPORTS: &str = "Exports of the configuration file";
 
 const ABOUT: &str = "Stream the rows of a MySQL or MariaDB query into CSV, TSV or JSON";
 

@@ -2,7 +2,11 @@
 //! RSA key. Each is read here, once, and checked, so that a bad one is found
 //! before anything is touched.
 
-use std::{env, fs, path::Path, sync::Arc};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use rustls::{
     CertificateError, InconsistentKeys,
@@ -15,9 +19,10 @@ use rustls::{
 };
 
 use super::{
-    layers::{Layers, Origin, Sourced},
-    settings::SERVER_PUBLIC_KEY,
-    tls::{CA_FILE, CERT, KEY, MODE, TlsMode},
+    layers::Layers,
+    origin::{Origin, WithOrigin},
+    settings::{Key, keys},
+    tls::TlsMode,
 };
 use crate::{
     error::{Error, Result},
@@ -29,31 +34,20 @@ const STORE_VARIABLES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 
 const KINDS_OF_KEYS: &str = "keys are RSA of 2048 bits or more, P-256, P-384 or Ed25519";
 
-/// Reads the certificates that `mode`, which `origin` gives, needs.
+/// Reads the certificates that `mode` needs. `origin` is the origin of the mode.
 ///
 /// # Errors
 /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for files that are
 /// missing, unreadable, or hold something else.
 pub(super) fn load(layers: &Layers, mode: TlsMode, origin: &Origin) -> Result<Option<TlsOptions>> {
-    let ca_file = layers.get(CA_FILE);
-    let verification = match (mode, ca_file) {
-        (TlsMode::Disabled, _) => return Ok(None),
-        (TlsMode::Required, _) => Verification::None,
-        (TlsMode::VerifyCa, Some(file)) => Verification::Authority(named_authorities(file)?),
-        (TlsMode::VerifyCa, None) => {
-            let what = "is verify-ca, which needs --tls-ca-file: by the public CAs alone, every server of the web would do";
-            return Err(origin.refuse(MODE, what).with_hint(
-                "name your own CA's certificate, or use verify-identity, which also checks the name",
-            ));
-        }
-        (TlsMode::VerifyIdentity, Some(file)) => Verification::Identity(named_authorities(file)?),
-        (TlsMode::VerifyIdentity, None) => Verification::Identity(system_authorities()?),
+    let Some(verification) = verification(layers, mode, origin)? else {
+        return Ok(None);
     };
-    let client = match (layers.get(CERT), layers.get(KEY)) {
+    let client = match (layers.get(keys::TLS_CERT), layers.get(keys::TLS_KEY)) {
         (None, None) => None,
-        (Some(cert), Some(key)) => Some(client_certificate(cert, key)?),
-        (Some(cert), None) => return Err(alone(cert, CERT, "--tls-key FILE")),
-        (None, Some(key)) => return Err(alone(key, KEY, "--tls-cert FILE")),
+        (Some(cert), Some(key)) => Some(client_certificate(&cert, &key)?),
+        (Some(_), None) => return Err(without_pair(layers, keys::TLS_CERT, "--tls-key FILE")),
+        (None, Some(_)) => return Err(without_pair(layers, keys::TLS_KEY, "--tls-cert FILE")),
     };
     Ok(Some(TlsOptions {
         verification,
@@ -61,16 +55,32 @@ pub(super) fn load(layers: &Layers, mode: TlsMode, origin: &Origin) -> Result<Op
     }))
 }
 
-fn alone(found: &Sourced, name: &str, other: &str) -> Error {
-    let what = "stands alone: a certificate and its key belong together";
-    found
-        .origin
-        .refuse(name, what)
-        .with_hint(format!("add {other}"))
+/// How the server's certificate is verified; `None` without encryption.
+fn verification(layers: &Layers, mode: TlsMode, origin: &Origin) -> Result<Option<Verification>> {
+    let ca_file = layers.get(keys::TLS_CA_FILE);
+    Ok(Some(match (mode, ca_file) {
+        (TlsMode::Disabled, _) => return Ok(None),
+        (TlsMode::Required, _) => Verification::None,
+        (TlsMode::VerifyCa, Some(file)) => Verification::Authority(named_authorities(&file)?),
+        (TlsMode::VerifyCa, None) => {
+            let what = "is verify-ca, which needs --tls-ca-file: by the public CAs alone, every server of the web would do";
+            let hint = "name your own CA's certificate, or use verify-identity, which also checks the name";
+            return Err(origin.refuse(keys::TLS_MODE, what).with_hint(hint));
+        }
+        (TlsMode::VerifyIdentity, Some(file)) => Verification::Identity(named_authorities(&file)?),
+        (TlsMode::VerifyIdentity, None) => Verification::Identity(system_authorities()?),
+    }))
 }
 
-fn named_authorities(file: &Sourced) -> Result<Authorities> {
-    let file = PemFile::read(CA_FILE, file)?;
+/// The error for a certificate without its key, or a key without its certificate.
+fn without_pair(layers: &Layers, key: Key<PathBuf>, missing: &str) -> Error {
+    let what = "stands alone: a certificate and its key belong together";
+    let refused = layers.refuse(key, what);
+    refused.with_hint(format!("add {missing}"))
+}
+
+fn named_authorities(file: &WithOrigin<PathBuf>) -> Result<Authorities> {
+    let file = PemFile::read(keys::TLS_CA_FILE, file)?;
     let certificates = file.certificates()?;
     for (index, certificate) in certificates.iter().enumerate() {
         if webpki::anchor_from_trusted_cert(certificate).is_err() {
@@ -113,10 +123,13 @@ fn system_authorities() -> Result<Authorities> {
     Err(Error::config(what).with_hint("--tls-ca-file FILE names who vouches for the server"))
 }
 
-fn client_certificate(cert: &Sourced, key: &Sourced) -> Result<ClientCertificate> {
-    let cert = PemFile::read(CERT, cert)?;
+fn client_certificate(
+    cert: &WithOrigin<PathBuf>,
+    key: &WithOrigin<PathBuf>,
+) -> Result<ClientCertificate> {
+    let cert = PemFile::read(keys::TLS_CERT, cert)?;
     let chain = cert.certificates()?;
-    let file = PemFile::read(KEY, key)?;
+    let file = PemFile::read(keys::TLS_KEY, key)?;
     let key = file.private_key()?;
     let pair = CertifiedKey::from_der(chain.clone(), key.clone_key(), &ring::default_provider());
     match pair {
@@ -146,10 +159,10 @@ fn client_certificate(cert: &Sourced, key: &Sourced) -> Result<ClientCertificate
 /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for a file that holds
 /// something else.
 pub(super) fn server_public_key(layers: &Layers) -> Result<Option<Vec<u8>>> {
-    let Some(file) = layers.get(SERVER_PUBLIC_KEY) else {
+    let Some(file) = layers.get(keys::SERVER_PUBLIC_KEY) else {
         return Ok(None);
     };
-    let file = PemFile::read(SERVER_PUBLIC_KEY, file)?;
+    let file = PemFile::read(keys::SERVER_PUBLIC_KEY, &file)?;
     let mut sections = <(SectionKind, Vec<u8>)>::pem_slice_iter(&file.bytes).flatten();
     let key = sections.find_map(|(kind, der)| (kind == SectionKind::PublicKey).then_some(der));
     match key.filter(|der| is_rsa_key(der).is_some()) {
@@ -163,17 +176,17 @@ pub(super) fn server_public_key(layers: &Layers) -> Result<Option<Vec<u8>>> {
 
 /// A file of texts in PEM form (RFC 7468), which a setting names.
 struct PemFile<'a> {
-    setting: &'static str,
+    key: Key<PathBuf>,
     origin: &'a Origin,
     path: &'a Path,
     bytes: Vec<u8>,
 }
 
 impl<'a> PemFile<'a> {
-    fn read(setting: &'static str, found: &'a Sourced) -> Result<Self> {
-        let path = found.text().map_or(Path::new(""), Path::new);
+    fn read(key: Key<PathBuf>, found: &'a WithOrigin<PathBuf>) -> Result<Self> {
+        let path = &found.value;
         let mut file = Self {
-            setting,
+            key,
             origin: &found.origin,
             path,
             bytes: Vec::new(),
@@ -190,7 +203,7 @@ impl<'a> PemFile<'a> {
 
     fn refuse(&self, what: &str, hint: &str) -> Error {
         let what = format!("names {}, {what}", self.path.display());
-        self.origin.refuse(self.setting, &what).with_hint(hint)
+        self.origin.refuse(self.key, &what).with_hint(hint)
     }
 
     /// The refusal of a file without a `wanted` that can be used.

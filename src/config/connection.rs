@@ -2,9 +2,8 @@
 //! URL replaces everything below it, a field of its own only that field.
 
 use std::{
-    env,
-    ffi::OsString,
-    fs,
+    env, fs,
+    num::NonZeroU16,
     os::unix::fs::{FileTypeExt, MetadataExt},
     path::{Path, PathBuf},
     rc::Rc,
@@ -14,12 +13,13 @@ use nix::unistd::{User, geteuid};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
-    database_url::{DEFAULT_PORT, parse_url},
-    layers::{Layer, Layers, Origin, Sourced, Value},
+    database_url::{DEFAULT_PORT, UrlParameter, parse_url},
+    layers::{Layer, Layers},
+    origin::{Origin, WithOrigin},
     secrets::{
         self, PasswordSource, PromptError, file_with_password, password, world_readable_warning,
     },
-    settings::{Kind, TRANSPORT},
+    settings::{Setting, keys},
     tls,
 };
 use crate::{
@@ -34,13 +34,6 @@ const USUAL_SOCKETS: [&str; 4] = [
     "/tmp/mysql.sock",
     "/var/lib/mysql/mysql.sock",
 ];
-
-/// A field and where it comes from.
-#[derive(Clone, Debug)]
-pub(super) struct WithOrigin<T> {
-    pub value: T,
-    pub origin: Origin,
-}
 
 /// What the layers say together.
 #[derive(Debug, Default)]
@@ -66,19 +59,11 @@ impl ConnectionSettings {
     pub fn resolve(layers: &mut Layers) -> Result<Self> {
         let mut settings = Self::default();
         // What a URL replaces is not even read: it may be another program's.
-        let highest_url = layers.all("connection.url").next();
+        let highest_url = layers.all(keys::DATABASE_URL).next();
         let mut read = layers.0.len();
-        if let Some((
-            number,
-            Sourced {
-                value: Value::Secret(url),
-                origin,
-            },
-        )) = highest_url
-        {
-            let (url, origin) = (url.clone(), origin.clone());
-            settings = Self::of_url(&mut layers.0[number], &url, &origin)?;
-            read = number + 1;
+        if let Some((index, url)) = highest_url {
+            settings = Self::of_url(&mut layers.0[index], &url)?;
+            read = index + 1;
         }
         for layer in layers.0[..read].iter().rev() {
             settings.add(layer)?;
@@ -113,96 +98,89 @@ impl ConnectionSettings {
 
     fn add(&mut self, layer: &Layer) -> Result<()> {
         self.add_endpoint(layer)?;
-        if let Some(user) = text(layer, "connection.user") {
-            self.user = Some(user);
-        }
-        if let Some(database) = text(layer, "connection.database") {
-            self.database = Some(database);
-        }
-        if let Some(password) = password(layer) {
-            self.password = Some(password);
-        }
+        self.user = layer.get(keys::USER).or(self.user.take());
+        self.database = layer.get(keys::DATABASE).or(self.database.take());
+        self.password = password(layer).or(self.password.take());
         Ok(())
     }
 
-    /// What the `url` of `layer` says, in the place of all lower layers. Its
-    /// parameters become the layer's.
-    fn of_url(layer: &mut Layer, url: &SecretString, origin: &Origin) -> Result<Self> {
-        let alone = |layer: &Layer, name: &str| match layer.get(name) {
-            None => Ok(()),
-            Some(beside) => {
-                let what = format!("cannot stand beside {}", origin.subject("connection.url"));
-                let hint = "write it there, or leave the URL out";
-                Err(beside.origin.refuse(name, &what).with_hint(hint))
-            }
-        };
-        for name in ["host", "port", "socket", "user", "database"] {
-            alone(layer, &format!("connection.{name}"))?;
+    /// The settings of the `url` of `layer`, which replace all lower layers. The
+    /// URL's parameters become values of the layer.
+    fn of_url(layer: &mut Layer, url: &WithOrigin<SecretString>) -> Result<Self> {
+        let origin = &url.origin;
+        let parts = [
+            keys::HOST.setting(),
+            keys::PORT.setting(),
+            keys::SOCKET.setting(),
+            keys::USER.setting(),
+            keys::DATABASE.setting(),
+        ];
+        for setting in parts {
+            reject_beside_url(layer, setting, origin)?;
         }
-        let url = parse_url(url.expose_secret(), origin)?;
-        for (setting, value) in url.settings {
-            alone(layer, setting.name)?;
-            let value = match (setting.kind, origin) {
-                (Kind::Path, Origin::ConfigFile(place)) => place.path.with_file_name(value).into(),
-                _ => OsString::from(value),
-            };
-            let parameter = setting.option.unwrap_or(setting.name);
-            let origin = Origin::Parameter(parameter, Rc::new(origin.clone()));
-            layer.set(setting, Value::Text(value), origin);
+        let url = parse_url(url.value.expose_secret(), origin)?;
+        for parameter in url.parameters {
+            let setting = parameter.setting();
+            reject_beside_url(layer, setting, origin)?;
+            let name = setting.option.unwrap_or(setting.name);
+            let of_parameter = Origin::Parameter(name, Rc::new(origin.clone()));
+            match (parameter, origin) {
+                (UrlParameter::TlsMode(mode), _) => layer.set(keys::TLS_MODE, mode, of_parameter),
+                (UrlParameter::File(key, file), Origin::ConfigFile(place)) => {
+                    layer.set(key, place.path.with_file_name(file), of_parameter);
+                }
+                (UrlParameter::File(key, file), _) => layer.set(key, file, of_parameter),
+            }
         }
         let mut settings = Self {
-            user: Some(field(url.user, origin)),
-            database: url.database.map(|name| field(name, origin)),
+            user: Some(WithOrigin::new(url.user, origin)),
+            database: url.database.map(|name| WithOrigin::new(name, origin)),
             password: url
                 .password
-                .map(|password| field(PasswordSource::Known(password), origin)),
+                .map(|password| WithOrigin::new(PasswordSource::Known(password), origin)),
             ..Self::default()
         };
         match url.endpoint {
-            Endpoint::Socket(path) => settings.socket = Some(field(path, origin)),
+            Endpoint::Socket(path) => settings.socket = Some(WithOrigin::new(path, origin)),
             Endpoint::Tcp { host, port } => {
-                settings.host = Some(field(host, origin));
-                settings.port = Some(field(port, origin));
+                settings.host = Some(WithOrigin::new(host, origin));
+                settings.port = Some(WithOrigin::new(port, origin));
             }
         }
         Ok(settings)
     }
 
-    /// A layer's host, port and socket. What leads to a server by TCP ends a
-    /// socket of lower layers, and a socket their host and port.
+    /// Adds the host, port and socket of `layer`. A host or port that means TCP
+    /// replaces the socket of lower layers, and a socket replaces their host and
+    /// port.
     fn add_endpoint(&mut self, layer: &Layer) -> Result<()> {
-        let host = text(layer, "connection.host").map(without_brackets);
-        let port = text(layer, "connection.port");
-        let socket = text(layer, "connection.socket");
-        let elsewhere = host.as_ref().is_some_and(|host| !is_localhost(&host.value));
+        let host = layer.get(keys::HOST).map(|host| host.map(without_brackets));
+        let port = layer.get(keys::PORT);
+        let port = port.map(|port| port.map(NonZeroU16::get));
+        let socket = layer.get(keys::SOCKET);
+        let socket = socket.map(|socket| socket.map(|path| path.to_string_lossy().into_owned()));
+        let is_remote = host.as_ref().is_some_and(|host| !is_localhost(&host.value));
         let tcp_transport = layer
-            .text(TRANSPORT)
+            .value(keys::TRANSPORT)
             .is_some_and(|name| name.eq_ignore_ascii_case("tcp"));
         self.tcp_transport |= tcp_transport;
-        let by_tcp = elsewhere || tcp_transport || port.as_ref().is_some_and(means_tcp);
+        let by_tcp = is_remote || tcp_transport || port.as_ref().is_some_and(means_tcp);
         match socket {
             Some(socket) if matches!(socket.origin, Origin::OptionFile(_)) => {
-                // As for the vendors' clients, host and port may stand beside it.
+                // As for the vendors' clients, an option file may have a host and
+                // a port beside the socket.
                 self.socket = Some(socket).filter(|_| !by_tcp);
             }
             Some(socket) => {
-                let beside = [
-                    ("host", host.as_ref().filter(|_| elsewhere)),
-                    ("port", port.as_ref()),
-                ];
-                if let Some((key, field)) = beside
-                    .into_iter()
-                    .find_map(|(key, field)| Some((key, field?)))
-                {
-                    let what = format!(
-                        "cannot stand beside {}",
-                        socket.origin.subject("connection.socket")
-                    );
-                    let name = format!("connection.{key}");
-                    return Err(field
-                        .origin
-                        .refuse(&name, &what)
-                        .with_hint("keep one of them"));
+                let remote = host.as_ref().filter(|_| is_remote);
+                let remote = remote.map(|host| (keys::HOST.setting(), &host.origin));
+                let port = port.as_ref();
+                let port = port.map(|port| (keys::PORT.setting(), &port.origin));
+                if let Some((setting, origin)) = remote.or(port) {
+                    let subject = socket.origin.subject(keys::SOCKET);
+                    let what = format!("cannot stand beside {subject}");
+                    let refused = origin.refuse(setting, &what);
+                    return Err(refused.with_hint("keep one of them"));
                 }
                 (self.host, self.port, self.socket) = (None, None, Some(socket));
             }
@@ -210,11 +188,7 @@ impl ConnectionSettings {
             None => {}
         }
         self.host = host.or(self.host.take());
-        if let Some(port) = port {
-            let parsed = port.value.parse::<u16>();
-            let parsed = parsed.map_err(|_| port.origin.refuse("connection.port", "is no port"))?;
-            self.port = Some(field(parsed, &port.origin));
-        }
+        self.port = port.or(self.port.take());
         Ok(())
     }
 
@@ -229,22 +203,22 @@ impl ConnectionSettings {
             let socket = USUAL_SOCKETS
                 .into_iter()
                 .find(|path| is_servers(path.as_ref()));
-            self.socket = socket.map(|path| field(path.to_owned(), &Origin::Default));
+            self.socket = socket.map(|path| WithOrigin::new(path.to_owned(), &Origin::Default));
         }
         if self.socket.is_some() {
             (self.host, self.port) = (None, None);
         } else {
             self.host
-                .get_or_insert_with(|| field("localhost".to_owned(), &Origin::Default));
+                .get_or_insert_with(|| WithOrigin::new("localhost".to_owned(), &Origin::Default));
             self.port
-                .get_or_insert_with(|| field(DEFAULT_PORT, &Origin::Default));
+                .get_or_insert_with(|| WithOrigin::new(DEFAULT_PORT, &Origin::Default));
         }
         if self.user.is_none() {
             let name = login_name().ok_or_else(|| {
                 Error::config("no user is named, and you have no login name")
                     .with_hint("add --user USER")
             })?;
-            self.user = Some(field(name, &Origin::Default));
+            self.user = Some(WithOrigin::new(name, &Origin::Default));
         }
         Ok(())
     }
@@ -318,30 +292,23 @@ fn is_servers(path: &Path) -> bool {
     socket.file_type().is_socket() && (trusted || !open_to_all)
 }
 
-pub(super) fn field<T>(value: T, origin: &Origin) -> WithOrigin<T> {
-    WithOrigin {
-        value,
-        origin: origin.clone(),
-    }
+/// Refuses a value of `setting` in the layer of a URL: the URL has a place for it.
+fn reject_beside_url(layer: &Layer, setting: &'static Setting, url: &Origin) -> Result<()> {
+    let Some(found) = layer.entry(setting) else {
+        return Ok(());
+    };
+    let what = format!("cannot stand beside {}", url.subject(keys::DATABASE_URL));
+    let refused = found.origin.refuse(setting, &what);
+    Err(refused.with_hint("write it there, or leave the URL out"))
 }
 
-pub(super) fn text(layer: &Layer, name: &str) -> Option<WithOrigin<String>> {
-    let found = layer.get(name)?;
-    let text = found.text()?.to_string_lossy().into_owned();
-    Some(field(text, &found.origin))
-}
-
-/// An IPv6 address as URLs write it stands for itself.
-fn without_brackets(host: WithOrigin<String>) -> WithOrigin<String> {
+/// The host without the brackets that URLs put around an IPv6 address.
+fn without_brackets(host: String) -> String {
     let inner = host
-        .value
         .strip_prefix('[')
         .and_then(|inner| inner.strip_suffix(']'));
-    match inner.map(str::to_owned) {
-        Some(inner) if inner.contains(':') => WithOrigin {
-            value: inner,
-            ..host
-        },
+    match inner {
+        Some(inner) if inner.contains(':') => inner.to_owned(),
         _ => host,
     }
 }

@@ -3,127 +3,169 @@
 //!
 //! No error shows the URL: it may hold a password.
 
+use std::path::PathBuf;
+
 use ::url::{Host, Url};
 use percent_encoding::percent_decode_str;
 use secrecy::SecretString;
 
 use super::{
-    layers::Origin,
-    settings::{SETTINGS, Setting},
-    tls::{self, TlsMode},
+    origin::Origin,
+    settings::{Key, Setting, keys},
+    tls::TlsMode,
 };
-use crate::{error::Result, source::Endpoint};
+use crate::{
+    error::{Error, Result},
+    source::Endpoint,
+};
 
-const SHAPE: &str = "write mysql://USER:PASSWORD@HOST:PORT/DATABASE, with special characters percent-encoded (@ is %40, # is %23)";
+const SHAPE_HINT: &str = "write mysql://USER:PASSWORD@HOST:PORT/DATABASE, with special characters percent-encoded (@ is %40, # is %23)";
 pub(super) const DEFAULT_PORT: u16 = 3306;
 
-/// What a URL says.
+/// The parts of a URL.
 #[derive(Debug)]
 pub(super) struct DatabaseUrl {
     pub endpoint: Endpoint,
     pub user: String,
     pub password: Option<SecretString>,
     pub database: Option<String>,
-    /// What its parameters set, as the settings take it.
-    pub settings: Vec<(&'static Setting, String)>,
+    /// The parameters that give settings values.
+    pub parameters: Vec<UrlParameter>,
 }
 
-/// Takes `text`, which came from `origin`, apart.
+/// A parameter that gives a setting a value.
+#[derive(Debug)]
+pub(super) enum UrlParameter {
+    TlsMode(TlsMode),
+    File(Key<PathBuf>, PathBuf),
+}
+
+impl UrlParameter {
+    /// The setting.
+    pub fn setting(&self) -> &'static Setting {
+        match self {
+            Self::TlsMode(_) => keys::TLS_MODE.setting(),
+            Self::File(key, _) => key.setting(),
+        }
+    }
+}
+
+/// The parameters that name a file.
+const FILES: [Key<PathBuf>; 3] = [keys::TLS_CA_FILE, keys::TLS_CERT, keys::TLS_KEY];
+
+/// The parameter that names a Unix socket.
+const SOCKET: &str = "socket";
+
+/// Parses `text`, which comes from `origin`.
 ///
 /// # Errors
 /// [`ErrorKind::Config`](crate::error::ErrorKind::Config), naming `origin`.
 pub(super) fn parse_url(text: &str, origin: &Origin) -> Result<DatabaseUrl> {
-    let refuse = |what: &str| origin.refuse("connection.url", what).with_hint(SHAPE);
-    let decode = |part: &str, what: &str| {
-        let decoded = percent_decode_str(part).decode_utf8();
-        let text = decoded.map_err(|_| refuse(&format!("has a {what} that is not UTF-8")))?;
-        Ok(Some(text.into_owned()).filter(|text| !text.is_empty()))
-    };
-
-    if !["mysql://", "mariadb://"]
+    let has_scheme = ["mysql://", "mariadb://"]
         .iter()
-        .any(|scheme| text.starts_with(scheme))
-    {
-        return Err(refuse("does not begin with mysql:// or mariadb://"));
+        .any(|scheme| text.starts_with(scheme));
+    if !has_scheme {
+        return Err(refuse(origin, "does not begin with mysql:// or mariadb://"));
     }
-    let url = Url::parse(text).map_err(|error| refuse(&format!("is malformed ({error})")))?;
+    let url =
+        Url::parse(text).map_err(|error| refuse(origin, &format!("is malformed ({error})")))?;
     if url.fragment().is_some() {
-        return Err(refuse("holds a '#'"));
+        return Err(refuse(origin, "holds a '#'"));
     }
-    let user = decode(url.username(), "user")?.ok_or_else(|| refuse("names no user"))?;
-    let password = decode(url.password().unwrap_or_default(), "password")?;
-    if [url.path(), url.query().unwrap_or_default()]
-        .iter()
-        .any(|part| part.contains('@'))
-    {
-        return Err(refuse(
-            "holds an '@' behind the host; one in the password is written %40",
-        ));
+    let user = decode(url.username(), "user", origin)?;
+    let user = user.ok_or_else(|| refuse(origin, "names no user"))?;
+    let password = decode(url.password().unwrap_or_default(), "password", origin)?;
+    let query = url.query().unwrap_or_default();
+    if [url.path(), query].iter().any(|part| part.contains('@')) {
+        let what = "holds an '@' behind the host; one in the password is written %40";
+        return Err(refuse(origin, what));
     }
     let path = url.path().trim_start_matches('/');
     if path.contains('/') {
-        return Err(refuse("holds more than a database behind the host"));
+        let what = "holds more than a database behind the host";
+        return Err(refuse(origin, what));
     }
-    let database = decode(path, "database")?;
-
-    let mut socket = None;
-    let mut settings: Vec<(&Setting, String)> = Vec::new();
-    for pair in url
-        .query()
-        .unwrap_or_default()
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-    {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let is_tls =
-            |setting: &&Setting| setting.option == Some(key) && setting.section() == Some("tls");
-        let setting = SETTINGS.iter().find(is_tls);
-        if setting.is_none() && key != "socket" {
-            let what = format!("has the unknown parameter {key:?}");
-            let hint = "there are socket=/PATH, ssl-mode=MODE, ssl-ca=FILE, ssl-cert=FILE and ssl-key=FILE";
-            return Err(refuse(&what).with_hint(hint));
-        }
-        let value = decode(value, key)?.ok_or_else(|| refuse(&format!("has an empty {key}")))?;
-        match setting {
-            None => socket = Some(value),
-            Some(setting) if settings.iter().any(|(other, _)| other.name == setting.name) => {
-                return Err(refuse(&format!("has {key} twice")));
-            }
-            Some(setting) if setting.name == tls::MODE => {
-                let mode = TlsMode::of_mysql(&value).ok_or_else(|| {
-                    refuse("has an ssl-mode that is none of disabled, required, verify_ca and verify_identity")
-                        .with_hint("there is no mode that falls back to plain text unasked")
-                })?;
-                settings.push((setting, mode.name()));
-            }
-            Some(setting) => settings.push((setting, value)),
-        }
-    }
-    let tcp = Endpoint::Tcp {
-        host: match url.host() {
-            Some(Host::Ipv6(address)) => address.to_string(),
-            Some(Host::Ipv4(address)) => address.to_string(),
-            Some(Host::Domain(name)) => {
-                decode(name, "host")?.unwrap_or_else(|| "localhost".to_owned())
-            }
-            None => "localhost".to_owned(),
-        },
-        port: url.port().unwrap_or(DEFAULT_PORT),
-    };
-    let endpoint = match socket {
-        Some(_) if !tcp.is_local() => {
-            return Err(refuse("has a socket, but its host is not localhost"));
-        }
-        Some(path) => Endpoint::Socket(path),
-        None => tcp,
-    };
+    let database = decode(path, "database", origin)?;
+    let (socket, parameters) = parse_parameters(query, origin)?;
     Ok(DatabaseUrl {
-        endpoint,
+        endpoint: endpoint(&url, socket, origin)?,
         user,
         password: password.map(SecretString::from),
         database,
-        settings,
+        parameters,
     })
+}
+
+/// The socket, if there is one, and the other parameters of the URL's `query`.
+fn parse_parameters(query: &str, origin: &Origin) -> Result<(Option<String>, Vec<UrlParameter>)> {
+    let mut socket = None;
+    let mut parameters: Vec<UrlParameter> = Vec::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let is_called = |key: &Key<PathBuf>| key.setting().option == Some(name);
+        let file = FILES.into_iter().find(is_called);
+        let is_mode = keys::TLS_MODE.setting().option == Some(name);
+        if file.is_none() && !is_mode && name != SOCKET {
+            let what = format!("has the unknown parameter {name:?}");
+            let hint = "there are socket=/PATH, ssl-mode=MODE, ssl-ca=FILE, ssl-cert=FILE and ssl-key=FILE";
+            return Err(refuse(origin, &what).with_hint(hint));
+        }
+        let value = decode(value, name, origin)?
+            .ok_or_else(|| refuse(origin, &format!("has an empty {name}")))?;
+        if name == SOCKET {
+            socket = Some(value);
+            continue;
+        }
+        let mut earlier = parameters.iter().map(UrlParameter::setting);
+        if earlier.any(|setting| setting.option == Some(name)) {
+            return Err(refuse(origin, &format!("has {name} twice")));
+        }
+        parameters.push(match file {
+            Some(key) => UrlParameter::File(key, value.into()),
+            None => UrlParameter::TlsMode(TlsMode::of_mysql(&value).ok_or_else(|| {
+                let what = "has an ssl-mode that is none of disabled, required, verify_ca and verify_identity";
+                let hint = "there is no mode that falls back to plain text unasked";
+                refuse(origin, what).with_hint(hint)
+            })?),
+        });
+    }
+    Ok((socket, parameters))
+}
+
+/// The server's endpoint: `socket`, or the host and port of `url`.
+fn endpoint(url: &Url, socket: Option<String>, origin: &Origin) -> Result<Endpoint> {
+    let host = match url.host() {
+        Some(Host::Ipv6(address)) => Some(address.to_string()),
+        Some(Host::Ipv4(address)) => Some(address.to_string()),
+        Some(Host::Domain(name)) => decode(name, "host", origin)?,
+        None => None,
+    };
+    let tcp = Endpoint::Tcp {
+        host: host.unwrap_or_else(|| "localhost".to_owned()),
+        port: url.port().unwrap_or(DEFAULT_PORT),
+    };
+    match socket {
+        Some(_) if !tcp.is_local() => {
+            let what = "has a socket, but its host is not localhost";
+            Err(refuse(origin, what))
+        }
+        Some(path) => Ok(Endpoint::Socket(path)),
+        None => Ok(tcp),
+    }
+}
+
+/// `part`, which messages call `what`, without percent-encoding; `None` if it is
+/// empty.
+fn decode(part: &str, what: &str, origin: &Origin) -> Result<Option<String>> {
+    let decoded = percent_decode_str(part).decode_utf8();
+    let text = decoded.map_err(|_| refuse(origin, &format!("has a {what} that is not UTF-8")))?;
+    Ok(Some(text.into_owned()).filter(|text| !text.is_empty()))
+}
+
+fn refuse(origin: &Origin, what: &str) -> Error {
+    origin
+        .refuse(keys::DATABASE_URL, what)
+        .with_hint(SHAPE_HINT)
 }
 
 #[cfg(test)]

@@ -1,24 +1,23 @@
 //! What would run, as JSON for people and scripts: every setting with its value
 //! and its origin. Secrets are `***`.
 
+use std::collections::BTreeMap;
+
+use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 
 use super::{
     connection::ConnectionSettings,
     export::UnresolvedExport,
-    layers::{Layers, Origin, Sourced, Value},
+    layers::Layers,
+    origin::{Origin, WithOrigin},
     secrets::is_variable_name,
-    settings::{
-        ASK_PASSWORD, Kind, PASSWORD, SETTINGS, SSL, Setting, TRANSPORT, VERIFY_SERVER_CERT,
-    },
-    tls::{self, TlsMode},
+    settings::{Key, SETTINGS, keys},
+    tls::TlsMode,
 };
 use crate::text::redact_json;
 
 const HIDDEN: &str = "***";
-
-/// The section of what the configuration file does not have.
-const PROGRAM: &str = "program";
 
 /// What `--dump-config` shows.
 pub(super) struct Dump<'a> {
@@ -32,14 +31,11 @@ impl Dump<'_> {
     /// The text: an object of sections, in the order of the table of settings,
     /// and one line a setting.
     pub fn to_text(&self) -> String {
+        let resolved = self.resolved();
         let mut text = String::from("{");
         let mut last = None;
-        for setting in SETTINGS {
-            let (section, key) = match setting.name {
-                PASSWORD | ASK_PASSWORD | TRANSPORT => ("connection", setting.name),
-                SSL | VERIFY_SERVER_CERT => ("tls", setting.name),
-                _ => (setting.section().unwrap_or(PROGRAM), setting.key()),
-            };
+        for setting in SETTINGS.iter().copied() {
+            let section = setting.dump_section();
             if last == Some(section) {
                 text += ",";
             } else {
@@ -47,82 +43,89 @@ impl Dump<'_> {
                 text += &format!("{end}\n  {}: {{", json!(section));
                 last = Some(section);
             }
-            let (value, origin) = self.value(setting);
+            let given = self.layers.entry(setting);
+            let given = given
+                .map(|found| (found.value.shown(), &found.origin))
+                .unzip();
+            let (value, origin) = match resolved.0.get(setting.name) {
+                Some((value, origin)) => (value.as_ref(), *origin),
+                None => given,
+            };
             let origin = origin.unwrap_or(&Origin::Default).to_string();
-            let (key, value, origin) = (json!(key), value.unwrap_or_default(), json!(origin));
-            let line = format!("\n    {key}: {{\"value\": {value}, \"origin\": {origin}}}");
-            // For whoever has put a URL in the wrong place.
+            let (key, value, origin) = (setting.key(), value.unwrap_or(&Json::Null), json!(origin));
+            let line = format!(
+                "\n    {}: {{\"value\": {value}, \"origin\": {origin}}}",
+                json!(key)
+            );
+            // A URL may be in the wrong place.
             text += &redact_json(&line);
         }
         text + "\n  }\n}\n"
     }
 
-    fn value(&self, setting: &Setting) -> (Option<Json>, Option<&Origin>) {
-        let ConnectionSettings {
-            host,
-            port,
-            socket,
-            user,
-            database,
-            password,
-            ..
-        } = self.connection;
-        macro_rules! field {
-            ($field:expr) => {
-                $field
-                    .as_ref()
-                    .map(|field| (json!(field.value), &field.origin))
-                    .unzip()
-            };
+    /// The settings whose resolved value or origin may differ from that of the
+    /// highest layer.
+    fn resolved(&self) -> Resolved<'_> {
+        let mut resolved = Resolved::default();
+        let connection = self.connection;
+        resolved.add_field(keys::HOST, connection.host.as_ref());
+        resolved.add_field(keys::PORT, connection.port.as_ref());
+        resolved.add_field(keys::SOCKET, connection.socket.as_ref());
+        resolved.add_field(keys::USER, connection.user.as_ref());
+        resolved.add_field(keys::DATABASE, connection.database.as_ref());
+        let password = connection.password.as_ref();
+        let (value, origin) = password.map(|found| (json!(HIDDEN), &found.origin)).unzip();
+        resolved.add(keys::PASSWORD, value, origin);
+        let variable = self.layers.value(keys::PASSWORD_ENV);
+        // It may be a password in the wrong place.
+        if variable.is_some_and(|name| !is_variable_name(&name)) {
+            let origin = self.layers.origin(keys::PASSWORD_ENV);
+            resolved.add(keys::PASSWORD_ENV, Some(json!(HIDDEN)), origin);
         }
-        let found = self.layers.get(setting.name);
-        let origin = found.map(|found| &found.origin);
-        match setting.name {
-            "connection.host" => field!(host),
-            "connection.port" => field!(port),
-            "connection.socket" => field!(socket),
-            "connection.user" => field!(user),
-            "connection.database" => field!(database),
-            PASSWORD => password
-                .as_ref()
-                .map(|field| (json!(HIDDEN), &field.origin))
-                .unzip(),
-            "query.sql" => {
-                let file = self.layers.get("query.file");
-                (
-                    self.export
-                        .query
-                        .as_ref()
-                        .map(|(query, _)| json!(query.text())),
-                    origin.or(file.map(|file| &file.origin)),
-                )
-            }
-            "query.params" => {
-                let values = self
-                    .export
-                    .query
-                    .iter()
-                    .flat_map(|(_, parameters)| parameters);
-                let values: Map<String, Json> = values
-                    .map(|one| (one.name.clone(), json!(one.value)))
-                    .collect();
-                (Some(Json::Object(values)), origin)
-            }
-            tls::MODE => (Some(json!(self.tls_mode.0.name())), Some(&self.tls_mode.1)),
-            "output.path" => {
-                let path = self.export.destination.target.path();
-                let path = path.map_or_else(|| json!("-"), |path| json!(path.to_string_lossy()));
-                (Some(path), Some(&self.export.destination.target_origin))
-            }
-            "output.format" => (
-                Some(json!(self.export.destination.format.name)),
-                Some(&self.export.destination.format_origin),
-            ),
-            "connection.password_env" if !found.is_some_and(names_a_variable) => {
-                (found.map(|_| json!(HIDDEN)), origin)
-            }
-            _ => (found.map(|found| json(setting.kind, &found.value)), origin),
-        }
+        let (mode, origin) = self.tls_mode;
+        resolved.add(keys::TLS_MODE, Some(json!(mode.name())), Some(origin));
+        self.add_export(&mut resolved);
+        resolved
+    }
+
+    fn add_export<'a>(&'a self, resolved: &mut Resolved<'a>) {
+        let query = self.export.query.as_ref();
+        let text = query.map(|(query, _)| json!(query.text()));
+        let origin = self.layers.origin(keys::QUERY_SQL);
+        let origin = origin.or(self.layers.origin(keys::QUERY_FILE));
+        resolved.add(keys::QUERY_SQL, text, origin);
+
+        let parameters = query.into_iter().flat_map(|(_, parameters)| parameters);
+        let parameters: Map<String, Json> = parameters
+            .map(|one| (one.name.clone(), json!(one.value)))
+            .collect();
+        let origin = self.layers.origin(keys::QUERY_PARAMS);
+        resolved.add(keys::QUERY_PARAMS, Some(Json::Object(parameters)), origin);
+
+        let destination = &self.export.destination;
+        let path = destination.target.path();
+        let path = path.map_or_else(|| json!("-"), |path| json!(path.to_string_lossy()));
+        let origin = Some(&destination.target_origin);
+        resolved.add(keys::OUTPUT_PATH, Some(path), origin);
+        let format = Some(json!(destination.format.name));
+        let origin = Some(&destination.format_origin);
+        resolved.add(keys::OUTPUT_FORMAT, format, origin);
+    }
+}
+
+/// Values and origins of settings, by the names of the settings.
+#[derive(Default)]
+struct Resolved<'a>(BTreeMap<&'static str, (Option<Json>, Option<&'a Origin>)>);
+
+impl<'a> Resolved<'a> {
+    fn add<T>(&mut self, key: Key<T>, value: Option<Json>, origin: Option<&'a Origin>) {
+        self.0.insert(key.setting().name, (value, origin));
+    }
+
+    fn add_field<T, U: Serialize>(&mut self, key: Key<T>, field: Option<&'a WithOrigin<U>>) {
+        let field = field.map(|field| (json!(field.value), &field.origin));
+        let (value, origin) = field.unzip();
+        self.add(key, value, origin);
     }
 }
 
@@ -138,24 +141,4 @@ pub(super) fn together(exports: Vec<(Option<String>, String)>) -> String {
         between = ",\n";
     }
     text + "\n}\n}\n"
-}
-
-fn names_a_variable(found: &Sourced) -> bool {
-    matches!(&found.value, Value::Text(name) if is_variable_name(&name.to_string_lossy()))
-}
-
-fn json(kind: Kind, value: &Value) -> Json {
-    match value {
-        Value::Switch(switch) => json!(switch),
-        Value::Secret(_) => json!(HIDDEN),
-        Value::List(list) => json!(list),
-        Value::Parameters(_) => Json::Null,
-        Value::Text(text) => {
-            let text = text.to_string_lossy();
-            match (kind, text.parse::<u64>()) {
-                (Kind::Number(_), Ok(number)) => json!(number),
-                _ => json!(text),
-            }
-        }
-    }
 }

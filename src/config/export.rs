@@ -5,11 +5,11 @@ use std::cell::LazyCell;
 
 use super::{
     format,
-    layers::{Layers, Sourced},
+    layers::Layers,
     output::{self, Destination},
     query,
-    run::refuse,
-    selection::{meant, own_query, target_above},
+    selection::{command_line_query, command_line_target, if_applicable},
+    settings::keys,
 };
 use crate::{
     artifacts::template::{self, Now, OutputName},
@@ -79,7 +79,7 @@ impl UnresolvedExport {
     ) -> Result<(Destination, Protocol)> {
         let destination = output::destination(layers, now, database)?;
         format::refuse_flags_of_other_formats(layers, &destination)?;
-        let protocol = layers.choice("query.protocol")?.unwrap_or_default();
+        let protocol = layers.value(keys::PROTOCOL).unwrap_or_default();
         Ok((destination, protocol))
     }
 
@@ -103,15 +103,15 @@ impl UnresolvedExport {
             parameters,
             protocol: self.protocol,
             target: self.destination.target,
-            flush: layers.choice("output.flush")?.unwrap_or_default(),
+            flush: layers.value(keys::FLUSH).unwrap_or_default(),
             format: format::format(layers, self.destination.format)?,
-            empty_result: if layers.is_on("output.allow_empty") {
+            empty_result: if layers.is_on(keys::ALLOW_EMPTY) {
                 EmptyResult::Allow
             } else {
                 EmptyResult::Refuse
             },
             guards,
-            partial: if layers.is_on("output.keep_partial") {
+            partial: if layers.is_on(keys::KEEP_PARTIAL) {
                 Partial::Keep
             } else {
                 Partial::Remove
@@ -126,102 +126,99 @@ impl UnresolvedExport {
 /// success need a name and a state file.
 fn guards_of(name: Option<&str>, layers: &Layers) -> Result<Guards> {
     let mut guards = guards(layers)?;
-    if name.is_none() && own_query(layers).is_some() {
+    if name.is_none() && command_line_query(layers).is_some() {
         // These settings of the file are for its exports.
         (guards.max_change, guards.schema) = (None, SchemaPolicy::Any);
     }
     if !guards.needs_history() {
         return Ok(guards);
     }
-    let key = match guards.max_change {
-        Some(_) => "guards.max_change",
-        None => "guards.schema",
+    let setting = match guards.max_change {
+        Some(_) => keys::MAX_CHANGE.setting(),
+        None => keys::SCHEMA_POLICY.setting(),
     };
     if name.is_none() {
         let what = "compares with the last success, which needs a name";
-        return Err(
-            refuse(layers, key, what).with_hint("write the query as an [[export]] with a name")
-        );
+        return Err(layers
+            .refuse(setting, what)
+            .with_hint("write the query as an [[export]] with a name"));
     }
-    if layers.get("run.state").is_none() {
+    if layers.value(keys::STATE).is_none() {
         let what = "compares with the last success, which nothing keeps";
-        return Err(refuse(layers, key, what).with_hint("name a file: [run] state = \"FILE\""));
+        return Err(layers
+            .refuse(setting, what)
+            .with_hint("name a file: [run] state = \"FILE\""));
     }
     Ok(guards)
 }
 
 fn guards(layers: &Layers) -> Result<Guards> {
     let guards = Guards {
-        min_rows: layers.parsed("guards.min_rows")?,
-        max_rows: layers.parsed("guards.max_rows")?,
-        columns: layers.list("guards.columns"),
-        max_change: layers.parsed("guards.max_change")?,
-        schema: layers.choice("guards.schema")?.unwrap_or_default(),
+        min_rows: layers.value(keys::MIN_ROWS),
+        max_rows: layers.value(keys::MAX_ROWS),
+        columns: layers.list(keys::EXPECTED_COLUMNS),
+        max_change: layers.value(keys::MAX_CHANGE),
+        schema: layers.value(keys::SCHEMA_POLICY).unwrap_or_default(),
     };
     if let (Some(min), Some(max)) = (guards.min_rows, guards.max_rows)
         && min > max
     {
         let what = format!("is more than the {max} rows that there may be at most");
-        return Err(refuse(layers, "guards.min_rows", &what));
+        return Err(layers.refuse(keys::MIN_ROWS, &what));
     }
     Ok(guards)
 }
 
-/// What a manifest must know of the target's name, where there is to be one.
+/// The name of the output file for its manifest; `None` if no manifest is
+/// written.
 fn output_name(
     layers: &Layers,
     target: &Target,
     now: &LazyCell<Now>,
     database: Option<&str>,
 ) -> Result<Option<OutputName>> {
-    // What the file says for its exports is not meant for a query that stands by
-    // itself, nor for a target that is typed, where it does not fit.
-    let is_typed = own_query(layers).is_some() || target_above(layers).is_some();
-    let is_meant = |name| meant(layers, name, is_typed).is_some();
-    let keep = layers.parsed("output.keep")?;
-    let keep = keep.filter(|_| is_meant("output.keep"));
-    let mut wanted = layers.is_on("output.manifest");
-    if *target == Target::Stdout && !is_meant("output.manifest") {
-        wanted = false;
+    // The configuration file's settings for its exports do not apply to a query
+    // or a target of the command line, which they may not fit.
+    let is_typed = command_line_query(layers).is_some() || command_line_target(layers).is_some();
+    let keep = if_applicable(layers, keys::KEEP, is_typed).map(|found| found.value);
+    let mut has_manifest = layers.is_on(keys::MANIFEST);
+    if *target == Target::Stdout && if_applicable(layers, keys::MANIFEST, is_typed).is_none() {
+        has_manifest = false;
     }
-    let template = layers.get("output.path").and_then(Sourced::text);
-    let (Target::Path(_), Some(template)) = (target, template) else {
-        let has_file = if wanted {
-            "output.manifest"
-        } else {
-            "output.keep"
+    let (Target::Path(_), Some(template)) = (target, layers.value(keys::OUTPUT_PATH)) else {
+        let setting = match (has_manifest, keep) {
+            (true, _) => keys::MANIFEST.setting(),
+            (false, Some(_)) => keys::KEEP.setting(),
+            (false, None) => return Ok(None),
         };
-        return match wanted || keep.is_some() {
-            false => Ok(None),
-            true => Err(refuse(
-                layers,
-                has_file,
-                "needs a file, and the rows go to standard output",
-            )
-            .with_hint("name one: -o FILE, or path = \"FILE\"")),
-        };
+        let what = "needs a file, and the rows go to standard output";
+        let hint = "name one: -o FILE, or path = \"FILE\"";
+        return Err(layers.refuse(setting, what).with_hint(hint));
     };
-    let is_dated = template::has_time(template);
+    let is_dated = template::has_time(&template);
     if keep.is_some() {
-        let (what, hint) = match (wanted, is_dated) {
-            (false, _) => (
-                "knows its files by their manifests, and there are none",
-                "add manifest = true, or --manifest",
-            ),
-            (_, false) => (
-                "keeps files of several dates, and the path has none",
-                "put {date} into the path",
-            ),
-            (true, true) => ("", ""),
-        };
-        if !what.is_empty() {
-            return Err(refuse(layers, "output.keep", what).with_hint(hint));
-        }
+        check_keep(layers, has_manifest, is_dated)?;
     }
-    Ok(wanted.then(|| OutputName {
+    Ok(has_manifest.then(|| OutputName {
         template: template.into(),
         time: is_dated.then(|| now.as_ref().ok().cloned()).flatten(),
         database: database.map(str::to_owned),
         keep,
     }))
+}
+
+/// Old files are found by their manifests and by the dates in their names.
+fn check_keep(layers: &Layers, has_manifest: bool, is_dated: bool) -> Result<()> {
+    let (what, hint) = match (has_manifest, is_dated) {
+        (false, _) => (
+            "knows its files by their manifests, and there are none",
+            "add manifest = true, or --manifest",
+        ),
+        (true, false) => (
+            "keeps files of several dates, and the path has none",
+            "put {date} into the path",
+        ),
+        (true, true) => return Ok(()),
+    };
+    Err(layers.refuse(keys::KEEP, what).with_hint(hint))
 }

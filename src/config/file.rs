@@ -4,7 +4,12 @@
 //! Which keys there are, and what their values must be, is the table of
 //! settings' to say.
 
-use std::{collections::BTreeSet, ffi::OsString, fmt, fs, mem, path::Path, rc::Rc};
+use std::{
+    collections::BTreeSet,
+    fmt, fs, mem,
+    path::{Path, PathBuf},
+    rc::Rc,
+};
 
 use serde::{
     Deserialize, Deserializer,
@@ -14,8 +19,9 @@ use toml::Spanned;
 
 use self::redact::{is_bare, quoted, settings_of_the_file, shown};
 use super::{
-    layers::{Layer, Origin, Place, Value},
-    settings::{Kind, SETTINGS, Setting},
+    layers::Layer,
+    origin::{Origin, Place},
+    settings::{Kind, Parser, SETTINGS, Setting, Value, keys},
 };
 use crate::{
     artifacts::template,
@@ -120,7 +126,7 @@ pub(super) fn load(path: &Path) -> Result<(Layer, Vec<ExportTable>)> {
     if let Node::Table(sections) = root {
         let has_exports = sections.iter().any(|(name, _)| name.get_ref() == EXPORT);
         for (name, section) in sections {
-            if has_exports && name.get_ref() == "query" {
+            if has_exports && name.get_ref() == QUERY {
                 let what = "[query] and [[export]] cannot stand in one file";
                 return Err(file
                     .refuse(name.span().start, what)
@@ -142,12 +148,12 @@ const EXPORT: &str = "export";
 /// What gives an export its name.
 const NAME: &str = "name";
 
-/// The sections whose keys may stand in such a table, by themselves or in a table
-/// of their own.
-const OF_AN_EXPORT: [&str; 6] = ["output", "guards", "csv", "tsv", "json", "values"];
+/// The sections whose keys an export's table may have, directly or in a table of
+/// the section's name.
+const EXPORT_SECTIONS: [&str; 6] = ["output", "guards", "csv", "tsv", "json", "values"];
 
-/// What it takes of `[query]`.
-const QUERY: [&str; 4] = ["query.sql", "query.file", "query.params", "query.protocol"];
+/// The section whose keys an export's table may have directly.
+const QUERY: &str = "query";
 
 /// One `[[export]]`.
 #[derive(Debug)]
@@ -169,10 +175,9 @@ fn of_an_export(key: &str) -> Vec<&'static Setting> {
 }
 
 fn settings_of_an_export() -> impl Iterator<Item = &'static Setting> {
-    SETTINGS.iter().filter(|setting| {
+    SETTINGS.iter().copied().filter(|setting| {
         let section = setting.section();
-        let is_whole = section.is_some_and(|section| OF_AN_EXPORT.contains(&section));
-        is_whole || QUERY.contains(&setting.name)
+        section.is_some_and(|section| section == QUERY || EXPORT_SECTIONS.contains(&section))
     })
 }
 
@@ -190,11 +195,11 @@ impl ConfigFile<'_> {
     fn section(&mut self, name: &Spanned<String>, section: Spanned<Node>) -> Result<()> {
         let at = name.span().start;
         let known = |setting: &&Setting| setting.section() == Some(name.get_ref());
-        if !SETTINGS.iter().any(|setting| known(&setting)) {
+        if !SETTINGS.iter().any(known) {
             let what = format!("there is no section {}", quoted(name.get_ref()));
             let hint = section_of(name.get_ref()).map_or_else(
                 || {
-                    let sections = SETTINGS.iter().filter_map(Setting::section);
+                    let sections = SETTINGS.iter().filter_map(|setting| setting.section());
                     nearest(name.get_ref(), sections.chain([EXPORT]))
                 },
                 |section| Some(format!("{} belongs into [{section}]", name.get_ref())),
@@ -222,7 +227,7 @@ impl ConfigFile<'_> {
                     || {
                         nearest(
                             key.get_ref(),
-                            SETTINGS.iter().filter(known).map(Setting::key),
+                            SETTINGS.iter().copied().filter(known).map(Setting::key),
                         )
                     },
                     |section| Some(format!("{} belongs into [{section}]", key.get_ref())),
@@ -268,7 +273,7 @@ impl ConfigFile<'_> {
                 name = Some(self.name(value)?);
                 continue;
             }
-            if OF_AN_EXPORT.contains(&key.as_str()) {
+            if EXPORT_SECTIONS.contains(&key.as_str()) {
                 let Node::Table(entries) = value.into_inner() else {
                     let what = format!("{key} is a table here: [export.{key}]");
                     return Err(self.refuse(at, what));
@@ -291,8 +296,8 @@ impl ConfigFile<'_> {
             self.entry(first, value)?;
             // One that several formats have is for each of them.
             for other in others {
-                if let Some(found) = self.layer.get(first.name).cloned() {
-                    self.layer.set(other, found.value, found.origin);
+                if let Some(found) = self.layer.entry(*first).cloned() {
+                    self.layer.insert(other, found.value, found.origin);
                 }
             }
         }
@@ -318,14 +323,14 @@ impl ConfigFile<'_> {
         }
     }
 
-    fn entry(&mut self, setting: &Setting, value: Spanned<Node>) -> Result<()> {
+    fn entry(&mut self, setting: &'static Setting, value: Spanned<Node>) -> Result<()> {
         let origin = self.origin(value.span().start);
-        let wrong = |origin: &Origin, what: &str| Err(origin.refuse(setting.name, what));
-        if self.layer.get(setting.name).is_some() {
+        let wrong = |origin: &Origin, what: &str| Err(origin.refuse(setting, what));
+        if self.layer.entry(setting).is_some() {
             return wrong(&origin, "is given twice");
         }
         let value = match (setting.kind, value.into_inner()) {
-            (Kind::Switch, Node::Switch(switch)) => Value::Switch(switch),
+            (Kind::Switch, Node::Switch(switch)) => Value::from(switch),
             (Kind::Switch, _) => return wrong(&origin, "is true or false, without quotes"),
             (Kind::Number(_), Node::Integer(number)) => {
                 return self
@@ -333,70 +338,79 @@ impl ConfigFile<'_> {
                     .parse(setting, number.to_string().as_ref(), origin);
             }
             (Kind::Number(_), _) => return wrong(&origin, "is a number, without quotes"),
-            (Kind::List(check), Node::List(nodes)) => {
-                let mut list = Vec::new();
-                for node in nodes {
-                    let origin = self.origin(node.span().start);
-                    let Node::Text(text) = node.into_inner() else {
-                        return wrong(&origin, "is a list of texts in quotes");
-                    };
-                    if let Err(problem) = check(&text) {
-                        return wrong(&origin, &format!("cannot hold {text:?}: {problem}"));
-                    }
-                    list.push(text);
-                }
-                Value::List(list)
-            }
+            (Kind::List(parser), Node::List(nodes)) => self.list(setting, parser, nodes)?,
             (Kind::List(_), _) => return wrong(&origin, "is a list of texts: [\"…\", \"…\"]"),
-            (Kind::Parameters, Node::Table(entries)) => Value::Parameters(
-                entries
-                    .into_iter()
-                    .map(|entry| self.parameter(setting, entry))
-                    .collect::<Result<_>>()?,
-            ),
+            (Kind::Parameters, Node::Table(entries)) => {
+                let parameters = entries.into_iter();
+                let parameters = parameters.map(|entry| self.parameter(entry));
+                let parameters = parameters.collect::<Result<_>>()?;
+                self.layer.set(keys::QUERY_PARAMS, parameters, origin);
+                return Ok(());
+            }
             (Kind::Parameters, _) => {
                 return wrong(&origin, "is a table: { NAME = \"VALUE\" }");
             }
             (Kind::Path | Kind::Template, Node::Text(text)) if text != "-" && !text.is_empty() => {
-                Value::Text(self.relative(setting.kind, &text))
+                self.relative(setting.kind, &text)
             }
             (_, Node::Text(text)) => return self.layer.parse(setting, text.as_ref(), origin),
-            (Kind::Text(_), Node::Integer(_)) if setting.placeholder == "DURATION" => {
+            (Kind::Duration, Node::Integer(_)) => {
                 return wrong(&origin, "is a text with a unit, such as \"30s\"");
             }
             _ => return wrong(&origin, "is a text: write it in quotes"),
         };
-        self.layer.set(setting, value, origin);
+        self.layer.insert(setting, value, origin);
         Ok(())
     }
 
-    fn parameter(&self, setting: &Setting, (name, value): Entry) -> Result<Parameter> {
+    /// The list of `nodes`, each of which `parser` takes.
+    fn list(
+        &self,
+        setting: &'static Setting,
+        parser: &dyn Parser,
+        nodes: Vec<Spanned<Node>>,
+    ) -> Result<Value> {
+        let mut list = parser.empty_list();
+        for node in nodes {
+            let origin = self.origin(node.span().start);
+            let Node::Text(text) = node.into_inner() else {
+                return Err(origin.refuse(setting, "is a list of texts in quotes"));
+            };
+            let item = parser.parse_item(&text).map_err(|problem| {
+                origin.refuse(setting, &format!("cannot hold {text:?}: {problem}"))
+            })?;
+            list = parser.concat(&list, &item);
+        }
+        Ok(list)
+    }
+
+    fn parameter(&self, (name, value): Entry) -> Result<Parameter> {
         let origin = self.origin(name.span().start);
         let text = match value.into_inner() {
             Node::Text(text) => text,
             Node::Integer(number) => number.to_string(),
             _ => {
                 let what = format!("{}: a value is a text in quotes", quoted(name.get_ref()));
-                return Err(origin.refuse(setting.name, &what));
+                return Err(origin.refuse(keys::QUERY_PARAMS, &what));
             }
         };
         let parameter = format!("{}={text}", name.get_ref()).parse();
         parameter.map_err(|problem| {
             let what = format!("cannot hold {}: {problem}", quoted(name.get_ref()));
-            origin.refuse(setting.name, &what)
+            origin.refuse(keys::QUERY_PARAMS, &what)
         })
     }
 
     /// A path that the file names: relative to the file, not to the folder that
     /// cron happens to start in.
-    fn relative(&self, kind: Kind, path: &str) -> OsString {
+    fn relative(&self, kind: Kind, path: &str) -> Value {
         let folder = self.path.parent().unwrap_or(Path::new(""));
-        let folder = match kind {
-            // Only what the file says is a template.
-            Kind::Template => template::escape(folder.as_os_str()).into(),
-            _ => folder.to_owned(),
-        };
-        folder.join(path).into_os_string()
+        if let Kind::Template = kind {
+            // The folder is no part of the template.
+            let folder = PathBuf::from(template::escape(folder.as_os_str()));
+            return folder.join(path).into_os_string().into();
+        }
+        folder.join(path).into()
     }
 
     /// An error about the place at byte `at`.

@@ -13,9 +13,10 @@ use std::{
 };
 
 use super::{
-    layers::{Layer, Origin, Place, Value},
-    settings::{ASK_PASSWORD, Kind, PASSWORD, SETTINGS, Setting},
-    tls::{self, TlsMode},
+    layers::Layer,
+    origin::{Origin, Place},
+    settings::{Kind, SETTINGS, Setting, Value, keys},
+    tls::TlsMode,
 };
 use crate::error::{Error, Result};
 
@@ -66,6 +67,37 @@ impl<'a> OptionFiles<'a> {
     }
 
     fn read_at_depth(&mut self, path: &Path, presence: Presence, depth: usize) -> Result<()> {
+        let Some(bytes) = self.contents(path, presence)? else {
+            return Ok(());
+        };
+        let mut group_is_ours = None;
+        for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+            let text = String::from_utf8_lossy(line);
+            let at = Position {
+                path,
+                line: index + 1,
+            };
+            match Line::parse(text.trim_start_matches('\u{feff}').trim()) {
+                Line::Blank => {}
+                Line::Directive(directive) => self.directive(directive, at, depth)?,
+                Line::Group(group) => {
+                    group_is_ours = Some(self.groups.iter().any(|ours| ours == group));
+                }
+                Line::OpenGroup => {
+                    return Err(at.refuse("a group's name has no closing bracket"));
+                }
+                Line::Option(option) => match group_is_ours {
+                    None => return Err(at.refuse("an option stands before any [group]")),
+                    Some(false) => {}
+                    Some(true) => self.option(option, at)?,
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// The bytes of the file at `path`; `None` if it is not to be read.
+    fn contents(&self, path: &Path, presence: Presence) -> Result<Option<Vec<u8>>> {
         let name = path.display();
         let read = fs::metadata(path).and_then(|found| Ok((found, fs::read(path)?)));
         let (found, bytes) = match read {
@@ -74,158 +106,219 @@ impl<'a> OptionFiles<'a> {
                 if error.kind() != ErrorKind::NotFound {
                     (self.warn)(format!("the option file {name} is not read: {error}"));
                 }
-                return Ok(());
+                return Ok(None);
             }
             Err(error) => {
-                return Err(
-                    Error::config(format!("cannot read the option file {name}: {error}"))
-                        .with_hint("name another one with --defaults-file, or none"),
-                );
+                let what = format!("cannot read the option file {name}: {error}");
+                let hint = "name another one with --defaults-file, or none";
+                return Err(Error::config(what).with_hint(hint));
             }
         };
         // As the vendors' clients do: anyone could have written it.
         if found.is_file() && found.mode() & 0o002 != 0 {
             let what = format!("the option file {name} is ignored: everyone can write to it");
             (self.warn)(what);
-            return Ok(());
+            return Ok(None);
         }
         tracing::debug!("read the option file {name}");
-        let mut group_is_ours = None;
-        for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
-            let text = String::from_utf8_lossy(line);
-            let text = text.trim_start_matches('\u{feff}').trim();
-            let place = Place {
-                table: None,
-                path: path.to_owned(),
-                line: index + 1,
-                column: 1,
-                shown: String::new(),
-            };
-            let refuse =
-                |what: &str| Error::config(format!("{name}:{}: {what}", index + 1)).with_hint(HINT);
-            if text.is_empty() || text.starts_with(['#', ';']) {
-                continue;
+        Ok(Some(bytes))
+    }
+
+    /// Reads the files that a line with `!` includes.
+    fn directive(&mut self, directive: &str, at: Position<'_>, depth: usize) -> Result<()> {
+        let warn = |what: &str| (self.warn)(at.message(what));
+        match directive.split_once(char::is_whitespace) {
+            _ if depth == MAX_DEPTH => {
+                warn("passed over: option files include each other too deeply");
             }
-            if let Some(directive) = text.strip_prefix('!') {
-                let warn = |what: &str| {
-                    (self.warn)(format!("{name}:{}: {what}", index + 1));
-                };
-                let directive = directive.trim_start();
-                match directive.split_once(char::is_whitespace) {
-                    _ if depth == MAX_DEPTH => {
-                        warn("passed over: option files include each other too deeply")
-                    }
-                    Some(("include", file)) => {
-                        self.read_at_depth(file.trim().as_ref(), Presence::Optional, depth + 1)?;
-                    }
-                    Some(("includedir", folder)) => {
-                        let folder = folder.trim();
-                        let files = option_files_in(folder.as_ref())
-                            .map_err(|error| refuse(&format!("cannot list {folder}: {error}")))?;
-                        for file in files {
-                            self.read_at_depth(&file, Presence::Optional, depth + 1)?;
-                        }
-                    }
-                    _ => warn("passed over: it is neither !include FILE nor !includedir FOLDER"),
-                }
-            } else if let Some(group) = text.strip_prefix('[') {
-                let Some((group, _)) = group.split_once(']') else {
-                    return Err(refuse("a group's name has no closing bracket"));
-                };
-                group_is_ours = Some(self.groups.iter().any(|ours| ours == group.trim_end()));
-            } else {
-                match group_is_ours {
-                    None => return Err(refuse("an option stands before any [group]")),
-                    Some(false) => {}
-                    Some(true) => self.option(without_comment(text), place)?,
+            Some(("include", file)) => {
+                self.read_at_depth(file.trim().as_ref(), Presence::Optional, depth + 1)?;
+            }
+            Some(("includedir", folder)) => {
+                let folder = folder.trim();
+                let files = option_files_in(folder.as_ref())
+                    .map_err(|error| at.refuse(&format!("cannot list {folder}: {error}")))?;
+                for file in files {
+                    self.read_at_depth(&file, Presence::Optional, depth + 1)?;
                 }
             }
+            _ => warn("passed over: it is neither !include FILE nor !includedir FOLDER"),
         }
         Ok(())
     }
 
-    /// One `name`, or `name=value`.
-    fn option(&mut self, text: &str, place: Place) -> Result<()> {
+    /// Reads one `name`, or `name=value`. An option that is no setting is ignored.
+    fn option(&mut self, text: &str, at: Position<'_>) -> Result<()> {
         let (name, value) = match text.split_once('=') {
             Some((name, value)) => (name.trim_end(), Some(unquoted(value.trim()))),
             None => (text.trim_end(), None),
         };
         let name = name.replace('_', "-");
         let name = name.strip_prefix("loose-").unwrap_or(&name);
-        let origin = Origin::OptionFile(Rc::new(Place {
-            table: None,
-            shown: name.to_owned(),
-            ..place
-        }));
-        let (bare, is_turned_off) = unmodified(name);
-        // The name of a switch may itself begin with "enable-".
-        let known = |setting: &&Setting| {
-            let is_switch = matches!(setting.kind, Kind::Switch);
-            setting
-                .option
-                .is_some_and(|option| option == name || is_switch && unmodified(option).0 == bare)
-        };
-        let Some(setting) = SETTINGS.iter().find(known) else {
+        let Some(setting) = setting_of(name) else {
             return Ok(());
         };
-        if let Kind::Switch = setting.kind {
-            let said = value.as_deref().unwrap_or("on").to_lowercase();
-            let Ok(Value::Switch(is_on)) = Kind::Switch.parse(said.as_ref()) else {
-                return Err(origin.refuse(name, "is neither on nor off").with_hint(HINT));
-            };
-            let value = Value::Switch(is_on != is_turned_off);
-            self.layer.set(setting, value, origin);
+        let origin = at.origin(name);
+        match setting.kind {
+            Kind::Switch => self.switch(setting, name, value.as_deref(), origin),
+            Kind::Secret => self.password(value, origin),
+            _ => self.value(setting, value, origin),
+        }
+    }
+
+    /// Sets the switch that `name` turns on or off.
+    fn switch(
+        &mut self,
+        setting: &'static Setting,
+        name: &str,
+        value: Option<&str>,
+        origin: Origin,
+    ) -> Result<()> {
+        let said = value.unwrap_or("on").to_lowercase();
+        let said = Kind::Switch.parse(said.as_ref()).ok();
+        let Some(is_on) = said.as_ref().and_then(Value::get::<bool>) else {
+            let refused = origin.refuse(setting, "is neither on nor off");
+            return Err(refused.with_hint(HINT));
+        };
+        let (_, is_turned_off) = without_modifier(name);
+        let value = Value::from(*is_on != is_turned_off);
+        self.layer.insert(setting, value, origin);
+        Ok(())
+    }
+
+    /// Sets the password. An option without a value asks for one on the terminal.
+    fn password(&mut self, value: Option<String>, origin: Origin) -> Result<()> {
+        self.layer.unset(keys::PASSWORD);
+        self.layer.unset(keys::ASK_PASSWORD);
+        let Some(password) = value else {
+            self.layer.set(keys::ASK_PASSWORD, true, origin);
             return Ok(());
-        }
-        if setting.name == PASSWORD {
-            // Alone, it asks for one on the terminal.
-            self.layer.unset(PASSWORD);
-            self.layer.unset(ASK_PASSWORD);
-            if let (None, Some(ask)) = (&value, Setting::named(ASK_PASSWORD)) {
-                self.layer.set(ask, Value::Switch(true), origin);
-                return Ok(());
-            }
-        }
+        };
+        check_utf8(&password, keys::PASSWORD, &origin)?;
+        self.layer.set(keys::PASSWORD, password.into(), origin);
+        Ok(())
+    }
+
+    /// Sets a setting that needs a value.
+    fn value(
+        &mut self,
+        setting: &'static Setting,
+        value: Option<String>,
+        origin: Origin,
+    ) -> Result<()> {
         let Some(mut value) = value else {
-            return Err(origin.refuse(name, "has no value").with_hint(HINT));
+            return Err(origin.refuse(setting, "has no value").with_hint(HINT));
         };
-        if value.contains(char::REPLACEMENT_CHARACTER) {
-            return Err(origin
-                .refuse(name, "is not UTF-8")
-                .with_hint("save the file as UTF-8"));
-        }
-        // Said to be nothing, it is nothing, and so are these numbers for MySQL.
-        if value.is_empty() || value == "0" && matches!(name, "port" | "connect-timeout") {
-            self.layer.unset(setting.name);
-            if setting.name == PASSWORD {
-                self.layer.set(setting, Value::Secret(value.into()), origin);
-            }
+        check_utf8(&value, setting, &origin)?;
+        // An empty value unsets the option, and so does the number 0, as in MySQL.
+        let is_number = matches!(setting.kind, Kind::Number(_) | Kind::Duration);
+        if value.is_empty() || value == "0" && is_number {
+            self.layer.unset(setting);
             return Ok(());
         }
-        if name == "connect-timeout" {
+        if let Kind::Duration = setting.kind {
+            // MySQL's options have no unit: they count seconds.
             value.push('s');
         }
-        if setting.name == tls::MODE {
+        if setting.is(keys::TLS_MODE) {
             if value.eq_ignore_ascii_case("preferred") {
-                // The vendors' default, which says nothing.
-                self.layer.unset(tls::MODE);
+                // The vendors' default, which asks for nothing.
+                self.layer.unset(setting);
                 return Ok(());
             }
-            value = TlsMode::of_mysql(&value).map_or(value, TlsMode::name);
+            if let Some(mode) = TlsMode::of_mysql(&value) {
+                self.layer.set(keys::TLS_MODE, mode, origin);
+                return Ok(());
+            }
         }
-        if let Kind::Secret = setting.kind {
-            self.layer.set(setting, Value::Secret(value.into()), origin);
-            return Ok(());
-        }
-        self.layer
-            .parse(setting, value.as_ref(), origin)
-            .map_err(|error| error.with_hint(HINT))
+        let parsed = self.layer.parse(setting, value.as_ref(), origin);
+        parsed.map_err(|error| error.with_hint(HINT))
     }
 }
 
-/// A name without what turns its switch on or off, and whether it turns it off
-/// (MySQL manual, "Program Option Modifiers").
-fn unmodified(name: &str) -> (&str, bool) {
+/// A line of an option file that is read.
+#[derive(Clone, Copy)]
+struct Position<'a> {
+    path: &'a Path,
+    /// Counted from 1.
+    line: usize,
+}
+
+impl Position<'_> {
+    fn message(self, what: &str) -> String {
+        format!("{}:{}: {what}", self.path.display(), self.line)
+    }
+
+    fn refuse(self, what: &str) -> Error {
+        Error::config(self.message(what)).with_hint(HINT)
+    }
+
+    /// The origin of the option that this line calls `name`.
+    fn origin(self, name: &str) -> Origin {
+        Origin::OptionFile(Rc::new(Place {
+            path: self.path.to_owned(),
+            line: self.line,
+            column: 1,
+            table: None,
+            shown: name.to_owned(),
+        }))
+    }
+}
+
+/// The kinds of lines.
+enum Line<'a> {
+    /// Nothing, or a comment.
+    Blank,
+    /// What follows a `!`.
+    Directive(&'a str),
+    /// The name of a group.
+    Group(&'a str),
+    /// A group without its closing bracket.
+    OpenGroup,
+    /// An option, without the comment after it.
+    Option(&'a str),
+}
+
+impl<'a> Line<'a> {
+    /// `text` has no white space around it.
+    fn parse(text: &'a str) -> Self {
+        if text.is_empty() || text.starts_with(['#', ';']) {
+            return Self::Blank;
+        }
+        if let Some(directive) = text.strip_prefix('!') {
+            return Self::Directive(directive.trim_start());
+        }
+        match text.strip_prefix('[').map(|group| group.split_once(']')) {
+            Some(Some((group, _))) => Self::Group(group.trim_end()),
+            Some(None) => Self::OpenGroup,
+            None => Self::Option(without_comment(text)),
+        }
+    }
+}
+
+/// The setting that option files call `name`.
+fn setting_of(name: &str) -> Option<&'static Setting> {
+    let (bare, _) = without_modifier(name);
+    SETTINGS.iter().copied().find(|setting| {
+        let is_switch = matches!(setting.kind, Kind::Switch);
+        setting.option.is_some_and(|option| {
+            // The name of a switch may itself begin with "enable-".
+            option == name || is_switch && without_modifier(option).0 == bare
+        })
+    })
+}
+
+fn check_utf8(value: &str, setting: impl Into<&'static Setting>, origin: &Origin) -> Result<()> {
+    if value.contains(char::REPLACEMENT_CHARACTER) {
+        let refused = origin.refuse(setting, "is not UTF-8");
+        return Err(refused.with_hint("save the file as UTF-8"));
+    }
+    Ok(())
+}
+
+/// A name without the modifier that turns its switch on or off, and whether the
+/// modifier turns it off (MySQL manual, "Program Option Modifiers").
+fn without_modifier(name: &str) -> (&str, bool) {
     let off = ["skip-", "disable-"]
         .iter()
         .find_map(|lead| name.strip_prefix(lead));

@@ -2,7 +2,11 @@
 
 use std::{cell::LazyCell, ffi::OsStr, path::PathBuf};
 
-use super::layers::{Layers, Origin, Sourced, Value};
+use super::{
+    layers::Layers,
+    origin::{Origin, WithOrigin},
+    settings::keys,
+};
 use crate::{
     artifacts::template::{self, Now},
     error::{Error, Result},
@@ -36,17 +40,12 @@ pub(super) fn destination(
     let mut target = None;
     let mut format = None;
     for layer in &layers.0 {
-        let named = layer
-            .text("output.format")
-            .and_then(OsStr::to_str)
-            .and_then(BuiltIn::named);
-        if let (Some(named), Some(found)) = (named, layer.get("output.format")) {
-            format = format.or(Some((named, found.origin.clone())));
-        }
-        let Some(Sourced {
-            value: Value::Text(path),
+        let named = layer.get(keys::OUTPUT_FORMAT);
+        format = format.or(named.map(|named| (named.value, named.origin)));
+        let Some(WithOrigin {
+            value: path,
             origin,
-        }) = layer.get("output.path")
+        }) = layer.get(keys::OUTPUT_PATH)
         else {
             continue;
         };
@@ -54,19 +53,19 @@ pub(super) fn destination(
             continue;
         }
         if path == "-" {
-            target = Some((Target::Stdout, origin.clone()));
+            target = Some((Target::Stdout, origin));
             continue;
         }
-        let path = template::expand(path, now, database).map_err(|problem| {
+        let path = template::expand(&path, now, database).map_err(|problem| {
             origin
-                .refuse("output.path", &problem)
+                .refuse(keys::OUTPUT_PATH, &problem)
                 .with_hint(template::HINT)
         })?;
         let path = PathBuf::from(path);
         let extension = path.extension().and_then(OsStr::to_str);
         let by_extension = extension.and_then(BuiltIn::by_extension);
         format = format.or_else(|| Some((by_extension?, origin.clone())));
-        target = Some((Target::Path(path), origin.clone()));
+        target = Some((Target::Path(path), origin));
     }
     let (target, target_origin) = target.unwrap_or((Target::Stdout, Origin::Default));
     let default = || BuiltIn::named(DEFAULT_FORMAT).map(|format| (format, Origin::Default));
@@ -82,7 +81,7 @@ pub(super) fn destination(
 
 /// Whether missing folders of the target are created.
 pub(super) fn create_dirs(layers: &Layers) -> CreateDirs {
-    if layers.is_on("output.create_dirs") {
+    if layers.is_on(keys::CREATE_DIRS) {
         CreateDirs::Create
     } else {
         CreateDirs::Refuse

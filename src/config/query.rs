@@ -8,7 +8,7 @@ use std::{
     path::Path,
 };
 
-use super::layers::{Layers, Origin, Sourced, Value};
+use super::{layers::Layers, origin::Origin, settings::keys};
 use crate::{
     error::{Error, Result},
     source::Protocol,
@@ -48,10 +48,7 @@ pub(super) fn query(
 
 /// Whether any layer has a query.
 pub(super) fn is_given(layers: &Layers) -> bool {
-    layers
-        .get("query.sql")
-        .or_else(|| layers.get("query.file"))
-        .is_some()
+    layers.origin(keys::QUERY_SQL).is_some() || layers.origin(keys::QUERY_FILE).is_some()
 }
 
 /// The error where none has.
@@ -67,47 +64,46 @@ pub(super) fn missing(name: Option<&str>) -> Error {
     }
 }
 
-/// The SQL text, the number of its layer, and where it stands, unless it was
-/// typed.
+/// The SQL text, the index of its layer, and its place, which is `None` for a
+/// text of the command line.
 fn text(layers: &Layers, name: Option<&str>) -> Result<(usize, String, Option<String>)> {
-    let sql = layers.all("query.sql").next();
-    let file = layers.all("query.file").next();
-    let (number, found) = match (sql, file) {
+    let sql = layers.all(keys::QUERY_SQL).next();
+    let file = layers.all(keys::QUERY_FILE).next();
+    match (sql, file) {
         (Some((first, sql)), Some((second, file))) if first == second => {
-            let what = format!("cannot stand beside {}", sql.origin.subject("query.sql"));
-            return Err(file
+            let subject = sql.origin.subject(keys::QUERY_SQL);
+            let what = format!("cannot stand beside {subject}");
+            Err(file
                 .origin
-                .refuse("query.file", &what)
-                .with_hint("keep one of them"));
+                .refuse(keys::QUERY_FILE, &what)
+                .with_hint("keep one of them"))
         }
-        (Some((first, _)), Some((second, file))) if second < first => (second, file),
-        (Some(found), _) | (None, Some(found)) => found,
-        (None, None) => return Err(missing(name)),
-    };
-    let Value::Text(text) = &found.value else {
-        return Err(found.origin.refuse("query.sql", "is no text"));
-    };
-    if file.is_some_and(|(_, file)| std::ptr::eq(file, found)) {
-        let name = if text == "-" {
-            "standard input".into()
-        } else {
-            text.to_string_lossy()
-        };
-        let read = read(found, text.as_ref(), &name)?;
-        return Ok((number, read, Some(name.into_owned())));
+        (sql, Some((index, file))) if sql.as_ref().is_none_or(|(first, _)| index < *first) => {
+            let name = if file.value == Path::new("-") {
+                "standard input".to_owned()
+            } else {
+                file.value.to_string_lossy().into_owned()
+            };
+            let text = read(&file.value, &name, &file.origin)?;
+            Ok((index, text, Some(name)))
+        }
+        (Some((index, sql)), _) => {
+            let place = match &sql.origin {
+                Origin::Flag(_) => None,
+                origin => Some(origin.subject(keys::QUERY_SQL)),
+            };
+            Ok((index, sql.value, place))
+        }
+        (None, _) => Err(missing(name)),
     }
-    let place = match &found.origin {
-        Origin::Flag(_) => None,
-        origin => Some(origin.subject("query.sql")),
-    };
-    Ok((number, text.to_string_lossy().into_owned(), place))
 }
 
-/// The text of the file at `path`, which messages call `name`.
-fn read(found: &Sourced, path: &Path, name: &str) -> Result<String> {
+/// The text of the file at `path`, which messages call `name` and which `origin`
+/// names.
+fn read(path: &Path, name: &str, origin: &Origin) -> Result<String> {
     let refuse = |what: String| {
         let what = format!("names {name}, {what}");
-        found.origin.refuse("query.file", &what)
+        origin.refuse(keys::QUERY_FILE, &what)
     };
     let bytes = if path == Path::new("-") {
         let mut bytes = Vec::new();
@@ -127,38 +123,36 @@ fn read(found: &Sourced, path: &Path, name: &str) -> Result<String> {
         .unwrap_or(text))
 }
 
-/// The parameters of all layers, by their names. Those of other layers than its
-/// `own` may belong to another query: of them, only the ones that this one uses.
+/// The parameters of all layers. The highest layer that has a name wins. The
+/// layers outside `own` may be for another query: only those of their parameters
+/// that this query uses are taken.
 fn parameters(
     layers: &Layers,
     own: RangeInclusive<usize>,
     query: &Query,
 ) -> Result<Vec<Parameter>> {
     let mut parameters: Vec<Parameter> = Vec::new();
-    for (number, found) in layers.all("query.params") {
-        let Value::Parameters(given) = &found.value else {
-            continue;
-        };
+    for (index, found) in layers.all(keys::QUERY_PARAMS) {
+        let refuse = |what: &str| found.origin.refuse(keys::QUERY_PARAMS, what);
         let mut names = BTreeSet::new();
-        if let Some(again) = given
-            .iter()
-            .find(|parameter| !names.insert(&parameter.name))
-        {
-            let what = format!("gives {} twice", again.name);
-            return Err(found.origin.refuse("query.params", &what));
+        let mut given = found.value.iter();
+        if let Some(again) = given.find(|parameter| !names.insert(&parameter.name)) {
+            return Err(refuse(&format!("gives {} twice", again.name)));
         }
         let is_unused = |parameter: &&Parameter| !query.has_parameter(&parameter.name);
-        if let (Some(unused), true) = (given.iter().find(is_unused), own.contains(&number)) {
+        let unused = found.value.iter().find(is_unused);
+        if let (Some(unused), true) = (unused, own.contains(&index)) {
             let name = &unused.name;
             let what = format!("gives {name} a value, but the query has no :{name}");
-            return Err(found.origin.refuse("query.params", &what).with_hint(
-                "names are compared to the letter; in quotes and comments they do not count",
-            ));
+            let hint = "names are compared to the letter; in quotes and comments they do not count";
+            return Err(refuse(&what).with_hint(hint));
         }
-        let is_new = |name: &str| parameters.iter().all(|parameter| parameter.name != name);
-        let mut wanted = given.clone();
-        wanted.retain(|parameter| is_new(&parameter.name) && query.has_parameter(&parameter.name));
-        parameters.append(&mut wanted);
+        for parameter in found.value {
+            let is_new = parameters.iter().all(|other| other.name != parameter.name);
+            if is_new && query.has_parameter(&parameter.name) {
+                parameters.push(parameter);
+            }
+        }
     }
     Ok(parameters)
 }

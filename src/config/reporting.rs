@@ -3,7 +3,7 @@
 
 use clap::ValueEnum;
 
-use super::layers::Layer;
+use super::{layers::Layer, settings::keys};
 use crate::sink::Target;
 
 /// What is reported about a run.
@@ -25,9 +25,11 @@ impl ReportOptions {
     pub fn from_flags(flags: &Layer, verbosity: Verbosity) -> Self {
         Self {
             verbosity,
-            log_format: flags.choice("log_format").unwrap_or_default(),
-            progress: flags.choice("progress").unwrap_or_default(),
-            summary: flags.text("summary").map(Target::from),
+            log_format: flags.value(keys::LOG_FORMAT).unwrap_or_default(),
+            progress: flags.value(keys::PROGRESS).unwrap_or_default(),
+            summary: flags
+                .value(keys::SUMMARY)
+                .map(|path| Target::from(path.as_os_str())),
         }
     }
 }

@@ -4,11 +4,12 @@
 use std::{num::NonZeroU16, path::PathBuf};
 
 use super::{
-    layers::{Layers, Sourced},
-    selection::{meant, own_query},
+    layers::Layers,
+    selection::{command_line_query, if_applicable},
+    settings::{Key, keys},
 };
 use crate::{
-    error::{Error, Result},
+    error::Result,
     jobs::plan::{ExportPlan, OnError, Publish},
     sink::Target,
     source::{Access, SessionOptions, SnapshotMode},
@@ -32,30 +33,34 @@ pub(super) struct RunSettings {
 /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for a snapshot in a
 /// session that may write.
 pub(super) fn run(layers: &Layers, session: &SessionOptions) -> Result<RunSettings> {
-    let stands_alone = own_query(layers).is_some();
-    let get = |name| meant(layers, name, stands_alone);
-    let is_on = |name| get(name).is_some_and(Sourced::is_on);
-    let snapshot = match (is_on("run.snapshot"), is_on("run.lock")) {
+    let is_typed = command_line_query(layers).is_some();
+    let is_on =
+        |key: Key<bool>| if_applicable(layers, key, is_typed).is_some_and(|found| found.value);
+    let snapshot = match (is_on(keys::SNAPSHOT), is_on(keys::LOCK)) {
         (false, false) => SnapshotMode::None,
         (true, false) => SnapshotMode::Compared,
         (true, true) => SnapshotMode::Locked,
         (false, true) => {
             let what = "locks for a snapshot, and there is none";
-            return Err(refuse(layers, "run.lock", what)
+            return Err(layers
+                .refuse(keys::LOCK, what)
                 .with_hint("turn the snapshot on too: --snapshot, or [run] snapshot = true"));
         }
     };
     if snapshot != SnapshotMode::None && session.access == Access::ReadWrite {
         let what = "is read-only, and cannot stand beside --read-write";
-        return Err(refuse(layers, "run.snapshot", what).with_hint("leave one of them out"));
+        return Err(layers
+            .refuse(keys::SNAPSHOT, what)
+            .with_hint("leave one of them out"));
     }
-    let publish = layers.choice("run.publish")?.unwrap_or_default();
+    let publish = if_applicable(layers, keys::PUBLISH, is_typed);
+    let state = if_applicable(layers, keys::STATE, is_typed);
     Ok(RunSettings {
-        on_error: layers.choice("run.on_error")?.unwrap_or_default(),
-        publish: get("run.publish").map_or(Publish::Each, |_| publish),
-        connections: layers.parsed("run.connections")?.unwrap_or(NonZeroU16::MIN),
+        on_error: layers.value(keys::ON_ERROR).unwrap_or_default(),
+        publish: publish.map_or(Publish::Each, |found| found.value),
+        connections: layers.value(keys::CONNECTIONS).unwrap_or(NonZeroU16::MIN),
         snapshot,
-        state: get("run.state").and_then(|found| found.text().map(PathBuf::from)),
+        state: state.map(|found| found.value),
     })
 }
 
@@ -71,16 +76,9 @@ pub(super) fn refuse_late_streams(
     let is_stream = |export: &ExportPlan| export.target == Target::Stdout;
     if run.publish == Publish::AllOrNothing && exports.iter().any(is_stream) {
         let what = "needs files, and some rows go to standard output";
-        return Err(refuse(layers, "run.publish", what)
+        return Err(layers
+            .refuse(keys::PUBLISH, what)
             .with_hint("give each export a path, or leave all-or-nothing out"));
     }
     Ok(())
-}
-
-/// The error for the setting called `name`, wherever it was given.
-pub(super) fn refuse(layers: &Layers, name: &str, what: &str) -> Error {
-    match layers.get(name) {
-        Some(found) => found.origin.refuse(name, what),
-        None => Error::config(format!("{name} {what}")),
-    }
 }

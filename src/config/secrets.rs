@@ -11,10 +11,10 @@ use std::{
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
-    connection::{WithOrigin, field, text},
     database_url::parse_url,
-    layers::{Layer, Origin, Sourced, Value},
-    settings::{ASK_PASSWORD, PASSWORD},
+    layers::Layer,
+    origin::{Origin, WithOrigin},
+    settings::keys,
 };
 use crate::{
     error::{Error, ErrorKind, Result, Signal},
@@ -69,7 +69,7 @@ pub(super) fn prompt_for_password(
         ),
         PromptError::Failed(error) => {
             let what = format!("cannot ask for the password on the terminal: {error}");
-            let refused = origin.refuse(ASK_PASSWORD, &what);
+            let refused = origin.refuse(keys::ASK_PASSWORD, &what);
             refused.with_hint("--password-file or --password-env hands it over without a terminal")
         }
     })
@@ -82,7 +82,7 @@ pub(super) fn password_variable(name: &str, origin: &Origin) -> Result<SecretStr
         // The name is hidden if it may be a password written in the wrong place.
         let name = if is_variable_name(name) { name } else { "***" };
         let what = format!("names the environment variable {name}, which is not set, or not UTF-8");
-        origin.refuse("connection.password_env", &what)
+        origin.refuse(keys::PASSWORD_ENV, &what)
     };
     Ok(text.ok_or_else(missing)?.into())
 }
@@ -90,29 +90,18 @@ pub(super) fn password_variable(name: &str, origin: &Origin) -> Result<SecretStr
 /// A layer's password. In one layer, the prompt wins over the file, and the
 /// file over the variable.
 pub(super) fn password(layer: &Layer) -> Option<WithOrigin<PasswordSource>> {
-    if let Some(ask) = layer.get(ASK_PASSWORD).filter(|ask| ask.is_on()) {
-        return Some(field(PasswordSource::Prompt, &ask.origin));
-    }
-    let file = layer.get("connection.password_file");
-    if let Some((path, found)) = file.and_then(|found| Some((found.text()?, found))) {
-        return Some(field(PasswordSource::File(path.into()), &found.origin));
-    }
-    if let Some(name) = text(layer, "connection.password_env") {
-        return Some(field(PasswordSource::Variable(name.value), &name.origin));
-    }
-    match layer.get(PASSWORD)? {
-        Sourced {
-            value: Value::Secret(password),
-            origin,
-        } => Some(field(PasswordSource::Known(password.clone()), origin)),
-        _ => None,
-    }
+    let ask = layer.get(keys::ASK_PASSWORD).filter(|ask| ask.value);
+    let ask = ask.map(|ask| ask.map(|_| PasswordSource::Prompt));
+    let file = || Some(layer.get(keys::PASSWORD_FILE)?.map(PasswordSource::File));
+    let variable = || Some(layer.get(keys::PASSWORD_ENV)?.map(PasswordSource::Variable));
+    let known = || Some(layer.get(keys::PASSWORD)?.map(PasswordSource::Known));
+    ask.or_else(file).or_else(variable).or_else(known)
 }
 
 pub(super) fn read_password(path: &Path, origin: &Origin) -> Result<SecretString> {
     let refuse = |what: String| {
         let what = format!("names {}, {what}", path.display());
-        origin.refuse("connection.password_file", &what)
+        origin.refuse(keys::PASSWORD_FILE, &what)
     };
     let mut bytes = Vec::new();
     let read =
@@ -149,21 +138,15 @@ pub(super) fn is_variable_name(name: &str) -> bool {
         .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
-/// The file in which a layer has its password, if it has one in a file.
+/// The file in which a layer has its password; `None` if it has it in no file.
 pub(super) fn file_with_password(layer: &Layer) -> Option<PathBuf> {
-    let holds = |name| match layer.get(name)? {
-        Sourced {
-            value: Value::Secret(_),
-            origin: Origin::OptionFile(place),
-        } => Some(place.path.clone()),
-        Sourced {
-            value: Value::Secret(url),
-            origin: Origin::ConfigFile(place),
-        } => {
-            let url = parse_url(url.expose_secret(), &Origin::Default).ok()?;
-            url.password.map(|_| place.path.clone())
-        }
-        _ => None,
+    if let Some(Origin::OptionFile(place)) = layer.get(keys::PASSWORD).map(|found| found.origin) {
+        return Some(place.path.clone());
+    }
+    let url = layer.get(keys::DATABASE_URL)?;
+    let Origin::ConfigFile(place) = url.origin else {
+        return None;
     };
-    holds(PASSWORD).or_else(|| holds("connection.url"))
+    let url = parse_url(url.value.expose_secret(), &Origin::Default).ok()?;
+    url.password.map(|_| place.path.clone())
 }

@@ -2,17 +2,20 @@
 //! gets into another's way.
 
 use std::{
+    any::Any,
     collections::HashMap,
-    ffi::OsStr,
+    ffi::OsString,
     path::{Path, PathBuf},
 };
+
+use glob::Pattern;
 
 use super::{
     Rejected, SummaryPath,
     file::ExportTable,
-    layers::{Layer, Layers, Origin, Sourced, Value},
-    run::refuse,
-    settings::JOB,
+    layers::{Layer, Layers},
+    origin::{Origin, WithOrigin},
+    settings::{Key, keys},
 };
 use crate::{
     artifacts::manifest,
@@ -22,90 +25,110 @@ use crate::{
     sql::Parameter,
 };
 
-/// The tables of the exports that were asked for, in the file's order; one of
-/// none where a query stands by itself.
+/// The tables of the exports that were asked for, in the order of the file. The
+/// only element is `None` for a query that is no export of the file.
 ///
 /// # Errors
-/// [`ErrorKind::Config`](crate::error::ErrorKind::Config) where nothing has a
-/// name that was asked for.
+/// [`ErrorKind::Config`](crate::error::ErrorKind::Config) if no export has a name
+/// that was asked for, or if a query contradicts the exports.
 pub(super) fn selected(
     layers: &Layers,
     tables: Vec<ExportTable>,
 ) -> Result<Vec<Option<ExportTable>>> {
-    let asked = layers.get(JOB);
-    let own_query = own_query(layers);
-    if let (Some(asked), Some(query)) = (asked, own_query) {
-        let what = format!(
-            "names exports of the configuration file, and {} is another query",
-            query.origin.subject("query.sql")
-        );
-        let refused = asked.origin.refuse(JOB, &what);
-        return Err(refused.with_hint("leave one of them out"));
-    }
-    if let Some(query) = own_query {
-        let text = query.text().and_then(OsStr::to_str).unwrap_or_default();
-        if tables.iter().any(|table| table.name == text) {
-            let refused = query.origin.refuse("query.sql", "is the name of an export");
-            return Err(refused.with_hint(format!("--job {text} runs it")));
-        }
-        if let (Origin::Variable(_), false) = (&query.origin, tables.is_empty()) {
-            let what = "would run in the place of all exports that the configuration file lists";
-            let refused = query.origin.refuse("query.sql", what);
-            return Err(refused.with_hint("unset it, or give the query as an argument"));
-        }
+    let asked = layers.get(keys::JOB);
+    if let Some(query) = command_line_query(layers) {
+        check_command_line_query(&query, asked.as_ref(), &tables)?;
         return Ok(vec![None]);
     }
-    if tables.is_empty() && asked.is_none() {
-        return Ok(vec![None]);
-    }
+    let Some(asked) = asked else {
+        let all = tables.into_iter().map(Some);
+        let all: Vec<_> = all.collect();
+        return Ok(if all.is_empty() { vec![None] } else { all });
+    };
     let names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
-    let mut patterns = Vec::new();
-    for text in layers.list(JOB) {
-        let refuse = |what: &str| refuse(layers, JOB, what);
-        let pattern = glob::Pattern::new(&text);
-        let pattern = pattern.map_err(|error| refuse(&format!("is no pattern: {error}")))?;
+    for pattern in &asked.value {
         if !names.iter().any(|name| pattern.matches(name)) {
             let hint = match &names[..] {
                 [] => WHERE_EXPORTS_ARE.to_owned(),
                 names => format!("there are {}", names.join(", ")),
             };
-            return Err(refuse(&format!("finds no export that is called {text}")).with_hint(hint));
+            let what = format!("finds no export that is called {pattern}");
+            return Err(asked.origin.refuse(keys::JOB, &what).with_hint(hint));
         }
-        patterns.push(pattern);
     }
     let is_wanted = |table: &ExportTable| {
-        patterns.is_empty() || patterns.iter().any(|pattern| pattern.matches(&table.name))
+        let mut patterns = asked.value.iter();
+        patterns.any(|pattern| pattern.matches(&table.name))
     };
     Ok(tables.into_iter().filter(is_wanted).map(Some).collect())
 }
 
-/// The query that stands by itself, whatever the configuration file has.
-pub(super) fn own_query(layers: &Layers) -> Option<&Sourced> {
-    above(layers).find_map(|layer| layer.get("query.sql").or_else(|| layer.get("query.file")))
+/// Refuses a query of the command line that contradicts the exports.
+fn check_command_line_query(
+    query: &CommandLineQuery,
+    asked: Option<&WithOrigin<Vec<Pattern>>>,
+    tables: &[ExportTable],
+) -> Result<()> {
+    let subject = query.origin.subject(keys::QUERY_SQL);
+    if let Some(asked) = asked {
+        let what =
+            format!("names exports of the configuration file, and {subject} is another query");
+        let refused = asked.origin.refuse(keys::JOB, &what);
+        return Err(refused.with_hint("leave one of them out"));
+    }
+    let refuse = |what: &str| query.origin.refuse(keys::QUERY_SQL, what);
+    let text = &query.value;
+    if tables.iter().any(|table| table.name == *text) {
+        let refused = refuse("is the name of an export");
+        return Err(refused.with_hint(format!("--job {text} runs it")));
+    }
+    if let (Origin::Variable(_), false) = (&query.origin, tables.is_empty()) {
+        let what = "would run in the place of all exports that the configuration file lists";
+        return Err(refuse(what).with_hint("unset it, or give the query as an argument"));
+    }
+    Ok(())
 }
 
-/// The target that flags or the environment name.
-pub(super) fn target_above(layers: &Layers) -> Option<&Sourced> {
-    above(layers).find_map(|layer| layer.get("output.path"))
+/// The SQL text of a query of the command line, or the path of its file.
+pub(super) type CommandLineQuery = WithOrigin<String>;
+
+/// The query that flags or the environment give. It runs instead of the exports
+/// of the configuration file.
+pub(super) fn command_line_query(layers: &Layers) -> Option<CommandLineQuery> {
+    let path = |path: PathBuf| path.into_os_string().into_string().unwrap_or_default();
+    overriding_layers(layers).find_map(|layer| {
+        let file = || Some(layer.get(keys::QUERY_FILE)?.map(path));
+        layer.get(keys::QUERY_SQL).or_else(file)
+    })
 }
 
-fn above(layers: &Layers) -> impl Iterator<Item = &Layer> {
-    layers.0[..ABOVE_EXPORTS].iter()
+/// The target that flags or the environment give.
+pub(super) fn command_line_target(layers: &Layers) -> Option<WithOrigin<OsString>> {
+    overriding_layers(layers).find_map(|layer| layer.get(keys::OUTPUT_PATH))
 }
 
-/// What holds of the setting called `name`. Where something is typed in the place
-/// of the file's exports, what the file says for these is not meant.
-pub(super) fn meant<'a>(layers: &'a Layers, name: &str, is_typed: bool) -> Option<&'a Sourced> {
-    let found = layers.get(name);
+/// The layers above those of single exports: flags and the environment.
+fn overriding_layers(layers: &Layers) -> impl Iterator<Item = &Layer> {
+    layers.0[..EXPORT_LAYER].iter()
+}
+
+/// The value of `key`, if it applies. A value of the configuration file for its
+/// exports does not apply if the command line `is_typed` in their place.
+pub(super) fn if_applicable<T: Any + Clone>(
+    layers: &Layers,
+    key: Key<T>,
+    is_typed: bool,
+) -> Option<WithOrigin<T>> {
+    let found = layers.get(key);
     found.filter(|found| !is_typed || matches!(found.origin, Origin::Flag(_)))
 }
 
-/// What to do where there are none.
+/// A hint if the configuration file has no exports.
 pub(super) const WHERE_EXPORTS_ARE: &str =
     "a configuration file (--config) lists exports as [[export]]";
 
-/// How many layers are above those of single exports: flags and environment.
-pub(super) const ABOVE_EXPORTS: usize = 2;
+/// The index of the layer of a single export: below flags and the environment.
+pub(super) const EXPORT_LAYER: usize = 2;
 
 /// Every parameter that a flag gives must be one of an export's: whatever is
 /// above all exports belongs to some of them.
@@ -116,18 +139,15 @@ pub(super) fn refuse_unused_parameters(layers: &Layers, exports: &[ExportPlan]) 
     if exports.iter().all(|export| export.name.is_none()) {
         return Ok(());
     }
-    for found in above(layers).filter_map(|layer| layer.get("query.params")) {
-        let Value::Parameters(given) = &found.value else {
-            continue;
-        };
+    for found in overriding_layers(layers).filter_map(|layer| layer.get(keys::QUERY_PARAMS)) {
         let is_unused = |one: &&Parameter| {
             let mut queries = exports.iter().map(|export| &export.query);
             !queries.any(|query| query.has_parameter(&one.name))
         };
-        if let Some(unused) = given.iter().find(is_unused) {
+        if let Some(unused) = found.value.iter().find(is_unused) {
             let name = &unused.name;
             let what = format!("gives {name} a value, but no export that runs has :{name}");
-            return Err(found.origin.refuse("query.params", &what));
+            return Err(found.origin.refuse(keys::QUERY_PARAMS, &what));
         }
     }
     Ok(())
@@ -138,18 +158,18 @@ pub(super) fn refuse_unused_parameters(layers: &Layers, exports: &[ExportPlan]) 
 /// # Errors
 /// [`ErrorKind::Config`](crate::error::ErrorKind::Config), naming its place.
 pub(super) fn refuse_one_target_for_several(layers: &Layers, count: usize) -> Result<()> {
-    match target_above(layers) {
+    match command_line_target(layers) {
         Some(found) if count > 1 => {
             let what = format!("names one target, and {count} exports would go there");
-            let refused = found.origin.refuse("output.path", &what);
+            let refused = found.origin.refuse(keys::OUTPUT_PATH, &what);
             Err(refused.with_hint("choose one export with --job, or leave it out"))
         }
         _ => Ok(()),
     }
 }
 
-/// No two outputs may go to one place: the one would undo the other. The
-/// rejection says whether the `summary` is one of them.
+/// Refuses two outputs with one path: one would overwrite the other. The
+/// rejection says whether the `summary` is one of the two.
 ///
 /// # Errors
 /// [`ErrorKind::Config`](crate::error::ErrorKind::Config), naming both.
@@ -159,44 +179,20 @@ pub(super) fn refuse_common_targets(
     state: Option<&Path>,
     summary: Option<&Path>,
 ) -> Result<(), Rejected> {
-    let mut claims: Vec<(&Path, String)> = Vec::new();
-    claims.extend(summary.map(|path| (path, SUMMARY.to_owned())));
-    claims.extend(state.map(|path| (path, "the state".to_owned())));
-    let manifest_of = |export: &ExportPlan| match (&export.manifest, &export.target) {
-        (Some(_), Target::Path(path)) => Some(manifest::path(path)),
-        _ => None,
+    let claim = |path: &Path, name: &str| Claim {
+        path: path.to_owned(),
+        name: name.to_owned(),
     };
-    let partial_of = |export: &ExportPlan| match (export.partial, &export.target) {
-        (Partial::Keep, Target::Path(path)) => Some(sink::partial(path)),
-        _ => None,
-    };
-    let beside = |export: &ExportPlan| [manifest_of(export), partial_of(export)];
-    let beside: Vec<[Option<PathBuf>; 2]> = exports.iter().map(beside).collect();
-    for (export, [manifest, partial]) in exports.iter().zip(&beside) {
-        let name = match &export.name {
-            Some(name) => format!("the rows of {name}"),
-            None => "the rows".to_owned(),
-        };
-        for (path, what) in [(manifest, "the manifest"), (partial, "what is kept")] {
-            claims.extend(
-                path.as_deref()
-                    .map(|path| (path, format!("{what} of {name}"))),
-            );
-        }
-        match &export.target {
-            Target::Stdout => claims.push((Path::new("/dev/stdout"), name)),
-            Target::Custom => {}
-            // It takes any number.
-            Target::Path(path) if path == "/dev/null" => {}
-            Target::Path(path) => claims.push((path, name)),
-        }
-    }
-    // Several may read one file.
+    let summary = summary.map(|path| claim(path, SUMMARY));
+    let state = state.map(|path| claim(path, "the state"));
+    let claims = summary.into_iter().chain(state);
+    let claims = claims.chain(exports.iter().flat_map(claims_of));
+    // Several exports may read one input, but none may write to it.
     let input = |(what, path): &(&str, PathBuf)| (sink::resolve(path), (*what).to_owned());
     let mut taken: HashMap<PathBuf, String> = inputs.iter().map(input).collect();
     let (mut first, mut summary) = (None, SummaryPath::Free);
-    for (path, name) in claims {
-        let Some(other) = taken.insert(sink::resolve(path), name.clone()) else {
+    for Claim { path, name } in claims {
+        let Some(other) = taken.insert(sink::resolve(&path), name.clone()) else {
             continue;
         };
         if [&other, &name].into_iter().any(|one| one == SUMMARY) {
@@ -213,3 +209,44 @@ pub(super) fn refuse_common_targets(
 }
 
 const SUMMARY: &str = "the summary";
+
+/// A path that is written to, and its name in messages.
+struct Claim {
+    path: PathBuf,
+    name: String,
+}
+
+/// The paths that `export` writes to.
+fn claims_of(export: &ExportPlan) -> Vec<Claim> {
+    let rows = match &export.name {
+        Some(name) => format!("the rows of {name}"),
+        None => "the rows".to_owned(),
+    };
+    let Target::Path(path) = &export.target else {
+        return vec![Claim {
+            path: "/dev/stdout".into(),
+            name: rows,
+        }];
+    };
+    let mut claims = Vec::new();
+    if export.manifest.is_some() {
+        claims.push(Claim {
+            path: manifest::path(path),
+            name: format!("the manifest of {rows}"),
+        });
+    }
+    if export.partial == Partial::Keep {
+        claims.push(Claim {
+            path: sink::partial(path),
+            name: format!("what is kept of {rows}"),
+        });
+    }
+    // The null device takes any number of outputs.
+    if path != Path::new("/dev/null") {
+        claims.push(Claim {
+            path: path.clone(),
+            name: rows,
+        });
+    }
+    claims
+}

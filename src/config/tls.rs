@@ -3,24 +3,25 @@
 //! The files that this takes are left to `certificates`, speaking TLS to the
 //! source.
 
-use std::path::Path;
-
 use clap::ValueEnum;
 
 use super::{
-    layers::{Layers, Origin, Sourced},
+    layers::Layers,
+    origin::Origin,
     secrets::world_readable_warning,
-    settings::{CLEARTEXT_PLUGIN, SSL, VERIFY_SERVER_CERT},
+    settings::{Setting, Value, keys},
 };
 use crate::{
     error::Result,
     source::{Endpoint, tls_options::CleartextPlugin},
 };
 
-pub(super) const MODE: &str = "tls.mode";
-pub(super) const CA_FILE: &str = "tls.ca_file";
-pub(super) const CERT: &str = "tls.cert";
-pub(super) const KEY: &str = "tls.key";
+/// The settings that name certificates and keys.
+const FILES: [&Setting; 3] = [
+    keys::TLS_CA_FILE.setting(),
+    keys::TLS_CERT.setting(),
+    keys::TLS_KEY.setting(),
+];
 
 /// The choices of `--tls`, the weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -49,16 +50,19 @@ impl TlsMode {
     }
 }
 
+impl From<TlsMode> for Value {
+    fn from(mode: TlsMode) -> Self {
+        Self::new(mode, mode.name().into())
+    }
+}
+
 /// What asks for encryption of this connection, and where: not in an option
 /// file, which is also for other servers.
-pub(super) fn asked_for(layers: &Layers) -> Option<(&'static str, &Origin)> {
-    let mode = layers.get(MODE).filter(|found| {
-        let disabled = TlsMode::Disabled.name();
-        found.text().is_some_and(|mode| mode != disabled.as_str())
-    });
-    let files = [CA_FILE, CERT, KEY].map(|name| (name, layers.get(name)));
-    let asks = [(MODE, mode)].into_iter().chain(files);
-    let asks = asks.filter_map(|(name, found)| Some((name, &found?.origin)));
+pub(super) fn asked_for(layers: &Layers) -> Option<(&'static Setting, &Origin)> {
+    let is_mode = layers.value(keys::TLS_MODE) != Some(TlsMode::Disabled);
+    let mode = is_mode.then_some(keys::TLS_MODE.setting());
+    let asks = mode.into_iter().chain(FILES);
+    let asks = asks.filter_map(|setting| Some((setting, layers.origin(setting)?)));
     asks.min_by_key(|(_, origin)| origin.rank())
         .filter(|(_, origin)| !matches!(origin, Origin::OptionFile(_)))
 }
@@ -73,15 +77,14 @@ pub(super) fn mode(
     endpoint: &Endpoint,
     socket: Option<&Origin>,
 ) -> Result<(TlsMode, Origin)> {
-    let said = layers.choice::<TlsMode>(MODE)?;
-    let origin = layers
-        .get(MODE)
-        .map_or(Origin::Default, |found| found.origin.clone());
+    let said = layers.value(keys::TLS_MODE);
+    let origin = layers.origin(keys::TLS_MODE);
+    let origin = origin.cloned().unwrap_or(Origin::Default);
     if let (Endpoint::Socket(path), Some(chosen)) = (endpoint, socket) {
         let asked = asked_for(layers).filter(|(_, origin)| origin.rank() <= chosen.rank());
-        if let Some((name, origin)) = asked {
+        if let Some((setting, origin)) = asked {
             let what = format!("cannot be had on the Unix socket {path}, which is never encrypted");
-            return Err(origin.refuse(name, &what).with_hint(
+            return Err(origin.refuse(setting, &what).with_hint(
                 "leave it out, as nobody is between you and a socket, or connect to 127.0.0.1",
             ));
         }
@@ -91,28 +94,31 @@ pub(super) fn mode(
             if is_said { origin } else { Origin::Default },
         ));
     }
-    let switch = |name| layers.get(name).map(|found| (found.is_on(), &found.origin));
-    let (ssl, verify) = (switch(SSL), switch(VERIFY_SERVER_CERT));
-    // Whoever names certificates wants them to be used, whatever a lower place
-    // says.
-    let modes = [MODE, SSL, VERIFY_SERVER_CERT].map(|name| layers.get(name));
-    let ranks = modes.into_iter().flatten().map(|found| found.origin.rank());
+    let switch = |key| layers.get(key).map(|found| (found.value, found.origin));
+    let (ssl, verify) = (switch(keys::SSL), switch(keys::VERIFY_SERVER_CERT));
+    // Certificates of a higher layer are to be used, whatever a lower layer says
+    // about encryption.
+    let said_by = [
+        layers.origin(keys::TLS_MODE),
+        layers.origin(keys::SSL),
+        layers.origin(keys::VERIFY_SERVER_CERT),
+    ];
+    let ranks = said_by.into_iter().flatten().map(Origin::rank);
     let rank = ranks.min().unwrap_or(Origin::Default.rank());
-    let named = [CA_FILE, CERT, KEY].map(|name| layers.get(name));
-    let mut named = named.into_iter().flatten();
-    let is_named = named.any(|found| found.origin.rank() < rank);
+    let mut files = FILES.into_iter().filter_map(|file| layers.origin(file));
+    let is_named = files.any(|origin| origin.rank() < rank);
     if let Some(mode) = said.filter(|mode| *mode >= TlsMode::VerifyCa || !is_named) {
         return Ok((mode, origin));
     }
     Ok(match (ssl, verify) {
         _ if is_named => (TlsMode::VerifyIdentity, Origin::Default),
-        (Some((false, origin)), _) => (TlsMode::Disabled, origin.clone()),
+        (Some((false, origin)), _) => (TlsMode::Disabled, origin),
         (_, Some((true, origin))) | (Some((true, origin)), None) => {
-            (TlsMode::VerifyIdentity, origin.clone())
+            (TlsMode::VerifyIdentity, origin)
         }
-        // To verify nothing is no reason to encrypt.
+        // Turning verification off does not ask for encryption.
         (None, Some((false, _))) if endpoint.is_local() => (TlsMode::Disabled, Origin::Default),
-        (_, Some((false, origin))) => (TlsMode::Required, origin.clone()),
+        (_, Some((false, origin))) => (TlsMode::Required, origin),
         (None, None) if endpoint.is_local() => (TlsMode::Disabled, Origin::Default),
         (None, None) => (TlsMode::VerifyIdentity, Origin::Default),
     })
@@ -136,32 +142,31 @@ pub(super) fn warnings(
         TlsMode::VerifyIdentity => "",
     };
     if !endpoint.is_local() && !what.is_empty() {
-        let subject = origin.subject(MODE);
+        let subject = origin.subject(keys::TLS_MODE);
         let place = match origin {
             Origin::Flag(flag) if flag == "--tls" => format!("--tls {}", mode.name()),
             _ => subject,
         };
         warnings.push(format!("the connection to {endpoint} {what} ({place})"));
     }
-    let idle = [
-        (CA_FILE, mode <= TlsMode::Required),
-        (CERT, mode == TlsMode::Disabled),
-        (KEY, mode == TlsMode::Disabled),
-    ];
-    let idle = idle
-        .iter()
-        .filter(|(_, is_idle)| *is_idle && endpoint.is_tcp());
-    warnings.extend(idle.filter_map(|(name, _)| {
-        let subject = layers.get(name)?.origin.subject(name);
+    let unused = FILES.into_iter().filter(|file| {
+        let is_unused = match file.is(keys::TLS_CA_FILE) {
+            true => mode <= TlsMode::Required,
+            false => mode == TlsMode::Disabled,
+        };
+        is_unused && endpoint.is_tcp()
+    });
+    warnings.extend(unused.filter_map(|file| {
+        let subject = layers.origin(file)?.subject(file);
         let mode = mode.name();
         Some(format!(
             "{subject} is not used: the mode of encryption is {mode}"
         ))
     }));
     if mode != TlsMode::Disabled
-        && let Some(key) = layers.get(KEY).and_then(Sourced::text)
+        && let Some(key) = layers.value(keys::TLS_KEY)
     {
-        warnings.extend(world_readable_warning(Path::new(key), "a private key"));
+        warnings.extend(world_readable_warning(&key, "a private key"));
     }
     warnings
 }
@@ -172,16 +177,17 @@ pub(super) fn warnings(
 /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) where it was allowed
 /// for a server that nobody has checked.
 pub(super) fn cleartext_plugin(layers: &Layers, mode: TlsMode) -> Result<CleartextPlugin> {
-    let Some(found) = layers.get(CLEARTEXT_PLUGIN).filter(|found| found.is_on()) else {
+    let Some(found) = layers.get(keys::CLEARTEXT_PLUGIN) else {
         return Ok(CleartextPlugin::Refuse);
     };
     match &found.origin {
+        _ if !found.value => Ok(CleartextPlugin::Refuse),
         _ if mode >= TlsMode::VerifyCa => Ok(CleartextPlugin::Allow),
         // An option file is also for other servers.
         Origin::OptionFile(_) => Ok(CleartextPlugin::Refuse),
         origin => Err(origin
             .refuse(
-                CLEARTEXT_PLUGIN,
+                keys::CLEARTEXT_PLUGIN,
                 "would give the password to whoever answers",
             )
             .with_hint("it needs --tls verify-ca or verify-identity")),

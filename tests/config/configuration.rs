@@ -113,8 +113,8 @@ fn the_documentation_lists_every_setting() {
             flags.insert(0, "`SQL`".to_owned());
         }
         flags.extend(flag.map(|flag| format!("`{flag}`")));
-        let spellings = setting.spellings.iter();
-        flags.extend(spellings.map(|(flag, _)| format!("`--{flag}`")));
+        let aliases = setting.aliases.iter();
+        flags.extend(aliases.map(|(flag, _)| format!("`--{flag}`")));
         format!(
             "| {} | {} | {} | {} | {} | {} |",
             code(setting.section().map(|_| setting.name)),
@@ -126,7 +126,7 @@ fn the_documentation_lists_every_setting() {
         )
     };
     let head = "| key | flag | environment | option file | default | meaning |\n|---|---|---|---|---|---|\n";
-    let rows: Vec<String> = SETTINGS.iter().map(row).collect();
+    let rows: Vec<String> = SETTINGS.iter().copied().map(row).collect();
     let wanted = format!("{head}{}\n\n", rows.join("\n"));
     assert!(
         text.contains(&wanted),

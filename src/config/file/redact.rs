@@ -2,7 +2,7 @@
 //! whatever stands in the wrong place.
 
 use super::{EXPORT, NAME};
-use crate::config::settings::{Kind, SETTINGS, Setting};
+use crate::config::settings::{Kind, SETTINGS, Setting, keys};
 
 /// A line of the file, or as much of it as cannot be secret: a value only behind
 /// a key that is known, or nearly so, and takes no secret, and only where nothing
@@ -63,7 +63,7 @@ fn scalar(text: &str) -> Option<&str> {
 }
 
 /// Keys longer than this are not shown.
-const LONGEST_KEY: usize = 40;
+const MAX_KEY_LENGTH: usize = 40;
 
 /// What a key without quotes may hold, and a dot between such keys.
 pub(super) fn is_bare(c: char) -> bool {
@@ -73,13 +73,14 @@ pub(super) fn is_bare(c: char) -> bool {
 pub(super) fn settings_of_the_file() -> impl Iterator<Item = &'static Setting> {
     SETTINGS
         .iter()
+        .copied()
         .filter(|setting| setting.section().is_some())
 }
 
 /// Whether a key of this name, or nearly, takes no secret. What is like a key of
 /// `[connection]` may be meant for a password.
 fn is_harmless(section: &str, key: &str) -> bool {
-    if section.ends_with("params") {
+    if section.ends_with(keys::QUERY_PARAMS.setting().key()) {
         return false;
     }
     if key == NAME {
@@ -87,10 +88,11 @@ fn is_harmless(section: &str, key: &str) -> bool {
     }
     let known = settings_of_the_file().find(|setting| setting.key() == key);
     if let Some(setting) = known {
-        return !matches!(setting.kind, Kind::Secret) && key != "password_env";
+        return !matches!(setting.kind, Kind::Secret) && !setting.is(keys::PASSWORD_ENV);
     }
     let is_like = |setting: &Setting| strsim::damerau_levenshtein(setting.key(), key) <= 1;
-    let may_be_secret = section == "connection" || key.contains("pas");
+    let may_be_secret =
+        Some(section) == keys::DATABASE_URL.setting().section() || key.contains("pas");
     // Its value may be a URL.
     let is_section = settings_of_the_file().any(|setting| setting.section() == Some(key));
     !may_be_secret && !is_section && settings_of_the_file().any(is_like)
@@ -109,7 +111,7 @@ fn is_near(name: &str) -> bool {
 
 /// A key as messages show it; one that may hold anything is not shown.
 pub(super) fn quoted(key: &str) -> String {
-    let is_plain = key.len() <= LONGEST_KEY && key.chars().all(is_bare);
+    let is_plain = key.len() <= MAX_KEY_LENGTH && key.chars().all(is_bare);
     if is_plain {
         format!("`{key}`")
     } else {

@@ -1,0 +1,90 @@
+//! The parsers of the table of settings. Each turns a text into a value, or says
+//! what is wrong with it in a sentence of its own.
+
+use std::{
+    fmt::Display,
+    num::{NonZeroU16, NonZeroU32},
+    str::FromStr,
+};
+
+use clap::{ValueEnum, builder::PossibleValue};
+use glob::Pattern;
+
+use crate::{config::format, format::BuiltIn, sql::Query};
+
+pub(super) fn any_text(text: &str) -> Result<String, String> {
+    Ok(text.to_owned())
+}
+
+pub(super) fn not_empty(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Err("it is empty".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+pub(super) fn parsed<T: FromStr<Err: Display>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: T::Err| error.to_string())
+}
+
+pub(super) fn host(text: &str) -> Result<String, String> {
+    if text.contains(['/', '@']) {
+        return Err("it is a name or an address; --db-url takes a URL".to_owned());
+    }
+    not_empty(text)
+}
+
+pub(super) fn port(text: &str) -> Result<NonZeroU16, String> {
+    let refused = |_| "it is a number from 1 to 65535".to_owned();
+    text.parse().map_err(refused)
+}
+
+pub(super) fn retries(text: &str) -> Result<u32, String> {
+    const MAX: u32 = 1000;
+    let parsed = text.parse().ok().filter(|number| *number <= MAX);
+    parsed.ok_or_else(|| format!("it is a number from 0 to {MAX}"))
+}
+
+pub(super) fn rows(text: &str) -> Result<u64, String> {
+    let refused = |_| "it is a whole number of rows".to_owned();
+    text.parse().map_err(refused)
+}
+
+pub(super) fn connections(text: &str) -> Result<NonZeroU16, String> {
+    const MAX: u16 = 256;
+    let parsed = text.parse().ok();
+    let parsed = parsed.filter(|number: &NonZeroU16| number.get() <= MAX);
+    parsed.ok_or_else(|| format!("it is a number from 1 to {MAX}"))
+}
+
+pub(super) fn keep_count(text: &str) -> Result<NonZeroU32, String> {
+    let refused = |_| "it is a number of files, at least 1".to_owned();
+    text.parse().map_err(refused)
+}
+
+pub(super) fn pattern(text: &str) -> Result<Pattern, String> {
+    Pattern::new(text).map_err(|error| format!("it is no pattern: {error}"))
+}
+
+pub(super) fn one_statement(text: &str) -> Result<String, String> {
+    let parsed = Query::parse(text).map_err(|error| error.message().to_owned());
+    parsed.map(|_| text.to_owned())
+}
+
+pub(super) fn output_format(text: &str) -> Result<&'static BuiltIn, String> {
+    BuiltIn::named(text).ok_or_else(|| not_one_of(&format::possible_values()))
+}
+
+pub(super) fn parse_choice<T: ValueEnum>(text: &str) -> Result<T, String> {
+    T::from_str(text, false).map_err(|_| not_one_of(&choices::<T>()))
+}
+
+fn not_one_of(choices: &[PossibleValue]) -> String {
+    let names: Vec<&str> = choices.iter().map(PossibleValue::get_name).collect();
+    format!("it is one of {}", names.join(", "))
+}
+
+pub(super) fn choices<T: ValueEnum>() -> Vec<PossibleValue> {
+    let values = T::value_variants().iter();
+    values.filter_map(ValueEnum::to_possible_value).collect()
+}
