@@ -18,7 +18,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     jobs::{ExportStatus, Outcome, Status, StatusDetails, status::totals},
     schema::ColumnDescription,
-    sink::{self, Target},
+    sink::{self, STDOUT_ARGUMENT, Target},
     text::redact_json,
 };
 
@@ -150,7 +150,7 @@ impl OneExport {
             bytes: status.bytes(),
             columns,
             target: target.map(|target| match target.path() {
-                None => "-".to_owned(),
+                None => STDOUT_ARGUMENT.to_owned(),
                 Some(path) => path.to_string_lossy().into_owned(),
             }),
             started: time(status),
