@@ -1,5 +1,6 @@
-//! What is kept beside an output file: its manifest, and the history of earlier
-//! successes.
+//! Files that accompany an output file: its manifest, and the history of earlier
+//! successes. Also the placeholders in output paths, verification against
+//! manifests, and the removal of old files.
 
 pub mod history;
 pub mod manifest;

@@ -1,9 +1,11 @@
-//! Ends work early, also where its own thread is blocked on a silent server.
+//! Cancels work early, also while its thread is blocked on a server that does not
+//! answer.
 //!
 //! A token keeps the first cause, interrupts the connection in use, discards the
-//! uncommitted output, and decides between a cancellation and a commit: the two
-//! never both happen. Whoever ends work (a signal, a closed pipe, a failed write)
-//! cancels its token; what is to be interrupted and discarded registers itself.
+//! uncommitted output, and decides between a cancellation and a commit: at most one
+//! of the two happens. A signal, a closed pipe or a failed write cancels the token
+//! of its work. A connection and an output register the hooks that interrupt and
+//! discard them.
 //!
 //! Hooks are taken out under the token's lock and run outside it. A hook must not
 //! call its token.
@@ -14,10 +16,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::error::{Error, Result};
-
-/// A shared handle that ends a run, or one export of it. Cancelling a run
-/// cancels its exports; the cancellation of one export is its own.
+use crate::{
+    error::{Error, Result},
+    sync::lock,
+};
+/// A shared handle that cancels a run, or one export of it. Cancelling a run
+/// cancels its exports; cancelling one export leaves the others running.
 ///
 /// ```
 /// use gold_digger::{cancel::CancelToken, error::{Error, ErrorKind, Signal}};
@@ -33,7 +37,7 @@ pub struct CancelToken(Arc<Shared>);
 #[derive(Default)]
 struct Shared {
     state: Mutex<State>,
-    /// Notified when there is a cause.
+    /// Notified when a cause is set.
     cancelled: Condvar,
     /// Held from before a connection is interrupted until its query is killed.
     aborting: Mutex<()>,
@@ -48,17 +52,17 @@ struct State {
     children: Vec<Weak<Shared>>,
 }
 
-/// Interrupts work that another thread does.
+/// Interrupts the work of another thread.
 pub trait Interrupt: Send + Sync {
-    /// Ends the work. It runs on the thread that cancels, and may block for a
-    /// second at most.
+    /// Interrupts the work. It runs on the thread that cancels, and may block for
+    /// one second at most.
     fn interrupt(&self, scope: Scope) -> Interrupted;
 }
 
-/// What is to end.
+/// What an interruption is to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// The query. The connection stays open where other work needs its session.
+    /// The query. The connection stays open if other work needs its session.
     Query,
     /// The connection.
     Connection,
@@ -75,7 +79,7 @@ pub enum Interrupted {
 
 /// Discards an uncommitted output.
 pub trait Discard: Send {
-    /// Removes the output, or keeps it under another name.
+    /// Removes the output, or renames it to the path of partial output.
     fn discard(self: Box<Self>);
 }
 
@@ -85,13 +89,13 @@ pub enum CommitState {
     /// The output is not visible.
     #[default]
     Pending,
-    /// The output becomes visible, which nothing can stop any more.
+    /// The output is becoming visible, which can no longer be stopped.
     Committing,
     /// The output is visible.
     Committed,
 }
 
-/// A commit that has begun: the token cannot be cancelled any more.
+/// A commit that has begun: its token can no longer be cancelled.
 #[must_use]
 pub struct CommitGuard(CancelToken);
 
@@ -103,34 +107,30 @@ impl CommitGuard {
 }
 
 impl CancelToken {
-    /// A token that nobody has cancelled.
+    /// Creates a token that is not cancelled.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // No change to the state can panic, so that none is half done.
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.state)
     }
 
     fn aborting(&self) -> MutexGuard<'_, ()> {
-        self.0
-            .aborting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.aborting)
     }
 
-    /// Waits until a query that another thread is aborting has been killed: the
-    /// process must not end between the two.
+    /// Waits until another thread has killed the query that it is aborting. The
+    /// process must not end before that.
     pub(crate) fn wait_for_abort(&self) {
         drop(self.aborting());
     }
 
-    /// A token for a part of this one's work.
+    /// Creates a token for a part of this token's work.
     ///
     /// # Errors
-    /// The cause, where this token was cancelled before.
+    /// The cause, if this token is already cancelled.
     pub fn child(&self) -> Result<Self> {
         let child = Self::default();
         let mut state = self.state();
@@ -148,36 +148,37 @@ impl CancelToken {
         children.map(Self).collect()
     }
 
-    /// Ends this token's work because of `cause`, unless its commit has begun.
-    /// The first cause is the one that is reported.
+    /// Cancels this token's work because of `cause`, unless its commit has begun.
+    /// Only the first cause is kept.
     pub fn cancel(&self, cause: Error) {
         if self.set_cause(cause) {
             self.abort(Scope::Query);
         }
     }
 
-    /// Ends this token's work with that of all its children and their
+    /// Cancels the work of this token and of all its children, and closes their
     /// connections.
     pub fn cancel_all(&self, cause: &Error) {
         if !self.set_cause(cause.clone()) {
             return;
         }
-        // In parallel: each may wait for a server that does not answer.
+        // In parallel, because each may wait for a server that does not answer.
         thread::scope(|scope| {
             for child in self.children() {
-                let end = move || child.cancel_all(cause);
+                let cancel = move || child.cancel_all(cause);
                 if thread::Builder::new()
-                    .spawn_scoped(scope, end.clone())
+                    .spawn_scoped(scope, cancel.clone())
                     .is_err()
                 {
-                    end();
+                    cancel();
                 }
             }
             self.abort(Scope::Connection);
         });
     }
 
-    /// Returns whether the cause came before the commit.
+    /// Sets the cause, unless an earlier one is set. Returns `false` if the commit
+    /// has begun, in which case the token is not cancelled.
     fn set_cause(&self, cause: Error) -> bool {
         let mut state = self.state();
         if state.commit != CommitState::Pending {
@@ -191,7 +192,7 @@ impl CancelToken {
     /// Waits for `time`.
     ///
     /// # Errors
-    /// The cause, where the token is cancelled before.
+    /// The cause, if the token is cancelled before that.
     pub(crate) fn wait(&self, time: Duration) -> Result<()> {
         let deadline = Instant::now() + time;
         let mut state = self.state();
@@ -207,22 +208,22 @@ impl CancelToken {
         }
     }
 
-    /// Why the token was cancelled; `None` if it was not.
+    /// Returns why the token was cancelled; `None` if it was not.
     #[must_use]
     pub fn cause(&self) -> Option<Error> {
         self.state().cause.clone()
     }
 
-    /// Replaces the error of `result` by the cause of a cancellation, if there
-    /// was one: the error is its consequence.
+    /// Replaces the error of `result` by the cause of the cancellation, if the token
+    /// was cancelled: the error is then its consequence.
     pub(crate) fn prefer_cause<T>(&self, result: Result<T>) -> Result<T> {
         result.map_err(|error| self.cause().unwrap_or(error))
     }
 
-    /// Registers what interrupts the connection in use.
+    /// Registers the hook that interrupts the connection in use.
     ///
     /// # Errors
-    /// The cause, where the token was cancelled before.
+    /// The cause, if the token is already cancelled.
     pub fn on_interrupt(&self, interrupt: Arc<dyn Interrupt>) -> Result<()> {
         let mut state = self.state();
         match &state.cause {
@@ -234,8 +235,8 @@ impl CancelToken {
         }
     }
 
-    /// Forgets the connection, before it is closed or used for something else. An
-    /// interruption that has begun is waited for.
+    /// Removes the hook of the connection, before the connection is closed or used
+    /// for other work. Waits for an interruption that has begun.
     pub fn deregister(&self) {
         let _aborting = self.aborting();
         self.state().interrupt = None;
@@ -253,8 +254,8 @@ impl CancelToken {
     }
 
     fn abort(&self, scope: Scope) {
-        // `deregister` waits for this lock, so that the hook's descriptor is still
-        // that of its connection while it runs.
+        // `deregister` waits for this lock, so that the hook's descriptor still
+        // belongs to its connection while the hook runs.
         let _aborting = self.aborting();
         let Some(interrupt) = self.state().interrupt.clone() else {
             return;
@@ -264,13 +265,13 @@ impl CancelToken {
         }
     }
 
-    /// Registers what discards the output where it is not committed.
+    /// Registers the hook that discards the output unless it is committed.
     pub fn on_discard(&self, discard: Box<dyn Discard>) {
         self.state().discard = Some(discard);
     }
 
-    /// Discards the uncommitted outputs of this token and of its children, in the
-    /// place of threads that are stuck.
+    /// Discards the uncommitted outputs of this token and of its children, because
+    /// their own threads are stuck.
     pub fn discard_all(&self) {
         for child in self.children() {
             child.discard_all();
@@ -286,11 +287,11 @@ impl CancelToken {
         }
     }
 
-    /// Begins the commit of the output, or of all outputs of a run. The token
-    /// cannot be cancelled from here on, and the output is not discarded.
+    /// Begins the commit of the output, or of all outputs of a run. From then on the
+    /// token cannot be cancelled, and its hook does not discard the output.
     ///
     /// # Errors
-    /// The cause, where the token was cancelled before.
+    /// The cause, if the token is already cancelled.
     pub fn begin_commit(&self) -> Result<CommitGuard> {
         let mut state = self.state();
         if let Some(cause) = &state.cause {
@@ -299,19 +300,19 @@ impl CancelToken {
         state.commit = CommitState::Committing;
         let discard = state.discard.take();
         drop(state);
-        // Outside the lock, as it may own a file.
+        // Outside the lock, because the hook may own a file.
         drop(discard);
         Ok(CommitGuard(self.clone()))
     }
 
-    /// The state of the output's commit.
+    /// Returns the state of the output's commit.
     #[must_use]
     pub fn commit_state(&self) -> CommitState {
         self.state().commit
     }
 
-    /// Whether a commit of this token or of a child has begun, and its work has
-    /// not ended.
+    /// Returns whether the commit of this token, or of a child whose work has not
+    /// ended, has begun.
     #[must_use]
     pub fn is_committing(&self) -> bool {
         self.commit_state() != CommitState::Pending

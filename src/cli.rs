@@ -1,5 +1,5 @@
-//! What speaks with people: the command line, messages, progress, the summary,
-//! signals and the terminal.
+//! The user interface of the program: the command line, messages, progress, the
+//! summary, signals and the terminal.
 
 pub mod allocator;
 pub mod args;

@@ -1,5 +1,5 @@
-//! Exports as jobs: runs and checks them, retries what fails for a transient
-//! reason, and publishes their outputs.
+//! Exports as jobs: runs and checks them, retries transient failures, and publishes
+//! their outputs.
 
 pub mod check;
 mod event;

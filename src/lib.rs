@@ -72,6 +72,7 @@ pub mod schema;
 pub mod sink;
 pub mod source;
 pub mod sql;
+mod sync;
 pub mod text;
 
 pub use cancel::CancelToken;

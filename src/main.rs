@@ -1,4 +1,5 @@
-//! The program: parse, resolve, run, report, exit code.
+//! The program: parses the command line, resolves the configuration, runs the
+//! exports, reports the result, and returns the exit code.
 
 use std::{process::ExitCode, sync::Arc};
 
@@ -16,8 +17,8 @@ use gold_digger::{
 };
 
 ctor::declarative::ctor! {
-    // The crate wants it said that this may run before Rust's runtime: it asks the
-    // system for three descriptors, and sets a number.
+    // The attribute states that this function may run before Rust's runtime: it only
+    // queries three descriptors and sets a number.
     #[ctor(unsafe)]
     fn before_main() {
         sink::record_closed_descriptors();
@@ -36,7 +37,7 @@ fn main() -> ExitCode {
     let request = match args.request {
         Request::Print(text) => return report::print(&text),
         Request::Verify(paths, verbosity) => {
-            return report::verified(&paths, verbosity, &args.reporting);
+            return report::verification(&paths, verbosity, &args.reporting);
         }
         Request::Resolve(request) => request,
     };
@@ -64,7 +65,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs the exports of `plan` under the eyes of the signal handler.
+/// Runs the exports of `plan`, and handles signals meanwhile.
 fn run(plan: RunPlan, status: Status, reporting: &ReportOptions) -> ExitCode {
     let observer = Arc::new(report::Reporter(reporting.clone()));
     let runner = Arc::new(Runner::new(plan, status.clone(), observer));
@@ -80,7 +81,7 @@ fn run(plan: RunPlan, status: Status, reporting: &ReportOptions) -> ExitCode {
     end(&report.exports, &status, &report.result, reporting)
 }
 
-/// Finds out what the exports of `plan` would do.
+/// Checks what the exports of `plan` would do, and prints it.
 fn run_check(plan: RunPlan, reporting: &ReportOptions) -> ExitCode {
     let plan = Arc::new(plan);
     let checked = Arc::clone(&plan);
@@ -100,7 +101,7 @@ fn run_check(plan: RunPlan, reporting: &ReportOptions) -> ExitCode {
     exit_code(&result, reporting)
 }
 
-/// Reports the result of a run, and writes its summary.
+/// Reports the result of a run, writes its summary, and returns the exit code.
 fn end(
     exports: &[ExportStatus],
     status: &Status,
@@ -121,7 +122,7 @@ fn end(
     }
 }
 
-/// Reports an error, and gives the process's exit code.
+/// Reports an error, if there is one, and returns the exit code.
 fn exit_code(result: &Result<()>, reporting: &ReportOptions) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,5 +1,5 @@
-//! Carries the rows of one source through a writer and a buffer to a sink: the
-//! loop over rows.
+//! The loop over rows: copies the rows of one source through observers, a writer
+//! and a buffer to a sink.
 
 pub mod counters;
 pub mod observer;
@@ -20,13 +20,13 @@ use crate::{
     source::RowSource,
 };
 
-/// The parts that rows pass on their way, besides their source.
+/// The parts that rows pass through after their source.
 pub struct Pipeline<'a> {
     /// How rows become bytes.
     pub format: &'a dyn Format,
     /// Where the bytes go.
     pub output: BufferedOutput,
-    /// Who sees each row before it is encoded, in this order.
+    /// They see each row before it is encoded, in this order.
     pub observers: &'a mut [&'a mut dyn RowObserver],
     /// Counts rows and bytes.
     pub counters: &'a Counters,
@@ -34,19 +34,18 @@ pub struct Pipeline<'a> {
     pub started: Instant,
 }
 
-/// A pipeline that has taken all rows, and whose document is not yet closed.
+/// A pipeline that has taken all rows, but whose document is not yet closed.
 pub struct Copied<'a> {
     pipeline: Pipeline<'a>,
     writer: Box<dyn RowWriter>,
     rows: u64,
 }
 
-/// Copies every row of `source` into the pipeline, and reads the source to its
-/// end.
+/// Copies every row of `source` into the pipeline, up to the end of the source.
 ///
 /// # Errors
 /// Those of the source, of an observer, of the format and of the sink. A stream
-/// then has all rows before the failure.
+/// then holds all rows before the failure.
 pub fn copy_rows<'a>(
     mut source: Box<dyn RowSource + '_>,
     mut pipeline: Pipeline<'a>,
@@ -86,18 +85,18 @@ pub fn copy_rows<'a>(
 }
 
 impl Copied<'_> {
-    /// The number of rows.
+    /// Returns the number of rows.
     #[must_use]
     pub const fn rows(&self) -> u64 {
         self.rows
     }
 
-    /// Closes the document and the output, which can then be committed. Returns
-    /// the warnings of the format too.
+    /// Closes the document and the output. Returns the output, which can then be
+    /// committed, and the warnings of the format.
     ///
     /// # Errors
-    /// Those of an observer, of the format and of the sink; the cause where
-    /// `cancel` was cancelled.
+    /// Those of an observer, of the format and of the sink; the cause, if `cancel`
+    /// was cancelled.
     pub fn finish(self, cancel: &CancelToken) -> Result<(Staged, Vec<String>)> {
         let Self {
             mut pipeline,
@@ -123,6 +122,7 @@ impl Copied<'_> {
     }
 }
 
+/// Returns the error of a value in row number `row` that the format cannot write.
 #[cold]
 fn value_error(error: &ValueError, row: u64, schema: &Schema) -> Error {
     let column = &schema.columns[error.column].name;

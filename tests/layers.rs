@@ -13,7 +13,7 @@ use std::{
 /// The modules of each floor, from the ground up. Modules of one floor do not use
 /// each other.
 const FLOORS: &[&[&str]] = &[
-    &["text", "schema", "row"],
+    &["text", "schema", "row", "sync"],
     &["error"],
     &["cancel", "sql", "format"],
     &["sink", "source"],

@@ -1,5 +1,5 @@
-//! What each export's last success came to, kept from one run to the next in a
-//! file of JSON: what guards compare with.
+//! The history of a state file: the last success of each export, kept as JSON from
+//! one run to the next. Guards compare new results with it.
 
 use std::{collections::BTreeMap, fs, io, path::Path};
 
@@ -12,40 +12,41 @@ use crate::{
     sink::{self, folder},
 };
 
-/// The last successes, by the exports' names.
+/// The last success of each export.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct History {
-    /// By the exports' names.
+    /// The last successes, by the names of the exports.
     pub exports: BTreeMap<String, LastSuccess>,
 }
 
-/// What an export came to that was published.
+/// The result of the last export that was published.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LastSuccess {
-    /// Its rows.
+    /// The number of its rows.
     pub rows: u64,
     /// Its columns, in their order.
     pub columns: Vec<ColumnDescription>,
-    /// When that was, in UTC, as RFC 3339.
+    /// When it ended, in UTC, as RFC 3339.
     pub finished: String,
 }
 
 impl History {
-    /// What the file at `path` holds; nothing where there is none.
+    /// Reads the file at `path`. Returns an empty history if the file does not
+    /// exist.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] where it cannot be read.
+    /// [`ErrorKind::Config`], if its folder is missing or it cannot be read.
     pub fn load(path: &Path) -> Result<Self> {
         if !folder(path).is_dir() {
-            let what = format!(
+            let message = format!(
                 "cannot keep the state in {}: its folder is missing",
                 path.display()
             );
-            return Err(Error::config(what).with_hint("create the folder first"));
+            return Err(Error::config(message).with_hint("create the folder first"));
         }
-        let failed = |what: String| {
-            let what = format!("cannot read the state file {}: {what}", path.display());
-            Error::config(what).with_hint("mend or remove it: without it, nothing is compared")
+        let failed = |problem: String| {
+            let message = format!("cannot read the state file {}: {problem}", path.display());
+            Error::config(message).with_hint("mend or remove it: without it, nothing is compared")
         };
         match fs::read(path) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| failed(error.to_string())),
@@ -54,16 +55,17 @@ impl History {
         }
     }
 
-    /// Adds the success of the export called `name` to the file at `path`, as it
-    /// is by now.
+    /// Sets the last success of the export called `name` in the file at `path`. The
+    /// file is read again first, because other runs may have changed it.
     ///
     /// # Errors
-    /// [`ErrorKind::Output`] where it cannot be written; it is then as it was.
+    /// [`ErrorKind::Output`], if the file cannot be read or written; it is then
+    /// unchanged.
     pub fn record(path: &Path, name: &str, success: LastSuccess) -> Result<()> {
-        // Other runs may do the same.
+        // Other runs may change the file at the same time.
         let _locked = sink::lock_folder(path);
-        let lost = |error: Error| Error::new(ErrorKind::Output, error.message());
-        let mut history = Self::load(path).map_err(lost)?;
+        let failed = |error: Error| Error::new(ErrorKind::Output, error.message());
+        let mut history = Self::load(path).map_err(failed)?;
         history.exports.insert(name.to_owned(), success);
         let text = serde_json::to_string_pretty(&history);
         let text = text.map_err(|error| {

@@ -1,9 +1,9 @@
-//! The manifest beside a file: what the file is, for whoever wants to know later
-//! whether it still is, and where it came from.
+//! The manifest of an output file: describes the file and its origin, so that the
+//! file can be verified later.
 //!
-//! The fields are documented in `docs/manifest.md`. Checking files against them is
-//! left to [`verify`](crate::artifacts::verify), removing old files to
-//! [`retention`](crate::artifacts::retention).
+//! `docs/manifest.md` documents the fields. [`verify`](crate::artifacts::verify)
+//! checks files against their manifests, and
+//! [`retention`](crate::artifacts::retention) removes old files.
 
 use std::{
     fs,
@@ -20,53 +20,54 @@ use crate::{
     source::BinlogPosition,
 };
 
-/// What wrote a manifest: the program and its version.
+/// The generator of manifests: the program's name and its version.
 pub const GENERATOR: &str = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"));
 
-/// What a file is.
+/// A description of an output file and of its origin.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Manifest {
-    /// What wrote it: the program and its version.
+    /// The name and the version of the program that wrote it.
     pub generator: String,
-    /// What the configuration file calls the export.
+    /// The export's name in the configuration file; `None` for a single query.
     pub export: Option<String>,
     /// The file's name, without its folder.
     pub file: String,
     /// The name of its format.
     pub format: String,
-    /// Whether its first line is the columns' names (CSV, TSV).
+    /// Whether its first record holds the columns' names (CSV, TSV).
     pub header: bool,
-    /// Rows of the result set.
+    /// The number of rows of the result set.
     pub rows: u64,
-    /// Bytes of the file.
+    /// The size of the file in bytes.
     pub bytes: u64,
-    /// Of all of its bytes, in hexadecimal digits.
+    /// The SHA-256 of the whole file, in hexadecimal digits.
     pub sha256: String,
     /// The columns, in their order.
     pub columns: Vec<ColumnDescription>,
-    /// Of the query's text, in hexadecimal digits.
+    /// The SHA-256 of the query's text, in hexadecimal digits.
     pub query_sha256: String,
-    /// Where the server is.
+    /// The server's address or socket.
     pub server: String,
-    /// What the server says of its version.
+    /// The server's version, as the server reports it.
     pub server_version: Option<String>,
     /// The default database.
     pub database: Option<String>,
-    /// Where the snapshot is in the server's history, where there is one.
+    /// The snapshot's position in the binary log; `None` without a snapshot, or if
+    /// its position is not known.
     pub snapshot: Option<BinlogPosition>,
-    /// In UTC, as RFC 3339.
+    /// When the export started, in UTC, as RFC 3339.
     pub started: Option<String>,
-    /// In UTC, as RFC 3339.
+    /// When the export finished, in UTC, as RFC 3339.
     pub finished: String,
-    /// The time that the placeholders of the file's name stand for, with its zone
-    /// (RFC 9557); none where they stand for none.
+    /// The time that replaced the placeholders in the file's name, with its zone
+    /// (RFC 9557); `None` if no placeholder is a time.
     pub named_for: Option<String>,
 }
 
-/// How the names of manifests end.
+/// The end of a manifest's file name.
 pub(crate) const SUFFIX: &str = ".manifest.json";
 
-/// The manifest's path beside `file`.
+/// Returns the path of the manifest of `file`.
 #[must_use]
 pub fn path(file: &Path) -> PathBuf {
     let mut path = file.as_os_str().to_owned();
@@ -78,17 +79,18 @@ impl Manifest {
     /// Reads the manifest at `path`.
     ///
     /// # Errors
-    /// What is wrong with it, as the end of a sentence.
+    /// What is wrong with the manifest, as the end of a sentence.
     pub fn read(path: &Path) -> Result<Self, String> {
         let bytes = fs::read(path).map_err(|error| error.to_string())?;
         serde_json::from_slice(&bytes).map_err(|error| format!("it is no manifest: {error}"))
     }
 }
 
-/// Writes `manifest` for the file at `target`. It is committed after the file.
+/// Writes the manifest of the file at `target`. The caller commits it after the
+/// file.
 ///
 /// # Errors
-/// [`ErrorKind::Output`] where it cannot be written.
+/// [`ErrorKind::Output`], if it cannot be written.
 pub fn write(manifest: &Manifest, target: &Path, cancel: &CancelToken) -> Result<Staged> {
     let text = serde_json::to_string_pretty(manifest).map_err(|error| {
         Error::new(
@@ -99,8 +101,9 @@ pub fn write(manifest: &Manifest, target: &Path, cancel: &CancelToken) -> Result
     sink::write_atomically(&path(target), format!("{text}\n").as_bytes(), cancel)
 }
 
-/// The error for a target that is no regular file.
+/// Returns the error for a target that is no regular file.
 pub(crate) fn no_file(target: &Target) -> Error {
-    let what = format!("a manifest stands beside a file, and {target} is none");
-    Error::new(ErrorKind::Output, what).with_hint("name a regular file, or leave the manifest out")
+    let message = format!("a manifest stands beside a file, and {target} is none");
+    Error::new(ErrorKind::Output, message)
+        .with_hint("name a regular file, or leave the manifest out")
 }

@@ -1,5 +1,6 @@
-//! Removing the oldest of an export's dated files: only what has the name that
-//! the export's own template gives, for the time that its manifest says.
+//! Retention: removes the oldest dated files of an export. A file belongs to the
+//! export only if the export's template gives its name for the time in its
+//! manifest.
 
 use std::{
     cell::LazyCell,
@@ -18,15 +19,16 @@ use crate::{
     sink::{self, folder},
 };
 
-/// A file of the export.
+/// A file of the export, and the time in its name.
 struct DatedFile {
     time: Zoned,
     path: PathBuf,
     manifest: Manifest,
 }
 
-/// Removes what is older than the files that `naming` keeps, for the export
-/// called `name`, whose new file is `target`. `warn` reports what cannot be removed.
+/// Removes the files of the export called `name` that are older than the newest
+/// ones that `naming` keeps, and their folders once those are empty. `target` is
+/// the new file. `warn` reports what cannot be removed.
 pub fn remove_old(name: Option<&str>, naming: &OutputName, target: &Path, warn: impl Fn(String)) {
     let Some(keep) = naming.keep else {
         return;
@@ -43,7 +45,7 @@ pub fn remove_old(name: Option<&str>, naming: &OutputName, target: &Path, warn: 
         }
     };
     let dated = |path: PathBuf| match_own_file(&path, name, naming);
-    // What a clock that was wrong has dated later is not older than this one.
+    // A wrong clock may have dated a file later: such a file is not older.
     let is_no_later = |file: &DatedFile| naming.time.as_ref().is_some_and(|now| file.time <= *now);
     let files = found.flatten().filter_map(dated).filter(is_no_later);
     let mut files: Vec<DatedFile> = files.collect();
@@ -55,7 +57,7 @@ pub fn remove_old(name: Option<&str>, naming: &OutputName, target: &Path, warn: 
             warn(format!("the old file {path} stays: {error}"));
         } else {
             tracing::info!("removed the old file {}", file.path.display());
-            // A folder of another time, where it is empty.
+            // The folder of another time, if it is empty now.
             if folder(&file.path) != folder(target) {
                 let _ = fs::remove_dir(folder(&file.path));
             }
@@ -63,26 +65,22 @@ pub fn remove_old(name: Option<&str>, naming: &OutputName, target: &Path, warn: 
     }
 }
 
-/// The file of the manifest at `path`, where it is of this export: its template
-/// gives its name for the time that the manifest says.
+/// Returns the file of the manifest at `path` if it belongs to the export called
+/// `name`: the export's template gives its name for the time in the manifest.
 fn match_own_file(path: &Path, name: Option<&str>, naming: &OutputName) -> Option<DatedFile> {
     let file = path.to_str()?.strip_suffix(manifest::SUFFIX)?;
     let file = PathBuf::from(file);
     let manifest = Manifest::read(path).ok()?;
     let time: Zoned = manifest.named_for.as_deref()?.parse().ok()?;
     let now = LazyCell::new(|| Ok(time.clone()));
-    let wanted = template::expand(
-        naming.template.as_os_str(),
-        &now,
-        naming.database.as_deref(),
-    )
-    .ok()?;
+    let template = naming.template.as_os_str();
+    let expected = template::expand(template, &now, naming.database.as_deref()).ok()?;
     let is_own = manifest
         .generator
         .starts_with(concat!(env!("CARGO_PKG_NAME"), " "))
         && manifest.export.as_deref() == name
         && file.file_name() == Some(OsStr::new(&manifest.file))
-        && sink::resolve(&file) == sink::resolve(Path::new(&wanted));
+        && sink::resolve(&file) == sink::resolve(Path::new(&expected));
     is_own.then_some(DatedFile {
         time,
         path: file,
@@ -90,8 +88,8 @@ fn match_own_file(path: &Path, name: Option<&str>, naming: &OutputName) -> Optio
     })
 }
 
-/// Removes a file and its manifest; the file first, as one without a manifest is
-/// nobody's.
+/// Removes a file and its manifest, the file first: a file without a manifest is
+/// never removed later.
 fn remove(file: &DatedFile) -> io::Result<()> {
     match fs::symlink_metadata(&file.path) {
         Ok(found) if !found.is_file() || found.len() != file.manifest.bytes => {

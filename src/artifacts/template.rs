@@ -1,4 +1,5 @@
-//! The output path's placeholders: `orders-{date}.csv`, `{date:%Y/%m}/{database}.csv`.
+//! Replaces the placeholders of an output path, such as `orders-{date}.csv` or
+//! `{date:%Y/%m}/{database}.csv`.
 
 use std::{
     cell::LazyCell,
@@ -13,31 +14,35 @@ use std::{
 use jiff::{Timestamp, Zoned, fmt::strtime, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
-/// How a target that has a manifest got its name.
+/// How the name of a target with a manifest was made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutputName {
     /// The path with its placeholders.
     pub template: PathBuf,
-    /// The time that they stand for, where one of them does.
+    /// The time that replaced them; `None` if no placeholder is a time.
     pub time: Option<Zoned>,
     /// The default database.
     pub database: Option<String>,
-    /// How many files of this template are kept, if others are to go.
+    /// The number of files of this template that are kept; `None` if all are.
     pub keep: Option<NonZeroU32>,
 }
 
-/// The placeholders of a time, and the strftime form of each without one of
-/// the user's own.
+/// The placeholders of a time, each with its default strftime form.
 const TIMES: [(&str, &str); 3] = [
     ("date", "%Y-%m-%d"),
     ("time", "%H%M%S"),
     ("timestamp", "%Y%m%dT%H%M%S"),
 ];
 
-/// The time in the local time zone, or why that is not known.
+/// The current time in the local time zone, or the reason why it is not known, as
+/// the end of a sentence.
 pub type Now = Result<Zoned, String>;
 
-/// The time now, where `TZ` says, or the system; UTC where neither does.
+/// Returns the current time in the time zone of `TZ`, or of the system; in UTC if
+/// neither sets one.
+///
+/// # Errors
+/// If `TZ` is set and cannot be used.
 pub fn now() -> Now {
     let zone = match TimeZone::try_system() {
         Ok(zone) => zone,
@@ -51,30 +56,30 @@ pub fn now() -> Now {
     Ok(Timestamp::now().to_zoned(zone))
 }
 
-/// What a user can do about a placeholder that is wrong.
+/// The hint for a wrong placeholder.
 pub const HINT: &str = "placeholders are {date}, {time}, {timestamp}, {database} and strftime forms such as \
      {date:%Y/%m}; a brace itself is {{ or }}";
 
 /// A piece of a template.
 #[derive(Debug)]
 enum Part<'a> {
-    /// What stands for itself.
+    /// Bytes that are kept as they are.
     Literal(&'a [u8]),
-    /// What stands between braces.
+    /// The text between braces.
     Placeholder(&'a str),
 }
 
-/// The pieces of `path`.
+/// Splits `path` into its pieces.
 ///
 /// # Errors
-/// What is wrong with it, as the end of a sentence.
+/// What is wrong with the path, as the end of a sentence.
 fn parts(path: &OsStr) -> Result<Vec<Part<'_>>, String> {
     let mut rest = path.as_bytes();
     let mut parts = Vec::new();
-    while let Some(place) = rest.iter().position(|byte| matches!(byte, b'{' | b'}')) {
-        parts.push(Part::Literal(&rest[..place]));
-        let brace = rest[place];
-        let after = &rest[place + 1..];
+    while let Some(index) = rest.iter().position(|byte| matches!(byte, b'{' | b'}')) {
+        parts.push(Part::Literal(&rest[..index]));
+        let brace = rest[index];
+        let after = &rest[index + 1..];
         if after.first() == Some(&brace) {
             parts.push(Part::Literal(&after[..1]));
             rest = &after[1..];
@@ -94,11 +99,11 @@ fn parts(path: &OsStr) -> Result<Vec<Part<'_>>, String> {
     Ok(parts)
 }
 
-/// `path` with its placeholders replaced. What time it is in the local time zone
-/// is only asked where a placeholder wants it: the system's zones are many files.
+/// Replaces the placeholders of `path`. `now` is evaluated only if a placeholder is
+/// a time, because the system's time zones are many files.
 ///
 /// # Errors
-/// What is wrong with it, as the end of a sentence.
+/// What is wrong with the path, as the end of a sentence.
 pub fn expand<F: FnOnce() -> Now>(
     path: &OsStr,
     now: &LazyCell<Now, F>,
@@ -119,7 +124,7 @@ pub fn expand<F: FnOnce() -> Now>(
     Ok(OsString::from_vec(expanded))
 }
 
-/// Whether one of the placeholders of `path` stands for a time.
+/// Returns whether a placeholder of `path` is a time.
 pub fn has_time(path: &OsStr) -> bool {
     let parts = parts(path).unwrap_or_default();
     parts.iter().any(|part| match part {
@@ -128,14 +133,14 @@ pub fn has_time(path: &OsStr) -> bool {
     })
 }
 
-/// A glob that finds whatever `path` may have become, and more; none where it is
-/// not UTF-8.
+/// Returns a glob that matches every expansion of `path`, and other paths; `None`
+/// if `path` is not UTF-8 or has a mistake.
 pub fn glob(path: &OsStr) -> Option<String> {
     let mut pattern = String::new();
     for part in parts(path).ok()? {
         match part {
             Part::Literal(bytes) => pattern += &glob::Pattern::escape(str::from_utf8(bytes).ok()?),
-            // A form may have slashes: each piece of it is in a folder of its own.
+            // A strftime form may have slashes, which separate folders.
             Part::Placeholder(name) => {
                 let slashes = name.matches('/').count();
                 pattern += &vec!["*"; slashes + 1].join("/");
@@ -145,7 +150,7 @@ pub fn glob(path: &OsStr) -> Option<String> {
     Some(pattern)
 }
 
-/// `path` with its braces doubled, so that they are nothing but braces.
+/// Doubles the braces of `path`, so that none of them begins a placeholder.
 pub fn escape(path: &OsStr) -> OsString {
     let mut bytes = Vec::new();
     for &byte in path.as_bytes() {
@@ -157,6 +162,10 @@ pub fn escape(path: &OsStr) -> OsString {
     OsString::from_vec(bytes)
 }
 
+/// Returns the text that replaces `placeholder`.
+///
+/// # Errors
+/// What is wrong with the placeholder, as the end of a sentence.
 fn replacement<F: FnOnce() -> Now>(
     placeholder: &str,
     now: &LazyCell<Now, F>,
@@ -166,8 +175,8 @@ fn replacement<F: FnOnce() -> Now>(
         Some((name, form)) => (name, Some(form)),
         None => (placeholder, None),
     };
-    if let Some((_, usual)) = TIMES.iter().find(|(time, _)| *time == name) {
-        let form = form.unwrap_or(usual);
+    if let Some((_, default)) = TIMES.iter().find(|(time, _)| *time == name) {
+        let form = form.unwrap_or(default);
         let now = now.as_ref().map_err(String::clone)?;
         return match strtime::format(form, now) {
             Ok(text) if text.is_empty() => {

@@ -1,4 +1,4 @@
-//! Whether files still are what their manifests say: size, SHA-256, and rows.
+//! Verifies files against their manifests: size, SHA-256, and number of rows.
 
 use std::{
     collections::BTreeSet,
@@ -16,16 +16,16 @@ use serde::{
 use crate::{
     artifacts::manifest::{self, Manifest},
     error::{Error, ErrorKind, Result},
+    format::CHUNK,
     text::{hex, printable},
 };
 
-/// Checks each of `paths` once, and says of each what came of it to `tell`, and
-/// whether that is good.
+/// Verifies each file of `paths` once. `report` gets one line for each file, and
+/// whether the file is as its manifest says.
 ///
 /// # Errors
-/// [`ErrorKind::Verification`] where one is not what its manifest says, or has
-/// none.
-pub fn verify(paths: &[PathBuf], mut tell: impl FnMut(String, bool)) -> Result<()> {
+/// [`ErrorKind::Verification`], if a file differs from its manifest or has none.
+pub fn verify(paths: &[PathBuf], mut report: impl FnMut(String, bool)) -> Result<()> {
     let (mut failed, mut seen) = (0, BTreeSet::new());
     for path in paths {
         let file = file_of(path);
@@ -35,23 +35,24 @@ pub fn verify(paths: &[PathBuf], mut tell: impl FnMut(String, bool)) -> Result<(
         let shown = printable(&file.display().to_string());
         match check(&file) {
             Ok(Manifest { rows, bytes, .. }) => {
-                tell(format!("{shown}: OK ({rows} rows, {bytes} bytes)"), true);
+                report(format!("{shown}: OK ({rows} rows, {bytes} bytes)"), true);
             }
-            Err(what) => {
+            Err(problem) => {
                 failed += 1;
-                tell(format!("{shown}: FAILED: {}", printable(&what)), false);
+                report(format!("{shown}: FAILED: {}", printable(&problem)), false);
             }
         }
     }
     if failed == 0 {
         return Ok(());
     }
-    let what = format!("{failed} of {} files failed the verification", seen.len());
-    Err(Error::new(ErrorKind::Verification, what)
+    let message = format!("{failed} of {} files failed the verification", seen.len());
+    Err(Error::new(ErrorKind::Verification, message)
         .with_hint("export them again, or fetch them again from where they are whole"))
 }
 
-/// The file that `path` means, which may be its manifest's.
+/// Returns the file that `path` names: `path` itself, or the file of the manifest
+/// at `path`.
 fn file_of(path: &Path) -> PathBuf {
     let name = path.file_name().and_then(|name| name.to_str());
     let of_manifest = name.and_then(|name| name.strip_suffix(manifest::SUFFIX));
@@ -61,26 +62,29 @@ fn file_of(path: &Path) -> PathBuf {
     }
 }
 
-/// The manifest of the file at `path`, where all that it says is so.
+/// Checks the file at `path` against its manifest, and returns the manifest.
+///
+/// # Errors
+/// The first difference, as a sentence.
 fn check(path: &Path) -> Result<Manifest, String> {
     if path.is_dir() {
         return Err("it is a folder: name the files in it".to_owned());
     }
-    let beside = manifest::path(path);
-    let manifest = Manifest::read(&beside)
-        .map_err(|error| format!("cannot read {}: {error}", beside.display()))?;
+    let manifest_path = manifest::path(path);
+    let manifest = Manifest::read(&manifest_path)
+        .map_err(|error| format!("cannot read {}: {error}", manifest_path.display()))?;
     let failed = |error: io::Error| format!("cannot read it: {error}");
     let file = File::open(path).map_err(failed)?;
     let size = file.metadata().map_err(failed)?.len();
     if size != manifest.bytes {
         return Err(format!("it has {size} bytes, not {}", manifest.bytes));
     }
-    let mut file = Hashed {
+    let mut file = HashingReader {
         file,
         hash: digest::Context::new(&digest::SHA256),
     };
-    let counted = count(&mut file, &manifest);
-    // What a mistake in the text leaves unread counts too.
+    let counted = count_rows(&mut file, &manifest);
+    // The hash covers the whole file, also what is left unread after a syntax error.
     io::copy(&mut file, &mut io::sink()).map_err(failed)?;
     if hex(file.hash.finish().as_ref()) != manifest.sha256 {
         return Err("its SHA-256 is another one".to_owned());
@@ -92,13 +96,13 @@ fn check(path: &Path) -> Result<Manifest, String> {
     Ok(manifest)
 }
 
-/// A file that is hashed as it is read.
-struct Hashed {
+/// Computes the hash of a file while the file is read.
+struct HashingReader {
     file: File,
     hash: digest::Context,
 }
 
-impl Read for Hashed {
+impl Read for HashingReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let length = self.file.read(buffer)?;
         self.hash.update(&buffer[..length]);
@@ -106,9 +110,8 @@ impl Read for Hashed {
     }
 }
 
-const CHUNK: usize = 256 << 10;
-
-fn count(file: &mut Hashed, manifest: &Manifest) -> Result<u64, String> {
+/// Counts the rows of `file` in the format of its manifest.
+fn count_rows(file: &mut HashingReader, manifest: &Manifest) -> Result<u64, String> {
     let header = u64::from(manifest.header);
     let lines = match manifest.format.as_str() {
         "csv" => count_records(file),
@@ -116,7 +119,7 @@ fn count(file: &mut Hashed, manifest: &Manifest) -> Result<u64, String> {
         "json" => {
             let mut text =
                 serde_json::Deserializer::from_reader(BufReader::with_capacity(CHUNK, file));
-            let rows = Elements.deserialize(&mut text);
+            let rows = CountElements.deserialize(&mut text);
             return rows.map_err(|error| error.to_string());
         }
         format => return Err(format!("this version does not know the format {format:?}")),
@@ -126,10 +129,10 @@ fn count(file: &mut Hashed, manifest: &Manifest) -> Result<u64, String> {
     lines.checked_sub(header).ok_or_else(too_few)
 }
 
-/// Records of CSV as this program writes it: quotes stand around values, and
-/// double in them, so that a line that ends between quotes does not end a record.
-/// (The csv crate passes over blank lines, which a lone NULL is.)
-fn count_records(file: &mut Hashed) -> io::Result<u64> {
+/// Counts records of CSV as this program writes it. Quotes enclose values and are
+/// doubled inside them, so that a line end between quotes does not end a record.
+/// (The csv crate skips blank lines, but a lone NULL is a blank line.)
+fn count_records(file: &mut HashingReader) -> io::Result<u64> {
     let (mut records, mut is_quoted) = (0, false);
     each_chunk(file, |bytes| {
         for byte in bytes {
@@ -143,8 +146,8 @@ fn count_records(file: &mut Hashed) -> io::Result<u64> {
     Ok(records)
 }
 
-/// Lines of TSV, whose values have no line ends.
-fn count_lines(file: &mut Hashed) -> io::Result<u64> {
+/// Counts lines of TSV, whose values have no line ends.
+fn count_lines(file: &mut HashingReader) -> io::Result<u64> {
     let mut lines = 0;
     each_chunk(file, |bytes| {
         lines += bytes
@@ -155,7 +158,8 @@ fn count_lines(file: &mut Hashed) -> io::Result<u64> {
     Ok(lines)
 }
 
-fn each_chunk(file: &mut Hashed, mut each: impl FnMut(&[u8])) -> io::Result<()> {
+/// Reads `file` to its end, and passes each piece to `each`.
+fn each_chunk(file: &mut HashingReader, mut each: impl FnMut(&[u8])) -> io::Result<()> {
     let mut chunk = vec![0; CHUNK];
     loop {
         match file.read(&mut chunk) {
@@ -168,9 +172,9 @@ fn each_chunk(file: &mut Hashed, mut each: impl FnMut(&[u8])) -> io::Result<()> 
 }
 
 /// Counts the elements of an array, or of the one array in an object.
-struct Elements;
+struct CountElements;
 
-impl<'de> DeserializeSeed<'de> for Elements {
+impl<'de> DeserializeSeed<'de> for CountElements {
     type Value = u64;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<u64, D::Error> {
@@ -178,7 +182,7 @@ impl<'de> DeserializeSeed<'de> for Elements {
     }
 }
 
-impl<'de> Visitor<'de> for Elements {
+impl<'de> Visitor<'de> for CountElements {
     type Value = u64;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -1,8 +1,7 @@
-//! What was typed: the command line, made from the table of settings, and
-//! nothing else.
+//! Parses the command line, whose grammar is made from the table of settings.
 //!
-//! [`config`] resolves what will run, which also depends on the
-//! environment and on files.
+//! [`config`] resolves what will run, which also depends on the environment and on
+//! files.
 
 use std::{collections::HashSet, ffi::OsString, path::PathBuf};
 
@@ -22,35 +21,38 @@ use crate::config::{
     settings::{Kind, SETTINGS, Setting, Value, keys},
 };
 
-/// The command line, taken apart.
+/// The parsed command line.
 #[derive(Debug)]
 pub struct Args {
-    /// The settings that it gives.
+    /// The settings of the command line.
     pub layer: Layer,
-    /// What is reported about the run.
+    /// How the run is reported.
     pub reporting: ReportOptions,
-    /// What is to be done.
+    /// The task of the program.
     pub request: Request,
 }
 
-/// What is to be done.
+/// The task of the program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// Something that the configuration must be resolved for.
+    /// A task that needs the resolved configuration.
     Resolve(config::Request),
-    /// Check files against their manifests.
+    /// Verify these files against their manifests.
     Verify(Vec<PathBuf>, Verbosity),
-    /// Print this: a completion script or the manual.
+    /// Print this text: a completion script or the manual page.
     Print(Vec<u8>),
 }
 
-/// The positional argument.
+/// The name of the positional argument.
 const SQL: &str = "SQL";
 
+/// The subcommand that prints a completion script.
 const COMPLETION: &str = "completion";
 
+/// The subcommand that verifies files.
 const VERIFY: &str = "verify";
 
+/// The program's version and its build.
 const VERSION: &str = concat!(
     env!("CARGO_PKG_VERSION"),
     " (",
@@ -59,25 +61,26 @@ const VERSION: &str = concat!(
 );
 
 impl Args {
-    /// Takes the program's arguments apart.
+    /// Parses the program's arguments.
     ///
     /// # Errors
-    /// clap's, which also stands for `--help` and `--version`.
+    /// clap's error, which is also how `--help` and `--version` are returned.
     pub fn parse_arguments(arguments: impl Iterator<Item = OsString>) -> Result<Self, clap::Error> {
-        // SQL may begin with a comment, `-- …`; no flag has white space there.
+        // SQL may begin with a comment, `-- …`. No flag has white space there, so a
+        // space before it makes the argument a positional one.
         let is_comment = |argument: &OsString| {
             let bytes = argument.as_encoded_bytes();
             bytes.starts_with(b"--") && bytes.get(2).is_some_and(u8::is_ascii_whitespace)
         };
         let matches = command().try_get_matches_from(arguments.map(|argument| {
             if argument.as_encoded_bytes().starts_with(b"--ask-password=") {
-                // It takes none, which is said without showing it.
+                // The flag takes no value. The message must not show the password.
                 return OsString::from("--ask-password=***");
             }
-            let lead = if is_comment(&argument) { " " } else { "" };
-            let mut lead = OsString::from(lead);
-            lead.push(argument);
-            lead
+            let prefix = if is_comment(&argument) { " " } else { "" };
+            let mut prefixed = OsString::from(prefix);
+            prefixed.push(argument);
+            prefixed
         }))?;
         let layer = layer(&matches);
         let verbosity = match (matches.get_flag("quiet"), matches.get_count("verbose")) {
@@ -94,6 +97,7 @@ impl Args {
     }
 }
 
+/// Returns the task of the command line.
 fn request(matches: &ArgMatches) -> Request {
     let mut text = Vec::new();
     match matches.subcommand() {
@@ -125,6 +129,7 @@ fn request(matches: &ArgMatches) -> Request {
     }
 }
 
+/// Returns the settings of the command line, each with its flag as its origin.
 fn layer(matches: &ArgMatches) -> Layer {
     let mut layer = Layer::default();
     for setting in SETTINGS {
@@ -178,71 +183,82 @@ fn command() -> Command {
         .args(flags.flat_map(|(setting, flag)| {
             [vec![arg(setting, flag)], aliases(setting, flag)].concat()
         }))
-        .args([
-            Arg::new("check")
-                .long("check")
-                .action(ArgAction::SetTrue)
-                .conflicts_with_all(["dump-config", "summary"])
-                .help_heading("Settings")
-                .help("Connect, run the --init statements, and say what the query would give"),
-            Arg::new("list-jobs")
-                .long("list-jobs")
-                .action(ArgAction::SetTrue)
-                .conflicts_with_all(["check", "dump-config", "summary", "query source"])
-                .help_heading(keys::JOB.setting().heading)
-                .help("Print the names of these exports and where each goes, and end"),
-            Arg::new("dump-config")
-                .long("dump-config")
-                .action(ArgAction::SetTrue)
-                .conflicts_with("summary")
-                .help_heading("Settings")
-                .help("Print what would run, as JSON, each value with its origin, and end"),
-            Arg::new("verbose")
-                .short('v')
-                .long("verbose")
-                .help_heading("Reporting")
-                .action(ArgAction::Count)
-                .conflicts_with("quiet")
-                .help("Say on standard error what was done"),
-            Arg::new("quiet")
-                .long("quiet")
-                .help_heading("Reporting")
-                .action(ArgAction::SetTrue)
-                .help("Say nothing but errors on standard error"),
-        ])
+        .args(other_flags())
         .group(ArgGroup::new("query source").args([SQL, "query", "query-file"]))
         .mut_arg("no-defaults", |arg| arg.conflicts_with("defaults-file"))
         .disable_help_subcommand(true)
         .args_conflicts_with_subcommands(true)
-        .subcommands([
-            Command::new(COMPLETION)
-                .about("Print a script that teaches a shell to complete the arguments")
-                .arg(
-                    Arg::new("shell")
-                        .required(true)
-                        .value_parser(value_parser!(Shell)),
-                ),
-            Command::new("man").about("Print the manual page"),
-            Command::new(VERIFY)
-                .about("Check files against their manifests: size, rows and SHA-256")
-                .arg(
-                    Arg::new("quiet")
-                        .long("quiet")
-                        .action(ArgAction::SetTrue)
-                        .help("Name only the files that failed"),
-                )
-                .arg(
-                    Arg::new("path")
-                        .value_name("PATH")
-                        .required(true)
-                        .num_args(1..)
-                        .value_parser(value_parser!(PathBuf))
-                        .value_hint(ValueHint::FilePath)
-                        .help("A file that has a manifest beside it, or the manifest"),
-                ),
-        ])
+        .subcommands(subcommands())
 }
 
+/// Returns the flags that are no settings.
+fn other_flags() -> [Arg; 5] {
+    [
+        Arg::new("check")
+            .long("check")
+            .action(ArgAction::SetTrue)
+            .conflicts_with_all(["dump-config", "summary"])
+            .help_heading("Settings")
+            .help("Connect, run the --init statements, and say what the query would give"),
+        Arg::new("list-jobs")
+            .long("list-jobs")
+            .action(ArgAction::SetTrue)
+            .conflicts_with_all(["check", "dump-config", "summary", "query source"])
+            .help_heading(keys::JOB.setting().heading)
+            .help("Print the names of these exports and where each goes, and end"),
+        Arg::new("dump-config")
+            .long("dump-config")
+            .action(ArgAction::SetTrue)
+            .conflicts_with("summary")
+            .help_heading("Settings")
+            .help("Print what would run, as JSON, each value with its origin, and end"),
+        Arg::new("verbose")
+            .short('v')
+            .long("verbose")
+            .help_heading("Reporting")
+            .action(ArgAction::Count)
+            .conflicts_with("quiet")
+            .help("Say on standard error what was done"),
+        Arg::new("quiet")
+            .long("quiet")
+            .help_heading("Reporting")
+            .action(ArgAction::SetTrue)
+            .help("Say nothing but errors on standard error"),
+    ]
+}
+
+/// Returns the subcommands.
+fn subcommands() -> [Command; 3] {
+    [
+        Command::new(COMPLETION)
+            .about("Print a script that teaches a shell to complete the arguments")
+            .arg(
+                Arg::new("shell")
+                    .required(true)
+                    .value_parser(value_parser!(Shell)),
+            ),
+        Command::new("man").about("Print the manual page"),
+        Command::new(VERIFY)
+            .about("Check files against their manifests: size, rows and SHA-256")
+            .arg(
+                Arg::new("quiet")
+                    .long("quiet")
+                    .action(ArgAction::SetTrue)
+                    .help("Name only the files that failed"),
+            )
+            .arg(
+                Arg::new("path")
+                    .value_name("PATH")
+                    .required(true)
+                    .num_args(1..)
+                    .value_parser(value_parser!(PathBuf))
+                    .value_hint(ValueHint::FilePath)
+                    .help("A file that has a manifest beside it, or the manifest"),
+            ),
+    ]
+}
+
+/// Returns the argument of `setting`, whose flag is `flag`.
 fn arg(setting: &'static Setting, flag: &'static str) -> Arg {
     let kind = setting.kind;
     let parser = match kind {
@@ -254,16 +270,7 @@ fn arg(setting: &'static Setting, flag: &'static str) -> Arg {
             .into(),
         _ => ValueParser::from(move |text: &str| kind.parse(text.as_ref())),
     };
-    let mut help = setting.help.to_owned();
-    if let Some(default) = setting
-        .default
-        .filter(|text| !matches!(*text, "" | "false"))
-    {
-        help += &format!(" [default: {default}]");
-    }
-    if let Some(variable) = setting.variable {
-        help += &format!(" [env: {variable}]");
-    }
+    let help = help(setting);
     let more = setting.more.map(|more| format!("{help}\n\n{more}"));
     let arg = Arg::new(flag)
         .long(flag)
@@ -272,6 +279,7 @@ fn arg(setting: &'static Setting, flag: &'static str) -> Arg {
         .value_parser(parser)
         .help_heading(setting.heading)
         .help(help);
+    // Listed last, after the TLS modes that most users look for.
     let arg = match setting.is_listed_last {
         true => arg.display_order(LAST),
         false => arg,
@@ -286,7 +294,7 @@ fn arg(setting: &'static Setting, flag: &'static str) -> Arg {
         None => arg,
     };
     match kind {
-        // Only where a file may have turned it on is there anything to turn off.
+        // A switch that no file can turn on needs no value to turn it off.
         Kind::Switch if setting.section().is_none() => {
             arg.num_args(0).default_missing_value("true")
         }
@@ -297,6 +305,21 @@ fn arg(setting: &'static Setting, flag: &'static str) -> Arg {
         Kind::List(_) | Kind::Parameters => arg.action(ArgAction::Append),
         _ => arg,
     }
+}
+
+/// Returns the help of `setting`, with its default and its environment variable.
+fn help(setting: &Setting) -> String {
+    let mut help = setting.help.to_owned();
+    if let Some(default) = setting
+        .default
+        .filter(|text| !matches!(*text, "" | "false"))
+    {
+        help += &format!(" [default: {default}]");
+    }
+    if let Some(variable) = setting.variable {
+        help += &format!(" [env: {variable}]");
+    }
+    help
 }
 
 /// The flags that each give one value of `flag`. They exclude each other.

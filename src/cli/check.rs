@@ -1,17 +1,17 @@
-//! Shows what a check has found out: `--check`.
+//! Renders the report of `--check` as text.
 
 use unicode_width::UnicodeWidthStr;
 
 use crate::{
     jobs::{
-        check::{CheckReport, CheckedExport, CheckedSnapshot, ExportFacts},
+        check::{CheckReport, CheckedExport, CheckedSnapshot, ColumnFacts, ExportFacts},
         plan::{ExportPlan, RunPlan},
     },
     source::{Access, ConnectOptions, SessionFacts, snapshot, tls_options::Verification},
     text::printable,
 };
 
-/// The text for standard output.
+/// Returns the text of `report`, the check of `plan`, for standard output.
 #[must_use]
 pub fn to_text(plan: &RunPlan, report: &CheckReport) -> String {
     let mut texts = Vec::new();
@@ -31,6 +31,7 @@ pub fn to_text(plan: &RunPlan, report: &CheckReport) -> String {
     texts.join("\n")
 }
 
+/// Returns the name of an export, and its facts or the reason why it would fail.
 fn export_text(plan: &RunPlan, export: &ExportPlan, checked: &CheckedExport) -> String {
     let text = match &checked.result {
         Ok(facts) => facts_text(plan, export, facts),
@@ -42,6 +43,7 @@ fn export_text(plan: &RunPlan, export: &ExportPlan, checked: &CheckedExport) -> 
     }
 }
 
+/// Returns the facts as aligned lines, followed by the table of columns.
 fn facts_text(plan: &RunPlan, export: &ExportPlan, facts: &ExportFacts) -> String {
     let (connect, session) = (&plan.connect, &facts.session);
     let access = match plan.session.access {
@@ -80,24 +82,27 @@ fn facts_text(plan: &RunPlan, export: &ExportPlan, facts: &ExportFacts) -> Strin
         .collect();
     let mut text = aligned(&lines);
     if let Some(columns) = columns {
-        let mut table = vec![
-            ["column", "server type", "written as"]
-                .map(str::to_owned)
-                .to_vec(),
-        ];
-        table.extend(columns.iter().map(|column| {
-            vec![
-                column.name.clone(),
-                column.server_type.clone(),
-                column.written_as.clone(),
-            ]
-        }));
         text.push('\n');
-        text += &aligned(&table);
+        text += &columns_text(columns);
     }
     text
 }
 
+/// Returns the table of columns, with a header.
+fn columns_text(columns: &[ColumnFacts]) -> String {
+    let header = ["column", "server type", "written as"].map(str::to_owned);
+    let mut table = vec![header.to_vec()];
+    table.extend(columns.iter().map(|column| {
+        vec![
+            column.name.clone(),
+            column.server_type.clone(),
+            column.written_as.clone(),
+        ]
+    }));
+    aligned(&table)
+}
+
+/// Returns the TLS version, and how the server was verified.
 fn encryption(connect: &ConnectOptions, facts: &SessionFacts) -> String {
     let Some(tls) = &connect.tls else {
         return "none".to_owned();
@@ -114,6 +119,8 @@ fn encryption(connect: &ConnectOptions, facts: &SessionFacts) -> String {
     }
 }
 
+/// Returns the timeouts of the session: in seconds, or in days if there are two or
+/// more.
 fn timeouts(facts: &SessionFacts) -> String {
     let limit = match facts.statement_limit {
         None => "no limit on statements".to_owned(),
@@ -130,10 +137,11 @@ fn timeouts(facts: &SessionFacts) -> String {
     )
 }
 
-/// Its seconds.
+/// The number of seconds in a day.
 const DAY: u64 = 86_400;
 
-/// A table with its columns below each other.
+/// Returns the rows as lines, with their cells padded to the width of their columns
+/// on a terminal.
 fn aligned(rows: &[Vec<String>]) -> String {
     let mut widths: Vec<usize> = Vec::new();
     let rows = rows

@@ -1,7 +1,7 @@
-//! How far a run has come, on standard error: a line that is drawn anew ten
-//! times a second on a terminal, and one every few seconds elsewhere.
+//! Shows the progress of a run on standard error: a line that is redrawn ten times
+//! a second on a terminal, and a new line every five seconds elsewhere.
 //!
-//! A thread of its own reads the status; the run does nothing for it.
+//! A separate thread reads the status, so that the run does no work for it.
 
 use std::{
     fs,
@@ -22,45 +22,54 @@ use crate::{
     sink::Target,
 };
 
-/// What is over sooner shows nothing.
+/// The delay before the first line on a terminal. A shorter run shows none.
 const FIRST_DRAW: Duration = Duration::from_millis(300);
+
+/// The time between two redraws on a terminal.
 const REDRAW_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The time between two lines if standard error is no terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// A terminal that takes nothing more, as after Ctrl-S, is not waited for longer.
+/// How long the end of the run waits for the last line to be cleared. A terminal may
+/// accept no more output, for example after Ctrl-S.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Progress that is shown until this is dropped.
+/// Shows progress until it is dropped.
 pub struct Progress(Option<ProgressThread>);
 
+/// The channels to the thread that shows progress.
 struct ProgressThread {
+    /// Stops the thread when it is dropped.
     stop: Sender<()>,
+    /// Receives a message when the thread has cleared its lines.
     stopped: Receiver<()>,
 }
 
-/// Shows the progress of the run of `status`, whose exports are `exports`.
+/// Shows the progress of the run with `status` and `exports`, if `reporting` wants
+/// it.
 #[must_use]
 pub fn show(reporting: &ReportOptions, exports: &[ExportStatus], status: &Status) -> Progress {
     let (verbosity, log_format) = (reporting.verbosity, reporting.log_format);
     let on_terminal = std::io::stderr().is_terminal();
-    let mixes = exports.iter().any(|export| is_terminal(&export.target));
-    let wanted = match reporting.progress {
-        ProgressMode::Auto => on_terminal && verbosity > Verbosity::Quiet && !mixes,
+    let rows_on_terminal = exports.iter().any(|export| is_terminal(&export.target));
+    let is_shown = match reporting.progress {
+        ProgressMode::Auto => on_terminal && verbosity > Verbosity::Quiet && !rows_on_terminal,
         ProgressMode::Always => true,
         ProgressMode::Never => false,
     };
-    if !wanted {
+    if !is_shown {
         return Progress(None);
     }
-    let (stop, asked_to_stop) = mpsc::channel::<()>();
-    let (stopping, stopped) = mpsc::channel();
+    let (stop, stop_requests) = mpsc::channel::<()>();
+    let (has_stopped, stopped) = mpsc::channel();
     let view = ProgressView {
         exports: exports.to_vec(),
         status: status.clone(),
     };
-    // Where there is none, the run goes on unseen.
+    // Without the thread, the run continues without progress.
     let _ = thread::Builder::new().spawn(move || {
-        let wait = |time| asked_to_stop.recv_timeout(time) == Err(RecvTimeoutError::Timeout);
+        let wait = |time| stop_requests.recv_timeout(time) == Err(RecvTimeoutError::Timeout);
         if on_terminal {
             if wait(FIRST_DRAW) {
                 let mut bars = Vec::new();
@@ -77,20 +86,20 @@ pub fn show(reporting: &ReportOptions, exports: &[ExportStatus], status: &Status
                     .for_each(|line| report::line(line));
             }
         }
-        // Nobody waits any more where the terminal took too long.
-        let _ = stopping.send(());
+        // It fails if the terminal took too long and the run no longer waits.
+        let _ = has_stopped.send(());
     });
     Progress(Some(ProgressThread { stop, stopped }))
 }
 
-/// What is shown.
+/// The data that progress shows.
 struct ProgressView {
     exports: Vec<ExportStatus>,
     status: Status,
 }
 
 impl ProgressView {
-    /// The exports that run, and whether there are others.
+    /// Returns the running exports, and whether the run has named exports.
     fn running(&self) -> (Vec<&ExportStatus>, bool) {
         let running = self
             .exports
@@ -100,7 +109,8 @@ impl ProgressView {
         (running.collect(), are_several)
     }
 
-    /// A line for each export that runs, and one for all where there are several.
+    /// Returns a line for each running export, and one for the run if its exports
+    /// have names.
     fn texts(&self) -> Vec<String> {
         let (running, are_several) = self.running();
         let line = |export: &&ExportStatus| {
@@ -113,22 +123,24 @@ impl ProgressView {
         };
         let mut texts: Vec<String> = running.iter().map(line).collect();
         if are_several {
-            let (ended, all) = (self.ended(), self.exports.len());
+            let (ended, count) = (self.ended(), self.exports.len());
             let counts = totals(&self.exports);
-            let all = format!(
-                "total: {ended} of {all} exports, {}",
+            let total = format!(
+                "total: {ended} of {count} exports, {}",
                 text(&self.status, counts)
             );
-            texts.push(all);
+            texts.push(total);
         }
         texts
     }
 
+    /// Returns the number of exports whose work is done.
     fn ended(&self) -> usize {
         let exports = self.exports.iter();
         exports.filter(|export| export.status.is_done()).count()
     }
 
+    /// Redraws the lines on the terminal: `bars` has one bar for each line.
     fn draw(&self, bars: &mut Vec<ProgressBar>) {
         let texts = self.texts();
         while bars.len() < texts.len() {
@@ -145,6 +157,7 @@ impl ProgressView {
         }
     }
 
+    /// Returns the lines for an output that is no terminal.
     fn lines(&self, log_format: LogFormat) -> Vec<String> {
         if log_format == LogFormat::Text {
             return self.texts();
@@ -178,7 +191,8 @@ impl Drop for Progress {
     }
 }
 
-/// Whether the rows go to a terminal, with which progress must not be mixed.
+/// Returns whether the rows go to a terminal, where progress would be mixed with
+/// them.
 fn is_terminal(target: &Target) -> bool {
     match target {
         Target::Stdout => std::io::stdout().is_terminal(),
@@ -190,12 +204,14 @@ fn is_terminal(target: &Target) -> bool {
     }
 }
 
+/// Returns the progress as JSON. `rows` and `bytes` are the counts so far.
 fn json(status: &Status, (rows, bytes): (u64, u64)) -> Json {
     let seconds = status.elapsed().as_secs_f64();
     let rate = rows as f64 / seconds.max(f64::MIN_POSITIVE);
     json!({ "rows": rows, "bytes": bytes, "rows_per_second": rate, "seconds": seconds })
 }
 
+/// Creates a bar that shows only its message.
 fn bar() -> ProgressBar {
     let style = ProgressStyle::with_template("{wide_msg}");
     let bar = ProgressBar::no_length();
@@ -205,6 +221,7 @@ fn bar() -> ProgressBar {
     }
 }
 
+/// Returns the progress as text. `rows` and `bytes` are the counts so far.
 fn text(status: &Status, (rows, bytes): (u64, u64)) -> String {
     let seconds = status.elapsed().as_secs_f64();
     let rate = HumanCount((rows as f64 / seconds.max(f64::MIN_POSITIVE)) as u64);

@@ -1,8 +1,8 @@
-//! Asking for a password on the terminal, without echo.
+//! Asks for a password on the terminal, without echo.
 //!
-//! The crates for this show the prompt before they turn the echo off, so that
-//! what a script answers at once can be seen, and leave the terminal changed
-//! when Ctrl-C answers it.
+//! Existing crates show the prompt before they turn the echo off, so that an
+//! immediate answer of a script is visible, and they leave the terminal changed
+//! after Ctrl-C.
 
 use std::{
     fs::{File, OpenOptions},
@@ -20,11 +20,12 @@ use signal_hook::low_level;
 use super::signals;
 use crate::{config::PromptError, error::Signal};
 
-/// Asks with `prompt` for a line, on the terminal that the process belongs to,
-/// wherever its standard input and output go.
+/// Shows `prompt` and reads a line, on the controlling terminal of the process, even
+/// if its standard input and output are redirected.
 ///
 /// # Errors
-/// Without a terminal, and where a signal comes first.
+/// [`PromptError::Signal`], if a signal arrives first; otherwise the error of the
+/// terminal, also if there is none.
 pub fn ask(prompt: &str) -> Result<SecretString, PromptError> {
     let terminal = OpenOptions::new().read(true).write(true).open("/dev/tty")?;
     let mut no_echo = NoEcho::new(terminal)?;
@@ -32,19 +33,22 @@ pub fn ask(prompt: &str) -> Result<SecretString, PromptError> {
     no_echo.read_line().map(SecretString::from)
 }
 
-/// What switches a control character off (`_POSIX_VDISABLE`, 0 on Linux).
+/// The value that disables a control character (`_POSIX_VDISABLE`, 0 on Linux).
 const DISABLED: u8 = 0;
 
-/// A terminal that shows no input, until this is dropped.
+/// A terminal without echo. Dropping it restores the terminal.
 struct NoEcho {
     terminal: File,
+    /// The settings that are restored.
     before: Termios,
-    /// Each can be read once its signal has come.
+    /// One stream for each signal, which is readable once the signal has arrived.
     signals: Vec<(Signal, UnixStream)>,
+    /// The signal handlers, to be unregistered.
     handlers: Vec<signal_hook::SigId>,
 }
 
 impl NoEcho {
+    /// Handles signals, turns the echo of `terminal` off, and discards earlier input.
     fn new(terminal: File) -> Result<Self, PromptError> {
         let before = tcgetattr(&terminal)?;
         let mut no_echo = Self {
@@ -54,22 +58,23 @@ impl NoEcho {
             handlers: Vec::new(),
         };
         for signal in signals::handled_signals() {
-            let (told, teller) = UnixStream::pair()?;
+            let (reader, writer) = UnixStream::pair()?;
             no_echo
                 .handlers
-                .push(low_level::pipe::register(signals::number(signal), teller)?);
-            no_echo.signals.push((signal, told));
+                .push(low_level::pipe::register(signals::number(signal), writer)?);
+            no_echo.signals.push((signal, reader));
         }
-        let mut silent = no_echo.before.clone();
-        silent.local_flags.remove(LocalFlags::ECHO);
-        silent.local_flags.insert(LocalFlags::ECHONL);
-        // Ctrl-\ would leave the terminal as it is now.
-        silent.control_chars[SpecialCharacterIndices::VQUIT as usize] = DISABLED;
-        // Also drops what was typed before the question.
-        tcsetattr(&no_echo.terminal, SetArg::TCSAFLUSH, &silent)?;
+        let mut settings = no_echo.before.clone();
+        settings.local_flags.remove(LocalFlags::ECHO);
+        settings.local_flags.insert(LocalFlags::ECHONL);
+        // Ctrl-\ would end the process with the echo off.
+        settings.control_chars[SpecialCharacterIndices::VQUIT as usize] = DISABLED;
+        // TCSAFLUSH also discards what was typed before the prompt.
+        tcsetattr(&no_echo.terminal, SetArg::TCSAFLUSH, &settings)?;
         Ok(no_echo)
     }
 
+    /// Reads a line without its line end.
     fn read_line(&mut self) -> Result<String, PromptError> {
         let mut line = Vec::new();
         while line.last() != Some(&b'\n') {
@@ -87,9 +92,9 @@ impl NoEcho {
         Ok(String::from_utf8(line).map_err(|_| io::Error::other("what was typed is not UTF-8"))?)
     }
 
-    /// Waits for a line, or for a signal.
+    /// Waits for input or for a signal.
     fn wait(&self) -> Result<(), PromptError> {
-        let signals = self.signals.iter().map(|(_, told)| told.as_fd());
+        let signals = self.signals.iter().map(|(_, reader)| reader.as_fd());
         let watched = signals.chain([self.terminal.as_fd()]);
         let mut watched: Vec<_> = watched
             .map(|file| PollFd::new(file, PollFlags::POLLIN))
@@ -111,7 +116,7 @@ impl NoEcho {
 
 impl Drop for NoEcho {
     fn drop(&mut self) {
-        // Nobody is left to tell where the terminal has gone.
+        // It fails only if the terminal is gone, and then nothing can be restored.
         let _ = tcsetattr(&self.terminal, SetArg::TCSAFLUSH, &self.before);
         for handler in self.handlers.drain(..) {
             low_level::unregister(handler);

@@ -1,8 +1,8 @@
-//! What people are told on standard error, and the exit code beside it. The
-//! only place that writes there.
+//! Reports errors, warnings and successes on standard error, and returns exit codes.
+//! No other module writes there.
 //!
-//! What is told on the way (warnings, and at `-v` what was done) comes as events
-//! of `tracing`, from wherever it arises.
+//! Warnings, and at `-v` what was done, arrive as events of `tracing` from any
+//! module.
 
 use std::{
     fmt::{self, Write as _},
@@ -33,22 +33,22 @@ const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const HINT: Style = AnsiColor::Cyan.on_default();
 
-/// The terminal's part with the progress, which must go before anything else
-/// is written there.
+/// The progress on the terminal, which is cleared before other text is written
+/// there.
 static TERMINAL: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
-/// Where progress is drawn.
+/// Returns where progress is drawn.
 pub(crate) fn terminal() -> &'static MultiProgress {
     &TERMINAL
 }
 
-/// Writes a line to standard error, coloured where that is a terminal.
+/// Writes a line to standard error, with colours if that is a terminal.
 pub(crate) fn line(text: &str) {
     LineWriter.write_line(format!("{text}\n").as_bytes());
 }
 
-/// Standard error, in front of the progress. Where it is closed or full, nobody
-/// is told, and the run goes on.
+/// Writes to standard error and redraws the progress after the text. A failed write
+/// cannot be reported anywhere, so it is ignored and the run continues.
 struct LineWriter;
 
 impl LineWriter {
@@ -68,7 +68,7 @@ impl Write for LineWriter {
     }
 }
 
-/// The same for lines of JSON.
+/// Writes lines of JSON to standard error, without secrets.
 struct JsonWriter;
 
 impl Write for JsonWriter {
@@ -83,7 +83,7 @@ impl Write for JsonWriter {
     }
 }
 
-/// Has events written from now on, as far as they are wanted.
+/// Starts to write the events that the verbosity of `reporting` selects.
 pub fn start(reporting: &ReportOptions) {
     let level = match reporting.verbosity {
         Verbosity::Quiet => LevelFilter::ERROR,
@@ -96,7 +96,7 @@ pub fn start(reporting: &ReportOptions) {
         .with_ansi(false)
         .log_internal_errors(false)
         .with_writer(|| LineWriter);
-    // It fails where there is one already, which is as good.
+    // It fails only if a subscriber is already set, which then stays.
     let _ = match reporting.log_format {
         LogFormat::Text => {
             tracing::subscriber::set_global_default(builder.event_format(TextFormatter).finish())
@@ -113,7 +113,7 @@ pub fn start(reporting: &ReportOptions) {
     };
 }
 
-/// Events as `gold_digger: warning: what`.
+/// Formats events as `gold_digger: warning: text`.
 struct TextFormatter;
 
 impl<S, N> FormatEvent<S, N> for TextFormatter
@@ -128,7 +128,7 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let mut text = String::new();
-        // The export that it is about, where there are several.
+        // The name of the export, if the event is about one of several.
         if let Some(span) = context.lookup_current()
             && let Some(fields) = span.extensions().get::<FormattedFields<N>>()
             && let Some((_, name)) = fields.split_once('=')
@@ -137,7 +137,7 @@ where
         }
         event.record(&mut |field: &Field, value: &dyn fmt::Debug| {
             if field.name() == "message" {
-                // A string grows without failing.
+                // Writing to a string does not fail.
                 let _ = write!(text, "{value:?}");
             }
         });
@@ -149,16 +149,16 @@ where
     }
 }
 
-/// What clap has to say: help, the version, or a mistake in the arguments.
+/// Prints the help or the version, or reports a mistake in the arguments. Returns
+/// the exit code.
 #[must_use]
 pub fn usage(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
-        // Coloured, where it is a terminal. Nobody may be there to read it.
+        // With colours on a terminal. It fails if standard output has no reader.
         let _ = error.print();
         return ExitCode::SUCCESS;
     }
-    // Not in clap's own colours, between which it would print the arguments as
-    // they are.
+    // Not with clap's colours: its coloured text would show the arguments unescaped.
     let text = error.to_string();
     let lines: Vec<String> = text.trim_end().lines().map(printable).collect();
     let shown = lines.join("\n");
@@ -169,7 +169,7 @@ pub fn usage(error: &clap::Error) -> ExitCode {
     ExitCode::from(ErrorKind::Config.exit_code())
 }
 
-/// Prints `text` on standard output.
+/// Prints `text` on standard output. Returns the exit code.
 #[must_use]
 pub fn print(text: &[u8]) -> ExitCode {
     let printed = standard_output().and_then(|mut stdout| {
@@ -190,13 +190,18 @@ pub fn print(text: &[u8]) -> ExitCode {
     }
 }
 
-/// What files are, beside their manifests: a line each on standard output.
+/// Verifies files against their manifests, and prints one line for each on standard
+/// output; when quiet, only for those that fail. Returns the exit code.
 #[must_use]
-pub fn verified(paths: &[PathBuf], verbosity: Verbosity, reporting: &ReportOptions) -> ExitCode {
+pub fn verification(
+    paths: &[PathBuf],
+    verbosity: Verbosity,
+    reporting: &ReportOptions,
+) -> ExitCode {
     let mut printed = ExitCode::SUCCESS;
-    let result = verify(paths, |text, is_good| {
-        let is_told = !is_good || verbosity > Verbosity::Quiet;
-        if printed == ExitCode::SUCCESS && is_told {
+    let result = verify(paths, |text, is_intact| {
+        let is_shown = !is_intact || verbosity > Verbosity::Quiet;
+        if printed == ExitCode::SUCCESS && is_shown {
             printed = print(format!("{text}\n").as_bytes());
         }
     });
@@ -206,18 +211,18 @@ pub fn verified(paths: &[PathBuf], verbosity: Verbosity, reporting: &ReportOptio
     }
 }
 
-/// A failure's message, unless it is one that ends in silence.
+/// Reports `error`, unless its kind has no message. Returns the exit code.
 #[must_use]
 pub fn failure(error: &Error, reporting: &ReportOptions) -> ExitCode {
     let code = error.kind().exit_code();
-    let silent = match error.kind() {
-        // As a filter that SIGPIPE ended.
+    let is_silent = match error.kind() {
+        // Like a filter that SIGPIPE has ended.
         ErrorKind::ReaderGone => true,
         ErrorKind::NoRows => reporting.verbosity == Verbosity::Quiet,
         _ => false,
     };
     match reporting.log_format {
-        _ if silent => {}
+        _ if is_silent => {}
         LogFormat::Json => tracing::error!(
             kind = error.kind().name(),
             exit_code = code,
@@ -233,7 +238,7 @@ pub fn failure(error: &Error, reporting: &ReportOptions) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// The whole text of `error`, with the word before its hint in colour.
+/// Returns the message and the hint of `error`, with the word `hint` in colour.
 fn styled(error: &Error) -> String {
     let mut text = error.printable_message();
     if let Some(hint) = error.hint() {
@@ -242,7 +247,7 @@ fn styled(error: &Error) -> String {
     text
 }
 
-/// Whether success is reported: at `-v` and on a terminal.
+/// Returns whether success is reported: at `-v`, and on a terminal unless quiet.
 fn reports_success(reporting: &ReportOptions) -> bool {
     reporting.verbosity >= Verbosity::Verbose
         || reporting.verbosity == Verbosity::Normal && io::stderr().is_terminal()
@@ -273,13 +278,13 @@ impl Observer for Reporter {
 fn report_failure(name: &str, error: &Error, reporting: &ReportOptions) {
     let error = match reporting.log_format {
         LogFormat::Text => error.clone().with_location(name),
-        // The name is a field beside the message.
+        // The name is a field of its own.
         LogFormat::Json => error.clone(),
     };
     let _ = failure(&error, reporting);
 }
 
-/// Reports what a run did that has succeeded, at `-v` and on a terminal.
+/// Reports what a successful run did, at `-v` and on a terminal.
 pub fn success(run: &RunReport, reporting: &ReportOptions) {
     match &run.exports[..] {
         [export] if export.name.is_none() => report_success(export, reporting),
@@ -310,6 +315,7 @@ fn report_success(export: &ExportStatus, reporting: &ReportOptions) {
     write_success(&text, rows, bytes, seconds, reporting);
 }
 
+/// Writes the report of a success, if it is wanted. `seconds` is the elapsed time.
 fn write_success(text: &str, rows: u64, bytes: u64, seconds: f64, reporting: &ReportOptions) {
     if !reports_success(reporting) {
         return;

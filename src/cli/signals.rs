@@ -1,5 +1,5 @@
-//! The run under the eyes of the main thread, which waits for its end or for a
-//! signal. The first signal ends the run in order, the second at once.
+//! Runs work on a thread while the main thread waits for its end or for a signal.
+//! The first signal cancels the work cleanly; the second ends the process.
 
 use std::{
     fs,
@@ -25,24 +25,28 @@ use crate::{
     jobs::internal_error,
 };
 
-/// How long a cancelled run may take to clean up. It is stuck then, for example
-/// in a write to a pipe that nobody reads.
+/// How long a cancelled run may take to clean up. After that it counts as stuck, for
+/// example in a write to a pipe that nobody reads.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(700);
 
-/// Signals this close together are one request: `timeout` signals the process
-/// and then its group, and both reach us.
-const ONE_REQUEST: Duration = Duration::from_millis(250);
+/// Signals within this time are one request: `timeout` signals the process and then
+/// its group, so that the process gets two signals.
+const SAME_REQUEST: Duration = Duration::from_millis(250);
 
+/// An event that the main thread waits for.
 enum Event<T> {
+    /// The work has ended with this result.
     Ended(Result<T>),
+    /// A signal has arrived.
     Signal(Signal),
 }
 
-/// Does `work` on a thread of its own and ends it early when SIGHUP, SIGINT or
-/// SIGTERM comes.
+/// Runs `work` on a separate thread, and cancels `cancel` when SIGHUP, SIGINT or
+/// SIGTERM arrives.
 ///
 /// # Errors
-/// Those of `work`; [`ErrorKind::Signal`] where a signal ended it.
+/// Those of `work`; [`ErrorKind::Signal`], if a signal ended it;
+/// [`ErrorKind::Config`], if the handler or the thread cannot be set up.
 pub fn watch<T: Send + 'static>(
     cancel: &CancelToken,
     work: impl FnOnce(&CancelToken) -> Result<T> + Send + 'static,
@@ -57,12 +61,12 @@ pub fn watch<T: Send + 'static>(
         // A panic must end the run, not leave the main thread waiting.
         let result = catch_unwind(AssertUnwindSafe(|| work(&handle)));
         let result = result.unwrap_or_else(|_| Err(internal_error()));
-        // Nobody listens any more where a signal ended the wait.
+        // It fails if a signal has already ended the wait.
         let _ = events.send(Event::Ended(result));
     });
     worker.map_err(|error| Error::config(format!("cannot start a thread: {error}")))?;
     let signal = match inbox.recv() {
-        // A first signal from now on comes too late, and a second one is heard.
+        // A first signal from now on has no effect; a second one ends the process.
         Ok(Event::Ended(result)) => return result,
         Ok(Event::Signal(signal)) => signal,
         Err(_) => return Err(internal_error()),
@@ -77,9 +81,10 @@ pub fn watch<T: Send + 'static>(
         let left = deadline.saturating_duration_since(Instant::now());
         match inbox.recv_timeout(left) {
             Ok(Event::Ended(result)) => return result,
-            // One that is not the same request ends the process by itself.
+            // A second, separate signal ends the process through the handler that is
+            // now armed.
             Ok(Event::Signal(_)) => {}
-            // It is as good as done, and waited for.
+            // The commit has begun and cannot be cancelled, so wait for it.
             Err(RecvTimeoutError::Timeout) if cancel.is_committing() => {
                 deadline = Instant::now() + SHUTDOWN_TIMEOUT;
             }
@@ -91,12 +96,15 @@ pub fn watch<T: Send + 'static>(
     }
 }
 
-/// With a handler in place, a file-size limit is an ordinary write error.
+/// Installs a handler for SIGXFSZ, so that a write beyond the file-size limit fails
+/// with an ordinary error instead of ending the process.
 pub fn take_file_size_limits_as_errors() {
-    // It fails for signals that cannot be handled alone.
+    // Registration fails only for signals that cannot be handled.
     let _ = flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
 }
 
+/// Starts the thread that sends signals to `events`. Once `armed` is set, another
+/// signal ends the process with exit code 128 + its number.
 fn listen<T: Send + 'static>(
     events: &mpsc::Sender<Event<T>>,
     armed: &Arc<AtomicBool>,
@@ -113,15 +121,15 @@ fn listen<T: Send + 'static>(
                 continue;
             };
             let _ = events.send(Event::Signal(signal));
-            thread::sleep(ONE_REQUEST);
+            thread::sleep(SAME_REQUEST);
             armed.store(true, Ordering::Relaxed);
         }
     })?;
     Ok(())
 }
 
-/// The signals that end a run. One that was ignored from the start stays so, as
-/// `nohup` wants.
+/// Returns the signals that end a run. A signal that was ignored when the process
+/// started stays ignored, as `nohup` requires.
 pub(super) fn handled_signals() -> impl Iterator<Item = Signal> {
     let ignored = ignored_signals();
     let signals = [Signal::Hangup, Signal::Interrupt, Signal::Terminate];
@@ -130,6 +138,7 @@ pub(super) fn handled_signals() -> impl Iterator<Item = Signal> {
         .filter(move |signal| ignored & (1 << (number(*signal) - 1)) == 0)
 }
 
+/// Returns the signal's number.
 pub(super) const fn number(signal: Signal) -> i32 {
     match signal {
         Signal::Hangup => SIGHUP,
@@ -138,6 +147,7 @@ pub(super) const fn number(signal: Signal) -> i32 {
     }
 }
 
+/// Returns the signal with this number, if it ends a run.
 const fn from_number(number: i32) -> Option<Signal> {
     match number {
         SIGHUP => Some(Signal::Hangup),
@@ -147,8 +157,9 @@ const fn from_number(number: i32) -> Option<Signal> {
     }
 }
 
-/// The signals that this process inherited as ignored, as a bit mask: bit 0 is
-/// signal 1 (proc_pid_status(5), `SigIgn`). Zero where that cannot be read.
+/// Returns the signals that this process inherited as ignored, as a bit mask: bit 0
+/// is signal 1 (proc_pid_status(5), `SigIgn`). Returns zero if the mask cannot be
+/// read.
 fn ignored_signals() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

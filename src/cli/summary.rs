@@ -1,6 +1,6 @@
-//! What a run did, as JSON for whoever watches it: `--summary`.
+//! Writes the summary of a run as JSON for monitoring: `--summary`.
 //!
-//! The fields are documented in `docs/summary.md`.
+//! `docs/summary.md` documents the fields.
 
 use std::{
     fs::{self, OpenOptions},
@@ -18,21 +18,23 @@ use crate::{
     error::{Error, ErrorKind, Result},
     jobs::{ExportStatus, Outcome, Status, StatusDetails, status::totals},
     schema::ColumnDescription,
-    sink::{self, Target},
+    sink::{self, STDOUT_ARGUMENT, Target},
     text::redact_json,
 };
 
-/// Of a run, or of the only export of one.
+/// The summary of a run.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Summary {
-    One(OneExport),
-    Several(Exports),
+    /// Of a single query, or of a run that failed before its exports were known.
+    One(ExportSummary),
+    /// Of named exports.
+    Several(RunSummary),
 }
 
-/// Of several exports.
+/// The summary of a run with named exports.
 #[derive(Serialize)]
-struct Exports {
+struct RunSummary {
     #[serde(flatten)]
     outcome: ResultFields,
     rows: u64,
@@ -40,10 +42,10 @@ struct Exports {
     started: Option<String>,
     elapsed_seconds: f64,
     warnings: Vec<String>,
-    exports: Vec<OneExport>,
+    exports: Vec<ExportSummary>,
 }
 
-/// What result_fields of something.
+/// The fields that describe the result of a run or of an export.
 #[derive(Serialize)]
 struct ResultFields {
     status: &'static str,
@@ -51,9 +53,9 @@ struct ResultFields {
     error: Option<Failure>,
 }
 
-/// Of one export.
+/// The summary of one export.
 #[derive(Serialize)]
-struct OneExport {
+struct ExportSummary {
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
     #[serde(flatten)]
@@ -69,11 +71,12 @@ struct OneExport {
     protocol: Option<&'static str>,
     time_zone: Option<String>,
     warnings: Vec<String>,
-    /// Empty, where it is not known whether there are several.
+    /// Empty if the run failed before its exports were known, otherwise `None`.
     #[serde(skip_serializing_if = "Option::is_none")]
     exports: Option<[(); 0]>,
 }
 
+/// The error of a run or of an export.
 #[derive(Serialize)]
 struct Failure {
     kind: &'static str,
@@ -82,7 +85,7 @@ struct Failure {
 }
 
 impl ResultFields {
-    /// Of a run that has ended with `result`.
+    /// Returns the fields of a run that has ended with `result`.
     fn of_run(result: &Result<()>) -> Self {
         match result {
             Ok(()) => Self {
@@ -94,15 +97,18 @@ impl ResultFields {
         }
     }
 
+    /// Returns the fields of an export with `outcome`, which is `None` if it did not
+    /// run.
     fn of_export(outcome: Option<&Outcome>) -> Self {
         match outcome {
             Some(Outcome::Success) => Self::of_run(&Ok(())),
             Some(Outcome::Failure(error)) => Self::failed(error),
-            Some(Outcome::NotPublished) => Self::without_end("withheld"),
-            None => Self::without_end("not run"),
+            Some(Outcome::NotPublished) => Self::without_result("withheld"),
+            None => Self::without_result("not run"),
         }
     }
 
+    /// Returns the fields of a failure.
     fn failed(error: &Error) -> Self {
         Self {
             status: match error.kind() {
@@ -118,7 +124,8 @@ impl ResultFields {
         }
     }
 
-    const fn without_end(status: &'static str) -> Self {
+    /// Returns the fields of an export that has neither succeeded nor failed.
+    const fn without_result(status: &'static str) -> Self {
         Self {
             status,
             exit_code: None,
@@ -127,7 +134,7 @@ impl ResultFields {
     }
 }
 
-impl OneExport {
+impl ExportSummary {
     fn new(
         name: Option<String>,
         target: Option<&Target>,
@@ -150,7 +157,7 @@ impl OneExport {
             bytes: status.bytes(),
             columns,
             target: target.map(|target| match target.path() {
-                None => "-".to_owned(),
+                None => STDOUT_ARGUMENT.to_owned(),
                 Some(path) => path.to_string_lossy().into_owned(),
             }),
             started: time(status),
@@ -165,25 +172,27 @@ impl OneExport {
     }
 }
 
+/// Returns when the work started, in UTC as RFC 3339 with milliseconds.
 fn time(status: &Status) -> Option<String> {
     let started = status.started()?;
     Some(format!("{started:.3}"))
 }
 
 impl Summary {
+    /// Creates the summary of a run that has ended with `result`.
     fn new(exports: &[ExportStatus], status: &Status, result: &Result<()>) -> Self {
         let result_fields = ResultFields::of_run(result);
         match exports {
             [] => {
-                let unknown = OneExport::new(None, None, status, result_fields);
-                return Self::One(OneExport {
+                let run = ExportSummary::new(None, None, status, result_fields);
+                return Self::One(ExportSummary {
                     exports: Some([]),
-                    ..unknown
+                    ..run
                 });
             }
             [export] if export.name.is_none() => {
                 let target = Some(&export.target);
-                return Self::One(OneExport::new(None, target, status, result_fields));
+                return Self::One(ExportSummary::new(None, target, status, result_fields));
             }
             _ => {}
         }
@@ -191,8 +200,9 @@ impl Summary {
         let one = |export: &ExportStatus| {
             let result_fields = ResultFields::of_export(export.status.outcome().as_ref());
             let (name, target) = (export.name.clone(), Some(&export.target));
-            OneExport::new(name, target, &export.status, result_fields)
+            ExportSummary::new(name, target, &export.status, result_fields)
         };
+        // A failure other than an empty result makes the whole run a failure.
         let is_empty = |export: &ExportStatus| match export.status.outcome() {
             Some(Outcome::Failure(error)) => error.kind() == ErrorKind::NoRows,
             _ => true,
@@ -204,7 +214,7 @@ impl Summary {
                 ..result_fields
             },
         };
-        Self::Several(Exports {
+        Self::Several(RunSummary {
             outcome: result_fields,
             rows,
             bytes,
@@ -216,13 +226,14 @@ impl Summary {
     }
 }
 
-/// Writes the summary of a run that has ended with `result` to `place`; `exports`
-/// are its exports, where they were known.
+/// Writes the summary of a run that has ended with `result` to `target`, or to
+/// standard error if `target` has no path. `exports` is empty if the run failed
+/// before its exports were known.
 ///
 /// # Errors
-/// [`ErrorKind::Output`] where it cannot be written.
+/// [`ErrorKind::Output`], if the summary cannot be written.
 pub fn write(
-    place: &Target,
+    target: &Target,
     exports: &[ExportStatus],
     status: &Status,
     result: &Result<()>,
@@ -234,7 +245,7 @@ pub fn write(
             format!("cannot make the summary: {error}"),
         )
     };
-    let Some(path) = place.path() else {
+    let Some(path) = target.path() else {
         let text = serde_json::to_string(&summary).map_err(failed)?;
         report::line(&redact_json(&text));
         return Ok(());
@@ -248,8 +259,8 @@ pub fn write(
     sink::write_atomically(path, text.as_bytes(), &CancelToken::default())?.commit()
 }
 
-/// Writes to a FIFO, if somebody reads from it: nothing would end the wait for a
-/// reader who never comes.
+/// Writes to a FIFO without waiting for a reader, because that wait could not be
+/// interrupted.
 fn write_to_fifo(path: &Path, text: &str) -> Result<()> {
     let opened = OpenOptions::new()
         .write(true)
@@ -258,8 +269,8 @@ fn write_to_fifo(path: &Path, text: &str) -> Result<()> {
     opened
         .and_then(|mut fifo| fifo.write_all(text.as_bytes()))
         .map_err(|error| {
-            let what = format!("cannot write the summary to {}: {error}", path.display());
-            Error::new(ErrorKind::Output, what)
+            let message = format!("cannot write the summary to {}: {error}", path.display());
+            Error::new(ErrorKind::Output, message)
                 .with_hint("nobody reads from that FIFO, or not fast enough")
         })
 }

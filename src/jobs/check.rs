@@ -1,4 +1,4 @@
-//! Finds out what exports would do, without running their statements.
+//! Checks what exports would do, without running their statements.
 
 use super::{
     export::check_target,
@@ -15,13 +15,14 @@ use crate::{
     },
 };
 
-/// What a check has found out.
+/// The result of a check.
 pub struct CheckReport {
     /// The snapshot of the run.
     pub snapshot: CheckedSnapshot,
-    /// Its exports, in their order.
+    /// The exports, in the order of the plan.
     pub exports: Vec<CheckedExport>,
-    /// Whether all exports would run.
+    /// An error that names the exports that would fail, if there are any. Its kind
+    /// is that of the first one.
     pub result: Result<()>,
 }
 
@@ -30,9 +31,9 @@ pub struct CheckReport {
 pub enum CheckedSnapshot {
     /// The run has none.
     None,
-    /// A lock would be taken for it, which a check does not do.
+    /// The run would take a lock for its snapshot, which a check does not do.
     ByLock,
-    /// So many connections have read one.
+    /// The number of connections that have opened a common snapshot.
     Shared(usize),
 }
 
@@ -48,8 +49,8 @@ pub struct CheckedExport {
 pub struct ExportFacts {
     /// The server and the session.
     pub session: SessionFacts,
-    /// The columns and the protocol of the rows, where the server tells before
-    /// the statement runs.
+    /// The columns and the protocol of the rows; `None` if the server does not
+    /// announce them before the statement runs.
     pub result_set: Option<ResultSetFacts>,
 }
 
@@ -71,11 +72,12 @@ pub struct ColumnFacts {
     pub written_as: String,
 }
 
-/// Connects, sets the session up, has the server prepare each statement, and
-/// reports the results.
+/// Checks each export of `plan`: connects, sets the session up, and lets the server
+/// prepare the statement.
 ///
 /// # Errors
-/// Those of a run before its first export, and of a query that is alone.
+/// Those that fail a run before its first export, and the error of a single query.
+/// The errors of several exports are in the report.
 pub fn check(plan: &RunPlan, cancel: &CancelToken) -> Result<CheckReport> {
     let history = plan.history()?;
     let count = plan.connection_count();
@@ -116,6 +118,7 @@ pub fn check(plan: &RunPlan, cancel: &CancelToken) -> Result<CheckReport> {
     })
 }
 
+/// Returns an error that names the exports that would fail, if there are any.
 fn summarize(exports: &[CheckedExport]) -> Result<()> {
     let failed = exports.iter().filter_map(|export| {
         let error = export.result.as_ref().err()?;
@@ -126,10 +129,14 @@ fn summarize(exports: &[CheckedExport]) -> Result<()> {
         return Ok(());
     };
     let (count, all) = (names.len(), exports.len());
-    let what = format!("{count} of {all} exports would fail: {}", names.join(", "));
-    Err(Error::new(first.kind(), what))
+    let message = format!("{count} of {all} exports would fail: {}", names.join(", "));
+    Err(Error::new(first.kind(), message))
 }
 
+/// Checks one export over a connection of its own. `last` is its last success.
+///
+/// # Errors
+/// The reason why the export would fail.
 fn check_export(
     plan: &RunPlan,
     export: &ExportPlan,
@@ -138,14 +145,14 @@ fn check_export(
 ) -> Result<ExportFacts> {
     if let Some(path) = export.target.path() {
         if export.create_dirs == CreateDirs::Refuse && !folder(path).is_dir() {
-            let what = format!("cannot create {}: its folder is missing", path.display());
-            return Err(Error::new(ErrorKind::Output, what)
+            let message = format!("cannot create {}: its folder is missing", path.display());
+            return Err(Error::new(ErrorKind::Output, message)
                 .with_hint("create the folder first, or let --create-dirs do it"));
         }
         sink::check_replaceable(path)?;
     }
     check_target(plan, export)?;
-    // A check must not write what an init statement would write.
+    // A check must not change data, also if an init statement would.
     let read_only = SessionOptions {
         access: Access::ReadOnly,
         ..plan.session.clone()

@@ -1,9 +1,9 @@
-//! What a run reports while it runs, and when it has ended.
+//! The events that a run sends while it runs, and the report at its end.
 
 use super::status::{ExportStatus, Status, totals};
 use crate::error::{Error, Result};
 
-/// Something that happens in a run.
+/// An event of a run.
 #[derive(Clone, Copy)]
 #[non_exhaustive]
 pub enum Event<'a> {
@@ -12,11 +12,11 @@ pub enum Event<'a> {
         /// The export.
         export: &'a ExportStatus,
     },
-    /// Something that the user should know, and that does not end the run.
+    /// A problem that does not end the run.
     Warning {
         /// The export that it is about; `None` for the run as a whole.
         export: Option<&'a ExportStatus>,
-        /// The text, one sentence without its end.
+        /// The text: one sentence without its full stop.
         text: &'a str,
     },
     /// An export has succeeded, and its output is published.
@@ -24,11 +24,11 @@ pub enum Event<'a> {
         /// The export.
         export: &'a ExportStatus,
     },
-    /// An export has failed, and its target is as it was.
+    /// An export has failed. A target that is a regular file is unchanged.
     Failed {
         /// The export.
         export: &'a ExportStatus,
-        /// Why.
+        /// The error.
         error: &'a Error,
     },
 }
@@ -52,7 +52,7 @@ pub enum Event<'a> {
 /// }
 /// ```
 pub trait Observer: Send + Sync {
-    /// Receives `event`. It must not block: the run waits for it.
+    /// Receives `event`. It must not block, because the run waits for it.
     fn event(&self, event: &Event<'_>);
 }
 
@@ -63,23 +63,24 @@ impl Observer for () {
 
 /// The result of a run.
 pub struct RunReport {
-    /// Its exports, in their order.
+    /// The exports, in the order of the plan.
     pub exports: Vec<ExportStatus>,
-    /// The status of the run as a whole; of a single query, that of its export.
+    /// The status of the run as a whole. A single query shares it with its export.
     pub status: Status,
-    /// The error of an export that is alone; otherwise one that names all that
-    /// failed, of the kind of the first.
+    /// The error of a single query. With several exports, an error that names all
+    /// that failed; its kind is that of the first one, or that of the signal that
+    /// ended the run.
     pub result: Result<()>,
 }
 
 impl RunReport {
-    /// The number of rows of all exports.
+    /// Returns the number of rows of all exports.
     #[must_use]
     pub fn rows(&self) -> u64 {
         totals(&self.exports).0
     }
 
-    /// The number of bytes of all exports.
+    /// Returns the number of bytes of all exports.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         totals(&self.exports).1

@@ -1,5 +1,5 @@
-//! One export: its attempts, each from a session up to a complete output, and
-//! the context of a failure. `publish` makes the output visible.
+//! Runs one export: its attempts, each from a session to a complete output, and the
+//! context of a failure. The module `publish` makes the output visible.
 
 use super::{
     event::{Event, Observer},
@@ -22,25 +22,26 @@ use crate::{
 /// An export that is about to run, and everything it needs.
 #[derive(Clone, Copy)]
 pub(super) struct ExportContext<'a> {
-    /// What all exports share.
+    /// The plan of the run.
     pub plan: &'a RunPlan,
-    /// This one.
+    /// The plan of this export.
     pub export: &'a ExportPlan,
-    /// Its status.
+    /// The status of this export.
     pub status: &'a ExportStatus,
-    /// Receives its events.
+    /// Receives the events.
     pub observer: &'a dyn Observer,
-    /// Ends it early.
+    /// Cancels the export.
     pub cancel: &'a CancelToken,
-    /// Opens its session, unless it shares one.
+    /// Opens the session, unless the export shares one, and the sink.
     pub backend: &'a dyn Backend,
-    /// Its last success.
+    /// The last success of the export, if one is known.
     pub last: Option<&'a LastSuccess>,
     /// The most retries.
     pub retries: u32,
 }
 
 impl ExportContext<'_> {
+    /// Reports a warning about the export.
     fn warn(&self, text: String) {
         warn(self.observer, Some(self.status), &self.status.status, text);
     }
@@ -61,11 +62,11 @@ pub(super) fn warn(
     status.add_warning(text);
 }
 
-/// Runs one export up to its complete output, over `session` where it shares
-/// one. Retries where its connection failed or was lost.
+/// Runs one export up to its complete output, over `session` if it shares one.
+/// Retries after a transient failure.
 ///
 /// # Errors
-/// Of every kind; the target is then as it was, if it is a regular file.
+/// Of every kind. A target that is a regular file is then unchanged.
 pub(super) fn export(
     context: ExportContext<'_>,
     mut session: Option<SessionRef<'_>>,
@@ -99,7 +100,8 @@ pub(super) fn export(
     })
 }
 
-/// Why an export that failed for a transient reason cannot be retried.
+/// Returns why an export cannot be retried after the transient failure `error`;
+/// `None` if it can be.
 fn why_not_retryable(error: &Error, context: ExportContext<'_>) -> Option<&'static str> {
     let (plan, status) = (context.plan, &context.status.status);
     if plan.snapshot != SnapshotMode::None {
@@ -108,7 +110,7 @@ fn why_not_retryable(error: &Error, context: ExportContext<'_>) -> Option<&'stat
     if status.details().restart == Some(Restart::Forbidden) && status.rows() > 0 {
         return Some("what went there cannot be taken back");
     }
-    // Before there is a session, no statement has run.
+    // Without a session, no statement has run.
     if plan.session.access == Access::ReadWrite && error.kind() != ErrorKind::Connect {
         return Some("with --read-write it may have written, and would do so twice");
     }
@@ -148,7 +150,7 @@ pub(super) fn with_export_context(
     error.with_context(&format!("{arrived}{left}"))
 }
 
-/// One attempt.
+/// Makes one attempt, over the session `shared` or over one of its own.
 fn try_export(context: ExportContext<'_>, shared: Option<SessionRef<'_>>) -> Result<Staged> {
     let ExportContext { cancel, export, .. } = context;
     let mut own;
@@ -168,8 +170,9 @@ fn try_export(context: ExportContext<'_>, shared: Option<SessionRef<'_>>) -> Res
         true => session.snapshot_coverage()?,
         false => SnapshotCoverage::Complete,
     };
-    // Before the query, which may run for hours, and after connecting, the only
-    // step that cannot be ended from outside: no temporary file is left behind.
+    // Opened before the query, which may run for hours, and after the connection.
+    // Connecting is the only step that cannot be cancelled from another thread, so no
+    // temporary file must exist yet.
     let sink = open_sink(context)?;
     let source = session.run()?;
     warn_of_coverage(context, coverage);
@@ -197,8 +200,8 @@ fn try_export(context: ExportContext<'_>, shared: Option<SessionRef<'_>>) -> Res
     )?;
     after_rows(context, session, protocol, is_shared)?;
     if copied.rows() == 0 && export.empty_result == EmptyResult::Refuse {
-        let what = format!("no rows; {} left as it was", export.target);
-        return Err(Error::new(ErrorKind::NoRows, what));
+        let message = format!("no rows; {} left as it was", export.target);
+        return Err(Error::new(ErrorKind::NoRows, message));
     }
     let (staged, warnings) = copied.finish(cancel)?;
     warnings
@@ -207,7 +210,8 @@ fn try_export(context: ExportContext<'_>, shared: Option<SessionRef<'_>>) -> Res
     Ok(staged)
 }
 
-/// Binds the query, and reads what reports say of the session.
+/// Binds the query. Also reads the server's version and the session's time zone, if
+/// a report or a manifest needs them.
 fn prepare_session(context: ExportContext<'_>, session: &mut dyn Session) -> Result<()> {
     let ExportContext { plan, export, .. } = context;
     session.bind(export)?;
@@ -230,6 +234,7 @@ fn prepare_session(context: ExportContext<'_>, session: &mut dyn Session) -> Res
     Ok(())
 }
 
+/// Opens the sink, and records whether it allows a retry.
 fn open_sink(context: ExportContext<'_>) -> Result<Box<dyn Sink>> {
     let ExportContext { export, cancel, .. } = context;
     check_target(context.plan, export)?;
@@ -248,6 +253,7 @@ fn open_sink(context: ExportContext<'_>) -> Result<Box<dyn Sink>> {
     Ok(sink)
 }
 
+/// Warns about tables of the query that the snapshot may not cover.
 fn warn_of_coverage(context: ExportContext<'_>, coverage: SnapshotCoverage) {
     match coverage {
         SnapshotCoverage::Complete => {}
@@ -261,7 +267,8 @@ fn warn_of_coverage(context: ExportContext<'_>, coverage: SnapshotCoverage) {
     }
 }
 
-/// Reads the server's warnings, and ends the statement.
+/// Reads the server's warnings and closes the statement. Also checks that a shared
+/// session still has its snapshot.
 fn after_rows(
     context: ExportContext<'_>,
     session: &mut dyn Session,
@@ -284,18 +291,19 @@ fn after_rows(
     }
 }
 
-/// Checks that the target is what the export needs, before it is opened: a FIFO
-/// waits for its reader.
+/// Checks that the target suits the export, before it is opened, because opening a
+/// FIFO blocks until it has a reader.
 ///
 /// # Errors
-/// [`ErrorKind::Output`].
+/// [`ErrorKind::Output`], if the export needs a regular file, or if its manifest
+/// cannot be replaced.
 pub(super) fn check_target(plan: &RunPlan, export: &ExportPlan) -> Result<()> {
     let path = match &export.target {
         Target::Path(path) if !sink::is_stream(path) => path,
         target if export.manifest.is_some() => return Err(manifest::no_file(target)),
         target if plan.publish == Publish::AllOrNothing && export.name.is_some() => {
-            let what = format!("what goes to {target} cannot wait for the other exports");
-            return Err(Error::new(ErrorKind::Output, what)
+            let message = format!("what goes to {target} cannot wait for the other exports");
+            return Err(Error::new(ErrorKind::Output, message)
                 .with_hint("name a regular file, or leave publish = \"all-or-nothing\" out"));
         }
         _ => return Ok(()),

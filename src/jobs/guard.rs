@@ -1,5 +1,5 @@
-//! Guards: what a result must be like to be published. A night whose query went
-//! wrong without an error shows in its rows and columns.
+//! Guards: conditions on the rows and columns of a result. They catch queries that
+//! succeed but return the wrong data.
 
 use std::str::FromStr;
 
@@ -13,24 +13,25 @@ use crate::{
     schema::{ColumnDescription, Schema},
 };
 
-/// What a result must be like to be published.
+/// The conditions under which a result is published.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Guards {
-    /// It has no fewer rows.
+    /// The least number of rows.
     pub min_rows: Option<u64>,
-    /// It has no more rows.
+    /// The greatest number of rows.
     pub max_rows: Option<u64>,
-    /// It has these columns, in this order; or any, where there are none.
+    /// The names of the columns, in this order. If it is empty, any columns pass.
     pub columns: Vec<String>,
-    /// It has not so many rows more or fewer than the last success.
+    /// The greatest change of the row count since the last success, as a part of the
+    /// earlier count.
     pub max_change: Option<Percent>,
-    /// Whether its columns are those of the last success.
+    /// Whether the columns must be those of the last success.
     pub schema: SchemaPolicy,
 }
 
 impl Guards {
-    /// Whether any of them looks back at the last success.
+    /// Returns whether one of the guards compares with the last success.
     #[must_use]
     pub fn needs_history(&self) -> bool {
         self.max_change.is_some() || self.schema == SchemaPolicy::Unchanged
@@ -50,19 +51,20 @@ pub enum SchemaPolicy {
     Unchanged,
 }
 
-/// A part of a whole, in ten thousandths of a percent.
+/// A percentage, in ten thousandths of a percent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Percent(u64);
 
 impl Percent {
-    const OF_A_PERCENT: u64 = 10_000;
+    /// The number of units in one percent.
+    const UNITS_PER_PERCENT: u64 = 10_000;
 
-    /// Whether `change` is a larger part of `whole` than this.
+    /// Returns whether `change` is a larger part of `whole` than this percentage.
     #[must_use]
     pub fn is_exceeded(self, change: u64, whole: u64) -> bool {
-        let all = u128::from(100 * Self::OF_A_PERCENT);
-        u128::from(change) * all > u128::from(whole) * u128::from(self.0)
+        let hundred_percent = u128::from(100 * Self::UNITS_PER_PERCENT);
+        u128::from(change) * hundred_percent > u128::from(whole) * u128::from(self.0)
     }
 }
 
@@ -70,16 +72,16 @@ impl FromStr for Percent {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const WRONG: &str = "write a percentage, such as 20% or 0.5%";
-        let number = text.strip_suffix('%').ok_or(WRONG)?.trim_end();
+        const INVALID: &str = "write a percentage, such as 20% or 0.5%";
+        let number = text.strip_suffix('%').ok_or(INVALID)?.trim_end();
         let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
         let is_number = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
         if !is_number(whole) || !is_number(fraction) || fraction.is_empty() || fraction.len() > 4 {
-            return Err(WRONG);
+            return Err(INVALID);
         }
-        let whole: u32 = whole.parse().map_err(|_| WRONG)?;
-        let fraction: u64 = format!("{fraction:0<4}").parse().map_err(|_| WRONG)?;
-        Ok(Self(u64::from(whole) * Self::OF_A_PERCENT + fraction))
+        let whole: u32 = whole.parse().map_err(|_| INVALID)?;
+        let fraction: u64 = format!("{fraction:0<4}").parse().map_err(|_| INVALID)?;
+        Ok(Self(u64::from(whole) * Self::UNITS_PER_PERCENT + fraction))
     }
 }
 
@@ -99,15 +101,18 @@ impl From<Percent> for String {
 
 impl std::fmt::Display for Percent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (whole, fraction) = (self.0 / Self::OF_A_PERCENT, self.0 % Self::OF_A_PERCENT);
+        let whole = self.0 / Self::UNITS_PER_PERCENT;
+        let fraction = self.0 % Self::UNITS_PER_PERCENT;
         let fraction = format!(".{fraction:04}");
         write!(f, "{whole}{}%", fraction.trim_end_matches(['0', '.']))
     }
 }
 
+/// The hint of a guard that compares with the last success.
 const RESET_HINT: &str =
     "where that is as it should be, remove the export's entry from the state file";
 
+/// The hint of every other guard.
 const HINT: &str =
     "nothing was wrong on the server's side: look at the query and the data, or change the guard";
 
@@ -121,6 +126,8 @@ pub(super) struct GuardObserver<'a> {
 }
 
 impl<'a> GuardObserver<'a> {
+    /// Creates an observer that checks `guards`, and compares with the success
+    /// `last`.
     pub(super) fn new(guards: &'a Guards, last: Option<&'a LastSuccess>) -> Self {
         Self {
             guards,
@@ -138,8 +145,8 @@ impl RowObserver for GuardObserver<'_> {
     #[inline]
     fn row(&mut self, _row: Row<'_>, number: u64) -> Result<()> {
         if number > self.max_rows {
-            let what = format!("there are more than {} rows", self.max_rows);
-            return Err(violation(what));
+            let problem = format!("there are more than {} rows", self.max_rows);
+            return Err(violation(&problem));
         }
         Ok(())
     }
@@ -149,18 +156,18 @@ impl RowObserver for GuardObserver<'_> {
     }
 }
 
-/// Checks the columns, before any row; against those of the `last` success, where
-/// that is wanted and there was one.
+/// Checks the columns before the first row, and compares them with those of the
+/// success `last` if a guard requires it and there was one.
 ///
 /// # Errors
-/// [`ErrorKind::Guard`], naming the first that is another one.
+/// [`ErrorKind::Guard`], naming the first column that differs.
 pub(super) fn check_columns(
     guards: &Guards,
     schema: &Schema,
     last: Option<&LastSuccess>,
 ) -> Result<()> {
     if let (SchemaPolicy::Unchanged, Some(last)) = (guards.schema, last) {
-        check_pinned(schema, last)?;
+        check_unchanged(schema, last)?;
     }
     if guards.columns.is_empty() {
         return Ok(());
@@ -168,63 +175,65 @@ pub(super) fn check_columns(
     let mut expected = guards.columns.iter();
     let mut found = schema.columns.iter().map(|column| &column.name);
     for number in 1.. {
-        let what = match (expected.next(), found.next()) {
+        let problem = match (expected.next(), found.next()) {
             (None, None) => break,
             (expected, found) if expected == found => continue,
             (Some(expected), Some(found)) => format!("is {found:?}, not {expected:?}"),
             (Some(expected), None) => format!("is missing: {expected:?}"),
             (None, Some(found)) => format!("is one too many: {found:?}"),
         };
-        return Err(violation(format!("column {number} {what}")));
+        return Err(violation(&format!("column {number} {problem}")));
     }
     Ok(())
 }
 
-fn check_pinned(schema: &Schema, last: &LastSuccess) -> Result<()> {
+/// Checks that the columns are those of the success `last`.
+fn check_unchanged(schema: &Schema, last: &LastSuccess) -> Result<()> {
     let mut before = last.columns.iter();
     let mut found = schema.columns.iter().map(ColumnDescription::from);
     for number in 1.. {
-        let what = match (before.next(), found.next()) {
+        let problem = match (before.next(), found.next()) {
             (None, None) => break,
             (Some(before), Some(found)) if *before == found => continue,
             (Some(before), Some(found)) => format!("is {found} and was {before}"),
             (Some(before), None) => format!("has gone: {before}"),
             (None, Some(found)) => format!("is new: {found}"),
         };
-        return Err(violation(format!("column {number} {what}")).with_hint(RESET_HINT));
+        return Err(violation(&format!("column {number} {problem}")).with_hint(RESET_HINT));
     }
     Ok(())
 }
 
-/// Checks the rows when all have come; against the `last` success, where that is
-/// wanted and there was one with rows.
+/// Checks the number of rows after the last one, and compares it with that of the
+/// success `last` if a guard requires it and there was one with rows.
 ///
 /// # Errors
-/// [`ErrorKind::Guard`] where there are fewer than there must be, or too many more
-/// or fewer than last time.
+/// [`ErrorKind::Guard`], if there are too few rows, or if their number has changed
+/// too much.
 fn check_row_count(guards: &Guards, rows: u64, last: Option<&LastSuccess>) -> Result<()> {
     if let (Some(percent), Some(last)) = (guards.max_change, last.filter(|last| last.rows > 0))
         && percent.is_exceeded(rows.abs_diff(last.rows), last.rows)
     {
         let more = if rows > last.rows { "more" } else { "fewer" };
-        let what = format!(
+        let problem = format!(
             "there are {rows} rows, over {percent} {more} than the {} of last time",
             last.rows
         );
-        return Err(violation(what).with_hint(RESET_HINT));
+        return Err(violation(&problem).with_hint(RESET_HINT));
     }
     match guards.min_rows {
         Some(min) if rows < min => {
-            let what = format!("there are {rows} rows, fewer than {min}");
-            Err(violation(what))
+            let problem = format!("there are {rows} rows, fewer than {min}");
+            Err(violation(&problem))
         }
         _ => Ok(()),
     }
 }
 
+/// Returns the error of a guard that is not satisfied because of `problem`.
 #[cold]
-fn violation(what: String) -> Error {
-    Error::new(ErrorKind::Guard, format!("a guard tripped: {what}")).with_hint(HINT)
+fn violation(problem: &str) -> Error {
+    Error::new(ErrorKind::Guard, format!("a guard tripped: {problem}")).with_hint(HINT)
 }
 
 #[cfg(test)]

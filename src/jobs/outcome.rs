@@ -1,4 +1,4 @@
-//! The result of a run as a whole, made of those of its exports.
+//! Summarizes the results of the exports as the result of the run.
 
 use super::{
     plan::Publish,
@@ -10,8 +10,12 @@ use crate::error::{Error, ErrorKind, Result};
 /// The most names that are listed in a message.
 const MAX_NAMES: usize = 10;
 
-/// The result of a run whose threads ended with `result`. `state_error` is the
-/// first error of saving the state file.
+/// Returns the result of a run whose threads ended with `result`. `state_error` is
+/// the first error while saving the state file.
+///
+/// # Errors
+/// The error of a single query; otherwise an error that names the exports that
+/// failed, were not published, or did not run.
 pub(super) fn summarize(
     exports: &[ExportStatus],
     publish: Publish,
@@ -19,7 +23,7 @@ pub(super) fn summarize(
     result: Result<()>,
 ) -> Result<()> {
     let mut failed: Vec<(&str, Error)> = Vec::new();
-    let mut others: [Vec<&str>; 2] = Default::default();
+    let (mut not_published, mut not_run) = (Vec::new(), Vec::new());
     let mut published = Vec::new();
     for export in exports {
         let name = export.name.as_deref().unwrap_or_default();
@@ -27,14 +31,14 @@ pub(super) fn summarize(
             Some(Outcome::Success) => published.push(name),
             Some(Outcome::Failure(error)) if export.name.is_none() => return Err(error),
             Some(Outcome::Failure(error)) => failed.push((name, error)),
-            Some(Outcome::NotPublished) => others[0].push(name),
-            None => others[1].push(name),
+            Some(Outcome::NotPublished) => not_published.push(name),
+            None => not_run.push(name),
         }
     }
-    let is_complete = failed.is_empty() && others.iter().all(Vec::is_empty);
+    let is_complete = failed.is_empty() && not_published.is_empty() && not_run.is_empty();
     let first = match (failed.first(), result) {
         _ if is_complete => return state_error.map_or(Ok(()), Err),
-        // A person who sent a signal wants to see that it ended the run.
+        // The user who sent a signal expects to see that it ended the run.
         (_, Err(cause)) if matches!(cause.kind(), ErrorKind::Signal(_)) => cause,
         (Some((_, error)), _) => error.clone(),
         (None, Err(error)) => return Err(error),
@@ -44,28 +48,30 @@ pub(super) fn summarize(
         .iter()
         .map(|(name, error)| format!("{name} (exit code {})", error.kind().exit_code()));
     let listed: Vec<String> = listed.collect();
-    let mut what = match listed.len() {
+    let mut message = match listed.len() {
         0 => first.message().to_owned(),
-        count => count_of(count, exports.len(), "failed", &listed),
+        count => format!(
+            "{count} of {} exports failed: {}",
+            exports.len(),
+            first_names(&listed)
+        ),
     };
-    for (names, state) in others.iter().zip(["were not published", "did not run"]) {
+    for (names, state) in [
+        (&not_published, "were not published"),
+        (&not_run, "did not run"),
+    ] {
         if !names.is_empty() {
-            what += &format!("; {} {state}: {}", names.len(), first_names(names));
+            message += &format!("; {} {state}: {}", names.len(), first_names(names));
         }
     }
     if publish == Publish::AllOrNothing && !published.is_empty() {
         let names = first_names(&published);
-        what += &format!("; {} are published all the same: {names}", published.len());
+        message += &format!("; {} are published all the same: {names}", published.len());
     }
-    Err(Error::new(first.kind(), what))
+    Err(Error::new(first.kind(), message))
 }
 
-/// `2 of 3 exports failed: a, b`.
-pub(super) fn count_of(count: usize, all: usize, verb: &str, names: &[String]) -> String {
-    format!("{count} of {all} exports {verb}: {}", first_names(names))
-}
-
-/// The first of `names`, and how many others there are.
+/// Returns the first [`MAX_NAMES`] of `names`, and how many others there are.
 fn first_names<T: AsRef<str>>(names: &[T]) -> String {
     let (shown, others) = names.split_at(names.len().min(MAX_NAMES));
     let shown: Vec<&str> = shown.iter().map(AsRef::as_ref).collect();

@@ -1,4 +1,4 @@
-//! What a run does: its server, its exports, and how they go together.
+//! The plan of a run: its server, its exports, and how they are run and published.
 
 use std::{num::NonZeroU16, path::PathBuf, sync::Arc};
 
@@ -15,45 +15,47 @@ use crate::{
     sql::{Parameter, Query},
 };
 
-/// What a run does.
+/// The plan of a run.
 #[derive(Clone, Debug)]
 pub struct RunPlan {
     /// The server and the account.
     pub connect: ConnectOptions,
-    /// What is set in a session before a statement runs.
+    /// The settings of each session.
     pub session: SessionOptions,
-    /// How many times an export is retried after its connection failed or was
+    /// The most times that an export is retried after its connection failed or was
     /// lost.
     pub retries: u32,
     /// Whether the server's version and the session's time zone are read for the
     /// report, also for exports without a manifest.
     pub reads_server_facts: bool,
-    /// The exports, in their order; never empty.
+    /// The exports, in the order in which they start; never empty.
     pub exports: Vec<ExportPlan>,
     /// What happens to the other exports when one fails.
     pub on_error: OnError,
-    /// When finished files are published.
+    /// When complete files are published.
     pub publish: Publish,
     /// The most exports that run at the same time.
     pub connections: NonZeroU16,
-    /// Which state of the server the exports read.
+    /// Whether the exports read one snapshot, and how it is opened.
     pub snapshot: SnapshotMode,
-    /// The file that keeps the result of each export until the next run.
+    /// The state file, which keeps the last success of each export until the next
+    /// run; `None` if there is none.
     pub state: Option<PathBuf>,
 }
 
 impl RunPlan {
-    /// The number of connections that the run opens.
+    /// Returns the number of connections that the run opens.
     #[must_use]
     pub fn connection_count(&self) -> usize {
         usize::from(self.connections.get()).min(self.exports.len())
     }
 
-    /// The last successes of the exports, where a file keeps them.
+    /// Reads the last successes of the exports from the state file. Returns an empty
+    /// history without one.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) where the file
-    /// cannot be read.
+    /// [`ErrorKind::Config`](crate::error::ErrorKind::Config), if the file cannot be
+    /// read.
     pub fn history(&self) -> Result<History> {
         match &self.state {
             Some(path) if self.exports.iter().any(|export| export.name.is_some()) => {
@@ -64,8 +66,8 @@ impl RunPlan {
     }
 }
 
-/// What one export does. It can be stored as JSON and read back; it holds no
-/// secret. A path must then be UTF-8, and the format a built-in one.
+/// The plan of one export. It can be stored as JSON and read back, if its paths are
+/// UTF-8 and its format is a built-in one. It holds no secret.
 ///
 /// ```
 /// use gold_digger::{format::Csv, jobs::ExportPlan, sink::Target, sql::Query};
@@ -87,7 +89,7 @@ pub struct ExportPlan {
     pub parameters: Vec<Parameter>,
     /// The wire protocol of its rows.
     pub protocol: Protocol,
-    /// Where the bytes go.
+    /// The destination of the bytes.
     pub target: Target,
     /// Whether missing folders of the target are created.
     pub create_dirs: CreateDirs,
@@ -100,15 +102,16 @@ pub struct ExportPlan {
     pub format: Arc<dyn Format>,
     /// What a result without rows means.
     pub empty_result: EmptyResult,
-    /// What the result must be like to be published.
+    /// The conditions under which the result is published.
     pub guards: Guards,
-    /// How the target got its name, where a manifest is written beside it.
+    /// How the name of the target was made, for its manifest; `None` if no manifest
+    /// is written.
     pub manifest: Option<OutputName>,
 }
 
 impl ExportPlan {
-    /// An export of all rows of `query` to `target`, without a name, guards and
-    /// manifest. A result without rows is a failure.
+    /// Creates an export of all rows of `query` to `target`, without a name, guards
+    /// and manifest. A result without rows is a failure.
     #[must_use]
     pub fn new(query: Query, format: impl Format + 'static, target: Target) -> Self {
         Self {
@@ -132,14 +135,14 @@ impl ExportPlan {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EmptyResult {
-    /// A failure; the target stays as it was.
+    /// A failure; the target is unchanged.
     #[default]
     Refuse,
-    /// An ordinary success: an empty document.
+    /// A success; the document is empty.
     Allow,
 }
 
-/// What becomes of the other exports when one fails.
+/// What happens to the other exports when one fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "snake_case")]
@@ -151,7 +154,7 @@ pub enum OnError {
     Stop,
 }
 
-/// When files get their names.
+/// When complete files are published.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "snake_case")]

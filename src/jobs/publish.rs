@@ -1,4 +1,4 @@
-//! Publishes complete outputs: each with its manifest after it.
+//! Publishes complete outputs, each before its manifest.
 
 use jiff::Timestamp;
 use ring::digest;
@@ -23,8 +23,12 @@ pub(super) struct StagedExport {
 }
 
 impl StagedExport {
-    /// Writes the manifest of `target`, which the export of `context` has made,
-    /// where it wants one.
+    /// Writes the manifest of `target`, the output of the export of `context`, if the
+    /// export has one. `position` is that of the run's snapshot.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Output`](crate::error::ErrorKind::Output), if the manifest cannot
+    /// be written.
     pub(super) fn new(
         context: ExportContext<'_>,
         target: Staged,
@@ -46,7 +50,7 @@ impl StagedExport {
 
     /// Publishes the output, and then its manifest.
     pub(super) fn publish(self) -> Result<()> {
-        // Another run to the same target must not come between the two.
+        // Another run to the same target must not publish between the two.
         let path = self.manifest.as_ref().and_then(Staged::path);
         let _locked = path.and_then(sink::lock_folder);
         self.target.commit()?;
@@ -54,6 +58,7 @@ impl StagedExport {
     }
 }
 
+/// Writes the manifest of `staged`. It is not yet visible.
 fn write_manifest(
     context: ExportContext<'_>,
     name: &OutputName,

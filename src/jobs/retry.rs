@@ -1,4 +1,4 @@
-//! Retries what failed for a transient reason, with pauses that double.
+//! Retries work after a transient failure, with pauses that double.
 
 use std::time::Duration;
 
@@ -7,18 +7,20 @@ use crate::{
     error::{Error, Result},
 };
 
-/// The first pause between two attempts; each is twice the one before.
+/// The first pause between two attempts. Each further pause is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
+/// The longest pause between two attempts.
 const MAX_PAUSE: Duration = Duration::from_mins(1);
 
 /// Runs `attempt` until it succeeds, fails permanently, or has been retried
-/// `retries` times. Before each pause, `may_retry` sees the transient error: it
-/// returns what is reported of it, or why there is no further attempt; `warn`
-/// reports it.
+/// `retries` times. Before each pause, `may_retry` gets the transient error. It
+/// returns the error that `warn` reports, or the final error if there must be no
+/// further attempt.
 ///
 /// # Errors
-/// The error of the last attempt; the cause, where `cancel` was cancelled during
-/// a pause.
+/// The error of the last attempt or of `may_retry`; the cause, if `cancel` is
+/// cancelled during a pause.
 pub(super) fn retry<T>(
     retries: u32,
     cancel: &CancelToken,

@@ -4,7 +4,7 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     thread,
@@ -31,12 +31,14 @@ use crate::{
     cancel::CancelToken,
     error::{Error, ErrorKind, Result},
     source::{BinlogPosition, SnapshotMode},
+    sync::lock,
 };
 
-/// Runs `plan` on this thread, up to its end.
+/// Runs `plan` to its end, on this thread and on others if it has several
+/// connections.
 ///
-/// Every export's errors are in the report. `cancel` ends the run early, from any
-/// thread.
+/// The errors of all exports are in the report. Any thread can end the run early
+/// through `cancel`.
 #[must_use]
 pub fn run(plan: RunPlan, observer: Arc<dyn Observer>, cancel: &CancelToken) -> RunReport {
     let runner = Runner::new(plan, Status::default(), observer);
@@ -53,36 +55,32 @@ pub struct Runner {
     exports: Vec<ExportStatus>,
     /// The indexes of the exports that have not started.
     queue: Mutex<VecDeque<usize>>,
-    /// The exports that wait for the publication of all.
+    /// The complete exports that wait for the others, each with its index.
     staged: Mutex<Vec<(usize, StagedExport)>>,
     /// The first error while saving the state file after publishing.
     state_error: Mutex<Option<Error>>,
-    /// Whether the last export could not reach the server.
+    /// Whether the export that ended last could not reach the server.
     is_unreachable: AtomicBool,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Each change is complete when a panic elsewhere is seen.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Each export that waits for others keeps its files open.
+/// Raises the limit of open files, because each export that waits for others keeps
+/// its files open.
 fn raise_open_files_limit() {
-    // Where that is not allowed, opening a file fails with a message.
+    // If that is not allowed, opening a file later fails with a message.
     if let Ok((_, max)) = getrlimit(Resource::RLIMIT_NOFILE) {
         let _ = setrlimit(Resource::RLIMIT_NOFILE, max, max);
     }
 }
 
 impl Runner {
-    /// Makes a run of `plan`. `status` is that of the run, and of an export
-    /// without a name; `observer` receives the events.
+    /// Creates a run of `plan`. `status` is the status of the run and of a single
+    /// query; `observer` receives the events.
     pub fn new(plan: RunPlan, status: Status, observer: Arc<dyn Observer>) -> Self {
         let server = Server::new(&plan);
         Self::with_backend(plan, status, observer, Box::new(server))
     }
 
-    /// The same with sessions of `backend`.
+    /// Creates a run whose sessions and sinks are opened by `backend`.
     pub(super) fn with_backend(
         plan: RunPlan,
         status: Status,
@@ -111,17 +109,18 @@ impl Runner {
         }
     }
 
-    /// The status of each export, which changes while the run executes.
+    /// Returns the status of each export, which changes while the run executes.
     #[must_use]
     pub fn exports(&self) -> &[ExportStatus] {
         &self.exports
     }
 
-    /// Runs all exports on this thread, and on more where the plan says so.
+    /// Runs all exports, on this thread and on others if the plan has several
+    /// connections.
     ///
     /// # Errors
-    /// What keeps the exports from running; their own results are in their
-    /// statuses.
+    /// The error that keeps the exports from running: an unreadable state file, no
+    /// snapshot, a cancellation or a panic. Their own results are in their statuses.
     pub fn execute(&self, cancel: &CancelToken) -> Result<()> {
         let plan = &self.plan;
         if plan.publish == Publish::AllOrNothing {
@@ -151,8 +150,9 @@ impl Runner {
         Ok(())
     }
 
-    /// Ends the run that [`execute`](Self::execute) has left with `result`, and
-    /// fails the exports that are still running: their threads are stuck, or have
+    /// Ends the run after [`execute`](Self::execute) has returned `result`, or after
+    /// the caller has stopped waiting for it. If `result` is an error, exports that
+    /// are still running fail with it, because their threads are stuck or have
     /// panicked.
     #[must_use]
     pub fn conclude(&self, result: Result<()>, cancel: &CancelToken) -> RunReport {
@@ -174,19 +174,20 @@ impl Runner {
         }
     }
 
+    /// Opens `count` sessions with one snapshot, with retries.
     fn open_snapshot(&self, count: usize, cancel: &CancelToken) -> Result<Sessions> {
         let open = || cancel.prefer_cause(self.backend.open_snapshot(count, cancel));
         let warn = |text| export::warn(&*self.observer, None, &self.status, text);
         retry(self.plan.retries, cancel, open, Ok, warn)
     }
 
-    /// Fails the exports still queued after every session lost its snapshot: rows
-    /// of another snapshot would not be consistent with the finished exports.
+    /// Fails the exports still queued after every session lost its snapshot: another
+    /// snapshot would not be consistent with the finished exports.
     fn fail_remaining(&self) {
         let remaining: Vec<usize> = lock(&self.queue).drain(..).collect();
         for index in remaining {
-            let what = "it did not run: the snapshot is lost";
-            let error = Error::new(ErrorKind::Query, what).with_hint(
+            let message = "it did not run: the snapshot is lost";
+            let error = Error::new(ErrorKind::Query, message).with_hint(
                 "run all again: in a later snapshot, rows would not agree with the others'",
             );
             let export = &self.exports[index];
@@ -204,7 +205,7 @@ impl Runner {
             return Ok(());
         }
         let is_complete = staged.len() == self.exports.len();
-        // A failure that can be known before is found before the first commit.
+        // Failures that can be predicted are found before the first commit.
         let obstacle = staged.iter().find_map(|(index, staged)| {
             let checked = if is_complete { staged.check() } else { Ok(()) };
             Some((*index, checked.err()?))
@@ -229,8 +230,9 @@ impl Runner {
         begun
     }
 
-    /// Publishes one after the other, up to the first failure, and reports them
-    /// when nothing more is published: nothing comes between two commits.
+    /// Publishes the exports one after the other, up to the first failure. Their
+    /// results are reported after the last commit, so that no other work delays a
+    /// commit.
     fn publish_each(&self, staged: &mut impl Iterator<Item = (usize, StagedExport)>) {
         let mut results = Vec::new();
         for (index, staged) in staged.by_ref() {
@@ -264,6 +266,7 @@ impl Runner {
         });
     }
 
+    /// Records and reports the success of an export, and removes its old files.
     fn succeed(&self, export: &ExportStatus, plan: &ExportPlan) {
         export.status.end(Outcome::Success);
         self.observer.event(&Event::Succeeded { export });
@@ -274,11 +277,12 @@ impl Runner {
         }
     }
 
+    /// Reports a warning about an export.
     fn warn(&self, export: &ExportStatus, text: String) {
         export::warn(&*self.observer, Some(export), &export.status, text);
     }
 
-    /// Saves the result of the export for the next run.
+    /// Saves the success of the export in the state file, for the next run.
     fn record_success(&self, export: &ExportStatus) {
         // One thread at a time reads and writes the file.
         let mut state_error = lock(&self.state_error);
@@ -291,36 +295,36 @@ impl Runner {
             finished: format!("{:.3}", Timestamp::now()),
         };
         if let Err(error) = History::record(path, name, success) {
-            let what = error.message();
+            let message = error.message();
             self.warn(
                 export,
-                format!("the next run has nothing to compare with: {what}"),
+                format!("the next run has nothing to compare with: {message}"),
             );
             state_error.get_or_insert(error);
         }
     }
 }
 
-/// The error where a thread has panicked.
+/// Returns the error of a thread that has panicked.
 #[must_use]
 pub fn internal_error() -> Error {
     Error::new(ErrorKind::Query, "the export broke down")
         .with_hint("the message above says where; please report it")
 }
 
-/// What a thread needs to run exports.
+/// The state that a thread needs to run exports.
 #[derive(Clone, Copy)]
 struct Worker<'a> {
     runner: &'a Runner,
     cancel: &'a CancelToken,
     history: &'a History,
-    /// The position of the snapshot.
+    /// The position of the snapshot, if it is known.
     position: Option<&'a BinlogPosition>,
 }
 
 impl Worker<'_> {
-    /// Runs the queue on this thread and `count - 1` others, each over a session
-    /// of the snapshot, if there is one. Returns whether one has panicked.
+    /// Runs the queue on this thread and on `count - 1` others, each over its session
+    /// of the snapshot if there is one. Returns whether a thread has panicked.
     fn run_in_parallel(self, count: usize, mut sessions: Vec<Box<dyn Session>>) -> bool {
         thread::scope(|scope| {
             let mut threads = Vec::new();
@@ -330,18 +334,18 @@ impl Worker<'_> {
                     thread::Builder::new().spawn_scoped(scope, move || self.run_queue(session));
                 match started {
                     Ok(thread) => threads.push(thread),
-                    // The other threads do its work.
+                    // The other threads take its exports.
                     Err(error) => tracing::info!("cannot start a thread: {error}"),
                 }
             }
             self.run_queue(sessions.pop());
             let ended = threads.into_iter().map(thread::ScopedJoinHandle::join);
-            // All of them are joined.
+            // `count` joins every thread; `any` would stop at the first panic.
             ended.filter(Result::is_err).count() > 0
         })
     }
 
-    /// Runs one export after the other, over `session`, if there is one.
+    /// Runs queued exports one after the other, over `session` if there is one.
     fn run_queue(self, mut session: Option<Box<dyn Session>>) {
         loop {
             if self.cancel.cause().is_some() {
@@ -350,9 +354,9 @@ impl Worker<'_> {
             if let Some(session) = &mut session
                 && let Err(error) = session.check_snapshot()
             {
-                let what = format!("a session has lost the snapshot: {}", error.message());
+                let warning = format!("a session has lost the snapshot: {}", error.message());
                 let runner = self.runner;
-                export::warn(&*runner.observer, None, &runner.status, what);
+                export::warn(&*runner.observer, None, &runner.status, warning);
                 return;
             }
             let Some(index) = lock(&self.runner.queue).pop_front() else {
@@ -360,13 +364,13 @@ impl Worker<'_> {
             };
             self.run(index, session.as_deref_mut());
             if let (Some(session), Ok(idle)) = (&mut session, self.cancel.child()) {
-                // A failure shows when the session is asked before its next export.
+                // A failure is noticed by the check before the next export.
                 let _ = session.attach(&idle);
             }
         }
     }
 
-    /// Runs one export, and publishes it or keeps it for the publication of all.
+    /// Runs one export, and publishes it or keeps it until all are complete.
     fn run(self, index: usize, session: Option<SessionRef<'_>>) {
         let Worker { runner, cancel, .. } = self;
         let export = &runner.exports[index];
@@ -416,8 +420,8 @@ impl Worker<'_> {
             cancel,
             backend: &*runner.backend,
             last: name.and_then(|name| history.exports.get(name)),
-            // A server that was unreachable for all retries of the last export is
-            // hardly back for this one.
+            // A server that was unreachable through all retries of the last export is
+            // unlikely to be reachable now.
             retries: match runner.is_unreachable.load(Relaxed) {
                 false => plan.retries,
                 true => 0,

@@ -1,5 +1,5 @@
-//! What runs need of sessions: those of a server, or of anything else that gives
-//! rows.
+//! The sessions of a run: the traits that a run needs, and their implementation for
+//! a server. Tests implement them in memory.
 
 use super::plan::{ExportPlan, RunPlan};
 use crate::{
@@ -12,9 +12,9 @@ use crate::{
     },
 };
 
-/// Opens sessions.
+/// Opens the sessions and the sinks of a run.
 pub(super) trait Backend: Send + Sync {
-    /// Opens a session for one export, which `cancel` can end.
+    /// Opens a session for one export. `cancel` can interrupt it.
     fn connect(&self, cancel: &CancelToken) -> Result<Box<dyn Session>>;
 
     /// Opens `count` sessions that read one snapshot.
@@ -31,50 +31,50 @@ pub(super) trait Backend: Send + Sync {
     }
 }
 
-/// Opens a sink of the caller's own.
+/// A function of the caller that opens a sink.
 pub(super) type SinkFactory = Box<dyn Fn() -> Result<Box<dyn Sink>> + Send + Sync>;
 
-/// Sessions that read one snapshot, and its position in the server's history,
-/// where that is known.
+/// Sessions that read one snapshot, and its position in the binary log if that is
+/// known.
 pub(super) type Sessions = (Vec<Box<dyn Session>>, Option<BinlogPosition>);
 
 /// A session that runs the statements of exports, one after the other.
 pub(super) trait Session: Send {
-    /// Lets `cancel` end the session from now on.
+    /// Makes `cancel` the token that can interrupt the session.
     fn attach(&mut self, cancel: &CancelToken) -> Result<()>;
 
-    /// Sets the session up as it was at its beginning.
+    /// Resets the session to its initial settings.
     fn reset(&mut self) -> Result<()>;
 
-    /// Makes the export's query the next to run.
+    /// Binds the query of `export` and its parameters, to run next.
     fn bind(&mut self, export: &ExportPlan) -> Result<()>;
 
-    /// What the user should know about the session.
+    /// Returns a warning about the session, if there is one.
     fn warning(&self) -> Option<String>;
 
-    /// The server's version and the session's settings.
+    /// Reads the server's version and the session's settings.
     fn facts(&mut self) -> Result<SessionFacts>;
 
-    /// Whether a snapshot covers all tables of the query.
+    /// Checks whether the snapshot covers all tables of the query.
     fn snapshot_coverage(&mut self) -> Result<SnapshotCoverage>;
 
     /// Runs the query, up to its first row.
     fn run(&mut self) -> Result<Box<dyn RowSource + '_>>;
 
-    /// The number of warnings that the server has for the query.
+    /// Returns the number of the server's warnings for the query.
     fn warning_count(&self) -> u16;
 
-    /// The server's warning that values were truncated.
+    /// Returns the server's warning that values were truncated, if there is one.
     fn truncation_warning(&mut self) -> Result<Option<String>>;
 
-    /// Frees what the server keeps for the query.
+    /// Frees the server's resources of the query.
     fn close_statement(&mut self);
 
     /// Checks that the session still has its snapshot.
     fn check_snapshot(&mut self) -> Result<()>;
 }
 
-/// A borrowed session.
+/// A mutable borrow of a session.
 pub(super) type SessionRef<'a> = &'a mut (dyn Session + 'static);
 
 /// A MySQL or MariaDB server.
@@ -82,12 +82,12 @@ pub(super) struct Server {
     pub connect: ConnectOptions,
     pub session: SessionOptions,
     pub snapshot: SnapshotMode,
-    /// Opens the sink in the place of an export's target.
+    /// Opens the sink instead of an export's target, if it is `Some`.
     pub open_sink: Option<SinkFactory>,
 }
 
 impl Server {
-    /// The server of `plan`.
+    /// Creates the server of `plan`.
     pub(super) fn new(plan: &RunPlan) -> Self {
         Self {
             connect: plan.connect.clone(),
@@ -138,6 +138,7 @@ impl Backend for Server {
     }
 }
 
+/// A session of a server, and the settings that it is reset to.
 struct ServerSession {
     executor: QueryExecutor,
     options: SessionOptions,

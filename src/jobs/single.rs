@@ -21,9 +21,9 @@ use crate::{
     sql::{Parameter, Query},
 };
 
-/// A single export: a server, a query, a format and a target.
+/// A builder of a single export: a server, a query, a format and a target.
 ///
-/// It writes CSV to standard output unless told otherwise, in a read-only session.
+/// By default it writes CSV to standard output, in a read-only session.
 ///
 /// ```no_run
 /// use gold_digger::{CancelToken, Export, format::Csv, sink::Target, source::ConnectOptions};
@@ -54,23 +54,24 @@ pub struct Export {
     status: Status,
 }
 
-/// What a single export did.
+/// The result of a single export.
 #[derive(Clone, Debug)]
 pub struct ExportReport {
     /// The number of rows.
     pub rows: u64,
-    /// The number of bytes, header included.
+    /// The number of bytes, including the header.
     pub bytes: u64,
     /// The columns, in their order.
     pub columns: Vec<ColumnDescription>,
     /// The warnings that were reported.
     pub warnings: Vec<String>,
-    /// How long it took.
+    /// The time from the start to the published output.
     pub elapsed: Duration,
 }
 
 impl Export {
-    /// An export of all rows of `query`, one statement, from `server`.
+    /// Creates an export of all rows of `query`, which is one statement, from
+    /// `server`.
     #[must_use]
     pub fn new(server: ConnectOptions, query: impl Into<String>) -> Self {
         Self {
@@ -90,7 +91,7 @@ impl Export {
         }
     }
 
-    /// Sets the session's options, such as its time zone.
+    /// Sets the options of the session, such as its time zone.
     #[must_use]
     pub fn session(mut self, session: SessionOptions) -> Self {
         self.session = session;
@@ -114,15 +115,16 @@ impl Export {
         self
     }
 
-    /// Sets where the bytes go. A regular file appears whole or not at all.
+    /// Sets the destination of the bytes. A regular file is written as a whole or not
+    /// at all.
     #[must_use]
     pub fn target(mut self, target: Target) -> Self {
         self.target = target;
         self
     }
 
-    /// Sends the bytes to a sink of your own. `open` opens it for each attempt,
-    /// after the session is there and before the query runs.
+    /// Sends the bytes to a sink of your own. Each attempt calls `open` after it has
+    /// connected and before it runs the query.
     #[must_use]
     pub fn sink(
         mut self,
@@ -140,21 +142,21 @@ impl Export {
         self
     }
 
-    /// Sets what the result must be like to be published.
+    /// Sets the conditions under which the result is published.
     #[must_use]
     pub fn guards(mut self, guards: Guards) -> Self {
         self.guards = guards;
         self
     }
 
-    /// Makes a result without rows a success: an empty document.
+    /// Makes a result without rows a success with an empty document.
     #[must_use]
     pub const fn allow_empty(mut self) -> Self {
         self.empty_result = EmptyResult::Allow;
         self
     }
 
-    /// Sets how many times the export is retried after its connection failed or
+    /// Sets the most times that the export is retried after its connection failed or
     /// was lost.
     #[must_use]
     pub const fn retries(mut self, retries: u32) -> Self {
@@ -162,25 +164,26 @@ impl Export {
         self
     }
 
-    /// Sets who receives the export's events.
+    /// Sets the observer that receives the export's events.
     #[must_use]
     pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
         self.observer = observer;
         self
     }
 
-    /// The export's status: another thread can read its counts while it runs.
+    /// Returns the export's status. Another thread can read its counts while the
+    /// export runs.
     #[must_use]
     pub fn status(&self) -> Status {
         self.status.clone()
     }
 
-    /// Runs the export on this thread, up to its published output. `cancel` ends
-    /// it from any thread.
+    /// Runs the export on this thread, up to its published output. Any thread can end
+    /// it early through `cancel`.
     ///
     /// # Errors
-    /// Of every kind; [`Error::kind`](crate::error::Error::kind) tells them apart. A target that is a regular
-    /// file is then as it was.
+    /// Of every kind; [`Error::kind`](crate::error::Error::kind) distinguishes them. A
+    /// target that is a regular file is then unchanged.
     pub fn run(self, cancel: &CancelToken) -> Result<ExportReport> {
         let plan = RunPlan {
             connect: self.server,
@@ -248,7 +251,7 @@ impl Export {
         let bytes = SharedBytes::default();
         let sink = bytes.clone();
         let open = move || -> Result<Box<dyn Sink>> {
-            // An earlier attempt may have left something.
+            // An earlier attempt may have left some bytes.
             let _ = sink.take();
             Ok(Box::new(WriterSink::new("memory", sink.clone())))
         };

@@ -1,11 +1,12 @@
-//! The status of a run, and of each export of it: counts and details, shared by
-//! the threads that do the work, watch it, and report it.
+//! The status of a run and of each of its exports: counts and details, shared by
+//! the threads that run, watch and report the work.
 //!
-//! The counts are read while the run is stuck, so that no lock guards them.
+//! The counts are atomic rather than under the lock, so that they can be read while
+//! the run is stuck.
 
 use std::{
     mem,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -17,6 +18,7 @@ use crate::{
     pipeline::Counters,
     schema::ColumnDescription,
     sink::{Restart, Target},
+    sync::lock,
 };
 
 /// The status of one export.
@@ -24,9 +26,9 @@ use crate::{
 pub struct ExportStatus {
     /// The name in the configuration file; `None` for a single query.
     pub name: Option<String>,
-    /// Where the rows go.
+    /// The destination of the rows.
     pub target: Target,
-    /// Its counts, details and result.
+    /// The counts, details and result.
     pub status: Status,
 }
 
@@ -39,7 +41,7 @@ impl ExportStatus {
     }
 }
 
-/// The rows and bytes of all `exports`, so far.
+/// Returns the numbers of rows and bytes of all `exports`, so far.
 #[must_use]
 pub fn totals(exports: &[ExportStatus]) -> (u64, u64) {
     let counts = exports
@@ -53,12 +55,13 @@ pub fn totals(exports: &[ExportStatus]) -> (u64, u64) {
 pub struct Status(Arc<Shared>);
 
 struct Shared {
+    /// When the work started, by the wall clock and by the monotonic clock.
     started: OnceLock<(Timestamp, Instant)>,
     counters: Counters,
     details: Mutex<StatusDetails>,
 }
 
-/// What becomes known in the course of a run.
+/// Details that become known in the course of the work.
 #[derive(Clone, Debug, Default)]
 pub struct StatusDetails {
     /// The columns' names and server types.
@@ -73,11 +76,12 @@ pub struct StatusDetails {
     pub warnings: Vec<String>,
     /// The number of attempts that have begun.
     pub attempts: u32,
-    /// Whether the output allows another attempt, once it is open.
+    /// Whether the output allows a retry; `None` until it is open.
     pub restart: Option<Restart>,
-    /// How long the work took, where the output waits for the commit of all.
+    /// How long the work took; `None` unless its output waited for the commit of
+    /// all exports.
     pub worked: Option<Duration>,
-    /// The result, and how long it took.
+    /// The result, and the time from the start to it; `None` until there is one.
     pub end: Option<(Outcome, Duration)>,
 }
 
@@ -93,7 +97,7 @@ pub enum Outcome {
 }
 
 impl Default for Status {
-    /// Creates the status of what starts now.
+    /// Creates the status of work that starts now.
     fn default() -> Self {
         let status = Self::waiting();
         status.start();
@@ -102,7 +106,7 @@ impl Default for Status {
 }
 
 impl Status {
-    /// Creates the status of what has not started.
+    /// Creates the status of work that has not started.
     #[must_use]
     pub fn waiting() -> Self {
         Self(Arc::new(Shared {
@@ -112,48 +116,48 @@ impl Status {
         }))
     }
 
-    /// Records that it starts now, unless it has started before.
+    /// Records that the work starts now, unless it has started before.
     pub(super) fn start(&self) {
         self.0
             .started
             .get_or_init(|| (Timestamp::now(), Instant::now()));
     }
 
-    /// Records that its output is complete and waits for the commit of all
-    /// exports.
+    /// Records that the output is complete and waits for the commit of all exports.
     pub(super) fn await_commit(&self) {
         let elapsed = self.elapsed();
         self.lock().worked = Some(elapsed);
     }
 
-    /// Records its result.
+    /// Records the result.
     pub(super) fn end(&self, outcome: Outcome) {
         let elapsed = self.elapsed();
         self.lock().end = Some((outcome, elapsed));
     }
 
-    /// Its result, once it has one.
+    /// Returns the result; `None` until there is one.
     #[must_use]
     pub fn outcome(&self) -> Option<Outcome> {
         let details = self.lock();
         details.end.as_ref().map(|(outcome, _)| outcome.clone())
     }
 
-    /// Whether it is at work.
+    /// Returns whether the work has started and is not done.
     #[must_use]
     pub fn is_running(&self) -> bool {
         let details = self.lock();
         self.started().is_some() && details.worked.is_none() && details.end.is_none()
     }
 
-    /// Whether its work is done, whatever the result.
+    /// Returns whether the work is done, with any result.
     #[must_use]
     pub fn is_done(&self) -> bool {
         let details = self.lock();
         details.worked.is_some() || details.end.is_some()
     }
 
-    /// Resets the counts and details for another attempt; warnings stay.
+    /// Resets the counts and the details for another attempt, but keeps the
+    /// warnings.
     pub(super) fn begin_attempt(&self) {
         self.0.counters.reset();
         let mut details = self.lock();
@@ -164,31 +168,31 @@ impl Status {
         };
     }
 
-    /// Its counters.
+    /// Returns the counters of rows and bytes.
     #[must_use]
     pub fn counters(&self) -> &Counters {
         &self.0.counters
     }
 
-    /// The number of rows so far.
+    /// Returns the number of rows so far.
     #[must_use]
     pub fn rows(&self) -> u64 {
         self.0.counters.rows()
     }
 
-    /// The number of bytes so far, header included.
+    /// Returns the number of bytes so far, including the header.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.0.counters.bytes()
     }
 
-    /// When it started, if it has.
+    /// Returns when the work started; `None` if it has not.
     #[must_use]
     pub fn started(&self) -> Option<Timestamp> {
         self.0.started.get().map(|(started, _)| *started)
     }
 
-    /// When it started by the monotonic clock; now, if it has not.
+    /// Returns when the work started, by the monotonic clock; now, if it has not.
     pub(super) fn clock(&self) -> Instant {
         self.0
             .started
@@ -196,7 +200,8 @@ impl Status {
             .map_or_else(Instant::now, |(_, clock)| *clock)
     }
 
-    /// How long it took, or has taken so far.
+    /// Returns how long the work took, or has taken so far. The wait for the commit
+    /// of all exports is not counted.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         let so_far = self.0.started.get().map(|(_, clock)| clock.elapsed());
@@ -205,19 +210,19 @@ impl Status {
         details.worked.or(ended).or(so_far).unwrap_or_default()
     }
 
-    /// Rows per second, so far.
+    /// Returns the average number of rows per second, so far.
     #[must_use]
     pub fn rows_per_second(&self) -> f64 {
         self.rows() as f64 / self.elapsed().as_secs_f64().max(f64::MIN_POSITIVE)
     }
 
-    /// A copy of the details.
+    /// Returns a copy of the details.
     #[must_use]
     pub fn details(&self) -> StatusDetails {
         self.lock().clone()
     }
 
-    /// Changes the details.
+    /// Applies `change` to the details.
     pub(super) fn update(&self, change: impl FnOnce(&mut StatusDetails)) {
         change(&mut self.lock());
     }
@@ -228,10 +233,6 @@ impl Status {
     }
 
     fn lock(&self) -> MutexGuard<'_, StatusDetails> {
-        // Each change is complete when a panic elsewhere is seen.
-        self.0
-            .details
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0.details)
     }
 }

@@ -1,4 +1,4 @@
-//! Jobs without a server: rows in memory, sinks in memory, and faults at every
+//! Tests of jobs without a server: sources and sinks in memory, and faults at every
 //! step.
 
 use std::{
@@ -29,7 +29,7 @@ use crate::{
     sql::Query,
 };
 
-/// Rows of one integer column, and the error that ends them, if one does.
+/// Rows of one integer column, and the error after the last one, if there is one.
 struct MemorySource {
     schema: Schema,
     rows: u64,
@@ -57,14 +57,15 @@ impl RowSource for MemorySource {
     }
 }
 
-/// What an attempt of an export meets: so many rows, and then perhaps an error.
+/// What the server returns in one attempt: the number of rows, and the error after
+/// them, if there is one.
 type Attempt = (u64, Option<Error>);
 
 /// A server in memory. Each query's text is a key of its attempts.
 #[derive(Default)]
 struct Memory {
     attempts: Mutex<Vec<(&'static str, VecDeque<Attempt>)>>,
-    /// What each sink has written and committed, in this order.
+    /// The committed outputs, one line each, in this order.
     journal: Arc<Mutex<Vec<String>>>,
     /// The target whose commit fails.
     fails_to_commit: Option<&'static str>,
@@ -81,7 +82,7 @@ impl Memory {
     }
 }
 
-/// A shared handle, so that a test can look at it after the run.
+/// A shared handle, so that a test can read the server's state after the run.
 #[derive(Clone)]
 struct Shared(Arc<Memory>);
 
@@ -235,7 +236,7 @@ impl Commit for MemoryCommit {
     }
 }
 
-/// Keeps the events of a run, a line each.
+/// Keeps the events of a run, one line each.
 #[derive(Default)]
 struct Events(Mutex<Vec<String>>);
 
@@ -284,10 +285,10 @@ fn plan(exports: Vec<ExportPlan>) -> RunPlan {
     }
 }
 
-/// What a run did.
+/// The results of a run.
 struct Run {
     report: RunReport,
-    /// What was committed, in this order.
+    /// The committed outputs, in this order.
     committed: Vec<String>,
     events: Vec<String>,
 }

@@ -1,11 +1,11 @@
-//! What sees each row on its way, beside the writer.
+//! The trait of observers, which see each row before the writer encodes it.
 
 use crate::{error::Result, row::Row, schema::Schema};
 
-/// Sees the columns and each row of a result set, before it is encoded. Guards
-/// and counters are observers.
+/// Sees the columns of a result set, and each row before it is encoded. Guards are
+/// observers.
 ///
-/// An error ends the export, and nothing is published.
+/// An error fails the export, and nothing is published.
 ///
 /// ```
 /// use gold_digger::{error::Result, pipeline::RowObserver, row::{Row, Value}};
@@ -22,10 +22,10 @@ use crate::{error::Result, row::Row, schema::Schema};
 /// }
 /// ```
 pub trait RowObserver {
-    /// Sees the columns, before any row.
+    /// Sees the columns, before the first row.
     ///
     /// # Errors
-    /// Where these columns must not be exported.
+    /// If these columns must not be exported.
     fn columns(&mut self, _schema: &Schema) -> Result<()> {
         Ok(())
     }
@@ -33,13 +33,13 @@ pub trait RowObserver {
     /// Sees row `number`, counted from 1.
     ///
     /// # Errors
-    /// Where the export must not go on.
+    /// If the export must not continue.
     fn row(&mut self, row: Row<'_>, number: u64) -> Result<()>;
 
-    /// Sees the number of rows, when all have arrived.
+    /// Sees the number of rows, after the last one has arrived.
     ///
     /// # Errors
-    /// Where the result must not be published.
+    /// If the result must not be published.
     fn end(&mut self, _rows: u64) -> Result<()> {
         Ok(())
     }

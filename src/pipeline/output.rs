@@ -1,11 +1,11 @@
-//! Encoded rows on their way to the sink: rows that arrive back to back share a
-//! write, and none waits longer than a few milliseconds while the server pauses.
+//! Buffers encoded rows before the sink: rows that arrive back to back share a
+//! write, and no row waits longer than a few milliseconds while the server pauses.
 //!
-//! The thread that reads rows encodes them into a buffer and writes it when it
-//! is full: no row changes threads, and no system call is made for a row. A
-//! second thread only looks whether data has waited, and writes it then, for the
-//! reading thread may be blocked on the server. Who asks for it gets a write for
-//! each row instead.
+//! The thread that reads rows encodes them into a buffer and writes the buffer when
+//! it is full: no row changes threads, and no row costs a system call. A second
+//! thread, the flusher, checks whether data has waited and then writes it, because
+//! the reading thread may be blocked on the server. With [`Flush::Row`], each row is
+//! written at once instead.
 
 use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
@@ -20,10 +20,11 @@ use crate::{
     error::{Error, ErrorKind, Result},
     format::{CHUNK, EncodeBuffer, Spill},
     sink::{Sink, Staged},
+    sync::lock,
 };
 
 /// The flusher's interval. A row is written at most two intervals after it was
-/// encoded: one until it is seen, one until it has waited.
+/// encoded: one until the flusher sees it, and one during which it waits.
 const MAX_DELAY: Duration = Duration::from_millis(2);
 
 /// When rows are written.
@@ -39,10 +40,10 @@ pub enum Flush {
     Row,
 }
 
-/// The way from encoded rows to one sink.
+/// A buffer of encoded rows before one sink.
 ///
-/// Dropped without [`finish`](Self::finish), it writes what it holds, so that a
-/// stream has all rows before a failure, and drops the sink.
+/// When it is dropped without [`finish`](Self::finish), it writes its bytes, so that
+/// a stream holds all rows before a failure, and drops the sink.
 pub struct BufferedOutput {
     shared: Arc<Shared>,
     flush: Flush,
@@ -50,7 +51,7 @@ pub struct BufferedOutput {
 
 struct Shared {
     state: Mutex<State>,
-    /// Told when an idle flusher has something to wait for.
+    /// Notified when the parked flusher has data to watch, and when the output ends.
     changed: Condvar,
 }
 
@@ -71,15 +72,15 @@ struct SinkWriter {
     sink: Option<Box<dyn Sink>>,
     /// The error of the write that failed.
     failed: Option<Error>,
-    /// The bytes that were handed to the sink.
+    /// The number of bytes that were passed to the sink.
     written: u64,
     /// The number of writes.
     writes: u64,
 }
 
 impl Spill for SinkWriter {
-    /// Hands `bytes` to the sink. A sink that fails is dropped at once: it may
-    /// have written a part, which must not be written again.
+    /// Writes `bytes` to the sink. A sink that fails is dropped at once: it may
+    /// have written a part of them, which must not be written again.
     fn spill(&mut self, bytes: &[u8]) -> Result<()> {
         let result = match &mut self.sink {
             Some(sink) => sink.write(bytes),
@@ -115,7 +116,7 @@ impl Buffer {
         }
     }
 
-    /// Hands all bytes to the sink.
+    /// Writes all bytes to the sink.
     fn write(&mut self) -> Result<()> {
         let result = self.writer.spill(&self.bytes);
         self.bytes.clear();
@@ -126,13 +127,14 @@ impl Buffer {
         self.writer.sink.is_some()
     }
 
-    /// Takes the sink away; the bytes that are left are dropped.
+    /// Drops the remaining bytes and returns the sink.
     fn close(&mut self) -> Option<Box<dyn Sink>> {
         self.bytes = Vec::new();
         self.writer.sink.take()
     }
 }
 
+/// The state of the flusher's thread.
 #[derive(PartialEq, Eq)]
 enum Flusher {
     /// It waits until it is notified.
@@ -143,15 +145,16 @@ enum Flusher {
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
-        // A panic while encoding leaves part of a row, and ends the run: what
-        // is dropped then is not written, see `BufferedOutput::drop`.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        // A panic while encoding leaves a part of a row and ends the run.
+        // `BufferedOutput::drop` does not write that part.
+        lock(&self.state)
     }
 }
 
 impl BufferedOutput {
-    /// An empty output before `sink`. A write that fails while the reading
-    /// thread waits for the server ends the run through `cancel`.
+    /// Creates an empty buffer before `sink`, and starts its flusher. A write that
+    /// fails while the reading thread waits for the server cancels the run through
+    /// `cancel`.
     #[must_use]
     pub fn new(sink: Box<dyn Sink>, mut flush: Flush, cancel: &CancelToken) -> Self {
         let shared = Arc::new(Shared {
@@ -168,16 +171,17 @@ impl BufferedOutput {
                 .spawn(move || flush_when_idle(&flushed, &cancel))
                 .is_err()
             {
-                // Slower, but no row waits.
+                // Slower, but without a flusher no row may wait.
                 flush = Flush::Row;
             }
         }
         Self { shared, flush }
     }
 
-    /// Adds what `encode` appends: something that a reader could be shown at
-    /// once. Nothing is added where it fails, unless it was wide enough for a
-    /// part to have been written. Gives the bytes that have been added in all.
+    /// Adds the bytes that `encode` appends, which must be complete enough to be
+    /// shown to a reader at once. If `encode` fails, nothing is added, unless a row
+    /// was so wide that a part of it has already been written. Returns the total
+    /// number of bytes that have been added.
     ///
     /// # Errors
     /// Those of `encode` and of the sink.
@@ -204,7 +208,7 @@ impl BufferedOutput {
         Ok(buffer.writer.written + buffer.bytes.len() as u64)
     }
 
-    /// Writes what is left and ends the output.
+    /// Writes the remaining bytes and completes the output.
     ///
     /// # Errors
     /// Those of the sink.
@@ -216,16 +220,16 @@ impl BufferedOutput {
             buffer.close()
         };
         // The sink is gone only after a failed write, whose error was returned above.
-        let gone = || Error::new(ErrorKind::Output, "the output has gone");
-        sink.ok_or_else(gone)?.finish()
+        let missing = || Error::new(ErrorKind::Output, "the output has gone");
+        sink.ok_or_else(missing)?.finish()
     }
 }
 
 impl Drop for BufferedOutput {
     fn drop(&mut self) {
         let mut state = self.shared.state();
-        // Not what a panic left half encoded. The failure that ends the run is
-        // told already; another one here would add nothing.
+        // After a panic the buffer may end with a part of a row, which is not
+        // written. A failure here is ignored: another error already ends the run.
         if !thread::panicking() && state.buffer.is_open() {
             let _ = state.buffer.write();
         }
@@ -236,7 +240,8 @@ impl Drop for BufferedOutput {
     }
 }
 
-/// Writes the buffer whenever data has waited in it, until the sink is gone.
+/// Runs the flusher: writes the buffer whenever data has waited in it for
+/// [`MAX_DELAY`], until the sink is closed or a write fails.
 fn flush_when_idle(shared: &Shared, cancel: &CancelToken) {
     let mut state = shared.state();
     while state.buffer.is_open() {
@@ -254,7 +259,7 @@ fn flush_when_idle(shared: &Shared, cancel: &CancelToken) {
             .changed
             .wait_timeout_while(state, MAX_DELAY, |state| state.buffer.is_open());
         state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        // Where the reading thread has written meanwhile, what is here is new.
+        // If the reading thread has written meanwhile, the data here is newer.
         let has_waited = state.buffer.writer.writes == writes && !state.buffer.bytes.is_empty();
         if has_waited && let Err(error) = state.buffer.write() {
             drop(state);
@@ -271,7 +276,7 @@ mod tests {
     use super::*;
     use crate::sink::Restart;
 
-    /// Fails at its first write, after a part of it may have gone out.
+    /// A sink whose first write fails, after a part of it may have been written.
     struct FailsOnce(Arc<Mutex<Vec<Vec<u8>>>>);
 
     impl Sink for FailsOnce {
@@ -293,7 +298,7 @@ mod tests {
         }
     }
 
-    /// Keeps each write.
+    /// A sink that keeps each write.
     struct Recorder(Arc<Mutex<Vec<Vec<u8>>>>);
 
     impl Sink for Recorder {
@@ -312,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_for_each_row_is_made_where_it_is_asked_for() {
+    fn flush_row_writes_each_row_at_once() {
         let (writes, cancel) = (Arc::new(Mutex::new(Vec::new())), CancelToken::default());
         let sink = Box::new(Recorder(Arc::clone(&writes)));
         let mut output = BufferedOutput::new(sink, Flush::Row, &cancel);
@@ -348,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_written_behind_a_failed_write() {
+    fn nothing_is_written_after_a_failed_write() {
         for big in [false, true] {
             let (writes, cancel) = (Arc::new(Mutex::new(Vec::new())), CancelToken::default());
             let mut output = BufferedOutput::new(
@@ -361,7 +366,7 @@ mod tests {
                 let appended = append(&mut output, &[b'x'; CHUNK]);
                 assert_eq!(appended.expect_err("the sink fails").message(), "once");
             } else {
-                // Written by the other one, which ends the run.
+                // Written by the flusher, which cancels the run.
                 append(&mut output, b"x").expect("a place in the buffer");
                 let deadline = Instant::now() + Duration::from_secs(10);
                 while cancel.cause().is_none() {

@@ -1,13 +1,14 @@
-//! Destinations of bytes, and how their output becomes visible.
+//! The traits of sinks: a [`Sink`] takes the bytes of an export, and a [`Commit`]
+//! makes the complete output visible.
 
 use std::path::Path;
 
 use crate::error::Result;
 
-/// A destination of one export's bytes.
+/// The destination of one export's bytes.
 ///
-/// Dropped without [`finish`](Self::finish), it leaves the earlier content of a
-/// regular file as it was.
+/// A sink of a regular file that is dropped without [`finish`](Self::finish)
+/// leaves the earlier content of the file unchanged.
 ///
 /// ```
 /// use std::sync::{Arc, Mutex};
@@ -32,7 +33,7 @@ use crate::error::Result;
 /// }
 /// ```
 pub trait Sink: Send {
-    /// Hands `bytes` to the destination before it returns.
+    /// Writes all `bytes` to the destination before it returns.
     ///
     /// # Errors
     /// [`ErrorKind::Output`](crate::error::ErrorKind::Output), or
@@ -40,29 +41,30 @@ pub trait Sink: Send {
     /// output.
     fn write(&mut self, bytes: &[u8]) -> Result<()>;
 
-    /// Whether another attempt may begin after something has been written.
+    /// Returns whether the export may start again after bytes have been written.
     fn restart(&self) -> Restart;
 
     /// Completes the output, which can then be committed.
     ///
     /// # Errors
-    /// [`ErrorKind::Output`](crate::error::ErrorKind::Output); a regular file
-    /// then has its earlier content.
+    /// [`ErrorKind::Output`](crate::error::ErrorKind::Output); a regular file then
+    /// keeps its earlier content.
     fn finish(self: Box<Self>) -> Result<Staged>;
 }
 
-/// Makes a complete output visible. Dropped without
-/// [`commit`](Self::commit), it is discarded.
+/// Makes a complete output visible. An output that is dropped without
+/// [`commit`](Self::commit) is discarded.
 pub trait Commit: Send {
     /// Checks whether the commit can succeed, as far as can be known before.
     ///
     /// # Errors
-    /// [`ErrorKind::Output`](crate::error::ErrorKind::Output).
+    /// [`ErrorKind::Output`](crate::error::ErrorKind::Output), if it cannot.
     fn check(&self) -> Result<()> {
         Ok(())
     }
 
-    /// The file that appears, behind symbolic links; `None` where it is no file.
+    /// Returns the path of the file that becomes visible, with symbolic links
+    /// followed; `None` if the output is no file.
     fn path(&self) -> Option<&Path> {
         None
     }
@@ -71,22 +73,22 @@ pub trait Commit: Send {
     ///
     /// # Errors
     /// [`ErrorKind::Output`](crate::error::ErrorKind::Output); the target then
-    /// has its earlier content, unless the message says otherwise.
+    /// keeps its earlier content, unless the message says otherwise.
     fn commit(self: Box<Self>) -> Result<()>;
 }
 
-/// An output that is complete, and not yet visible.
+/// An output that is complete but not yet visible.
 ///
-/// Dropped without [`commit`](Self::commit), it is discarded, unless it is a
-/// stream.
+/// An output that is dropped without [`commit`](Self::commit) is discarded, unless
+/// it is a stream.
 pub struct Staged {
     commit: Option<Box<dyn Commit>>,
     sha256: Option<String>,
 }
 
 impl Staged {
-    /// An output that was visible while it was written: a stream. There is
-    /// nothing to commit or to discard.
+    /// Creates the output of a stream, which was visible while it was written. There
+    /// is nothing to commit or to discard.
     #[must_use]
     pub const fn written() -> Self {
         Self {
@@ -95,8 +97,8 @@ impl Staged {
         }
     }
 
-    /// An output that `commit` makes visible. `sha256` is that of its bytes, in
-    /// hexadecimal digits, if it is known.
+    /// Creates an output that `commit` makes visible. `sha256` is the SHA-256 of its
+    /// bytes in hexadecimal digits, if it is known.
     #[must_use]
     pub fn new(commit: Box<dyn Commit>, sha256: Option<String>) -> Self {
         Self {
@@ -105,7 +107,7 @@ impl Staged {
         }
     }
 
-    /// The SHA-256 of its bytes, in hexadecimal digits, if it is known.
+    /// Returns the SHA-256 of the bytes in hexadecimal digits, if it is known.
     #[must_use]
     pub fn sha256(&self) -> Option<&str> {
         self.sha256.as_deref()
@@ -114,12 +116,13 @@ impl Staged {
     /// Checks whether the commit can succeed, as far as can be known before.
     ///
     /// # Errors
-    /// [`ErrorKind::Output`](crate::error::ErrorKind::Output).
+    /// [`ErrorKind::Output`](crate::error::ErrorKind::Output), if it cannot.
     pub fn check(&self) -> Result<()> {
         self.commit.as_ref().map_or(Ok(()), |commit| commit.check())
     }
 
-    /// The file that appears, behind symbolic links; `None` for a stream.
+    /// Returns the path of the file that becomes visible, with symbolic links
+    /// followed; `None` for a stream.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         self.commit.as_ref()?.path()
@@ -128,18 +131,18 @@ impl Staged {
     /// Makes the output visible.
     ///
     /// # Errors
-    /// [`ErrorKind::Output`](crate::error::ErrorKind::Output); a regular file
-    /// then has its earlier content, unless the message says otherwise.
+    /// [`ErrorKind::Output`](crate::error::ErrorKind::Output); a regular file then
+    /// keeps its earlier content, unless the message says otherwise.
     pub fn commit(self) -> Result<()> {
         self.commit.map_or(Ok(()), |commit| commit.commit())
     }
 }
 
-/// Whether another attempt may begin after something has been written.
+/// Whether an export may start again after bytes have been written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Restart {
-    /// It may: nobody has seen what was written.
+    /// It may: no reader has seen the bytes.
     Allowed,
-    /// It may not: what was written cannot be taken back.
+    /// It may not: the bytes cannot be taken back.
     Forbidden,
 }

@@ -1,6 +1,6 @@
-//! A regular file: written beside its final name, synced, and renamed over it
-//! once it is complete, so that readers see the earlier file or the whole new
-//! one and nothing between.
+//! The sink of a regular file: writes a temporary file in the target's folder,
+//! syncs it, and renames it to the target once it is complete, so that readers see
+//! either the earlier file or the whole new one.
 
 use std::{
     fs::{self, File},
@@ -8,7 +8,7 @@ use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         mpsc::{self, RecvTimeoutError, Sender, SyncSender, TryRecvError},
     },
     thread::{self, JoinHandle},
@@ -22,49 +22,56 @@ use nix::{
 use ring::digest;
 
 use super::{
-    Checksum, Commit, Restart, Sink, SinkOptions, Staged, check_replaceable, failure, folder,
-    output_error,
-    staged::{self, TempFile},
+    Checksum, Commit, Restart, Sink, SinkOptions, Staged, check_replaceable,
+    errors::{io_error, output_error, write_error},
+    folder,
+    temp_file::{self, TempFile},
 };
 use crate::{
     cancel::{CancelToken, Discard},
     error::{Error, Result},
+    sync::lock,
     text::hex,
 };
 
-/// After each so many bytes the file is synced, on a thread of its own.
-/// Otherwise all of it would wait for the end.
+/// The file is synced in the background after every `SYNC_EVERY` bytes, so that
+/// the final sync is short.
 const SYNC_EVERY: usize = 16 << 20;
 
-/// How often it is looked whether the file is still there.
-const WATCH: Duration = Duration::from_millis(500);
+/// How often the watcher checks whether the temporary file still exists.
+const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 
+/// The mode bit of a folder in which only owners may replace files (chmod(2)).
+const STICKY_BIT: u32 = 0o1000;
+
+/// Writes a regular file.
 pub(super) struct FileSink {
     file: File,
-    /// Bytes written since the last request to sync.
+    /// The number of bytes written since the last request to sync.
     unsynced: usize,
-    /// For files that are not small.
+    /// `None` until [`SYNC_EVERY`] bytes have been written.
     syncer: Option<Syncer>,
-    /// The final name, behind symbolic links.
+    /// The final path, with symbolic links followed.
     path: PathBuf,
     /// The target as the user named it.
     name: String,
-    /// Of all that was written, where that is wanted.
+    /// The hash of all bytes so far; `None` if no checksum is wanted.
     hash: Option<digest::Context>,
-    /// Dropped, it ends the watch over the file; before the file goes.
+    /// Stops the watcher when it is dropped, which is before the file is removed.
     _watcher: Sender<()>,
-    /// Discards the file, unless something else has taken charge of it.
+    /// Discards the temporary file, unless it was committed or discarded before.
     temp_file: DiscardGuard,
 }
 
-/// Discards the temporary file when it is dropped, unless something else has.
+/// Discards the temporary file on drop, unless it was committed or discarded
+/// before.
 struct DiscardGuard {
     cancel: CancelToken,
     file: TempFileSlot,
 }
 
 impl DiscardGuard {
-    /// Lets `cancel` discard `file` too.
+    /// Guards `file`, and lets `cancel` discard it too.
     fn new(file: TempFile, cancel: &CancelToken) -> Self {
         let file: TempFileSlot = Arc::new(Mutex::new(Some(file)));
         cancel.on_discard(Box::new(DiscardHook(Arc::clone(&file))));
@@ -77,7 +84,7 @@ impl DiscardGuard {
 
 impl Drop for DiscardGuard {
     fn drop(&mut self) {
-        // Nothing is left where it was committed.
+        // The slot is empty after a commit.
         if let Some(file) = take(&self.file) {
             file.discard();
         }
@@ -95,21 +102,22 @@ impl Discard for DiscardHook {
     }
 }
 
-/// A temporary file, until it is committed or discarded.
+/// A temporary file; `None` once it is committed or discarded.
 type TempFileSlot = Arc<Mutex<Option<TempFile>>>;
 
-fn take(file: &TempFileSlot) -> Option<TempFile> {
-    // Taking cannot panic, so that no change is half done.
-    file.lock().unwrap_or_else(PoisonError::into_inner).take()
+/// Takes the temporary file out of `slot`, for the one thread that commits or
+/// discards it.
+fn take(slot: &TempFileSlot) -> Option<TempFile> {
+    lock(slot).take()
 }
 
-/// A file that is complete and synced, and has not got its name.
+/// A complete and synced file that is not yet renamed to its final path.
 struct StagedFile {
-    /// Its final name, behind symbolic links.
+    /// The final path, with symbolic links followed.
     path: PathBuf,
     /// The target as the user named it.
     name: String,
-    /// Open as long as it is to be locked.
+    /// Holds the lock that keeps other runs from removing the temporary file.
     locked: File,
     temp_file: DiscardGuard,
 }
@@ -120,7 +128,7 @@ impl Commit for StagedFile {
     }
 
     fn check(&self) -> Result<()> {
-        // Nobody watches over it any more.
+        // The watcher has stopped, so a removal is noticed here.
         if self.locked.metadata().is_ok_and(|file| file.nlink() == 0) {
             return Err(removed(&self.name));
         }
@@ -131,20 +139,25 @@ impl Commit for StagedFile {
         let commit = self.temp_file.cancel.begin_commit()?;
         let file = take(&self.temp_file.file).ok_or_else(|| io::ErrorKind::NotFound.into());
         let renamed = file.and_then(|file| file.rename(&self.path));
-        let folder =
-            renamed.map_err(|error| failure(&self.name, "rename the finished file to", error))?;
+        let folder = renamed
+            .map_err(|error| write_error(&self.name, "rename the finished file to", error))?;
         commit.committed();
         // Without this, a power cut could undo the rename.
         let synced = folder.map_or(Ok(()), |folder| folder.sync_all());
         synced.map_err(|error| {
-            output_error(&self.name, "sync the folder of", error)
+            io_error(&self.name, "sync the folder of", error)
                 .with_hint("the file is complete and in place; a power cut now could undo that")
         })
     }
 }
 
 impl FileSink {
-    /// Creates the file beside `path`, to which `named` leads.
+    /// Creates the temporary file in the folder of `path`, and starts its watcher.
+    /// `named` is the target as the user named it, and `path` is where its links
+    /// lead.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Output`](crate::error::ErrorKind::Output).
     pub(super) fn create(
         named: &Path,
         path: &Path,
@@ -152,10 +165,10 @@ impl FileSink {
         cancel: &CancelToken,
     ) -> Result<Box<dyn Sink>> {
         let name = named.display().to_string();
-        // A rename does not ask; but whoever made it read-only wants it to stay.
+        // A rename ignores the target's mode, so a read-only target is refused here.
         if let Err(error) = check_replaceable_by_me(path) {
             let hint = "it is read-only for you: make it writable, or remove it";
-            return Err(output_error(&name, "replace", error).with_hint(hint));
+            return Err(io_error(&name, "replace", error).with_hint(hint));
         }
         let failed = |error: io::Error| {
             let hint = match error.kind() {
@@ -168,11 +181,11 @@ impl FileSink {
                 }
                 _ => "is that a path for a file?",
             };
-            output_error(&name, "create", error).with_hint(hint)
+            io_error(&name, "create", error).with_hint(hint)
         };
-        staged::remove_stale_files(path);
+        temp_file::remove_stale_files(path);
         let (file, temp_file) = TempFile::create(path, options.partial).map_err(failed)?;
-        let watcher = watch(temp_file.path().to_owned(), &name, cancel);
+        let watcher = watch_for_removal(temp_file.path().to_owned(), &name, cancel);
         let temp_file = DiscardGuard::new(temp_file, cancel);
         Ok(Box::new(Self {
             file,
@@ -189,17 +202,17 @@ impl FileSink {
         }))
     }
 
-    /// Has what is written so far sent to the disk. Waits where two requests are
-    /// ahead: nothing may pile up that the end of a run would wait for.
-    fn sync_early(&mut self) -> io::Result<()> {
+    /// Requests a sync of all bytes so far. Blocks while two earlier requests are
+    /// pending, so that the end of a run has little left to wait for.
+    fn request_sync(&mut self) -> io::Result<()> {
         self.unsynced = 0;
-        // Without the thread, all is synced at the end.
+        // Without the thread, everything is synced at the end.
         let start = || Syncer::start(&self.file).ok();
         let Some(syncer) = self.syncer.take().or_else(start) else {
             return Ok(());
         };
         if syncer.requests.send(()).is_err() {
-            // It has ended, which only a failure makes it do.
+            // The thread has ended, which happens only after a failed sync.
             return syncer.finish();
         }
         self.syncer = Some(syncer);
@@ -210,14 +223,14 @@ impl FileSink {
 impl Sink for FileSink {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
         let written = self.file.write_all(bytes);
-        written.map_err(|error| failure(&self.name, "write to", error))?;
+        written.map_err(|error| write_error(&self.name, "write to", error))?;
         if let Some(hash) = &mut self.hash {
             hash.update(bytes);
         }
         self.unsynced += bytes.len();
         if self.unsynced >= SYNC_EVERY {
-            let synced = self.sync_early();
-            synced.map_err(|error| failure(&self.name, "sync", error))?;
+            let synced = self.request_sync();
+            synced.map_err(|error| write_error(&self.name, "sync", error))?;
         }
         Ok(())
     }
@@ -238,7 +251,7 @@ impl Sink for FileSink {
         } = *self;
         let synced = syncer.map_or(Ok(()), Syncer::finish);
         let synced = synced.and_then(|()| file.sync_all());
-        synced.map_err(|error| failure(&name, "sync", error))?;
+        synced.map_err(|error| write_error(&name, "sync", error))?;
         let staged = StagedFile {
             path,
             name,
@@ -250,8 +263,12 @@ impl Sink for FileSink {
     }
 }
 
-/// Whether a file at `path`, if there is one, may be written, and may be replaced
-/// in a folder where only its owner may (chmod(2), the sticky bit).
+/// Checks whether this process may write the file at `path`, if it exists, and may
+/// replace it in a folder that has the sticky bit, where only the owner may
+/// (chmod(2)).
+///
+/// # Errors
+/// That of the system, or [`io::ErrorKind::PermissionDenied`].
 pub(super) fn check_replaceable_by_me(path: &Path) -> io::Result<()> {
     if let Err(error @ (Errno::EACCES | Errno::EROFS | Errno::EPERM)) =
         eaccess(path, AccessFlags::W_OK)
@@ -259,32 +276,30 @@ pub(super) fn check_replaceable_by_me(path: &Path) -> io::Result<()> {
         return Err(error.into());
     }
     if let (Ok(file), Ok(folder)) = (fs::symlink_metadata(path), fs::metadata(folder(path))) {
-        let me = geteuid();
-        let is_mine = me.is_root() || [file.uid(), folder.uid()].contains(&me.as_raw());
-        if folder.mode() & STICKY != 0 && !is_mine {
+        let user = geteuid();
+        let is_owner = user.is_root() || [file.uid(), folder.uid()].contains(&user.as_raw());
+        if folder.mode() & STICKY_BIT != 0 && !is_owner {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
     }
     Ok(())
 }
 
-/// In a file's mode.
-const STICKY: u32 = 0o1000;
-
-/// Ends the run when the unfinished file has gone, as with its folder: nobody
-/// should wait for a last row to hear so.
-fn watch(path: PathBuf, name: &str, cancel: &CancelToken) -> Sender<()> {
-    let gone = removed(name);
-    let (watcher, ended) = mpsc::channel::<()>();
+/// Starts a thread that cancels the run when the temporary file at `path` is
+/// removed, for example together with its folder, instead of failing after the
+/// last row. Dropping the returned sender stops the thread.
+fn watch_for_removal(path: PathBuf, name: &str, cancel: &CancelToken) -> Sender<()> {
+    let cause = removed(name);
+    let (watcher, stopped) = mpsc::channel::<()>();
     let cancel = cancel.clone();
-    // Where there is none, the end of the run notices.
+    // Without the thread, the removal is noticed at the end of the run.
     let _ = thread::Builder::new().spawn(move || {
-        while ended.recv_timeout(WATCH) == Err(RecvTimeoutError::Timeout) {
-            let is_gone = fs::symlink_metadata(&path)
+        while stopped.recv_timeout(WATCH_INTERVAL) == Err(RecvTimeoutError::Timeout) {
+            let is_removed = fs::symlink_metadata(&path)
                 .is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
-            // Asked afterwards: whoever removes it in order ends the watch before.
-            if is_gone && ended.try_recv() == Err(TryRecvError::Empty) {
-                cancel.cancel(gone);
+            // Checked second: an orderly removal stops the watcher first.
+            if is_removed && stopped.try_recv() == Err(TryRecvError::Empty) {
+                cancel.cancel(cause);
                 return;
             }
         }
@@ -292,12 +307,13 @@ fn watch(path: PathBuf, name: &str, cancel: &CancelToken) -> Sender<()> {
     watcher
 }
 
+/// Returns the error of a temporary file that another process has removed.
 fn removed(name: &str) -> Error {
     output_error(name, "write to", "its unfinished file has been removed")
         .with_hint("has its folder been removed or renamed meanwhile?")
 }
 
-/// A thread that has what is written sent to the disk while rows still come.
+/// A thread that syncs the file while rows are still arriving.
 struct Syncer {
     requests: SyncSender<()>,
     thread: JoinHandle<io::Result<()>>,
@@ -312,8 +328,8 @@ impl Syncer {
         Ok(Self { requests, thread })
     }
 
-    /// Waits for what is under way. The system tells a failure once, so that
-    /// one here must fail the whole.
+    /// Waits for all requested syncs. The system reports a write-back failure only
+    /// once, so a failure here must fail the export.
     fn finish(self) -> io::Result<()> {
         drop(self.requests);
         let panicked = |_| Err(io::Error::other("the thread that syncs has failed"));

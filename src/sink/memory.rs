@@ -1,15 +1,16 @@
-//! A sink over anything that implements [`std::io::Write`], such as a vector in
+//! A sink for anything that implements [`std::io::Write`], such as a vector in
 //! memory.
 
 use std::{
     io::Write,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
-use super::{Restart, Sink, Staged, failure};
-use crate::error::Result;
+use super::{Restart, Sink, Staged, errors::write_error};
+use crate::{error::Result, sync::lock};
 
-/// Writes to `W`. What was written cannot be taken back.
+/// A sink that writes to a `W`. Its bytes cannot be taken back, so that no retry
+/// follows once rows have been written.
 ///
 /// ```
 /// use gold_digger::sink::{Sink, WriterSink};
@@ -25,7 +26,7 @@ pub struct WriterSink<W> {
 }
 
 impl<W: Write + Send> WriterSink<W> {
-    /// A sink that writes to `writer`; messages call it `name`.
+    /// Creates a sink that writes to `writer`. Messages call it `name`.
     pub fn new(name: impl Into<String>, writer: W) -> Self {
         Self {
             name: name.into(),
@@ -37,7 +38,7 @@ impl<W: Write + Send> WriterSink<W> {
 impl<W: Write + Send> Sink for WriterSink<W> {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
         let written = self.writer.write_all(bytes);
-        written.map_err(|error| failure(&self.name, "write to", error))
+        written.map_err(|error| write_error(&self.name, "write to", error))
     }
 
     fn restart(&self) -> Restart {
@@ -46,28 +47,26 @@ impl<W: Write + Send> Sink for WriterSink<W> {
 
     fn finish(mut self: Box<Self>) -> Result<Staged> {
         let flushed = self.writer.flush();
-        flushed.map_err(|error| failure(&self.name, "write to", error))?;
+        flushed.map_err(|error| write_error(&self.name, "write to", error))?;
         Ok(Staged::written())
     }
 }
 
-/// Bytes in memory that several owners share, as an [`std::io::Write`].
+/// A shared handle on bytes in memory that implements [`std::io::Write`].
 #[derive(Clone, Debug, Default)]
 pub struct SharedBytes(Arc<Mutex<Vec<u8>>>);
 
 impl SharedBytes {
-    /// Takes the bytes out.
+    /// Takes all bytes out, which leaves none.
     #[must_use]
     pub fn take(&self) -> Vec<u8> {
-        // Appending bytes is complete when a panic elsewhere is seen.
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut lock(&self.0))
     }
 }
 
 impl Write for SharedBytes {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.extend_from_slice(bytes);
+        lock(&self.0).extend_from_slice(bytes);
         Ok(bytes.len())
     }
 

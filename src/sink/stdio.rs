@@ -1,11 +1,10 @@
-//! The standard descriptors, and which of them were closed when the program
-//! began.
+//! Records which standard descriptors were closed when the program started, and
+//! opens standard output only if it was not.
 //!
-//! Before `main`, Rust's runtime opens /dev/null in the place of a standard
-//! descriptor that is closed (`gold_digger … >&-`), where all rows would vanish
-//! with exit code 0. Only code that runs before the runtime can see that; a look
-//! afterwards cannot: a user who wants no output may have opened /dev/null in the
-//! same way.
+//! Before `main`, Rust's runtime opens /dev/null in the place of a closed standard
+//! descriptor (`gold_digger … >&-`). All rows would be lost there with exit code 0.
+//! Only code that runs before the runtime can detect this. Later, /dev/null may
+//! also be there because a user who wants no output has opened it.
 
 use std::{
     io,
@@ -17,11 +16,11 @@ use nix::{
     fcntl::{FcntlArg, fcntl},
 };
 
-/// A bit for each standard descriptor that was closed.
+/// Bit n is set if descriptor n was closed, for the descriptors 0 to 2.
 static CLOSED: AtomicU8 = AtomicU8::new(0);
 
-/// Records which standard descriptors are closed. To be called before Rust's
-/// runtime starts; without the call, all count as open.
+/// Records which standard descriptors are closed. Call it before Rust's runtime
+/// starts; without the call, all of them count as open.
 pub fn record_closed_descriptors() {
     let flags = [
         fcntl(io::stdin(), FcntlArg::F_GETFD),
@@ -33,18 +32,19 @@ pub fn record_closed_descriptors() {
     CLOSED.store(closed, Relaxed);
 }
 
-/// Standard output.
+/// Returns standard output.
 ///
 /// # Errors
-/// Where it was closed when the program began.
+/// [`io::ErrorKind::Other`], if it was closed when the program started.
 pub(crate) fn standard_output() -> io::Result<io::Stdout> {
     check(1).map(|()| io::stdout())
 }
 
-/// Whether the descriptor `number` is what it was when the program began.
+/// Checks that the descriptor `number` was open when the program started, if it is
+/// a standard one.
 ///
 /// # Errors
-/// Where it is a standard one, and was closed.
+/// [`io::ErrorKind::Other`], if it was closed.
 pub(super) fn check(number: u8) -> io::Result<()> {
     if number < 3 && CLOSED.load(Relaxed) & 1 << number != 0 {
         return Err(io::Error::other("it is closed"));

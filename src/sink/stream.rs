@@ -1,6 +1,6 @@
-//! Standard output, FIFOs and devices: written directly, as they have no name
-//! that could appear late. Where a reader can go away, it is noticed even while
-//! there is nothing to write.
+//! The sink of standard output, FIFOs and devices: writes directly, because a
+//! stream has no name that could appear later. A thread notices a pipe that has
+//! lost its reader, also while there is nothing to write.
 
 use std::{
     fs::{File, OpenOptions},
@@ -13,7 +13,8 @@ use std::{
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::{
-    Restart, Sink, Staged, failure, output_error,
+    Restart, Sink, Staged,
+    errors::{io_error, output_error, write_error},
     stdio::{self, standard_output},
 };
 use crate::{
@@ -21,35 +22,45 @@ use crate::{
     error::{Error, ErrorKind, Result},
 };
 
+/// Writes a stream.
 pub(super) struct StreamSink {
     file: File,
+    /// The target as the user named it.
     name: String,
-    reader: Pipe,
-    /// Dropped, it ends the watch over the reader, which keeps the file open.
-    _watch: Option<PipeWriter>,
+    pipe: Pipe,
+    /// Stops the watcher of the reader on drop; the watcher keeps the file open.
+    _watcher: Option<PipeWriter>,
 }
 
-/// Who reads, which decides what its absence means.
+/// The kind of a pipe, which decides how the loss of its reader is reported.
 #[derive(Clone, Copy)]
 enum Pipe {
-    /// A shell's pipeline: `| head -1` ends the run without a word.
+    /// Standard output: a shell's `| head -1` ends the run without a message.
     Stdout,
-    /// Whoever opened a FIFO by its name: an error like others.
+    /// A FIFO that was opened by its name: an error with a message.
     Named,
 }
 
 impl StreamSink {
+    /// Opens standard output.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Output`], if it was closed when the program started.
     pub(super) fn stdout(cancel: &CancelToken) -> Result<Box<dyn Sink>> {
-        // An own descriptor: std's `Stdout` would buffer lines.
+        // A descriptor of its own: std's `Stdout` would buffer lines.
         let owned = standard_output().and_then(|stdout| stdout.as_fd().try_clone_to_owned());
         let file = File::from(owned.map_err(|error| {
-            output_error("standard output", "open", error)
+            io_error("standard output", "open", error)
                 .with_hint("-o FILE writes to a file; -o /dev/null wants no output")
         })?);
         Self::open(file, "standard output".to_owned(), Pipe::Stdout, cancel)
     }
 
-    /// Opens `path`, to which `named` leads; a FIFO waits here for its reader.
+    /// Opens `path`, to which the links of `named` lead. Opening a FIFO blocks until
+    /// it has a reader.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Output`].
     pub(super) fn special_file(
         named: &Path,
         path: &Path,
@@ -57,14 +68,16 @@ impl StreamSink {
     ) -> Result<Box<dyn Sink>> {
         let name = named.display().to_string();
         let file = OpenOptions::new().write(true).open(path);
-        let file = file.map_err(|error| {
-            output_error(&name, "open", error).with_hint("may you write to it?")
-        })?;
+        let file =
+            file.map_err(|error| io_error(&name, "open", error).with_hint("may you write to it?"))?;
         Self::open(file, name, Pipe::Named, cancel)
     }
 
-    /// Opens `path`, which stands for one of this process's open files. A
-    /// regular file among them is added to, as by whoever opened it.
+    /// Opens `path`, the name of one of this process's open descriptors. Bytes are
+    /// appended to a regular file, as other writes to its descriptor would be.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Output`].
     pub(super) fn descriptor(
         named: &Path,
         path: &Path,
@@ -80,32 +93,33 @@ impl StreamSink {
         let is_open = number.map_or(Ok(()), stdio::check);
         let file = is_open.and_then(|()| OpenOptions::new().append(true).open(path));
         let file = file.map_err(|error| {
-            output_error(&name, "open", error).with_hint("is that descriptor open?")
+            io_error(&name, "open", error).with_hint("is that descriptor open?")
         })?;
         Self::open(file, name, Pipe::Named, cancel)
     }
 
-    fn open(file: File, name: String, reader: Pipe, cancel: &CancelToken) -> Result<Box<dyn Sink>> {
-        let failed = |error: io::Error| output_error(&name, "open", error);
+    /// Starts the watcher, if `file` can lose its reader.
+    fn open(file: File, name: String, pipe: Pipe, cancel: &CancelToken) -> Result<Box<dyn Sink>> {
+        let failed = |error: io::Error| io_error(&name, "open", error);
         let kind = file.metadata().map_err(failed)?.file_type();
-        let mut watch = None;
+        let mut watcher = None;
         if kind.is_fifo() || kind.is_socket() {
             let watched = file.try_clone().map_err(failed)?;
-            let (ended, writer) = io::pipe().map_err(failed)?;
-            let (gone, cancel) = (reader.broken_pipe(&name), cancel.clone());
-            // Where there is none, the next write notices.
+            let (stopped, writer) = io::pipe().map_err(failed)?;
+            let (cause, cancel) = (pipe.broken_pipe(&name), cancel.clone());
+            // Without the thread, the next write notices the loss.
             let _ = thread::Builder::new().spawn(move || {
-                if has_no_reader(&watched, &ended) {
-                    cancel.cancel(gone);
+                if has_no_reader(&watched, &stopped) {
+                    cancel.cancel(cause);
                 }
             });
-            watch = Some(writer);
+            watcher = Some(writer);
         }
         Ok(Box::new(Self {
             file,
             name,
-            reader,
-            _watch: watch,
+            pipe,
+            _watcher: watcher,
         }))
     }
 }
@@ -123,12 +137,12 @@ impl Sink for StreamSink {
             };
             match error.kind() {
                 io::ErrorKind::Interrupted => {}
-                // Whoever shares the pipe with us made it non-blocking.
+                // Another process that shares the pipe has made it non-blocking.
                 io::ErrorKind::WouldBlock => {
                     let _ = wait_for(&self.file, PollFlags::POLLOUT);
                 }
-                io::ErrorKind::BrokenPipe => return Err(self.reader.broken_pipe(&self.name)),
-                _ => return Err(failure(&self.name, "write to", error)),
+                io::ErrorKind::BrokenPipe => return Err(self.pipe.broken_pipe(&self.name)),
+                _ => return Err(write_error(&self.name, "write to", error)),
             }
         }
         Ok(())
@@ -144,6 +158,7 @@ impl Sink for StreamSink {
 }
 
 impl Pipe {
+    /// Returns the error of the pipe called `name` that has lost its reader.
     fn broken_pipe(self, name: &str) -> Error {
         match self {
             Self::Stdout => Error::new(
@@ -155,14 +170,14 @@ impl Pipe {
     }
 }
 
-/// Waits until nobody can read any more what is written to `watched`: POLLERR and
-/// POLLHUP come without being asked for (poll(2)). Not so where the output has
-/// `ended` before.
-fn has_no_reader(watched: &File, ended: &PipeReader) -> bool {
+/// Waits until `watched` has lost its reader, and returns `true`; or until the
+/// other end of `stopped` is closed, and returns `false`. POLLERR and POLLHUP are
+/// reported without being requested (poll(2)).
+fn has_no_reader(watched: &File, stopped: &PipeReader) -> bool {
     let none = PollFlags::empty();
     let mut polled = [
         PollFd::new(watched.as_fd(), none),
-        PollFd::new(ended.as_fd(), none),
+        PollFd::new(stopped.as_fd(), none),
     ];
     loop {
         match poll(&mut polled, PollTimeout::NONE) {
@@ -173,8 +188,8 @@ fn has_no_reader(watched: &File, ended: &PipeReader) -> bool {
     }
 }
 
-/// Waits for one of `events`, or until nobody can read any more what is written
-/// to `file`: POLLERR and POLLHUP come without being asked for (poll(2)).
+/// Waits for one of `events`, or until `file` has lost its reader: POLLERR and
+/// POLLHUP are reported without being requested (poll(2)).
 fn wait_for(file: &File, events: PollFlags) -> nix::Result<()> {
     loop {
         match poll(&mut [PollFd::new(file.as_fd(), events)], PollTimeout::NONE) {

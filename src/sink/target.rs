@@ -1,4 +1,5 @@
-//! Where an export's bytes go, and how a regular file is handled there.
+//! The target of an export, and the options of a sink that writes to a regular
+//! file.
 
 use std::{
     ffi::OsStr,
@@ -8,20 +9,23 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-/// Where the bytes go.
+/// The command line's name of standard output.
+pub(crate) const STDOUT_ARGUMENT: &str = "-";
+
+/// The destination of an export's bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Target {
     /// Standard output.
     Stdout,
-    /// A file, or what has that name: a FIFO, a device, a descriptor.
+    /// The path of a regular file, a FIFO, a device or a descriptor.
     Path(PathBuf),
-    /// A sink of the caller's own, which has no name.
+    /// A sink that the caller opens, and that has no name.
     Custom,
 }
 
 impl Target {
-    /// The file at `path`; `-` is a name like others here.
+    /// Creates the target at `path`; `-` is an ordinary name here.
     ///
     /// ```
     /// use gold_digger::sink::Target;
@@ -31,7 +35,7 @@ impl Target {
         Self::Path(path.into())
     }
 
-    /// The path, if the bytes go to one.
+    /// Returns the path, if the target has one.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         match self {
@@ -41,10 +45,10 @@ impl Target {
     }
 }
 
-/// Takes the text of a command line: `-` is standard output.
+/// Converts an argument of the command line: `-` is standard output.
 impl From<&OsStr> for Target {
     fn from(path: &OsStr) -> Self {
-        if path == "-" {
+        if path == STDOUT_ARGUMENT {
             Self::Stdout
         } else {
             Self::Path(path.into())
@@ -62,25 +66,25 @@ impl fmt::Display for Target {
     }
 }
 
-/// How a sink handles a regular file. Streams ignore all of it.
+/// How a sink handles a regular file. The sink of a stream ignores it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SinkOptions {
     /// Whether missing folders of the target are created.
     pub create_dirs: CreateDirs,
     /// What happens to the bytes of an export that fails.
     pub partial: Partial,
-    /// Whether the bytes are hashed while they are written.
+    /// Whether a checksum is computed while the bytes are written.
     pub checksum: Checksum,
 }
 
-/// What happens when the folder of the target does not exist.
+/// What happens if the folder of the target does not exist.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CreateDirs {
-    /// It is an error.
+    /// The export fails.
     #[default]
     Refuse,
-    /// The folder and those above it are created.
+    /// The folder and its missing parents are created.
     Create,
 }
 
@@ -95,12 +99,12 @@ pub enum Partial {
     Keep,
 }
 
-/// Whether the bytes of a file are hashed while they are written.
+/// The checksum that is computed while the bytes of a file are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Checksum {
-    /// They are not.
+    /// No checksum.
     #[default]
     None,
-    /// By SHA-256 (FIPS 180-4).
+    /// SHA-256 (FIPS 180-4).
     Sha256,
 }

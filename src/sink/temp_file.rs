@@ -1,5 +1,5 @@
-//! The file beside a target that is being written: what it is called, how other
-//! runs know that it is in use, and what becomes of it without its end.
+//! The temporary file of a target: its name, the lock by which other runs see that
+//! it is in use, its discard, and the removal of stale ones.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -19,61 +19,71 @@ use nix::{
 
 use super::{Partial, folder};
 
-/// File names are limited to so many bytes.
-const LONGEST_NAME: usize = 255;
+/// The maximum length of a file name, in bytes.
+const MAX_NAME_LENGTH: usize = 255;
 
-/// The part of the final name that it repeats.
-const NAME_PART: usize = 200;
+/// The most bytes of the target's name that a temporary file's name repeats.
+const MAX_REPEATED_LENGTH: usize = 200;
 
-/// How its name ends, behind a random part of so many letters and digits.
+/// The end of a temporary file's name.
 const SUFFIX: &str = ".gold_digger";
-const RANDOM: usize = 6;
 
-/// More often nobody takes it for a leftover between two calls.
-const ATTEMPTS: u32 = 100;
+/// The number of random letters and digits before [`SUFFIX`].
+const RANDOM_LENGTH: usize = 6;
 
-/// A file beside its target, until it is renamed or discarded.
+/// How many times another run may remove the new file before its creation fails.
+const MAX_ATTEMPTS: u32 = 100;
+
+/// The temporary file of a target, until it is renamed or discarded.
 #[derive(Debug)]
 pub(super) struct TempFile {
     path: PathBuf,
-    /// Its folder, whatever that is called meanwhile; none where it may not be
-    /// read.
+    /// Its folder, open so that it is found again after a rename; `None` if it may
+    /// not be read.
     folder: Option<File>,
-    /// Where it is kept when it gets no end.
+    /// The path under which partial output is kept; `None` if it is removed.
     partial: Option<PathBuf>,
 }
 
 impl TempFile {
-    /// Creates it in the folder of `target`, locked, with the permissions of the
-    /// file that it will replace, else those that the umask leaves.
+    /// Creates the file in the folder of `target` and locks it. It gets the
+    /// permissions of the file that it will replace, or those that the umask
+    /// leaves.
+    ///
+    /// # Errors
+    /// That of the system; [`io::ErrorKind::InvalidInput`] for a target without a
+    /// name, [`io::ErrorKind::ResourceBusy`] after [`MAX_ATTEMPTS`].
     pub(super) fn create(target: &Path, partial: Partial) -> io::Result<(File, Self)> {
         let prefix = prefix(target).ok_or(io::ErrorKind::InvalidInput)?;
-        let kept = match partial {
+        let partial = match partial {
             Partial::Remove => None,
             Partial::Keep => Some(self::partial(target)),
         };
-        if let Some(name) = kept.as_ref().and_then(|path| path.file_name())
-            && name.len() > LONGEST_NAME
+        if let Some(name) = partial.as_ref().and_then(|path| path.file_name())
+            && name.len() > MAX_NAME_LENGTH
         {
-            let what = "with .partial behind it, its name would be too long";
-            return Err(io::Error::other(what));
+            let problem = "with .partial behind it, its name would be too long";
+            return Err(io::Error::other(problem));
         }
-        // What replaces a file must never be readable by more people.
+        // A replacement must never be readable by more people than the original.
         let mode = if target.exists() { 0o600 } else { 0o666 };
         let mut builder = tempfile::Builder::new();
-        builder.prefix(&prefix).suffix(SUFFIX).rand_bytes(RANDOM);
-        for _ in 0..ATTEMPTS {
-            // `make_in`, as its own way of opening adds its path to every error.
-            let made = builder.make_in(folder(target), |path| {
+        builder
+            .prefix(&prefix)
+            .suffix(SUFFIX)
+            .rand_bytes(RANDOM_LENGTH);
+        for _ in 0..MAX_ATTEMPTS {
+            // `make_in`, because `tempfile_in` adds its path to every error.
+            let created = builder.make_in(folder(target), |path| {
                 let mut options = OpenOptions::new();
                 options.write(true).create_new(true).mode(mode).open(path)
             })?;
-            let (file, path) = made.into_parts();
+            let (file, path) = created.into_parts();
             match file.try_lock() {
-                // Another run has taken it for a leftover, or is about to.
+                // Another run has removed the file as stale, or is about to.
                 Ok(()) if file.metadata()?.nlink() == 0 => continue,
                 Err(TryLockError::WouldBlock) => continue,
-                // Where nothing can be locked, nothing is taken for a leftover.
+                // Without locks, no run removes a file as stale.
                 Ok(()) | Err(TryLockError::Error(_)) => {}
             }
             copy_permissions(&file, target)?;
@@ -81,24 +91,26 @@ impl TempFile {
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => None,
                 folder => Some(folder?),
             };
-            let unfinished = Self {
+            let temp_file = Self {
                 folder,
                 path: path.keep().map_err(|refused| refused.error)?,
-                partial: kept,
+                partial,
             };
-            return Ok((file, unfinished));
+            return Ok((file, temp_file));
         }
         Err(io::ErrorKind::ResourceBusy.into())
     }
 
-    /// Where it is.
+    /// Returns its current path.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Renames it to `target`, and returns its folder, which is to be synced;
-    /// `None` where the folder may not be read. Discards the file where that
-    /// fails.
+    /// Renames the file to `target`. Returns its folder, which the caller syncs, or
+    /// `None` if the folder may not be read.
+    ///
+    /// # Errors
+    /// That of the system; the file is then discarded.
     pub(super) fn rename(self, target: &Path) -> io::Result<Option<File>> {
         match fs::rename(&self.path, target) {
             Ok(()) => Ok(self.folder),
@@ -109,8 +121,9 @@ impl TempFile {
         }
     }
 
-    /// Removes it, or keeps it under another name, if there is anything in it.
-    /// What fails here is told as a warning: the run ends with its cause.
+    /// Removes the file, or renames it to its partial path if it has one and is not
+    /// empty. A failure here is only a warning, because the run already ends with
+    /// another error.
     pub(super) fn discard(self) {
         let Self {
             path,
@@ -129,7 +142,7 @@ impl TempFile {
                 Err(error) => tracing::warn!("what had come cannot be kept as {kept}: {error}"),
             }
         }
-        // It may have gone with its folder, or be in one that was renamed.
+        // The file may have been removed with its folder, or its folder renamed.
         let _ = match (folder, path.file_name()) {
             (Some(folder), Some(name)) => {
                 unlinkat(folder, name, UnlinkatFlags::NoRemoveDir).map_err(io::Error::from)
@@ -139,26 +152,26 @@ impl TempFile {
     }
 }
 
-/// Gives `file` the permissions of the file at `target`, if there is one.
+/// Gives `file` the owner, group and mode of the file at `target`, if it exists.
 fn copy_permissions(file: &File, target: &Path) -> io::Result<()> {
     let Ok(earlier) = fs::metadata(target) else {
         return Ok(());
     };
-    // Only root may give a file away, but its owner may choose among his groups;
-    // where neither is allowed, the new file is the caller's.
+    // Only root may change the owner, but an owner may choose among their groups.
+    // If neither is allowed, the new file keeps this process's user and group.
     if fchown(file, Some(earlier.uid()), Some(earlier.gid())).is_err() {
         let _ = fchown(file, None, Some(earlier.gid()));
     }
     file.set_permissions(earlier.permissions())
 }
 
-/// Removes what runs to `target` left behind that were killed: a run holds a
-/// lock on its file as long as it lives (flock(2)).
+/// Removes temporary files of killed runs to `target`. A living run holds a lock
+/// on its file (flock(2)).
 pub(super) fn remove_stale_files(target: &Path) {
     let Some(prefix) = prefix(target) else {
         return;
     };
-    // Who may not read the folder leaves them to others.
+    // If the folder cannot be read, the files stay for another run.
     let entries = fs::read_dir(folder(target)).into_iter().flatten().flatten();
     for entry in entries.filter(|entry| is_temp_file(&entry.file_name(), &prefix)) {
         let path = entry.path();
@@ -170,12 +183,14 @@ pub(super) fn remove_stale_files(target: &Path) {
     }
 }
 
+/// Removes the file at `path` if no run holds a lock on it. Returns whether it was
+/// removed.
 fn remove_if_stale(path: &Path) -> io::Result<bool> {
-    // Of whatever else has such a name, nothing is opened for long.
-    let careful = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    // A link or a FIFO may have such a name: neither is followed or waited for.
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
     let file = OpenOptions::new()
         .write(true)
-        .custom_flags(careful.bits())
+        .custom_flags(flags.bits())
         .open(path)?;
     let found = file.metadata()?;
     if !found.is_file() {
@@ -186,7 +201,7 @@ fn remove_if_stale(path: &Path) -> io::Result<bool> {
         Err(TryLockError::Error(error)) => return Err(error),
         Ok(()) => {}
     }
-    // Under the lock: whoever has just created it looks for that.
+    // Under the lock, which a run that has just created the file checks too.
     let is_there = fs::symlink_metadata(path).is_ok_and(|now| now.ino() == found.ino());
     if is_there {
         fs::remove_file(path)?;
@@ -194,22 +209,25 @@ fn remove_if_stale(path: &Path) -> io::Result<bool> {
     Ok(is_there)
 }
 
-/// How the names of the files beside `target` begin; none where it has no name.
+/// Returns the beginning of the names of temporary files of `target`; `None` if
+/// `target` has no name.
 fn prefix(target: &Path) -> Option<OsString> {
     let name = target.file_name()?.as_bytes();
-    let part = &name[..name.len().min(NAME_PART)];
-    Some(OsString::from_vec([b".", part, b"."].concat()))
+    let repeated = &name[..name.len().min(MAX_REPEATED_LENGTH)];
+    Some(OsString::from_vec([b".", repeated, b"."].concat()))
 }
 
+/// Returns whether `name` is that of a temporary file whose names begin with
+/// `prefix`.
 fn is_temp_file(name: &OsStr, prefix: &OsStr) -> bool {
     let rest = name.as_bytes().strip_prefix(prefix.as_bytes());
     let random = rest.and_then(|rest| rest.strip_suffix(SUFFIX.as_bytes()));
     random.is_some_and(|random| {
-        random.len() == RANDOM && random.iter().all(u8::is_ascii_alphanumeric)
+        random.len() == RANDOM_LENGTH && random.iter().all(u8::is_ascii_alphanumeric)
     })
 }
 
-/// Where what had come of `target` is kept.
+/// Returns the path under which partial output of `target` is kept.
 pub(crate) fn partial(target: &Path) -> PathBuf {
     let mut name = target.as_os_str().to_owned();
     name.push(".partial");

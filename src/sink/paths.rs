@@ -1,0 +1,128 @@
+//! Paths of targets: follows their links, tells files from streams, and creates
+//! and locks their folders.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io,
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How long [`lock_folder`] waits for the lock. Another run holds it for the time
+/// of a few renames.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long [`lock_folder`] sleeps between two attempts.
+const LOCK_INTERVAL: Duration = Duration::from_millis(1);
+
+/// The most symbolic links that are followed. Linux takes a longer chain for a
+/// loop as well (path_resolution(7)).
+const MAX_LINKS: usize = 40;
+
+/// Returns the canonical path of the file that `path` leads to. The file need not
+/// exist yet. Returns `path` itself if its folder or a link cannot be read.
+#[must_use]
+pub fn resolve(path: &Path) -> PathBuf {
+    let resolve = || {
+        let path = follow_links(path).ok()?;
+        let folder = fs::canonicalize(folder(&path)).ok()?;
+        Some(folder.join(path.file_name()?))
+    };
+    resolve().unwrap_or_else(|| path.to_owned())
+}
+
+/// Returns whether `path` is written directly, without a temporary file: it exists
+/// and is neither a regular file nor a folder.
+#[must_use]
+pub fn is_stream(path: &Path) -> bool {
+    let Ok(path) = follow_links(path) else {
+        return false;
+    };
+    is_descriptor(&path)
+        || fs::metadata(&path).is_ok_and(|found| !found.is_file() && !found.is_dir())
+}
+
+/// Locks the folder of `path` against other runs until the returned handle is
+/// dropped. Returns `None` if the folder cannot be opened, or if the lock is not
+/// available within two seconds. On a file system without locks, the handle holds
+/// no lock.
+#[must_use]
+pub fn lock_folder(path: &Path) -> Option<File> {
+    let folder = File::open(folder(path)).ok()?;
+    let deadline = Instant::now() + LOCK_TIMEOUT;
+    while let Err(TryLockError::WouldBlock) = folder.try_lock() {
+        if Instant::now() > deadline {
+            return None;
+        }
+        thread::sleep(LOCK_INTERVAL);
+    }
+    Some(folder)
+}
+
+/// Returns the folder that contains `path`: `.` for a bare name, and `path` itself
+/// if it has no parent.
+pub(crate) fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
+        Some(folder) => folder,
+        None => path,
+    }
+}
+
+/// Creates the folder `path` and its missing parents. Each one is synced into its
+/// parent; without that, a power cut could remove it again together with the file
+/// in it.
+///
+/// # Errors
+/// That of the system, if a folder cannot be created or synced.
+pub(super) fn create_folders(path: &Path) -> io::Result<()> {
+    match fs::create_dir(path) {
+        Ok(()) => {}
+        Err(_) if path.is_dir() => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && folder(path) != path => {
+            create_folders(folder(path))?;
+            match fs::create_dir(path) {
+                // Another run has created it first.
+                Err(_) if path.is_dir() => {}
+                created => created?,
+            }
+        }
+        Err(error) => return Err(error),
+    }
+    match File::open(folder(path)) {
+        Ok(parent) => parent.sync_all(),
+        // A parent that may not be read cannot be synced.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Follows every symbolic link at the end of `path`, also one that leads to
+/// nothing yet. Links of this process's descriptors are not followed: the file
+/// that they show may have another name by now, or none.
+///
+/// # Errors
+/// `ELOOP` after [`MAX_LINKS`] links; that of the system, if a link cannot be
+/// read.
+pub(super) fn follow_links(path: &Path) -> io::Result<PathBuf> {
+    let mut path = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        if is_descriptor(&path) {
+            return Ok(path);
+        }
+        match fs::read_link(&path) {
+            Ok(next) => path = folder(&path).join(next),
+            // EINVAL: the path exists and is not a link.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Ok(path),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(path),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(nix::Error::ELOOP.into())
+}
+
+/// Returns whether `path` is the name of one of this process's open descriptors.
+pub(super) fn is_descriptor(path: &Path) -> bool {
+    path.starts_with("/dev/fd") || path.starts_with("/proc/self/fd")
+}
