@@ -57,28 +57,28 @@ pub use self::{secrets::PromptError, timeout::Timeout, tls::TlsMode};
 /// What the user asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// To run exports.
+    /// Run the exports.
     Export,
-    /// To find out what they would do, without running their statements.
+    /// Check what the exports would do, without running their statements.
     Check,
-    /// To print the settings that an export would use.
+    /// Print the settings that each export would use.
     DumpConfig,
-    /// To print the exports of the configuration file.
+    /// Print the exports of the configuration file.
     ListExports,
 }
 
-/// What is to be done.
+/// What the program does, as the configuration defines it.
 #[derive(Debug)]
 pub enum Task {
-    /// To run exports.
+    /// Run the exports.
     Export(Box<RunPlan>),
-    /// To find out what they would do.
+    /// Check what the exports would do.
     Check(Box<RunPlan>),
-    /// To print a text on standard output.
+    /// Print a text on standard output.
     Print(String),
 }
 
-/// What resolving needs from the person who started the program.
+/// How [`resolve`] asks and warns the user.
 pub struct Interaction<'a> {
     /// Asks for a password with a prompt.
     pub ask: &'a dyn Fn(&str) -> Result<SecretString, PromptError>,
@@ -86,13 +86,13 @@ pub struct Interaction<'a> {
     pub warn: &'a dyn Fn(String),
 }
 
-/// Why there is no task.
+/// The reason why there is no task.
 #[derive(Debug)]
 pub struct Rejected {
-    /// What is wrong.
+    /// The error.
     pub error: Error,
-    /// Whether the summary may be written: not where its path is that of
-    /// another file of the run.
+    /// Whether the summary may be written: not if another file of the run has
+    /// its path.
     pub summary: SummaryPath,
 }
 
@@ -114,10 +114,10 @@ impl From<Error> for Rejected {
     }
 }
 
-/// Resolves `flags` and all layers below them into what is to be done.
+/// Resolves `flags` and all layers below them into a task.
 ///
 /// # Errors
-/// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for whatever is
+/// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for what is
 /// missing, malformed or contradictory.
 pub fn resolve(
     flags: Layer,
@@ -147,7 +147,7 @@ pub fn resolve(
 struct Shared {
     connection: ConnectionSettings,
     endpoint: Endpoint,
-    /// The mode of encryption, and where it comes from.
+    /// The mode of encryption, and its origin.
     tls_mode: (TlsMode, Origin),
     cleartext_plugin: CleartextPlugin,
     connect_timeout: Duration,
@@ -182,8 +182,8 @@ impl Shared {
         Some(&database.value)
     }
 
-    /// The text of `--dump-config`. An export without a query has one too: a file
-    /// of settings can be shown without a query to go with it.
+    /// Returns the text of `--dump-config`. The query may be missing: a file of
+    /// settings can be shown without one.
     fn dump(
         &self,
         layers: &mut Layers,
@@ -200,7 +200,7 @@ impl Shared {
             };
             Ok((name.map(str::to_owned), dump.to_text()))
         })?;
-        Ok(dump::together(exports))
+        Ok(dump::combine(exports))
     }
 
     fn plan(
@@ -212,24 +212,24 @@ impl Shared {
         interaction: &Interaction<'_>,
     ) -> Result<RunPlan, Rejected> {
         let mut inputs = Vec::new();
-        let mut note_input =
+        let mut add_input =
             |layers: &Layers, key, what| inputs.extend(layers.value(key).map(|path| (what, path)));
-        note_input(&layers, keys::CONFIG, "the configuration file");
-        note_input(&layers, keys::PASSWORD_FILE, "the password file");
+        add_input(&layers, keys::CONFIG, "the configuration file");
+        add_input(&layers, keys::PASSWORD_FILE, "the password file");
         let exports = each_export(&mut layers, tables, |layers, name| {
-            note_input(layers, keys::QUERY_FILE, "the file of the query");
+            add_input(layers, keys::QUERY_FILE, "the file of the query");
             let database = self.database();
             UnresolvedExport::new(layers, now, database, name)?.resolve(name, layers, now, database)
         })?;
         selection::refuse_unused_parameters(&layers, &exports)?;
         let summary = reporting.summary.as_ref().and_then(Target::path);
         selection::refuse_common_targets(&exports, &inputs, self.run.state.as_deref(), summary)?;
-        run::refuse_late_streams(&layers, &self.run, &exports)?;
+        run::refuse_streams_if_all_or_nothing(&layers, &self.run, &exports)?;
         Ok(self.with_exports(exports, &layers, reporting, interaction)?)
     }
 
-    /// Reads certificates and the password, which comes last: a person who is
-    /// asked for it has a configuration that is valid.
+    /// Reads the certificates and the password, and makes the plan. The password
+    /// comes last, so that the user is asked for it only if the rest is valid.
     fn with_exports(
         mut self,
         exports: Vec<ExportPlan>,
@@ -279,8 +279,8 @@ impl Shared {
     }
 }
 
-/// The results of `work` for each export, while its own table is a layer; an
-/// error names the export.
+/// Calls `work` for each export while its table is a layer, and returns the
+/// results. An error names the export.
 fn each_export<T>(
     layers: &mut Layers,
     tables: Vec<Option<ExportTable>>,
@@ -299,7 +299,8 @@ fn each_export<T>(
     Ok(results)
 }
 
-/// The exports' names and targets, for `--list-jobs`; no server needs to be named.
+/// Returns the names and targets of the exports, for `--list-jobs`. The settings
+/// of the connection may be missing.
 fn list_exports(
     layers: &mut Layers,
     tables: Vec<ExportTable>,
@@ -326,13 +327,13 @@ fn list_exports(
     Ok(lines.collect())
 }
 
-/// The flags, and all layers below them.
+/// Returns all layers, the flags first, and the exports of the configuration file.
 fn layers(flags: Layer, interaction: &Interaction<'_>) -> Result<(Layers, Vec<ExportTable>)> {
     let mut exports = Vec::new();
     let mut layers = Layers(vec![flags, Layer::of_environment()?]);
     if let Some(path) = layers.value(keys::CONFIG) {
-        let (of_file, tables) = file::load(&path)?;
-        layers.0.push(of_file);
+        let (file, tables) = file::load(&path)?;
+        layers.0.push(file);
         exports = tables;
         tracing::debug!("read the configuration file {}", path.display());
     }

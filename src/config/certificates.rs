@@ -1,6 +1,6 @@
-//! The files of encryption: who vouches for the server, what we show it, and its
-//! RSA key. Each is read here, once, and checked, so that a bad one is found
-//! before anything is touched.
+//! Reads the files of encryption: the CAs that sign the server's certificate, the
+//! client's certificate and key, and the server's RSA key. Each is read and
+//! checked once, so that an invalid file is found before the run begins.
 
 use std::{
     env, fs,
@@ -29,10 +29,10 @@ use crate::{
     source::tls_options::{Authorities, ClientCertificate, TlsOptions, Verification},
 };
 
-/// What names another trust store than the system's, as for OpenSSL.
+/// The variables that name a trust store instead of the system's, as for OpenSSL.
 const STORE_VARIABLES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 
-const KINDS_OF_KEYS: &str = "keys are RSA of 2048 bits or more, P-256, P-384 or Ed25519";
+const KEY_TYPES_HINT: &str = "keys are RSA of 2048 bits or more, P-256, P-384 or Ed25519";
 
 /// Reads the certificates that `mode` needs. `origin` is the origin of the mode.
 ///
@@ -91,21 +91,22 @@ fn named_authorities(file: &WithOrigin<PathBuf>) -> Result<Authorities> {
     Ok(Authorities::Named(certificates.into(), file.path.into()))
 }
 
-/// The system's trust store, or what is built in where there is none.
+/// Returns the system's trust store, or the built-in CAs if the system has none.
 fn system_authorities() -> Result<Authorities> {
     let found = rustls_native_certs::load_native_certs();
     for error in &found.errors {
         tracing::debug!("a part of the system's trust store is passed over: {error}");
     }
-    // What cannot be read, or not be used, vouches for nobody: leaving it out
-    // trusts less, not more.
-    let is_usable = |one: &CertificateDer<'_>| webpki::anchor_from_trusted_cert(one).is_ok();
+    // A certificate that cannot be read or used is left out: that trusts fewer
+    // servers, never more.
+    let is_usable =
+        |certificate: &CertificateDer<'_>| webpki::anchor_from_trusted_cert(certificate).is_ok();
     let certificates: Vec<_> = found.certs.into_iter().filter(is_usable).collect();
     if !certificates.is_empty() {
         tracing::debug!("the system's trust store has {} CAs", certificates.len());
         return Ok(Authorities::System(certificates.into()));
     }
-    // Whoever has chosen whom to trust does not mean the whole web.
+    // A trust store that the user has chosen is not replaced by the public CAs.
     let chosen = STORE_VARIABLES.into_iter().find_map(|name| {
         let path = env::var_os(name).filter(|path| !path.is_empty())?;
         Some(format!("{name} names {}", Path::new(&path).display()))
@@ -149,11 +150,11 @@ fn client_certificate(
         Err(rustls::Error::InvalidCertificate(_)) => {
             Err(cert.refuse("whose certificate is broken", "issue it again"))
         }
-        Err(_) => Err(file.refuse("whose key is of a kind that is not supported", KINDS_OF_KEYS)),
+        Err(_) => Err(file.refuse("whose key is of a kind that is not supported", KEY_TYPES_HINT)),
     }
 }
 
-/// The server's RSA key, in DER form.
+/// Reads the server's RSA key, in DER form.
 ///
 /// # Errors
 /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for a file that holds
@@ -174,7 +175,7 @@ pub(super) fn server_public_key(layers: &Layers) -> Result<Option<Vec<u8>>> {
     }
 }
 
-/// A file of texts in PEM form (RFC 7468), which a setting names.
+/// A file in PEM form (RFC 7468) that a setting names.
 struct PemFile<'a> {
     key: Key<PathBuf>,
     origin: &'a Origin,
@@ -206,12 +207,12 @@ impl<'a> PemFile<'a> {
         self.origin.refuse(self.key, &what).with_hint(hint)
     }
 
-    /// The refusal of a file without a `wanted` that can be used.
-    fn lacks(&self, wanted: &str, error: &pem::Error, hint: &str) -> Error {
+    /// The error for a file without a usable `item`.
+    fn refuse_without(&self, item: &str, error: &pem::Error, hint: &str) -> Error {
         let what = match error {
-            pem::Error::NoItemsFound => format!("which holds no {wanted} in PEM form"),
+            pem::Error::NoItemsFound => format!("which holds no {item} in PEM form"),
             pem::Error::MissingSectionEnd { .. } => "which ends too early".to_owned(),
-            _ => format!("whose {wanted} is broken"),
+            _ => format!("whose {item} is broken"),
         };
         self.refuse(&what, hint)
     }
@@ -223,29 +224,30 @@ impl<'a> PemFile<'a> {
             false => Ok(found),
         });
         let hint = "it begins with -----BEGIN CERTIFICATE-----; openssl x509 -inform der and openssl pkcs12 make that of other forms";
-        found.map_err(|error| self.lacks("certificate", &error, hint))
+        found.map_err(|error| self.refuse_without("certificate", &error, hint))
     }
 
     fn private_key(&self) -> Result<PrivateKeyDer<'static>> {
         PrivateKeyDer::from_pem_slice(&self.bytes).map_err(|error| {
             let text = String::from_utf8_lossy(&self.bytes);
-            let marks = ["BEGIN ENCRYPTED PRIVATE KEY", "Proc-Type: 4,ENCRYPTED"];
-            if marks.iter().any(|mark| text.contains(mark)) {
+            let markers = ["BEGIN ENCRYPTED PRIVATE KEY", "Proc-Type: 4,ENCRYPTED"];
+            if markers.iter().any(|marker| text.contains(marker)) {
                 let shown = self.path.display();
-                let cure = format!("decrypt it first: openssl pkey -in {shown} -out plain.pem");
-                return self.refuse("whose key is encrypted", &cure);
+                let hint = format!("decrypt it first: openssl pkey -in {shown} -out plain.pem");
+                return self.refuse("whose key is encrypted", &hint);
             }
             let hint = "it begins with -----BEGIN PRIVATE KEY-----, RSA PRIVATE KEY or EC PRIVATE KEY; openssl pkey makes that of other forms";
-            self.lacks("private key", &error, hint)
+            self.refuse_without("private key", &error, hint)
         })
     }
 }
 
 /// Whether `der` is an RSA key of 2048 bits at least (RFC 5280, section 4.1, and
-/// RFC 8017, appendix A.1.1). The driver panics on other texts.
+/// RFC 8017, appendix A.1.1). The driver panics on anything else.
 fn is_rsa_key(der: &[u8]) -> Option<()> {
     const RSA: &[u8] = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00";
-    const SMALLEST: usize = 256;
+    /// In bytes.
+    const MIN_MODULUS: usize = 256;
     let (info, b"") = element(0x30, der)? else {
         return None;
     };
@@ -260,11 +262,11 @@ fn is_rsa_key(der: &[u8]) -> Option<()> {
     let (exponent, b"") = element(0x02, rest)? else {
         return None;
     };
-    (algorithm == RSA && modulus.len() >= SMALLEST && !exponent.is_empty()).then_some(())
+    (algorithm == RSA && modulus.len() >= MIN_MODULUS && !exponent.is_empty()).then_some(())
 }
 
-/// The content of the DER element of type `tag` that `der` begins with, and what
-/// follows it (ITU-T X.690, section 8.1).
+/// Returns the content of the DER element of type `tag` at the start of `der`, and
+/// the bytes after the element (ITU-T X.690, section 8.1).
 fn element(tag: u8, der: &[u8]) -> Option<(&[u8], &[u8])> {
     let (&[found, short], rest) = der.split_first_chunk::<2>()?;
     let (length, rest) = match short {

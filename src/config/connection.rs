@@ -1,5 +1,5 @@
-//! Where the server is and who logs in, made of all layers, the lowest first: a
-//! URL replaces everything below it, a field of its own only that field.
+//! Resolves the server's address and the account from all layers, the lowest
+//! first. A URL replaces all lower layers; any other setting replaces only itself.
 
 use std::{
     env, fs,
@@ -27,7 +27,7 @@ use crate::{
     source::Endpoint,
 };
 
-/// Where servers of the usual packages put their socket.
+/// The paths of the sockets of commonly packaged servers.
 const USUAL_SOCKETS: [&str; 4] = [
     "/run/mysqld/mysqld.sock",
     "/var/run/mysqld/mysqld.sock",
@@ -35,7 +35,7 @@ const USUAL_SOCKETS: [&str; 4] = [
     "/var/lib/mysql/mysql.sock",
 ];
 
-/// What the layers say together.
+/// The settings of the connection, merged from all layers.
 #[derive(Debug, Default)]
 pub(super) struct ConnectionSettings {
     pub host: Option<WithOrigin<String>>,
@@ -44,25 +44,26 @@ pub(super) struct ConnectionSettings {
     pub user: Option<WithOrigin<String>>,
     pub database: Option<WithOrigin<String>>,
     pub password: Option<WithOrigin<PasswordSource>>,
-    /// Whether localhost is to be reached by TCP: an option file says so, or
-    /// encryption was asked for, which no socket has.
+    /// Whether localhost is reached by TCP: an option file asks for it, or
+    /// something asks for encryption, which sockets do not have.
     tcp_transport: bool,
-    /// Files that hold a password, to be looked at for who can read them.
+    /// The files that hold a password. [`warnings`](Self::warnings) checks who
+    /// can read them.
     pub secret_files: Vec<PathBuf>,
 }
 
 impl ConnectionSettings {
-    /// Folds the layers.
+    /// Merges the layers.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] for what is malformed, contradictory or missing.
     pub fn resolve(layers: &mut Layers) -> Result<Self> {
         let mut settings = Self::default();
-        // What a URL replaces is not even read: it may be another program's.
+        // Layers below a URL are not read: their values may be for another program.
         let highest_url = layers.all(keys::DATABASE_URL).next();
         let mut read = layers.0.len();
         if let Some((index, url)) = highest_url {
-            settings = Self::of_url(&mut layers.0[index], &url)?;
+            settings = Self::from_url(&mut layers.0[index], &url)?;
             read = index + 1;
         }
         for layer in layers.0[..read].iter().rev() {
@@ -72,7 +73,7 @@ impl ConnectionSettings {
             return Err(Error::config("no server is named")
                 .with_hint("set --host, --db-url mysql://USER:PASSWORD@HOST:PORT/DATABASE or DATABASE_URL, or write ~/.my.cnf"));
         }
-        settings.tcp_transport |= tls::asked_for(layers).is_some();
+        settings.tcp_transport |= tls::encryption_request(layers).is_some();
         settings.secret_files = layers.0.iter().filter_map(file_with_password).collect();
         settings.fill_in()?;
         Ok(settings)
@@ -106,7 +107,7 @@ impl ConnectionSettings {
 
     /// The settings of the `url` of `layer`, which replace all lower layers. The
     /// URL's parameters become values of the layer.
-    fn of_url(layer: &mut Layer, url: &WithOrigin<SecretString>) -> Result<Self> {
+    fn from_url(layer: &mut Layer, url: &WithOrigin<SecretString>) -> Result<Self> {
         let origin = &url.origin;
         let parts = [
             keys::HOST.setting(),
@@ -192,7 +193,7 @@ impl ConnectionSettings {
         Ok(())
     }
 
-    /// What nobody said.
+    /// Fills in what no layer gives.
     fn fill_in(&mut self) -> Result<()> {
         let local = self
             .host
@@ -202,7 +203,7 @@ impl ConnectionSettings {
         if self.socket.is_none() && local && !by_tcp {
             let socket = USUAL_SOCKETS
                 .into_iter()
-                .find(|path| is_servers(path.as_ref()));
+                .find(|path| is_trusted_socket(path.as_ref()));
             self.socket = socket.map(|path| WithOrigin::new(path.to_owned(), &Origin::Default));
         }
         if self.socket.is_some() {
@@ -223,7 +224,7 @@ impl ConnectionSettings {
         Ok(())
     }
 
-    /// Where the server is.
+    /// Returns the address of the server.
     pub fn endpoint(&self) -> Endpoint {
         match (&self.socket, &self.host, &self.port) {
             (Some(socket), ..) => Endpoint::Socket(socket.value.clone()),
@@ -236,12 +237,12 @@ impl ConnectionSettings {
         }
     }
 
-    /// Reads the password from where it is; `ask` asks a person for it.
+    /// Reads the password from its source. `ask` asks the user for it.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) where it is not
-    /// there; [`ErrorKind::Signal`](crate::error::ErrorKind::Signal) where a
-    /// signal interrupts the prompt.
+    /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) if it is
+    /// missing; [`ErrorKind::Signal`](crate::error::ErrorKind::Signal) if a signal
+    /// interrupts the prompt.
     pub fn password(
         &mut self,
         ask: &dyn Fn(&str) -> Result<SecretString, PromptError>,
@@ -266,8 +267,7 @@ impl ConnectionSettings {
         Ok(Some(password).filter(|password| !password.expose_secret().is_empty()))
     }
 
-    /// What the user should know: who else can read the files that hold the
-    /// password.
+    /// Returns a warning for each file with a password that other users can read.
     pub fn warnings(&self) -> Vec<String> {
         let mut files: Vec<&Path> = self.secret_files.iter().map(PathBuf::as_path).collect();
         files.sort();
@@ -279,17 +279,19 @@ impl ConnectionSettings {
     }
 }
 
-/// Whether a server's socket is at `path`, and nobody else can have put it there.
-fn is_servers(path: &Path) -> bool {
+/// Whether `path` is a socket that no other user can have created: it belongs to
+/// root, to this account or to the account `mysql`, or not everyone can write to
+/// its folder.
+fn is_trusted_socket(path: &Path) -> bool {
     let Ok(socket) = fs::metadata(path) else {
         return false;
     };
     let folder = path.parent().and_then(|folder| fs::metadata(folder).ok());
-    let open_to_all = folder.is_none_or(|folder| folder.mode() & 0o002 != 0);
-    let server = || User::from_name("mysql").ok().flatten();
-    let trusted = [0, geteuid().as_raw()].contains(&socket.uid())
-        || server().is_some_and(|server| server.uid.as_raw() == socket.uid());
-    socket.file_type().is_socket() && (trusted || !open_to_all)
+    let is_world_writable = folder.is_none_or(|folder| folder.mode() & 0o002 != 0);
+    let server_account = || User::from_name("mysql").ok().flatten();
+    let is_trusted = [0, geteuid().as_raw()].contains(&socket.uid())
+        || server_account().is_some_and(|account| account.uid.as_raw() == socket.uid());
+    socket.file_type().is_socket() && (is_trusted || !is_world_writable)
 }
 
 /// Refuses a value of `setting` in the layer of a URL: the URL has a place for it.
@@ -317,7 +319,7 @@ fn is_localhost(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost")
 }
 
-/// Whether a port leads to localhost by TCP. One in an option file does not, as
+/// Whether a port asks for TCP on localhost. A port in an option file does not, as
 /// for the vendors' clients.
 fn means_tcp<T>(port: &WithOrigin<T>) -> bool {
     !matches!(port.origin, Origin::OptionFile(_))

@@ -1,7 +1,7 @@
-//! The database URL: `mysql://USER:PASSWORD@HOST:PORT/DATABASE?socket=/PATH`,
-//! or with `ssl-mode=MODE` and its like behind the `?`.
+//! Parses the database URL: `mysql://USER:PASSWORD@HOST:PORT/DATABASE?socket=/PATH`,
+//! or with parameters of TLS such as `ssl-mode=MODE`.
 //!
-//! No error shows the URL: it may hold a password.
+//! No error shows the URL, because it may hold a password.
 
 use std::path::PathBuf;
 
@@ -122,7 +122,7 @@ fn parse_parameters(query: &str, origin: &Origin) -> Result<(Option<String>, Vec
         }
         parameters.push(match file {
             Some(key) => UrlParameter::File(key, value.into()),
-            None => UrlParameter::TlsMode(TlsMode::of_mysql(&value).ok_or_else(|| {
+            None => UrlParameter::TlsMode(TlsMode::from_mysql(&value).ok_or_else(|| {
                 let what = "has an ssl-mode that is none of disabled, required, verify_ca and verify_identity";
                 let hint = "there is no mode that falls back to plain text unasked";
                 refuse(origin, what).with_hint(hint)

@@ -1,5 +1,5 @@
-//! What would run, as JSON for people and scripts: every setting with its value
-//! and its origin. Secrets are `***`.
+//! Renders the resolved settings as JSON for `--dump-config`: every setting with
+//! its value and its origin. Secrets are `***`.
 
 use std::collections::BTreeMap;
 
@@ -28,8 +28,8 @@ pub(super) struct Dump<'a> {
 }
 
 impl Dump<'_> {
-    /// The text: an object of sections, in the order of the table of settings,
-    /// and one line a setting.
+    /// Returns an object of sections, in the order of the table of settings, with
+    /// one line for each setting.
     pub fn to_text(&self) -> String {
         let resolved = self.resolved();
         let mut text = String::from("{");
@@ -129,16 +129,17 @@ impl<'a> Resolved<'a> {
     }
 }
 
-/// What is printed of all of them: of one without a name, its text as it is.
-pub(super) fn together(exports: Vec<(Option<String>, String)>) -> String {
+/// Combines the texts of all exports. The text of an export without a name is the
+/// whole.
+pub(super) fn combine(exports: Vec<(Option<String>, String)>) -> String {
     let mut text = String::from("{\n\"exports\": {");
-    let mut between = "\n";
-    for (name, one) in exports {
+    let mut separator = "\n";
+    for (name, export) in exports {
         let Some(name) = name else {
-            return one;
+            return export;
         };
-        text += &format!("{between}{}: {}", json!(name), one.trim_end());
-        between = ",\n";
+        text += &format!("{separator}{}: {}", json!(name), export.trim_end());
+        separator = ",\n";
     }
     text + "\n}\n}\n"
 }

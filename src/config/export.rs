@@ -1,5 +1,5 @@
-//! One export: its query, its target, and what its result must be like. What
-//! its own table does not set comes from the sections of the configuration file.
+//! Resolves one export: its query, its target, and the guards of its result.
+//! Settings that its table lacks come from the sections of the configuration file.
 
 use std::cell::LazyCell;
 
@@ -23,8 +23,8 @@ use crate::{
     sql::{Parameter, Query},
 };
 
-/// What the layers give for an export, before its parts are checked together;
-/// `--dump-config` shows it.
+/// The parts of an export, before they are checked against each other.
+/// `--dump-config` shows them.
 pub(super) struct UnresolvedExport {
     pub destination: Destination,
     protocol: Protocol,
@@ -32,11 +32,11 @@ pub(super) struct UnresolvedExport {
 }
 
 impl UnresolvedExport {
-    /// Reads what the layers give for the export called `name`.
+    /// Reads the parts of the export called `name`.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for whatever is
-    /// wrong about it.
+    /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for a part that
+    /// is missing or malformed.
     pub fn new(
         layers: &Layers,
         now: &LazyCell<Now>,
@@ -51,7 +51,7 @@ impl UnresolvedExport {
         })
     }
 
-    /// The same where a missing query is no error.
+    /// Like [`new`](Self::new), but a missing query is no error.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -83,7 +83,7 @@ impl UnresolvedExport {
         Ok((destination, protocol))
     }
 
-    /// Checks the parts together and makes the export's plan.
+    /// Checks the parts against each other and makes the plan of the export.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -122,12 +122,12 @@ impl UnresolvedExport {
     }
 }
 
-/// The guards of the export called `name`. Those that compare with the last
-/// success need a name and a state file.
+/// Returns the guards of the export called `name`. Guards that compare with the
+/// last success need a name and a state file.
 fn guards_of(name: Option<&str>, layers: &Layers) -> Result<Guards> {
     let mut guards = guards(layers)?;
     if name.is_none() && command_line_query(layers).is_some() {
-        // These settings of the file are for its exports.
+        // The configuration file has these settings for its exports only.
         (guards.max_change, guards.schema) = (None, SchemaPolicy::Any);
     }
     if !guards.needs_history() {
@@ -169,7 +169,7 @@ fn guards(layers: &Layers) -> Result<Guards> {
     Ok(guards)
 }
 
-/// The name of the output file for its manifest; `None` if no manifest is
+/// Returns the name of the output file for its manifest; `None` if no manifest is
 /// written.
 fn output_name(
     layers: &Layers,

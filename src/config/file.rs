@@ -1,8 +1,8 @@
-//! The configuration file: TOML, with unknown keys refused and mistakes shown
-//! by file, line, column and the line itself, as far as it can hold no secret.
+//! Reads the configuration file, which is TOML. Unknown keys are refused. An error
+//! shows the file, line and column, and the part of the line that cannot be a
+//! secret.
 //!
-//! Which keys there are, and what their values must be, is the table of
-//! settings' to say.
+//! The table of settings defines the keys and their values.
 
 use std::{
     collections::BTreeSet,
@@ -17,7 +17,7 @@ use serde::{
 };
 use toml::Spanned;
 
-use self::redact::{is_bare, quoted, settings_of_the_file, shown};
+use self::redact::{file_settings, is_bare, quoted, shown};
 use super::{
     layers::Layer,
     origin::{Origin, Place},
@@ -31,14 +31,15 @@ use crate::{
 
 mod redact;
 
-/// What TOML has behind a key, with its place.
+/// A TOML value, with the places of its parts.
 enum Node {
     Text(String),
     Integer(i64),
     Switch(bool),
     List(Vec<Spanned<Node>>),
     Table(Vec<Entry>),
-    /// A fraction, a date, a time or a huge number, which no setting is.
+    /// A fraction, a date, a time or a number beyond 64 bits. No setting has such
+    /// a value.
     Other,
 }
 
@@ -142,10 +143,10 @@ pub(super) fn load(path: &Path) -> Result<(Layer, Vec<ExportTable>)> {
     Ok((file.layer, file.exports))
 }
 
-/// The tables of single exports.
+/// The key of the exports' tables.
 const EXPORT: &str = "export";
 
-/// What gives an export its name.
+/// The key of an export's name.
 const NAME: &str = "name";
 
 /// The sections whose keys an export's table may have, directly or in a table of
@@ -162,19 +163,19 @@ pub(super) struct ExportTable {
     pub layer: Layer,
 }
 
-/// The settings that `key` stands for in such a table: where several sections
-/// have it, that of the first, and those that share its flag.
-fn of_an_export(key: &str) -> Vec<&'static Setting> {
-    let with_key = || settings_of_an_export().filter(move |setting| setting.key() == key);
+/// The settings that `key` sets in an export's table: of several sections with
+/// this key, that of the first section, and the settings that share its flag.
+fn export_settings(key: &str) -> Vec<&'static Setting> {
+    let with_key = || all_export_settings().filter(move |setting| setting.key() == key);
     let flag = with_key().next().and_then(|first| first.flag);
-    let is_same = |(place, setting): &(usize, &Setting)| {
-        *place == 0 || setting.flag.is_some() && setting.flag == flag
+    let is_same = |(index, setting): &(usize, &Setting)| {
+        *index == 0 || setting.flag.is_some() && setting.flag == flag
     };
-    let wanted = with_key().enumerate().filter(is_same);
-    wanted.map(|(_, setting)| setting).collect()
+    let same = with_key().enumerate().filter(is_same);
+    same.map(|(_, setting)| setting).collect()
 }
 
-fn settings_of_an_export() -> impl Iterator<Item = &'static Setting> {
+fn all_export_settings() -> impl Iterator<Item = &'static Setting> {
     SETTINGS.iter().copied().filter(|setting| {
         let section = setting.section();
         section.is_some_and(|section| section == QUERY || EXPORT_SECTIONS.contains(&section))
@@ -187,7 +188,7 @@ struct ConfigFile<'a> {
     text: &'a str,
     layer: Layer,
     exports: Vec<ExportTable>,
-    /// Whether what is read now is one of them.
+    /// Whether an export is being read.
     in_export: bool,
 }
 
@@ -239,7 +240,7 @@ impl ConfigFile<'_> {
         Ok(())
     }
 
-    /// The `[[export]]` tables.
+    /// Reads the `[[export]]` tables.
     fn exports(&mut self, name: &Spanned<String>, tables: Spanned<Node>) -> Result<()> {
         let at = name.span().start;
         let Node::List(tables) = tables.into_inner() else {
@@ -247,7 +248,7 @@ impl ConfigFile<'_> {
             let hint = "write [[export]] above each export";
             return Err(self.refuse(at, what).with_hint(hint));
         };
-        let of_file = mem::take(&mut self.layer);
+        let file_layer = mem::take(&mut self.layer);
         self.in_export = true;
         for table in tables {
             let at = table.span().start;
@@ -258,12 +259,12 @@ impl ConfigFile<'_> {
             let layer = mem::take(&mut self.layer);
             self.exports.push(ExportTable { name, layer });
         }
-        self.layer = of_file;
+        self.layer = file_layer;
         self.in_export = false;
         Ok(())
     }
 
-    /// One of them, whose settings become the layer; gives its name.
+    /// Reads one export, whose settings become the layer, and returns its name.
     fn export(&mut self, at: usize, entries: Vec<Entry>) -> Result<String> {
         let mut name = None;
         for (key, value) in entries {
@@ -281,12 +282,12 @@ impl ConfigFile<'_> {
                 self.entries(&key, entries)?;
                 continue;
             }
-            let settings = of_an_export(&key);
+            let settings = export_settings(&key);
             let [first, others @ ..] = &settings[..] else {
                 let what = format!("[[export]] has no key {}", quoted(&key));
                 let hint = section_of(&key).map_or_else(
                     || {
-                        let keys = settings_of_an_export().map(Setting::key);
+                        let keys = all_export_settings().map(Setting::key);
                         nearest(&key, keys.chain([NAME]))
                     },
                     |section| Some(format!("{key} belongs into [{section}]")),
@@ -294,7 +295,7 @@ impl ConfigFile<'_> {
                 return Err(with_hint(self.refuse(at, what), hint));
             };
             self.entry(first, value)?;
-            // One that several formats have is for each of them.
+            // A key of several formats is set for each of them.
             for other in others {
                 if let Some(found) = self.layer.entry(*first).cloned() {
                     self.layer.insert(other, found.value, found.origin);
@@ -401,8 +402,8 @@ impl ConfigFile<'_> {
         })
     }
 
-    /// A path that the file names: relative to the file, not to the folder that
-    /// cron happens to start in.
+    /// Returns a path of the file, resolved against the folder of the file: the
+    /// current folder may be any, for example under cron.
     fn relative(&self, kind: Kind, path: &str) -> Value {
         let folder = self.path.parent().unwrap_or(Path::new(""));
         if let Kind::Template = kind {
@@ -436,8 +437,10 @@ impl ConfigFile<'_> {
         let before = self.text.get(..at).unwrap_or(self.text);
         let start = before.rfind('\n').map_or(0, |end| end + 1);
         let line = self.text[start..].lines().next().unwrap_or_default();
-        let mut above = self.text[..start].lines().rev();
-        let header = above.find(|line| line.starts_with('[')).unwrap_or_default();
+        let mut earlier = self.text[..start].lines().rev();
+        let header = earlier
+            .find(|line| line.starts_with('['))
+            .unwrap_or_default();
         let section = header.trim_matches(['[', ']', ' ']);
         Place {
             table: self.in_export.then_some("[export]"),
@@ -451,12 +454,12 @@ impl ConfigFile<'_> {
 
 /// The section that has a key of this name.
 fn section_of(key: &str) -> Option<&'static str> {
-    settings_of_the_file()
+    file_settings()
         .find(|setting| setting.key() == key)?
         .section()
 }
 
-/// Asks for the name that `typed` is probably meant to be, or lists all.
+/// Returns a hint with the names that are nearest to `typed`, or with all names.
 fn nearest(typed: &str, names: impl Iterator<Item = &'static str>) -> Option<String> {
     let mut seen = BTreeSet::new();
     let mut names: Vec<&str> = names.filter(|name| seen.insert(*name)).collect();
@@ -466,9 +469,9 @@ fn nearest(typed: &str, names: impl Iterator<Item = &'static str>) -> Option<Str
         let whole = strsim::damerau_levenshtein(name, typed);
         whole.min(strsim::damerau_levenshtein(&begin, typed))
     };
-    let least = names.iter().map(|name| distance(name)).min()?;
-    if least <= typed.len() / 2 {
-        names.retain(|name| distance(name) == least);
+    let min_distance = names.iter().map(|name| distance(name)).min()?;
+    if min_distance <= typed.len() / 2 {
+        names.retain(|name| distance(name) == min_distance);
         return Some(format!("did you mean `{}`?", names.join("` or `")));
     }
     Some(format!("there are {}", names.join(", ")))
@@ -481,8 +484,8 @@ fn with_hint(error: Error, hint: Option<String>) -> Error {
     }
 }
 
-/// A message of the TOML reader without what the file holds at that place: a
-/// URL in the wrong place is still a secret.
+/// Removes the text of the file from a message of the TOML parser: a URL in the
+/// wrong place is still a secret.
 fn without_values(message: &str) -> String {
     if message.contains("spanned value") {
         return "dates and times are texts: write them in quotes".to_owned();

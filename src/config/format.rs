@@ -1,4 +1,5 @@
-//! The formats as settings: which flags belong to which, and their options.
+//! Makes the output format from its settings, and refuses the flags of other
+//! formats.
 
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ use crate::{
     },
 };
 
-/// The choices of `--format` with their descriptions.
+/// Returns the choices of `--format` with their descriptions.
 pub(super) fn possible_values() -> Vec<PossibleValue> {
     let value = |format: &&BuiltIn| PossibleValue::new(format.name).help(format.about);
     FORMATS.iter().map(value).collect()
@@ -66,17 +67,17 @@ pub(super) fn refuse_flags_of_other_formats(layers: &Layers, chosen: &Destinatio
     Ok(())
 }
 
-/// Makes the format that was chosen, with the options that the layers give.
+/// Makes the chosen format with the options of the layers.
 ///
 /// # Errors
-/// [`ErrorKind::Config`](crate::error::ErrorKind::Config) where two options
+/// [`ErrorKind::Config`](crate::error::ErrorKind::Config) if two options
 /// contradict each other.
 pub(super) fn format(layers: &Layers, chosen: &BuiltIn) -> Result<Arc<dyn Format>> {
     let text = TextOptions {
         binary: layers.value(keys::BINARY).unwrap_or_default(),
         invalid_utf8: layers.value(keys::INVALID_UTF8).unwrap_or_default(),
     };
-    // All of them, so that a contradiction is found whatever the format is.
+    // All formats are made, so that a contradiction is found whatever the format is.
     let (csv, tsv, json) = (csv(layers, text)?, tsv(layers, text), json(layers, text));
     Ok(match chosen.name {
         "csv" => Arc::new(csv),

@@ -1,8 +1,8 @@
-//! MySQL's option files, such as `~/.my.cnf`: groups of `name=value` lines, as
+//! Reads MySQL's option files, such as `~/.my.cnf`: groups of `name=value` lines, as
 //! the MySQL manual describes them under "Using Option Files".
 //!
-//! Options that this program does not have are passed over: the files are
-//! shared with other programs.
+//! Options that are no settings of this program are ignored: the files are shared
+//! with other programs.
 
 use std::{
     fs,
@@ -23,30 +23,30 @@ use crate::error::{Error, Result};
 /// The groups that are read.
 const GROUPS: [&str; 3] = ["client", "client-mariadb", "gold_digger"];
 
-/// `!include` within a file within a file …, as deep as MySQL goes.
+/// The maximum depth of nested `!include` lines, as in MySQL.
 const MAX_DEPTH: usize = 10;
 
 const HINT: &str = "--no-defaults reads no option file";
 
-/// What option files give.
+/// Reads option files into a layer.
 pub(super) struct OptionFiles<'a> {
     pub layer: Layer,
     groups: Vec<String>,
     warn: &'a dyn Fn(String),
 }
 
-/// Whether a file must be there.
+/// Whether a file must exist.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Presence {
-    /// It was asked for.
+    /// The user names it.
     Required,
-    /// It is looked for.
+    /// It is in its usual place, or another file includes it.
     Optional,
 }
 
 impl<'a> OptionFiles<'a> {
-    /// For the usual groups, and those that also end in `suffix`; `warn` reports
-    /// what is ignored.
+    /// Makes a reader of the usual groups, and of those with `suffix` after their
+    /// names. `warn` reports what is ignored.
     pub fn new(suffix: Option<&str>, warn: &'a dyn Fn(String)) -> Self {
         let with_suffix = GROUPS.map(|group| suffix.map(|suffix| format!("{group}{suffix}")));
         let groups = GROUPS.map(str::to_owned).into_iter();
@@ -57,8 +57,8 @@ impl<'a> OptionFiles<'a> {
         }
     }
 
-    /// Reads the file at `path` and those that it includes. What comes later
-    /// wins, in whatever group it stands.
+    /// Reads the file at `path` and those that it includes. A later option replaces
+    /// an earlier one, whatever their groups are.
     ///
     /// # Errors
     /// [`ErrorKind::Config`](crate::error::ErrorKind::Config), naming the place.
@@ -174,9 +174,9 @@ impl<'a> OptionFiles<'a> {
         value: Option<&str>,
         origin: Origin,
     ) -> Result<()> {
-        let said = value.unwrap_or("on").to_lowercase();
-        let said = Kind::Switch.parse(said.as_ref()).ok();
-        let Some(is_on) = said.as_ref().and_then(Value::get::<bool>) else {
+        let text = value.unwrap_or("on").to_lowercase();
+        let parsed = Kind::Switch.parse(text.as_ref()).ok();
+        let Some(is_on) = parsed.as_ref().and_then(Value::get::<bool>) else {
             let refused = origin.refuse(setting, "is neither on nor off");
             return Err(refused.with_hint(HINT));
         };
@@ -226,7 +226,7 @@ impl<'a> OptionFiles<'a> {
                 self.layer.unset(setting);
                 return Ok(());
             }
-            if let Some(mode) = TlsMode::of_mysql(&value) {
+            if let Some(mode) = TlsMode::from_mysql(&value) {
                 self.layer.set(keys::TLS_MODE, mode, origin);
                 return Ok(());
             }
@@ -321,12 +321,12 @@ fn check_utf8(value: &str, setting: impl Into<&'static Setting>, origin: &Origin
 fn without_modifier(name: &str) -> (&str, bool) {
     let off = ["skip-", "disable-"]
         .iter()
-        .find_map(|lead| name.strip_prefix(lead));
+        .find_map(|prefix| name.strip_prefix(prefix));
     let bare = off.or(name.strip_prefix("enable-")).unwrap_or(name);
     (bare, off.is_some())
 }
 
-/// The files that `!includedir` reads, in the order of their names.
+/// Returns the files that `!includedir` reads, in the order of their names.
 fn option_files_in(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     let entries = fs::read_dir(folder)?.map(|entry| Ok(entry?.path()));
     let mut files = entries.collect::<std::io::Result<Vec<_>>>()?;
@@ -335,16 +335,16 @@ fn option_files_in(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// A line up to a `#` that stands outside quotes.
+/// Returns `line` up to a `#` outside quotes.
 fn without_comment(line: &str) -> &str {
     let mut quote = None;
     let mut escaped = false;
-    for (place, c) in line.char_indices() {
+    for (index, c) in line.char_indices() {
         match (quote, c) {
             _ if escaped => {}
             (None, '\'' | '"') => quote = Some(c),
             (Some(open), _) if open == c => quote = None,
-            (None, '#') => return &line[..place],
+            (None, '#') => return &line[..index],
             _ => {}
         }
         escaped = quote.is_some() && c == '\\' && !escaped;
@@ -352,7 +352,7 @@ fn without_comment(line: &str) -> &str {
     line
 }
 
-/// A value without the quotes around it, and with its escapes replaced.
+/// Returns a value without the quotes around it, and with its escapes replaced.
 fn unquoted(text: &str) -> String {
     let quoted = |quote| text.strip_prefix(quote)?.strip_suffix(quote);
     let text = quoted('"').or_else(|| quoted('\'')).unwrap_or(text);
@@ -370,7 +370,7 @@ fn unquoted(text: &str) -> String {
             Some('b') => value.push('\u{8}'),
             Some('s') => value.push(' '),
             Some(c @ ('\\' | '"' | '\'')) => value.push(c),
-            // No escape: both characters stay.
+            // Not an escape: both characters stay.
             Some(c) => value.extend(['\\', c]),
             None => value.push('\\'),
         }

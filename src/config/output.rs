@@ -1,4 +1,4 @@
-//! Where the rows go and in which format.
+//! Resolves the target of the rows and their format.
 
 use std::{cell::LazyCell, ffi::OsStr, path::PathBuf};
 
@@ -14,10 +14,10 @@ use crate::{
     sink::{CreateDirs, Target},
 };
 
-/// The format where nothing chooses one.
+/// The format if nothing chooses one.
 const DEFAULT_FORMAT: &str = "tsv";
 
-/// A target, the format that belongs to it, and where both were said.
+/// A target and its format, and the origins of both.
 pub(super) struct Destination {
     pub target: Target,
     pub target_origin: Origin,
@@ -25,9 +25,9 @@ pub(super) struct Destination {
     pub format_origin: Origin,
 }
 
-/// The target of the highest layer that names one, and the format of the
-/// highest layer that says one. A target says its format by its extension: `-o
-/// x.json` is JSON, whatever the configuration file's format is.
+/// Returns the target of the highest layer that has one, and the format of the
+/// highest layer that chooses one. The extension of a target also chooses a format:
+/// `-o x.json` is JSON, whatever the configuration file's format is.
 ///
 /// # Errors
 /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for a path whose

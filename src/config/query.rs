@@ -1,4 +1,4 @@
-//! The query and its parameters, each of the highest layer that has it.
+//! Resolves the query and its parameters, each from the highest layer that has it.
 
 use std::{
     collections::BTreeSet,
@@ -15,7 +15,7 @@ use crate::{
     sql::{Parameter, Query},
 };
 
-/// The query of the highest layer that has one, and the values of its
+/// Returns the query of the highest layer that has one, and the values of its
 /// parameters.
 ///
 /// # Errors
@@ -28,12 +28,12 @@ pub(super) fn query(
     name: Option<&str>,
 ) -> Result<(Query, Vec<Parameter>)> {
     let (number, text, place) = text(layers, name)?;
-    let in_place = |error: Error| match &place {
+    let with_place = |error: Error| match &place {
         Some(place) => error.with_location(place),
         None => error,
     };
-    let query = Query::parse(text).map_err(in_place)?;
-    // What is above an export of a list may belong to another one.
+    let query = Query::parse(text).map_err(with_place)?;
+    // The layers above the export's own may be for another export.
     let highest = if name.is_some() { number } else { 0 };
     let parameters = parameters(layers, highest..=number, &query)?;
     if protocol == Protocol::Text && !parameters.is_empty() {
@@ -42,7 +42,7 @@ pub(super) fn query(
         )
         .with_hint("leave --protocol out"));
     }
-    query.check_parameters(&parameters).map_err(in_place)?;
+    query.check_parameters(&parameters).map_err(with_place)?;
     Ok((query, parameters))
 }
 
@@ -51,7 +51,7 @@ pub(super) fn is_given(layers: &Layers) -> bool {
     layers.origin(keys::QUERY_SQL).is_some() || layers.origin(keys::QUERY_FILE).is_some()
 }
 
-/// The error where none has.
+/// Returns the error for a missing query.
 pub(super) fn missing(name: Option<&str>) -> Error {
     match name {
         Some(_) => {

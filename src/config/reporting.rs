@@ -1,17 +1,17 @@
-//! What is reported to people about a run, which must be known before anything
-//! can fail.
+//! The options of the reports about a run. They come from flags alone, so that they
+//! are known before anything can fail.
 
 use clap::ValueEnum;
 
 use super::{layers::Layer, settings::keys};
 use crate::sink::Target;
 
-/// What is reported about a run.
+/// The options of the reports about a run.
 #[derive(Clone, Debug)]
 pub struct ReportOptions {
     /// How much is written to standard error.
     pub verbosity: Verbosity,
-    /// How it is written.
+    /// The form of messages.
     pub log_format: LogFormat,
     /// When progress is shown.
     pub progress: ProgressMode,
@@ -41,9 +41,9 @@ pub enum Verbosity {
     Quiet,
     /// Errors and warnings.
     Normal,
-    /// Also what was done (`-v`).
+    /// Also what the run does (`-v`).
     Verbose,
-    /// Also how (`-vv`).
+    /// Also details (`-vv`).
     Debug,
 }
 

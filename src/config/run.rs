@@ -1,5 +1,5 @@
-//! How the exports of one run go together: side by side, in one snapshot, and
-//! what becomes of the others where one fails.
+//! Resolves the settings of a whole run: parallel exports, the snapshot, and what a
+//! failed export means for the others.
 
 use std::{num::NonZeroU16, path::PathBuf};
 
@@ -15,7 +15,7 @@ use crate::{
     source::{Access, SessionOptions, SnapshotMode},
 };
 
-/// How the exports of a run go together.
+/// The settings of a whole run.
 pub(super) struct RunSettings {
     pub on_error: OnError,
     pub publish: Publish,
@@ -26,8 +26,8 @@ pub(super) struct RunSettings {
     pub state: Option<PathBuf>,
 }
 
-/// The settings of `[run]`. Where a query stands by itself, the file's are not meant
-/// for it.
+/// Returns the settings of `[run]`. Those of the configuration file do not apply to
+/// a query of the command line.
 ///
 /// # Errors
 /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for a snapshot in a
@@ -64,11 +64,12 @@ pub(super) fn run(layers: &Layers, session: &SessionOptions) -> Result<RunSettin
     })
 }
 
-/// What goes to standard output cannot wait until all is complete.
+/// Refuses standard output with `all-or-nothing`: its rows cannot be withheld until
+/// all exports are complete.
 ///
 /// # Errors
 /// [`ErrorKind::Config`](crate::error::ErrorKind::Config), naming the setting.
-pub(super) fn refuse_late_streams(
+pub(super) fn refuse_streams_if_all_or_nothing(
     layers: &Layers,
     run: &RunSettings,
     exports: &[ExportPlan],

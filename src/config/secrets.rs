@@ -1,4 +1,5 @@
-//! Passwords: where they are, how they are read, and who else can read them.
+//! Reads passwords from their sources, and warns about files with secrets that
+//! other users can read.
 
 use std::{
     env,
@@ -21,27 +22,27 @@ use crate::{
     text::printable,
 };
 
-/// A password file has one line; what is longer is no such file.
-const MAX_PASSWORD: u64 = 64 << 10;
+/// The maximum size of a password file in bytes.
+const MAX_PASSWORD_FILE: u64 = 64 << 10;
 
-/// Docker's secrets are readable by everyone in their container, and by nobody
-/// outside (Docker docs, "Manage sensitive data with Docker secrets").
+/// The folder of Docker's secrets. They are readable by everyone in their container,
+/// and by nobody outside (Docker docs, "Manage sensitive data with Docker secrets").
 const CONTAINER_SECRETS: &str = "/run/secrets";
 
-/// Where the password is.
+/// The source of the password.
 #[derive(Clone, Debug)]
 pub(super) enum PasswordSource {
-    /// Whoever sits at the terminal knows it.
+    /// A prompt on the terminal.
     Prompt,
-    /// In a file.
+    /// A file.
     File(PathBuf),
-    /// In an environment variable.
+    /// An environment variable.
     Variable(String),
-    /// Here.
+    /// The configuration itself.
     Known(SecretString),
 }
 
-/// Why a person was asked for a password and gave none.
+/// Why the prompt returned no password.
 #[derive(Debug)]
 pub enum PromptError {
     /// A signal interrupted the prompt.
@@ -56,7 +57,7 @@ impl<E: Into<io::Error>> From<E> for PromptError {
     }
 }
 
-/// Asks for a password, which `origin` wants, with `prompt`.
+/// Asks for a password with `prompt`. `origin` is the origin of the setting.
 pub(super) fn prompt_for_password(
     prompt: &str,
     ask: &dyn Fn(&str) -> Result<SecretString, PromptError>,
@@ -75,7 +76,8 @@ pub(super) fn prompt_for_password(
     })
 }
 
-/// The password in the environment variable `name`, which `origin` names.
+/// Returns the password in the environment variable `name`. `origin` is the origin
+/// of the name.
 pub(super) fn password_variable(name: &str, origin: &Origin) -> Result<SecretString> {
     let text = env::var(name).ok().filter(|text| !text.is_empty());
     let missing = || {
@@ -87,8 +89,8 @@ pub(super) fn password_variable(name: &str, origin: &Origin) -> Result<SecretStr
     Ok(text.ok_or_else(missing)?.into())
 }
 
-/// A layer's password. In one layer, the prompt wins over the file, and the
-/// file over the variable.
+/// Returns the source of a layer's password. In one layer, the prompt wins over the
+/// file, and the file over the variable.
 pub(super) fn password(layer: &Layer) -> Option<WithOrigin<PasswordSource>> {
     let ask = layer.get(keys::ASK_PASSWORD).filter(|ask| ask.value);
     let ask = ask.map(|ask| ask.map(|_| PasswordSource::Prompt));
@@ -98,6 +100,7 @@ pub(super) fn password(layer: &Layer) -> Option<WithOrigin<PasswordSource>> {
     ask.or_else(file).or_else(variable).or_else(known)
 }
 
+/// Reads the password in the file at `path`. `origin` is the origin of the path.
 pub(super) fn read_password(path: &Path, origin: &Origin) -> Result<SecretString> {
     let refuse = |what: String| {
         let what = format!("names {}, {what}", path.display());
@@ -105,9 +108,9 @@ pub(super) fn read_password(path: &Path, origin: &Origin) -> Result<SecretString
     };
     let mut bytes = Vec::new();
     let read =
-        File::open(path).and_then(|file| file.take(MAX_PASSWORD + 1).read_to_end(&mut bytes));
+        File::open(path).and_then(|file| file.take(MAX_PASSWORD_FILE + 1).read_to_end(&mut bytes));
     read.map_err(|error| refuse(format!("which cannot be read: {error}")))?;
-    if bytes.len() as u64 > MAX_PASSWORD {
+    if bytes.len() as u64 > MAX_PASSWORD_FILE {
         return Err(refuse("which is too long for a password".to_owned()));
     }
     let text = String::from_utf8(bytes).map_err(|_| refuse("which is not UTF-8".to_owned()))?;
@@ -122,23 +125,25 @@ pub(super) fn read_password(path: &Path, origin: &Origin) -> Result<SecretString
     Ok(line.into())
 }
 
-/// The warning for a file that holds `secret`, where others can read it.
+/// Returns a warning if other users can read the file at `path`, which holds
+/// `secret`.
 pub(super) fn world_readable_warning(path: &Path, secret: &str) -> Option<String> {
     let found = fs::metadata(path).ok()?;
-    let is_exposed =
+    let is_world_readable =
         !path.starts_with(CONTAINER_SECRETS) && found.is_file() && found.mode() & 0o004 != 0;
     let path = path.display();
-    is_exposed.then(|| format!("others can read {path}, which holds {secret}; chmod o-r {path}"))
+    is_world_readable
+        .then(|| format!("others can read {path}, which holds {secret}; chmod o-r {path}"))
 }
 
-/// Whether this is what environment variables are usually called, and so no
+/// Whether `name` looks like the name of an environment variable, and not like a
 /// password.
 pub(super) fn is_variable_name(name: &str) -> bool {
     name.bytes()
         .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
-/// The file in which a layer has its password; `None` if it has it in no file.
+/// Returns the file that holds the password of `layer` itself; `None` if no file does.
 pub(super) fn file_with_password(layer: &Layer) -> Option<PathBuf> {
     if let Some(Origin::OptionFile(place)) = layer.get(keys::PASSWORD).map(|found| found.origin) {
         return Some(place.path.clone());

@@ -1,5 +1,5 @@
-//! The exports that a configuration file lists: which of them run, and that none
-//! gets into another's way.
+//! Selects the exports of the configuration file that run, and checks that no two
+//! of them write to one path.
 
 use std::{
     any::Any,
@@ -25,12 +25,12 @@ use crate::{
     sql::Parameter,
 };
 
-/// The tables of the exports that were asked for, in the order of the file. The
-/// only element is `None` for a query that is no export of the file.
+/// Returns the tables of the exports that run, in the order of the file. The only
+/// element is `None` for a query that is no export of the file.
 ///
 /// # Errors
-/// [`ErrorKind::Config`](crate::error::ErrorKind::Config) if no export has a name
-/// that was asked for, or if a query contradicts the exports.
+/// [`ErrorKind::Config`](crate::error::ErrorKind::Config) if `--job` matches no
+/// export, or if a query contradicts the exports.
 pub(super) fn selected(
     layers: &Layers,
     tables: Vec<ExportTable>,
@@ -130,11 +130,10 @@ pub(super) const WHERE_EXPORTS_ARE: &str =
 /// The index of the layer of a single export: below flags and the environment.
 pub(super) const EXPORT_LAYER: usize = 2;
 
-/// Every parameter that a flag gives must be one of an export's: whatever is
-/// above all exports belongs to some of them.
+/// Refuses a parameter of the command line that no export uses.
 ///
 /// # Errors
-/// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for one that none has.
+/// [`ErrorKind::Config`](crate::error::ErrorKind::Config), naming the parameter.
 pub(super) fn refuse_unused_parameters(layers: &Layers, exports: &[ExportPlan]) -> Result<()> {
     if exports.iter().all(|export| export.name.is_none()) {
         return Ok(());
@@ -153,7 +152,7 @@ pub(super) fn refuse_unused_parameters(layers: &Layers, exports: &[ExportPlan]) 
     Ok(())
 }
 
-/// A target above all exports is that of one of them.
+/// Refuses a target of the command line for several exports.
 ///
 /// # Errors
 /// [`ErrorKind::Config`](crate::error::ErrorKind::Config), naming its place.

@@ -1,10 +1,10 @@
-//! Lengths of time, as people write them.
+//! Lengths of time with units.
 
 use std::{str::FromStr, time::Duration};
 
 use jiff::SignedDuration;
 
-/// A length of time, as people write it: `500ms`, `30s`, `1h 30m`.
+/// A length of time with its unit: `500ms`, `30s`, `1h 30m`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeout(pub Duration);
 

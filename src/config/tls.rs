@@ -1,7 +1,6 @@
-//! How the bytes travel: in plain text, or encrypted and vouched for by whom.
+//! Resolves the mode of encryption and warns about weak modes.
 //!
-//! The files that this takes are left to `certificates`, speaking TLS to the
-//! source.
+//! `certificates` reads the files that the mode needs; the source speaks TLS.
 
 use clap::ValueEnum;
 
@@ -39,11 +38,11 @@ pub enum TlsMode {
 impl TlsMode {
     /// The mode that MySQL calls `name` (MySQL manual, "Command Options for
     /// Encrypted Connections", `--ssl-mode`).
-    pub(super) fn of_mysql(name: &str) -> Option<Self> {
+    pub(super) fn from_mysql(name: &str) -> Option<Self> {
         Self::from_str(&name.replace('_', "-"), true).ok()
     }
 
-    /// As `--tls` takes it.
+    /// The name that `--tls` takes.
     pub(super) fn name(self) -> String {
         let value = self.to_possible_value();
         value.map_or_else(String::new, |value| value.get_name().to_owned())
@@ -56,9 +55,9 @@ impl From<TlsMode> for Value {
     }
 }
 
-/// What asks for encryption of this connection, and where: not in an option
-/// file, which is also for other servers.
-pub(super) fn asked_for(layers: &Layers) -> Option<(&'static Setting, &Origin)> {
+/// Returns the setting that asks for encryption, and its origin. An option file does
+/// not count, because it is also for other servers.
+pub(super) fn encryption_request(layers: &Layers) -> Option<(&'static Setting, &Origin)> {
     let is_mode = layers.value(keys::TLS_MODE) != Some(TlsMode::Disabled);
     let mode = is_mode.then_some(keys::TLS_MODE.setting());
     let asks = mode.into_iter().chain(FILES);
@@ -67,47 +66,48 @@ pub(super) fn asked_for(layers: &Layers) -> Option<(&'static Setting, &Origin)> 
         .filter(|(_, origin)| !matches!(origin, Origin::OptionFile(_)))
 }
 
-/// The mode that holds for a server at `endpoint`, and where it comes from.
+/// Returns the mode for a server at `endpoint`, and its origin. `socket` is the
+/// origin of a Unix socket.
 ///
 /// # Errors
-/// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for a mode that cannot
-/// be had there.
+/// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for a mode that a
+/// socket does not have.
 pub(super) fn mode(
     layers: &Layers,
     endpoint: &Endpoint,
     socket: Option<&Origin>,
 ) -> Result<(TlsMode, Origin)> {
-    let said = layers.value(keys::TLS_MODE);
+    let given = layers.value(keys::TLS_MODE);
     let origin = layers.origin(keys::TLS_MODE);
     let origin = origin.cloned().unwrap_or(Origin::Default);
-    if let (Endpoint::Socket(path), Some(chosen)) = (endpoint, socket) {
-        let asked = asked_for(layers).filter(|(_, origin)| origin.rank() <= chosen.rank());
+    if let (Endpoint::Socket(path), Some(socket)) = (endpoint, socket) {
+        let asked = encryption_request(layers).filter(|(_, origin)| origin.rank() <= socket.rank());
         if let Some((setting, origin)) = asked {
             let what = format!("cannot be had on the Unix socket {path}, which is never encrypted");
             return Err(origin.refuse(setting, &what).with_hint(
                 "leave it out, as nobody is between you and a socket, or connect to 127.0.0.1",
             ));
         }
-        let is_said = said == Some(TlsMode::Disabled);
+        let is_given = given == Some(TlsMode::Disabled);
         return Ok((
             TlsMode::Disabled,
-            if is_said { origin } else { Origin::Default },
+            if is_given { origin } else { Origin::Default },
         ));
     }
     let switch = |key| layers.get(key).map(|found| (found.value, found.origin));
     let (ssl, verify) = (switch(keys::SSL), switch(keys::VERIFY_SERVER_CERT));
-    // Certificates of a higher layer are to be used, whatever a lower layer says
-    // about encryption.
-    let said_by = [
+    // Certificates that a higher layer names are used, whatever a lower layer sets
+    // for encryption.
+    let origins = [
         layers.origin(keys::TLS_MODE),
         layers.origin(keys::SSL),
         layers.origin(keys::VERIFY_SERVER_CERT),
     ];
-    let ranks = said_by.into_iter().flatten().map(Origin::rank);
+    let ranks = origins.into_iter().flatten().map(Origin::rank);
     let rank = ranks.min().unwrap_or(Origin::Default.rank());
     let mut files = FILES.into_iter().filter_map(|file| layers.origin(file));
     let is_named = files.any(|origin| origin.rank() < rank);
-    if let Some(mode) = said.filter(|mode| *mode >= TlsMode::VerifyCa || !is_named) {
+    if let Some(mode) = given.filter(|mode| *mode >= TlsMode::VerifyCa || !is_named) {
         return Ok((mode, origin));
     }
     Ok(match (ssl, verify) {
@@ -124,8 +124,8 @@ pub(super) fn mode(
     })
 }
 
-/// What the user should know of a connection to `endpoint` in `mode`, which
-/// `origin` gives.
+/// Returns the warnings about a connection to `endpoint` in `mode`. `origin` is the
+/// origin of the mode.
 pub(super) fn warnings(
     layers: &Layers,
     endpoint: &Endpoint,
@@ -171,11 +171,11 @@ pub(super) fn warnings(
     warnings
 }
 
-/// Whether a server may have the password itself.
+/// Whether the server may ask for the password in clear text.
 ///
 /// # Errors
-/// [`ErrorKind::Config`](crate::error::ErrorKind::Config) where it was allowed
-/// for a server that nobody has checked.
+/// [`ErrorKind::Config`](crate::error::ErrorKind::Config) if that is allowed
+/// for a server whose certificate is not verified.
 pub(super) fn cleartext_plugin(layers: &Layers, mode: TlsMode) -> Result<CleartextPlugin> {
     let Some(found) = layers.get(keys::CLEARTEXT_PLUGIN) else {
         return Ok(CleartextPlugin::Refuse);
@@ -183,7 +183,7 @@ pub(super) fn cleartext_plugin(layers: &Layers, mode: TlsMode) -> Result<Clearte
     match &found.origin {
         _ if !found.value => Ok(CleartextPlugin::Refuse),
         _ if mode >= TlsMode::VerifyCa => Ok(CleartextPlugin::Allow),
-        // An option file is also for other servers.
+        // An option file is also for other servers, so it is no error there.
         Origin::OptionFile(_) => Ok(CleartextPlugin::Refuse),
         origin => Err(origin
             .refuse(

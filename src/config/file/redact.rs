@@ -1,12 +1,12 @@
-//! What messages may show of the configuration file: nothing that may be a secret,
-//! whatever stands in the wrong place.
+//! Decides what messages show of the configuration file: nothing that may be a
+//! secret, even if it is in the wrong place.
 
 use super::{EXPORT, NAME};
 use crate::config::settings::{Kind, SETTINGS, Setting, keys};
 
-/// A line of the file, or as much of it as cannot be secret: a value only behind
-/// a key that is known, or nearly so, and takes no secret, and only where nothing
-/// else stands beside it.
+/// Returns `line`, or the part of it that cannot be secret. A value is shown only
+/// if its key is known, or nearly so, and takes no secret, and if nothing else is
+/// on the line.
 pub(super) fn shown(line: &str, section: &str) -> String {
     let line = line.trim();
     let Some((key, value)) = line.split_once('=') else {
@@ -25,8 +25,8 @@ pub(super) fn shown(line: &str, section: &str) -> String {
 
 const HIDDEN: &str = "***";
 
-/// A value that is one text, number or word, or a list of these that ends on its
-/// line; without a comment behind it.
+/// Returns the text, number or word that `value` begins with, or the list of these
+/// that ends on the same line, without a comment after it.
 fn plain(value: &str) -> Option<&str> {
     let value = value.trim();
     let Some(mut rest) = value.strip_prefix('[') else {
@@ -34,16 +34,16 @@ fn plain(value: &str) -> Option<&str> {
     };
     loop {
         rest = rest.trim_start_matches([' ', ',']);
-        if let Some(behind) = rest.strip_prefix(']') {
-            return Some(&value[..value.len() - behind.len()]);
+        if let Some(after) = rest.strip_prefix(']') {
+            return Some(&value[..value.len() - after.len()]);
         }
         let item = scalar(rest).filter(|item| !item.is_empty())?;
         rest = &rest[item.len()..];
     }
 }
 
-/// The text, number or word that `text` begins with; nothing where that is
-/// something else, or has escapes.
+/// Returns the text, number or word that `text` begins with; `None` for something
+/// else, or for a text with escapes.
 fn scalar(text: &str) -> Option<&str> {
     let end = match text.chars().next() {
         Some(quote @ ('"' | '\'')) => {
@@ -62,23 +62,23 @@ fn scalar(text: &str) -> Option<&str> {
     Some(&text[..end])
 }
 
-/// Keys longer than this are not shown.
+/// Longer keys are not shown. In bytes.
 const MAX_KEY_LENGTH: usize = 40;
 
-/// What a key without quotes may hold, and a dot between such keys.
+/// Whether a key without quotes may hold `c`, or `c` is the dot between such keys.
 pub(super) fn is_bare(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')
 }
 
-pub(super) fn settings_of_the_file() -> impl Iterator<Item = &'static Setting> {
+pub(super) fn file_settings() -> impl Iterator<Item = &'static Setting> {
     SETTINGS
         .iter()
         .copied()
         .filter(|setting| setting.section().is_some())
 }
 
-/// Whether a key of this name, or nearly, takes no secret. What is like a key of
-/// `[connection]` may be meant for a password.
+/// Whether the key of this name, or of nearly this name, takes no secret. A
+/// misspelt key of `[connection]` may be meant for a password.
 fn is_harmless(section: &str, key: &str) -> bool {
     if section.ends_with(keys::QUERY_PARAMS.setting().key()) {
         return false;
@@ -86,7 +86,7 @@ fn is_harmless(section: &str, key: &str) -> bool {
     if key == NAME {
         return true;
     }
-    let known = settings_of_the_file().find(|setting| setting.key() == key);
+    let known = file_settings().find(|setting| setting.key() == key);
     if let Some(setting) = known {
         return !matches!(setting.kind, Kind::Secret) && !setting.is(keys::PASSWORD_ENV);
     }
@@ -94,22 +94,23 @@ fn is_harmless(section: &str, key: &str) -> bool {
     let may_be_secret =
         Some(section) == keys::DATABASE_URL.setting().section() || key.contains("pas");
     // Its value may be a URL.
-    let is_section = settings_of_the_file().any(|setting| setting.section() == Some(key));
-    !may_be_secret && !is_section && settings_of_the_file().any(is_like)
+    let is_section = file_settings().any(|setting| setting.section() == Some(key));
+    !may_be_secret && !is_section && file_settings().any(is_like)
 }
 
 /// Whether there is a key or section of nearly this name.
 fn is_near(name: &str) -> bool {
-    let mut known = settings_of_the_file()
+    let mut known = file_settings()
         .flat_map(|setting| [setting.key(), setting.section().unwrap_or_default()])
         .chain([EXPORT, NAME]);
     known.any(|known| {
-        let begin = &known[..known.len().min(name.len() + 1)];
-        strsim::damerau_levenshtein(begin, name) <= 2
+        let start = &known[..known.len().min(name.len() + 1)];
+        strsim::damerau_levenshtein(start, name) <= 2
     })
 }
 
-/// A key as messages show it; one that may hold anything is not shown.
+/// Returns `key` as messages show it. A key that is long or needs quotes is not
+/// shown.
 pub(super) fn quoted(key: &str) -> String {
     let is_plain = key.len() <= MAX_KEY_LENGTH && key.chars().all(is_bare);
     if is_plain {

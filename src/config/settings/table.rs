@@ -1,4 +1,4 @@
-//! The table itself.
+//! Lists every setting once: its names, the parser of its values, and its help.
 
 use std::{
     ffi::OsString,
@@ -137,7 +137,7 @@ settings! {
         )
         .option("protocol")
         .dumped_in("connection");
-        // Only option files have it: a command line is no place for a password.
+        // Only option files have it: other users can read a command line.
         PASSWORD: SecretString = secret("password", "The password")
             .option("password")
             .dumped_in("connection");
@@ -220,7 +220,7 @@ settings! {
         TLS_KEY: PathBuf = path("tls.key", "The private key of --tls-cert (PEM)")
             .flag("tls-key")
             .option("ssl-key");
-        // MariaDB's clients have these in the place of a mode.
+        // MariaDB's clients have these instead of a mode.
         SSL: bool = switch("ssl", "Whether to encrypt, also on this machine")
             .option("ssl")
             .dumped_in("tls");
