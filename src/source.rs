@@ -1,6 +1,9 @@
-//! The server's side: sessions that run statements, and their rows.
+//! Runs statements on MySQL and MariaDB servers, and returns their rows.
 //!
-//! Types of the driver stop here and in `row`.
+//! [`QueryExecutor`] is a session, which [`ConnectOptions`] and [`SessionOptions`]
+//! describe, and [`RowStream`] is the rows of its statement. [`snapshot`] opens
+//! several sessions that read one snapshot. Types of the driver do not leave this
+//! module and `row`, but for the sources of errors.
 
 mod builders;
 mod codes;
@@ -39,33 +42,38 @@ pub use tls::install_tls_provider;
 
 use crate::{error::Result, row::Row, schema::Schema};
 
-/// Rows that arrive one at a time: those of a statement on a server, or of
-/// anything else.
+/// Rows that arrive one at a time: those of a statement on a server, or of any
+/// other source.
+///
+/// The caller reads rows until [`next_row`](Self::next_row) returns `None`, and
+/// then calls [`finish`](Self::finish). Only a source that was finished without an
+/// error is complete.
 pub trait RowSource {
-    /// The columns, known before the first row.
+    /// Returns the columns, which are known before the first row.
     fn schema(&self) -> &Schema;
 
-    /// Waits for the next row; `None` is the end of the rows, which only
-    /// [`finish`](Self::finish) makes the end of the source.
+    /// Waits for the next row. Returns `None` after the last row.
     ///
     /// # Errors
-    /// [`ErrorKind::Query`](crate::error::ErrorKind::Query) where the rows break
-    /// off.
+    /// [`ErrorKind::Query`](crate::error::ErrorKind::Query) if the rows end with an
+    /// error or the connection is lost, and the cause if the run was cancelled.
     fn next_row(&mut self) -> Result<Option<Row<'_>>>;
 
     /// Reads what follows the rows, up to the end of the source.
     ///
     /// # Errors
-    /// [`ErrorKind::Query`](crate::error::ErrorKind::Query) where an error
-    /// follows the rows, or more rows than one result set.
+    /// [`ErrorKind::Query`](crate::error::ErrorKind::Query) if an error or a second
+    /// result set follows the rows, and the cause if the run was cancelled.
     fn finish(self: Box<Self>) -> Result<()>;
 
-    /// The wire protocol of the rows.
+    /// Returns the wire protocol of the rows: `text`, `binary`, or `none` if the
+    /// source has no wire protocol.
     fn protocol(&self) -> &'static str {
         "none"
     }
 
-    /// Why the rows do not come by the protocol that is usual for the statement.
+    /// Returns the reason why the rows do not use the protocol that is usual for the
+    /// statement. `None`: they use it.
     fn note(&self) -> Option<&str> {
         None
     }

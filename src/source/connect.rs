@@ -257,3 +257,24 @@ pub(super) fn run_with_timeout<T: Send + 'static>(
     }
     receive.recv_timeout(timeout).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn a_connect_error_keeps_the_drivers_error_and_no_secret() {
+        let options = ConnectOptions::socket("/nonexistent/socket")
+            .user("reader")
+            .password("hunter2");
+        let error = connect(&options, Duration::from_secs(5)).err();
+        let error = error.expect("no server is there");
+        assert_eq!(error.kind(), ErrorKind::Connect);
+        let source = error.source().expect("a source");
+        assert!(source.is::<mysql::Error>(), "{source}");
+        assert!(!format!("{error:?} {source:?}").contains("hunter2"));
+    }
+}

@@ -79,7 +79,7 @@ impl InterruptHandle {
 
     /// Kills the query on the server, if the second connection reaches the server
     /// that runs it: behind a load balancer, it may reach another one, where the
-    /// same id belongs to somebody else. Returns whether the query was killed.
+    /// same id is another connection. Returns whether the query was killed.
     fn kill_query(&self) -> bool {
         // After a failure, the server ends the query when it next writes to the
         // closed connection.

@@ -120,7 +120,7 @@ pub(super) fn is_uncompressed(conn: &mut Conn) -> Result<bool> {
 
 /// An advisory lock of the session with a random name, by which a second
 /// connection recognizes the session: behind a load balancer, it may reach another
-/// server, where the same connection id belongs to somebody else.
+/// server, where the same connection id is another connection.
 ///
 /// The statement in the process list is no substitute: for a procedure or a
 /// function, the list shows the inner statement.

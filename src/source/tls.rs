@@ -202,7 +202,7 @@ impl MemFd {
     }
 }
 
-/// What somebody on the way has done to a session over TLS.
+/// What an attacker on the way has done to a session over TLS.
 pub(super) enum Tampering {
     /// The client has read data that did not come encrypted.
     Injected,
@@ -211,7 +211,7 @@ pub(super) enum Tampering {
 }
 
 /// Makes the server prove that `conn` reads encrypted data from it: the server
-/// returns a random number that nobody could know before. Returns the connection's
+/// returns a random number that no one could know before. Returns the connection's
 /// id as the server knows it.
 ///
 /// The driver keeps the data that it has read after the server's greeting, and

@@ -1,31 +1,39 @@
-//! How a connection is encrypted, and which certificates vouch for the server.
+//! Options of TLS: which certificates the server may have, and which one the client
+//! sends.
 
 use std::{fmt, path::PathBuf, sync::Arc};
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// What an encrypted connection needs.
+/// The options of an encrypted connection (TLS 1.2 or 1.3). If the server does not
+/// support TLS, connecting fails with
+/// [`ErrorKind::Connect`](crate::error::ErrorKind::Connect).
 #[derive(Clone, Debug)]
 pub struct TlsOptions {
-    /// What is asked of the server's certificate.
+    /// The checks of the server's certificate.
     pub verification: Verification,
-    /// What we show the server, if anything.
+    /// The client's certificate. `None`: the client sends none.
     pub client: Option<ClientCertificate>,
 }
 
-/// What is asked of the server's certificate.
+/// The checks of the server's certificate. The variants correspond to `REQUIRED`,
+/// `VERIFY_CA` and `VERIFY_IDENTITY` of MySQL's `--ssl-mode` (MySQL manual,
+/// "Command Options for Encrypted Connections").
 #[derive(Clone, Debug)]
 pub enum Verification {
-    /// Nothing: whoever answers is taken for the server.
+    /// No check. Encryption protects against listeners, but every server is
+    /// accepted, also an attacker's.
     None,
-    /// That one of these vouches for it.
+    /// One of these CAs must have issued the certificate. Its names are not checked,
+    /// so every server with a certificate of the CA is accepted.
     Authority(Authorities),
-    /// That one of these vouches for it, and that it is for this host.
+    /// One of these CAs must have issued the certificate, and it must be for the
+    /// host of the [`Endpoint`](super::Endpoint) (its subjectAltName).
     Identity(Authorities),
 }
 
 impl Verification {
-    /// Who may vouch for the server, if that is asked.
+    /// Returns the CAs that may have issued the certificate, if it is checked.
     #[must_use]
     pub const fn authorities(&self) -> Option<&Authorities> {
         match self {
@@ -35,19 +43,23 @@ impl Verification {
     }
 }
 
-/// Whose certificates vouch for a server's.
+/// The CAs that may have issued the server's certificate, also through
+/// intermediate CAs whose certificates the server sends.
 #[derive(Clone, Debug)]
 pub enum Authorities {
-    /// The CAs of the web, as Mozilla trusts them, built into this program.
+    /// The public CAs that Mozilla trusts, as the crate `webpki-roots` contains
+    /// them.
     BuiltIn,
-    /// Those of the system's trust store that can be trust anchors.
+    /// The CAs of the system's trust store. Each certificate must be usable as a
+    /// trust anchor.
     System(Arc<[CertificateDer<'static>]>),
-    /// Those in a file, all of which can be trust anchors.
+    /// The CAs of a file, whose path error messages show. Each certificate must be
+    /// usable as a trust anchor.
     Named(Arc<[CertificateDer<'static>]>, PathBuf),
 }
 
 impl Authorities {
-    /// The certificates, where they are not built in.
+    /// Returns the certificates. `None`: they are built in.
     #[must_use]
     pub fn certificates(&self) -> Option<&[CertificateDer<'static>]> {
         match self {
@@ -57,6 +69,7 @@ impl Authorities {
     }
 }
 
+/// The CAs in the words of messages: the store, or the path of the file.
 impl fmt::Display for Authorities {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -67,22 +80,23 @@ impl fmt::Display for Authorities {
     }
 }
 
-/// A certificate of ours and its key, which belong together.
+/// The client's certificate and its private key.
 #[derive(Clone, Debug)]
 pub struct ClientCertificate {
-    /// The certificate, and those that vouch for it.
+    /// The certificate, followed by those of intermediate CAs.
     pub chain: Vec<CertificateDer<'static>>,
-    /// Its private key; `Debug` does not show it.
+    /// The certificate's private key. `Debug` does not show it.
     pub key: Arc<PrivateKeyDer<'static>>,
 }
 
-/// What becomes of a server's wish for the password itself, by the plugin
-/// `mysql_clear_password`.
+/// Whether a server may get the password unencrypted, by the plugin
+/// `mysql_clear_password` (MySQL manual, "Client-Side Cleartext Pluggable
+/// Authentication"). PAM and LDAP accounts need it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CleartextPlugin {
-    /// It is refused.
+    /// It may not: the login fails.
     #[default]
     Refuse,
-    /// It is granted.
+    /// It may. Only a verified TLS connection protects the password.
     Allow,
 }

@@ -31,23 +31,7 @@ pub(super) fn type_name(column: &mysql::Column) -> String {
         0..FLOATING_DECIMALS => format!("{name}({length},{decimals})"),
         _ => name.to_owned(),
     };
-    let string = |text: &str, bytes: &str| {
-        if is_text {
-            format!("{text}({})", length / BYTES_PER_CHARACTER)
-        } else {
-            format!("{bytes}({length})")
-        }
-    };
-    let number = |name: String| {
-        let mut name = name;
-        if unsigned {
-            name += " UNSIGNED";
-        }
-        if flags.contains(ColumnFlags::ZEROFILL_FLAG) {
-            name += " ZEROFILL";
-        }
-        name
-    };
+    let number = |name: String| number_name(name, flags);
     match column.column_type() {
         WireType::MYSQL_TYPE_TINY if length == 1 => number("TINYINT(1)".to_owned()),
         WireType::MYSQL_TYPE_TINY => number(integer("TINYINT")),
@@ -58,12 +42,7 @@ pub(super) fn type_name(column: &mysql::Column) -> String {
         WireType::MYSQL_TYPE_YEAR => "YEAR".to_owned(),
         WireType::MYSQL_TYPE_BIT => format!("BIT({length})"),
         WireType::MYSQL_TYPE_DECIMAL | WireType::MYSQL_TYPE_NEWDECIMAL => {
-            // The length includes the decimal point and the sign.
-            let marks = u32::from(decimals > 0) + u32::from(!unsigned);
-            number(format!(
-                "DECIMAL({},{decimals})",
-                length.saturating_sub(marks)
-            ))
+            number(decimal_name(length, decimals, unsigned))
         }
         WireType::MYSQL_TYPE_FLOAT => number(float("FLOAT")),
         WireType::MYSQL_TYPE_DOUBLE => number(float("DOUBLE")),
@@ -76,28 +55,59 @@ pub(super) fn type_name(column: &mysql::Column) -> String {
         WireType::MYSQL_TYPE_VECTOR => "VECTOR".to_owned(),
         _ if flags.contains(ColumnFlags::ENUM_FLAG) => "ENUM".to_owned(),
         _ if flags.contains(ColumnFlags::SET_FLAG) => "SET".to_owned(),
-        WireType::MYSQL_TYPE_STRING => string("CHAR", "BINARY"),
+        WireType::MYSQL_TYPE_STRING => string_name(["CHAR", "BINARY"], length, is_text),
         WireType::MYSQL_TYPE_VAR_STRING | WireType::MYSQL_TYPE_VARCHAR => {
-            string("VARCHAR", "VARBINARY")
+            string_name(["VARCHAR", "VARBINARY"], length, is_text)
         }
         WireType::MYSQL_TYPE_TINY_BLOB
         | WireType::MYSQL_TYPE_MEDIUM_BLOB
         | WireType::MYSQL_TYPE_LONG_BLOB
-        | WireType::MYSQL_TYPE_BLOB => {
-            let size = if is_text {
-                length / BYTES_PER_CHARACTER
-            } else {
-                length
-            };
-            let prefix = match size {
-                0..=0xff => "TINY",
-                0x100..=0xffff => "",
-                0x1_0000..=0xff_ffff => "MEDIUM",
-                _ => "LONG",
-            };
-            format!("{prefix}{}", if is_text { "TEXT" } else { "BLOB" })
-        }
+        | WireType::MYSQL_TYPE_BLOB => blob_name(length, is_text),
         WireType::MYSQL_TYPE_NULL => "NULL".to_owned(),
         other => format!("{other:?}"),
     }
+}
+
+/// Adds the attributes of a number to the name of its type.
+fn number_name(mut name: String, flags: ColumnFlags) -> String {
+    if flags.contains(ColumnFlags::UNSIGNED_FLAG) {
+        name += " UNSIGNED";
+    }
+    if flags.contains(ColumnFlags::ZEROFILL_FLAG) {
+        name += " ZEROFILL";
+    }
+    name
+}
+
+/// Returns the name of a string type, which is `text` with its length in
+/// characters, or `binary` with its length in bytes.
+fn string_name([text, binary]: [&str; 2], length: u32, is_text: bool) -> String {
+    if is_text {
+        format!("{text}({})", length / BYTES_PER_CHARACTER)
+    } else {
+        format!("{binary}({length})")
+    }
+}
+
+/// Returns the name of a DECIMAL whose metadata have this `length`, which includes
+/// the decimal point and the sign.
+fn decimal_name(length: u32, decimals: u8, unsigned: bool) -> String {
+    let marks = u32::from(decimals > 0) + u32::from(!unsigned);
+    format!("DECIMAL({},{decimals})", length.saturating_sub(marks))
+}
+
+/// Returns the name of the BLOB or TEXT type that holds `length` bytes.
+fn blob_name(length: u32, is_text: bool) -> String {
+    let size = if is_text {
+        length / BYTES_PER_CHARACTER
+    } else {
+        length
+    };
+    let prefix = match size {
+        0..=0xff => "TINY",
+        0x100..=0xffff => "",
+        0x1_0000..=0xff_ffff => "MEDIUM",
+        _ => "LONG",
+    };
+    format!("{prefix}{}", if is_text { "TEXT" } else { "BLOB" })
 }

@@ -57,8 +57,8 @@ impl ConnectRequest {
             Some(file) => Some(file.path()),
             None if connection.endpoint.is_local() => None,
             // Without a path, the driver encrypts the password by any RSA key
-            // that the server sends, also one that somebody has replaced on the
-            // way. A folder cannot be read as a key, which ends the login.
+            // that the server sends, also one that an attacker has put in its
+            // place. A folder cannot be read as a key, which ends the login.
             None => Some(PathBuf::from("/")),
         };
         let options = options(connection, attempt, timeout)
