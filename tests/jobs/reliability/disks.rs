@@ -450,7 +450,7 @@ fn a_folder_that_cannot_be_synced_is_reported_and_the_file_stays() {
 
 /// A signal before the commit prevents it; a signal during the commit has no effect.
 #[test]
-fn a_signal_during_the_commit_has_no_effect() {
+fn a_signal_ends_the_run_only_before_the_commit() {
     on_a_server(|db| {
         for (call, code) in [("sync", 143), ("rename", 0)] {
             for case in Case::writing_to(Output::File) {
