@@ -8,19 +8,16 @@ use std::{
 
 use mysql::prelude::Queryable;
 
-use super::tls::{Files, OURS, good_identity};
+use super::tls::each_server_with_tls;
 use crate::support::{
-    GoldDigger, Signal, changing_certificates, each_server,
+    GoldDigger, Signal,
     fake::{self, Side},
     poll_until,
 };
 
 #[test]
 fn an_encrypted_mode_sends_nothing_readable() {
-    let _changing = changing_certificates();
-    let files = Files::new();
-    each_server(|db| {
-        db.server.use_certificate(&good_identity(), &OURS.pem);
+    each_server_with_tls(|db, files| {
         db.sql("DROP USER IF EXISTS talker@localhost");
         db.sql("CREATE USER talker@localhost IDENTIFIED BY 'a-spoken-password'");
         let run = |protocol: &str, args: &[&str]| {
@@ -71,8 +68,6 @@ fn an_encrypted_mode_sends_nothing_readable() {
 /// The attacker appends a whole conversation to the server's greeting.
 #[test]
 fn packets_injected_before_encryption_are_detected() {
-    let _changing = changing_certificates();
-    let files = Files::new();
     let column = b"\x03def\0\0\0\x01a\0\x0c\x2d\0\xff\0\0\0\xfd\0\0\0\0\0";
     let packet = |sequence: u8, payload: &[u8]| {
         let length = u8::try_from(payload.len()).expect("a short packet");
@@ -107,8 +102,7 @@ fn packets_injected_before_encryption_are_detected() {
             injected,
         ),
     ];
-    each_server(|db| {
-        db.server.use_certificate(&good_identity(), &OURS.pem);
+    each_server_with_tls(|db, files| {
         for (conversation, message) in &conversations {
             let conversation = conversation.clone();
             let done = Arc::new(Mutex::new(false));
@@ -133,11 +127,8 @@ fn packets_injected_before_encryption_are_detected() {
 /// server's greeting are sent in plain text.
 #[test]
 fn packets_modified_before_encryption_have_no_effect() {
-    let _changing = changing_certificates();
-    let files = Files::new();
-    let ca = files.path("ca.pem");
-    each_server(|db| {
-        db.server.use_certificate(&good_identity(), &OURS.pem);
+    each_server_with_tls(|db, files| {
+        let ca = files.path("ca.pem");
         let modified = |change: fn(Side, &mut Vec<u8>)| {
             let changed = Arc::new(Mutex::new(Vec::new()));
             let port = fake::proxy(db.server.port, move |side, bytes| {

@@ -16,14 +16,14 @@ use crate::support::{
     changing_certificates, each_server, fake, on_new_mariadb,
 };
 
-pub static OURS: LazyLock<Authority> = LazyLock::new(|| Authority::new("our CA"));
+static OURS: LazyLock<Authority> = LazyLock::new(|| Authority::new("our CA"));
 static OTHER: LazyLock<Authority> = LazyLock::new(|| Authority::new("another CA"));
 
 /// A folder with the files of a client.
 pub struct Files(tempfile::TempDir);
 
 impl Files {
-    pub fn new() -> Self {
+    fn new() -> Self {
         let files = Self(tempfile::tempdir().expect("a folder"));
         fs::write(files.path("ca.pem"), &OURS.pem).expect("a file");
         fs::write(files.path("other.pem"), &OTHER.pem).expect("a file");
@@ -52,8 +52,18 @@ impl Files {
 }
 
 /// Issues a certificate that every mode accepts.
-pub fn good_identity() -> Identity {
+fn good_identity() -> Identity {
     OURS.certify(&["localhost", "127.0.0.1"], Validity::Current)
+}
+
+/// Runs `test` on each server while the server has a good certificate of our CA.
+pub fn each_server_with_tls(test: impl Fn(&Database, &Files)) {
+    let _changing = changing_certificates();
+    let files = Files::new();
+    each_server(|db| {
+        db.server.use_certificate(&good_identity(), &OURS.pem);
+        test(db, &files);
+    });
 }
 
 /// The parts of a message; none for success.
@@ -222,11 +232,8 @@ fn another_host(db: &Database) -> String {
 
 #[test]
 fn without_a_mode_other_hosts_are_verified() {
-    let _changing = changing_certificates();
-    let files = Files::new();
-    each_server(|db| {
-        db.server.use_certificate(&good_identity(), &OURS.pem);
-        let run = |url: &str, args: &[&str]| run_encryption_query(db, &files, url, args);
+    each_server_with_tls(|db, files| {
+        let run = |url: &str, args: &[&str]| run_encryption_query(db, files, url, args);
         let ca = files.path("ca.pem");
         let named = ["--tls-ca-file", &ca];
         let another = another_host(db);
@@ -244,17 +251,14 @@ fn without_a_mode_other_hosts_are_verified() {
 
 #[test]
 fn weaker_modes_work_with_a_warning() {
-    let _changing = changing_certificates();
-    let files = Files::new();
-    each_server(|db| {
-        db.server.use_certificate(&good_identity(), &OURS.pem);
+    each_server_with_tls(|db, files| {
         let (ca, port) = (files.path("ca.pem"), db.server.port);
         let another = another_host(db);
         let assert_warned = |args: &[&str], state: &str, warning: &str| {
             let warning = format!(
                 "gold_digger: warning: the connection to {ANOTHER_HOST}:{port} {warning}\n"
             );
-            let outcome = run_encryption_query(db, &files, &another, args).ended(0, &warning);
+            let outcome = run_encryption_query(db, files, &another, args).ended(0, &warning);
             assert_eq!(
                 String::from_utf8_lossy(&outcome.stdout),
                 format!("a\n{state}\n")
@@ -294,14 +298,11 @@ fn weaker_modes_work_with_a_warning() {
 
 #[test]
 fn option_files_of_both_vendors_choose_the_mode() {
-    let _changing = changing_certificates();
-    let files = Files::new();
-    each_server(|db| {
-        db.server.use_certificate(&good_identity(), &OURS.pem);
+    each_server_with_tls(|db, files| {
         let ca = files.path("ca.pem");
         let option_file = files.path("my.cnf");
         let run =
-            |url: &str| run_encryption_query(db, &files, url, &["--defaults-file", &option_file]);
+            |url: &str| run_encryption_query(db, files, url, &["--defaults-file", &option_file]);
         for (text, expected) in [
             ("ssl-mode=REQUIRED", Ok("encrypted")),
             ("ssl_mode=VERIFY_CA\nssl-ca=CA", Ok("encrypted")),
@@ -465,11 +466,8 @@ fn a_server_without_tls_gets_no_login() {
 
 #[test]
 fn a_check_reports_the_encryption() {
-    let _changing = changing_certificates();
-    let files = Files::new();
-    let ca = files.path("ca.pem");
-    each_server(|db| {
-        db.server.use_certificate(&good_identity(), &OURS.pem);
+    each_server_with_tls(|db, files| {
+        let ca = files.path("ca.pem");
         let vouched = format!("vouched for by {ca}");
         for (args, reported) in [
             (&["--tls", "disabled"][..], "none"),
