@@ -1,4 +1,4 @@
-//! Where settings come from, and what becomes of wrong ones.
+//! The sources of settings on the command line, and mistyped flags.
 
 use std::{
     fs::{self, Permissions},
@@ -7,13 +7,14 @@ use std::{
 
 use crate::support::{GoldDigger, each_server};
 
-/// Nothing is reached: every mistake must be seen before connecting.
-fn offline() -> GoldDigger {
+/// Calls the program with the URL of a server that cannot be reached: mistakes must
+/// be found before connecting.
+fn without_server() -> GoldDigger {
     GoldDigger::new().env("DATABASE_URL", "mysql://me:hushhush@127.0.0.1:1/db")
 }
 
 #[test]
-fn the_query_comes_from_exactly_one_place() {
+fn the_query_comes_from_the_highest_source() {
     each_server(|db| {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("q.sql");
@@ -29,7 +30,7 @@ fn the_query_comes_from_exactly_one_place() {
             .args(["-q", "SELECT 'query' AS a ; "])
             .run()
             .wrote("a\nquery\n");
-        // A comment at the beginning is no flag.
+        // A leading comment is not taken for a flag.
         new()
             .arg("-- one\nSELECT 'arg' AS a")
             .run()
@@ -56,7 +57,7 @@ fn the_query_comes_from_exactly_one_place() {
 }
 
 #[test]
-fn the_url_takes_tcp_and_sockets_flags_and_environment() {
+fn a_url_in_a_flag_or_the_environment_connects_by_tcp_and_by_socket() {
     each_server(|db| {
         let sql = "SELECT CURRENT_USER() LIKE 'root@%' AS me";
         GoldDigger::new()
@@ -73,7 +74,7 @@ fn the_url_takes_tcp_and_sockets_flags_and_environment() {
             .arg(sql)
             .run()
             .wrote("me\n1\n");
-        // The flag wins.
+        // The flag overrides the environment.
         let wrong = "mysql://nobody@127.0.0.1:1/";
         GoldDigger::new()
             .env("DATABASE_URL", wrong)
@@ -95,7 +96,7 @@ fn the_configuration_file_is_the_lowest_layer() {
             db.url()
         );
         fs::write(&config, text).expect("a file");
-        // It holds the server's password.
+        // The file contains the server's password.
         fs::set_permissions(&config, Permissions::from_mode(0o600)).expect("my file");
         let new = || GoldDigger::new().arg("--config").arg(&config);
         // A relative path is relative to the configuration file.
@@ -113,7 +114,7 @@ fn the_configuration_file_is_the_lowest_layer() {
             .args(["-o", "-"])
             .run()
             .wrote("a\nfile\n");
-        // OUTPUT_FILE and DATABASE_QUERY set to nothing are not set.
+        // Empty OUTPUT_FILE and DATABASE_QUERY count as not set.
         new()
             .env("OUTPUT_FILE", "")
             .env("DATABASE_QUERY", "")
@@ -128,7 +129,7 @@ fn the_configuration_file_is_the_lowest_layer() {
         );
         fs::write(&config, text).expect("a file");
         new().run().wrote("[]\n");
-        // A target that was typed says its format, before the file does.
+        // The extension of a target on the command line overrides the file's format.
         new()
             .arg("-o")
             .arg(folder.path().join("typed.csv"))
@@ -140,15 +141,11 @@ fn the_configuration_file_is_the_lowest_layer() {
 
 #[test]
 fn a_password_among_mistyped_arguments_is_not_shown() {
-    let outcome = offline()
+    let outcome = without_server()
         .args(["SELECT 1", "mysql://me:hushhush@h/db"])
         .run();
     assert_eq!(outcome.status.code(), Some(2));
-    assert!(
-        outcome.stderr.contains("mysql://me:***@h/db"),
-        "{}",
-        outcome.stderr
-    );
+    outcome.assert_stderr_contains(&["mysql://me:***@h/db"]);
     assert!(!outcome.stderr.contains("hushhush"), "{}", outcome.stderr);
 }
 
@@ -176,18 +173,14 @@ fn mistyped_flags_exit_2_with_the_nearest_right_name() {
             "'--quiet' cannot be used with '--verbose...'",
         ),
     ] {
-        let outcome = offline().args(args).run();
+        let outcome = without_server().args(args).run();
         assert_eq!(outcome.status.code(), Some(2), "{args:?}");
-        assert!(
-            outcome.stderr.contains(part),
-            "{part} is not in: {}",
-            outcome.stderr
-        );
+        outcome.assert_stderr_contains(&[part]);
     }
 }
 
 #[test]
-fn help_and_version_are_complete() {
+fn the_help_names_formats_variables_and_exit_codes() {
     let help = GoldDigger::new().arg("--help").run().ended(0, "");
     let help = String::from_utf8(help.stdout).expect("UTF-8");
     for part in [

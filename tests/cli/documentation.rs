@@ -1,6 +1,10 @@
-//! The commands of the pages for crontabs and containers, run as they stand.
+//! Runs the commands of the documentation's pages for crontabs and containers.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use serde_json::Value as Json;
 
@@ -10,12 +14,10 @@ use crate::support::{
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_gold_digger");
 
-/// The blocks of a page's examples in `language`.
+/// Returns the code blocks in `language` of a page.
 fn examples(page: &str, language: &str) -> Vec<String> {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("docs")
-        .join(page);
-    let text = fs::read_to_string(page).expect("a page");
+    let path = in_repository("docs").join(page);
+    let text = fs::read_to_string(path).expect("a page");
     let fence = format!("```{language}\n");
     let blocks = text.split(&fence).skip(1);
     blocks
@@ -23,8 +25,8 @@ fn examples(page: &str, language: &str) -> Vec<String> {
         .collect()
 }
 
-/// The system's folders that the documentation names.
-const PLACES: [&str; 5] = [
+/// The system folders that the documentation names.
+const FOLDERS: [&str; 5] = [
     "/etc/gold_digger",
     "/var/lib/gold_digger",
     "/run/lock",
@@ -32,12 +34,12 @@ const PLACES: [&str; 5] = [
     "/data",
 ];
 
-/// A shell with hardly any environment and no terminal, as cron's, with the
-/// documentation's folders below `folder`.
-fn in_the_dark(db: &Database, folder: &Path, command: &str) -> std::process::Output {
+/// Runs `command` in a shell as cron does: with a minimal environment and without
+/// a terminal. The system folders are replaced by folders below `folder`.
+fn run_like_cron(db: &Database, folder: &Path, command: &str) -> std::process::Output {
     let path = Path::new(PROGRAM).parent().expect("a folder").display();
-    let command = PLACES.iter().fold(command.to_owned(), |command, place| {
-        command.replace(place, &format!("{}{place}", folder.display()))
+    let command = FOLDERS.iter().fold(command.to_owned(), |command, name| {
+        command.replace(name, &format!("{}{name}", folder.display()))
     });
     let command = command.replace(
         " config/",
@@ -56,7 +58,7 @@ fn in_the_dark(db: &Database, folder: &Path, command: &str) -> std::process::Out
         .expect("a shell")
 }
 
-/// What the nightly example exports.
+/// Creates the tables that the nightly example exports.
 pub fn create_shop(db: &Database) {
     db.sql("CREATE TABLE customers (id INT PRIMARY KEY, name VARCHAR(40), city VARCHAR(40))");
     db.sql("INSERT INTO customers VALUES (1, 'Ann', 'Oslo'), (2, 'Łucja', NULL)");
@@ -70,8 +72,22 @@ pub fn create_shop(db: &Database) {
     );
 }
 
+/// Changes the copied example so that it connects to the server of `db`.
+fn adapt_nightly_example(db: &Database, folder: &Path) {
+    let config = folder.join("etc/gold_digger/nightly.toml");
+    let text = fs::read_to_string(&config).expect("the example");
+    let data = format!("{}/var/lib/gold_digger", folder.display());
+    let address = format!("host = \"127.0.0.1\"\nport = {}", db.server.port);
+    let text = text
+        .replace("/var/lib/gold_digger", &data)
+        .replace("host = \"localhost\"", &address)
+        .replace("\"reader\"", "\"root\"")
+        .replace("\"shop\"", &format!("\"{}\"", db.name));
+    fs::write(&config, text).expect("a file");
+}
+
 #[test]
-fn the_crontab_lines_of_the_documentation_work_and_are_silent() {
+fn the_documented_crontab_works_silently() {
     each_server(|db| {
         create_shop(db);
         let folder = tempfile::tempdir().expect("a folder");
@@ -87,27 +103,15 @@ fn the_crontab_lines_of_the_documentation_work_and_are_silent() {
         commands.insert(2, job);
         for command in commands {
             println!("{command}");
-            let output = in_the_dark(db, folder.path(), &command);
+            let output = run_like_cron(db, folder.path(), &command);
             let shown = String::from_utf8_lossy(&output.stderr);
             assert!(output.status.success(), "{shown}");
             if command.contains("install -m 600") {
-                // The example's own settings, but for where the server is.
-                let config = folder.path().join("etc/gold_digger/nightly.toml");
-                let text = fs::read_to_string(&config).expect("the example");
-                let here = format!("{}/var/lib/gold_digger", folder.path().display());
-                let text = text
-                    .replace("/var/lib/gold_digger", &here)
-                    .replace(
-                        "host = \"localhost\"",
-                        &format!("host = \"127.0.0.1\"\nport = {}", db.server.port),
-                    )
-                    .replace("\"reader\"", "\"root\"")
-                    .replace("\"shop\"", &format!("\"{}\"", db.name));
-                fs::write(&config, text).expect("a file");
+                adapt_nightly_example(db, folder.path());
             }
-            // An empty night is told, as everything is that is no success.
-            let is_told = ["||", "--check", "jq -r", "verify"];
-            if !is_told.iter().any(|told| command.contains(told)) {
+            // Checks, verifications and the handling of failures print something.
+            let may_print = ["||", "--check", "jq -r", "verify"];
+            if !may_print.iter().any(|word| command.contains(word)) {
                 assert_eq!((shown, output.stdout), ("".into(), Vec::new()));
             }
         }
@@ -121,58 +125,90 @@ fn the_crontab_lines_of_the_documentation_work_and_are_silent() {
     });
 }
 
-#[test]
-fn the_commands_for_containers_work() {
-    let _changing = changing_certificates();
-    each_server(|db| {
-        db.sql(
-            &fs::read_to_string(
-                Path::new(env!("CARGO_MANIFEST_DIR")).join("config/compose/orders.sql"),
-            )
-            .expect("the sample"),
-        );
-        let folder = tempfile::tempdir().expect("a folder");
-        let place = |name: &str| folder.path().join(name.trim_start_matches('/'));
-        for name in PLACES {
-            fs::create_dir_all(place(name)).expect("a folder");
+/// Returns a file of this repository.
+fn in_repository(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+/// The folders and the files of the page about containers.
+struct Container(tempfile::TempDir);
+
+impl Container {
+    /// Makes the folders, the settings and, as the page does, the certificates,
+    /// which the server of `db` then uses.
+    fn new(db: &Database) -> Self {
+        let container = Self(tempfile::tempdir().expect("a folder"));
+        for name in FOLDERS {
+            fs::create_dir_all(container.path(name)).expect("a folder");
         }
-        let settings = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/container.toml");
-        let settings = fs::read_to_string(settings).expect("the example");
-        let settings =
-            settings.replace("/run/secrets", &place("/run/secrets").display().to_string());
-        fs::write(place("/etc/gold_digger/container.toml"), settings).expect("a file");
-        // The certificates that the page has made.
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/compose/certificates.sh");
-        let made = Command::new(script).current_dir(folder.path()).status();
-        assert!(made.expect("sh").success());
+        let settings = fs::read_to_string(in_repository("config/container.toml"));
+        let settings = settings.expect("the example").replace(
+            "/run/secrets",
+            &container.path("/run/secrets").display().to_string(),
+        );
+        let copy = container.path("/etc/gold_digger/container.toml");
+        fs::write(copy, settings).expect("a file");
+        let script = Command::new(in_repository("config/compose/certificates.sh"))
+            .current_dir(container.0.path())
+            .status();
+        assert!(script.expect("sh").success());
         let certificate = |name: &str| {
-            fs::read_to_string(place("certificates").join(name)).expect("a certificate")
+            let path = container.path("certificates").join(name);
+            fs::read_to_string(path).expect("a certificate")
         };
         let identity = Identity {
             certificate: certificate("server.pem"),
             key: certificate("server-key.pem"),
         };
-        db.server.use_certificate(&identity, &certificate("ca.pem"));
-        fs::write(place("/etc/gold_digger/ca.pem"), certificate("ca.pem")).expect("a file");
+        let ca = certificate("ca.pem");
+        db.server.use_certificate(&identity, &ca);
+        fs::write(container.path("/etc/gold_digger/ca.pem"), ca).expect("a file");
+        container
+    }
+
+    /// Returns the path that replaces `name`, a path in the container.
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name.trim_start_matches('/'))
+    }
+}
+
+fn create_orders(db: &Database) {
+    let sample = fs::read_to_string(in_repository("config/compose/orders.sql"));
+    db.sql(&sample.expect("the sample"));
+}
+
+#[test]
+fn the_documented_container_commands_work() {
+    let _changing = changing_certificates();
+    each_server(|db| {
+        create_orders(db);
+        let container = Container::new(db);
         for command in examples("containers.md", "sh") {
-            // In the place of the server's address in the example.
+            // The URL replaces the server's address in the example.
             let command = format!("export DATABASE_URL='{}'\n{command}", db.url());
-            let output = in_the_dark(db, folder.path(), &command);
+            let output = run_like_cron(db, container.0.path(), &command);
             assert!(
                 output.status.success(),
                 "{}",
                 String::from_utf8_lossy(&output.stderr)
             );
         }
-        let written = fs::read(place("/data/orders.json")).expect("the output");
+        let written = fs::read(container.path("/data/orders.json")).expect("the output");
         let rows: Vec<Json> = serde_json::from_slice(&written).expect("JSON");
         assert_eq!((rows.len(), &rows[2]["customer"]), (1000, &Json::Null));
-        assert!(place("/data/summary.json").exists());
+        assert!(container.path("/data/summary.json").exists());
+    });
+}
 
-        // The services of docker-compose.yml, with the server's own address.
-        fs::write(place("/run/secrets/db_password"), &db.server.password).expect("a file");
-        let compose = Path::new(env!("CARGO_MANIFEST_DIR")).join("docker-compose.yml");
-        let compose = fs::read_to_string(compose).expect("the file");
+#[test]
+fn the_commands_of_the_compose_file_work() {
+    let _changing = changing_certificates();
+    each_server(|db| {
+        create_orders(db);
+        let container = Container::new(db);
+        let password = container.path("/run/secrets/db_password");
+        fs::write(password, &db.server.password).expect("a file");
+        let compose = fs::read_to_string(in_repository("docker-compose.yml")).expect("the file");
         let commands = compose
             .lines()
             .filter_map(|line| line.trim().strip_prefix("command: "));
@@ -186,18 +222,18 @@ fn the_commands_for_containers_work() {
             let outcome = GoldDigger::new()
                 .args(arguments.iter().map(|argument| match argument.as_str() {
                     "mariadb" | "mysql" => "127.0.0.1".to_owned(),
-                    path if path.starts_with('/') => place(path).display().to_string(),
+                    path if path.starts_with('/') => container.path(path).display().to_string(),
                     other => other.to_owned(),
                 }))
                 .args(["--port", &port, "--user", "root", "--database", &db.name])
                 .run();
-            // The password file of this test is no secret of Docker's.
+            // Others can read the password file of this test, so there is a warning.
             assert_eq!(outcome.status.code(), Some(0), "{}", outcome.stderr);
             let target = arguments
                 .iter()
                 .find(|argument| argument.ends_with(".csv"))
                 .expect("a target");
-            let written = fs::read_to_string(place(target)).expect("the output");
+            let written = fs::read_to_string(container.path(target)).expect("the output");
             assert_eq!(written.lines().count(), 1001);
             assert!(
                 written.starts_with(

@@ -1,5 +1,5 @@
-//! Ending early: signals and readers that go away, while the server is silent
-//! and while the output is stuck.
+//! Early ends: signals and closed readers, while the server is silent and while
+//! the output blocks.
 
 use std::{
     fs,
@@ -18,13 +18,20 @@ use crate::support::{
     Database, GoldDigger, Running, SHORT_TIMEOUT, Signal, each_server, fake, make_fifo, poll_until,
 };
 
-/// A query that is silent for long, recognizable in the process list.
-fn silent_query(db: &Database) -> String {
+/// Returns a query without rows for 100 s, recognizable in the process list.
+fn slow_query(db: &Database) -> String {
     format!("SELECT SLEEP(100) AS {}", db.name)
 }
 
 fn is_running(db: &Database) -> bool {
     !db.connections_running(&db.name).is_empty()
+}
+
+/// Asserts that no query of the test runs on the server within two seconds.
+#[track_caller]
+fn assert_killed(db: &Database) {
+    let killed = poll_until(SHORT_TIMEOUT, || (!is_running(db)).then_some(()));
+    killed.expect("the query is killed on the server");
 }
 
 #[track_caller]
@@ -33,14 +40,14 @@ fn wait_until_running(db: &Database) {
     running.expect("the query runs");
 }
 
-/// It ends with `code` within two seconds, and the server stops working.
+/// Asserts that the run ends within two seconds with `code` and `stderr`, and that
+/// its query ends on the server.
 #[track_caller]
-fn ends_promptly(db: &Database, run: Running, code: i32, stderr: &str) {
+fn assert_ends_promptly(db: &Database, run: Running, code: i32, stderr: &str) {
     let asked = Instant::now();
     run.wait().ended(code, stderr);
     assert!(asked.elapsed() < SHORT_TIMEOUT, "{:?}", asked.elapsed());
-    let gone = poll_until(SHORT_TIMEOUT, || (!is_running(db)).then_some(()));
-    gone.expect("the query is killed on the server");
+    assert_killed(db);
 }
 
 fn is_empty(folder: &Path) -> bool {
@@ -56,12 +63,12 @@ fn signals_end_a_run_that_waits_for_a_silent_server() {
             (Signal::SIGTERM, 143),
         ] {
             let folder = tempfile::tempdir().expect("a folder");
-            // Once prepared, once as text, once with a parameter.
+            // The query is prepared, sent as text, or prepared with a parameter.
             let mut export = match signal {
-                Signal::SIGHUP => db.export(&silent_query(db)),
-                Signal::SIGINT => db.export(&silent_query(db)).arg("--protocol=text"),
+                Signal::SIGHUP => db.export(&slow_query(db)),
+                Signal::SIGINT => db.export(&slow_query(db)).arg("--protocol=text"),
                 _ => db
-                    .export(&silent_query(db).replace("100", ":seconds"))
+                    .export(&slow_query(db).replace("100", ":seconds"))
                     .arg("--param=seconds=100"),
             };
             export = export.arg("-o").arg(folder.path().join("x.csv"));
@@ -71,26 +78,26 @@ fn signals_end_a_run_that_waits_for_a_silent_server() {
             run.signal(signal);
             let target = folder.path().join("x.csv");
             let untouched = format!("no row had come, and {} was not touched", target.display());
-            let said = format!("gold_digger: ended by {signal}; {untouched}\n");
-            ends_promptly(db, run, code, &said);
+            let message = format!("gold_digger: ended by {signal}; {untouched}\n");
+            assert_ends_promptly(db, run, code, &message);
             assert!(is_empty(folder.path()), "a file was left behind");
         }
     });
 }
 
 #[test]
-fn a_reader_that_goes_away_is_noticed_while_the_server_is_silent() {
+fn a_closed_reader_is_noticed_while_the_server_is_silent() {
     each_server(|db| {
-        let mut run = db.export(&silent_query(db)).start();
+        let mut run = db.export(&slow_query(db)).start();
         wait_until_running(db);
         drop(run.take_stdout());
-        ends_promptly(db, run, 141, "");
+        assert_ends_promptly(db, run, 141, "");
 
-        // A FIFO's reader is nobody's pipeline: its going is an error.
+        // A closed FIFO is an error, unlike a closed pipe of the shell.
         let folder = tempfile::tempdir().expect("a folder");
         let fifo = folder.path().join("fifo");
         make_fifo(&fifo);
-        let run = db.export(&silent_query(db)).arg("-o").arg(&fifo).start();
+        let run = db.export(&slow_query(db)).arg("-o").arg(&fifo).start();
         let reader = fs::File::open(&fifo).expect("the FIFO");
         wait_until_running(db);
         drop(reader);
@@ -98,41 +105,41 @@ fn a_reader_that_goes_away_is_noticed_while_the_server_is_silent() {
             "gold_digger: cannot write to {}: its reader has gone\n",
             fifo.display()
         );
-        ends_promptly(db, run, 5, &message);
+        assert_ends_promptly(db, run, 5, &message);
     });
 }
 
 #[test]
-fn a_signal_ends_a_run_whose_output_is_stuck() {
+fn a_signal_ends_a_run_whose_output_blocks() {
     each_server(|db| {
         let many = "SELECT REPEAT('x', 1000) AS x FROM information_schema.COLUMNS AS a, information_schema.COLUMNS AS b";
         let mut run = db.export(many).start();
         let mut stdout = run.take_stdout();
         stdout.read_exact(&mut [0; 2]).expect("the header");
-        // The pipe is full when its writer sleeps in the kernel.
+        // The pipe is full when a thread of the program sleeps in the kernel's write.
         let writes = format!("/proc/{}/task", run.child.id());
-        let stuck = poll_until(Duration::from_secs(10), || {
+        let blocked = poll_until(Duration::from_secs(10), || {
             let threads = fs::read_dir(&writes).ok()?;
             let mut waits = threads
                 .flatten()
                 .filter_map(|thread| fs::read_to_string(thread.path().join("wchan")).ok());
             waits.any(|wait| wait.contains("pipe_write")).then_some(())
         });
-        let stuck = stuck.is_some();
+        let is_blocked = blocked.is_some();
         run.signal(Signal::SIGTERM);
         let asked = Instant::now();
         let outcome = run.wait();
-        let said = outcome.failed(
+        let outcome = outcome.failed(
             143,
             &[
                 "ended by SIGTERM; ",
                 " rows had come, and what was written is incomplete",
             ],
         );
-        assert_eq!(said.stderr.lines().count(), 1);
+        assert_eq!(outcome.stderr.lines().count(), 1);
         assert!(
             asked.elapsed() < SHORT_TIMEOUT,
-            "{:?} (stuck: {stuck})",
+            "{:?} (blocked: {is_blocked})",
             asked.elapsed()
         );
         drop(stdout);
@@ -154,33 +161,34 @@ fn a_signal_ends_a_run_that_is_still_connecting() {
 }
 
 #[test]
-fn a_second_signal_ends_at_once() {
-    // It is stuck while connecting, so that the first signal's grace runs.
+fn a_second_signal_ends_the_run_immediately() {
+    // The run blocks while connecting, so it waits for the shutdown timeout of the
+    // first signal.
     let port = fake::serve(|mut session| while session.receive().is_some() {});
     let mut run = GoldDigger::new()
         .args(["--db-url", &fake::url(port), "SELECT 1"])
         .start();
     run.wait_for_signal_handlers();
     run.signal(Signal::SIGINT);
-    // At once it counts as the same request, a moment later as another.
+    // An immediate second signal counts as the same request, a later one does not.
     let ended = poll_until(SHORT_TIMEOUT, || {
         run.signal(Signal::SIGTERM);
         run.child.try_wait().expect("the child can be waited for")
     });
     ended.expect("it ends");
-    // The orderly way would have said so.
+    // An orderly end would have printed a message.
     run.wait().ended(143, "");
 }
 
 #[test]
-fn timeout_leaves_nothing_behind() {
-    // It signals the process and then its group: the same request, twice.
+fn timeout_leaves_no_file_and_no_query() {
+    // timeout(1) signals the process and then its group: one request, twice.
     each_server(|db| {
         let folder = tempfile::tempdir().expect("a folder");
         let runs: Vec<Running> = (0..8)
             .map(|number| {
                 let run = GoldDigger::wrapped_in(&["timeout", "1"]).env("DATABASE_URL", db.url());
-                let run = run.arg(silent_query(db)).arg("-o");
+                let run = run.arg(slow_query(db)).arg("-o");
                 run.arg(folder.path().join(number.to_string())).start()
             })
             .collect();
@@ -188,14 +196,13 @@ fn timeout_leaves_nothing_behind() {
             run.wait()
                 .failed(124, &["gold_digger: ended by SIGTERM; no row had come"]);
         }
-        let gone = poll_until(SHORT_TIMEOUT, || (!is_running(db)).then_some(()));
-        gone.expect("the queries are killed on the server");
+        assert_killed(db);
         assert!(is_empty(folder.path()), "a file was left behind");
     });
 }
 
 #[test]
-fn a_signal_that_was_ignored_stays_ignored() {
+fn an_ignored_signal_stays_ignored() {
     each_server(|db| {
         let shell = ["sh", "-c", "trap '' HUP; exec \"$@\"", "sh"];
         let sql = format!("SELECT SLEEP(1) AS {}", db.name);
@@ -211,14 +218,14 @@ fn a_signal_that_was_ignored_stays_ignored() {
 
 #[test]
 fn only_the_query_itself_is_killed() {
-    // Behind a balancer, our connection's id may be somebody else's on the
-    // server that a second connection reaches.
+    // Behind a load balancer, a second connection may reach another server, where
+    // the id of our connection belongs to somebody else.
     each_server(|db| {
         let mut other = db.connect();
         let id = other.connection_id();
         let server = db.server.port;
-        // It greets with the other connection's id and is then silent; the next
-        // connection goes to the real server.
+        // The fake greets with the other connection's id and is then silent. The next
+        // connection reaches the real server.
         let (connections, selects) = (counter(), counter());
         let (connected, selected) = (Arc::clone(&connections), Arc::clone(&selects));
         let port = fake::serve(move |mut session| {
@@ -237,14 +244,14 @@ fn only_the_query_itself_is_killed() {
                 .env("DATABASE_URL", db.url_by_port(port))
                 .arg("SELECT SLEEP(100)")
                 .start();
-            let under_way = poll_until(Duration::from_secs(10), || {
+            let both_run = poll_until(Duration::from_secs(10), || {
                 let sql = format!(
                     "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID = {id} AND INFO = 'SELECT SLEEP(3)'"
                 );
                 let count: Option<u32> = db.connect().query_first(sql).expect("the process list");
                 (count == Some(1) && selects.load(Ordering::SeqCst) == 1).then_some(())
             });
-            under_way.expect("both queries run");
+            both_run.expect("both queries run");
             run.signal(Signal::SIGTERM);
             run.wait()
                 .ended(143, "gold_digger: ended by SIGTERM; no row had come\n");
@@ -253,10 +260,10 @@ fn only_the_query_itself_is_killed() {
         assert_eq!(
             connections.load(Ordering::SeqCst),
             2,
-            "the process list was looked at"
+            "the program has read the process list"
         );
-        // MySQL answers 1 where a sleep was cut short, MariaDB with an error.
-        assert_eq!(slept, Some(0), "the other query was left alone");
+        // MySQL answers 1 if a sleep was interrupted, MariaDB with an error.
+        assert_eq!(slept, Some(0), "the other query was not interrupted");
     });
 }
 

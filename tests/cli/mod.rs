@@ -1,6 +1,8 @@
-//! The command line: arguments, messages, early endings and the documented commands.
+//! The command line: arguments, messages, summaries, early ends and the documented
+//! commands.
 
 mod command_line;
 pub mod documentation;
 mod ending;
-mod manners;
+mod messages;
+mod summary;

@@ -6,8 +6,9 @@ use gold_digger::format::FORMATS;
 
 use crate::support::{Database, each_server};
 
-/// Text, numbers, dates and NULL, with everything that a format must escape.
-fn sample(db: &Database) {
+/// Creates a table with text, numbers, dates and NULL, and every character that a
+/// format must escape.
+fn create_sample(db: &Database) {
     db.sql(
         "CREATE TABLE t (id INT PRIMARY KEY, n BIGINT UNSIGNED, z INT(6) ZEROFILL, d DECIMAL(20,5), x DOUBLE,
          s VARCHAR(60), at DATETIME(3), y YEAR)",
@@ -25,9 +26,9 @@ fn sample(db: &Database) {
 const ALL: &str = "SELECT * FROM t ORDER BY id";
 
 #[test]
-fn csv() {
+fn csv_has_exactly_these_bytes() {
     each_server(|db| {
-        sample(db);
+        create_sample(db);
         db.export(ALL).args(["--format", "csv"]).run().wrote(concat!(
             "id,n,z,d,x,s,at,y\n",
             "1,18446744073709551615,000042,12345678901234.56780,-1.5e300,plain,2026-02-03 04:05:06.789,1999\n",
@@ -40,7 +41,7 @@ fn csv() {
             .args(["--format", "csv", "--line-ending", "crlf"])
             .run()
             .wrote("\"a,b\",\"\",\"x\"\"y\",\"x\"\"y\"\r\n1,2,3,4\r\n");
-        // The last is NULL in base64.
+        // The last value is "NULL" in base64.
         db.export("SELECT NULL AS a, '' AS b, 'NULL' AS c, 'x' AS d, CAST('' AS BINARY) AS e, CAST(X'3542CB' AS BINARY) AS f")
             .args(["--format", "csv", "--csv-null", "NULL"])
             .run()
@@ -49,7 +50,7 @@ fn csv() {
 }
 
 #[test]
-fn csv_and_tsv_for_other_readers() {
+fn csv_and_tsv_options_change_the_layout() {
     each_server(|db| {
         let sql =
             "SELECT 1 AS `a;b`, 'x;y' AS b, NULL AS c, '' AS d, 'é' AS e, X'00' AS f, 0.5 AS g";
@@ -63,7 +64,7 @@ fn csv_and_tsv_for_other_readers() {
             .arg("--header=false")
             .run()
             .wrote("1\tx;y\t\\N\t\té\tAA==\t0.5\n");
-        // Nothing but the mark is left of an empty result without a header.
+        // An empty result without a header is only the byte order mark.
         db.export("SELECT 1 AS a WHERE 1 = 0")
             .args([
                 "--format",
@@ -78,9 +79,9 @@ fn csv_and_tsv_for_other_readers() {
 }
 
 #[test]
-fn a_lone_null_column_in_csv_is_warned_of_once() {
+fn a_single_null_column_in_csv_gets_one_warning() {
     each_server(|db| {
-        sample(db);
+        create_sample(db);
         let nulls = "SELECT s FROM t WHERE id IN (1, 2) ORDER BY id";
         let outcome = db
             .export(nulls)
@@ -100,9 +101,9 @@ fn a_lone_null_column_in_csv_is_warned_of_once() {
 }
 
 #[test]
-fn tsv() {
+fn tsv_has_exactly_these_bytes() {
     each_server(|db| {
-        sample(db);
+        create_sample(db);
         db.export(ALL).run().wrote(concat!(
             "id\tn\tz\td\tx\ts\tat\ty\n",
             "1\t18446744073709551615\t000042\t12345678901234.56780\t-1.5e300\tplain\t2026-02-03 04:05:06.789\t1999\n",
@@ -118,9 +119,9 @@ fn tsv() {
 }
 
 #[test]
-fn json() {
+fn json_has_exactly_these_bytes() {
     each_server(|db| {
-        sample(db);
+        create_sample(db);
         db.export(ALL).args(["--format", "json"]).run().wrote(concat!(
             "[\n",
             r#"{"id":1,"n":18446744073709551615,"z":42,"d":12345678901234.56780,"x":-1.5e300,"s":"plain","at":"2026-02-03 04:05:06.789","y":1999},"#,
@@ -138,7 +139,7 @@ fn json() {
 }
 
 #[test]
-fn json_layouts() {
+fn json_has_three_layouts() {
     each_server(|db| {
         let two = "SELECT 1 AS id, 'x' AS `a\"b` UNION ALL SELECT 2, NULL";
         let json = |flags: &[&str]| {
@@ -158,12 +159,12 @@ fn json_layouts() {
             json(&["--json-root", "r\"s"]),
             "{\"r\\\"s\":[\n{\"id\":1,\"a\\\"b\":\"x\"},\n{\"id\":2,\"a\\\"b\":null}\n]}\n"
         );
-        // The indented layout is that of serde_json.
+        // The indented layout is the same as serde_json's.
         for root in [&[][..], &["--json-root", "rows"]] {
             let text = json(&[&["--pretty"], root].concat());
             let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
             let again = serde_json::to_string_pretty(&value).expect("JSON");
-            // serde_json sorts keys: "a\"b" comes before "id" there.
+            // serde_json sorts the keys, so the lines are sorted here, too.
             let mut lines: Vec<&str> = text
                 .lines()
                 .map(|line| line.trim_end_matches(','))
@@ -197,7 +198,7 @@ fn json_keys_must_differ() {
             .wrote(
                 "[\n{\"id\":1,\"id_2\":2,\"id_3\":3,\"ID\":4,\"id_4\":5,\"x\":6,\"x_2\":7}\n]\n",
             );
-        // Also where the result is empty, and the table's text is not read.
+        // An empty result is refused, too.
         db.export("SELECT 1 AS a, 2 AS a WHERE FALSE")
             .args(["--format", "json", "--allow-empty"])
             .run()
@@ -206,7 +207,7 @@ fn json_keys_must_differ() {
 }
 
 #[test]
-fn empty_results() {
+fn an_empty_result_leaves_the_target_unless_allowed() {
     each_server(|db| {
         let none = "SELECT 1 AS a, 2 AS b FROM DUAL WHERE FALSE";
         let folder = tempfile::tempdir().expect("a folder");

@@ -1,5 +1,5 @@
-//! The formats: the bytes of each, the text of each type's values, and what other
-//! programs read from them.
+//! The formats: their exact bytes, the text of each type's values, and the values
+//! that other programs read from them.
 
 mod formats;
 pub mod readers;

@@ -1,5 +1,5 @@
-//! What programs that we did not write read from each format: the servers'
-//! LOAD DATA, Python, jq, and PyMySQL as a witness for the values.
+//! The values that independent programs read from each format: the servers' LOAD
+//! DATA, Python and jq. PyMySQL fetches the expected values.
 
 use std::{
     ffi::OsStr,
@@ -12,11 +12,11 @@ use mysql::{LocalInfileHandler, prelude::Queryable};
 
 use crate::support::{Database, GoldDigger, each_server};
 
-/// Runs a Python script with `args` and gives what it printed.
+/// Runs a Python script with `args` and returns its output.
 #[track_caller]
 pub fn python(script: &str, args: &[&OsStr]) -> String {
     let program = std::env::var_os("GOLD_DIGGER_PYTHON").unwrap_or_else(|| "python3".into());
-    printed(
+    successful_stdout(
         Command::new(program)
             .args(["-c", script])
             .args(args)
@@ -26,7 +26,7 @@ pub fn python(script: &str, args: &[&OsStr]) -> String {
 }
 
 #[track_caller]
-fn printed(output: Output) -> String {
+fn successful_stdout(output: Output) -> String {
     assert!(
         output.status.success(),
         "{}",
@@ -35,8 +35,8 @@ fn printed(output: Output) -> String {
     String::from_utf8(output.stdout).expect("UTF-8")
 }
 
-/// Loads a TSV file into a table through the server's own reader; `clauses`
-/// name the columns and what is set.
+/// Loads a TSV file into a table with LOAD DATA. `clauses` are the column list and
+/// the SET clause of that statement.
 pub fn load_data(db: &Database, file: &Path, table: &str, charset: &str, clauses: &str) {
     let mut conn = db.connect();
     conn.set_local_infile_handler(Some(LocalInfileHandler::new(|name, stream| {
@@ -44,7 +44,7 @@ pub fn load_data(db: &Database, file: &Path, table: &str, charset: &str, clauses
         std::io::copy(&mut fs::File::open(name)?, stream).map(drop)
     })));
     let file = file.to_str().expect("a plain path");
-    // Zero dates are values, too.
+    // The tables also contain zero dates.
     conn.query_drop("SET SESSION sql_mode = 'ALLOW_INVALID_DATES'")
         .expect("a mode");
     let load = format!(
@@ -55,15 +55,16 @@ pub fn load_data(db: &Database, file: &Path, table: &str, charset: &str, clauses
     assert!(warnings.is_empty(), "{warnings:?}");
 }
 
-/// What the server makes of all values of a table.
+/// Returns the server's checksum of all values of a table.
 pub fn checksum(db: &Database, table: &str) -> u64 {
     let sql = format!("CHECKSUM TABLE {table} EXTENDED");
     let row: Option<(String, u64)> = db.connect().query_first(sql).expect("a checksum");
     row.expect("one row").1
 }
 
-/// A table `t` of every type that both servers can load, with edge values.
-fn every_type(db: &Database) {
+/// Creates a table `t` with edge values of every type that both servers can load,
+/// and an empty table `copy`.
+fn create_every_type(db: &Database) {
     let mut conn = db.connect();
     conn.query_drop("SET SESSION sql_mode = 'ALLOW_INVALID_DATES'")
         .expect("a mode");
@@ -74,7 +75,7 @@ fn every_type(db: &Database) {
          t BINARY(4), u VARBINARY(300), v BLOB, w BIT(37), x JSON, y GEOMETRY)",
     )
     .expect("a table");
-    // Every byte, in an order that no text has.
+    // All byte values in descending order, which is not valid UTF-8.
     let all_bytes = (0..=255_u8)
         .rev()
         .fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
@@ -100,16 +101,16 @@ fn every_type(db: &Database) {
 }
 
 #[test]
-fn load_data_gives_back_the_same_table() {
+fn load_data_restores_the_same_table() {
     each_server(|db| {
-        every_type(db);
+        create_every_type(db);
         let folder = tempfile::tempdir().expect("a folder");
         let (raw, base64) = (
             folder.path().join("raw.tsv"),
             folder.path().join("base64.tsv"),
         );
         for protocol in ["text", "binary"] {
-            // FLOAT has all its digits over the binary protocol alone.
+            // Only the binary protocol has all digits of a FLOAT.
             let columns = if protocol == "text" {
                 "id, a, b, c, d, e, f, g, NULL AS f4"
             } else {
@@ -140,7 +141,7 @@ fn load_data_gives_back_the_same_table() {
                 .arg(&raw)
                 .run()
                 .wrote("");
-            // No character set holds every byte; text of others is converted.
+            // No character set has every byte value, so text is converted.
             let columns = columns.replace("@t, @u, @v", "t, u, v").replace("@y", "y");
             let columns = columns.replace(" s,", " @s,").replace(" x,", " @x,");
             let set = "SET s = CONVERT(@s USING utf8mb4), x = CONVERT(@x USING utf8mb4), w = CAST(@w AS UNSIGNED)";
@@ -155,9 +156,9 @@ fn load_data_gives_back_the_same_table() {
     });
 }
 
-/// Fetches the table with PyMySQL and compares it with what Python reads from
-/// the CSV and the JSON file.
-const WITNESS: &str = r#"
+/// Fetches the table with PyMySQL and compares it with the values that Python reads
+/// from the CSV and the JSON file.
+const COMPARE: &str = r#"
 import base64, csv, datetime, decimal, json, pymysql, sys
 socket, password, database, csv_file, json_file = sys.argv[1:]
 conn = pymysql.connect(unix_socket=socket, user='root', password=password, database=database, charset='utf8mb4')
@@ -196,7 +197,7 @@ for values, csv_row, json_row in zip(cursor, csv_rows, json_rows, strict=True):
         if expected is None:
             assert field == '(null)' and member is None, place
         elif isinstance(value, float):
-            # FLOAT travels to PyMySQL with six digits.
+            # PyMySQL gets FLOAT with six digits.
             near = 5e-6 * abs(value) if name == 'f4' else 0
             assert abs(float(field) - value) <= near and abs(float(member) - value) <= near, place
         elif name == 'x':
@@ -213,10 +214,10 @@ print(count)
 #[test]
 fn python_reads_the_values_that_pymysql_fetches() {
     each_server(|db| {
-        every_type(db);
-        // Python's dates have no zero.
+        create_every_type(db);
+        // Python has no zero dates.
         db.sql("UPDATE t SET j = '0001-01-01' WHERE id = 4");
-        // A string at the top would look like a plain one.
+        // A JSON document that is a string would be read as text.
         db.sql(r#"UPDATE t SET x = '["x"]' WHERE id = 2"#);
         let folder = tempfile::tempdir().expect("a folder");
         let (csv, json) = (folder.path().join("t.csv"), folder.path().join("t.json"));
@@ -240,14 +241,14 @@ fn python_reads_the_values_that_pymysql_fetches() {
                 csv.as_os_str(),
                 json.as_os_str(),
             ];
-            assert_eq!(python(WITNESS, &args), "4\n");
+            assert_eq!(python(COMPARE, &args), "4\n");
         }
         let jq = Command::new("jq")
             .args(["-c", "[.[] | [.id, .e, .x, .m]]"])
             .arg(&json)
             .output()
             .expect("jq runs");
-        let printed = printed(jq);
+        let printed = successful_stdout(jq);
         assert!(
             printed.contains(r#"[4,1,[],"2024-02-29 12:00:00.000"]"#),
             "{printed}"
@@ -256,7 +257,7 @@ fn python_reads_the_values_that_pymysql_fetches() {
 }
 
 #[test]
-fn the_documented_clauses_are_the_tested_ones() {
+fn the_documented_load_data_statement_works() {
     let docs = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/types.md"))
         .expect("docs/types.md");
     each_server(|db| {

@@ -1,18 +1,19 @@
-//! Every type, value by value: the exact text, the same over both wire
-//! protocols and on both servers.
+//! The exact text of the values of every type, the same over both wire protocols
+//! and on both servers.
 
 use mysql::prelude::Queryable;
 
 use self::cases::{Both, CASES, FLOATS, MariaDb, MySql};
 
-use crate::support::{Database, GoldDigger, each_server, fake};
+use crate::support::{Database, GoldDigger, Outcome, each_server, fake};
 
 mod cases;
 
-fn table(db: &Database, number: usize, column_type: &str, values: &[&str]) -> String {
+/// Creates a table `t{number}` with the columns `id` and `v` and returns its name.
+fn create_table(db: &Database, number: usize, column_type: &str, values: &[&str]) -> String {
     let name = format!("t{number}");
     let mut conn = db.connect();
-    // Zero dates and the like are values, too.
+    // The values include zero dates and dates such as 2020-05-00.
     conn.query_drop("SET SESSION sql_mode = 'ALLOW_INVALID_DATES'")
         .expect("a mode");
     conn.query_drop(format!(
@@ -32,8 +33,9 @@ fn export(db: &Database, sql: &str, format: &str, protocol: &str) -> Vec<u8> {
     db.export(sql).args(flags).run().ended(0, "").stdout
 }
 
+/// Asserts that both protocols have written the same.
 #[track_caller]
-fn same(text: &[u8], binary: &[u8], what: &str) {
+fn assert_same(text: &[u8], binary: &[u8], what: &str) {
     assert_eq!(
         String::from_utf8_lossy(text),
         String::from_utf8_lossy(binary),
@@ -49,7 +51,7 @@ fn every_type_is_exact_over_both_protocols() {
             if *on != Both && *on != here {
                 continue;
             }
-            let name = table(
+            let name = create_table(
                 db,
                 number,
                 column_type,
@@ -65,10 +67,10 @@ fn every_type_is_exact_over_both_protocols() {
                 expected,
                 "{column_type} as text"
             );
-            same(&csv, &export(db, &sql, "csv", "binary"), column_type);
+            assert_same(&csv, &export(db, &sql, "csv", "binary"), column_type);
             for format in ["tsv", "json"] {
                 let text = export(db, &sql, format, "text");
-                same(&text, &export(db, &sql, format, "binary"), column_type);
+                assert_same(&text, &export(db, &sql, format, "binary"), column_type);
                 if format == "json" {
                     serde_json::from_slice::<serde_json::Value>(&text).expect(column_type);
                 }
@@ -89,7 +91,7 @@ fn every_width_of_fraction_is_written() {
             };
             for width in 0..=6 {
                 let text = &all[..all.len() - 7 + if width == 0 { 0 } else { 1 + width }];
-                let name = table(
+                let name = create_table(
                     db,
                     10 * number + width,
                     &format!("{column_type}({width}) NULL"),
@@ -112,7 +114,7 @@ fn every_width_of_fraction_is_written() {
 fn floats_have_all_their_digits_in_the_binary_protocol() {
     each_server(|db| {
         let values: Vec<&str> = FLOATS.iter().map(|float| float.0).collect();
-        let name = table(db, 0, "FLOAT", &values);
+        let name = create_table(db, 0, "FLOAT", &values);
         let sql = format!("SELECT v FROM {name} ORDER BY id");
         let expected = |pick: fn(&(&str, &'static str, &'static str)) -> &'static str| {
             FLOATS
@@ -138,7 +140,7 @@ fn floats_have_all_their_digits_in_the_binary_protocol() {
 fn any_double_is_the_same_over_both_protocols() {
     each_server(|db| {
         db.sql("CREATE TABLE t (id INT PRIMARY KEY, v DOUBLE)");
-        // Doubles of every size: bits from a xorshift generator.
+        // The bits come from a xorshift generator, so all magnitudes occur.
         let mut bits = 0x9e37_79b9_7f4a_7c15_u64;
         let doubles = std::iter::repeat_with(|| {
             bits ^= bits << 13;
@@ -152,7 +154,7 @@ fn any_double_is_the_same_over_both_protocols() {
             .collect();
         let mut conn = db.connect();
         let rows = doubles.iter().enumerate();
-        // Half of them between 1e-20 and 1e20, where the spelling changes.
+        // Half of them lie between 1e-20 and 1e20, where the notation changes.
         let rows = rows.map(|(id, double)| {
             (
                 id,
@@ -167,12 +169,80 @@ fn any_double_is_the_same_over_both_protocols() {
             .expect("rows");
         let sql = "SELECT v FROM t ORDER BY id";
         let text = export(db, sql, "csv", "text");
-        same(&text, &export(db, sql, "csv", "binary"), "doubles");
+        assert_same(&text, &export(db, sql, "csv", "binary"), "doubles");
         let text = String::from_utf8(text).expect("UTF-8");
         for (line, (_, double)) in text.lines().skip(1).zip(rows) {
             assert_eq!(line.parse::<f64>(), Ok(double), "{line}");
         }
     });
+}
+
+const EXPRESSIONS: &[&str] = &[
+    "1/3",
+    "10/4*1.000",
+    "AVG(i)",
+    "SUM(i)",
+    "STDDEV(i)",
+    "ROUND(i * 1.005e0, 2)",
+    "i * 1e0",
+    "-i",
+    "i > 1",
+    "NULL",
+    "TRUE",
+    "9223372036854775807 + 0",
+    "18446744073709551615",
+    "CAST(i AS DECIMAL(10,3))",
+    "CAST('2020-01-02' AS DATE)",
+    "CAST('2020-01-02 03:04:05.678' AS DATETIME(3))",
+    "CAST('-01:02:03.5' AS TIME(1))",
+    "SEC_TO_TIME(3661.25)",
+    "STR_TO_DATE('2020-01-02', '%Y-%m-%d')",
+    "STR_TO_DATE('2020-01-02 03:04:05.000006', '%Y-%m-%d %H:%i:%s.%f')",
+    "FROM_UNIXTIME(1.5)",
+    "FROM_UNIXTIME(1e9)",
+    "SEC_TO_TIME(1e0)",
+    "STD(x)",
+    "SUM(x)",
+    "x * 3",
+    "MAX(z)",
+    "IF(i, z, 1.5)",
+    "IF(i, z, 1)",
+    "COALESCE(z, 0)",
+    "IF(i, w, 1)",
+    "MAX(w)",
+    "IF(i, d, 'x')",
+    "TIMEDIFF('10:00:00.1', '11:00:00')",
+    "DATE_ADD('2020-01-02', INTERVAL 1 DAY)",
+    "'2020-01-02' + INTERVAL 1 MICROSECOND",
+    "x'00ff'",
+    "b'101'",
+    "CONCAT(i, 'x')",
+    "CONCAT(i, x'ff')",
+    "HEX(i)",
+    "PI()",
+    "RAND(1)",
+    "JSON_OBJECT('a', 1.50)",
+    "UUID_SHORT() > 0",
+    "IF(i, 1, 'x')",
+    "COALESCE(NULL, 1.5)",
+    "YEAR('2020-01-02')",
+    "VERSION()",
+    "GROUP_CONCAT(i)",
+    "BIT_AND(i)",
+    "ST_AsText(ST_GeomFromText('POINT(1 2)'))",
+    "-0e0",
+    "1e0/3",
+    "MIN(d)",
+    "MAX(d)",
+    "MAX(s)",
+];
+
+#[track_caller]
+fn assert_same_over_both_protocols(db: &Database, sql: &str) {
+    for format in ["csv", "json"] {
+        let text = export(db, sql, format, "text");
+        assert_same(&text, &export(db, sql, format, "binary"), sql);
+    }
 }
 
 #[test]
@@ -185,87 +255,23 @@ fn expressions_are_the_same_over_both_protocols() {
         db.sql(
             "INSERT INTO t VALUES (1, '2020-02-03', 'x', 94280904158206336.5, 5, 7, 1.5), (2, '2021-02-03', 'y', 0.1, 0.5, 0, 0)",
         );
-        for expression in [
-            "1/3",
-            "10/4*1.000",
-            "AVG(i)",
-            "SUM(i)",
-            "STDDEV(i)",
-            "ROUND(i * 1.005e0, 2)",
-            "i * 1e0",
-            "-i",
-            "i > 1",
-            "NULL",
-            "TRUE",
-            "9223372036854775807 + 0",
-            "18446744073709551615",
-            "CAST(i AS DECIMAL(10,3))",
-            "CAST('2020-01-02' AS DATE)",
-            "CAST('2020-01-02 03:04:05.678' AS DATETIME(3))",
-            "CAST('-01:02:03.5' AS TIME(1))",
-            "SEC_TO_TIME(3661.25)",
-            "STR_TO_DATE('2020-01-02', '%Y-%m-%d')",
-            "STR_TO_DATE('2020-01-02 03:04:05.000006', '%Y-%m-%d %H:%i:%s.%f')",
-            "FROM_UNIXTIME(1.5)",
-            "FROM_UNIXTIME(1e9)",
-            "SEC_TO_TIME(1e0)",
-            "STD(x)",
-            "SUM(x)",
-            "x * 3",
-            "MAX(z)",
-            "IF(i, z, 1.5)",
-            "IF(i, z, 1)",
-            "COALESCE(z, 0)",
-            "IF(i, w, 1)",
-            "MAX(w)",
-            "IF(i, d, 'x')",
-            "TIMEDIFF('10:00:00.1', '11:00:00')",
-            "DATE_ADD('2020-01-02', INTERVAL 1 DAY)",
-            "'2020-01-02' + INTERVAL 1 MICROSECOND",
-            "x'00ff'",
-            "b'101'",
-            "CONCAT(i, 'x')",
-            "CONCAT(i, x'ff')",
-            "HEX(i)",
-            "PI()",
-            "RAND(1)",
-            "JSON_OBJECT('a', 1.50)",
-            "UUID_SHORT() > 0",
-            "IF(i, 1, 'x')",
-            "COALESCE(NULL, 1.5)",
-            "YEAR('2020-01-02')",
-            "VERSION()",
-            "GROUP_CONCAT(i)",
-            "BIT_AND(i)",
-            "ST_AsText(ST_GeomFromText('POINT(1 2)'))",
-            "-0e0",
-            "1e0/3",
-            "MIN(d)",
-            "MAX(d)",
-            "MAX(s)",
-        ] {
+        for expression in EXPRESSIONS {
             let sql = format!("SELECT {expression} AS v FROM t");
-            for format in ["csv", "json"] {
-                let text = export(db, &sql, format, "text");
-                same(&text, &export(db, &sql, format, "binary"), expression);
-            }
+            assert_same_over_both_protocols(db, &sql);
         }
-        // The totals of ROLLUP are NULL, and MySQL forgets ZEROFILL there.
+        // ROLLUP's totals are NULL, and MySQL loses ZEROFILL with them.
         for sql in [
             "SELECT k, z, COUNT(*) AS n FROM t GROUP BY k, z WITH ROLLUP",
             "SELECT table_name, table_rows, create_time FROM information_schema.TABLES WHERE table_schema = DATABASE()",
             "SELECT 1 AS a UNION SELECT 'x' UNION SELECT 2.5",
         ] {
-            for format in ["csv", "json"] {
-                let text = export(db, sql, format, "text");
-                same(&text, &export(db, sql, format, "binary"), sql);
-            }
+            assert_same_over_both_protocols(db, sql);
         }
     });
 }
 
 #[test]
-fn json_numbers_and_strings_by_choice() {
+fn json_options_choose_numbers_strings_and_booleans() {
     each_server(|db| {
         db.sql(
             "CREATE TABLE t (b BIGINT, d DECIMAL(20,2), o TINYINT(1), z INT(5) ZEROFILL, dt DATE, bits BIT(60), j LONGTEXT)",
@@ -320,7 +326,7 @@ fn json_numbers_and_strings_by_choice() {
 }
 
 #[test]
-fn bytes_by_choice() {
+fn the_binary_option_chooses_the_text_of_bytes() {
     each_server(|db| {
         let sql = "SELECT x'00ff5c09' AS a, CAST('ä' AS BINARY) AS b";
         for protocol in ["text", "binary"] {
@@ -352,7 +358,7 @@ fn bytes_by_choice() {
 }
 
 #[test]
-fn the_time_zone_decides_on_timestamps() {
+fn timestamps_are_in_the_chosen_time_zone() {
     each_server(|db| {
         db.sql("CREATE TABLE t (at TIMESTAMP NULL)");
         db.sql("SET time_zone = '+00:00'");
@@ -382,8 +388,8 @@ fn the_time_zone_decides_on_timestamps() {
 }
 
 #[test]
-fn text_that_is_not_utf8_is_never_replaced_in_silence() {
-    // No real server sends it: columns are checked or converted there.
+fn text_that_is_not_utf8_is_an_error_or_replaced_with_a_warning() {
+    // No real server sends such text: it checks or converts columns.
     let port = fake::serve(|session| {
         session.answer(&["id", "name"], &[&[b"1", b"ok"], &[b"2", b"a\xffb"]]);
     });
@@ -414,9 +420,15 @@ fn text_that_is_not_utf8_is_never_replaced_in_silence() {
     }
 }
 
+fn run_from_fake(port: u16) -> Outcome {
+    GoldDigger::new()
+        .args(["--db-url", &fake::url(port), "SELECT 1"])
+        .run()
+}
+
 #[test]
-fn unknown_types_are_errors_that_name_the_cure() {
-    // 20 is one that the driver knows and never should see, 99 is nobody's.
+fn unknown_types_are_errors_that_suggest_a_cast() {
+    // The driver knows type 20, which servers never send; type 99 is unassigned.
     for (number, parts) in [
         (20, ["column \"odd\"", "TYPED_ARRAY", "CAST"]),
         (99, ["type", "99", "CAST"]),
@@ -439,12 +451,9 @@ fn unknown_types_are_errors_that_name_the_cure() {
             session.end();
             session.receive();
         });
-        GoldDigger::new()
-            .args(["--db-url", &fake::url(port), "SELECT 1"])
-            .run()
-            .failed(4, &parts);
+        run_from_fake(port).failed(4, &parts);
     }
-    // And where it comes while the statement is prepared.
+    // The type may also be sent while the statement is prepared.
     let port = fake::serve(|mut session| {
         session.accept();
         while !session
@@ -458,8 +467,5 @@ fn unknown_types_are_errors_that_name_the_cure() {
         session.end();
         session.receive();
     });
-    GoldDigger::new()
-        .args(["--db-url", &fake::url(port), "SELECT 1"])
-        .run()
-        .failed(4, &["type number 99", "CAST"]);
+    run_from_fake(port).failed(4, &["type number 99", "CAST"]);
 }

@@ -1,13 +1,13 @@
-//! Guards: a result that is not what it should be is not published.
+//! Guards: a result that violates one is not published.
 
 use std::{fs, time::Duration};
 
 use crate::support::{GoldDigger, SHORT_TIMEOUT, each_server, on_a_server, poll_until};
 
-const THREE: &str = "SELECT 1 AS a, 2 AS b UNION ALL SELECT 3, 4 UNION ALL SELECT 5, 6";
+const THREE_ROWS: &str = "SELECT 1 AS a, 2 AS b UNION ALL SELECT 3, 4 UNION ALL SELECT 5, 6";
 
 #[test]
-fn what_is_not_expected_is_not_published() {
+fn unexpected_results_are_not_published() {
     on_a_server(|db| {
         let folder = tempfile::tempdir().expect("a folder");
         for format in ["csv", "tsv", "json"] {
@@ -18,7 +18,7 @@ fn what_is_not_expected_is_not_published() {
                 run.arg("--summary").arg(&summary).run()
             };
             fs::write(&target, "as it was").expect("a file");
-            for (flags, what, rows) in [
+            for (flags, violation, rows) in [
                 (&["--min-rows=4"][..], "there are 3 rows, fewer than 4", 3),
                 (&["--max-rows=2"], "there are more than 2 rows", 3),
                 (
@@ -46,14 +46,16 @@ fn what_is_not_expected_is_not_published() {
                     0,
                 ),
             ] {
-                let what = format!("a guard tripped: {what}");
-                export(THREE, flags).failed(6, &[&what, " was not touched", "change the guard"]);
+                let message = format!("a guard tripped: {violation}");
+                export(THREE_ROWS, flags)
+                    .failed(6, &[&message, " was not touched", "change the guard"]);
                 assert_eq!(fs::read(&target).expect("the file"), b"as it was");
-                let told = fs::read_to_string(&summary).expect("the summary");
+                let summary = fs::read_to_string(&summary).expect("the summary");
                 let parts = ["\"kind\": \"guard\"", &format!("\"rows\": {rows},")];
-                assert!(parts.iter().all(|part| told.contains(part)), "{told}");
+                assert!(parts.iter().all(|part| summary.contains(part)), "{summary}");
             }
-            // No rows are that, and only where they are allowed too few.
+            // Without rows the run ends as an empty one, and the guard counts only if
+            // an empty result is allowed.
             let none = "SELECT 1 AS a WHERE 1 = 0";
             export(none, &["--min-rows=1"]).ended_with(1);
             export(none, &["--min-rows=1", "--allow-empty"])
@@ -65,7 +67,7 @@ fn what_is_not_expected_is_not_published() {
                 "--expect-column=a",
                 "--expect-column=b",
             ];
-            export(THREE, &all).wrote("");
+            export(THREE_ROWS, &all).wrote("");
             assert!(fs::read(&target).expect("the file") != b"as it was");
         }
     });
@@ -83,22 +85,22 @@ fn too_many_rows_end_the_query() {
         let outcome = run.arg(folder.path().join("x.csv")).run();
         let parts = ["more than 1000 rows; 1001 rows had come"];
         assert!(outcome.failed(6, &parts).elapsed < Duration::from_secs(10));
-        let gone = poll_until(SHORT_TIMEOUT, || {
+        let killed = poll_until(SHORT_TIMEOUT, || {
             db.connections_running(&db.name).is_empty().then_some(())
         });
-        gone.expect("the query is killed on the server");
+        killed.expect("the query is killed on the server");
         assert_eq!(fs::read_dir(folder.path()).expect("the folder").count(), 0);
     });
 }
 
 #[test]
-fn guards_stand_in_the_file_and_are_checked_beforehand() {
+fn guards_in_the_file_are_validated_before_the_run() {
     on_a_server(|db| {
         let folder = tempfile::tempdir().expect("a folder");
         let config = folder.path().join("x.toml");
         let write = |text: &str| fs::write(&config, text).expect("a file");
         let run = |flags: &[&str]| {
-            let run = db.export(THREE).arg("--config").arg(&config);
+            let run = db.export(THREE_ROWS).arg("--config").arg(&config);
             run.args(flags).run()
         };
         write("[guards]\nmin_rows = 3\ncolumns = ['a', 'b']\n");

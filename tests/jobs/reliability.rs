@@ -1,10 +1,11 @@
-//! Nothing lost, nothing faked: each fault meets each format, file and standard
-//! output, both wire protocols, and both servers where the server matters.
+//! Exports under faults lose no rows and publish no incomplete file. Each fault is
+//! tested with each format, with a file and standard output, with both wire
+//! protocols, and on both servers if the server matters.
 //!
-//! `docs/reliability.md` tells what is shown here, and in `ending`, `output`,
-//! `memory`, `login` and `hostile` where a fault has only one form. The full
-//! matrix, with more positions and more rows, runs where `GOLD_DIGGER_FULL` is
-//! set: `scripts/test --full`.
+//! `docs/reliability.md` describes the results. Faults that have only one form are
+//! tested in `ending`, `output`, `memory`, `login` and `hostile`. The full matrix,
+//! with more positions and more rows, runs if `GOLD_DIGGER_FULL` is set:
+//! `scripts/test --full`.
 
 use std::{
     env,
@@ -27,108 +28,108 @@ mod networks;
 mod runs;
 mod servers;
 
-/// What stands at a target from the night before.
-const EARLIER: &str = "as it was";
+/// The content of a target before the run.
+const OLD_CONTENT: &str = "as it was";
 
-/// Whether the long parts run at their full length.
+/// Returns whether the long tests run at full length.
 fn is_full() -> bool {
     env::var_os("GOLD_DIGGER_FULL").is_some()
 }
 
-/// One export of the matrix.
+/// A way to export: one format, one wire protocol and one output.
 #[derive(Clone, Copy, Debug)]
-struct Kind {
+struct Variant {
     format: &'static str,
     protocol: &'static str,
-    to: To,
+    output: Output,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum To {
+enum Output {
     File,
     Stdout,
 }
 
-fn kinds() -> impl Iterator<Item = Kind> {
+fn variants() -> impl Iterator<Item = Variant> {
     let formats = ["csv", "tsv", "json"].into_iter();
     formats.flat_map(|format| {
         [
-            ("text", To::File),
-            ("text", To::Stdout),
-            ("binary", To::File),
-            ("binary", To::Stdout),
+            ("text", Output::File),
+            ("text", Output::Stdout),
+            ("binary", Output::File),
+            ("binary", Output::Stdout),
         ]
-        .map(|(protocol, to)| Kind {
+        .map(|(protocol, output)| Variant {
             format,
             protocol,
-            to,
+            output,
         })
     })
 }
 
-/// A place where an export meets a fault.
-struct Cell {
-    kind: Kind,
+/// An export of one variant that is exposed to a fault, with a folder for its files.
+struct Case {
+    variant: Variant,
     folder: TempDir,
 }
 
-impl Cell {
-    fn new(kind: Kind) -> Self {
-        let cell = Self {
-            kind,
+impl Case {
+    fn new(variant: Variant) -> Self {
+        let case = Self {
+            variant,
             folder: tempfile::tempdir().expect("a folder"),
         };
-        if kind.to == To::File {
-            fs::write(cell.target(), EARLIER).expect("a file");
+        if variant.output == Output::File {
+            fs::write(case.target(), OLD_CONTENT).expect("a file");
         }
-        cell
+        case
     }
 
-    /// All that there are.
+    /// Returns a case for each variant.
     fn all() -> Vec<Self> {
-        kinds().map(Self::new).collect()
+        variants().map(Self::new).collect()
     }
 
-    /// Those that write to `to`.
-    fn to(to: To) -> Vec<Self> {
-        kinds()
-            .filter(|kind| kind.to == to)
+    /// Returns a case for each variant that writes to `output`.
+    fn writing_to(output: Output) -> Vec<Self> {
+        variants()
+            .filter(|variant| variant.output == output)
             .map(Self::new)
             .collect()
     }
 
-    /// The file, also where it is behind standard output.
+    /// Returns the path of the target, or of the file that receives standard output.
     fn target(&self) -> PathBuf {
         self.folder
             .path()
             .join("x")
-            .with_extension(self.kind.format)
+            .with_extension(self.variant.format)
     }
 
-    fn summary(&self) -> PathBuf {
+    fn summary_path(&self) -> PathBuf {
         self.folder.path().join("summary.json")
     }
 
-    /// Adds what makes `run` an export of this kind.
-    fn set_up(&self, run: GoldDigger) -> GoldDigger {
-        let Kind {
+    /// Adds the options of this variant to `run`.
+    fn with_options(&self, run: GoldDigger) -> GoldDigger {
+        let Variant {
             format,
             protocol,
-            to,
-        } = self.kind;
+            output,
+        } = self.variant;
         let run = run.args(["--format", format, "--protocol", protocol]);
-        let run = run.arg("--summary").arg(self.summary());
-        match to {
-            To::File => run.arg("-o").arg(self.target()),
-            To::Stdout => run,
+        let run = run.arg("--summary").arg(self.summary_path());
+        match output {
+            Output::File => run.arg("-o").arg(self.target()),
+            Output::Stdout => run,
         }
     }
 
     fn start(&self, run: GoldDigger) -> Running {
-        let run = self.set_up(run);
-        match self.kind.to {
-            To::File => run.start(),
-            To::Stdout => run.stdout(File::create(self.target()).expect("a file")),
+        let run = self.with_options(run);
+        match self.variant.output {
+            Output::File => run.start(),
+            Output::Stdout => run.stdout(File::create(self.target()).expect("a file")),
         }
     }
 
@@ -136,124 +137,138 @@ impl Cell {
         self.start(run).wait()
     }
 
-    /// Waits until five rows of a slow or silent query have been written.
+    /// Waits until five rows of a slow or stalled query have been written.
     #[track_caller]
     fn wait_for_rows(&self) {
         let is_written = || {
-            let path = match self.kind.to {
-                To::File => unfinished(self.folder.path())?,
-                To::Stdout => self.target(),
+            let path = match self.variant.output {
+                Output::File => temp_file(self.folder.path())?,
+                Output::Stdout => self.target(),
             };
             (fs::metadata(path).ok()?.len() > 100_000).then_some(())
         };
         let written = poll_until(Duration::from_secs(30), is_written);
-        assert!(written.is_some(), "no row came: {:?}", self.kind);
+        assert!(written.is_some(), "no row came: {:?}", self.variant);
     }
 
-    /// The bytes of the target.
-    fn written(&self) -> Vec<u8> {
+    /// Returns the bytes of the target.
+    fn output_bytes(&self) -> Vec<u8> {
         fs::read(self.target()).expect("the file")
     }
 
-    /// It ended with `code` and said what had come and each of `parts`; no file
-    /// was published, none is left, and the summary says the same. Gives the
-    /// rows that had come.
+    /// Asserts that the run ended with `code`, that its message has each of `parts`
+    /// and the number of rows, that no file was published or left behind, and that
+    /// the summary agrees. Returns the number of rows that had arrived.
     #[track_caller]
-    fn failed(&self, outcome: Outcome, code: i32, parts: &[&str]) -> u64 {
-        let kind = self.kind;
-        println!("{kind:?}: {}", outcome.stderr);
-        let said = outcome.failed(code, parts).stderr;
-        let rows = rows_of(&said).unwrap_or_else(|| panic!("{kind:?}: no rows are told: {said}"));
-        let summary = self.told();
-        assert_eq!(summary["exit_code"], code, "{kind:?}");
-        assert_eq!(summary["status"], "failure", "{kind:?}");
-        assert_eq!(summary["rows"], rows, "{kind:?}");
-        assert_eq!(summary["attempts"], 1, "{kind:?}");
+    fn assert_failed(&self, outcome: Outcome, code: i32, parts: &[&str]) -> u64 {
+        let variant = self.variant;
+        println!("{variant:?}: {}", outcome.stderr);
+        let stderr = outcome.failed(code, parts).stderr;
+        let rows = rows_in_message(&stderr)
+            .unwrap_or_else(|| panic!("{variant:?}: no number of rows in: {stderr}"));
+        let summary = self.summary();
+        assert_eq!(summary["exit_code"], code, "{variant:?}");
+        assert_eq!(summary["status"], "failure", "{variant:?}");
+        assert_eq!(summary["rows"], rows, "{variant:?}");
+        assert_eq!(summary["attempts"], 1, "{variant:?}");
         let error = match code {
             4 => "query",
             5 => "output",
             _ => "signal",
         };
-        assert_eq!(summary["error"]["kind"], error, "{kind:?}");
-        let target = match kind.to {
-            To::File => self.target().display().to_string(),
-            To::Stdout => "-".to_owned(),
+        assert_eq!(summary["error"]["kind"], error, "{variant:?}");
+        let target = match variant.output {
+            Output::File => self.target().display().to_string(),
+            Output::Stdout => "-".to_owned(),
         };
-        assert_eq!(summary["target"], target, "{kind:?}");
+        assert_eq!(summary["target"], target, "{variant:?}");
         let message = summary["error"]["message"].as_str().expect("a message");
-        assert!(said.contains(message), "{kind:?}: {message:?} and {said:?}");
-        self.is_untouched();
+        assert!(
+            stderr.contains(message),
+            "{variant:?}: {message:?} and {stderr:?}"
+        );
+        self.assert_untouched();
         rows
     }
 
-    /// The same, in a [`Silence`]; nothing that came is lost.
+    /// Asserts the same as [`Self::assert_failed`] for a run of a [`StalledQuery`], and
+    /// that standard output has every row that had arrived.
     #[track_caller]
-    fn failed_in_silence(&self, outcome: Outcome, code: i32, parts: &[&str]) {
-        let rows = self.failed(outcome, code, parts);
-        // The end of the sixth may wait in the server's buffer.
+    fn assert_failed_while_stalled(&self, outcome: Outcome, code: i32, parts: &[&str]) {
+        let rows = self.assert_failed(outcome, code, parts);
+        // The end of the sixth row may still be in the server's buffer.
         assert!((5..=6).contains(&rows), "{rows} rows");
-        if self.kind.to == To::Stdout {
-            assert_eq!(self.long_values() as u64, rows);
+        if self.variant.output == Output::Stdout {
+            assert_eq!(self.count_long_values() as u64, rows);
         }
     }
 
-    /// The summary, which is taken away, so that no other run's is taken for it.
+    /// Returns the summary and removes its file, so that the next run cannot be
+    /// mistaken for this one.
     #[track_caller]
-    fn told(&self) -> Value {
-        let summary = fs::read_to_string(self.summary()).expect("the summary");
-        fs::remove_file(self.summary()).expect("it can go");
+    fn summary(&self) -> Value {
+        let summary = fs::read_to_string(self.summary_path()).expect("the summary");
+        fs::remove_file(self.summary_path()).expect("it can go");
         serde_json::from_str(&summary).expect("JSON")
     }
 
-    /// The long values of [`slow_query`] and [`Silence`] in what was written.
-    fn long_values(&self) -> usize {
-        long_values(&self.written())
+    /// Counts the long values of [`slow_query`] and [`StalledQuery`] in the output.
+    fn count_long_values(&self) -> usize {
+        count_long_values(&self.output_bytes())
     }
 
-    /// What was there is there, and nothing else; a stream has no end.
+    /// Asserts that the folder has only the target, that a file has its old content,
+    /// and that JSON on standard output is not closed.
     #[track_caller]
-    fn is_untouched(&self) {
-        let kind = self.kind;
-        let written = self.written();
-        match kind.to {
-            To::File => assert_eq!(String::from_utf8_lossy(&written), EARLIER, "{kind:?}"),
-            To::Stdout if kind.format == "json" => {
-                assert!(!written.ends_with(b"]\n"), "{kind:?}: it has been closed");
+    fn assert_untouched(&self) {
+        let variant = self.variant;
+        let written = self.output_bytes();
+        match variant.output {
+            Output::File => assert_eq!(
+                String::from_utf8_lossy(&written),
+                OLD_CONTENT,
+                "{variant:?}"
+            ),
+            Output::Stdout if variant.format == "json" => {
+                assert!(
+                    !written.ends_with(b"]\n"),
+                    "{variant:?}: it has been closed"
+                );
             }
-            To::Stdout => {}
+            Output::Stdout => {}
         }
-        let own = [format!("x.{}", kind.format)];
+        let target = [format!("x.{}", variant.format)];
         let mut names = file_names(self.folder.path());
         names.retain(|name| name != "summary.json");
-        assert_eq!(names, own, "{kind:?}");
+        assert_eq!(names, target, "{variant:?}");
     }
 }
 
-/// What is said of the rows that had come.
-fn rows_of(said: &str) -> Option<u64> {
-    if said.contains("; no row had come") {
+/// Returns the number of rows that had arrived according to `message`.
+fn rows_in_message(message: &str) -> Option<u64> {
+    if message.contains("; no row had come") {
         return Some(0);
     }
-    let before = said.rsplit_once(" had come")?.0;
+    let before = message.rsplit_once(" had come")?.0;
     let (_, count) = before.rsplit_once("; ")?;
     count.split(' ').next()?.parse().ok()
 }
 
-/// The unfinished file in `folder`.
-fn unfinished(folder: &Path) -> Option<PathBuf> {
+/// Returns the path of the temporary file in `folder`.
+fn temp_file(folder: &Path) -> Option<PathBuf> {
     let entries = fs::read_dir(folder).ok()?.flatten();
     let mut paths = entries.map(|entry| entry.path());
     paths.find(|path| path.extension().is_some_and(|end| end == "gold_digger"))
 }
 
-/// Rows that come one by one, `count` of them, at ten a second; each by itself,
-/// as they are larger than the server's buffer. Its column `tag` is known in the
-/// process list.
+/// Returns a query of `count` rows at ten a second. Each row is sent at once, because
+/// it is larger than the server's buffer. Its column `tag` identifies the query in
+/// the process list.
 fn slow_query(tag: &str, count: u32) -> String {
     paced_query(tag, count, "SLEEP(0.1)")
 }
 
-/// Such rows, each when `pace` is over.
+/// Returns a query of such rows, each of which is sent when `pace` is evaluated.
 fn paced_query(tag: &str, count: u32, pace: &str) -> String {
     format!(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})
@@ -261,23 +276,23 @@ fn paced_query(tag: &str, count: u32, pace: &str) -> String {
     )
 }
 
-/// Six such rows at once, and then silence: the query waits for a lock, as long as
-/// this lives. (Many `SLEEP()`s at once, which share a mutex of MariaDB's, take it
-/// seconds to kill.)
-struct Silence {
+/// A query that returns six such rows at once and then waits for a lock, as long as
+/// this value lives. (Many concurrent `SLEEP()`s share a mutex in MariaDB, which
+/// then takes seconds to kill them.)
+struct StalledQuery {
     sql: String,
     _holder: Conn,
 }
 
-impl Silence {
+impl StalledQuery {
     fn new(db: &Database) -> Self {
         let tag = &db.name;
         let mut holder = db.connect();
         let locked: Option<u8> = holder
-            .query_first(format!("SELECT GET_LOCK('silence_{tag}', 0)"))
+            .query_first(format!("SELECT GET_LOCK('stalled_{tag}', 0)"))
             .expect("an answer");
         assert_eq!(locked, Some(1));
-        let wait = format!("IF(i < 7, 0, GET_LOCK('silence_{tag}', 100 + i))");
+        let wait = format!("IF(i < 7, 0, GET_LOCK('stalled_{tag}', 100 + i))");
         Self {
             sql: paced_query(tag, 7, &wait),
             _holder: holder,
@@ -289,39 +304,41 @@ impl Silence {
     }
 }
 
-fn long_values(bytes: &[u8]) -> usize {
+fn count_long_values(bytes: &[u8]) -> usize {
     let runs = bytes.split(|byte| *byte != b'x');
     runs.filter(|run| run.len() == 20_000).count()
 }
 
-/// The server has stopped working on what has `tag` in it, promptly after `since`.
+/// Asserts that the server stops each query with `tag` within [`SHORT_TIMEOUT`] of
+/// `since`.
 #[track_caller]
-fn is_gone(db: &Database, tag: &str, since: Instant) {
+fn assert_query_killed(db: &Database, tag: &str, since: Instant) {
     let left = SHORT_TIMEOUT.saturating_sub(since.elapsed());
-    let gone = poll_until(left, || {
+    let killed = poll_until(left, || {
         db.connections_running(tag).is_empty().then_some(())
     });
-    gone.expect("the query is killed on the server");
+    killed.expect("the query is killed on the server");
 }
 
-/// Starts `cells` on a slow or silent query, has `fault` happen to them when all
-/// have rows, and gives what came of each, within `limit`, and when it happened.
+/// Starts `cases` on a slow or stalled query, runs `fault` when all of them have
+/// rows, and asserts that they end within `limit`. Returns their outcomes and the
+/// time of the fault.
 #[track_caller]
-fn meet(
-    cells: &[Cell],
+fn run_with_fault(
+    cases: &[Case],
     export: impl Fn() -> GoldDigger,
     limit: Duration,
     fault: impl FnOnce(&[Running]),
 ) -> (Vec<Outcome>, Instant) {
-    let runs: Vec<Running> = cells.iter().map(|cell| cell.start(export())).collect();
-    for cell in cells {
-        cell.wait_for_rows();
+    let runs: Vec<Running> = cases.iter().map(|case| case.start(export())).collect();
+    for case in cases {
+        case.wait_for_rows();
     }
-    let happened = Instant::now();
+    let fault_time = Instant::now();
     fault(&runs);
-    let done = Instant::now();
+    let fault_end = Instant::now();
     let outcomes: Vec<Outcome> = runs.into_iter().map(Running::wait).collect();
-    let took = done.elapsed();
+    let took = fault_end.elapsed();
     assert!(took < limit, "{took:?}");
-    (outcomes, happened)
+    (outcomes, fault_time)
 }

@@ -1,4 +1,4 @@
-//! A row that has arrived reaches the reader while the server pauses.
+//! Flushing: a row that has arrived reaches the reader while the server pauses.
 
 use std::{
     io::{BufRead, BufReader, Read},
@@ -12,9 +12,9 @@ use gold_digger::format::FORMATS;
 use crate::support::{GoldDigger, each_server, fake};
 
 #[test]
-fn each_row_of_a_pausing_query_is_shown_before_the_next() {
+fn each_row_of_a_slow_query_is_written_before_the_next() {
     each_server(|db| {
-        // Smaller rows would wait in the server's own buffer.
+        // Smaller rows would wait in the server's buffer.
         let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4)
                    SELECT i, SLEEP(0.3) AS s, REPEAT('x', 40000) AS x FROM n";
         let mut run = db.export(sql).start();
@@ -36,9 +36,9 @@ fn each_row_of_a_pausing_query_is_shown_before_the_next() {
 }
 
 #[test]
-fn small_rows_do_not_wait_for_their_successors() {
-    // The fake server sends the next row when the test has seen the last one:
-    // a row that waited for its successor would wait for ever.
+fn small_rows_do_not_wait_for_the_next_row() {
+    // The fake server sends a row only after the test has seen the previous one, so
+    // a row that waited for the next one would never arrive.
     let formats = FORMATS.iter().map(|format| format.name);
     for (format, flush) in formats.flat_map(|format| [(format, "auto"), (format, "row")]) {
         let (seen, wait) = mpsc::channel::<()>();
@@ -57,7 +57,7 @@ fn small_rows_do_not_wait_for_their_successors() {
                 seen.expect("the reader saw the row");
             }
             session.end();
-            // The client says goodbye.
+            // The client ends the session.
             session.receive();
         });
         let mut run = GoldDigger::new()
@@ -80,10 +80,10 @@ fn small_rows_do_not_wait_for_their_successors() {
                     .expect("the test listens");
             }
         });
-        let mut all = String::new();
+        let mut output = String::new();
         for value in ["first", "second", "third"] {
-            while !all.contains(value) {
-                all += &bytes
+            while !output.contains(value) {
+                output += &bytes
                     .recv_timeout(Duration::from_secs(10))
                     .expect("the row comes");
             }
@@ -94,7 +94,7 @@ fn small_rows_do_not_wait_for_their_successors() {
 }
 
 #[test]
-fn a_failure_leaves_all_rows_before_it_in_the_stream() {
+fn a_stream_has_all_rows_before_a_failure() {
     let port = fake::serve(|mut session| {
         if session.wait_for_select().is_some() {
             session.columns(&["a"]);

@@ -1,5 +1,5 @@
-//! The main job at size: a million rows of twelve mixed columns, each format,
-//! each server, in flat memory, read back by other programs.
+//! Exports of a million rows of twelve mixed columns in each format, from each
+//! server, in constant memory. Other programs read the files back.
 
 use std::{ffi::OsStr, fs};
 
@@ -15,8 +15,8 @@ const COLUMNS: &str = "(id INT UNSIGNED PRIMARY KEY, customer BIGINT, status ENU
     weight DOUBLE, express TINYINT(1), ordered_at DATETIME, shipped_on DATE, slot TIME, note VARCHAR(60), city VARCHAR(30),
     ref CHAR(8))";
 
-/// Values from the row's number alone: every third note is NULL, others hold
-/// what formats must escape.
+/// The values depend on the row's number alone. Some notes are NULL, and others have
+/// characters that the formats must escape.
 const VALUES: &str = r#"n, n * 7919 - 3000000000, ELT(1 + n % 3, 'new', 'paid', 'sent'), (n % 100000) / 100 - 5, n / 7, n % 2,
     '2020-01-01' + INTERVAL n SECOND, '2020-01-01' + INTERVAL n % 3000 DAY, SEC_TO_TIME(n % 86400 - 40000),
     ELT(1 + n % 5, NULL, '', 'plain text', 'say "hi", twice', 'tab\tline\nback\\slash'), ELT(1 + n % 3, 'Köln', '東京', NULL),
@@ -32,8 +32,8 @@ fn fill(db: &Database) {
     ));
 }
 
-/// Reads all three files row by row and compares them; a reader of CSV cannot
-/// tell NULL from "", so both count as "" there.
+/// A script that reads the three files row by row and compares them. A CSV reader
+/// cannot distinguish NULL from "", so both count as "" there.
 const COMPARE: &str = r#"
 import csv, json, sys
 csv_rows = csv.reader(open(sys.argv[1], newline='', encoding='utf-8'), strict=True)
@@ -65,7 +65,7 @@ print(count)
 "#;
 
 #[test]
-fn a_million_rows_go_to_each_format_in_flat_memory() {
+fn a_million_rows_are_exported_in_constant_memory() {
     each_server(|db| {
         fill(db);
         let folder = tempfile::tempdir().expect("a folder");
@@ -76,12 +76,12 @@ fn a_million_rows_go_to_each_format_in_flat_memory() {
             assert!(peak < 20 * 1024, "peak memory {peak} KiB");
             let times_five = "SELECT t.* FROM t JOIN (SELECT 1 AS a UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4
                               UNION ALL SELECT 5) AS five";
-            let again = folder
+            let second = folder
                 .path()
                 .join("more")
                 .with_extension(file.extension().expect("one"));
-            let more = peak_memory(db, &[], times_five, &again);
-            fs::remove_file(again).expect("it can go");
+            let more = peak_memory(db, &[], times_five, &second);
+            fs::remove_file(second).expect("it can go");
             println!("five times as many: {more} KiB");
             assert!(
                 more < 20 * 1024 && more.abs_diff(peak) < 1024,

@@ -1,4 +1,5 @@
-//! Targets: whole or absent for regular files, direct for everything else.
+//! Targets: regular files are complete or absent, other targets are written
+//! directly.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -9,7 +10,7 @@ use std::{
 
 use crate::support::{GoldDigger, each_server, file_names, make_fifo};
 
-const ONE: &str = "SELECT 1 AS a";
+const ONE_ROW: &str = "SELECT 1 AS a";
 
 #[test]
 fn a_file_keeps_its_permissions_and_a_link_its_target() {
@@ -19,7 +20,7 @@ fn a_file_keeps_its_permissions_and_a_link_its_target() {
         fs::write(&file, "earlier").expect("a file");
         fs::set_permissions(&file, PermissionsExt::from_mode(0o640)).expect("permissions");
         let before = fs::metadata(&file).expect("the file").ino();
-        db.export(ONE).arg("-o").arg(&file).run().wrote("");
+        db.export(ONE_ROW).arg("-o").arg(&file).run().wrote("");
         let after = fs::metadata(&file).expect("the file");
         assert_eq!(fs::read(&file).expect("the file"), b"a\n1\n");
         assert_eq!(
@@ -38,7 +39,7 @@ fn a_file_keeps_its_permissions_and_a_link_its_target() {
         symlink("far/new.csv", &dangling).expect("a link");
         fs::write(folder.path().join("far/real.csv"), "earlier").expect("a file");
         for (target, real) in [(&chain, "far/real.csv"), (&dangling, "far/new.csv")] {
-            db.export(ONE).arg("-o").arg(target).run().wrote("");
+            db.export(ONE_ROW).arg("-o").arg(target).run().wrote("");
             assert!(fs::symlink_metadata(target).expect("the link").is_symlink());
             assert_eq!(
                 fs::read(folder.path().join(real)).expect("the file"),
@@ -57,14 +58,14 @@ fn a_file_keeps_its_permissions_and_a_link_its_target() {
 }
 
 #[test]
-fn a_new_file_has_the_permissions_that_the_umask_leaves() {
+fn a_new_file_has_the_permissions_of_the_umask() {
     each_server(|db| {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("x.csv");
         let shell = ["sh", "-c", "umask 027; exec \"$@\"", "sh"];
         GoldDigger::wrapped_in(&shell)
             .env("DATABASE_URL", db.url())
-            .args([ONE, "-o"])
+            .args([ONE_ROW, "-o"])
             .arg(&file)
             .run()
             .wrote("");
@@ -76,7 +77,7 @@ fn a_new_file_has_the_permissions_that_the_umask_leaves() {
 }
 
 #[test]
-fn impossible_targets_exit_5_and_name_themselves() {
+fn impossible_targets_exit_5_and_are_named() {
     each_server(|db| {
         let folder = tempfile::tempdir().expect("a folder");
         let path = |name: &str| folder.path().join(name);
@@ -94,14 +95,14 @@ fn impossible_targets_exit_5_and_name_themselves() {
             (path(&"x".repeat(300)), "too long"),
             ("/dev/full".into(), "No space left on device"),
         ] {
-            db.export(ONE)
+            db.export(ONE_ROW)
                 .arg("-o")
                 .arg(&target)
                 .run()
                 .failed(5, &[target.to_str().expect("plain"), part]);
         }
         assert_eq!(file_names(folder.path()), ["file", "loop"]);
-        // The query does not run where the output cannot be opened.
+        // The query does not run if the output cannot be opened.
         let slow = db
             .export("SELECT SLEEP(60)")
             .arg("-o")
@@ -117,7 +118,7 @@ fn special_files_are_written_directly() {
         let folder = tempfile::tempdir().expect("a folder");
         let fifo = folder.path().join("fifo.csv");
         make_fifo(&fifo);
-        let run = db.export(ONE).arg("-o").arg(&fifo).start();
+        let run = db.export(ONE_ROW).arg("-o").arg(&fifo).start();
         let mut text = String::new();
         File::open(&fifo)
             .expect("the FIFO")
@@ -126,20 +127,20 @@ fn special_files_are_written_directly() {
         assert_eq!(text, "a\n1\n");
         run.wait().wrote("");
 
-        db.export(ONE).args(["-o", "/dev/null"]).run().wrote("");
-        db.export(ONE).args(["-o", "-"]).run().wrote("a\n1\n");
-        db.export(ONE)
+        db.export(ONE_ROW).args(["-o", "/dev/null"]).run().wrote("");
+        db.export(ONE_ROW).args(["-o", "-"]).run().wrote("a\n1\n");
+        db.export(ONE_ROW)
             .args(["-o", "/dev/stdout", "--format", "csv"])
             .run()
             .wrote("a\n1\n");
-        // /dev/stdout stands for the descriptor, with its place in the file.
+        // /dev/stdout is the descriptor itself, with its position in the file.
         let file = folder.path().join("log");
         fs::write(&file, "before\n").expect("a file");
         let appended = OpenOptions::new()
             .append(true)
             .open(&file)
             .expect("the file");
-        db.export(ONE)
+        db.export(ONE_ROW)
             .args(["-o", "/dev/stdout"])
             .stdout(appended)
             .wait()
@@ -153,7 +154,7 @@ fn special_files_are_written_directly() {
 }
 
 #[test]
-fn descriptors_are_written_where_they_are() {
+fn descriptors_are_written_at_their_position() {
     each_server(|db| {
         let folder = tempfile::tempdir().expect("a folder");
         let (log, link) = (folder.path().join("log"), folder.path().join("link.csv"));
@@ -163,17 +164,21 @@ fn descriptors_are_written_where_they_are() {
             GoldDigger::wrapped_in(&shell)
                 .env("LOG", &log)
                 .env("DATABASE_URL", db.url())
-                .arg(ONE)
+                .arg(ONE_ROW)
         };
         export().args(["-o", "/dev/fd/3"]).run().wrote("");
         assert_eq!(fs::read(&log).expect("the file"), b"before\na\n1\n");
-        // A link to standard output is standard output, also when its reader goes.
+        // A link to standard output is standard output, also if its reader closes it.
         symlink("/dev/stdout", &link).expect("a link");
-        db.export(ONE).arg("-o").arg(&link).run().wrote("a\n1\n");
+        db.export(ONE_ROW)
+            .arg("-o")
+            .arg(&link)
+            .run()
+            .wrote("a\n1\n");
         let mut run = db.export("SELECT SLEEP(60)").arg("-o").arg(&link).start();
         drop(run.take_stdout());
         run.wait().ended(141, "");
-        let outcome = db.export(ONE).args(["-o", "/dev/stderr"]).run();
+        let outcome = db.export(ONE_ROW).args(["-o", "/dev/stderr"]).run();
         assert_eq!(
             (outcome.status.code(), outcome.stderr.as_str()),
             (Some(0), "a\n1\n")
@@ -182,9 +187,9 @@ fn descriptors_are_written_where_they_are() {
 }
 
 #[test]
-fn a_pipe_that_somebody_made_non_blocking_is_waited_for() {
+fn a_full_non_blocking_pipe_is_waited_for() {
     each_server(|db| {
-        // Node.js does that to the pipes that it shares with its children.
+        // Node.js makes the pipes that it shares with its children non-blocking.
         let script = r#"
 import os, subprocess, sys, time
 read, write = os.pipe()
@@ -211,7 +216,7 @@ fn standard_output_that_is_full_exits_5() {
             .write(true)
             .open("/dev/full")
             .expect("/dev/full");
-        db.export(ONE)
+        db.export(ONE_ROW)
             .stdout(full)
             .wait()
             .failed(5, &["standard output", "No space left"]);
@@ -219,7 +224,7 @@ fn standard_output_that_is_full_exits_5() {
 }
 
 #[test]
-fn a_reader_that_goes_away_ends_the_run_in_silence() {
+fn a_reader_that_closes_the_pipe_ends_the_run_without_a_message() {
     each_server(|db| {
         let many = "SELECT REPEAT('x', 1000) AS x FROM information_schema.COLUMNS AS a, information_schema.COLUMNS AS b";
         let mut run = db.export(many).start();

@@ -1,4 +1,4 @@
-//! How servers are reached.
+//! Connecting to servers: addresses, timeouts and the set-up of the session.
 
 use std::{
     io::Write,
@@ -52,11 +52,11 @@ fn unreachable_servers_and_refused_logins_exit_3() {
 }
 
 #[test]
-fn a_silent_server_is_given_up_after_ten_seconds() {
-    // Once nothing comes at all, once a byte comes now and then.
+fn connecting_to_a_silent_server_fails_after_ten_seconds() {
+    // One server sends nothing, the other one byte a second.
     let silent = fake::serve(|mut session| while session.receive().is_some() {});
-    let dripping = fake::serve(|mut session| {
-        // The header of a packet of 64 bytes, and then one byte a second.
+    let slow = fake::serve(|mut session| {
+        // The header announces a packet of 64 bytes.
         let mut bytes = b"\x40\0\0\0\x0a8.0.99-never-complete".iter();
         while bytes
             .next()
@@ -65,7 +65,7 @@ fn a_silent_server_is_given_up_after_ten_seconds() {
             thread::sleep(Duration::from_secs(1));
         }
     });
-    let runs = [silent, dripping].map(|port| {
+    let runs = [silent, slow].map(|port| {
         GoldDigger::new()
             .args(["--db-url", &fake::url(port), "SELECT 1"])
             .start()
@@ -82,7 +82,7 @@ fn a_silent_server_is_given_up_after_ten_seconds() {
 
 #[test]
 fn every_address_of_a_name_is_tried() {
-    // The servers listen on 127.0.0.1 alone; localhost is also ::1 where IPv6 is.
+    // The servers listen on 127.0.0.1 only; with IPv6, localhost is also ::1.
     each_server(|db| {
         let url = db.url().replace("127.0.0.1", "localhost");
         GoldDigger::new()
@@ -93,14 +93,14 @@ fn every_address_of_a_name_is_tried() {
 }
 
 #[test]
-fn rows_travel_the_way_that_was_asked_for() {
-    // A driver that hops to the server's socket would leave the proxy empty.
+fn rows_come_through_the_requested_port() {
+    // If the driver switched to the server's socket, the proxy would see no rows.
     each_server(|db| {
-        let (server, bytes) = (db.server.port, Arc::new(AtomicUsize::new(0)));
-        let counted = Arc::clone(&bytes);
-        let port = fake::proxy(server, move |side, seen| {
+        let (server, total) = (db.server.port, Arc::new(AtomicUsize::new(0)));
+        let counted = Arc::clone(&total);
+        let port = fake::proxy(server, move |side, bytes| {
             if side == fake::Side::Server {
-                counted.fetch_add(seen.len(), Ordering::SeqCst);
+                counted.fetch_add(bytes.len(), Ordering::SeqCst);
             }
         });
         let outcome = GoldDigger::new()
@@ -108,12 +108,12 @@ fn rows_travel_the_way_that_was_asked_for() {
             .arg("SELECT REPEAT('x', 100000) AS a")
             .run();
         assert_eq!(outcome.ended(0, "").stdout.len(), 100_003);
-        assert!(bytes.load(Ordering::SeqCst) > 100_000);
+        assert!(total.load(Ordering::SeqCst) > 100_000);
     });
 }
 
 #[test]
-fn the_session_says_who_it_is_and_speaks_utf8mb4() {
+fn the_session_sends_the_program_name_and_uses_utf8mb4() {
     let (send, receive) = std::sync::mpsc::channel();
     let port = fake::serve(move |mut session| {
         let answer = session.accept().expect("a login");
@@ -139,7 +139,7 @@ fn the_session_says_who_it_is_and_speaks_utf8mb4() {
 }
 
 #[test]
-fn a_refused_read_only_session_names_the_flag() {
+fn a_refused_read_only_session_suggests_read_write() {
     let port = fake::serve(|mut session| {
         session.accept();
         while let Some(command) = session.receive() {
@@ -164,8 +164,8 @@ fn a_refused_read_only_session_names_the_flag() {
 }
 
 #[test]
-fn a_server_that_breaks_the_protocol_does_not_hang_the_run() {
-    // The driver panics on each of these.
+fn a_run_ends_when_the_server_breaks_the_protocol() {
+    // The driver panics on both.
     let greeting = fake::serve(|mut session| session.send(b"\x0anot a version\0"));
     let answer = fake::serve(|mut session| {
         if session.wait_for_select().is_some() {
@@ -181,13 +181,7 @@ fn a_server_that_breaks_the_protocol_does_not_hang_the_run() {
     assert_eq!(run(greeting).status.code(), Some(3));
     let outcome = run(answer);
     assert_eq!(outcome.status.code(), Some(4));
-    assert!(
-        outcome
-            .stderr
-            .contains("the server's answers break the protocol"),
-        "{}",
-        outcome.stderr
-    );
+    outcome.assert_stderr_contains(&["the server's answers break the protocol"]);
 }
 
 #[test]
@@ -197,7 +191,7 @@ fn compressed_rows_are_the_same_rows() {
             .arg("--compress")
             .run()
             .wrote("Variable_name\tValue\nCompression\tON\n");
-        // Small rows, and one that needs several packets.
+        // One row needs several packets; the others are small.
         let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
                    SELECT i, HEX(i * 7919), REPEAT(HEX(i * 7919), IF(i = 500, 5000000, i)) FROM n";
         let plain = db.export(sql).run();
@@ -207,8 +201,8 @@ fn compressed_rows_are_the_same_rows() {
             assert!(compressed.run().stdout == plain.stdout, "other bytes");
         }
         if !db.is_mariadb() {
-            // MariaDB cannot be told to refuse.
-            let _refused =
+            // MariaDB has no setting that refuses compression.
+            let _without_compression =
                 GlobalVariable::set(db, "protocol_compression_algorithms", "'uncompressed'");
             let outcome = db.export("SELECT 1 AS a").arg("--compress").run();
             let warning = "gold_digger: warning: the server says that it does not compress; the rows travelled as they are\n";

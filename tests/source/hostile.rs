@@ -1,5 +1,5 @@
-//! Servers that lie, break or attack: nothing of ours is read, kept, crashed or
-//! published.
+//! Hostile and broken servers. They can read no file, exhaust no memory, crash no
+//! run and have nothing published.
 
 use std::{
     fs,
@@ -14,14 +14,15 @@ use crate::support::{
     fake::{self, Session},
 };
 
-/// What an export may need, whatever a server announces.
-const MOST_MEMORY: u64 = 64 << 10;
+/// The most memory that an export may use, in KiB, whatever sizes a server
+/// announces.
+const MAX_MEMORY: u64 = 64 << 10;
 
-/// An export from the server on `port` into a file, with time-outs of two
-/// seconds, and what it must not have done: hung, panicked, kept what was merely
-/// announced, or left anything behind.
+/// Exports from the server on `port` into a file, with timeouts of two seconds.
+/// Asserts that the run does not hang or panic, uses little memory and leaves no
+/// file if it fails.
 #[track_caller]
-fn attacked(port: u16, flags: &[&str]) -> Outcome {
+fn export_from_hostile_server(port: u16, flags: &[&str]) -> Outcome {
     let folder = tempfile::tempdir().expect("a folder");
     let peak = tempfile::NamedTempFile::new().expect("a file");
     let report = peak.path().display().to_string();
@@ -32,28 +33,28 @@ fn attacked(port: u16, flags: &[&str]) -> Outcome {
         .args(flags)
         .arg("SELECT 1")
         .run();
-    let said = &outcome.stderr;
+    let message = &outcome.stderr;
     assert!(
         outcome.elapsed < Duration::from_secs(5),
-        "{:?}: {said}",
+        "{:?}: {message}",
         outcome.elapsed
     );
     assert!(
-        !said.contains("panicked") && !said.contains("RUST_BACKTRACE"),
-        "{said}"
+        !message.contains("panicked") && !message.contains("RUST_BACKTRACE"),
+        "{message}"
     );
     let peak = fs::read_to_string(peak.path()).expect("the peak");
     let peak: u64 = peak.trim().parse().expect("KiB");
-    assert!(peak < MOST_MEMORY, "{peak} KiB: {said}");
+    assert!(peak < MAX_MEMORY, "{peak} KiB: {message}");
     if outcome.status.code() != Some(0) {
         let left = fs::read_dir(folder.path()).expect("the folder").count();
-        assert_eq!(left, 0, "{said}");
+        assert_eq!(left, 0, "{message}");
     }
     outcome
 }
 
-/// What a server does once the login is over and the query has come.
-fn answering(script: impl Fn(&mut Session) + Send + Sync + 'static) -> u16 {
+/// Starts a fake server that accepts the login and runs `script` at the query.
+fn serve_answer(script: impl Fn(&mut Session) + Send + Sync + 'static) -> u16 {
     fake::serve(move |mut session| {
         if session.wait_for_select().is_some() {
             script(&mut session);
@@ -62,7 +63,7 @@ fn answering(script: impl Fn(&mut Session) + Send + Sync + 'static) -> u16 {
 }
 
 #[test]
-fn files_of_ours_are_not_read() {
+fn the_server_cannot_read_local_files() {
     let (send, receive) = mpsc::channel();
     let to_select = send.clone();
     let asking_for = |session: &mut Session| {
@@ -72,7 +73,7 @@ fn files_of_ours_are_not_read() {
         session.receive();
         answer
     };
-    let at_select = answering(move |session| {
+    let at_select = serve_answer(move |session| {
         to_select
             .send(asking_for(session))
             .expect("the test listens");
@@ -84,14 +85,14 @@ fn files_of_ours_are_not_read() {
             .expect("the test listens");
     });
     for port in [at_select, at_first] {
-        attacked(port, &[]).ended_with(4);
-        // An empty file, as the protocol wants for a refusal.
+        export_from_hostile_server(port, &[]).ended_with(4);
+        // An empty file is the protocol's refusal.
         assert_eq!(receive.recv().expect("what it saw"), Some(Vec::new()));
     }
 }
 
 #[test]
-fn greetings_that_lie_are_refused() {
+fn malformed_greetings_are_refused() {
     let greetings: [&[u8]; 12] = [
         b"",
         b"\x0a",
@@ -101,22 +102,22 @@ fn greetings_that_lie_are_refused() {
         b"\x0a\0\x07\0\0\0",
         b"\x0aversionless\0\x07\0\0\0abcdefgh\0\x09\x82\x2d\x02\0\x18\0\x15\0\0\0\0\0\0\0\0\0\0ijklmnopqrst\0mysql_native_password\0",
         b"\x0a99999999999.0.0\0\x07\0\0\0abcdefgh\0\x09\x82\x2d\x02\0\x18\0\x15\0\0\0\0\0\0\0\0\0\0ijklmnopqrst\0mysql_native_password\0",
-        // No capability at all, or every one.
+        // No capability, and all of them.
         b"\x0a8.0.99\0\x07\0\0\0abcdefgh\0\0\0\x2d\x02\0\0\0\x15\0\0\0\0\0\0\0\0\0\0ijklmnopqrst\0",
         b"\x0a8.0.99\0\x07\0\0\0abcdefgh\0\xff\xff\x2d\x02\0\xff\xff\xff\0\0\0\0\0\0\0\0\0\0ijklmnopqrst\0mysql_native_password\0",
-        // A challenge of no length, and a plugin without an end.
+        // A challenge of length 0, and a plugin name without an end.
         b"\x0a8.0.99\0\x07\0\0\0abcdefgh\0\x09\x82\x2d\x02\0\x18\0\0\0\0\0\0\0\0\0\0\0\0",
         b"\x0a8.0.99\0\x07\0\0\0abcdefgh\0\x09\x82\x2d\x02\0\x18\0\x15\0\0\0\0\0\0\0\0\0\0ijklmnopqrst\0caching_sha2",
     ];
     for greeting in greetings {
         println!("{}", greeting.escape_ascii());
         let port = fake::serve(move |mut session| session.send(greeting));
-        attacked(port, &[]).ended_with(3);
+        export_from_hostile_server(port, &[]).ended_with(3);
     }
 }
 
 #[test]
-fn what_follows_a_login_is_refused_where_it_lies() {
+fn malformed_answers_to_a_login_are_refused() {
     let answers: [&[u8]; 10] = [
         b"",
         b"\x01",
@@ -135,14 +136,14 @@ fn what_follows_a_login_is_refused_where_it_lies() {
             session.greet_without_tls();
             session.receive();
             session.send(answer);
-            // Whatever the client says to it.
+            // The answer is repeated whatever the client sends.
             while session.receive().is_some() {
                 session.send(answer);
             }
         });
-        attacked(port, &[]).ended_with(3);
+        export_from_hostile_server(port, &[]).ended_with(3);
     }
-    // The server's own RSA key, which is none.
+    // What the server sends as its RSA key is no RSA key.
     for key in [
         &b""[..],
         b"\x01",
@@ -157,53 +158,54 @@ fn what_follows_a_login_is_refused_where_it_lies() {
             session.receive();
             session.send(key);
         });
-        attacked(port, &[]).ended_with(3);
+        export_from_hostile_server(port, &[]).ended_with(3);
     }
 }
 
-/// Sizes are believed when what they announce has come.
+/// Memory is allocated for data that has arrived, not for announced sizes.
 #[test]
-fn announced_sizes_cost_nothing() {
-    // The header of a packet of 16 MiB, whose continuation would be the next.
+fn announced_sizes_use_no_memory() {
+    // The header of a packet of 16 MiB, after which a continuation must follow.
     let packet = b"\xff\xff\xff\0".as_slice();
     let silent = fake::serve(move |mut session| {
         session.send_raw(packet);
         while session.receive().is_some() {}
     });
-    attacked(silent, &[]).failed(3, &["longer than 1 GiB"]);
-    let at_query = answering(move |session| {
+    export_from_hostile_server(silent, &[]).failed(3, &["longer than 1 GiB"]);
+    let at_query = serve_answer(move |session| {
         session.send_raw(b"\xff\xff\xff\x01");
         session.receive();
     });
-    attacked(at_query, &[]).failed(4, &["--read-timeout is what ended it"]);
+    export_from_hostile_server(at_query, &[]).failed(4, &["--read-timeout is what ended it"]);
 
     let gibibyte = b"\xfe\0\0\0\x40\0\0\0\0";
     let announced = |row: &'static [u8]| {
-        answering(move |session| {
+        serve_answer(move |session| {
             session.columns(&["a"]);
             session.send(row);
         })
     };
-    attacked(announced(gibibyte), &[]).ended_with(4);
-    attacked(announced(b"\x10short"), &[]).ended_with(4);
-    attacked(announced(b"\xfd\xff\xff\xff"), &[]).ended_with(4);
-    // Columns: a million, ten million, and more than there can be.
+    export_from_hostile_server(announced(gibibyte), &[]).ended_with(4);
+    export_from_hostile_server(announced(b"\x10short"), &[]).ended_with(4);
+    export_from_hostile_server(announced(b"\xfd\xff\xff\xff"), &[]).ended_with(4);
+    // One million columns, ten million, and more than possible.
     for count in [
         &b"\xfd\x40\x42\x0f"[..],
         b"\xfe\x80\x96\x98\0\0\0\0\0",
         b"\xfe\xff\xff\xff\xff\xff\xff\xff\xff",
     ] {
-        attacked(answering(move |session| session.send(count)), &[]).ended_with(4);
+        export_from_hostile_server(serve_answer(move |session| session.send(count)), &[])
+            .ended_with(4);
     }
-    // What only just can be is more memory than there is: the driver asks for it,
-    // and the process ends (SECURITY.md). Nothing is published.
+    // For the largest possible count, the driver allocates more memory than there
+    // is, and the process aborts (SECURITY.md). Nothing is published.
     let count = b"\xfe\0\0\0\0\0\x01\0\0";
-    let port = answering(move |session| session.send(count));
+    let port = serve_answer(move |session| session.send(count));
     let folder = tempfile::tempdir().expect("a folder");
     let target = folder.path().join("x.csv");
     let run = GoldDigger::new().env("DATABASE_URL", fake::url(port));
     let outcome = run.arg("-o").arg(&target).arg("SELECT 1").run();
-    // Unless the system promises memory that it does not have.
+    // A system that overcommits memory lets the run end with an error instead.
     let is_aborted = outcome.status.signal() == Some(Signal::SIGABRT as i32);
     assert!(
         is_aborted || outcome.status.code() == Some(4),
@@ -213,9 +215,10 @@ fn announced_sizes_cost_nothing() {
     assert!(!target.exists());
 }
 
+type Script = fn(&mut Session);
+
 #[test]
-fn results_that_break_the_protocol_are_refused() {
-    type Script = fn(&mut Session);
+fn malformed_results_are_refused() {
     let broken: [(&str, Script); 14] = [
         ("nothing at all", |_| {}),
         ("an empty packet", |session| session.send(b"")),
@@ -238,7 +241,7 @@ fn results_that_break_the_protocol_are_refused() {
             session.send(b"\x03def\0\0\0\x02\xff\xfe\0\x0c\x2d\0\xff\0\0\0\xfd\0\0\0\0\0");
             session.end();
         }),
-        ("a type that nobody knows", |session| {
+        ("an unknown type", |session| {
             session.send(b"\x01");
             session.send(b"\x03def\0\0\0\x01a\0\x0c\x2d\0\xff\0\0\0\x63\0\0\0\0\0");
             session.end();
@@ -273,9 +276,13 @@ fn results_that_break_the_protocol_are_refused() {
     ];
     for (name, script) in broken {
         println!("{name}");
-        attacked(answering(script), &[]).ended_with(4);
+        export_from_hostile_server(serve_answer(script), &[]).ended_with(4);
     }
-    // After the rows, where a procedure's other results would be.
+}
+
+#[test]
+fn malformed_results_after_the_rows_are_refused() {
+    // A procedure's other result sets come here.
     let after: [(&str, Script); 3] = [
         ("an empty packet", |session| session.send(b"")),
         ("two empty packets", |session| {
@@ -289,54 +296,56 @@ fn results_that_break_the_protocol_are_refused() {
     ];
     for (name, script) in after {
         println!("after the rows: {name}");
-        let port = answering(move |session| {
+        let port = serve_answer(move |session| {
             session.columns(&["a"]);
             session.row(&["1"]);
-            // The end, and that more follows.
+            // The end of the rows, with the flag for more results.
             session.send(b"\xfe\0\0\x0a\0");
             script(session);
         });
-        attacked(port, &[]).ended_with(4);
+        export_from_hostile_server(port, &[]).ended_with(4);
     }
 }
 
-/// Answers without an end, each of which says that another follows.
+/// Each answer announces another one, without end.
 #[test]
-fn what_never_ends_is_ended() {
+fn endless_answers_end_the_run() {
     fn forever(session: &mut Session, answer: &[u8]) {
-        // Until the client has gone.
+        // Ends when the client closes the connection.
         while session.send_raw(&answer.repeat(1000)).is_some() {}
     }
-    // OK, and more follows: each begins with the same number, as for a new answer.
+    // OK with the flag for more results. Each has the sequence number of a new
+    // answer.
     let more = b"\x07\0\0\x01\0\0\0\x0a\0\0\0".as_slice();
     let at_first = fake::serve(move |mut session| {
         session.accept();
         session.receive();
         forever(&mut session, more);
     });
-    attacked(at_first, &[]).ended_with(3);
-    let at_query = answering(move |session| forever(session, more));
-    attacked(at_query, &[]).ended_with(4);
-    let after_rows = answering(move |session| {
+    export_from_hostile_server(at_first, &[]).ended_with(3);
+    let at_query = serve_answer(move |session| forever(session, more));
+    export_from_hostile_server(at_query, &[]).ended_with(4);
+    let after_rows = serve_answer(move |session| {
         session.columns(&["a"]);
         session.row(&["1"]);
         session.send(b"\xfe\0\0\x0a\0");
         forever(session, more);
     });
-    attacked(after_rows, &[]).ended_with(4);
-    // Nothing, many times, in compressed packets of its own.
+    export_from_hostile_server(after_rows, &[]).ended_with(4);
+    // Empty compressed packets.
     let compressed = fake::serve(move |mut session| {
         session.greet_with_compression();
         session.receive();
         session.ok();
         forever(&mut session, b"\0\0\0\0\0\0\0");
     });
-    attacked(compressed, &["--compress"]).ended_with(3);
+    export_from_hostile_server(compressed, &["--compress"]).ended_with(3);
 }
 
-/// The driver's own way to run such statements drops what comes behind.
+/// The driver's own method for such statements ignores errors after the first
+/// result set.
 #[test]
-fn a_statement_before_the_query_that_fails_late_ends_the_run() {
+fn an_init_statement_that_fails_after_its_rows_ends_the_run() {
     each_server(|db| {
         db.sql("CREATE PROCEDURE late() BEGIN SELECT 1 AS a; SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'too late'; END");
         db.sql("CREATE PROCEDURE fine() BEGIN SELECT 1 AS a; SELECT 2 AS b; END");
@@ -352,9 +361,9 @@ fn a_statement_before_the_query_that_fails_late_ends_the_run() {
     });
 }
 
-/// All that a server sends in an export, again, up to any byte.
+/// Replays everything that a server has sent during an export, cut at each byte.
 #[test]
-fn only_the_whole_of_an_export_succeeds() {
+fn only_a_complete_answer_succeeds() {
     each_server(|db| {
         db.sql(
             "CREATE TABLE t AS SELECT 'one' AS a, 2 AS b, NULL AS c UNION ALL SELECT '', -3, 0.5",
@@ -362,9 +371,9 @@ fn only_the_whole_of_an_export_succeeds() {
         for protocol in ["text", "binary"] {
             let recorded: Arc<Mutex<Vec<u8>>> = Arc::default();
             let record = Arc::clone(&recorded);
-            let port = fake::proxy(db.server.port, move |side, seen| {
+            let port = fake::proxy(db.server.port, move |side, bytes| {
                 if side == fake::Side::Server {
-                    record.lock().expect("a lock").extend_from_slice(seen);
+                    record.lock().expect("a lock").extend_from_slice(bytes);
                 }
             });
             let folder = tempfile::tempdir().expect("a folder");
@@ -395,15 +404,18 @@ fn only_the_whole_of_an_export_succeeds() {
             for cut in 0..whole.len() {
                 *length.lock().expect("a lock") = cut;
                 let outcome = run(&replayed);
-                let said = &outcome.stderr;
+                let message = &outcome.stderr;
                 let code = outcome.status.code();
                 assert!(
                     matches!(code, Some(3 | 4)),
-                    "{cut} of {}: {code:?}: {said}",
+                    "{cut} of {}: {code:?}: {message}",
                     whole.len()
                 );
                 let left = fs::read_dir(folder.path()).expect("the folder").count();
-                assert!(!said.contains("panicked") && left == 0, "{cut}: {said}");
+                assert!(
+                    !message.contains("panicked") && left == 0,
+                    "{cut}: {message}"
+                );
             }
             *length.lock().expect("a lock") = whole.len();
             assert_eq!(wrote(run(&replayed)), rows);
@@ -411,10 +423,10 @@ fn only_the_whole_of_an_export_succeeds() {
     });
 }
 
-/// Bytes without sense, in the place of every part of an export; always the same
-/// ones.
+/// Sends random bytes in place of each part of an export. They are the same in each
+/// run.
 #[test]
-fn random_bytes_end_in_order() {
+fn random_bytes_end_in_an_orderly_failure() {
     let (next, state) = (
         Arc::new(Mutex::new(0u32)),
         Mutex::new(0x9e37_79b9_7f4a_7c15_u64),
@@ -431,7 +443,7 @@ fn random_bytes_end_in_order() {
     let bytes: Vec<Vec<u8>> = (0..150)
         .map(|round| {
             let length = random() % 200;
-            // Half of them in a packet, so that they get further.
+            // Half of them form a packet, so that the client reads further.
             let body: Vec<u8> = (0..length).map(|_| random() as u8).collect();
             match round % 2 {
                 0 => body,
@@ -460,7 +472,7 @@ fn random_bytes_end_in_order() {
     });
     for number in 0..4 * count {
         *next.lock().expect("a lock") = u32::try_from(number).expect("few");
-        let outcome = attacked(port, &[]);
+        let outcome = export_from_hostile_server(port, &[]);
         let code = outcome.status.code();
         assert!(
             matches!(code, Some(3 | 4)),

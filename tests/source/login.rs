@@ -1,5 +1,5 @@
-//! Logging in: every way that the servers know, and every refusal in its own
-//! words.
+//! Logins: every authentication plugin of the servers, and the message of every
+//! refusal.
 
 use std::{fs, io::Read, sync::mpsc, time::Duration};
 
@@ -11,8 +11,8 @@ use crate::support::{
     each_server, each_server_alone, fake, on_new_mariadb, poll_until,
 };
 
-/// Makes the account `name` anew.
-fn create(db: &Database, name: &str, identified: &str) {
+/// Creates the account `name`, after dropping an earlier one.
+fn create_account(db: &Database, name: &str, identified: &str) {
     db.sql(&format!("DROP USER IF EXISTS {name}@localhost"));
     db.sql(&format!(
         "CREATE USER {name}@localhost IDENTIFIED {identified}"
@@ -29,19 +29,20 @@ fn url(db: &Database, login: &str, host: &str) -> String {
     format!("mysql://{login}@{host}:{}/", db.server.port)
 }
 
-/// `login` gets in by TCP, in plain text and encrypted, and by the socket.
-fn gets_in(db: &Database, login: &str) {
+/// Asserts that `login` works over plain TCP, over TLS and over the Unix socket, and
+/// that a wrong password is refused.
+fn assert_login(db: &Database, login: &str) {
     let name = login.split(':').next().expect("a name");
     let socket = db.server.socket.display();
     let by_socket = format!("mysql://{login}@localhost/?socket={socket}");
     let by_port = url(db, login, "127.0.0.1");
-    let ways = [
+    let routes = [
         (&by_port, "disabled"),
         (&by_port, "required"),
         (&by_socket, "disabled"),
     ];
-    for (url, mode) in ways {
-        // Once with the server's memory of the password gone, once with it.
+    for (url, mode) in routes {
+        // The first login has no cached password on the server, the second has one.
         db.sql("FLUSH PRIVILEGES");
         for _ in 0..2 {
             run(url, &["--tls", mode]).wrote(format!("a\n{name}\n"));
@@ -52,48 +53,48 @@ fn gets_in(db: &Database, login: &str) {
 }
 
 #[test]
-fn every_plugin_works_on_every_way() {
+fn every_plugin_works_over_every_transport() {
     each_server(|db| {
         if db.is_mariadb() {
-            create(
+            create_account(
                 db,
                 "native",
                 "VIA mysql_native_password USING PASSWORD('n-pass')",
             );
-            gets_in(db, "native:n-pass");
+            assert_login(db, "native:n-pass");
         } else {
-            create(db, "sha2", "WITH caching_sha2_password BY 's-pass'");
-            gets_in(db, "sha2:s-pass");
+            create_account(db, "sha2", "WITH caching_sha2_password BY 's-pass'");
+            assert_login(db, "sha2:s-pass");
         }
-        // Longer than one block of what is encrypted.
+        // The password is longer than one block of its encryption.
         let long = "Pass".repeat(40) + "-pass";
-        create(db, "longish", &format!("BY '{long}'"));
-        gets_in(db, &format!("longish:{long}"));
+        create_account(db, "longish", &format!("BY '{long}'"));
+        assert_login(db, &format!("longish:{long}"));
     });
     let ed25519 = |db: &Database| {
         if db.is_mariadb() {
             db.sql("INSTALL SONAME 'auth_ed25519'");
-            create(db, "ed", "VIA ed25519 USING PASSWORD('e-pass')");
-            gets_in(db, "ed:e-pass");
+            create_account(db, "ed", "VIA ed25519 USING PASSWORD('e-pass')");
+            assert_login(db, "ed:e-pass");
         }
     };
     each_server(ed25519);
     on_new_mariadb(ed25519);
     on_new_mariadb(|db| {
         db.sql("INSTALL SONAME 'auth_parsec'");
-        create(db, "parsec", "VIA parsec USING PASSWORD('p-pass')");
-        gets_in(db, "parsec:p-pass");
+        create_account(db, "parsec", "VIA parsec USING PASSWORD('p-pass')");
+        assert_login(db, "parsec:p-pass");
     });
 }
 
 #[test]
-fn the_unix_user_gets_in_by_the_socket() {
+fn the_unix_user_logs_in_by_the_socket() {
     let me = nix::unistd::User::from_uid(nix::unistd::geteuid());
     let me = me.expect("an account").expect("an account").name;
     each_server_alone(|db| {
         if !db.is_mariadb() {
             db.sql("INSTALL PLUGIN auth_socket SONAME 'auth_socket.so'");
-            create(db, "by_socket", &format!("WITH auth_socket AS '{me}'"));
+            create_account(db, "by_socket", &format!("WITH auth_socket AS '{me}'"));
             let socket = db.server.socket.display();
             run(
                 &format!("mysql://by_socket@localhost/?socket={socket}"),
@@ -103,47 +104,44 @@ fn the_unix_user_gets_in_by_the_socket() {
             run(&url(db, "by_socket", "127.0.0.1"), &[]).failed(3, &["the login was refused"]);
             return;
         }
-        // Root has an account already.
-        let before = db.connect();
+        // For root, the account exists already and is restored.
+        let mut session = db.connect();
         let account = format!("`{me}`@localhost");
         db.sql(&format!("CREATE USER IF NOT EXISTS {account}"));
         db.sql(&format!("ALTER USER {account} IDENTIFIED VIA unix_socket"));
         let socket = db.server.socket.display();
         let outcome = run(&format!("mysql://{me}@localhost/?socket={socket}"), &[]);
         let by_port = run(&url(db, &me, "127.0.0.1"), &[]);
-        let mut before = before;
-        let back = format!(
+        let restore = format!(
             "ALTER USER {account} IDENTIFIED BY '{}'",
             db.server.password
         );
-        Queryable::query_drop(&mut before, back).expect("it is put back");
+        session.query_drop(restore).expect("it is restored");
         outcome.wrote(format!("a\n{me}\n"));
         by_port.failed(3, &["the login was refused", "1698", "by --socket"]);
     });
 }
 
 #[test]
-fn a_key_that_the_server_sends_is_trusted_on_this_machine_alone() {
+fn a_public_key_from_the_server_is_trusted_on_this_machine_only() {
     let folder = tempfile::tempdir().expect("a folder");
     let key = folder.path().join("key.pem").display().to_string();
     each_server(|db| {
         if db.is_mariadb() {
             return;
         }
-        create(db, "remote", "BY 'r-pass'");
-        let mut conn = db.connect();
-        let shown: Option<(String, String)> = Queryable::query_first(
-            &mut conn,
-            "SHOW STATUS LIKE 'Caching_sha2_password_rsa_public_key'",
-        )
-        .expect("the key");
-        fs::write(&key, shown.expect("the key").1).expect("a file");
+        create_account(db, "remote", "BY 'r-pass'");
+        let status: Option<(String, String)> = db
+            .connect()
+            .query_first("SHOW STATUS LIKE 'Caching_sha2_password_rsa_public_key'")
+            .expect("the key");
+        fs::write(&key, status.expect("the key").1).expect("a file");
         let url = url(db, "remote:r-pass", ANOTHER_HOST);
         let plain = ["--tls", "disabled", "--quiet"];
         let with_key = [&plain[..], &["--server-public-key", &key]].concat();
         run(&url, &plain).failed(3, &["a key of its own", "--server-public-key FILE"]);
         run(&url, &with_key).wrote("a\nremote\n");
-        // By what the server remembers, no key is needed.
+        // With the server's cached password, no key is needed.
         run(&url, &plain).wrote("a\nremote\n");
         db.sql("FLUSH PRIVILEGES");
         run(&url, &["--tls", "required", "--quiet"]).wrote("a\nremote\n");
@@ -151,7 +149,7 @@ fn a_key_that_the_server_sends_is_trusted_on_this_machine_alone() {
 }
 
 #[test]
-fn the_password_itself_is_for_verified_servers_alone() {
+fn the_cleartext_password_is_sent_to_verified_servers_only() {
     let folder = tempfile::tempdir().expect("a folder");
     let ca = Authority::new("the CA");
     ca.certify(&["127.0.0.1"], Validity::Current)
@@ -161,7 +159,7 @@ fn the_password_itself_is_for_verified_servers_alone() {
     let config = fake::tls_config(folder.path());
     let (send, receive) = mpsc::channel();
     let switch = b"\xfemysql_clear_password\0";
-    let asking = fake::serve(move |mut session| {
+    let tls_server = fake::serve(move |mut session| {
         session.greet_with_tls();
         session.receive();
         let mut session = session.encrypted(&config);
@@ -171,7 +169,7 @@ fn the_password_itself_is_for_verified_servers_alone() {
         session.ok();
         session.receive();
     });
-    let asking_in_plain_text = fake::serve(move |mut session| {
+    let plain_server = fake::serve(move |mut session| {
         session.greet_without_tls();
         session.receive();
         session.send(switch);
@@ -180,52 +178,50 @@ fn the_password_itself_is_for_verified_servers_alone() {
         assert!(!String::from_utf8_lossy(&rest).contains("secret"));
     });
     let verified = ["--tls-ca-file", &ca_file, "--tls", "verify-identity"];
-    let refused = ["the server wants the password itself (mysql_clear_password)"];
-    run(&fake::url(asking_in_plain_text), &[]).failed(
-        3,
-        &[refused[0], "only a server whose certificate is verified"],
-    );
-    run(&fake::url(asking), &["--tls", "required"]).failed(
-        3,
-        &[refused[0], "only a server whose certificate is verified"],
-    );
-    run(&fake::url(asking), &verified)
-        .failed(3, &[refused[0], "--enable-cleartext-plugin gives it"]);
+    let request = "the server wants the password itself (mysql_clear_password)";
+    let unverified = [request, "only a server whose certificate is verified"];
+    run(&fake::url(plain_server), &[]).failed(3, &unverified);
+    run(&fake::url(tls_server), &["--tls", "required"]).failed(3, &unverified);
+    run(&fake::url(tls_server), &verified)
+        .failed(3, &[request, "--enable-cleartext-plugin gives it"]);
     for _ in 0..2 {
-        let seen = receive.recv().expect("what it saw").unwrap_or_default();
+        let sent = receive
+            .recv()
+            .expect("the server's record")
+            .unwrap_or_default();
         assert!(
-            !String::from_utf8_lossy(&seen).contains("secret"),
-            "{seen:?}"
+            !String::from_utf8_lossy(&sent).contains("secret"),
+            "{sent:?}"
         );
     }
     run(
-        &fake::url(asking),
+        &fake::url(tls_server),
         &[&verified[..], &["--enable-cleartext-plugin"]].concat(),
     )
     .failed(3, &["lost"]);
     assert_eq!(
-        receive.recv().expect("what it saw"),
+        receive.recv().expect("the server's record"),
         Some(b"secret\0".to_vec())
     );
-    // An option file's is for verified servers too.
+    // The same holds for the option of an option file.
     let option_file = folder.path().join("my.cnf").display().to_string();
     fs::write(&option_file, "[client]\nenable-cleartext-plugin\n").expect("a file");
     let by_file = ["--defaults-file", &option_file];
     run(
-        &fake::url(asking),
+        &fake::url(tls_server),
         &[&by_file[..], &["--tls", "required"]].concat(),
     )
-    .failed(3, &refused);
-    receive.recv().expect("what it saw");
-    run(&fake::url(asking), &[&by_file[..], &verified].concat()).failed(3, &["lost"]);
+    .failed(3, &[request]);
+    receive.recv().expect("the server's record");
+    run(&fake::url(tls_server), &[&by_file[..], &verified].concat()).failed(3, &["lost"]);
     assert_eq!(
-        receive.recv().expect("what it saw"),
+        receive.recv().expect("the server's record"),
         Some(b"secret\0".to_vec())
     );
 }
 
 #[test]
-fn unknown_plugins_are_named() {
+fn the_message_names_an_unknown_plugin() {
     for plugin in ["sha256_password", "dialog", "auth_gssapi_client"] {
         let port = fake::serve(move |mut session| {
             session.greet_without_tls();
@@ -233,13 +229,13 @@ fn unknown_plugins_are_named() {
             session.send(&[b"\xfe", plugin.as_bytes(), b"\0abcdefghijklmnopqrst\0"].concat());
             session.receive();
         });
-        let words = format!(
+        let message = format!(
             "the account logs in by the plugin {plugin:?}, which this program does not have"
         );
         run(&fake::url(port), &[]).failed(
             3,
             &[
-                &words,
+                &message,
                 "caching_sha2_password, mysql_native_password, client_ed25519, parsec",
             ],
         );
@@ -247,9 +243,9 @@ fn unknown_plugins_are_named() {
 }
 
 #[test]
-fn refusals_have_their_own_words() {
+fn a_wrong_login_has_its_own_message() {
     each_server(|db| {
-        create(db, "known", "BY 'k-pass'");
+        create_account(db, "known", "BY 'k-pass'");
         let at = |login: &str| url(db, login, "127.0.0.1");
         run(&at("known:wrong"), &[]).failed(
             3,
@@ -266,58 +262,72 @@ fn refusals_have_their_own_words() {
             ],
         );
         let unknown = run(&at("nobody-knows:x"), &[]).ended_with(3);
-        // MySQL makes up a plugin, by the user's name.
-        let made_up = !db.is_mariadb() && unknown.contains("is the user right?");
-        let refused = unknown.contains("the login was refused: server error 1045 (28000)");
-        assert!(refused || made_up, "{unknown}");
+        // For an unknown user, MySQL chooses a plugin by the user's name.
+        let has_made_up_plugin = !db.is_mariadb() && unknown.contains("is the user right?");
+        let is_refused = unknown.contains("the login was refused: server error 1045 (28000)");
+        assert!(is_refused || has_made_up_plugin, "{unknown}");
         if !db.is_mariadb() {
-            create(db, "old", "WITH sha256_password BY 'o-pass'");
+            create_account(db, "old", "WITH sha256_password BY 'o-pass'");
             run(&at("old:o-pass"), &[]).failed(3, &["by the plugin \"sha256_password\""]);
         }
-        run(
-            &format!("{}no_such_db", db.url().trim_end_matches(&db.name)),
-            &[],
-        )
-        .failed(3, &["there is no such database: server error 1049 (42000)"]);
-        run(&format!("{}mysql", at("known:k-pass")), &[]).failed(
+    });
+}
+
+#[test]
+fn a_database_or_account_that_cannot_be_used_has_its_own_message() {
+    each_server(|db| {
+        create_account(db, "usable", "BY 'k-pass'");
+        let at = |login: &str| url(db, login, "127.0.0.1");
+        let no_such_db = format!("{}no_such_db", db.url().trim_end_matches(&db.name));
+        run(&no_such_db, &[]).failed(3, &["there is no such database: server error 1049 (42000)"]);
+        run(&format!("{}mysql", at("usable:k-pass")), &[]).failed(
             3,
             &["the account may not use that database: server error 1044"],
         );
-        db.sql("ALTER USER known@localhost ACCOUNT LOCK");
-        run(&at("known:k-pass"), &[]).failed(3, &["the account is locked: server error"]);
-        db.sql("ALTER USER known@localhost ACCOUNT UNLOCK PASSWORD EXPIRE");
-        run(&at("known:k-pass"), &[]).failed(
+        db.sql("ALTER USER usable@localhost ACCOUNT LOCK");
+        run(&at("usable:k-pass"), &[]).failed(3, &["the account is locked: server error"]);
+        db.sql("ALTER USER usable@localhost ACCOUNT UNLOCK PASSWORD EXPIRE");
+        run(&at("usable:k-pass"), &[]).failed(
             3,
             &[
                 "the account's password has expired: server error 18",
                 "ALTER USER",
             ],
         );
-        create(db, "single", "BY 's-pass' WITH MAX_USER_CONNECTIONS 1");
-        let held = GoldDigger::new()
-            .env("DATABASE_URL", at("single:s-pass"))
+    });
+}
+
+#[test]
+fn an_account_at_its_limit_has_its_own_message() {
+    each_server(|db| {
+        create_account(db, "single", "BY 's-pass' WITH MAX_USER_CONNECTIONS 1");
+        let at = url(db, "single:s-pass", "127.0.0.1");
+        let first = GoldDigger::new()
+            .env("DATABASE_URL", &at)
             .arg("SELECT SLEEP(20)")
             .start();
-        let seen = poll_until(Duration::from_secs(10), || {
-            let mut conn = db.connect();
+        let is_running = || {
             let sql = "SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'single' AND info LIKE '%SLEEP%'";
-            Queryable::query_first::<u32, _>(&mut conn, sql)
-                .expect("a list")
-                .filter(|count| *count > 0)
-        });
-        assert!(seen.is_some());
-        run(&at("single:s-pass"), &[]).failed(
+            let count: Option<u32> = db.connect().query_first(sql).expect("a list");
+            count.filter(|count| *count > 0)
+        };
+        assert!(poll_until(Duration::from_secs(10), is_running).is_some());
+        run(&at, &[]).failed(
             3,
             &["the account has used up what it is allowed: server error 1226"],
         );
-        held.signal(Signal::SIGTERM);
-        held.wait().ended_with(143);
+        first.signal(Signal::SIGTERM);
+        first.wait().ended_with(143);
     });
+}
+
+#[test]
+fn a_full_server_has_its_own_message() {
     each_server_alone(|db| {
-        create(db, "known", "BY 'k-pass'");
+        create_account(db, "known", "BY 'k-pass'");
         let at = url(db, "known:k-pass", "127.0.0.1");
-        let held: Vec<_> = (0..10).map(|_| db.connect()).collect();
-        let full = GlobalVariable::set(db, "max_connections", "10");
+        let connections: Vec<_> = (0..10).map(|_| db.connect()).collect();
+        let _limit = GlobalVariable::set(db, "max_connections", "10");
         run(&at, &[]).failed(
             3,
             &[
@@ -325,13 +335,20 @@ fn refusals_have_their_own_words() {
                 "max_connections",
             ],
         );
-        drop(held);
-        let free = || run(&at, &[]).status.success().then_some(());
-        assert!(poll_until(Duration::from_secs(10), free).is_some());
-        drop(full);
-        let secure = GlobalVariable::set(db, "require_secure_transport", "1");
-        // MariaDB refuses as if the password were wrong.
-        let words = if db.is_mariadb() {
+        drop(connections);
+        let can_connect = || run(&at, &[]).status.success().then_some(());
+        assert!(poll_until(Duration::from_secs(10), can_connect).is_some());
+    });
+}
+
+#[test]
+fn a_server_that_requires_tls_has_its_own_message() {
+    each_server_alone(|db| {
+        create_account(db, "known", "BY 'k-pass'");
+        let at = url(db, "known:k-pass", "127.0.0.1");
+        let _secure = GlobalVariable::set(db, "require_secure_transport", "1");
+        // MariaDB refuses the login as if the password were wrong.
+        let parts = if db.is_mariadb() {
             ["the login was refused", "does the account require TLS?"]
         } else {
             [
@@ -339,12 +356,15 @@ fn refusals_have_their_own_words() {
                 "--tls verify-identity",
             ]
         };
-        run(&at, &[]).failed(3, &words);
+        run(&at, &[]).failed(3, &parts);
         run(&at, &["--tls", "required"]).wrote("a\nknown\n");
-        drop(secure);
     });
-    // No server on this machine blocks it, and none serves it without an account.
-    for (packet, words) in [
+}
+
+#[test]
+fn a_blocked_client_has_its_own_message() {
+    // The real servers neither block this machine nor lack an account for it.
+    for (packet, message) in [
         (
             &b"\xff\x69\x04Host '127.0.0.1' is blocked"[..],
             "the server has blocked this machine after too many failed connections: server error 1129",
@@ -355,31 +375,30 @@ fn refusals_have_their_own_words() {
         ),
     ] {
         let port = fake::serve(move |mut session| session.send(packet));
-        run(&fake::url(port), &[]).failed(3, &[words, "an administrator"]);
+        run(&fake::url(port), &[]).failed(3, &[message, "an administrator"]);
     }
 }
 
-/// A server that has gone without a word is asked now and then whether it is
-/// still there.
+/// The kernel's keepalive probes detect a server that has vanished silently.
 #[test]
-fn connections_are_kept_alive() {
+fn connections_use_keepalive() {
     each_server(|db| {
-        // A port that no other test uses.
+        // The proxy's port belongs to this test alone.
         let port = fake::proxy(db.server.port, |_, _| {});
         let running = GoldDigger::new()
             .env("DATABASE_URL", db.url_by_port(port))
             .arg("SELECT SLEEP(20)")
             .start();
-        // The kernel's own table: addresses and ports in hexadecimal, and a 2
-        // before the colon where the timer is that of keepalive.
+        // The kernel's table has addresses and ports in hexadecimal. A timer field
+        // that begins with 02: is the keepalive timer.
         let server = format!("0100007F:{port:04X}");
         let found = poll_until(Duration::from_secs(10), || {
             let table = fs::read_to_string("/proc/net/tcp").expect("the kernel's table");
-            let is_kept = |line: &&str| {
+            let has_keepalive = |line: &&str| {
                 let fields: Vec<&str> = line.split_whitespace().collect();
                 fields[2] == server && fields[3] == "01" && fields[5].starts_with("02:")
             };
-            table.lines().find(is_kept).map(str::to_owned)
+            table.lines().find(has_keepalive).map(str::to_owned)
         });
         running.signal(Signal::SIGTERM);
         running.wait().ended_with(143);
@@ -387,10 +406,10 @@ fn connections_are_kept_alive() {
     });
 }
 
-/// The driver cuts a challenge short whose last byte is zero.
+/// The driver truncates a challenge whose last byte is zero.
 #[test]
-fn a_challenge_that_the_driver_spoils_is_asked_for_again() {
-    let serve = |version: &'static str, last: u8, plugin: &'static str| {
+fn a_challenge_that_the_driver_truncates_is_requested_again() {
+    let proof_lengths = |version: &'static str, last: u8, plugin: &'static str| {
         let (send, receive) = mpsc::channel();
         let port = fake::serve(move |mut session| {
             session.version = version;
@@ -414,20 +433,20 @@ fn a_challenge_that_the_driver_spoils_is_asked_for_again() {
         answers.map(|answer| answer.len()).collect::<Vec<_>>()
     };
     let (mariadb, mysql) = ("5.5.5-10.11.99-MariaDB", "8.0.99-fake");
-    // The length of each proof. The server alone knows why it refuses one.
-    assert_eq!(serve(mariadb, 0, "client_ed25519"), [64, 64]);
-    assert_eq!(serve(mysql, 0, "client_ed25519"), [64]);
-    assert_eq!(serve(mariadb, b'x', "parsec"), [96, 96]);
-    assert_eq!(serve(mysql, b'x', "parsec"), [96]);
-    // The driver panics before it answers, and says goodbye.
-    assert_eq!(serve(mysql, 0, "parsec"), [1, 1]);
+    // The server does not say why it refuses a proof.
+    assert_eq!(proof_lengths(mariadb, 0, "client_ed25519"), [64, 64]);
+    assert_eq!(proof_lengths(mysql, 0, "client_ed25519"), [64]);
+    assert_eq!(proof_lengths(mariadb, b'x', "parsec"), [96, 96]);
+    assert_eq!(proof_lengths(mysql, b'x', "parsec"), [96]);
+    // The driver panics before it answers and sends COM_QUIT.
+    assert_eq!(proof_lengths(mysql, 0, "parsec"), [1, 1]);
 }
 
 #[test]
-fn passwords_that_the_driver_cannot_take_are_told() {
+fn passwords_that_the_driver_cannot_use_are_reported() {
     on_new_mariadb(|db| {
         db.sql("INSTALL SONAME 'auth_parsec'");
-        create(db, "empty", "VIA parsec USING PASSWORD('e-pass')");
+        create_account(db, "empty", "VIA parsec USING PASSWORD('e-pass')");
         run(&url(db, "empty", "127.0.0.1"), &[]).failed(
             3,
             &[
@@ -439,7 +458,7 @@ fn passwords_that_the_driver_cannot_take_are_told() {
     each_server(|db| {
         if !db.is_mariadb() {
             let long = "x".repeat(250);
-            create(db, "longest", &format!("BY '{long}'"));
+            create_account(db, "longest", &format!("BY '{long}'"));
             let at = url(db, &format!("longest:{long}"), "127.0.0.1");
             run(&at, &[]).failed(
                 3,
@@ -450,11 +469,11 @@ fn passwords_that_the_driver_cannot_take_are_told() {
     });
 }
 
-/// What the account's sessions begin with must not hide what proves encryption.
+/// Settings of init_connect must not break the proof of encryption.
 #[test]
-fn a_session_may_begin_in_any_character_set() {
+fn a_session_may_start_in_any_character_set() {
     each_server_alone(|db| {
-        create(db, "visitor", "BY 'f-pass'");
+        create_account(db, "visitor", "BY 'f-pass'");
         let at = url(db, "visitor:f-pass", "127.0.0.1");
         let _set = GlobalVariable::set(
             db,

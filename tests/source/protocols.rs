@@ -1,12 +1,13 @@
-//! Which wire protocol a statement takes, and how parameters get into it.
+//! The wire protocol of a statement and the binding of its parameters.
 
 use mysql::prelude::Queryable;
 
 use crate::support::{Database, GlobalVariable, GoldDigger, each_server, each_server_alone, fake};
 
-/// What a verbose run says of its protocol.
+/// Returns the protocol that a verbose run reports, and its reason for the text
+/// protocol, if any.
 #[track_caller]
-fn protocol_of(db: &Database, sql: &str, flags: &[&str]) -> (String, String) {
+fn reported_protocol(db: &Database, sql: &str, flags: &[&str]) -> (String, String) {
     let outcome = db.export(sql).args(flags).arg("-v").run();
     assert_eq!(outcome.status.code(), Some(0), "{sql}: {}", outcome.stderr);
     let line = |part: &str| {
@@ -21,12 +22,12 @@ fn protocol_of(db: &Database, sql: &str, flags: &[&str]) -> (String, String) {
 }
 
 #[test]
-fn selects_are_prepared_and_everything_else_is_text() {
+fn selects_are_prepared_and_other_statements_are_text() {
     each_server(|db| {
         db.sql("CREATE TABLE t (id INT PRIMARY KEY)");
         db.sql("INSERT INTO t VALUES (1)");
         db.sql("CREATE PROCEDURE p() SELECT 1 AS a");
-        let quiet = |name: &str| (name.to_owned(), String::new());
+        let without_reason = |name: &str| (name.to_owned(), String::new());
         let mut prepared = vec![
             "SELECT 1",
             "/* a */ select 1",
@@ -39,30 +40,38 @@ fn selects_are_prepared_and_everything_else_is_text() {
             ["VALUES ROW(1)", "TABLE t"]
         });
         for sql in prepared {
-            assert_eq!(protocol_of(db, sql, &[]), quiet("binary"), "{sql}");
             assert_eq!(
-                protocol_of(db, sql, &["--protocol=text"]),
-                quiet("text"),
+                reported_protocol(db, sql, &[]),
+                without_reason("binary"),
+                "{sql}"
+            );
+            assert_eq!(
+                reported_protocol(db, sql, &["--protocol=text"]),
+                without_reason("text"),
                 "{sql}"
             );
         }
         for sql in ["SHOW TABLES", "EXPLAIN SELECT 1", "CALL p()", "DESCRIBE t"] {
-            assert_eq!(protocol_of(db, sql, &[]), quiet("text"), "{sql}");
+            assert_eq!(
+                reported_protocol(db, sql, &[]),
+                without_reason("text"),
+                "{sql}"
+            );
         }
         assert_eq!(
-            protocol_of(db, "SHOW TABLES", &["--protocol=binary"]),
-            quiet("binary")
+            reported_protocol(db, "SHOW TABLES", &["--protocol=binary"]),
+            without_reason("binary")
         );
     });
 }
 
 #[test]
-fn what_cannot_be_prepared_goes_as_text_and_says_so() {
+fn a_statement_that_cannot_be_prepared_is_sent_as_text_with_a_reason() {
     each_server(|db| {
-        // The driver overlooks a quote behind a slash, and takes :b for a parameter.
+        // The driver overlooks a quote after a slash and takes :b for a parameter.
         let misread = "SELECT 10/'2' AS a, ':b' AS b";
         db.export(misread).run().wrote("a\tb\n5\t:b\n");
-        let (name, reason) = protocol_of(db, misread, &[]);
+        let (name, reason) = reported_protocol(db, misread, &[]);
         assert_eq!(
             (name.as_str(), reason.as_str()),
             (
@@ -74,7 +83,7 @@ fn what_cannot_be_prepared_goes_as_text_and_says_so() {
             .arg("--protocol=binary")
             .run()
             .failed(4, &["cannot use the binary protocol", "--protocol auto"]);
-        // A genuine mistake is no reason to try again.
+        // A mistake in the statement does not lead to a second attempt.
         for protocol in ["auto", "text", "binary"] {
             db.export("SELECT nothing FROM nowhere")
                 .args(["--protocol", protocol])
@@ -88,7 +97,7 @@ fn what_cannot_be_prepared_goes_as_text_and_says_so() {
 }
 
 #[test]
-fn a_verbose_run_without_rows_says_how_it_went() {
+fn a_verbose_run_without_rows_reports_warnings_and_protocol() {
     each_server(|db| {
         let outcome = db
             .export("SELECT CAST('x' AS SIGNED) AS a FROM DUAL HAVING a > 1")
@@ -112,7 +121,7 @@ fn a_verbose_run_without_rows_says_how_it_went() {
 }
 
 #[test]
-fn a_refused_preparation_falls_back_once() {
+fn a_refused_preparation_falls_back_to_text_once() {
     each_server_alone(|db| {
         db.sql("CREATE TABLE runs (n INT)");
         db.sql("INSERT INTO runs VALUES (0)");
@@ -147,13 +156,7 @@ fn a_refused_preparation_falls_back_once() {
             (outcome.status.code(), &*outcome.stdout),
             (Some(0), &b"a\n7\n"[..])
         );
-        assert!(
-            outcome
-                .stderr
-                .contains("the text protocol is used: server error 1461 (42000)"),
-            "{}",
-            outcome.stderr
-        );
+        outcome.assert_stderr_contains(&["the text protocol is used: server error 1461 (42000)"]);
         assert_eq!(runs(), Some(4));
         db.export("SELECT 1")
             .arg("--protocol=binary")
@@ -167,7 +170,7 @@ fn a_refused_preparation_falls_back_once() {
 }
 
 #[test]
-fn a_proxy_that_does_not_prepare_is_worked_with() {
+fn a_proxy_that_cannot_prepare_works() {
     let port = fake::serve(|session| session.answer(&["a"], &[&[b"x"]]));
     GoldDigger::new()
         .args(["--db-url", &fake::url(port), "SELECT 1"])
@@ -176,7 +179,7 @@ fn a_proxy_that_does_not_prepare_is_worked_with() {
 }
 
 #[test]
-fn parameters_are_bound_and_never_pasted() {
+fn parameters_are_bound_and_never_inserted_as_text() {
     each_server(|db| {
         db.sql("CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(50))");
         db.sql(r#"INSERT INTO t VALUES (1, 'a'), (2, '\' OR 1=1 -- '), (3, '00123'), (4, 'ä\\😀'), (5, '')"#);

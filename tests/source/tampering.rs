@@ -1,4 +1,5 @@
-//! Somebody between us and the server, who listens, adds or changes bytes.
+//! An attacker between the program and the server who reads, injects or modifies
+//! bytes.
 
 use std::{
     sync::{Arc, Mutex},
@@ -7,28 +8,25 @@ use std::{
 
 use mysql::prelude::Queryable;
 
-use super::tls::{Files, OURS, good};
+use super::tls::each_server_with_tls;
 use crate::support::{
-    GoldDigger, Signal, changing_certificates, each_server,
+    GoldDigger, Signal,
     fake::{self, Side},
     poll_until,
 };
 
 #[test]
-fn nothing_readable_travels_in_an_encrypted_mode() {
-    let _changing = changing_certificates();
-    let files = Files::new();
-    each_server(|db| {
-        db.server.use_certificate(&good(), &OURS.pem);
+fn an_encrypted_mode_sends_nothing_readable() {
+    each_server_with_tls(|db, files| {
         db.sql("DROP USER IF EXISTS talker@localhost");
         db.sql("CREATE USER talker@localhost IDENTIFIED BY 'a-spoken-password'");
         let run = |protocol: &str, args: &[&str]| {
-            // So that MySQL wants the password itself once more.
+            // MySQL forgets the cached password and requests the password again.
             db.sql("FLUSH PRIVILEGES");
             let recorded: Arc<Mutex<Vec<u8>>> = Arc::default();
             let record = Arc::clone(&recorded);
-            let port = fake::proxy(db.server.port, move |_, seen| {
-                record.lock().expect("a lock").extend_from_slice(seen);
+            let port = fake::proxy(db.server.port, move |_, bytes| {
+                record.lock().expect("a lock").extend_from_slice(bytes);
             });
             let url = format!("mysql://talker:a-spoken-password@127.0.0.1:{port}/");
             let outcome = GoldDigger::new()
@@ -49,29 +47,27 @@ fn nothing_readable_travels_in_an_encrypted_mode() {
             .map(|word| {
                 recorded
                     .windows(word.len())
-                    .any(|bytes| bytes == word.as_bytes())
+                    .any(|window| window == word.as_bytes())
             })
         };
         let ca = files.path("ca.pem");
         for protocol in ["text", "binary"] {
-            // The proxy sees what there is to see.
+            // Without encryption, the proxy can read everything but the password.
             assert_eq!(
                 run(protocol, &["--tls", "disabled"]),
                 [true, true, false, true, true]
             );
             for mode in ["required", "verify-ca", "verify-identity"] {
-                let seen = run(protocol, &["--tls", mode, "--tls-ca-file", &ca]);
-                assert_eq!(seen, [false; 5], "{mode}");
+                let found = run(protocol, &["--tls", mode, "--tls-ca-file", &ca]);
+                assert_eq!(found, [false; 5], "{mode}");
             }
         }
     });
 }
 
-/// Somebody on the way puts a whole conversation behind the server's greeting.
+/// The attacker appends a whole conversation to the server's greeting.
 #[test]
-fn what_is_slipped_in_before_encryption_is_noticed() {
-    let _changing = changing_certificates();
-    let files = Files::new();
+fn packets_injected_before_encryption_are_detected() {
     let column = b"\x03def\0\0\0\x01a\0\x0c\x2d\0\xff\0\0\0\xfd\0\0\0\0\0";
     let packet = |sequence: u8, payload: &[u8]| {
         let length = u8::try_from(payload.len()).expect("a short packet");
@@ -92,29 +88,28 @@ fn what_is_slipped_in_before_encryption_is_noticed() {
         ]
         .concat()
     };
-    // The login is accepted; then come the answers to whatever is asked, with and
-    // without one to the question that proves encryption.
+    // The login is accepted, and answers to all statements follow, with and without
+    // one to the query that proves encryption.
     let logged_in = packet(3, b"\0\0\0\x02\0\0\0");
     let rest = [ok(1), refused(1), result(b"a forged row")].concat();
-    let slipped = "somebody on the way has slipped one in";
+    let injected = "somebody on the way has slipped one in";
     let conversations = [
         (logged_in.clone(), "Packets out of sync"),
         ([logged_in.clone(), ok(1)].concat(), "Packets out of sync"),
-        ([logged_in.clone(), ok(1), rest.clone()].concat(), slipped),
+        ([logged_in.clone(), ok(1), rest.clone()].concat(), injected),
         (
             [logged_in, ok(1), result(b"not what was asked"), rest].concat(),
-            slipped,
+            injected,
         ),
     ];
-    each_server(|db| {
-        db.server.use_certificate(&good(), &OURS.pem);
-        for (conversation, said) in &conversations {
-            let slipped = conversation.clone();
+    each_server_with_tls(|db, files| {
+        for (conversation, message) in &conversations {
+            let conversation = conversation.clone();
             let done = Arc::new(Mutex::new(false));
-            let port = fake::proxy(db.server.port, move |side, seen| {
+            let port = fake::proxy(db.server.port, move |side, bytes| {
                 let mut done = done.lock().expect("a lock");
                 if side == Side::Server && !std::mem::replace(&mut done, true) {
-                    seen.extend_from_slice(&slipped);
+                    bytes.extend_from_slice(&conversation);
                 }
             });
             let outcome = GoldDigger::new()
@@ -122,37 +117,35 @@ fn what_is_slipped_in_before_encryption_is_noticed() {
                 .args(["--tls-ca-file", &files.path("ca.pem")])
                 .arg("SELECT 'a row' AS a")
                 .run()
-                .failed(3, &[said]);
+                .failed(3, &[message]);
             assert_eq!(String::from_utf8_lossy(&outcome.stdout), "");
         }
     });
 }
 
-/// Servers take the client's capabilities from its request for TLS, which
-/// travels in plain text, and we their greeting.
+/// The client's request for TLS, from which servers take its capabilities, and the
+/// server's greeting are sent in plain text.
 #[test]
-fn what_is_changed_before_encryption_changes_nothing() {
-    let _changing = changing_certificates();
-    let files = Files::new();
-    let ca = files.path("ca.pem");
-    each_server(|db| {
-        db.server.use_certificate(&good(), &OURS.pem);
-        let altered = |change: fn(Side, &mut Vec<u8>)| {
-            let seen_before = Arc::new(Mutex::new(Vec::new()));
-            let port = fake::proxy(db.server.port, move |side, seen| {
-                let mut before = seen_before.lock().expect("a lock");
-                if !before.contains(&side) {
-                    before.push(side);
-                    change(side, seen);
+fn packets_modified_before_encryption_have_no_effect() {
+    each_server_with_tls(|db, files| {
+        let ca = files.path("ca.pem");
+        let modified = |change: fn(Side, &mut Vec<u8>)| {
+            let changed = Arc::new(Mutex::new(Vec::new()));
+            let port = fake::proxy(db.server.port, move |side, bytes| {
+                // Only the first bytes of each side are modified.
+                let mut changed = changed.lock().expect("a lock");
+                if !changed.contains(&side) {
+                    changed.push(side);
+                    change(side, bytes);
                 }
             });
             let run = GoldDigger::new().env("DATABASE_URL", db.url_by_port(port));
             run.args(["--tls-ca-file", &ca])
         };
-        // CLIENT_CONNECT_WITH_DB, without which there would be no default database.
-        let without_database = altered(|side, seen| {
+        // Without CLIENT_CONNECT_WITH_DB, there would be no default database.
+        let without_database = modified(|side, bytes| {
             if side == Side::Client {
-                seen[4] &= !0x08;
+                bytes[4] &= !0x08;
             }
         });
         let name = &db.name;
@@ -160,24 +153,24 @@ fn what_is_changed_before_encryption_changes_nothing() {
             .arg("SELECT DATABASE() AS a")
             .run()
             .wrote(format!("a\n{name}\n"));
-        // CLIENT_IGNORE_SPACE, by which names are read in another way.
-        let ignoring_space = altered(|side, seen| {
+        // CLIENT_IGNORE_SPACE changes how the server parses names.
+        let ignoring_space = modified(|side, bytes| {
             if side == Side::Client {
-                seen[5] |= 0x01;
+                bytes[5] |= 0x01;
             }
         });
         ignoring_space
             .arg("SELECT 1")
             .run()
             .failed(3, &["somebody on the way has altered the request for TLS"]);
-        // Another connection's id, which the query would be killed by.
-        let misled = altered(|side, seen| {
+        // With the id of another connection, the wrong query would be killed.
+        let misled = modified(|side, bytes| {
             if side == Side::Server {
-                let end = seen[5..]
+                let end = bytes[5..]
                     .iter()
                     .position(|byte| *byte == 0)
                     .expect("a version");
-                seen[5 + end + 1..][..4].copy_from_slice(&424_242u32.to_le_bytes());
+                bytes[5 + end + 1..][..4].copy_from_slice(&424_242u32.to_le_bytes());
             }
         });
         let running = misled.arg("SELECT SLEEP(47)").start();
@@ -185,12 +178,8 @@ fn what_is_changed_before_encryption_changes_nothing() {
             let sql = "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP(47)%'";
             Queryable::query_first::<u32, _>(&mut db.connect(), sql).expect("a list")
         };
-        let is = |wanted: u32| {
-            poll_until(Duration::from_secs(10), || {
-                (count() == Some(wanted)).then_some(())
-            })
-        };
-        assert!(is(1).is_some());
+        let is_running = || (count() == Some(1)).then_some(());
+        assert!(poll_until(Duration::from_secs(10), is_running).is_some());
         running.signal(Signal::SIGINT);
         running.wait().ended_with(130);
         assert_eq!(count(), Some(0));

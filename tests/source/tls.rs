@@ -1,5 +1,5 @@
-//! Encryption: which servers are trusted in which mode, what travels in the
-//! clear, and what is said where there is no connection.
+//! Encryption: which servers each mode trusts, what is sent unencrypted, and the
+//! messages of failed connections.
 
 use std::{
     fs::{self, Permissions},
@@ -11,19 +11,19 @@ use std::{
 };
 
 use crate::support::{
-    ANOTHER_HOST, Database, GoldDigger,
+    ANOTHER_HOST, Database, GoldDigger, Outcome,
     certificates::{Authority, Identity, Validity, self_signed},
     changing_certificates, each_server, fake, on_new_mariadb,
 };
 
-pub static OURS: LazyLock<Authority> = LazyLock::new(|| Authority::new("our CA"));
+static OURS: LazyLock<Authority> = LazyLock::new(|| Authority::new("our CA"));
 static OTHER: LazyLock<Authority> = LazyLock::new(|| Authority::new("another CA"));
 
-/// The files of a client.
+/// A folder with the files of a client.
 pub struct Files(tempfile::TempDir);
 
 impl Files {
-    pub fn new() -> Self {
+    fn new() -> Self {
         let files = Self(tempfile::tempdir().expect("a folder"));
         fs::write(files.path("ca.pem"), &OURS.pem).expect("a file");
         fs::write(files.path("other.pem"), &OTHER.pem).expect("a file");
@@ -36,13 +36,13 @@ impl Files {
         self.0.path().join(name).display().to_string()
     }
 
-    /// A run against `db`, where `host` is what is asked for, and the system
-    /// trusts nobody but the other CA.
+    /// Calls the program for the server of `db` under the name `host`. The system's
+    /// trust store contains only the other CA.
     fn run(&self, db: &Database, host: &str) -> GoldDigger {
-        self.call(GoldDigger::new(), db, host)
+        self.prepare(GoldDigger::new(), db, host)
     }
 
-    fn call(&self, run: GoldDigger, db: &Database, host: &str) -> GoldDigger {
+    fn prepare(&self, run: GoldDigger, db: &Database, host: &str) -> GoldDigger {
         let url = db.url().replace("127.0.0.1", host);
         run.env("DATABASE_URL", url)
             .env("SSL_CERT_FILE", self.path("other.pem"))
@@ -51,12 +51,81 @@ impl Files {
     }
 }
 
-pub fn good() -> Identity {
+/// Issues a certificate that every mode accepts.
+fn good_identity() -> Identity {
     OURS.certify(&["localhost", "127.0.0.1"], Validity::Current)
 }
 
+/// Runs `test` on each server while the server has a good certificate of our CA.
+pub fn each_server_with_tls(test: impl Fn(&Database, &Files)) {
+    let _changing = changing_certificates();
+    let files = Files::new();
+    each_server(|db| {
+        db.server.use_certificate(&good_identity(), &OURS.pem);
+        test(db, &files);
+    });
+}
+
+/// The parts of a message; none for success.
+type Expected<'a> = &'a [&'a str];
+
+/// A certificate and the results of the verifying modes.
+struct Trust<'a> {
+    name: &'static str,
+    identity: Identity,
+    ca: &'a str,
+    verify_ca: Expected<'a>,
+    verify_identity: Expected<'a>,
+}
+
+impl Trust<'_> {
+    /// Returns the certificate and the day on which the program must run. MySQL
+    /// accepts no certificate that is not valid today, so the program gets another
+    /// day instead.
+    fn identity_and_day(&self, db: &Database) -> (Identity, Option<&'static str>) {
+        match self.name {
+            "expired" if !db.is_mariadb() => (good_identity(), Some("2090-01-02")),
+            "not yet valid" if !db.is_mariadb() => (good_identity(), Some("2019-12-31")),
+            _ => (self.identity.clone(), None),
+        }
+    }
+
+    #[track_caller]
+    fn check(&self, db: &Database, files: &Files) {
+        println!("{}", self.name);
+        let (identity, day) = self.identity_and_day(db);
+        db.server.use_certificate(&identity, self.ca);
+        let run = |mode: &str| {
+            let run = match day {
+                Some(day) => GoldDigger::wrapped_in(&["faketime", day])
+                    .env("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+                None => GoldDigger::new(),
+            };
+            files.prepare(run, db, "localhost").args(["--tls", mode])
+        };
+        run("disabled").run().wrote("a\na row\n");
+        run("required").run().wrote("a\na row\n");
+        for (mode, expected) in [
+            ("verify-ca", self.verify_ca),
+            ("verify-identity", self.verify_identity),
+        ] {
+            let outcome = run(mode)
+                .args(["--tls-ca-file", &files.path("ca.pem")])
+                .run();
+            if expected.is_empty() {
+                outcome.wrote("a\na row\n");
+            } else {
+                let port = db.server.port;
+                let place = format!("cannot connect to localhost:{port} as \"root\": ");
+                let outcome = outcome.failed(3, &[&[&*place][..], expected].concat());
+                assert_eq!(outcome.stdout, b"");
+            }
+        }
+    }
+}
+
 #[test]
-fn each_mode_trusts_what_it_says() {
+fn each_mode_trusts_the_right_certificates() {
     let _changing = changing_certificates();
     let files = Files::new();
     let expired = [
@@ -86,58 +155,35 @@ fn each_mode_trusts_what_it_says() {
         "its certificate is for no host at all (it has no subjectAltName), and localhost was asked for",
         "verify-ca",
     ];
-    // What verify-ca says, and verify-identity: nothing is success.
-    type Said<'a> = &'a [&'a str];
     let own = self_signed(&["localhost"]);
     let own_ca = own.certificate.clone();
+    let trust = |name, identity, ca, verify_ca, verify_identity| Trust {
+        name,
+        identity,
+        ca,
+        verify_ca,
+        verify_identity,
+    };
     #[rustfmt::skip]
-    let cases: [(&str, Identity, &str, Said, Said); 8] = [
-        ("good", good(), &OURS.pem, &[], &[]),
-        ("for another host", OURS.certify(&["db.example", "10.0.0.1"], Validity::Current), &OURS.pem, &[], &wrong_name),
-        ("for no host", OURS.certify(&[], Validity::Current), &OURS.pem, &[], &nameless),
-        ("expired", OURS.certify(&["localhost"], Validity::Expired), &OURS.pem, &expired, &expired),
-        ("not yet valid", OURS.certify(&["localhost"], Validity::Future), &OURS.pem, &future, &future),
-        ("version 1", OURS.certify_version_1(), &OURS.pem, &version_1, &version_1),
-        ("of another CA", OTHER.certify(&["localhost"], Validity::Current), &OTHER.pem, &unknown, &unknown),
-        ("of its own", own, &own_ca, &unknown, &unknown),
+    let cases: [Trust; 8] = [
+        trust("good", good_identity(), &OURS.pem, &[], &[]),
+        trust("for another host", OURS.certify(&["db.example", "10.0.0.1"], Validity::Current), &OURS.pem, &[], &wrong_name),
+        trust("for no host", OURS.certify(&[], Validity::Current), &OURS.pem, &[], &nameless),
+        trust("expired", OURS.certify(&["localhost"], Validity::Expired), &OURS.pem, &expired, &expired),
+        trust("not yet valid", OURS.certify(&["localhost"], Validity::Future), &OURS.pem, &future, &future),
+        trust("version 1", OURS.certify_version_1(), &OURS.pem, &version_1, &version_1),
+        trust("of another CA", OTHER.certify(&["localhost"], Validity::Current), &OTHER.pem, &unknown, &unknown),
+        trust("self-signed", own, &own_ca, &unknown, &unknown),
     ];
     each_server(|db| {
-        for (name, identity, its_ca, authority, identity_said) in &cases {
-            println!("{name}");
-            // MySQL takes none that is not valid today: it is another day for us.
-            let (identity, clock) = match *name {
-                "expired" if !db.is_mariadb() => (&good(), Some("2090-01-02")),
-                "not yet valid" if !db.is_mariadb() => (&good(), Some("2019-12-31")),
-                _ => (identity, None),
-            };
-            db.server.use_certificate(identity, its_ca);
-            let run = |mode: &str| {
-                let run = match clock {
-                    Some(day) => GoldDigger::wrapped_in(&["faketime", day])
-                        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
-                    None => GoldDigger::new(),
-                };
-                files.call(run, db, "localhost").args(["--tls", mode])
-            };
-            run("disabled").run().wrote("a\na row\n");
-            run("required").run().wrote("a\na row\n");
-            for (mode, said) in [("verify-ca", authority), ("verify-identity", identity_said)] {
-                let outcome = run(mode).args(["--tls-ca-file", &ca]).run();
-                if said.is_empty() {
-                    outcome.wrote("a\na row\n");
-                } else {
-                    let port = db.server.port;
-                    let place = format!("cannot connect to localhost:{port} as \"root\": ");
-                    let outcome = outcome.failed(3, &[&[&*place][..], said].concat());
-                    assert_eq!(outcome.stdout, b"");
-                }
-            }
+        for case in &cases {
+            case.check(db, &files);
         }
     });
 }
 
 #[test]
-fn only_the_ca_that_is_named_vouches() {
+fn only_the_named_ca_is_trusted() {
     let _changing = changing_certificates();
     let files = Files::new();
     each_server(|db| {
@@ -145,7 +191,7 @@ fn only_the_ca_that_is_named_vouches() {
         let [ours, other, both] = ["ca.pem", "other.pem", "both.pem"].map(|name| files.path(name));
         let identity = OTHER.certify(&["localhost"], Validity::Current);
         db.server.use_certificate(&identity, &OTHER.pem);
-        // The other CA is the system's.
+        // The system's trust store contains the other CA.
         run(&["--tls", "verify-identity"]).wrote("a\na row\n");
         for mode in ["verify-ca", "verify-identity"] {
             let args = |file| ["--tls", mode, "--tls-ca-file", file];
@@ -153,56 +199,72 @@ fn only_the_ca_that_is_named_vouches() {
             run(&args(&other)).wrote("a\na row\n");
             run(&args(&both)).wrote("a\na row\n");
         }
-        // Whom the system does not know.
-        db.server.use_certificate(&good(), &OURS.pem);
+        // It does not contain our CA.
+        db.server.use_certificate(&good_identity(), &OURS.pem);
         run(&["--tls", "verify-identity"])
             .failed(3, &["not vouched for by the system's trust store"]);
     });
 }
 
+/// Runs with `url` and prints whether the connection is encrypted. The system's
+/// trust store contains only the other CA.
+fn run_encryption_query(db: &Database, files: &Files, url: &str, args: &[&str]) -> Outcome {
+    let table = if db.is_mariadb() {
+        "information_schema.session_status"
+    } else {
+        "performance_schema.session_status"
+    };
+    let sql = format!(
+        "SELECT IF(variable_value = '', 'plain', 'encrypted') AS a FROM \
+         (SELECT 1) AS b LEFT JOIN {table} ON variable_name = 'Ssl_cipher'"
+    );
+    GoldDigger::new()
+        .env("DATABASE_URL", url)
+        .env("SSL_CERT_FILE", files.path("other.pem"))
+        .args(args)
+        .arg(&sql)
+        .run()
+}
+
+fn another_host(db: &Database) -> String {
+    db.url().replace("127.0.0.1", ANOTHER_HOST)
+}
+
 #[test]
-fn without_a_mode_other_hosts_must_prove_themselves() {
-    let _changing = changing_certificates();
-    let files = Files::new();
-    each_server(|db| {
-        db.server.use_certificate(&good(), &OURS.pem);
-        let encrypted = "SELECT IF(variable_value = '', 'plain', 'encrypted') AS a FROM \
-             (SELECT 1) AS b LEFT JOIN";
-        let table = if db.is_mariadb() {
-            "information_schema.session_status"
-        } else {
-            "performance_schema.session_status"
-        };
-        let sql = format!("{encrypted} {table} ON variable_name = 'Ssl_cipher'");
-        let run = |url: &str, args: &[&str]| {
-            GoldDigger::new()
-                .env("DATABASE_URL", url)
-                .env("SSL_CERT_FILE", files.path("other.pem"))
-                .args(args)
-                .arg(&sql)
-                .run()
-        };
-        let (ca, port) = (files.path("ca.pem"), db.server.port);
+fn without_a_mode_other_hosts_are_verified() {
+    each_server_with_tls(|db, files| {
+        let run = |url: &str, args: &[&str]| run_encryption_query(db, files, url, args);
+        let ca = files.path("ca.pem");
         let named = ["--tls-ca-file", &ca];
-        let another = db.url().replace("127.0.0.1", ANOTHER_HOST);
+        let another = another_host(db);
         run(&another, &named).wrote("a\nencrypted\n");
         run(&another, &[]).failed(3, &["not vouched for by the system's trust store"]);
         run(&db.url(), &[]).wrote("a\nplain\n");
         run(&db.url(), &named).wrote("a\nencrypted\n");
         run(&db.socket_url(), &named)
             .failed(2, &["--tls-ca-file cannot be had on the Unix socket"]);
-        // Less than that is done, and said.
-        let warned = |args: &[&str], state: &str, warning: &str| {
+        let verified = format!("{}?ssl-mode=VERIFY_IDENTITY&ssl-ca={ca}", db.url());
+        run(&verified, &[]).wrote("a\nencrypted\n");
+        run(&format!("{}?ssl-mode=required", db.url()), &[]).wrote("a\nencrypted\n");
+    });
+}
+
+#[test]
+fn weaker_modes_work_with_a_warning() {
+    each_server_with_tls(|db, files| {
+        let (ca, port) = (files.path("ca.pem"), db.server.port);
+        let another = another_host(db);
+        let assert_warned = |args: &[&str], state: &str, warning: &str| {
             let warning = format!(
                 "gold_digger: warning: the connection to {ANOTHER_HOST}:{port} {warning}\n"
             );
-            let outcome = run(&another, args).ended(0, &warning);
+            let outcome = run_encryption_query(db, files, &another, args).ended(0, &warning);
             assert_eq!(
                 String::from_utf8_lossy(&outcome.stdout),
                 format!("a\n{state}\n")
             );
         };
-        warned(
+        assert_warned(
             &["--tls", "disabled"],
             "plain",
             "is not encrypted: everyone on the way can read and change the rows (--tls disabled)",
@@ -215,7 +277,7 @@ fn without_a_mode_other_hosts_must_prove_themselves() {
             ),
         ] {
             let warning = "is encrypted, but for whoever answers there: nobody checks who that is";
-            warned(flags, "encrypted", &format!("{warning} ({subject})"));
+            assert_warned(flags, "encrypted", &format!("{warning} ({subject})"));
         }
         for (flags, subject) in [
             (&["--tls", "verify-ca"][..], "--tls verify-ca"),
@@ -225,21 +287,23 @@ fn without_a_mode_other_hosts_must_prove_themselves() {
             ),
         ] {
             let warning = "is for any server that its CA vouches for: nobody checks its name";
-            warned(
-                &[flags, &named].concat(),
+            assert_warned(
+                &[flags, &["--tls-ca-file", &ca]].concat(),
                 "encrypted",
                 &format!("{warning} ({subject})"),
             );
         }
-        // From the URL, and from option files of either vendor.
-        run(
-            &format!("{}?ssl-mode=VERIFY_IDENTITY&ssl-ca={ca}", db.url()),
-            &[],
-        )
-        .wrote("a\nencrypted\n");
-        run(&format!("{}?ssl-mode=required", db.url()), &[]).wrote("a\nencrypted\n");
+    });
+}
+
+#[test]
+fn option_files_of_both_vendors_choose_the_mode() {
+    each_server_with_tls(|db, files| {
+        let ca = files.path("ca.pem");
         let option_file = files.path("my.cnf");
-        for (text, wanted) in [
+        let run =
+            |url: &str| run_encryption_query(db, files, url, &["--defaults-file", &option_file]);
+        for (text, expected) in [
             ("ssl-mode=REQUIRED", Ok("encrypted")),
             ("ssl_mode=VERIFY_CA\nssl-ca=CA", Ok("encrypted")),
             ("ssl-ca=CA", Ok("encrypted")),
@@ -255,13 +319,10 @@ fn without_a_mode_other_hosts_must_prove_themselves() {
             ("ssl-verify-server-cert\nssl-ca=CA", Ok("encrypted")),
         ] {
             println!("{text}");
-            fs::write(
-                &option_file,
-                format!("[client]\n{}\n", text.replace("=CA", &format!("={ca}"))),
-            )
-            .expect("a file");
-            let outcome = run(&db.url(), &["--defaults-file", &option_file]);
-            match wanted {
+            let text = format!("[client]\n{}\n", text.replace("=CA", &format!("={ca}")));
+            fs::write(&option_file, text).expect("a file");
+            let outcome = run(&db.url());
+            match expected {
                 Ok(state) => assert_eq!(
                     String::from_utf8_lossy(&outcome.stdout),
                     format!("a\n{state}\n"),
@@ -270,17 +331,17 @@ fn without_a_mode_other_hosts_must_prove_themselves() {
                 ),
                 Err(part) => drop(outcome.failed(3, &[part])),
             }
-            // Nobody is between us and a socket.
-            run(&db.socket_url(), &["--defaults-file", &option_file]).wrote("a\nplain\n");
+            // A Unix socket needs no encryption.
+            run(&db.socket_url()).wrote("a\nplain\n");
         }
     });
 }
 
 #[test]
-fn the_cure_for_a_self_made_certificate_works_as_pasted() {
+fn the_suggested_commands_for_a_self_signed_certificate_work() {
     let _changing = changing_certificates();
     let files = Files::new();
-    let cured = |db: &Database| {
+    let follow_the_hint = |db: &Database| {
         let run = |args: &[&str]| files.run(db, "127.0.0.1").args(args).run();
         let refused = run(&["--tls", "verify-identity"]).failed(3, &["the system's trust store"]);
         let quoted: Vec<&str> = refused.stderr.split('`').collect();
@@ -296,17 +357,17 @@ fn the_cure_for_a_self_made_certificate_works_as_pasted() {
         run(&flags.split(' ').collect::<Vec<_>>()).wrote("a\na row\n");
         run(&without.split(' ').collect::<Vec<_>>()).wrote("a\na row\n");
     };
-    on_new_mariadb(cured);
+    on_new_mariadb(follow_the_hint);
     each_server(|db| {
         if !db.is_mariadb() {
             db.server.use_generated_certificate();
-            cured(db);
+            follow_the_hint(db);
         }
     });
 }
 
 #[test]
-fn client_certificates_are_shown() {
+fn client_certificates_are_presented() {
     let _changing = changing_certificates();
     let files = Files::new();
     let write = |identity: Identity, name: &str| identity.write(Path::new(&files.path("")), name);
@@ -314,7 +375,7 @@ fn client_certificates_are_shown() {
     write(OTHER.certify(&["me"], Validity::Current), "stranger");
     write(OURS.certify(&["me"], Validity::Expired), "expired");
     each_server(|db| {
-        db.server.use_certificate(&good(), &OURS.pem);
+        db.server.use_certificate(&good_identity(), &OURS.pem);
         db.sql("CREATE USER IF NOT EXISTS certified@localhost IDENTIFIED BY 'x' REQUIRE X509");
         let url = format!("mysql://certified:x@127.0.0.1:{}/", db.server.port);
         let run = |args: &[&str]| {
@@ -322,12 +383,12 @@ fn client_certificates_are_shown() {
             run.args(["--tls-ca-file", &files.path("ca.pem"), "SELECT 1 AS a"])
                 .run()
         };
-        let shown = |name: &str| {
+        let present = |name: &str| {
             let [cert, key] =
                 [format!("{name}.pem"), format!("{name}-key.pem")].map(|name| files.path(&name));
             run(&["--tls-cert", &cert, "--tls-key", &key])
         };
-        shown("client").wrote("a\n1\n");
+        present("client").wrote("a\n1\n");
         run(&[]).failed(3, &["the login was refused", "1045", "--tls-cert"]);
         run(&["--tls", "disabled"]).failed_with_any_length(
             3,
@@ -342,16 +403,16 @@ fn client_certificates_are_shown() {
         let warning = format!(
             "gold_digger: warning: others can read {key}, which holds a private key; chmod o-r {key}\n"
         );
-        shown("client").ended(0, &warning);
+        present("client").ended(0, &warning);
         fs::set_permissions(&key, Permissions::from_mode(0o600)).expect("my file");
-        shown("stranger").failed(
+        present("stranger").failed(
             3,
             &[
                 "the server does not accept the certificate of --tls-cert (",
                 "ssl_ca",
             ],
         );
-        shown("expired").failed(
+        present("expired").failed(
             3,
             &[
                 "the server does not accept the certificate of --tls-cert (",
@@ -362,19 +423,19 @@ fn client_certificates_are_shown() {
 }
 
 #[test]
-fn a_server_without_tls_gets_nothing() {
+fn a_server_without_tls_gets_no_login() {
     let (send, receive) = std::sync::mpsc::channel();
     let plain = fake::serve(move |mut session| {
         send.send(session.accept()).expect("the test listens");
     });
-    // One that has no version in common with us says so in an alert.
+    // A server without a common TLS version sends an alert.
     let old = fake::serve(|mut session| {
         session.greet_with_tls();
         session.receive();
         let _ = session.stream.read(&mut [0; 65536]);
         let _ = session.stream.write_all(b"\x15\x03\x01\0\x02\x02\x46");
     });
-    let babbling = fake::serve(|mut session| {
+    let confused = fake::serve(|mut session| {
         session.greet_with_tls();
         session.receive();
         let _ = session.stream.read(&mut [0; 65536]);
@@ -390,28 +451,25 @@ fn a_server_without_tls_gets_nothing() {
     };
     let without = ["the server does not speak TLS", "--tls disabled"];
     run(plain, ANOTHER_HOST, &[]).failed(3, &without);
-    // The driver says goodbye, and no more.
-    let goodbye = Some(vec![1]);
-    assert_eq!(receive.recv().expect("what it saw"), goodbye);
+    // The driver sends COM_QUIT and nothing else.
+    let quit = Some(vec![1]);
+    assert_eq!(receive.recv().expect("the server's record"), quit);
     run(plain, "127.0.0.1", &["--tls", "required", "--quiet"]).failed(3, &without);
-    assert_eq!(receive.recv().expect("what it saw"), goodbye);
+    assert_eq!(receive.recv().expect("the server's record"), quit);
     run(old, "127.0.0.1", &["--tls", "verify-identity"]).failed(
         3,
         &["no TLS version or cipher that both sides have", "TLS 1.2"],
     );
-    run(babbling, "127.0.0.1", &["--tls", "verify-identity"])
+    run(confused, "127.0.0.1", &["--tls", "verify-identity"])
         .failed(3, &["does not speak TLS as it says"]);
 }
 
 #[test]
-fn a_check_says_how_the_connection_is_encrypted() {
-    let _changing = changing_certificates();
-    let files = Files::new();
-    let ca = files.path("ca.pem");
-    each_server(|db| {
-        db.server.use_certificate(&good(), &OURS.pem);
+fn a_check_reports_the_encryption() {
+    each_server_with_tls(|db, files| {
+        let ca = files.path("ca.pem");
         let vouched = format!("vouched for by {ca}");
-        for (args, said) in [
+        for (args, reported) in [
             (&["--tls", "disabled"][..], "none"),
             (
                 &["--tls", "required"],
@@ -436,14 +494,14 @@ fn a_check_says_how_the_connection_is_encrypted() {
             let line = shown
                 .lines()
                 .find_map(|line| line.strip_prefix("encryption"));
-            assert_eq!(line.map(str::trim), Some(said), "{shown}");
+            assert_eq!(line.map(str::trim), Some(reported), "{shown}");
         }
     });
 }
 
-/// The driver by itself gives up at the first address of a name that fails.
+/// The driver alone fails at the first address of a name that fails.
 #[test]
-fn a_name_is_verified_at_whichever_address_answers() {
+fn every_address_of_a_name_is_tried_and_verified() {
     let _changing = changing_certificates();
     let files = Files::new();
     let hosts = files.path("hosts");
@@ -474,7 +532,7 @@ fn a_name_is_verified_at_whichever_address_answers() {
         }
         run("away.example", "verify-identity")
             .failed(3, &["none of its addresses could be reached"]);
-        // No password goes to a host that only calls itself this one.
+        // No password is sent to another host that is named localhost.
         run("localhost", "disabled").failed(3, &["localhost does not lead to this machine"]);
         run("away.example", "verify-ca").failed(3, &["Connection refused"]);
     });

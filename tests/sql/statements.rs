@@ -1,14 +1,14 @@
-//! Which statements export, which are refused, and that a refused one publishes
+//! Which statements export and which are refused. A refused statement publishes
 //! nothing.
 
 use std::fs;
 
 use crate::support::{Database, GlobalVariable, GoldDigger, each_server, each_server_alone};
 
-/// Exports to a file that exists, must fail with exit code 4 and `parts`, and
-/// must leave the file as it was.
+/// Exports to an existing file. Asserts exit code 4, `parts` in the message and an
+/// unchanged file.
 #[track_caller]
-fn refused(db: &Database, sql: &str, flags: &[&str], parts: &[&str]) {
+fn assert_refused(db: &Database, sql: &str, flags: &[&str], parts: &[&str]) {
     let folder = tempfile::tempdir().expect("a folder");
     let target = folder.path().join("out.csv");
     fs::write(&target, "earlier").expect("a file");
@@ -29,28 +29,28 @@ fn refused(db: &Database, sql: &str, flags: &[&str], parts: &[&str]) {
 #[test]
 fn server_errors_are_shown() {
     each_server(|db| {
-        refused(
+        assert_refused(
             db,
             "SELEKT 1",
             &[],
             &["the query failed", "1064 (42000)", "SELEKT"],
         );
-        refused(
+        assert_refused(
             db,
             "SELECT * FROM nowhere",
             &[],
             &["1146 (42S02)", "nowhere"],
         );
-        // It comes after the first rows have been sent.
+        // This error follows the first rows.
         db.sql("CREATE TABLE t (id INT PRIMARY KEY, s LONGTEXT)");
         db.sql("INSERT INTO t VALUES (1, REPEAT('x', 40000)), (2, '')");
         let late = "SELECT s, (SELECT id FROM t AS u WHERE u.id >= t.id) FROM t ORDER BY id DESC";
-        refused(db, late, &[], &["1242 (21000)"]);
+        assert_refused(db, late, &[], &["1242 (21000)"]);
     });
 }
 
 #[test]
-fn the_session_is_read_only_unless_told() {
+fn the_session_is_read_only_without_read_write() {
     each_server(|db| {
         db.sql("CREATE TABLE t (id INT PRIMARY KEY)");
         for write in [
@@ -58,10 +58,10 @@ fn the_session_is_read_only_unless_told() {
             "DELETE FROM t",
             "CREATE TABLE u (id INT)",
         ] {
-            refused(db, write, &[], &["1792 (25006)", "--read-write"]);
+            assert_refused(db, write, &[], &["1792 (25006)", "--read-write"]);
         }
-        // It runs now, but there is nothing to export.
-        refused(
+        // The statement runs, but has no rows to export.
+        assert_refused(
             db,
             "INSERT INTO t VALUES (1), (2)",
             &["--read-write"],
@@ -71,7 +71,7 @@ fn the_session_is_read_only_unless_told() {
             .run()
             .wrote("n\n2\n");
         if db.is_mariadb() {
-            refused(
+            assert_refused(
                 db,
                 "INSERT INTO t VALUES (3) RETURNING id",
                 &[],
@@ -94,7 +94,7 @@ fn statements_without_a_result_set_are_errors() {
                 "({} …) ran",
                 &statement[..statement.find(' ').expect("two words")]
             );
-            refused(
+            assert_refused(
                 db,
                 &commented,
                 &["--allow-empty"],
@@ -114,25 +114,25 @@ fn a_call_exports_one_result_set() {
         db.sql("CREATE PROCEDURE none() SET @a = 1");
         db.export("CALL one()").run().wrote("a\n1\n");
         for procedure in ["two", "many"] {
-            refused(
+            assert_refused(
                 db,
                 &format!("CALL {procedure}()"),
                 &[],
                 &["second result set"],
             );
         }
-        refused(
+        assert_refused(
             db,
             "CALL late()",
             &[],
             &["failed after its rows", "1644 (45000)", "too late"],
         );
-        refused(db, "CALL none()", &[], &["no result set"]);
+        assert_refused(db, "CALL none()", &[], &["no result set"]);
     });
 }
 
 #[test]
-fn other_statements_with_rows_work() {
+fn other_statements_with_rows_export() {
     each_server(|db| {
         db.sql("CREATE TABLE t (id INT PRIMARY KEY)");
         db.export("SHOW TABLES")
@@ -153,9 +153,9 @@ fn other_statements_with_rows_work() {
 }
 
 #[test]
-fn the_sql_mode_of_the_session_decides_on_quotes() {
+fn quotes_are_parsed_by_the_sql_mode_of_the_session() {
     each_server_alone(|db| {
-        // One statement to a server that knows backslashes, two to one that does not.
+        // With backslash escapes this is one statement, without them two.
         let sql = r"SELECT 'a\'; SELECT ''b' AS x";
         db.export(sql).run().wrote("x\na'; SELECT 'b\n");
         let _mode = GlobalVariable::set(
@@ -168,7 +168,7 @@ fn the_sql_mode_of_the_session_decides_on_quotes() {
 }
 
 #[test]
-fn warnings_of_the_server_are_counted_at_v() {
+fn a_verbose_run_counts_the_warnings_of_the_server() {
     each_server(|db| {
         let outcome = db
             .export("SELECT CAST('x' AS SIGNED) AS a UNION ALL SELECT CAST('y' AS SIGNED)")
@@ -217,12 +217,12 @@ fn long_values_arrive_whole() {
 }
 
 #[test]
-fn the_servers_packet_limit_is_named() {
+fn the_message_names_the_packet_limit_of_the_server() {
     each_server_alone(|db| {
         db.sql("CREATE TABLE t (id INT PRIMARY KEY, s LONGTEXT)");
         db.sql("INSERT INTO t VALUES (1, REPEAT('x', 3000000))");
         let _limit = GlobalVariable::set(db, "max_allowed_packet", "1048576");
-        // It is the limit for what a server receives and makes, not for its rows.
+        // The limit is for statements and intermediate values, not for rows.
         let whole = db.export("SELECT s FROM t").run().ended(0, "");
         assert_eq!(whole.stdout.len(), 3_000_003);
         let folder = tempfile::tempdir().expect("a folder");
@@ -235,7 +235,7 @@ fn the_servers_packet_limit_is_named() {
         run.run()
             .failed(4, &["the query failed", "max_allowed_packet"]);
         if !db.is_mariadb() {
-            refused(
+            assert_refused(
                 db,
                 "SELECT s FROM t ORDER BY s",
                 &[],

@@ -1,15 +1,20 @@
-//! Edge values of each type, with the exact text that CSV makes of them.
+//! Edge values of each type and their exact text in CSV.
 
+/// The servers that have a type.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum On {
+pub enum Servers {
     Both,
     MariaDb,
     MySql,
 }
-pub use On::{Both, MariaDb, MySql};
+pub use Servers::{Both, MariaDb, MySql};
 
-/// A column's type, and for each value its SQL and what CSV makes of it.
-pub type Case = (On, &'static str, &'static [(&'static str, &'static str)]);
+/// The servers, a column's type, and the SQL and the CSV text of each value.
+pub type Case = (
+    Servers,
+    &'static str,
+    &'static [(&'static str, &'static str)],
+);
 
 pub const CASES: &[Case] = &[
     (
@@ -382,7 +387,8 @@ pub const CASES: &[Case] = &[
     (MariaDb, "INET4", &[("'10.0.0.1'", "10.0.0.1")]),
 ];
 
-/// FLOAT has six digits in the text protocol and all of them in the binary one.
+/// The SQL of FLOAT values, their text over the text protocol, which has six digits,
+/// and over the binary protocol, which has all digits.
 pub const FLOATS: &[(&str, &str, &str)] = &[
     ("0.1", "0.1", "0.1"),
     ("16777216", "16777200", "16777216"),

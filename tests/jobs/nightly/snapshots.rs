@@ -1,5 +1,5 @@
-//! One snapshot for all exports: what it holds, on how many connections, and what
-//! ends it.
+//! One snapshot for all exports: its content, its use on several connections, and
+//! its loss.
 
 use std::{
     fs, io,
@@ -12,11 +12,11 @@ use std::{
 use mysql::prelude::Queryable;
 use serde_json::Value as Json;
 
-use super::{Night, became, waits};
+use super::{ExportFile, statuses, waiting_query};
 use crate::support::{Database, Server, Signal, each_logging_server, each_server, poll_until};
 
 #[test]
-fn what_is_written_between_two_exports_is_not_in_the_snapshot() {
+fn rows_written_during_the_run_are_not_in_the_snapshot() {
     each_server(|db| {
         for sql in [
             "CREATE TABLE orders (id INT) ENGINE = InnoDB",
@@ -28,22 +28,23 @@ fn what_is_written_between_two_exports_is_not_in_the_snapshot() {
         ] {
             db.sql(sql);
         }
-        let wait = waits(db);
+        let waiting = waiting_query(db);
         let queries = [
             (
                 "orders",
                 "SELECT o.* FROM orders o LEFT JOIN kept k ON FALSE",
             ),
-            ("wait", &wait),
+            ("wait", &waiting),
             ("parts", "SELECT * FROM parts"),
             ("again", "SELECT * FROM orders"),
         ];
-        // Whatever isolation a session begins with.
+        // The isolation level that the session starts with does not matter.
         let level = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
-        let night = Night::of(db, &format!("[session]\ninit = ['{level}']"), &queries);
+        let exports =
+            ExportFile::with_queries(db, &format!("[session]\ninit = ['{level}']"), &queries);
         for (args, ids) in [(&["--snapshot"][..], "1\n"), (&[], "1\n2\n")] {
-            let outcome = night.meanwhile(args, || {
-                // Nobody waits for what has been read.
+            let outcome = exports.run_while_waiting(args, || {
+                // The snapshot holds no lock on a table that was read.
                 let mut conn = db.connect();
                 for sql in [
                     "SET SESSION lock_wait_timeout = 2",
@@ -56,21 +57,20 @@ fn what_is_written_between_two_exports_is_not_in_the_snapshot() {
                 db.sql("INSERT INTO parts VALUES (2)");
             });
             outcome.ended(0, "");
-            night.holds("orders.csv", "id\n1\n");
-            night.holds("parts.csv", &format!("id\n{ids}"));
-            night.holds("again.csv", &format!("id\n{ids}"));
+            exports.assert_file("orders.csv", "id\n1\n");
+            exports.assert_file("parts.csv", &format!("id\n{ids}"));
+            exports.assert_file("again.csv", &format!("id\n{ids}"));
             db.sql("DELETE FROM orders WHERE id = 2");
             db.sql("DELETE FROM parts WHERE id = 2");
         }
-        let night = Night::of(db, "[run]\nsnapshot = true", &[("a", "CALL p()")]);
+        let exports = ExportFile::with_queries(db, "[run]\nsnapshot = true", &[("a", "CALL p()")]);
         let refused = ["READ ONLY transaction"];
-        night.run(&[]).run().failed_with_any_length(4, &refused);
+        exports.run(&[]).run().failed_with_any_length(4, &refused);
     });
 }
 
-/// What one export sets in the session is not the next one's.
 #[test]
-fn each_export_finds_the_session_as_it_was_set_up() {
+fn each_export_starts_with_the_initial_session_settings() {
     each_server(|db| {
         for sql in [
             "CREATE TABLE t (id INT, at TIMESTAMP, text VARCHAR(9)) ENGINE = InnoDB",
@@ -89,17 +89,18 @@ fn each_export_finds_the_session_as_it_was_set_up() {
             ("text", "SELECT * FROM t ORDER BY id"),
         ];
         let head = "[session]\ntime_zone = '+00:00'\ninit = ['SET @n = 0']\n[run]\nsnapshot = true";
-        let night = Night::of(db, head, &queries);
-        night.run(&["--quiet"]).run().ended(0, "");
-        night.holds("one.csv", "n\n1\n2\n");
-        night.holds("two.csv", "n\n1\n2\n");
-        night.holds("text.csv", "id,at,text\n1,2026-01-02 03:04:05,東京\n2,,ö\n");
+        let exports = ExportFile::with_queries(db, head, &queries);
+        exports.run(&["--quiet"]).run().ended(0, "");
+        exports.assert_file("one.csv", "n\n1\n2\n");
+        exports.assert_file("two.csv", "n\n1\n2\n");
+        exports.assert_file("text.csv", "id,at,text\n1,2026-01-02 03:04:05,東京\n2,,ö\n");
     });
 }
 
-/// Whether tables that a writer keeps equal are so in all of `runs` exports over
-/// as many connections.
-fn are_equal_beside_a_writer(db: &Database, runs: u32, args: &[&str]) -> bool {
+/// Runs the export of four tables, over four connections, `runs` times while a
+/// writer adds a row to all of them in each transaction. Returns whether each run
+/// exported the same number of rows of each table.
+fn is_consistent_during_writes(db: &Database, runs: u32, args: &[&str]) -> bool {
     let tables = ["t0", "t1", "t2", "t3"];
     let counts = tables.map(|table| format!("SELECT COUNT(*) AS n FROM {table}"));
     let queries: Vec<(&str, &str)> = tables
@@ -107,7 +108,7 @@ fn are_equal_beside_a_writer(db: &Database, runs: u32, args: &[&str]) -> bool {
         .zip(counts.iter().map(String::as_str))
         .collect();
     let head = "[output]\nmanifest = true\n[run]\nconnections = 4";
-    let night = Night::of(db, head, &queries);
+    let exports = ExportFile::with_queries(db, head, &queries);
     for table in tables {
         db.sql(&format!(
             "CREATE TABLE IF NOT EXISTS {table} (a INT) ENGINE = InnoDB"
@@ -127,39 +128,44 @@ fn are_equal_beside_a_writer(db: &Database, runs: u32, args: &[&str]) -> bool {
             written.fetch_add(1, Relaxed);
         }
     };
-    let are_equal = thread::scope(|scope| {
+    let is_consistent = thread::scope(|scope| {
         scope.spawn(write);
-        let mut are_equal = Ok(true);
+        let mut is_consistent = Ok(true);
         for _ in 0..runs {
             let before = written.load(Relaxed);
-            let goes_on = || (written.load(Relaxed) > before).then_some(());
-            poll_until(Duration::from_secs(10), goes_on).expect("the writer writes");
-            let outcome = night.run(args).run();
+            let has_written = || (written.load(Relaxed) > before).then_some(());
+            poll_until(Duration::from_secs(10), has_written).expect("the writer writes");
+            let outcome = exports.run(args).run();
             if outcome.status.code() != Some(0) {
-                are_equal = Err(outcome.stderr);
+                is_consistent = Err(outcome.stderr);
                 break;
             }
-            let found = tables.map(|table| fs::read(night.path(&format!("{table}.csv"))).ok());
-            are_equal = are_equal.map(|so_far| so_far && found.iter().all(|one| *one == found[0]));
+            let files = tables.map(|table| fs::read(exports.path(&format!("{table}.csv"))).ok());
+            is_consistent =
+                is_consistent.map(|so_far| so_far && files.iter().all(|file| *file == files[0]));
         }
         is_over.store(true, Relaxed);
-        are_equal.unwrap_or_else(|stderr| panic!("{stderr}"))
+        is_consistent.unwrap_or_else(|stderr| panic!("{stderr}"))
     });
     let position = |table: &str| -> Json {
-        let text = fs::read(night.path(&format!("{table}.csv.manifest.json")));
+        let text = fs::read(exports.path(&format!("{table}.csv.manifest.json")));
         let manifest: Json = serde_json::from_slice(&text.expect("it")).expect("JSON");
         manifest["snapshot"].clone()
     };
     assert_eq!(position("t0").is_object(), args.contains(&"--snapshot"));
     assert_eq!(position("t0"), position("t3"));
-    are_equal
+    is_consistent
 }
 
 #[test]
-fn several_connections_have_the_same_snapshot_beside_a_writer() {
+fn several_connections_share_a_snapshot_during_writes() {
     each_logging_server(|db| {
-        assert!(are_equal_beside_a_writer(db, 12, &["--snapshot"]));
-        assert!(are_equal_beside_a_writer(db, 4, &["--snapshot", "--lock"]));
+        assert!(is_consistent_during_writes(db, 12, &["--snapshot"]));
+        assert!(is_consistent_during_writes(
+            db,
+            4,
+            &["--snapshot", "--lock"]
+        ));
         if !db.is_mariadb() {
             let switch = |modes: [&str; 3]| {
                 for mode in modes {
@@ -167,24 +173,25 @@ fn several_connections_have_the_same_snapshot_beside_a_writer() {
                 }
             };
             switch(["ON_PERMISSIVE", "OFF_PERMISSIVE", "OFF"]);
-            // By the binary log's position.
-            assert!(are_equal_beside_a_writer(db, 12, &["--snapshot"]));
-            whoever_may_not_see_the_binary_log_gets_an_error(db);
+            // Without GTIDs the positions in the binary log are compared.
+            assert!(is_consistent_during_writes(db, 12, &["--snapshot"]));
+            assert_missing_privileges_are_reported(db);
             switch(["OFF_PERMISSIVE", "ON_PERMISSIVE", "ON"]);
         }
-        // Without, they differ: the test can fail.
-        assert!(!are_equal_beside_a_writer(db, 30, &[]));
+        // Without a snapshot the tables differ, which shows that this test can fail.
+        assert!(!is_consistent_during_writes(db, 30, &[]));
     });
 }
 
-const TWO: [(&str, &str); 2] = [("a", "SELECT 1 AS a"), ("b", "SELECT 2 AS a")];
+const TWO_EXPORTS: [(&str, &str); 2] = [("a", "SELECT 1 AS a"), ("b", "SELECT 2 AS a")];
 
-fn whoever_may_not_see_the_binary_log_gets_an_error(db: &Database) {
+fn assert_missing_privileges_are_reported(db: &Database) {
     db.sql("CREATE USER plain@'127.0.0.1' IDENTIFIED BY 'p'");
     db.sql("GRANT SELECT ON *.* TO plain@'127.0.0.1'");
-    let night = Night::of(db, "[run]\nsnapshot = true\nconnections = 2", &TWO);
+    let exports =
+        ExportFile::with_queries(db, "[run]\nsnapshot = true\nconnections = 2", &TWO_EXPORTS);
     let url = format!("mysql://plain:p@127.0.0.1:{}/{}", db.server.port, db.name);
-    let run = |args: &[&str]| night.run(args).env("DATABASE_URL", &url).run();
+    let run = |args: &[&str]| exports.run(args).env("DATABASE_URL", &url).run();
     let refused = "whether 2 connections have the same snapshot cannot be told: ";
     run(&[]).failed(
         4,
@@ -201,25 +208,26 @@ fn whoever_may_not_see_the_binary_log_gets_an_error(db: &Database) {
 }
 
 #[test]
-fn without_a_binary_log_only_the_lock_will_do() {
+fn without_a_binary_log_several_connections_need_the_lock() {
     each_server(|db| {
-        let night = Night::of(db, "[run]\nsnapshot = true\nconnections = 2", &TWO);
-        let (outcome, told) = night.told(&[]);
+        let exports =
+            ExportFile::with_queries(db, "[run]\nsnapshot = true\nconnections = 2", &TWO_EXPORTS);
+        let (outcome, summary) = exports.run_with_summary(&[]);
         let refused = [
             "cannot be told: the server has no binary log",
             "lock = true",
         ];
         outcome.failed(4, &refused);
-        assert_eq!(became(&told), ["a not run null", "b not run null"]);
-        assert_eq!(night.names(), ["nightly.toml"]);
+        assert_eq!(statuses(&summary), ["a not run null", "b not run null"]);
+        assert_eq!(exports.file_names(), ["nightly.toml"]);
         for args in [&["--lock"][..], &["--connections", "1"], &["--job", "a"]] {
-            night.run(args).run().ended(0, "");
+            exports.run(args).run().ended(0, "");
         }
-        night.holds("b.csv", "a\n2\n");
+        exports.assert_file("b.csv", "a\n2\n");
     });
 }
 
-/// A binary log that does not have all that commits proves nothing.
+/// A binary log that lacks some commits cannot prove that two snapshots are equal.
 #[test]
 fn a_binary_log_with_gaps_is_not_trusted() {
     each_logging_server(|db| {
@@ -229,22 +237,26 @@ fn a_binary_log_with_gaps_is_not_trusted() {
         let options = ["--log-bin", "--server-id=3", "--binlog-ignore-db=left_out"];
         let server = Server::start_with(db.server.name, &options);
         let other = server.database();
-        let night = Night::of(&other, "[run]\nsnapshot = true\nconnections = 2", &TWO);
+        let exports = ExportFile::with_queries(
+            &other,
+            "[run]\nsnapshot = true\nconnections = 2",
+            &TWO_EXPORTS,
+        );
         let refused = "cannot be told: the server's binary log leaves databases out";
-        night.run(&[]).run().failed(4, &[refused]);
+        exports.run(&[]).run().failed(4, &[refused]);
         other.sql(&format!(
             "CHANGE MASTER TO master_host = '127.0.0.1', master_port = {}",
             db.server.port
         ));
         other.sql("START SLAVE SQL_THREAD");
         let refused = "cannot be told: what the server replicates is not in its binary log";
-        night.run(&[]).run().failed(4, &[refused]);
-        night.run(&["--lock"]).run().ended(0, "");
+        exports.run(&[]).run().failed(4, &[refused]);
+        exports.run(&["--lock"]).run().ended(0, "");
         server.signal(Signal::SIGKILL);
     });
 }
 
-/// A balancer: every other connection leads to the other port.
+/// Starts a load balancer that connects its clients to the two ports in turn.
 fn balance(ports: [u16; 2]) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("its address").port();
@@ -268,11 +280,12 @@ fn balance(ports: [u16; 2]) -> u16 {
 fn connections_to_several_servers_have_no_common_snapshot() {
     each_logging_server(|db| {
         let other = Server::start_with(db.server.name, &["--log-bin", "--server-id=2"]);
-        let night = Night::of(db, "[run]\nsnapshot = true\nconnections = 2", &TWO);
+        let exports =
+            ExportFile::with_queries(db, "[run]\nsnapshot = true\nconnections = 2", &TWO_EXPORTS);
         let balancer = balance([db.server.port, other.port]);
         let url = db.url_by_port(balancer).replace(&db.name, "mysql");
         for args in [&[][..], &["--lock"]] {
-            let run = night.run(args).env("DATABASE_URL", &url).run();
+            let run = exports.run(args).env("DATABASE_URL", &url).run();
             run.failed(4, &["do not all lead to one server", "connections = 1"]);
         }
         other.signal(Signal::SIGKILL);
@@ -280,7 +293,7 @@ fn connections_to_several_servers_have_no_common_snapshot() {
 }
 
 #[test]
-fn tables_that_no_snapshot_holds_are_named() {
+fn tables_without_transactions_are_named() {
     each_server(|db| {
         for sql in [
             "CREATE TABLE kept (id INT PRIMARY KEY) ENGINE = InnoDB",
@@ -292,12 +305,12 @@ fn tables_that_no_snapshot_holds_are_named() {
         ] {
             db.sql(sql);
         }
-        let named = "these tables are not transactional, and not part of the snapshot";
-        let warned = format!(
-            "gold_digger: warning: a: {named}: {}.old (MyISAM)\n",
+        let reason = "these tables are not transactional, and not part of the snapshot";
+        let warning = format!(
+            "gold_digger: warning: a: {reason}: {}.old (MyISAM)\n",
             db.name
         );
-        // How many rows there are decides what the server makes of the query.
+        // The number of rows decides how the server rewrites the query.
         for rows in [0, 1, 2] {
             if rows > 0 {
                 db.sql(&format!("INSERT INTO old VALUES ({rows})"));
@@ -320,28 +333,27 @@ fn tables_that_no_snapshot_holds_are_named() {
             ] {
                 println!("{rows} {sql}");
                 let head = "[output]\nallow_empty = true\n[run]\nsnapshot = true";
-                let night = Night::of(db, head, &[("a", sql)]);
+                let exports = ExportFile::with_queries(db, head, &[("a", sql)]);
                 let args: &[&str] = if sql.contains(':') {
                     &["--param", "one=1"]
                 } else {
                     &[]
                 };
-                let (outcome, told) = night.told(args);
-                outcome.ended(0, if is_named { &warned } else { "" });
-                let warnings = told["exports"][0]["warnings"].as_array().map(Vec::len);
+                let (outcome, summary) = exports.run_with_summary(args);
+                outcome.ended(0, if is_named { &warning } else { "" });
+                let warnings = summary["exports"][0]["warnings"].as_array().map(Vec::len);
                 assert_eq!(warnings, Some(usize::from(is_named)));
             }
         }
-        let shows = [("a", "SHOW CREATE TABLE kept")];
-        let night = Night::of(db, "[run]\nsnapshot = true", &shows);
+        let show = [("a", "SHOW CREATE TABLE kept")];
+        let exports = ExportFile::with_queries(db, "[run]\nsnapshot = true", &show);
         let unknown = ["is not known: SHOW does not tell"];
-        night.run(&[]).run().failed_with_any_length(0, &unknown);
+        exports.run(&[]).run().failed_with_any_length(0, &unknown);
     });
 }
 
-/// An export that is ended in its midst does not take the snapshot from the others.
 #[test]
-fn the_snapshot_outlives_exports_that_fail() {
+fn the_snapshot_survives_exports_that_fail() {
     each_server(|db| {
         db.sql("CREATE TABLE t (a INT, b VARCHAR(2000)) ENGINE = InnoDB");
         db.sql("INSERT INTO t VALUES (1, REPEAT('x', 2000))");
@@ -349,24 +361,25 @@ fn the_snapshot_outlives_exports_that_fail() {
             db.sql("INSERT INTO t SELECT * FROM t");
         }
         db.sql("CREATE TABLE u (a INT) ENGINE = InnoDB");
-        let wait = waits(db);
+        let waiting = waiting_query(db);
         let queries = [
             ("before", "SELECT COUNT(*) AS n FROM u"),
-            ("wait", &wait),
+            ("wait", &waiting),
             ("many", "SELECT t.b FROM t JOIN t AS endless"),
             ("bytes", "SELECT t.a, X'ff' AS b FROM t JOIN t AS endless"),
             ("other", "SELECT t.a, t.b FROM t JOIN t AS endless"),
             ("wrong", "SELECT nowhere FROM t"),
             ("after", "SELECT COUNT(*) AS n FROM u"),
         ];
-        let night = Night::of(db, "[run]\nsnapshot = true", &queries);
-        let config = fs::read_to_string(night.path("nightly.toml")).expect("a file");
-        let config = config
-            .replace("path = 'many.csv'", "path = 'many.csv'\nmax_rows = 3")
-            .replace("path = 'bytes.csv'", "path = 'bytes.csv'\nbinary = 'utf8'")
-            .replace("path = 'other.csv'", "path = 'other.csv'\ncolumns = ['a']");
-        fs::write(night.path("nightly.toml"), config).expect("a file");
-        let outcome = night.meanwhile(&[], || db.sql("INSERT INTO u VALUES (1)"));
+        let exports = ExportFile::with_queries(db, "[run]\nsnapshot = true", &queries);
+        for (path, setting) in [
+            ("path = 'many.csv'", "max_rows = 3"),
+            ("path = 'bytes.csv'", "binary = 'utf8'"),
+            ("path = 'other.csv'", "columns = ['a']"),
+        ] {
+            exports.replace_in_config(path, &format!("{path}\n{setting}"));
+        }
+        let outcome = exports.run_while_waiting(&[], || db.sql("INSERT INTO u VALUES (1)"));
         let failed = "4 of 7 exports failed: many (exit code 6), bytes (exit code 4), \
              other (exit code 6), wrong (exit code 4)";
         let parts = [
@@ -377,7 +390,7 @@ fn the_snapshot_outlives_exports_that_fail() {
             failed,
         ];
         outcome.failed_with_any_length(6, &parts);
-        night.holds("after.csv", "n\n0\n");
+        exports.assert_file("after.csv", "n\n0\n");
         let is_killed = || db.connections_running("endless").is_empty().then_some(());
         poll_until(Duration::from_secs(5), is_killed).expect("all are killed");
     });
@@ -394,27 +407,27 @@ fn a_snapshot_that_is_lost_is_not_replaced() {
                 ("ends", call),
                 ("two", "SELECT 1 AS a"),
             ];
-            let night = Night::of(db, "[run]\nsnapshot = true", &queries);
-            let (outcome, told) = night.told(&[]);
+            let exports = ExportFile::with_queries(db, "[run]\nsnapshot = true", &queries);
+            let (outcome, summary) = exports.run_with_summary(&[]);
             let parts = [
                 "ends: the statement ended the transaction that held the snapshot",
                 "two: it did not run: the snapshot is lost",
             ];
             outcome.failed_with_any_length(4, &parts);
-            let wanted = ["one success 0", "ends failure 4", "two failure 4"];
-            assert_eq!(became(&told), wanted);
-            assert_eq!(night.names(), ["nightly.toml", "one.csv"]);
+            let expected = ["one success 0", "ends failure 4", "two failure 4"];
+            assert_eq!(statuses(&summary), expected);
+            assert_eq!(exports.file_names(), ["nightly.toml", "one.csv"]);
         }
 
-        let wait = waits(db);
+        let waiting = waiting_query(db);
         let queries = [
             ("one", "SELECT 1 AS a"),
-            ("wait", &wait),
+            ("wait", &waiting),
             ("two", "SELECT 1 AS a"),
         ];
         let head = "[connection]\nretry = 3\n[run]\nsnapshot = true";
-        let night = Night::of(db, head, &queries);
-        let outcome = night.meanwhile(&[], || {
+        let exports = ExportFile::with_queries(db, head, &queries);
+        let outcome = exports.run_while_waiting(&[], || {
             let id = db.connections_running(&db.name)[0];
             db.sql(&format!("KILL {id}"));
         });
@@ -424,6 +437,6 @@ fn a_snapshot_that_is_lost_is_not_replaced() {
             "two: it did not run: the snapshot is lost",
         ];
         outcome.failed_with_any_length(4, &parts);
-        assert_eq!(night.names(), ["nightly.toml", "one.csv"]);
+        assert_eq!(exports.file_names(), ["nightly.toml", "one.csv"]);
     });
 }

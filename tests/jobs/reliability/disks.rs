@@ -1,5 +1,5 @@
 //! Outputs that cannot be written: full and failing disks, limits, and targets
-//! that are missing, read-only, or removed meanwhile.
+//! that are missing, read-only, or removed during the run.
 
 use std::{
     ffi::OsStr,
@@ -16,7 +16,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Cell, EARLIER, Kind, Silence, To, is_gone, long_values, meet, rows_of, slow_query};
+use super::{
+    Case, OLD_CONTENT, Output, StalledQuery, Variant, assert_query_killed, count_long_values,
+    rows_in_message, run_with_fault, slow_query,
+};
 use crate::support::{
     GoldDigger, Outcome, SHORT_TIMEOUT, Signal, each_server, file_names, make_fifo, on_a_server,
     poll_until,
@@ -24,7 +27,7 @@ use crate::support::{
 
 /// The library that makes a disk fail, built once.
 static DISK: LazyLock<PathBuf> = LazyLock::new(|| {
-    // Cargo's own folder for what tests leave.
+    // This is Cargo's folder for the files of tests.
     let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join("disk.so");
     let unfinished = library.with_extension(std::process::id().to_string());
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/disk.c");
@@ -38,17 +41,17 @@ static DISK: LazyLock<PathBuf> = LazyLock::new(|| {
     library
 });
 
-/// On a disk where `call` fails with the error `errno` after so many bytes.
-fn on_failing_disk(cell: &Cell, run: GoldDigger, call: &str, errno: i32, after: u32) -> GoldDigger {
+/// Makes `run` use a disk where `call` fails with `errno` after `after` bytes.
+fn on_failing_disk(case: &Case, run: GoldDigger, call: &str, errno: i32, after: u32) -> GoldDigger {
     run.env("LD_PRELOAD", &*DISK)
         .env("FAULT_CALL", call)
         .env("FAULT_ERRNO", errno.to_string())
         .env("FAULT_AFTER", after.to_string())
-        // The summary's disk works.
-        .env("FAULT_NAME", format!("x.{}", cell.kind.format))
+        // Only the target's disk fails, not that of the summary.
+        .env("FAULT_NAME", format!("x.{}", case.variant.format))
 }
 
-/// Rows of more than a write, at full speed.
+/// Returns a query of rows that are larger than one write, at full speed.
 fn rows(count: u32) -> String {
     format!(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})
@@ -56,21 +59,21 @@ fn rows(count: u32) -> String {
     )
 }
 
-/// The target is named.
+/// Asserts that the run failed with exit code 5 and that its message names the target.
 #[track_caller]
-fn failed(cell: &Cell, outcome: Outcome, parts: &[&str]) -> u64 {
-    let target = cell.target().display().to_string();
-    let name = match cell.kind.to {
-        To::File => &target,
-        To::Stdout => "standard output",
+fn assert_output_failed(case: &Case, outcome: Outcome, parts: &[&str]) -> u64 {
+    let target = case.target().display().to_string();
+    let name = match case.variant.output {
+        Output::File => &target,
+        Output::Stdout => "standard output",
     };
-    cell.failed(outcome, 5, &[&[name], parts].concat())
+    case.assert_failed(outcome, 5, &[&[name], parts].concat())
 }
 
 #[test]
 fn disks_that_are_full_or_broken_end_exports() {
     on_a_server(|db| {
-        for cell in Cell::all() {
+        for case in Case::all() {
             for (call, errno, after, parts) in [
                 (
                     "write",
@@ -119,24 +122,24 @@ fn disks_that_are_full_or_broken_end_exports() {
                     ],
                 ),
             ] {
-                if cell.kind.to == To::Stdout && call != "write" {
+                if case.variant.output == Output::Stdout && call != "write" {
                     continue;
                 }
-                // Each sixteen megabytes are synced before the end, too.
+                // The file is also synced after each 16 MB, before its end.
                 for count in if call == "sync" {
                     &[3, 500, 1500][..]
                 } else {
                     &[60]
                 } {
-                    let run = cell.run(on_failing_disk(
-                        &cell,
+                    let run = case.run(on_failing_disk(
+                        &case,
                         db.export(&rows(*count)),
                         call,
                         errno,
                         after,
                     ));
                     assert!(run.elapsed < SHORT_TIMEOUT, "{:?}", run.elapsed);
-                    failed(&cell, run, &parts);
+                    assert_output_failed(&case, run, &parts);
                 }
             }
         }
@@ -144,51 +147,51 @@ fn disks_that_are_full_or_broken_end_exports() {
 }
 
 #[test]
-fn a_limit_for_files_is_an_error_like_others() {
+fn the_file_size_limit_ends_exports() {
     on_a_server(|db| {
-        for cell in Cell::all() {
+        for case in Case::all() {
             let limited =
                 GoldDigger::wrapped_in(&["sh", "-c", "ulimit -f 2000; exec \"$@\"", "sh"]);
-            let run = cell.run(limited.env("DATABASE_URL", db.url()).arg(rows(60)));
-            failed(&cell, run, &["File too large", "ulimit -f"]);
+            let run = case.run(limited.env("DATABASE_URL", db.url()).arg(rows(60)));
+            assert_output_failed(&case, run, &["File too large", "ulimit -f"]);
         }
     });
 }
 
 #[test]
-fn a_folder_that_goes_away_ends_exports() {
+fn a_folder_that_is_removed_or_renamed_ends_exports() {
     each_server(|db| {
-        let silence = Silence::new(db);
+        let stalled = StalledQuery::new(db);
         for is_renamed in [false, true] {
-            let beside = tempfile::tempdir().expect("a folder");
-            let elsewhere = |number: usize| beside.path().join(number.to_string());
-            let cells = Cell::to(To::File);
-            let export = || silence.export(db);
-            let (outcomes, happened) = meet(&cells, export, SHORT_TIMEOUT, |_| {
-                for (number, cell) in cells.iter().enumerate() {
+            let new_parent = tempfile::tempdir().expect("a folder");
+            let new_path = |number: usize| new_parent.path().join(number.to_string());
+            let cases = Case::writing_to(Output::File);
+            let export = || stalled.export(db);
+            let (outcomes, fault_time) = run_with_fault(&cases, export, SHORT_TIMEOUT, |_| {
+                for (number, case) in cases.iter().enumerate() {
                     if is_renamed {
-                        fs::rename(cell.folder.path(), elsewhere(number)).expect("renamed");
+                        fs::rename(case.folder.path(), new_path(number)).expect("renamed");
                     } else {
-                        fs::remove_dir_all(cell.folder.path()).expect("removed");
+                        fs::remove_dir_all(case.folder.path()).expect("removed");
                     }
                 }
             });
-            is_gone(db, &db.name, happened);
-            for (number, (cell, outcome)) in cells.iter().zip(outcomes).enumerate() {
-                let target = cell.target().display().to_string();
+            assert_query_killed(db, &db.name, fault_time);
+            for (number, (case, outcome)) in cases.iter().zip(outcomes).enumerate() {
+                let target = case.target().display().to_string();
                 let parts = [
                     &target,
                     "its unfinished file has been removed; ",
                     "renamed meanwhile?",
                 ];
-                // Nor can the summary be written.
+                // The summary cannot be written either.
                 outcome.failed_with_any_length(5, &parts);
-                assert!(!cell.folder.path().exists());
+                assert!(!case.folder.path().exists());
                 if is_renamed {
-                    let own = format!("x.{}", cell.kind.format);
-                    assert_eq!(file_names(&elsewhere(number)), [own.as_str()]);
-                    let earlier = fs::read_to_string(elsewhere(number).join(own));
-                    assert_eq!(earlier.expect("the file"), EARLIER);
+                    let own = format!("x.{}", case.variant.format);
+                    assert_eq!(file_names(&new_path(number)), [own.as_str()]);
+                    let content = fs::read_to_string(new_path(number).join(own));
+                    assert_eq!(content.expect("the file"), OLD_CONTENT);
                 }
             }
         }
@@ -198,24 +201,24 @@ fn a_folder_that_goes_away_ends_exports() {
 #[test]
 fn a_folder_that_takes_the_targets_name_is_not_replaced() {
     on_a_server(|db| {
-        let cells = Cell::to(To::File);
+        let cases = Case::writing_to(Output::File);
         let export = || db.export(&slow_query(&db.name, 8));
-        let (outcomes, _) = meet(&cells, export, 2 * SHORT_TIMEOUT, |_| {
-            for cell in &cells {
-                fs::remove_file(cell.target()).expect("it can go");
-                fs::create_dir(cell.target()).expect("a folder");
+        let (outcomes, _) = run_with_fault(&cases, export, 2 * SHORT_TIMEOUT, |_| {
+            for case in &cases {
+                fs::remove_file(case.target()).expect("it can go");
+                fs::create_dir(case.target()).expect("a folder");
             }
         });
-        for (cell, outcome) in cells.iter().zip(outcomes) {
-            let target = cell.target().display().to_string();
+        for (case, outcome) in cases.iter().zip(outcomes) {
+            let target = case.target().display().to_string();
             outcome.failed(5, &[&target, "Is a directory", "8 rows had come"]);
-            assert_eq!(file_names(&cell.target()), [""; 0]);
-            assert_eq!(file_names(cell.folder.path()).len(), 2);
+            assert_eq!(file_names(&case.target()), [""; 0]);
+            assert_eq!(file_names(case.folder.path()).len(), 2);
         }
     });
 }
 
-/// Root writes everywhere, unless it gives that up.
+/// Returns a run without the privilege of root to write to read-only files.
 fn without_privilege() -> GoldDigger {
     let wrapper = ["setpriv", "--bounding-set", "-dac_override"];
     GoldDigger::wrapped_in(if nix::unistd::geteuid().is_root() {
@@ -226,10 +229,10 @@ fn without_privilege() -> GoldDigger {
 }
 
 #[test]
-fn what_is_read_only_stays() {
+fn read_only_targets_and_folders_are_not_changed() {
     on_a_server(|db| {
-        for cell in Cell::to(To::File) {
-            let set = |path: &Path, mode| {
+        for case in Case::writing_to(Output::File) {
+            let set_mode = |path: &Path, mode| {
                 fs::set_permissions(path, PermissionsExt::from_mode(mode)).expect("permissions");
             };
             let sql = "SELECT SLEEP(100)";
@@ -238,33 +241,33 @@ fn what_is_read_only_stays() {
                 let run = run.args([
                     sql,
                     "--format",
-                    cell.kind.format,
+                    case.variant.format,
                     "--protocol",
-                    cell.kind.protocol,
+                    case.variant.protocol,
                 ]);
-                run.arg("-o").arg(cell.target()).run()
+                run.arg("-o").arg(case.target()).run()
             };
-            let target = cell.target().display().to_string();
-            let read_only = |path: &Path, modes: [u32; 2], hint: &str| {
-                set(path, modes[0]);
+            let target = case.target().display().to_string();
+            let assert_refused = |path: &Path, modes: [u32; 2], hint: &str| {
+                set_mode(path, modes[0]);
                 let outcome = run();
-                set(path, modes[1]);
+                set_mode(path, modes[1]);
                 let outcome = outcome.failed(5, &[&target, "Permission denied", hint]);
                 assert!(outcome.elapsed < SHORT_TIMEOUT, "{:?}", outcome.elapsed);
-                cell.is_untouched();
+                case.assert_untouched();
             };
-            read_only(&cell.target(), [0o444, 0o644], "it is read-only for you");
-            let folder = cell.folder.path();
-            read_only(folder, [0o555, 0o755], "its folder must be writable");
+            assert_refused(&case.target(), [0o444, 0o644], "it is read-only for you");
+            let folder = case.folder.path();
+            assert_refused(folder, [0o555, 0o755], "its folder must be writable");
         }
     });
 }
 
 #[test]
-fn names_are_bytes() {
+fn target_names_may_be_any_bytes() {
     on_a_server(|db| {
-        for cell in Cell::to(To::File) {
-            let format = cell.kind.format;
+        for case in Case::writing_to(Output::File) {
+            let format = case.variant.format;
             let mut expected = Vec::new();
             for name in [
                 &b"plain"[..],
@@ -275,9 +278,9 @@ fn names_are_bytes() {
             ] {
                 let mut name = OsStr::from_bytes(name).to_owned();
                 name.push(format!(".{format}"));
-                let target = cell.folder.path().join(name);
+                let target = case.folder.path().join(name);
                 let export = |sql: &str| {
-                    let run = db.export(sql).args(["--protocol", cell.kind.protocol]);
+                    let run = db.export(sql).args(["--protocol", case.variant.protocol]);
                     run.arg("-o").arg(&target).run()
                 };
                 export("SELECT 1 AS a").wrote("");
@@ -286,40 +289,40 @@ fn names_are_bytes() {
                     expected.clone_from(&written);
                 }
                 assert_eq!(written, expected);
-                // A failure names it on one line.
+                // A message of failure names the target on one line.
                 export("SELECT 1 UNION ALL SELECT REPEAT('x', @@max_allowed_packet + 1)")
                     .failed(4, &["2 rows had come, and ", " was not touched\n"]);
                 assert_eq!(fs::read(&target).expect("the file"), expected);
                 fs::remove_file(&target).expect("it can go");
             }
-            assert_eq!(file_names(cell.folder.path()), [format!("x.{format}")]);
+            assert_eq!(file_names(case.folder.path()), [format!("x.{format}")]);
         }
     });
 }
 
-/// An export through a link fails as one to the file behind it.
+/// An export to a link fails like one to the file that the link points to.
 #[test]
-fn links_and_pipes_fail_as_what_they_are() {
+fn links_fail_like_files_and_fifos_like_streams() {
     on_a_server(|db| {
-        let silence = Silence::new(db);
-        for cell in Cell::to(To::File) {
-            let Kind {
+        let stalled = StalledQuery::new(db);
+        for case in Case::writing_to(Output::File) {
+            let Variant {
                 format, protocol, ..
-            } = cell.kind;
+            } = case.variant;
             let links = tempfile::tempdir().expect("a folder");
             let link = links.path().join(format!("link.{format}"));
-            symlink(cell.target(), &link).expect("a link");
+            symlink(case.target(), &link).expect("a link");
             let export = |target: &Path| {
-                let run = silence.export(db).args(["--retry", "3"]);
+                let run = stalled.export(db).args(["--retry", "3"]);
                 let run = run.args(["--protocol", protocol, "--format", format]);
                 run.arg("-o").arg(target).start()
             };
             let run = export(&link);
-            cell.wait_for_rows();
+            case.wait_for_rows();
             run.signal(Signal::SIGTERM);
             let parts = ["ended by SIGTERM; ", &link.display().to_string()];
             run.wait().failed(143, &parts);
-            cell.is_untouched();
+            case.assert_untouched();
             assert_eq!(file_names(links.path()).len(), 1);
 
             let fifo = links.path().join("fifo");
@@ -330,7 +333,7 @@ fn links_and_pipes_fail_as_what_they_are() {
             drop(reader);
             let parts = ["its reader has gone; ", "what was written is incomplete"];
             run.wait().failed(5, &parts);
-            // Without a reader it waits, and a signal ends that too.
+            // Without a reader the export waits, and a signal ends the wait.
             let run = export(&fifo);
             run.wait_for_signal_handlers();
             run.signal(Signal::SIGTERM);
@@ -340,23 +343,22 @@ fn links_and_pipes_fail_as_what_they_are() {
     });
 }
 
-/// What had come, for a look at it.
 #[test]
-fn a_part_is_kept_where_that_is_wanted() {
+fn keep_partial_keeps_the_rows_that_had_arrived() {
     on_a_server(|db| {
-        for cell in Cell::all() {
-            let partial = cell
+        for case in Case::all() {
+            let partial = case
                 .folder
                 .path()
-                .join(format!("x.{}.partial", cell.kind.format));
+                .join(format!("x.{}.partial", case.variant.format));
             fs::write(&partial, "of an earlier night").expect("a file");
-            let whole = Cell::new(cell.kind);
+            let whole = Case::new(case.variant);
             whole.run(db.export(&rows(60))).wrote("");
-            let document = whole.written();
-            let run = on_failing_disk(&cell, db.export(&rows(60)), "write", 28, 1_000_000)
+            let document = whole.output_bytes();
+            let run = on_failing_disk(&case, db.export(&rows(60)), "write", 28, 1_000_000)
                 .arg("--keep-partial");
-            let said = cell.run(run).ended_with(5);
-            if cell.kind.to == To::Stdout {
+            let stderr = case.run(run).ended_with(5);
+            if case.variant.output == Output::Stdout {
                 assert_eq!(
                     fs::read(&partial).expect("the file"),
                     b"of an earlier night"
@@ -364,7 +366,7 @@ fn a_part_is_kept_where_that_is_wanted() {
                 continue;
             }
             let kept = format!("warning: what had come is kept as {}\n", partial.display());
-            assert!(said.contains(&kept), "{said}");
+            assert!(stderr.contains(&kept), "{stderr}");
             let part = fs::read(&partial).expect("the part");
             assert!(
                 part.len() >= 1_000_000
@@ -372,18 +374,18 @@ fn a_part_is_kept_where_that_is_wanted() {
                     && document.starts_with(&part)
             );
             assert_eq!(
-                fs::read_to_string(cell.target()).expect("the file"),
-                EARLIER
+                fs::read_to_string(case.target()).expect("the file"),
+                OLD_CONTENT
             );
-            assert_eq!(file_names(cell.folder.path()).len(), 3);
+            assert_eq!(file_names(case.folder.path()).len(), 3);
 
-            // An export that succeeds or has nothing leaves it alone.
+            // An export that succeeds or has no rows does not change the part.
             for (sql, code) in [
                 ("SELECT 1", 0),
                 ("SELECT 1 WHERE FALSE", 1),
                 ("SELECT nothing", 4),
             ] {
-                cell.run(db.export(sql).arg("--keep-partial"))
+                case.run(db.export(sql).arg("--keep-partial"))
                     .ended_with(code);
                 assert!(fs::read(&partial).expect("the part") == part);
             }
@@ -392,87 +394,92 @@ fn a_part_is_kept_where_that_is_wanted() {
 }
 
 #[test]
-fn a_signal_leaves_a_part_where_that_is_wanted() {
+fn keep_partial_keeps_the_rows_before_a_signal() {
     each_server(|db| {
-        let silence = Silence::new(db);
-        let cells = Cell::to(To::File);
-        let export = || silence.export(db).arg("--keep-partial");
-        let (outcomes, happened) = meet(&cells, export, SHORT_TIMEOUT, |runs| {
+        let stalled = StalledQuery::new(db);
+        let cases = Case::writing_to(Output::File);
+        let export = || stalled.export(db).arg("--keep-partial");
+        let (outcomes, fault_time) = run_with_fault(&cases, export, SHORT_TIMEOUT, |runs| {
             runs.iter().for_each(|run| run.signal(Signal::SIGTERM));
         });
-        for (cell, outcome) in cells.iter().zip(outcomes) {
-            let rows = rows_of(&outcome.ended_with(143)).expect("rows");
-            let partial = cell
+        for (case, outcome) in cases.iter().zip(outcomes) {
+            let rows = rows_in_message(&outcome.ended_with(143)).expect("rows");
+            let partial = case
                 .folder
                 .path()
-                .join(format!("x.{}.partial", cell.kind.format));
+                .join(format!("x.{}.partial", case.variant.format));
             let part = fs::read_to_string(partial).expect("the part");
-            assert_eq!(long_values(part.as_bytes()) as u64, rows);
+            assert_eq!(count_long_values(part.as_bytes()) as u64, rows);
         }
-        is_gone(db, &db.name, happened);
+        assert_query_killed(db, &db.name, fault_time);
     });
 }
 
-/// The new file is whole and in place then, which no message may deny.
+/// The new file is already complete and in place, and the message must say so.
 #[test]
-fn a_folder_that_cannot_be_synced_is_told_and_the_file_stays() {
+fn a_folder_that_cannot_be_synced_is_reported_and_the_file_stays() {
     on_a_server(|db| {
-        for cell in Cell::to(To::File) {
-            let whole = Cell::new(cell.kind);
+        for case in Case::writing_to(Output::File) {
+            let whole = Case::new(case.variant);
             whole.run(db.export("SELECT 1 AS a")).wrote("");
-            let run = on_failing_disk(&cell, db.export("SELECT 1 AS a"), "sync-folder", 5, 0);
-            let name = cell.folder.path().file_name().expect("a name");
-            let target = cell.target().display().to_string();
-            // The summary's folder can be.
+            let run = on_failing_disk(&case, db.export("SELECT 1 AS a"), "sync-folder", 5, 0);
+            let name = case.folder.path().file_name().expect("a name");
+            let target = case.target().display().to_string();
+            // The folder of the summary can be synced.
             let summary = whole.folder.path().join("other.json");
             let run = run.env("FAULT_NAME", name).arg("--summary").arg(&summary);
-            let run = run.args(["--format", cell.kind.format, "-o", &target]);
-            let run = run.args(["--protocol", cell.kind.protocol]);
+            let run = run.args(["--format", case.variant.format, "-o", &target]);
+            let run = run.args(["--protocol", case.variant.protocol]);
             let parts = [
                 "cannot sync the folder of",
                 &target,
                 "the file is complete and in place",
             ];
             let outcome = run.run().failed(5, &parts);
-            assert_eq!(rows_of(&outcome.stderr), None, "{}", outcome.stderr);
-            let told = fs::read_to_string(summary).expect("the summary");
+            assert_eq!(rows_in_message(&outcome.stderr), None, "{}", outcome.stderr);
+            let summary = fs::read_to_string(summary).expect("the summary");
             assert!(
-                told.contains("\"exit_code\": 5,") && told.contains("\"rows\": 1,"),
-                "{told}"
+                summary.contains("\"exit_code\": 5,") && summary.contains("\"rows\": 1,"),
+                "{summary}"
             );
-            assert_eq!(cell.written(), whole.written());
-            assert_eq!(file_names(cell.folder.path()).len(), 1);
+            assert_eq!(case.output_bytes(), whole.output_bytes());
+            assert_eq!(file_names(case.folder.path()).len(), 1);
         }
     });
 }
 
-/// A signal either comes in time, and nothing is published, or too late.
+/// A signal before the commit prevents it; a signal during the commit has no effect.
 #[test]
-fn a_signal_and_the_files_name_do_not_contradict_each_other() {
+fn a_signal_ends_the_run_only_before_the_commit() {
     on_a_server(|db| {
         for (call, code) in [("sync", 143), ("rename", 0)] {
-            for cell in Cell::to(To::File) {
+            for case in Case::writing_to(Output::File) {
                 let gates = tempfile::tempdir().expect("a folder");
                 let gate = gates.path().join("gate");
                 fs::write(&gate, "").expect("a file");
-                let run = on_failing_disk(&cell, db.export("SELECT 1 AS a"), call, 0, 1);
-                let run = cell.start(run.env("FAULT_GATE", &gate));
-                let met = gates.path().join("gate.reached");
-                let hangs = poll_until(Duration::from_secs(10), || met.exists().then_some(()));
-                hangs.expect("it hangs");
+                let run = on_failing_disk(&case, db.export("SELECT 1 AS a"), call, 0, 1);
+                let run = case.start(run.env("FAULT_GATE", &gate));
+                let reached = gates.path().join("gate.reached");
+                let blocked =
+                    poll_until(Duration::from_secs(10), || reached.exists().then_some(()));
+                blocked.expect("the call is blocked");
                 run.signal(Signal::SIGTERM);
                 if call == "sync" {
-                    // Though the call never returns.
-                    let asked = Instant::now();
+                    // The run ends although the call never returns.
+                    let signalled = Instant::now();
                     let outcome = run.wait();
-                    assert!(asked.elapsed() < SHORT_TIMEOUT, "{:?}", asked.elapsed());
-                    assert_eq!(cell.failed(outcome, code, &["ended by SIGTERM"]), 1);
+                    assert!(
+                        signalled.elapsed() < SHORT_TIMEOUT,
+                        "{:?}",
+                        signalled.elapsed()
+                    );
+                    assert_eq!(case.assert_failed(outcome, code, &["ended by SIGTERM"]), 1);
                 } else {
-                    // Longer than a run that is stuck gets.
+                    // A run that is stuck before the commit is ended in less time.
                     thread::sleep(Duration::from_secs(1));
                     fs::remove_file(&gate).expect("it can go");
                     run.wait().ended(code, "");
-                    assert!(cell.written() != EARLIER.as_bytes());
+                    assert!(case.output_bytes() != OLD_CONTENT.as_bytes());
                 }
             }
         }

@@ -1,11 +1,11 @@
-//! Sizes and surroundings at their limits: rows, columns, statements, memory,
-//! clocks, and folders for temporary files.
+//! Extreme sizes and environments: rows, columns, statements, memory, clocks, and
+//! folders for temporary files.
 
 use std::{fs, path::Path, time::Instant};
 
 use serde_json::Value;
 
-use super::{Cell, To, is_full, meet, slow_query};
+use super::{Case, Output, is_full, run_with_fault, slow_query};
 use crate::support::{GoldDigger, SHORT_TIMEOUT, each_server, on_a_server};
 
 #[test]
@@ -15,74 +15,77 @@ fn ten_million_rows_fit_into_64_mib() {
         let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
                    SELECT a.i, b.i AS j, c.i AS k FROM n AS a, n AS b, n AS c WHERE c.i <= 10";
         let count = if is_full() { 12 } else { 1 };
-        // Binary rows to a file first.
-        let mut cells = Cell::all();
-        cells.sort_by_key(|cell| (cell.kind.to == To::Stdout, cell.kind.protocol));
-        for cell in &cells[..count] {
-            // Address space, of which memory in use is a part.
+        // The short run tests the first case: binary rows to a file.
+        let mut cases = Case::all();
+        cases.sort_by_key(|case| (case.variant.output == Output::Stdout, case.variant.protocol));
+        for case in &cases[..count] {
+            // The limit is for the address space, of which the memory in use is a part.
             let limited =
                 GoldDigger::wrapped_in(&["sh", "-c", "ulimit -v 65536 && exec \"$@\"", "sh"]);
             let run = limited.env("DATABASE_URL", db.url()).arg(sql);
-            cell.run(run).wrote("");
-            assert_eq!(cell.told()["rows"], rows);
-            let written = cell.written();
+            case.run(run).wrote("");
+            assert_eq!(case.summary()["rows"], rows);
+            let written = case.output_bytes();
             let lines = written.iter().filter(|byte| **byte == b'\n').count();
-            // The header, or the brackets.
-            let more = if cell.kind.format == "json" { 2 } else { 1 };
-            assert_eq!(lines, rows + more);
+            // CSV and TSV have a header line, JSON two lines with brackets.
+            let extra_lines = if case.variant.format == "json" { 2 } else { 1 };
+            assert_eq!(lines, rows + extra_lines);
         }
     });
 }
 
 #[test]
-fn values_that_the_server_cannot_make_are_errors() {
+fn values_that_the_server_cannot_build_are_errors() {
     each_server(|db| {
-        // Both servers make it NULL, with a warning.
+        // Both servers return NULL for such a value, with a warning.
         let sql = "SELECT 1 AS a UNION ALL SELECT REPEAT('x', @@max_allowed_packet + 1)";
-        for cell in Cell::all() {
-            let run = cell.run(db.export(sql));
+        for case in Case::all() {
+            let run = case.run(db.export(sql));
             let parts = ["made a value NULL that is too long", "max_allowed_packet"];
-            assert_eq!(cell.failed(run, 4, &parts), 2);
+            assert_eq!(case.assert_failed(run, 4, &parts), 2);
         }
-        // Behind more warnings than the servers keep by default.
+        // The warning comes after more warnings than the servers keep by default.
         let many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
                     SELECT CAST(CONCAT(i, 'x') AS SIGNED) AS i, 1 AS a FROM n UNION ALL
                     SELECT 1, REPEAT('x', @@max_allowed_packet + 1)";
         let parts = ["made a value NULL that is too long", "1001 rows had come"];
         db.export(many).run().failed(4, &parts);
-        // One that is cut is told.
+        // A value that the server cuts is reported.
         let cut = "SELECT GROUP_CONCAT(REPEAT('x', 40)) AS a";
         let outcome = db
             .export(cut)
             .args(["--init", "SET SESSION group_concat_max_len = 10"])
             .run();
         assert_eq!(outcome.stdout, b"a\nxxxxxxxxxx\n");
-        let said = outcome.ended_with(0);
+        let stderr = outcome.ended_with(0);
         assert!(
-            said.starts_with("gold_digger: warning: the server has cut a value (")
-                && said.contains("group_concat_max_len"),
-            "{said}"
+            stderr.starts_with("gold_digger: warning: the server has cut a value (")
+                && stderr.contains("group_concat_max_len"),
+            "{stderr}"
         );
     });
 }
 
-/// More than the protocol lets a client take.
+/// The protocol does not let a client receive a larger row.
 #[test]
 fn a_row_of_more_than_a_gibibyte_is_an_error() {
     each_server(|db| {
         let sql = "SELECT REPEAT('x', 600000000) AS x, REPEAT('y', 600000000) AS y";
         let count = if is_full() { 12 } else { 1 };
-        for cell in Cell::all().iter().rev().take(count) {
-            let run = cell.run(db.export(sql));
-            assert_eq!(cell.failed(run, 4, &["longer than 1 GiB", "SUBSTRING"]), 0);
+        for case in Case::all().iter().rev().take(count) {
+            let run = case.run(db.export(sql));
+            assert_eq!(
+                case.assert_failed(run, 4, &["longer than 1 GiB", "SUBSTRING"]),
+                0
+            );
         }
     });
 }
 
 #[test]
-fn a_thousand_columns_of_the_longest_names() {
+fn a_thousand_columns_with_the_longest_names_are_exported() {
     on_a_server(|db| {
-        // Three bytes a letter, 64 letters: the longest that there are.
+        // The longest names have 64 characters, each of three bytes.
         let names: Vec<String> = (0..1000)
             .map(|number| format!("{number:04}{}", "東".repeat(60)))
             .collect();
@@ -93,15 +96,15 @@ fn a_thousand_columns_of_the_longest_names() {
             .collect();
         let sql = format!("SELECT {}", columns.join(", "));
         let numbers: Vec<String> = (0..1000).map(|number| number.to_string()).collect();
-        for cell in Cell::all() {
+        for case in Case::all() {
             let run = GoldDigger::new().env("DATABASE_URL", db.url());
             let run = run.args(["--query-file", "-"]).stdin(sql.as_str());
-            cell.run(run).wrote("");
-            let text = String::from_utf8(cell.written()).expect("UTF-8");
+            case.run(run).wrote("");
+            let text = String::from_utf8(case.output_bytes()).expect("UTF-8");
             let separated = |separator: &str| {
                 format!("{}\n{}\n", names.join(separator), numbers.join(separator))
             };
-            match cell.kind.format {
+            match case.variant.format {
                 "csv" => assert_eq!(text, separated(",")),
                 "tsv" => assert_eq!(text, separated("\t")),
                 _ => {
@@ -120,7 +123,7 @@ fn a_thousand_columns_of_the_longest_names() {
 }
 
 #[test]
-fn statements_are_of_any_length_and_never_nothing() {
+fn statements_may_have_any_length_but_not_be_empty() {
     each_server(|db| {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("long.sql");
@@ -133,10 +136,10 @@ fn statements_are_of_any_length_and_never_nothing() {
             ),
         )
         .expect("a file");
-        for cell in Cell::all() {
+        for case in Case::all() {
             let run = GoldDigger::new().env("DATABASE_URL", db.url());
-            cell.run(run.arg("--query-file").arg(&path)).wrote("");
-            assert!(String::from_utf8_lossy(&cell.written()).contains(&length.to_string()));
+            case.run(run.arg("--query-file").arg(&path)).wrote("");
+            assert!(String::from_utf8_lossy(&case.output_bytes()).contains(&length.to_string()));
         }
         for (bytes, parts) in [
             (&b""[..], ["holds no statement", "give one query"]),
@@ -162,21 +165,21 @@ fn statements_are_of_any_length_and_never_nothing() {
 #[test]
 fn a_column_may_have_no_name() {
     on_a_server(|db| {
-        for cell in Cell::all() {
-            cell.run(db.export("SELECT 1 AS ``")).wrote("");
-            let written = match cell.kind.format {
+        for case in Case::all() {
+            case.run(db.export("SELECT 1 AS ``")).wrote("");
+            let written = match case.variant.format {
                 "csv" => "\"\"\n1\n",
                 "tsv" => "\n1\n",
                 _ => "[\n{\"\":1}\n]\n",
             };
-            assert_eq!(String::from_utf8_lossy(&cell.written()), written);
+            assert_eq!(String::from_utf8_lossy(&case.output_bytes()), written);
         }
     });
 }
 
 #[test]
-fn clocks_may_jump() {
-    // Not the wrapper of that name, which fixes the clock for good.
+fn exports_survive_jumps_of_the_clock() {
+    // The `faketime` command is not used, because it sets the clock only once.
     let faked = |run: GoldDigger, clock: &Path| {
         run.env("LD_PRELOAD", "/usr/$LIB/faketime/libfaketimeMT.so.1")
             .env("FAKETIME_TIMESTAMP_FILE", clock)
@@ -193,29 +196,29 @@ fn clocks_may_jump() {
                 faked(run, &clock).args(["--read-timeout", "30s"])
             };
             let started = Instant::now();
-            let cells = Cell::all();
-            let (outcomes, _) = meet(&cells, export, 2 * SHORT_TIMEOUT, |_| {
+            let cases = Case::all();
+            let (outcomes, _) = run_with_fault(&cases, export, 2 * SHORT_TIMEOUT, |_| {
                 fs::write(&clock, jump).expect("a file");
             });
-            for (cell, outcome) in cells.iter().zip(outcomes) {
+            for (case, outcome) in cases.iter().zip(outcomes) {
                 outcome.wrote("");
-                assert_eq!(cell.long_values(), 8);
-                let took = cell.told()["elapsed_seconds"].as_f64();
+                assert_eq!(case.count_long_values(), 8);
+                let took = case.summary()["elapsed_seconds"].as_f64();
                 let took = took.expect("a number");
                 assert!(
                     took > 0.3 && took < started.elapsed().as_secs_f64(),
                     "{took}"
                 );
             }
-            // It has jumped.
-            let told = clocks.path().join("summary.json");
+            // The summary shows that the clock has jumped.
+            let summary = clocks.path().join("summary.json");
             let run = faked(db.export("SELECT 1"), &clock);
-            run.arg("--summary").arg(&told).run().wrote("1\n1\n");
-            let told = fs::read_to_string(told).expect("the summary");
-            let told: Value = serde_json::from_str(&told).expect("JSON");
-            let begun = told["started"].as_str().expect("a time");
-            let begun: jiff::Timestamp = begun.parse().expect("a time");
-            let hours = begun.duration_since(jiff::Timestamp::now()).as_hours();
+            run.arg("--summary").arg(&summary).run().wrote("1\n1\n");
+            let summary = fs::read_to_string(summary).expect("the summary");
+            let summary: Value = serde_json::from_str(&summary).expect("JSON");
+            let started = summary["started"].as_str().expect("a time");
+            let started: jiff::Timestamp = started.parse().expect("a time");
+            let hours = started.duration_since(jiff::Timestamp::now()).as_hours();
             assert!((hours - days * 24).abs() <= 1, "{hours}");
         }
     });
@@ -224,14 +227,14 @@ fn clocks_may_jump() {
 #[test]
 fn no_folder_for_temporary_files_is_needed() {
     on_a_server(|db| {
-        for cell in Cell::all() {
-            let expected = Cell::new(cell.kind);
+        for case in Case::all() {
+            let expected = Case::new(case.variant);
             expected.run(db.export("SELECT 1 AS a")).wrote("");
-            // The second is one that nobody can write in, not even root.
+            // Nobody can write to the second folder, not even root.
             for folder in ["/nowhere", "/proc"] {
                 let run = db.export("SELECT 1 AS a").env("TMPDIR", folder);
-                cell.run(run.env("HOME", folder)).wrote("");
-                assert_eq!(cell.written(), expected.written());
+                case.run(run.env("HOME", folder)).wrote("");
+                assert_eq!(case.output_bytes(), expected.output_bytes());
             }
         }
     });

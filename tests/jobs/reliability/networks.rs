@@ -1,4 +1,4 @@
-//! Connections that are cut, readers that are slow, and beginning anew.
+//! Lost connections, slow readers, and retries.
 
 use std::{
     collections::BTreeSet,
@@ -15,7 +15,7 @@ use nix::sys::socket::{
 };
 use serde_json::Value;
 
-use super::{Cell, EARLIER, Kind, To, is_full, kinds};
+use super::{Case, OLD_CONTENT, Output, Variant, is_full, variants};
 use crate::support::{
     Database, GlobalVariable, GoldDigger, Running, SHORT_TIMEOUT, Signal, each_server,
     each_server_alone,
@@ -23,7 +23,7 @@ use crate::support::{
     file_names, make_fifo, on_a_server, poll_until,
 };
 
-/// Fifty rows, one of them larger than a packet of the network.
+/// The number of rows of the table. One of them is larger than a network packet.
 const ROWS: u64 = 50;
 
 fn fill(db: &Database) {
@@ -52,21 +52,21 @@ fn query(db: &Database) -> String {
     format!("SELECT t.*, 1 AS {} FROM t ORDER BY id", db.name)
 }
 
-/// The exports through `cutter`.
-fn through(db: &Database, cutter: &CuttingProxy) -> GoldDigger {
-    let run = GoldDigger::new().env("DATABASE_URL", db.url_by_port(cutter.port));
+/// Returns an export through `proxy`.
+fn through(db: &Database, proxy: &CuttingProxy) -> GoldDigger {
+    let run = GoldDigger::new().env("DATABASE_URL", db.url_by_port(proxy.port));
     run.arg(query(db))
 }
 
-/// An answer of the server, taken apart.
+/// The structure of an answer of the server.
 struct Answer {
     bytes: usize,
-    /// Where each row's packet ends.
+    /// The offset of the end of each row's packet, in bytes.
     row_ends: Vec<usize>,
 }
 
 impl Answer {
-    /// Of an answer that ends in the rows and a last packet.
+    /// Parses an answer that ends with the rows and a last packet.
     fn new(answer: &[u8]) -> Self {
         let mut ends = vec![];
         let mut at = 0;
@@ -83,19 +83,19 @@ impl Answer {
         }
     }
 
-    /// The rows that are whole in the first `length` bytes.
+    /// Returns the number of complete rows in the first `length` bytes.
     fn rows_within(&self, length: usize) -> usize {
         self.row_ends.iter().filter(|end| **end <= length).count()
     }
 
-    /// Where to cut it: nowhere, everywhere that a packet begins or ends, in the
-    /// columns, in rows, and between `count` bytes by chance, which depends on
-    /// `seed` alone.
+    /// Returns the offsets at which to cut the answer: before its first byte, where
+    /// packets start and end, in the columns, in rows, and at `count` random offsets,
+    /// which depend on `seed` alone.
     fn positions(&self, seed: usize, count: usize) -> Vec<usize> {
         let row = |number: usize| self.row_ends[number];
         let last = row(self.row_ends.len() - 1);
         let mut all = vec![
-            // Nothing; in the first packet's header, at its end, and in the columns.
+            // At the start, in the first packet's header, at its end, in the columns.
             0,
             1,
             3,
@@ -103,14 +103,14 @@ impl Answer {
             5,
             20,
             row(0) / 2,
-            // Before a row, in its header, at its end, in the long one, behind it.
+            // Before a row, in its header, before its end, in the long row, after it.
             row(3),
             row(3) + 1,
             row(3) + 4,
             row(4) - 1,
             row(23) + 1500,
             row(24),
-            // Before the last packet, in its header, in it.
+            // Before the last packet, in its header, in its payload.
             last,
             last + 1,
             last + 3,
@@ -120,7 +120,7 @@ impl Answer {
         ];
         let mut state = 0x2545_f491_4f6c_dd1d_u64 + seed as u64;
         all.extend((0..count).map(|_| {
-            // Marsaglia's xorshift.
+            // This is Marsaglia's xorshift.
             state ^= state << 13;
             state ^= state >> 7;
             state ^= state << 17;
@@ -130,15 +130,15 @@ impl Answer {
     }
 }
 
-/// As much of `document` as `rows` rows are.
-fn part(kind: Kind, document: &str, rows: usize) -> String {
+/// Returns the start of `document` with the first `rows` rows.
+fn first_rows(variant: Variant, document: &str, rows: usize) -> String {
     if rows == 0 {
         return String::new();
     }
-    // The header, or the bracket.
+    // The first line is the header or the bracket.
     let lines: Vec<&str> = document.split_inclusive('\n').take(rows + 1).collect();
     let part = lines.concat();
-    if kind.format == "json" {
+    if variant.format == "json" {
         let part = part.trim_end();
         return part.strip_suffix(',').unwrap_or(part).to_owned();
     }
@@ -146,55 +146,55 @@ fn part(kind: Kind, document: &str, rows: usize) -> String {
 }
 
 #[test]
-fn only_the_whole_answer_succeeds_wherever_it_is_cut() {
+fn only_a_complete_answer_succeeds() {
     each_server(|db| {
         fill(db);
-        let cutter = CuttingProxy::new(db.server.port, &db.name);
+        let proxy = CuttingProxy::new(db.server.port, &db.name);
         let mut checked = BTreeSet::new();
-        for (seed, kind) in kinds().enumerate() {
-            let whole = Cell::new(kind);
-            whole.run(through(db, &cutter)).wrote("");
-            let answer = Answer::new(&cutter.answered());
-            let document = String::from_utf8(whole.written()).expect("UTF-8");
+        for (seed, variant) in variants().enumerate() {
+            let whole = Case::new(variant);
+            whole.run(through(db, &proxy)).wrote("");
+            let answer = Answer::new(&proxy.answered());
+            let document = String::from_utf8(whole.output_bytes()).expect("UTF-8");
             let count = if is_full() { 200 } else { 6 };
-            let mut cell = Cell::new(kind);
+            let mut case = Case::new(variant);
             let positions = answer.positions(seed, count).into_iter();
             for (number, after) in positions.enumerate() {
                 let both = [End::Fin, End::Rst];
                 let ends = if is_full() {
                     &both[..]
                 } else {
-                    // Each position by both, with one kind or another.
+                    // Each position is cut in both ways, each with half of the variants.
                     &both[(number + seed / 2) % 2..][..1]
                 };
                 for &by in ends {
-                    cutter.cut(Some(Cut { after, by }));
-                    let outcome = cell.run(through(db, &cutter));
+                    proxy.cut(Some(Cut { after, by }));
+                    let outcome = case.run(through(db, &proxy));
                     assert!(outcome.elapsed < SHORT_TIMEOUT, "{:?}", outcome.elapsed);
                     let lost = "connection to the server was lost";
-                    let rows = cell.failed(outcome, 4, &[lost, "--retry"]);
+                    let rows = case.assert_failed(outcome, 4, &[lost, "--retry"]);
                     let rows = usize::try_from(rows).expect("few");
-                    let place = format!("{kind:?}, {by:?} after {after} of {}", answer.bytes);
+                    let place = format!("{variant:?}, {by:?} after {after} of {}", answer.bytes);
                     let arrived = answer.rows_within(after);
                     match by {
                         End::Fin => assert_eq!(rows, arrived, "{place}"),
-                        // It may take away what has not been read yet.
+                        // A reset may discard bytes that have not been read yet.
                         End::Rst => assert!(rows <= arrived, "{place}: {rows}"),
                     }
-                    if kind.to == To::Stdout {
-                        let written = String::from_utf8(cell.written()).expect("UTF-8");
-                        assert_eq!(written, part(kind, &document, rows), "{place}");
-                        cell = Cell::new(kind);
+                    if variant.output == Output::Stdout {
+                        let written = String::from_utf8(case.output_bytes()).expect("UTF-8");
+                        assert_eq!(written, first_rows(variant, &document, rows), "{place}");
+                        case = Case::new(variant);
                     }
-                    checked.insert((kind.protocol, after, by == End::Fin));
+                    checked.insert((variant.protocol, after, by == End::Fin));
                 }
             }
             let after = answer.bytes;
             let by = End::Fin;
-            cutter.cut(Some(Cut { after, by }));
-            cell.run(through(db, &cutter)).wrote("");
-            assert_eq!(cell.written(), document.as_bytes(), "{kind:?}");
-            cutter.cut(None);
+            proxy.cut(Some(Cut { after, by }));
+            case.run(through(db, &proxy)).wrote("");
+            assert_eq!(case.output_bytes(), document.as_bytes(), "{variant:?}");
+            proxy.cut(None);
         }
         println!("{}: {} different cuts", db.server.name, checked.len());
         assert!(checked.len() >= 100, "{}", checked.len());
@@ -204,32 +204,35 @@ fn only_the_whole_answer_succeeds_wherever_it_is_cut() {
 #[test]
 fn a_slow_reader_gets_every_row() {
     each_server_alone(|db| {
-        let _impatient = GlobalVariable::set(db, "net_write_timeout", "1");
-        // More than sockets and the pipe hold.
+        let _timeout = GlobalVariable::set(db, "net_write_timeout", "1");
+        // The result is larger than the buffers of the sockets and the pipe.
         let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
                    SELECT REPEAT('x', 40000) AS x FROM n";
-        let pause = |kind: Kind, init: &str| {
+        let start_and_pause = |variant: Variant, init: &str| {
             let run = db
                 .export(sql)
-                .args(["--format", kind.format, "--init", init]);
-            let mut run = run.args(["--protocol", kind.protocol]).start();
+                .args(["--format", variant.format, "--init", init]);
+            let mut run = run.args(["--protocol", variant.protocol]).start();
             let mut stdout = run.take_stdout();
             let mut read = vec![0; 2];
             stdout.read_exact(&mut read).expect("the header");
-            (kind, run, stdout, read)
+            (variant, run, stdout, read)
         };
-        let to_stdout = || kinds().filter(|kind| kind.to == To::Stdout);
-        let paused: Vec<_> = to_stdout().map(|kind| pause(kind, "DO 0")).collect();
-        // What the server would do otherwise.
-        let impatient = to_stdout().map(|kind| pause(kind, "SET SESSION net_write_timeout = 1"));
-        let impatient: Vec<_> = impatient.take(2).collect();
-        // The server waits for three of its time-outs.
+        let to_stdout = || variants().filter(|variant| variant.output == Output::Stdout);
+        let paused: Vec<_> = to_stdout()
+            .map(|variant| start_and_pause(variant, "DO 0"))
+            .collect();
+        // With the server's own timeout the export fails.
+        let timed_out = to_stdout()
+            .map(|variant| start_and_pause(variant, "SET SESSION net_write_timeout = 1"));
+        let timed_out: Vec<_> = timed_out.take(2).collect();
+        // The readers pause for three times the server's timeout.
         thread::sleep(Duration::from_secs(3));
         let expected = [b'x'; 40_000];
-        for (kind, run, mut stdout, mut read) in paused {
+        for (variant, run, mut stdout, mut read) in paused {
             stdout.read_to_end(&mut read).expect("a pipe");
             run.wait().ended(0, "");
-            let values: Vec<&[u8]> = match kind.format {
+            let values: Vec<&[u8]> = match variant.format {
                 "json" => read
                     .strip_prefix(b"[\n{\"x\":\"")
                     .and_then(|rows| rows.strip_suffix(b"\"}\n]\n"))
@@ -242,7 +245,7 @@ fn a_slow_reader_gets_every_row() {
             assert_eq!(values.len(), 1000);
             assert!(values.iter().all(|value| *value == expected));
         }
-        for (_, run, mut stdout, mut read) in impatient {
+        for (_, run, mut stdout, mut read) in timed_out {
             stdout.read_to_end(&mut read).expect("a pipe");
             run.wait()
                 .failed(4, &["was lost", "what was written is incomplete"]);
@@ -251,13 +254,13 @@ fn a_slow_reader_gets_every_row() {
 }
 
 #[test]
-fn a_session_that_waits_for_its_output_is_not_forgotten() {
+fn a_session_that_waits_for_its_output_stays_open() {
     each_server_alone(|db| {
-        let _forgetful = GlobalVariable::set(db, "wait_timeout", "1");
+        let _timeout = GlobalVariable::set(db, "wait_timeout", "1");
         let folder = tempfile::tempdir().expect("a folder");
-        for (init, is_forgotten) in [("DO 0", false), ("SET SESSION wait_timeout = 1", true)] {
-            // Opening it waits for a reader, with the session idle.
-            let fifo = folder.path().join(is_forgotten.to_string());
+        for (init, is_closed) in [("DO 0", false), ("SET SESSION wait_timeout = 1", true)] {
+            // The export waits for a reader to open the FIFO while the session is idle.
+            let fifo = folder.path().join(is_closed.to_string());
             make_fifo(&fifo);
             let run = db.export("SELECT 1 AS a").args(["--init", init, "-o"]);
             let run = run.arg(&fifo).start();
@@ -265,7 +268,7 @@ fn a_session_that_waits_for_its_output_is_not_forgotten() {
             let mut text = String::new();
             let mut reader = fs::File::open(&fifo).expect("the FIFO");
             reader.read_to_string(&mut text).expect("its text");
-            if is_forgotten {
+            if is_closed {
                 run.wait().ended_with(4);
             } else {
                 run.wait().wrote("");
@@ -276,7 +279,7 @@ fn a_session_that_waits_for_its_output_is_not_forgotten() {
 }
 
 #[test]
-fn a_limit_for_all_statements_ends_none_of_ours() {
+fn the_server_wide_statement_limit_does_not_apply() {
     each_server_alone(|db| {
         let name = if db.is_mariadb() {
             "max_statement_time"
@@ -284,7 +287,7 @@ fn a_limit_for_all_statements_ends_none_of_ours() {
             "max_execution_time"
         };
         let _limit = GlobalVariable::set(db, name, if db.is_mariadb() { "0.2" } else { "200" });
-        // Where a limit ends it, MySQL gives 1 and MariaDB an error.
+        // If a limit ends the sleep, MySQL returns 1 and MariaDB an error.
         let sql = "SELECT SLEEP(0.6) AS s";
         for protocol in ["text", "binary"] {
             db.export(sql)
@@ -292,10 +295,10 @@ fn a_limit_for_all_statements_ends_none_of_ours() {
                 .run()
                 .wrote("s\n0\n");
         }
-        // It is not put in the place of what the user asks for.
+        // The limit does not replace the timeout that the user sets.
         let long = db.export(sql).args(["--statement-timeout", "5s"]);
         long.run().wrote("s\n0\n");
-        // What the user sets in the session holds.
+        // A limit that the user sets in the session applies.
         let set = format!(
             "SET SESSION {name} = {}",
             if db.is_mariadb() { "0.2" } else { "200" }
@@ -308,8 +311,8 @@ fn a_limit_for_all_statements_ends_none_of_ours() {
     });
 }
 
-/// A port on which every connection is refused while this lives: it is taken,
-/// and nobody listens.
+/// A port that refuses every connection as long as this value lives: its socket is
+/// bound and does not listen.
 struct RefusingPort {
     socket: OwnedFd,
     port: u16,
@@ -327,8 +330,8 @@ impl RefusingPort {
         }
     }
 
-    /// From now on it leads to the server on `port`.
-    fn lead_to(self, port: u16) {
+    /// From now on forwards connections to the server on `port`.
+    fn forward_to(self, port: u16) {
         listen(&self.socket, Backlog::MAXCONN).expect("it listens");
         let listener = TcpListener::from(self.socket);
         thread::spawn(move || {
@@ -340,79 +343,79 @@ impl RefusingPort {
     }
 }
 
-/// What a run says, line by line, as it goes.
-fn lines_of(run: &mut Running) -> impl Iterator<Item = String> + use<> {
-    let told = run.child.stderr.take().expect("a pipe");
-    BufReader::new(told)
+/// Returns the lines of standard error of `run` while it runs.
+fn stderr_lines(run: &mut Running) -> impl Iterator<Item = String> + use<> {
+    let stderr = run.child.stderr.take().expect("a pipe");
+    BufReader::new(stderr)
         .lines()
         .map(|line| line.expect("UTF-8"))
 }
 
 #[test]
-fn an_export_begins_anew_when_that_is_wanted() {
+fn exports_are_retried() {
     on_a_server(|db| {
         fill(db);
-        let cutter = CuttingProxy::new(db.server.port, &db.name);
-        for kind in kinds() {
-            let whole = Cell::new(kind);
-            whole.run(through(db, &cutter)).wrote("");
-            let (total, document) = (cutter.answered().len(), whole.written());
-            // In the midst of its rows the connection is lost, once; to a stream
-            // also before any row.
-            let mut cuts = vec![(total - 20, kind.to == To::File)];
-            cuts.extend((kind.to == To::Stdout).then_some((0, true)));
+        let proxy = CuttingProxy::new(db.server.port, &db.name);
+        for variant in variants() {
+            let whole = Case::new(variant);
+            whole.run(through(db, &proxy)).wrote("");
+            let (total, document) = (proxy.answered().len(), whole.output_bytes());
+            // The connection is lost once in the middle of the rows, and for a stream
+            // also before the first row.
+            let mut cuts = vec![(total - 20, variant.output == Output::File)];
+            cuts.extend((variant.output == Output::Stdout).then_some((0, true)));
             for (after, is_tried_again) in cuts {
-                let cell = Cell::new(kind);
+                let case = Case::new(variant);
                 let by = End::Fin;
-                cutter.cut(Some(Cut { after, by }));
-                let run = through(db, &cutter).args(["--retry", "3"]);
+                proxy.cut(Some(Cut { after, by }));
+                let run = through(db, &proxy).args(["--retry", "3"]);
                 if !is_tried_again {
                     let parts = ["not tried again", "cannot be taken back"];
-                    assert!(cell.failed(cell.run(run), 4, &parts) > 0);
-                    cutter.cut(None);
+                    assert!(case.assert_failed(case.run(run), 4, &parts) > 0);
+                    proxy.cut(None);
                     continue;
                 }
-                let mut run = cell.start(run.arg("--keep-partial"));
-                let mut lines = lines_of(&mut run);
-                let mut told = lines.next().expect("a line");
+                let mut run = case.start(run.arg("--keep-partial"));
+                let mut lines = stderr_lines(&mut run);
+                let mut line = lines.next().expect("a line");
                 if after > 0 {
-                    assert!(told.contains("what had come is kept"), "{told}");
-                    told = lines.next().expect("a line");
+                    assert!(line.contains("what had come is kept"), "{line}");
+                    line = lines.next().expect("a line");
                 }
-                cutter.cut(None);
+                proxy.cut(None);
                 let parts = [
                     "warning: attempt 1 of 4 failed: ",
                     "; the next one begins in 1 s",
                 ];
-                assert!(parts.iter().all(|part| told.contains(part)), "{told}");
-                if kind.to == To::File {
+                assert!(parts.iter().all(|part| line.contains(part)), "{line}");
+                if variant.output == Output::File {
                     assert!(
-                        told.contains(" rows had come, and ") && told.contains(" was not touched"),
-                        "{told}"
+                        line.contains(" rows had come, and ") && line.contains(" was not touched"),
+                        "{line}"
                     );
                     assert_eq!(
-                        fs::read_to_string(cell.target()).expect("the file"),
-                        EARLIER
+                        fs::read_to_string(case.target()).expect("the file"),
+                        OLD_CONTENT
                     );
                 }
                 run.wait().ended(0, "");
-                assert_eq!(cell.written(), document);
-                let summary = cell.told();
+                assert_eq!(case.output_bytes(), document);
+                let summary = case.summary();
                 assert_eq!(
                     (&summary["attempts"], &summary["status"]),
                     (&2.into(), &"success".into())
                 );
                 assert_eq!(summary["warnings"].as_array().map(Vec::len), Some(1));
-                // The file, and what the first attempt had got.
-                let count = if kind.to == To::File { 2 } else { 1 };
-                assert_eq!(file_names(cell.folder.path()).len(), count);
+                // The folder has the target and the part of the first attempt.
+                let count = if variant.output == Output::File { 2 } else { 1 };
+                assert_eq!(file_names(case.folder.path()).len(), count);
             }
         }
     });
 }
 
 #[test]
-fn a_server_that_comes_late_is_waited_for() {
+fn retries_wait_for_a_server_that_starts_late() {
     each_server(|db| {
         let port = RefusingPort::new();
         let folder = tempfile::tempdir().expect("a folder");
@@ -422,14 +425,14 @@ fn a_server_that_comes_late_is_waited_for() {
             run.args(["SELECT 1 AS a", "-o"]).arg(&target)
         };
         run().run().failed(3, &["refused"]);
-        // In vain, and told as the last attempt was.
-        let told = run().args(["--retry", "1"]).run();
-        told.failed_with_any_length(
+        // Without success, the error of the last attempt is reported.
+        let outcome = run().args(["--retry", "1"]).run();
+        outcome.failed_with_any_length(
             3,
             &["attempt 1 of 2 failed: ", "\ngold_digger: cannot connect"],
         );
         let mut waiting = run().args(["--retry", "5"]).start();
-        let mut lines = lines_of(&mut waiting);
+        let mut lines = stderr_lines(&mut waiting);
         for (attempt, pause) in [(1, 1), (2, 2)] {
             let line = lines.next().expect("a line");
             let (attempt, pause) = (
@@ -438,16 +441,15 @@ fn a_server_that_comes_late_is_waited_for() {
             );
             assert!(line.contains(&attempt) && line.ends_with(&pause), "{line}");
         }
-        port.lead_to(db.server.port);
+        port.forward_to(db.server.port);
         waiting.wait().ended(0, "");
         assert_eq!(fs::read(&target).expect("the file"), b"a\n1\n");
         assert_eq!(file_names(folder.path()), ["x.csv"]);
     });
 }
 
-/// What each failure is worth: another attempt, or none.
 #[test]
-fn only_what_may_pass_is_tried_again() {
+fn only_transient_failures_are_retried() {
     each_server(|db| {
         let refusing = RefusingPort::new();
         let wrong = db.url().replace("mysql://root:", "mysql://root:not-");
@@ -480,14 +482,18 @@ fn only_what_may_pass_is_tried_again() {
         });
         let runs: Vec<Running> = runs.collect();
         for (number, ((_, args, code, attempts), run)) in cases.iter().zip(runs).enumerate() {
-            let said = run.wait().ended_with(*code);
+            let stderr = run.wait().ended_with(*code);
             let summary = fs::read_to_string(folder.path().join(number.to_string()));
             let summary: Value =
                 serde_json::from_str(&summary.expect("the summary")).expect("JSON");
-            assert_eq!(summary["attempts"], *attempts, "{args:?}: {said}");
+            assert_eq!(summary["attempts"], *attempts, "{args:?}: {stderr}");
         }
+    });
+}
 
-        // What may have written is not run again.
+#[test]
+fn exports_that_may_write_are_not_retried() {
+    each_server(|db| {
         db.sql("CREATE TABLE queue (id INT)");
         db.sql("INSERT INTO queue VALUES (1), (2)");
         let sql = if db.is_mariadb() {
@@ -496,11 +502,12 @@ fn only_what_may_pass_is_tried_again() {
             db.sql("CREATE PROCEDURE take() BEGIN SELECT id FROM queue; DELETE FROM queue; END");
             "CALL take()"
         };
-        let cutter = CuttingProxy::new(db.server.port, sql);
+        let proxy = CuttingProxy::new(db.server.port, sql);
         let (after, by) = (0, End::Fin);
-        cutter.cut(Some(Cut { after, by }));
-        let run = GoldDigger::new().env("DATABASE_URL", db.url_by_port(cutter.port));
+        proxy.cut(Some(Cut { after, by }));
+        let run = GoldDigger::new().env("DATABASE_URL", db.url_by_port(proxy.port));
         let run = run.args([sql, "--read-write", "--allow-empty", "--retry", "3", "-o"]);
+        let folder = tempfile::tempdir().expect("a folder");
         let target = folder.path().join("queue.csv");
         let parts = [
             "was lost",
@@ -508,8 +515,13 @@ fn only_what_may_pass_is_tried_again() {
         ];
         run.arg(&target).run().failed(4, &parts);
         assert!(!target.exists());
+    });
+}
 
-        // A server that is full may have room later.
+#[test]
+fn a_user_without_a_free_connection_is_retried() {
+    each_server(|db| {
+        let sleep = &format!("SELECT SLEEP(100) AS {}", db.name);
         db.sql("DROP USER IF EXISTS few@localhost");
         db.sql("CREATE USER few@localhost IDENTIFIED BY 'pass' WITH MAX_USER_CONNECTIONS 1");
         let url = format!("mysql://few:pass@127.0.0.1:{}/", db.server.port);
@@ -530,24 +542,28 @@ fn only_what_may_pass_is_tried_again() {
 }
 
 #[test]
-fn a_signal_ends_the_wait_for_another_attempt() {
+fn a_signal_ends_the_wait_for_a_retry() {
     let port = RefusingPort::new();
     let url = format!("mysql://me@127.0.0.1:{}/db", port.port);
     let folder = tempfile::tempdir().expect("a folder");
     let target = folder.path().join("x.csv");
-    fs::write(&target, EARLIER).expect("a file");
+    fs::write(&target, OLD_CONTENT).expect("a file");
     let run = GoldDigger::new().env("DATABASE_URL", url);
     let run = run.args(["--retry", "9", "SELECT 1", "-o"]).arg(&target);
     let mut run = run.start();
-    let mut lines = lines_of(&mut run);
+    let mut lines = stderr_lines(&mut run);
     lines.next().expect("the first attempt's end");
     run.signal(Signal::SIGTERM);
-    let asked = Instant::now();
+    let signalled = Instant::now();
     assert_eq!(
         lines.next().as_deref(),
         Some("gold_digger: ended by SIGTERM; no row had come")
     );
     run.wait().ended(143, "");
-    assert!(asked.elapsed() < SHORT_TIMEOUT, "{:?}", asked.elapsed());
+    assert!(
+        signalled.elapsed() < SHORT_TIMEOUT,
+        "{:?}",
+        signalled.elapsed()
+    );
     assert_eq!(file_names(folder.path()), ["x.csv"]);
 }

@@ -1,26 +1,26 @@
-//! What a server does to an export: it dies, is shut down, kills the query, runs
-//! out of patience, or says nothing any more.
+//! Exports whose server dies, shuts down, kills the query, ends it for its time
+//! limit, or stops answering.
 
 use std::{thread, time::Duration};
 
 use mysql::prelude::Queryable;
 
-use super::{Cell, To, meet, rows_of, slow_query};
+use super::{Case, Output, rows_in_message, run_with_fault, slow_query};
 use crate::support::{
     Database, GoldDigger, Outcome, Running, SHORT_TIMEOUT, Server, Signal, each_server, poll_until,
 };
 
-/// Longer than any test of it.
+/// The number of rows of a query that runs longer than any of these tests.
 const ROWS: u32 = 900;
 
 #[track_caller]
-fn all_failed(cells: &[Cell], outcomes: Vec<Outcome>, parts: &[&str]) {
-    for (cell, outcome) in cells.iter().zip(outcomes) {
-        let rows = cell.failed(outcome, 4, parts);
+fn assert_all_failed(cases: &[Case], outcomes: Vec<Outcome>, parts: &[&str]) {
+    for (case, outcome) in cases.iter().zip(outcomes) {
+        let rows = case.assert_failed(outcome, 4, parts);
         assert!(rows > 0, "no rows had come");
-        if cell.kind.to == To::Stdout {
-            // Nothing that had come is lost.
-            assert_eq!(cell.long_values() as u64, rows);
+        if case.variant.output == Output::Stdout {
+            // Every row that had arrived is in the output.
+            assert_eq!(case.count_long_values() as u64, rows);
         }
     }
 }
@@ -29,36 +29,36 @@ fn all_failed(cells: &[Cell], outcomes: Vec<Outcome>, parts: &[&str]) {
 fn killed_queries_and_connections_end_exports() {
     each_server(|db| {
         let export = || db.export(&slow_query(&db.name, ROWS));
-        // Both servers just close the connection.
+        // For KILL CONNECTION both servers only close the connection.
         for (kill, parts) in [
             ("KILL CONNECTION", ["the result broke off", "was lost"]),
             ("KILL QUERY", ["1317 (70100)", "somebody killed it"]),
         ] {
-            let cells = Cell::all();
-            let (outcomes, _) = meet(&cells, export, SHORT_TIMEOUT, |_| {
+            let cases = Case::all();
+            let (outcomes, _) = run_with_fault(&cases, export, SHORT_TIMEOUT, |_| {
                 let mut conn = db.connect();
                 let ids = db.connections_running(&db.name);
-                assert_eq!(ids.len(), cells.len());
+                assert_eq!(ids.len(), cases.len());
                 for id in ids {
                     conn.query_drop(format!("{kill} {id}"))
                         .expect("it is killed");
                 }
             });
-            all_failed(&cells, outcomes, &parts);
+            assert_all_failed(&cases, outcomes, &parts);
         }
     });
 }
 
 #[test]
-fn a_statement_that_takes_too_long_ends_after_its_rows() {
+fn a_statement_timeout_keeps_the_rows_that_had_arrived() {
     each_server(|db| {
-        let cells = Cell::all();
+        let cases = Case::all();
         let time = Duration::from_secs(4);
         let export = || {
             db.export(&slow_query(&db.name, ROWS))
                 .args(["--statement-timeout", "4s"])
         };
-        let (outcomes, _) = meet(&cells, export, time + SHORT_TIMEOUT, |_| {});
+        let (outcomes, _) = run_with_fault(&cases, export, time + SHORT_TIMEOUT, |_| {});
         for outcome in &outcomes {
             let took = outcome.elapsed;
             assert!(took > time && took < time + SHORT_TIMEOUT, "{took:?}");
@@ -68,11 +68,11 @@ fn a_statement_that_takes_too_long_ends_after_its_rows() {
         } else {
             "3024 (HY000)"
         };
-        all_failed(&cells, outcomes, &[code, "--statement-timeout"]);
+        assert_all_failed(&cases, outcomes, &[code, "--statement-timeout"]);
     });
 }
 
-/// On a server of their own: others would miss it.
+/// Runs `test` on servers of its own, because it stops them.
 fn on_a_server_of_its_own(test: impl Fn(&Server)) {
     for name in ["mariadb", "mysql"] {
         println!("on {name}");
@@ -89,67 +89,67 @@ fn servers_that_stall_die_or_shut_down_end_exports() {
     on_a_server_of_its_own(|server| {
         let db = server.database();
 
-        // It says nothing for longer than it may.
-        let cells = Cell::all();
-        let patience = Duration::from_secs(1);
-        let impatient = || export(&db).args(["--read-timeout", "1s"]);
-        let (outcomes, _) = meet(&cells, impatient, patience + SHORT_TIMEOUT, |_| {
+        // The server is silent for longer than the timeout.
+        let cases = Case::all();
+        let timeout = Duration::from_secs(1);
+        let with_timeout = || export(&db).args(["--read-timeout", "1s"]);
+        let (outcomes, _) = run_with_fault(&cases, with_timeout, timeout + SHORT_TIMEOUT, |_| {
             server.signal(Signal::SIGSTOP);
         });
         server.signal(Signal::SIGCONT);
-        all_failed(&cells, outcomes, &["silent for too long", "--read-timeout"]);
+        assert_all_failed(&cases, outcomes, &["silent for too long", "--read-timeout"]);
 
-        // Without a time-out, it is waited for.
-        let cells = Cell::all();
+        // Without a timeout, the export waits for the server.
+        let cases = Case::all();
         let short = || db.export(&slow_query(&db.name, 15));
-        let (outcomes, _) = meet(&cells, short, 5 * SHORT_TIMEOUT, |_| {
+        let (outcomes, _) = run_with_fault(&cases, short, 5 * SHORT_TIMEOUT, |_| {
             server.signal(Signal::SIGSTOP);
-            thread::sleep(2 * patience);
+            thread::sleep(2 * timeout);
             server.signal(Signal::SIGCONT);
         });
-        for (cell, outcome) in cells.iter().zip(outcomes) {
+        for (case, outcome) in cases.iter().zip(outcomes) {
             outcome.wrote("");
-            assert_eq!(cell.long_values(), 15);
+            assert_eq!(case.count_long_values(), 15);
         }
 
-        // How long it takes to end is its own affair.
+        // The time that the server takes to exit does not count.
         let end = |signal| {
-            let cells = Cell::all();
+            let cases = Case::all();
             let fault = |_: &[Running]| {
                 server.signal(signal);
                 server.wait_for_exit();
             };
-            let (outcomes, _) = meet(&cells, || export(&db), SHORT_TIMEOUT, fault);
-            (cells, outcomes)
+            let (outcomes, _) = run_with_fault(&cases, || export(&db), SHORT_TIMEOUT, fault);
+            (cases, outcomes)
         };
 
-        // It is killed, as by the kernel.
-        let (cells, outcomes) = end(Signal::SIGKILL);
+        // The server is killed, as by the kernel.
+        let (cases, outcomes) = end(Signal::SIGKILL);
         let parts = ["connection to the server was lost", "--retry"];
-        all_failed(&cells, outcomes, &parts);
+        assert_all_failed(&cases, outcomes, &parts);
 
-        // It is shut down in order; an export that may is begun anew.
+        // The server shuts down cleanly; an export with retries starts again.
         server.restart();
-        let patient = Cell::new(cells[0].kind);
-        let again = patient.start(export(&db).args(["--retry", "9"]));
-        patient.wait_for_rows();
-        let (cells, outcomes) = end(Signal::SIGTERM);
+        let retried = Case::new(cases[0].variant);
+        let run_with_retries = retried.start(export(&db).args(["--retry", "9"]));
+        retried.wait_for_rows();
+        let (cases, outcomes) = end(Signal::SIGTERM);
         let part = if db.is_mariadb() {
             "was lost"
         } else {
             "1053 (08S01)"
         };
-        all_failed(&cells, outcomes, &[part, "--retry"]);
+        assert_all_failed(&cases, outcomes, &[part, "--retry"]);
         server.restart();
         let is_back = || (db.connections_running(&db.name).len() == 1).then_some(());
         poll_until(Duration::from_secs(60), is_back).expect("the query runs again");
-        again.signal(Signal::SIGTERM);
-        let said = again.wait().ended_with(143);
+        run_with_retries.signal(Signal::SIGTERM);
+        let stderr = run_with_retries.wait().ended_with(143);
         assert!(
-            said.contains("attempt 1 of 10 failed: ") && rows_of(&said).is_some(),
-            "{said}"
+            stderr.contains("attempt 1 of 10 failed: ") && rows_in_message(&stderr).is_some(),
+            "{stderr}"
         );
-        assert!(patient.told()["attempts"].as_u64() > Some(1));
-        patient.is_untouched();
+        assert!(retried.summary()["attempts"].as_u64() > Some(1));
+        retried.assert_untouched();
     });
 }

@@ -1,17 +1,15 @@
-//! What people and watchers are told: at a terminal, under cron, in logs and
-//! summaries.
+//! Messages for people and for monitoring: help, errors, progress, checks and logs.
 
-use std::{fs, path::Path, process::Command, time::Duration};
+use std::{fs, path::Path, process::Command};
 
-use mysql::prelude::Queryable;
 use serde_json::Value as Json;
 
-use crate::support::{GoldDigger, Signal, at_terminal, each_server, fake, make_fifo, poll_until};
+use crate::support::{GoldDigger, at_terminal, each_server, fake};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_gold_digger");
 
-/// The program's `text` without what differs from build to build.
-fn without_build(text: &str) -> String {
+/// Removes from `text` the version, which differs between builds.
+fn without_version(text: &str) -> String {
     let version = GoldDigger::new().arg("--version").run().ended(0, "").stdout;
     let version = String::from_utf8(version).expect("UTF-8");
     let version = version.trim().trim_start_matches("gold_digger ");
@@ -22,18 +20,18 @@ fn without_build(text: &str) -> String {
         .split_once(", ")
         .expect("two words");
     assert!(!commit.is_empty() && target.contains("linux"), "{build}");
-    // Also as the manual spells it.
+    // In the manual page, hyphens are escaped.
     text.replace(version, "VERSION")
         .replace(&version.replace('-', "\\-"), "VERSION")
 }
 
 fn printed(args: &[&str]) -> String {
     let text = GoldDigger::new().args(args).run().ended(0, "").stdout;
-    without_build(&String::from_utf8(text).expect("UTF-8"))
+    without_version(&String::from_utf8(text).expect("UTF-8"))
 }
 
 #[test]
-fn the_help_and_the_manual_read_well() {
+fn the_help_and_the_manual_are_unchanged() {
     insta::assert_snapshot!("help_short", printed(&["-h"]));
     insta::assert_snapshot!("help", printed(&["--help"]));
     insta::assert_snapshot!("man", printed(&["man"]));
@@ -69,10 +67,10 @@ fn every_shell_has_a_completion() {
 }
 
 #[test]
-fn every_kind_of_error_reads_well() {
+fn the_message_of_every_kind_of_error_is_unchanged() {
     each_server(|db| {
         let mut shown = String::new();
-        let mut tell = |run: GoldDigger, code: i32| {
+        let mut record = |run: GoldDigger, code: i32| {
             let outcome = run.run();
             assert_eq!(outcome.status.code(), Some(code), "{}", outcome.stderr);
             shown += &format!("exit code {code}\n{}\n", outcome.stderr);
@@ -80,29 +78,29 @@ fn every_kind_of_error_reads_well() {
         let folder = tempfile::tempdir().expect("a folder");
         let config = folder.path().join("x.toml");
         fs::write(&config, "[output]\nformt = 'csv'\n").expect("a file");
-        tell(db.export("SELECT 1 AS a WHERE 1 = 0"), 1);
-        tell(db.export("SELECT 1; DELETE FROM t"), 2);
-        tell(db.export("SELECT 1").arg("--config").arg(&config), 2);
-        tell(db.export("SELECT 1").args(["--formt", "csv"]), 2);
-        tell(
+        record(db.export("SELECT 1 AS a WHERE 1 = 0"), 1);
+        record(db.export("SELECT 1; DELETE FROM t"), 2);
+        record(db.export("SELECT 1").arg("--config").arg(&config), 2);
+        record(db.export("SELECT 1").args(["--formt", "csv"]), 2);
+        record(
             GoldDigger::new()
                 .env("DATABASE_URL", "mysql://me@127.0.0.1:1/")
                 .arg("SELECT 1"),
             3,
         );
         let wrong = format!("mysql://root:wrong@127.0.0.1:{}/", db.server.port);
-        tell(
+        record(
             GoldDigger::new().env("DATABASE_URL", wrong).arg("SELECT 1"),
             3,
         );
-        tell(
+        record(
             db.export("SELECT a,\n       b\nFORM somewhere\nWHERE a = 1"),
             4,
         );
-        tell(db.export("SELECT * FROM nowhere"), 4);
-        tell(db.export("SELECT (1"), 4);
-        tell(db.export("CREATE TABLE t (a INT)"), 4);
-        tell(db.export("SELECT 1").args(["-o", "/nowhere/x.csv"]), 5);
+        record(db.export("SELECT * FROM nowhere"), 4);
+        record(db.export("SELECT (1"), 4);
+        record(db.export("CREATE TABLE t (a INT)"), 4);
+        record(db.export("SELECT 1").args(["-o", "/nowhere/x.csv"]), 5);
         let shown = shown
             .replace(&folder.path().display().to_string(), "/FOLDER")
             .replace(&format!(":{}", db.server.port), ":PORT")
@@ -136,11 +134,11 @@ fn errors_are_coloured_on_a_terminal_only() {
 }
 
 #[test]
-fn nothing_that_a_stranger_names_steers_the_terminal() {
+fn names_from_outside_cannot_control_the_terminal() {
     each_server(|db| {
         let clear = "x\x1b[2J\x07";
         let url = db.url();
-        let said = |args: &[&str]| {
+        let shown = |args: &[&str]| {
             let quoted = args.iter().map(|arg| {
                 format!(
                     "\"$(printf %b '{}')\"",
@@ -161,13 +159,13 @@ fn nothing_that_a_stranger_names_steers_the_terminal() {
             shown
         };
         let sql = format!("SELECT 1 AS `{clear}`");
-        let shown = said(&["--check", &sql]);
-        assert!(shown.contains("\\u{1b}[2J\\u{7}"), "{shown:?}");
-        assert!(said(&["-o", &format!("/nowhere/{clear}"), "SELECT 1"]).contains("\\u{1b}[2J"));
-        assert!(said(&[&format!("--{clear}"), "SELECT 1"]).contains("unexpected argument"));
-        assert!(said(&["--format", clear, "SELECT 1"]).contains("invalid value"));
-        said(&[&format!("SELECT {clear}")]);
-        assert!(said(&["--config", clear]).contains("\\u{1b}[2J"));
+        let check = shown(&["--check", &sql]);
+        assert!(check.contains("\\u{1b}[2J\\u{7}"), "{check:?}");
+        assert!(shown(&["-o", &format!("/nowhere/{clear}"), "SELECT 1"]).contains("\\u{1b}[2J"));
+        assert!(shown(&[&format!("--{clear}"), "SELECT 1"]).contains("unexpected argument"));
+        assert!(shown(&["--format", clear, "SELECT 1"]).contains("invalid value"));
+        shown(&[&format!("SELECT {clear}")]);
+        assert!(shown(&["--config", clear]).contains("\\u{1b}[2J"));
     });
     let port = fake::serve(|mut session| {
         session.send(b"\xff\x10\x04\x1b[2J\x07 Too many connections");
@@ -193,23 +191,23 @@ fn progress_appears_on_a_terminal_and_vanishes() {
         };
         let shown = export(&format!("-o {target}"));
         assert!(shown.contains("0 rows, 0 B, 0 rows/s, 0:00"), "{shown:?}");
-        // All that is left is the line at the end.
-        let (_, left) = shown.rsplit_once("\x1b[2K").expect("the line is cleared");
+        // Only the final line remains.
+        let (_, rest) = shown.rsplit_once("\x1b[2K").expect("the line is cleared");
         assert!(
-            left.starts_with("gold_digger: 1 rows, 4 bytes to ") && left.ends_with("rows/s)\r\n"),
-            "{left:?}"
+            rest.starts_with("gold_digger: 1 rows, 4 bytes to ") && rest.ends_with("rows/s)\r\n"),
+            "{rest:?}"
         );
         let shown = export(&format!("--progress never -o {target}"));
         assert!(shown.starts_with("gold_digger: 1 rows"), "{shown:?}");
         assert_eq!(export(&format!("--quiet -o {target}")), "");
         assert_eq!(export("--quiet -o /dev/stdout"), "a\r\n0\r\n");
-        // Rows on the same terminal are not to be mixed with it.
+        // Progress does not mix with rows on the same terminal.
         let shown = export("");
         assert!(
             shown.starts_with("a\r\n0\r\ngold_digger: 1 rows"),
             "{shown:?}"
         );
-        // Elsewhere than on a terminal, only when it is asked for.
+        // Without a terminal, progress appears only on request.
         db.export("SELECT SLEEP(1) AS a").run().wrote("a\n0\n");
     });
     each_server(|db| {
@@ -222,7 +220,7 @@ fn progress_appears_on_a_terminal_and_vanishes() {
 }
 
 #[test]
-fn check_tells_what_would_happen_and_runs_nothing() {
+fn a_check_describes_the_export_and_runs_nothing() {
     each_server(|db| {
         db.sql("CREATE TABLE t (a TINYINT(1), b TINYINT UNSIGNED, c SMALLINT(5) UNSIGNED ZEROFILL, d MEDIUMINT, e INT UNSIGNED, f BIGINT,
             g DECIMAL(10,2), h DECIMAL(5,0) UNSIGNED, i FLOAT, j DOUBLE, k DOUBLE(7,3), l BIT(9), m YEAR, n DATE, o DATETIME(3), p TIMESTAMP NULL, q TIME(6),
@@ -268,7 +266,7 @@ fn check_tells_what_would_happen_and_runs_nothing() {
         db.export("SELECT COUNT(*) AS n FROM t")
             .run()
             .wrote("n\n0\n");
-        // What would fail, fails.
+        // A statement that would fail makes the check fail.
         db.export("SELECT nothing")
             .arg("--check")
             .run()
@@ -281,184 +279,7 @@ fn check_tells_what_would_happen_and_runs_nothing() {
 }
 
 #[test]
-fn the_summary_tells_the_truth() {
-    each_server(|db| {
-        let folder = tempfile::tempdir().expect("a folder");
-        let place = folder.path().join("summary.json");
-        let target = folder.path().join("x.json");
-        let summary = |run: GoldDigger, code: i32| -> Json {
-            let _ = fs::remove_file(&place);
-            let outcome = run.arg("--summary").arg(&place).run();
-            assert_eq!(outcome.status.code(), Some(code), "{}", outcome.stderr);
-            serde_json::from_slice(&fs::read(&place).expect("the summary")).expect("JSON")
-        };
-        let sql = "SELECT 1 AS a, 'x' AS b UNION SELECT 2, NULL";
-        let good = summary(
-            db.export(sql)
-                .arg("-o")
-                .arg(&target)
-                .args(["--time-zone", "+01:00"]),
-            0,
-        );
-        assert_eq!(good["status"], "success");
-        assert_eq!(
-            (&good["exit_code"], &good["error"]),
-            (&0.into(), &Json::Null)
-        );
-        assert_eq!((&good["rows"], &good["bytes"]), (&2.into(), &38.into()));
-        assert_eq!(fs::metadata(&target).expect("the file").len(), 38);
-        assert_eq!(good["columns"][0]["name"], "a");
-        assert_eq!(good["columns"][1]["type"], "VARCHAR(1)");
-        assert_eq!(good["target"], target.display().to_string());
-        assert_eq!(
-            (&good["protocol"], &good["time_zone"]),
-            (&"binary".into(), &"+01:00".into())
-        );
-        assert!(
-            good["server_version"]
-                .as_str()
-                .is_some_and(|version| version.contains('.'))
-        );
-        assert!(
-            good["elapsed_seconds"]
-                .as_f64()
-                .is_some_and(|seconds| seconds > 0.0)
-        );
-        let started = good["started"].as_str().expect("a text");
-        assert!(
-            started.starts_with("20") && started.ends_with('Z') && started.len() == 24,
-            "{started}"
-        );
-        assert_eq!(good["warnings"], Json::Array(Vec::new()));
-
-        let empty = summary(db.export("SELECT 1 AS a WHERE 1 = 0"), 1);
-        assert_eq!(
-            (&empty["status"], &empty["error"]["kind"]),
-            (&"empty".into(), &"no rows".into())
-        );
-        let broken = summary(db.export("SELECT 1 AS a UNION SELECT x FROM nowhere"), 4);
-        assert_eq!(
-            (&broken["status"], &broken["exit_code"]),
-            (&"failure".into(), &4.into())
-        );
-        let message = broken["error"]["message"].as_str().expect("a text");
-        assert!(message.contains("nowhere"), "{message}");
-        let late = summary(db.export("CALL nothing()"), 4);
-        assert_eq!(late["protocol"], Json::Null);
-        let offline = GoldDigger::new().env("DATABASE_URL", "mysql://me@127.0.0.1:1/");
-        assert_eq!(
-            summary(offline.arg("SELECT 1"), 3)["server_version"],
-            Json::Null
-        );
-        let wrong = summary(db.export("SELECT 1; SELECT 2"), 2);
-        assert_eq!(
-            (&wrong["error"]["kind"], &wrong["target"]),
-            (&"configuration".into(), &Json::Null)
-        );
-        let warned = summary(db.export("SELECT NULL AS a").args(["--format", "csv"]), 0);
-        assert!(
-            warned["warnings"][0]
-                .as_str()
-                .is_some_and(|text| text.contains("blank lines"))
-        );
-        // Rows before a value that JSON refuses.
-        let refused = db.export("SELECT 1 AS a UNION ALL SELECT 2").args([
-            "--format",
-            "json",
-            "--tinyint1-as-bool",
-        ]);
-        assert_eq!(summary(refused, 0)["rows"], 2);
-
-        // On standard error, one line; and where it cannot be written, that is told.
-        let outcome = db.export(sql).args(["--summary", "-"]).run();
-        let line: Json = serde_json::from_str(&outcome.stderr).expect("JSON");
-        assert_eq!(
-            (line["rows"].clone(), outcome.stderr.lines().count()),
-            (2.into(), 1)
-        );
-        let outcome = db.export(sql).args(["--summary", "/nowhere/s.json"]).run();
-        outcome.failed(5, &["/nowhere/s.json"]);
-
-        // Not in the place of the rows, by whatever name.
-        let link = folder.path().join("link.json");
-        std::os::unix::fs::symlink(&target, &link).expect("a link");
-        for name in [&target, &link, &folder.path().join("./x.json")] {
-            let run = db
-                .export(sql)
-                .arg("-o")
-                .arg(&target)
-                .arg("--summary")
-                .arg(name)
-                .run();
-            run.failed(2, &["the summary and the rows would go to the same place"]);
-        }
-        let refused = summary(db.export(sql).args(["-o", "/nowhere/x.csv"]), 5);
-        assert_eq!(
-            (&refused["error"]["kind"], &refused["target"]),
-            (&"output".into(), &"/nowhere/x.csv".into())
-        );
-        let run = db
-            .export("SELECT SLEEP(100)")
-            .arg("-vv")
-            .arg("--summary")
-            .arg(&place)
-            .start();
-        let running = || {
-            db.connect().query_first::<u8, _>(
-                "SELECT 1 FROM information_schema.PROCESSLIST WHERE INFO = 'SELECT SLEEP(100)'",
-            )
-        };
-        poll_until(Duration::from_secs(20), || {
-            running().expect("the process list")
-        })
-        .expect("it runs");
-        run.signal(Signal::SIGTERM);
-        run.wait().ended_with(143);
-        let ended: Json =
-            serde_json::from_slice(&fs::read(&place).expect("the summary")).expect("JSON");
-        assert_eq!(
-            (&ended["exit_code"], &ended["error"]["kind"]),
-            (&143.into(), &"signal".into())
-        );
-        // A reader that never comes is not waited for.
-        let fifo = folder.path().join("fifo");
-        make_fifo(&fifo);
-        let run = db.export(sql).arg("--summary").arg(&fifo).run();
-        run.failed(5, &["/fifo", "nobody reads"]);
-        // Passwords and what steers terminals are in no JSON.
-        let hostile = "/nowhere/mysql://me:hushhush@h/\u{9b}2J\u{202e}";
-        let run = db
-            .export(sql)
-            .args(["-o", hostile, "--summary", "-", "--log-format", "json"])
-            .run();
-        assert!(
-            !run.stderr.contains("hushhush") && !run.stderr.contains(['\u{9b}', '\u{202e}']),
-            "{}",
-            run.stderr
-        );
-        assert!(run.stderr.contains("\\u009b2J\\u202e"), "{}", run.stderr);
-
-        // The documentation names the fields, in their order.
-        let text =
-            fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/summary.md"))
-                .expect("the page");
-        let alone = text.split("## Of several exports").next();
-        let documented = alone
-            .expect("a page")
-            .lines()
-            .filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
-        let documented: Vec<&str> = documented.map(|(name, _)| name).collect();
-        let written = fs::read_to_string(&place).expect("the summary");
-        let written = written
-            .lines()
-            .filter_map(|line| line.strip_prefix("  \"")?.split_once('"'));
-        let written: Vec<&str> = written.map(|(name, _)| name).collect();
-        assert_eq!(written, documented);
-    });
-}
-
-#[test]
-fn a_run_succeeds_though_nobody_can_be_told() {
+fn a_run_succeeds_although_standard_error_is_full() {
     each_server(|db| {
         let folder = tempfile::tempdir().expect("a folder");
         let target = folder.path().join("x.csv");
@@ -488,15 +309,15 @@ fn a_run_succeeds_though_nobody_can_be_told() {
 }
 
 #[test]
-fn logs_are_for_people_or_for_machines() {
+fn logs_are_text_or_json() {
     each_server(|db| {
         let run = |args: &[&str]| db.export("SELECT 1 AS a").args(args).run().ended_with(0);
         let text = run(&["-v"]);
-        let said = format!(
+        let first = format!(
             "gold_digger: connected to 127.0.0.1:{} as root\n",
             db.server.port
         );
-        assert!(text.starts_with(&said), "{text}");
+        assert!(text.starts_with(&first), "{text}");
         assert!(
             run(&["-vv", "--init", "SET @a = 1"])
                 .contains("gold_digger: running an init statement\n")
