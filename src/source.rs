@@ -5,7 +5,6 @@
 //! several sessions that read one snapshot. Types of the driver do not leave this
 //! module and `row`, but for the sources of errors.
 
-mod builders;
 mod codes;
 #[doc(hidden)]
 pub mod columns;
