@@ -26,7 +26,7 @@ use crate::{
     cancel::CancelToken,
     error::{Error, ErrorKind, Result},
     schema::Schema,
-    sql::{Bound, Parameter, Query, QuotingMode},
+    sql::{BoundQuery, Parameter, Query, QuotingMode},
 };
 
 /// A session on a server, which runs one statement at a time.
@@ -34,7 +34,7 @@ pub struct QueryExecutor {
     pub(super) conn: Conn,
     pub(super) interrupt: Arc<InterruptHandle>,
     pub(super) cancel: CancelToken,
-    pub(super) bound: Bound,
+    pub(super) bound: BoundQuery,
     pub(super) keyword: String,
     pub(super) protocol: Protocol,
     pub(super) prepared: Option<mysql::Statement>,
@@ -68,7 +68,7 @@ impl QueryExecutor {
             )),
             conn,
             cancel: cancel.clone(),
-            bound: Bound::default(),
+            bound: BoundQuery::default(),
             keyword: String::new(),
             protocol: Protocol::Auto,
             prepared: None,
@@ -239,7 +239,7 @@ impl QueryExecutor {
     }
 }
 
-impl Bound {
+impl BoundQuery {
     /// The values as the driver takes them.
     pub(super) fn params(&self) -> Params {
         let values = self.values.iter().map(|value| Value::from(value.as_str()));

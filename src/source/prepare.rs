@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Result},
-    sql::Bound,
+    sql::BoundQuery,
 };
 
 /// The statements that servers can prepare and that have one result set.
@@ -43,7 +43,7 @@ pub(super) fn prepare(
     conn: &mut Conn,
     protocol: Protocol,
     keyword: &str,
-    bound: &Bound,
+    bound: &BoundQuery,
 ) -> Result<Way> {
     if !is_wanted(protocol, keyword, bound) {
         return Ok(Way::Text(None));
@@ -83,7 +83,7 @@ pub(super) fn prepare(
 }
 
 /// Whether the statement should be prepared.
-pub(super) fn is_wanted(protocol: Protocol, keyword: &str, bound: &Bound) -> bool {
+pub(super) fn is_wanted(protocol: Protocol, keyword: &str, bound: &BoundQuery) -> bool {
     match protocol {
         Protocol::Text => false,
         Protocol::Binary => true,
@@ -96,7 +96,7 @@ pub(super) fn is_wanted(protocol: Protocol, keyword: &str, bound: &Bound) -> boo
 ///
 /// # Errors
 /// [`ErrorKind::Query`] where the server finds a mistake in the statement.
-pub(super) fn describe(conn: &mut Conn, bound: &Bound) -> Result<Option<Statement>> {
+pub(super) fn describe(conn: &mut Conn, bound: &BoundQuery) -> Result<Option<Statement>> {
     Ok(try_prepare(conn, bound)?.ok())
 }
 
@@ -104,7 +104,7 @@ pub(super) fn describe(conn: &mut Conn, bound: &Bound) -> Result<Option<Statemen
 ///
 /// # Errors
 /// [`ErrorKind::Query`] where the server finds a mistake in the statement.
-fn try_prepare(conn: &mut Conn, bound: &Bound) -> Result<Result<Statement, String>> {
+fn try_prepare(conn: &mut Conn, bound: &BoundQuery) -> Result<Result<Statement, String>> {
     if is_misread(&bound.sql) {
         let reason = "the driver would take something in it for a parameter";
         return Ok(Err(reason.to_owned()));
