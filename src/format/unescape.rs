@@ -2,7 +2,7 @@
 
 /// Removes the escapes from a field of TSV by the rules of LOAD DATA; returns
 /// `None` for NULL.
-pub(super) fn unescape(field: &str) -> Option<String> {
+pub(crate) fn unescape(field: &str) -> Option<String> {
     if field == "\\N" {
         return None;
     }
