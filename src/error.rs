@@ -1,53 +1,60 @@
-//! The one error type: what failed, said for a person, and the exit code that
-//! tells it to a script.
+//! The error type of the crate: a message and a hint for people, and a kind with
+//! an exit code for scripts.
 //!
-//! The kind is set where the error arises, never by reading a message again.
-//! Printing is left to `main`.
+//! The kind is set where the error occurs; it is never derived from a message.
+//! This module does not print.
 
 use std::{fmt, sync::Arc};
 
 use crate::text::{escape, printable};
 
-/// Shorthand for results of this crate.
+/// A result with the error type of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What kind of failure ended the run; decides the exit code.
+/// The kind of failure that ended a run. It determines the exit code.
+///
+/// ```
+/// use gold_digger::error::ErrorKind;
+///
+/// assert_eq!(ErrorKind::Connect.exit_code(), 3);
+/// assert_eq!(ErrorKind::Connect.name(), "connection");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// The query returned no rows and an empty result was not allowed.
+    /// The query returned no rows, and an empty result is not allowed.
     NoRows,
-    /// Something that configures the run is wrong: a flag, the configuration
-    /// file, the SQL text, the shape of the result for the chosen format.
+    /// The configuration of the run is wrong: a flag, the configuration file, the
+    /// SQL text, or the columns of the result for the chosen format.
     Config,
     /// The server could not be reached or refused the login.
     Connect,
-    /// The query failed, or its result broke off.
+    /// The query failed, or its result is incomplete.
     Query,
     /// The output could not be written.
     Output,
-    /// The result is not what a guard expects.
+    /// The result violates a guard.
     Guard,
-    /// A file is not what its manifest says.
+    /// A file does not match its manifest.
     Verification,
-    /// The reader of standard output has gone.
+    /// The reader of standard output has closed the pipe.
     ReaderGone,
-    /// A signal asked the run to end.
+    /// A signal cancelled the run.
     Signal(Signal),
 }
 
-/// The signals that end a run in an orderly way.
+/// The signals that cancel a run cleanly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
-    /// SIGHUP: the terminal has gone.
+    /// SIGHUP: the terminal was closed.
     Hangup,
     /// SIGINT: Ctrl-C.
     Interrupt,
-    /// SIGTERM: the polite `kill`.
+    /// SIGTERM: the default signal of `kill`.
     Terminate,
 }
 
 impl Signal {
-    /// Its name, such as `SIGINT`.
+    /// The name, such as `SIGINT`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -59,7 +66,7 @@ impl Signal {
 }
 
 impl ErrorKind {
-    /// Its name in logs and summaries.
+    /// The name in logs and summaries.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -75,11 +82,11 @@ impl ErrorKind {
         }
     }
 
-    /// The process's exit code for this kind of failure.
+    /// The exit code of the process for this kind of failure.
     ///
-    /// Codes above 128 are 128 + the signal's number, as shells report a
-    /// process that a signal ended (POSIX, "Shell Command Language", exit
-    /// status for commands).
+    /// Codes above 128 are 128 + the number of a signal, as shells report a
+    /// process that a signal ended (POSIX, "Shell Command Language", exit status
+    /// for commands). [`ReaderGone`](Self::ReaderGone) has the code for SIGPIPE.
     #[must_use]
     pub const fn exit_code(self) -> u8 {
         match self {
@@ -98,8 +105,20 @@ impl ErrorKind {
     }
 }
 
-/// A failure: its kind, what was being done and what happened, and what to do
-/// next.
+/// A failure: its kind, a message about the attempted action and its problem, and
+/// a hint that tells the user what to do next.
+///
+/// ```
+/// use gold_digger::error::{Error, ErrorKind};
+///
+/// let error = Error::new(ErrorKind::Output, "cannot write /data/x.csv: disk full")
+///     .with_hint("free some space");
+/// assert_eq!(error.kind().exit_code(), 5);
+/// assert_eq!(
+///     error.to_string(),
+///     "cannot write /data/x.csv: disk full\n  hint: free some space"
+/// );
+/// ```
 ///
 /// It is one pointer, so that results stay small.
 #[derive(Clone, Debug)]
@@ -115,7 +134,7 @@ struct Details {
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
-/// Whether the same run may succeed if it is tried again later.
+/// Whether another attempt may succeed later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retry {
     /// The failure is permanent: another attempt fails in the same way.
@@ -126,8 +145,8 @@ pub enum Retry {
 }
 
 impl Error {
-    /// An error of `kind` whose `message` says what was being done and what
-    /// happened.
+    /// Creates an error of `kind`. The `message` names the attempted action and
+    /// the problem.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self(Box::new(Details {
             kind,
@@ -139,19 +158,19 @@ impl Error {
         }))
     }
 
-    /// Shorthand for an error of [`ErrorKind::Config`].
+    /// Creates an error of [`ErrorKind::Config`].
     pub fn config(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Config, message)
     }
 
-    /// Puts `location` in front of the message.
+    /// Prepends `location` and a colon to the message.
     #[must_use]
     pub fn with_location(mut self, location: &str) -> Self {
         self.0.message = format!("{location}: {}", self.0.message);
         self
     }
 
-    /// Appends `context` to the message.
+    /// Appends a semicolon and `context` to the message.
     #[must_use]
     pub fn with_context(mut self, context: &str) -> Self {
         self.0.message += &format!("; {context}");
@@ -165,20 +184,21 @@ impl Error {
         self
     }
 
-    /// Whether another attempt may succeed.
+    /// Returns whether another attempt may succeed.
     #[must_use]
     pub fn retry(&self) -> Retry {
         self.0.retry
     }
 
-    /// Whether the failure is transient, so that another attempt may succeed.
+    /// Returns whether the failure is transient, so that another attempt may
+    /// succeed.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         self.0.retry == Retry::Later
     }
 
-    /// Keeps the error that caused this one; [`std::error::Error::source`]
-    /// returns it.
+    /// Sets the error that caused this one. [`std::error::Error::source`] returns
+    /// it.
     #[must_use]
     pub fn with_source(
         mut self,
@@ -188,41 +208,42 @@ impl Error {
         self
     }
 
-    /// Adds the line of the user's text that the error is about, and a line
-    /// that marks the place in it.
+    /// Sets the excerpt: the line of the user's text that contains the problem,
+    /// and a line that marks the place in it.
     #[must_use]
     pub fn with_excerpt(mut self, lines: Vec<String>) -> Self {
         self.0.excerpt = lines;
         self
     }
 
-    /// Sets what to do next.
+    /// Sets the hint, which tells the user what to do next.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hint = Some(hint.into());
         self
     }
 
-    /// Sets what to do next, unless a hint is there already.
+    /// Sets the hint if the error has none.
     #[must_use]
     pub fn hint_or(mut self, hint: &str) -> Self {
         self.0.hint.get_or_insert_with(|| hint.to_owned());
         self
     }
 
-    /// The kind that was set where the error arose.
+    /// The kind that was set where the error occurred.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// What to do next.
+    /// The hint, which tells the user what to do next; `None` if there is none.
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
         self.0.hint.as_deref()
     }
 
-    /// The message and the excerpt, as they may be shown to people.
+    /// The message and the excerpt in a form that is safe to show: without
+    /// passwords and with control characters escaped.
     #[must_use]
     pub fn printable_message(&self) -> String {
         let mut text = printable(&self.0.message);
@@ -232,16 +253,16 @@ impl Error {
         text
     }
 
-    /// What was being done and what happened.
+    /// The message as it was set, which may contain control characters.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.0.message
     }
 }
 
-/// The message, and on a second line what to do next. Control characters, which
-/// a server's text or a file's name may hold, are made visible, so that they
-/// cannot steer a terminal.
+/// Writes the message, and the hint on a line of its own. Control characters,
+/// which the text of a server or the name of a file may contain, are escaped so
+/// that they cannot control a terminal.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.printable_message())?;
@@ -264,7 +285,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn control_characters_are_shown_not_sent() {
+    fn control_characters_are_escaped() {
         let error = Error::new(ErrorKind::Query, "bad \u{1b}[2Jthing\nhere").with_hint("try\u{7}");
         assert_eq!(
             error.to_string(),

@@ -1,7 +1,30 @@
-//! The output formats: one file each, and the table of those that are built in.
+//! The output formats, each in a file of its own, and the table of the built-in
+//! ones.
 //!
-//! A format turns rows into bytes in a buffer that the caller owns. It does no
-//! I/O itself and never sees a file.
+//! A format encodes rows into a buffer that the caller owns. It does no I/O and
+//! does not know where the bytes are written.
+//!
+//! ```
+//! use gold_digger::{
+//!     format::{Csv, EncodeBuffer, Format},
+//!     row::{Row, Value},
+//!     schema::{Column, ColumnType, Schema},
+//! };
+//!
+//! let column = Column {
+//!     name: "name".to_owned(),
+//!     server_type: "TEXT".to_owned(),
+//!     column_type: ColumnType::Text,
+//! };
+//! let mut writer = Csv::new().open(&Schema { columns: vec![column] })?;
+//! let (mut bytes, row) = (Vec::new(), [Value::Bytes(b"Ann, Bob")]);
+//! let mut out = EncodeBuffer::unbounded(&mut bytes);
+//! writer.start(&mut out)?;
+//! assert!(writer.row(Row::from_values(&row), &mut out).is_ok());
+//! writer.finish(&mut out)?;
+//! assert_eq!(bytes, b"name\n\"Ann, Bob\"\n");
+//! # Ok::<(), gold_digger::error::Error>(())
+//! ```
 
 use std::sync::Arc;
 
@@ -9,47 +32,64 @@ mod buffer;
 mod column;
 mod csv;
 mod delimited;
+mod encode;
 mod json;
 mod number;
+mod options;
 #[cfg(test)]
 mod properties;
 pub(crate) mod stored;
 mod temporal;
 mod tsv;
+#[cfg(test)]
+mod unescape;
 mod writer;
 
 pub use buffer::{CHUNK, EncodeBuffer, Spill};
-pub use column::{BinaryEncoding, InvalidUtf8, TextOptions, ZeroDates};
 pub use csv::{ByteOrderMark, Csv, CsvDelimiter, CsvNull, CsvQuote, LineEnding};
 pub use json::{DuplicateColumns, Json, Layout, NumberStyle, TinyInt1};
+pub use options::{BinaryEncoding, InvalidUtf8, TextOptions, ZeroDates};
 pub use tsv::Tsv;
 pub use writer::{Format, Framing, Header, RowWriter, ValueError};
 
-/// Every built-in format. A new one is a file of its own, a `mod` line and an
-/// entry here.
+/// The built-in formats. A new format needs a file of its own, a `mod` line and
+/// an entry here.
 pub static FORMATS: &[&BuiltIn] = &[&csv::FORMAT, &tsv::FORMAT, &json::FORMAT];
 
-/// What the program knows of a built-in format.
+/// The description of a built-in format.
+///
+/// ```
+/// use gold_digger::format::BuiltIn;
+///
+/// let json = BuiltIn::by_extension("JSON").expect("a built-in format");
+/// assert_eq!(json.name, "json");
+/// let options = serde_json::json!({ "layout": "pretty" });
+/// let format = (json.from_options)(options)?;
+/// assert_eq!(format.name(), "json");
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct BuiltIn {
-    /// Its name for `--format` and `[output] format`.
+    /// The name for `--format` and `[output] format`.
     pub name: &'static str,
     /// A short description for the help.
     pub about: &'static str,
-    /// File extensions, in lower case and without the dot, that choose it.
+    /// The file extensions that select the format, in lower case and without the
+    /// dot.
     pub extensions: &'static [&'static str],
     /// Makes the format with its default options.
     pub default: fn() -> Arc<dyn Format>,
 }
 
 impl BuiltIn {
-    /// The format called `name`.
+    /// Returns the format with the name `name`, if there is one.
     #[must_use]
     pub fn named(name: &str) -> Option<&'static Self> {
         FORMATS.iter().copied().find(|format| format.name == name)
     }
 
-    /// The format that a file's extension chooses, in any case of letters.
+    /// Returns the format for a file extension without its dot, if there is one.
+    /// Upper and lower case are the same.
     #[must_use]
     pub fn by_extension(extension: &str) -> Option<&'static Self> {
         let extension = extension.to_ascii_lowercase();

@@ -42,21 +42,36 @@ impl MemoryRow {
     }
 }
 
-/// One cell, as it travelled: the text protocol brings all but NULL as bytes,
-/// the binary protocol brings numbers and dates typed.
+/// One value in the form in which the server sent it: the text protocol sends
+/// every value except NULL as bytes, the binary protocol sends numbers and dates
+/// typed.
+///
+/// ```
+/// use gold_digger::row::Value;
+///
+/// /// Whether a value is an integer, in the text or the binary protocol.
+/// fn is_integer(value: Value<'_>) -> bool {
+///     match value {
+///         Value::Int(_) | Value::UInt(_) => true,
+///         Value::Bytes(text) => str::from_utf8(text).is_ok_and(|text| text.parse::<i64>().is_ok()),
+///         _ => false,
+///     }
+/// }
+/// assert!(is_integer(Value::Int(-1)) && is_integer(Value::Bytes(b"-1")));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value<'a> {
     /// SQL NULL.
     Null,
-    /// The server's text for the value, or the bytes of a binary one.
+    /// The server's text for the value, or the bytes of a binary value.
     Bytes(&'a [u8]),
     /// A signed integer.
     Int(i64),
     /// An unsigned integer.
     UInt(u64),
-    /// A FLOAT.
+    /// A FLOAT, 32 bits.
     Float(f32),
-    /// A DOUBLE.
+    /// A DOUBLE, 64 bits.
     Double(f64),
     /// A DATE, DATETIME or TIMESTAMP.
     DateTime(DateTime),
@@ -64,45 +79,46 @@ pub enum Value<'a> {
     Time(Time),
 }
 
-/// A point in the calendar as the server stores it: also `0000-00-00` and
-/// dates whose month or day is zero.
+/// A calendar date with a time of day, as the server stores it. It can also be
+/// `0000-00-00` or a date whose month or day is zero (MySQL manual, "Date and
+/// Time Data Types").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DateTime {
-    /// 0 to 9999.
+    /// The year, 0 to 9999.
     pub year: u16,
-    /// 0 to 12.
+    /// The month, 0 to 12.
     pub month: u8,
-    /// 0 to 31.
+    /// The day of the month, 0 to 31.
     pub day: u8,
-    /// 0 to 23.
+    /// The hour, 0 to 23.
     pub hour: u8,
-    /// 0 to 59.
+    /// The minute, 0 to 59.
     pub minute: u8,
-    /// 0 to 59.
+    /// The second, 0 to 59.
     pub second: u8,
-    /// Microseconds, 0 to 999999.
+    /// The fraction of the second in microseconds, 0 to 999999.
     pub micros: u32,
 }
 
-/// A span of time.
+/// A span of time, positive or negative.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Time {
-    /// Whether it is below zero.
+    /// Whether the span is negative.
     pub negative: bool,
-    /// Days and hours together, 0 to 838.
+    /// The hours, including those of the days, 0 to 838.
     pub hours: u64,
-    /// 0 to 59.
+    /// The minute, 0 to 59.
     pub minute: u8,
-    /// 0 to 59.
+    /// The second, 0 to 59.
     pub second: u8,
-    /// Microseconds, 0 to 999999.
+    /// The fraction of the second in microseconds, 0 to 999999.
     pub micros: u32,
 }
 
 impl DateTime {
-    /// Whether every part is one that servers have.
+    /// Returns whether every field is in its documented range.
     #[inline]
-    pub(crate) const fn is_possible(self) -> bool {
+    pub(crate) const fn is_in_range(self) -> bool {
         self.year < 10_000
             && self.month <= 12
             && self.day <= 31
@@ -112,7 +128,7 @@ impl DateTime {
             && self.micros < 1_000_000
     }
 
-    /// Whether it has no time of day.
+    /// Returns whether the time of day is 00:00:00.
     #[inline]
     pub(crate) const fn is_midnight(self) -> bool {
         self.hour == 0 && self.minute == 0 && self.second == 0 && self.micros == 0
@@ -120,9 +136,9 @@ impl DateTime {
 }
 
 impl Time {
-    /// Whether every part is one that servers have.
+    /// Returns whether every field is in its documented range.
     #[inline]
-    pub(crate) const fn is_possible(self) -> bool {
+    pub(crate) const fn is_in_range(self) -> bool {
         self.hours < 839 && self.minute < 60 && self.second < 60 && self.micros < 1_000_000
     }
 }

@@ -1,31 +1,56 @@
-//! What a result set's columns mean, decided once from the server's metadata.
+//! Describes the columns of a result set. The description is built once from the
+//! server's metadata.
 //!
-//! A value's text never decides its type: `"00123"` in a text column stays
-//! text. How a type is written belongs to the formats.
+//! The text of a value never determines its type: `"00123"` in a text column
+//! stays text. The formats decide how the values of a type are written.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 /// The columns of a result set, in their order.
+///
+/// ```
+/// use gold_digger::schema::{Column, ColumnType, Schema};
+///
+/// let column = |name: &str, server_type: &str, column_type| Column {
+///     name: name.to_owned(),
+///     server_type: server_type.to_owned(),
+///     column_type,
+/// };
+/// let id = column("id", "BIGINT", ColumnType::Integer { zerofill: None });
+/// let created = column("created", "DATETIME(3)", ColumnType::DateTime { fraction: 3 });
+/// let schema = Schema { columns: vec![id, created] };
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schema {
-    /// One entry a column; never empty.
+    /// One entry for each column; never empty.
     pub columns: Vec<Column>,
 }
 
 /// A column of a result set.
+///
+/// ```
+/// use gold_digger::schema::{Column, ColumnDescription, ColumnType};
+///
+/// let price = Column {
+///     name: "price".to_owned(),
+///     server_type: "DECIMAL(10,2)".to_owned(),
+///     column_type: ColumnType::Decimal { zerofill: None },
+/// };
+/// assert_eq!(ColumnDescription::from(&price).to_string(), "\"price\" DECIMAL(10,2)");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Column {
-    /// The name or alias that the query gave it.
+    /// The name or alias that the query gives the column.
     pub name: String,
-    /// Its type as the server names it.
+    /// The server's name of the type, such as `DECIMAL(10,2)`.
     pub server_type: String,
-    /// What its values mean.
+    /// The meaning of the values.
     pub column_type: ColumnType,
 }
 
-/// A column's name and type, as manifests, summaries and histories keep it.
+/// A column's name and type in the form of manifests, summaries and histories.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ColumnDescription {
     /// The column's name.
@@ -49,21 +74,30 @@ impl fmt::Display for ColumnDescription {
     }
 }
 
-/// What a column's values mean (MySQL manual, "Data Types").
+/// The meaning of a column's values (MySQL manual, "Data Types").
+///
+/// ```
+/// use gold_digger::schema::{ColumnType, FloatLayout};
+///
+/// // FLOAT(7,2) ZEROFILL
+/// let layout = FloatLayout { decimals: Some(2), zerofill: Some(7) };
+/// assert_ne!(ColumnType::Float(layout), ColumnType::Double(layout));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ColumnType {
     /// TINYINT to BIGINT and YEAR, signed or not.
     Integer {
-        /// The width that ZEROFILL declares; 4 for YEAR.
+        /// The width in characters that ZEROFILL declares, 4 for YEAR; `None` for
+        /// a column without leading zeros.
         zerofill: Option<usize>,
     },
-    /// TINYINT(1), which BOOL stands for.
+    /// TINYINT(1), for which BOOL is a synonym.
     TinyInt1,
     /// BIT(n): the bits as bytes, the most significant first.
     Bit,
     /// DECIMAL: the digits as text.
     Decimal {
-        /// The width that ZEROFILL declares.
+        /// The width in characters that ZEROFILL declares; `None` without it.
         zerofill: Option<usize>,
     },
     /// FLOAT.
@@ -74,15 +108,16 @@ pub enum ColumnType {
     Date,
     /// DATETIME and TIMESTAMP.
     DateTime {
-        /// The declared digits of the second's fraction, 0 to 6.
+        /// The declared number of digits of the second's fraction, 0 to 6.
         fraction: usize,
     },
-    /// TIME: a span, positive or negative.
+    /// TIME: a span of time, positive or negative.
     Time {
-        /// The declared digits of the second's fraction, 0 to 6.
+        /// The declared number of digits of the second's fraction, 0 to 6.
         fraction: usize,
     },
-    /// MySQL's JSON. MariaDB's is an alias of LONGTEXT, and so text.
+    /// JSON of MySQL. In MariaDB, JSON is an alias of LONGTEXT and is read as
+    /// [`Text`](Self::Text).
     Json,
     /// Strings with a character set; the server sends them as UTF-8.
     Text,
@@ -90,11 +125,11 @@ pub enum ColumnType {
     Binary,
 }
 
-/// How a FLOAT or DOUBLE is declared.
+/// The declared layout of a FLOAT or DOUBLE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FloatLayout {
-    /// The fixed decimals of FLOAT(M,D); none where they float.
+    /// The fixed number of decimals D of FLOAT(M,D); `None` without it.
     pub decimals: Option<usize>,
-    /// The width that ZEROFILL declares.
+    /// The width in characters that ZEROFILL declares; `None` without it.
     pub zerofill: Option<usize>,
 }

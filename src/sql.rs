@@ -1,36 +1,48 @@
-//! SQL text, as far as it must be understood before it is sent: how many
-//! statements there are, where the one to run begins and ends, its first
-//! keyword, and its parameters.
+//! Analyses SQL text before it is sent: the number of statements, where the one
+//! to run begins and ends, its first keyword, and its parameters.
 //!
-//! It knows comments, quotes and words, and no grammar: whether the SQL is
-//! valid is the server's to say. It exists because the text protocol would run
-//! every statement of `SELECT 1; DELETE FROM t` (the driver cannot switch that
-//! off), and because a comment after the last `;` is an error to the server.
+//! The analysis knows comments, quotes and words, but no grammar: the server
+//! decides whether the SQL is valid. It is needed because the text protocol
+//! would run every statement of `SELECT 1; DELETE FROM t` (the driver cannot
+//! switch that off), and because a comment after the last `;` is an error to the
+//! server.
 
-use std::{fmt, ops::Range, str::FromStr};
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use self::lexer::{Lexer, Token, TokenKind, Unreadable, is_space, parameter_name_length};
+use self::lexer::{Lexer, ParseError, Token, TokenKind, is_space};
 use crate::error::{Error, Result};
 
+mod bind;
 mod lexer;
 
-/// The SQL modes that change where a quoted text ends.
+pub use bind::{BoundQuery, Parameter};
+
+/// How quoted text is read, as far as the SQL mode of a session decides it
+/// (MySQL manual, "Server SQL Modes").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QuotingMode {
-    /// A backslash escapes within `'…'` and `"…"`.
+    /// A backslash escapes the next character within `'…'` and `"…"`.
     Default,
-    /// `ANSI_QUOTES`: `"…"` is an identifier, so a backslash in it is itself.
+    /// `ANSI_QUOTES`: `"…"` is an identifier, in which a backslash is an
+    /// ordinary character.
     AnsiQuotes,
-    /// `NO_BACKSLASH_ESCAPES`: a backslash is always itself.
+    /// `NO_BACKSLASH_ESCAPES`: a backslash is always an ordinary character.
     NoBackslashEscapes,
 }
 
 impl QuotingMode {
     const ALL: [Self; 3] = [Self::Default, Self::AnsiQuotes, Self::NoBackslashEscapes];
 
-    /// The mode that a session's `@@sql_mode` stands for.
+    /// Returns the mode for the value of a session's `@@sql_mode`.
+    ///
+    /// ```
+    /// use gold_digger::sql::QuotingMode;
+    ///
+    /// let mode = QuotingMode::from_sql_mode("STRICT_TRANS_TABLES,ANSI_QUOTES");
+    /// assert_eq!(mode, QuotingMode::AnsiQuotes);
+    /// ```
     #[must_use]
     pub fn from_sql_mode(sql_mode: &str) -> Self {
         let has = |name| {
@@ -47,6 +59,7 @@ impl QuotingMode {
         }
     }
 
+    /// Returns whether a backslash escapes the next character within `quote`.
     const fn escapes_within(self, quote: u8) -> bool {
         match self {
             Self::Default => matches!(quote, b'\'' | b'"'),
@@ -56,69 +69,39 @@ impl QuotingMode {
     }
 }
 
-/// SQL text that holds one statement, at least in one [`QuotingMode`].
+/// SQL text that holds exactly one statement in at least one [`QuotingMode`].
+///
+/// ```
+/// use gold_digger::sql::{Query, QuotingMode};
+///
+/// let query = Query::parse("/* nightly */ SELECT 1; -- done")?;
+/// assert_eq!(query.keyword(), "SELECT");
+/// let bound = query.bind(QuotingMode::Default, &[])?;
+/// assert_eq!(bound.sql, "/* nightly */ SELECT 1");
+/// assert!(Query::parse("SELECT 1; DELETE FROM t").is_err());
+/// # Ok::<(), gold_digger::error::Error>(())
+/// ```
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Query {
     text: String,
-    /// What each mode of [`QuotingMode::ALL`] reads.
-    readings: [Reading; 3],
+    /// The result of parsing the text in each mode of [`QuotingMode::ALL`].
+    parses: [Parsed; 3],
 }
 
-/// The one statement of a text: its place, and those of its first keyword and
+/// The byte ranges of the one statement of a text, of its first keyword and of
 /// its parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Statement {
     range: Range<usize>,
     keyword: Range<usize>,
-    /// Each `:name`.
+    /// The range of each `:name`, with its colon.
     parameters: Vec<Range<usize>>,
-    /// Whether a `?` stands beside them.
-    question_mark: bool,
+    /// Whether the statement contains a `?` outside quotes and comments.
+    has_question_mark: bool,
 }
 
-/// A value for each `:name` of a statement.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Parameter {
-    /// The name, without the colon.
-    pub name: String,
-    /// The value, bound as text. It may be personal: `Debug` does not show it.
-    pub value: String,
-}
-
-/// A statement with its parameters as the protocol wants them.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Bound {
-    /// The text, with `?` for each parameter.
-    pub sql: String,
-    /// The values, in the order of the question marks.
-    pub values: Vec<String>,
-}
-
-type Reading = std::result::Result<Statement, Unreadable>;
-
-impl FromStr for Parameter {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (name, value) = text
-            .split_once('=')
-            .ok_or("it has no '='; write NAME=VALUE")?;
-        if name.is_empty() || parameter_name_length(name.as_bytes()) != name.len() {
-            return Err("a name has letters, digits and underscores, and begins with no digit");
-        }
-        Ok(Self {
-            name: name.to_owned(),
-            value: value.to_owned(),
-        })
-    }
-}
-
-impl fmt::Debug for Parameter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}=***", self.name)
-    }
-}
+type Parsed = std::result::Result<Statement, ParseError>;
 
 impl TryFrom<String> for Query {
     type Error = Error;
@@ -135,155 +118,67 @@ impl From<Query> for String {
 }
 
 impl Query {
-    /// Takes `text` when there is a quoting mode in which it is one statement.
+    /// Parses `text` in every quoting mode.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) where no mode
-    /// reads it as one: no statement, several, a quote or comment without end.
+    /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) if the text is not
+    /// one statement in any mode: it has no statement, several, or a quote or
+    /// comment without an end.
     pub fn parse(text: impl Into<String>) -> Result<Self> {
         let text = text.into();
-        let readings = QuotingMode::ALL.map(|mode| read(&text, mode));
-        let query = Self { text, readings };
-        if query.readings.iter().all(Result::is_err) {
-            // Every mode refuses: "several" says more than "unterminated",
-            // which the other modes may see in the same text.
-            let several = |reading: &&Reading| matches!(reading, Err(Unreadable::Several(_)));
-            let refused = query.readings.iter().find(several);
-            let refused = refused.unwrap_or(&query.readings[0]).as_ref();
-            return Err(match refused {
+        let parses = QuotingMode::ALL.map(|mode| parse_statement(&text, mode));
+        let query = Self { text, parses };
+        if query.parses.iter().all(Result::is_err) {
+            // Where every mode fails, "several" says more than "unterminated",
+            // which the other modes may report for the same text.
+            let is_several = |parsed: &&Parsed| matches!(parsed, Err(ParseError::Several(_)));
+            let failed = query.parses.iter().find(is_several);
+            let failed = failed.unwrap_or(&query.parses[0]).as_ref();
+            return Err(match failed {
                 Err(reason) => query.explain(*reason),
-                Ok(_) => unreachable!("every reading is an error here"),
+                Ok(_) => unreachable!("every parse has failed"),
             });
         }
         Ok(query)
     }
 
-    /// Whether the session's SQL mode decides what [`bind`](Self::bind) gives.
+    /// Returns whether the result of [`bind`](Self::bind) depends on the
+    /// session's SQL mode.
     #[must_use]
     pub fn depends_on_mode(&self) -> bool {
-        self.readings
-            .iter()
-            .any(|reading| *reading != self.readings[0])
+        self.parses.iter().any(|parsed| *parsed != self.parses[0])
     }
 
-    /// The statement to send, without its terminator and what follows it, and
-    /// with `parameters` in their places. Without any, `:name` stays as it is.
-    ///
-    /// # Errors
-    /// As [`parse`](Self::parse), for the one mode; and where a parameter has no
-    /// value or a value no parameter.
-    pub fn bind(&self, mode: QuotingMode, parameters: &[Parameter]) -> Result<Bound> {
-        let statement = self.readings[mode as usize].as_ref();
-        let statement = statement.map_err(|reason| self.explain(*reason))?;
-        if parameters.is_empty() {
-            let sql = self.text[statement.range.clone()].to_owned();
-            return Ok(Bound {
-                sql,
-                ..Bound::default()
-            });
-        }
-        if statement.question_mark {
-            return Err(
-                Error::config("the query has a ? beside its :name parameters")
-                    .with_hint("write every parameter as :name"),
-            );
-        }
-        let mut bound = Bound::default();
-        let mut from = statement.range.start;
-        for place in &statement.parameters {
-            let name = &self.text[place.start + 1..place.end];
-            let value = parameters.iter().find(|parameter| parameter.name == name);
-            let value = value.ok_or_else(|| {
-                Error::config(format!("the query's parameter :{name} has no value")).with_hint(
-                    format!("add --param {name}=VALUE, or {name} to [query] params"),
-                )
-            })?;
-            bound.sql.push_str(&self.text[from..place.start]);
-            bound.sql.push('?');
-            bound.values.push(value.value.clone());
-            from = place.end;
-        }
-        bound.sql.push_str(&self.text[from..statement.range.end]);
-        let is_used = |parameter: &&Parameter| {
-            statement
-                .parameters
-                .iter()
-                .any(|place| self.text[place.start + 1..place.end] == *parameter.name)
-        };
-        match parameters.iter().find(|parameter| !is_used(parameter)) {
-            Some(unused) => Err(Error::config(format!(
-                "the parameter {} has a value, but the query has no :{0}",
-                unused.name
-            ))
-            .with_hint(
-                "names are compared to the letter; in quotes and comments they do not count",
-            )),
-            None => Ok(bound),
-        }
-    }
-
-    /// What each mode makes of the text and `parameters`; one entry where the
-    /// modes agree.
-    fn bind_in_each_mode(&self, parameters: &[Parameter]) -> impl Iterator<Item = Result<Bound>> {
-        let modes = if self.depends_on_mode() {
-            &QuotingMode::ALL[..]
-        } else {
-            &[QuotingMode::Default]
-        };
-        modes.iter().map(|mode| self.bind(*mode, parameters))
-    }
-
-    /// Checks `parameters` against the text before the session's mode is known.
-    ///
-    /// # Errors
-    /// As [`bind`](Self::bind), where it fails in every mode.
-    pub fn check_parameters(&self, parameters: &[Parameter]) -> Result<()> {
-        let bound = self.bind_in_each_mode(parameters);
-        let good_or_first = bound.reduce(|first, next| if next.is_ok() { next } else { first });
-        good_or_first.map_or(Ok(()), |bound| bound.map(drop))
-    }
-
-    /// Whether the text has the parameter `:name` in any mode.
-    #[must_use]
-    pub fn has_parameter(&self, name: &str) -> bool {
-        let mut statements = self.readings.iter().flatten();
-        statements.any(|statement| {
-            let mut places = statement.parameters.iter();
-            places.any(|place| self.text[place.start + 1..place.end] == *name)
-        })
-    }
-
-    /// The text as it was given.
+    /// The text as it was given to [`parse`](Self::parse).
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// The first keyword, as it was written; `(` for a parenthesized query.
+    /// The first keyword, in the spelling of the text; `(` for a parenthesized
+    /// query.
     #[must_use]
     pub fn keyword(&self) -> &str {
-        let first = self
-            .readings
-            .iter()
-            .find_map(|reading| reading.as_ref().ok());
+        let first = self.parses.iter().flatten().next();
         first.map_or("", |statement| &self.text[statement.keyword.clone()])
     }
 
-    fn explain(&self, reason: Unreadable) -> Error {
+    /// Turns the reason for a failed parse into an error for the user.
+    fn explain(&self, reason: ParseError) -> Error {
         let line = |at: usize| 1 + self.text[..at].matches('\n').count();
         match reason {
-            Unreadable::Empty => Error::config("the SQL text holds no statement")
+            ParseError::Empty => Error::config("the SQL text holds no statement")
                 .with_hint("give one query, for example \"SELECT * FROM orders\""),
-            Unreadable::Several(at) => Error::config(format!(
+            ParseError::Several(at) => Error::config(format!(
                 "the SQL text holds more than one statement; the second begins on line {}",
                 line(at)
             ))
             .with_hint("give one statement; run gold_digger once for each query, or list them as [[export]]"),
-            Unreadable::Unterminated(what, at) => Error::config(format!(
+            ParseError::Unterminated(what, at) => Error::config(format!(
                 "the SQL text has {what} without an end; it begins on line {}",
                 line(at)
             )),
-            Unreadable::AmbiguousComment(at) => Error::config(format!(
+            ParseError::AmbiguousComment(at) => Error::config(format!(
                 "the executable comment on line {} ends at different places for servers that run it and servers that skip it",
                 line(at)
             ))
@@ -293,16 +188,18 @@ impl Query {
 }
 
 impl Statement {
-    fn note(&mut self, token: &Token) {
+    /// Records `token` if it is a parameter or a question mark.
+    fn record_parameter(&mut self, token: &Token) {
         match token.kind {
             TokenKind::Parameter => self.parameters.push(token.range.clone()),
-            TokenKind::QuestionMark => self.question_mark = true,
+            TokenKind::QuestionMark => self.has_question_mark = true,
             _ => {}
         }
     }
 }
 
-fn read(text: &str, mode: QuotingMode) -> Reading {
+/// Finds the one statement of `text` as a server in `mode` reads it.
+fn parse_statement(text: &str, mode: QuotingMode) -> Parsed {
     let mut lexer = Lexer::new(text, mode);
     let mut statement: Option<Statement> = None;
     let mut start = 0;
@@ -311,29 +208,29 @@ fn read(text: &str, mode: QuotingMode) -> Reading {
         match (&mut statement, token.kind) {
             (None, TokenKind::Terminator) => start = token.range.end,
             (None, _) => {
-                let one = statement.insert(Statement {
+                let first = statement.insert(Statement {
                     range: start..text.len(),
                     keyword: token.range.clone(),
                     parameters: Vec::new(),
-                    question_mark: false,
+                    has_question_mark: false,
                 });
-                one.note(&token);
+                first.record_parameter(&token);
             }
-            (Some(one), TokenKind::Terminator) if !ended => {
-                one.range.end = token.range.start;
+            (Some(first), TokenKind::Terminator) if !ended => {
+                first.range.end = token.range.start;
                 ended = true;
             }
             (Some(_), TokenKind::Terminator) => {}
-            (Some(_), _) if ended => return Err(Unreadable::Several(token.range.start)),
-            (Some(one), _) => one.note(&token),
+            (Some(_), _) if ended => return Err(ParseError::Several(token.range.start)),
+            (Some(first), _) => first.record_parameter(&token),
         }
     }
-    let mut one = statement.ok_or(Unreadable::Empty)?;
-    // Not `trim`, which knows more white space than servers do.
-    let body = &text[one.range.clone()];
-    one.range.start += body.len() - body.trim_start_matches(is_space).len();
-    one.range.end -= body.len() - body.trim_end_matches(is_space).len();
-    Ok(one)
+    let mut statement = statement.ok_or(ParseError::Empty)?;
+    // `str::trim` removes more kinds of white space than servers do.
+    let body = &text[statement.range.clone()];
+    statement.range.start += body.len() - body.trim_start_matches(is_space).len();
+    statement.range.end -= body.len() - body.trim_end_matches(is_space).len();
+    Ok(statement)
 }
 
 #[cfg(test)]
@@ -345,7 +242,7 @@ mod tests {
         let query = Query::parse(text).expect("one statement");
         assert!(
             !query.depends_on_mode(),
-            "{text:?} reads the same in every mode"
+            "{text:?} is the same statement in every mode"
         );
         query
             .bind(QuotingMode::Default, &[])
@@ -354,13 +251,13 @@ mod tests {
     }
 
     #[track_caller]
-    fn refusal(text: &str) -> String {
-        let error = Query::parse(text).expect_err("refused");
+    fn parse_error(text: &str) -> String {
+        let error = Query::parse(text).expect_err("an error");
         error.message().to_owned()
     }
 
     #[test]
-    fn the_terminator_and_what_follows_it_are_cut() {
+    fn the_terminator_and_the_text_after_it_are_removed() {
         assert_eq!(statement("SELECT 1"), "SELECT 1");
         assert_eq!(statement(" SELECT 1 ; "), "SELECT 1");
         assert_eq!(statement("SELECT 1;; -- done"), "SELECT 1");
@@ -380,9 +277,9 @@ mod tests {
             "SELECT /*!50000 STRAIGHT_JOIN */ 1",
             "SELECT /*M!100100 'a */ b', /* c */ */ 1",
         ] {
-            // The last one ends differently where it is skipped.
+            // Its comment ends elsewhere for a server that skips it.
             if text.contains("/*M!") {
-                assert!(refusal(text).contains("executable comment"));
+                assert!(parse_error(text).contains("executable comment"));
             } else {
                 assert_eq!(statement(text), text);
             }
@@ -392,7 +289,7 @@ mod tests {
     #[test]
     fn several_statements_are_refused() {
         assert_eq!(
-            refusal("SELECT 1;\nDELETE FROM t"),
+            parse_error("SELECT 1;\nDELETE FROM t"),
             "the SQL text holds more than one statement; the second begins on line 2"
         );
         for text in [
@@ -400,27 +297,27 @@ mod tests {
             "SELECT 'it\\'s'; DROP TABLE t",
             "SELECT 1;/*!50000 DELETE FROM t */",
         ] {
-            assert!(refusal(text).contains("more than one"), "{text}");
+            assert!(parse_error(text).contains("more than one"), "{text}");
         }
         for text in [
             "SELECT /*!50000 1; DELETE FROM t */",
             "SELECT /*!99999 ' */ 1; DELETE FROM t -- ' */",
         ] {
-            assert!(refusal(text).contains("executable comment"), "{text}");
+            assert!(parse_error(text).contains("executable comment"), "{text}");
         }
     }
 
     #[test]
     fn empty_and_unterminated_texts_are_refused() {
         for text in ["", " \n", ";", "-- nothing", "/* nothing */"] {
-            assert_eq!(refusal(text), "the SQL text holds no statement");
+            assert_eq!(parse_error(text), "the SQL text holds no statement");
         }
         assert_eq!(
-            refusal("SELECT\n'abc"),
+            parse_error("SELECT\n'abc"),
             "the SQL text has a quoted text without an end; it begins on line 2"
         );
-        assert!(refusal("SELECT 1 /* abc").contains("a comment without an end"));
-        assert!(refusal("/*! SELECT 1").contains("a comment without an end"));
+        assert!(parse_error("SELECT 1 /* abc").contains("a comment without an end"));
+        assert!(parse_error("/*! SELECT 1").contains("a comment without an end"));
     }
 
     #[test]
@@ -447,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn modes_are_found_in_the_sql_mode_variable() {
+    fn quoting_modes_are_read_from_the_sql_mode_variable() {
         use QuotingMode::{AnsiQuotes, Default, NoBackslashEscapes};
         assert_eq!(QuotingMode::from_sql_mode("STRICT_TRANS_TABLES"), Default);
         assert_eq!(
@@ -461,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_keyword_is_found_behind_comments() {
+    fn the_first_keyword_is_found_after_comments() {
         for (text, keyword) in [
             ("/* job 7 */ select 1", "select"),
             ("(SELECT 1) UNION (SELECT 2)", "("),
@@ -473,62 +370,5 @@ mod tests {
                 keyword
             );
         }
-    }
-
-    #[test]
-    fn parameters_become_question_marks() {
-        let bind = |sql: &str, given: &[&str]| {
-            let given: Vec<Parameter> = given
-                .iter()
-                .map(|text| text.parse().expect("a parameter"))
-                .collect();
-            let bound = Query::parse(sql)
-                .expect("one statement")
-                .bind(QuotingMode::Default, &given);
-            bound
-                .map(|bound| (bound.sql, bound.values))
-                .map_err(|error| error.message().to_owned())
-        };
-        let values = |list: &[&str]| {
-            list.iter()
-                .map(|value| (*value).to_owned())
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(
-            bind(
-                "SELECT :a, ':a', \":a\", `:a`, :Ab_1, :a -- :a\n, @x:=1;",
-                &["a=1=2", "Ab_1="]
-            ),
-            Ok((
-                "SELECT ?, ':a', \":a\", `:a`, ?, ? -- :a\n, @x:=1".to_owned(),
-                values(&["1=2", "", "1=2"])
-            ))
-        );
-        assert_eq!(
-            bind("SELECT ':a', ?", &[]),
-            Ok(("SELECT ':a', ?".to_owned(), Vec::new()))
-        );
-        assert_eq!(
-            bind("SELECT :a, :b", &["a=1"]),
-            Err("the query's parameter :b has no value".to_owned())
-        );
-        assert_eq!(
-            bind("SELECT :a, ':b'", &["a=1", "b=1"]),
-            Err("the parameter b has a value, but the query has no :b".to_owned())
-        );
-        assert_eq!(
-            bind("SELECT :a, ?", &["a=1"]),
-            Err("the query has a ? beside its :name parameters".to_owned())
-        );
-        for bad in ["a", "=1", "1a=1", "a b=1", "ä=1"] {
-            assert!(bad.parse::<Parameter>().is_err(), "{bad}");
-        }
-        assert_eq!(
-            format!(
-                "{:?}",
-                "a=secret".parse::<Parameter>().expect("a parameter")
-            ),
-            "a=***"
-        );
     }
 }

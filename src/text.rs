@@ -1,15 +1,21 @@
-//! Text for people and machines: redacts passwords, escapes control characters,
-//! and writes hexadecimal digits.
+//! Prepares text for people and machines: redacts passwords, escapes control
+//! characters, and writes hexadecimal digits.
 
-/// `text` as it may be shown to people: without passwords, with line ends as
-/// spaces, and with every other control character escaped.
+/// Returns `text` in a form that is safe to show: without passwords, with spaces
+/// for line ends, and with every other control character escaped.
+///
+/// ```
+/// let shown = gold_digger::text::printable("cannot open\nmysql://me:s3cret@db/\u{1b}");
+/// assert_eq!(shown, "cannot open mysql://me:***@db/\\u{1b}");
+/// ```
 #[must_use]
 pub fn printable(text: &str) -> String {
     escape(&redact(text))
 }
 
-/// Replaces line ends and tabs by spaces, and escapes every other control
-/// character, so that `text` cannot control a terminal.
+/// Returns `text` with spaces for line feeds and tabs, without carriage returns,
+/// and with every other control character escaped, so that it cannot control a
+/// terminal.
 pub(crate) fn escape(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
@@ -23,15 +29,20 @@ pub(crate) fn escape(text: &str) -> String {
     shown
 }
 
-/// Whether a terminal takes `c` for more than a sign: control characters, and
-/// the marks that re-order or break a line.
+/// Returns whether `c` controls a terminal: control characters, and the marks that
+/// reorder or break a line.
 pub(crate) fn is_terminal_control(c: char) -> bool {
     let is_mark = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     c.is_control() || is_mark
 }
 
-/// `text` with `***` for what may be a password: in `USER:PASSWORD@HOST`, with
-/// or without the rest of a URL, wherever somebody has put that.
+/// Returns `text` with `***` in place of every text that may be a password: in
+/// `USER:PASSWORD@HOST` at any place, with or without the rest of a URL.
+///
+/// ```
+/// let shown = gold_digger::text::redact("host me:s3cret@db is unknown");
+/// assert_eq!(shown, "host me:***@db is unknown");
+/// ```
 #[must_use]
 pub fn redact(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
@@ -41,14 +52,14 @@ pub fn redact(text: &str) -> String {
         let begin = |of: &[char]| before.rfind(of).map_or(0, |end| end + 1);
         let (spaces, quotes) = ([' ', '\n', '\t'], ['"', '\'', '`', '\n']);
         let url = |begin: usize| before[begin..].find("://").map(|place| begin + place + 3);
-        // A URL's password may hold quotes, or between quotes spaces; elsewhere
-        // it is part of a word.
+        // The password of a URL may hold quotes, or spaces if the URL is between
+        // quotes; elsewhere a password is part of a word.
         let word = begin(&spaces).max(begin(&quotes));
         let start = url(begin(&spaces))
             .or_else(|| url(begin(&quotes)))
             .unwrap_or(word);
         match before[start..].find(':') {
-            // A further @ belongs to the password too, up to the word's end.
+            // A further @ up to the end of the word belongs to the password too.
             Some(colon) => {
                 let word = after
                     .find([' ', '\n', '\t', '"', '\'', '`'])
@@ -66,8 +77,14 @@ pub fn redact(text: &str) -> String {
     shown + rest
 }
 
-/// JSON text without passwords in its strings, and with what could steer a
-/// terminal escaped, also where JSON does not ask for that.
+/// Returns JSON text without passwords in its strings, and with every character
+/// escaped that controls a terminal, including those that JSON does not require
+/// to be escaped.
+///
+/// ```
+/// let shown = gold_digger::text::redact_json(r#"{"url":"mysql://me:s3cret@db/"}"#);
+/// assert_eq!(shown, r#"{"url":"mysql://me:***@db/"}"#);
+/// ```
 #[must_use]
 pub fn redact_json(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
@@ -83,7 +100,7 @@ pub fn redact_json(json: &str) -> String {
         let (string, after) = string.split_at(close.unwrap_or(string.len()));
         text += before;
         text += &redact(string);
-        // The quote at its end.
+        // The closing quote, unless the text ends before it.
         let end = after.len().min(1);
         text += &after[..end];
         rest = &after[end..];
@@ -94,14 +111,15 @@ pub fn redact_json(json: &str) -> String {
         if c.is_ascii() || !is_terminal_control(c) {
             shown.push(c);
         } else {
-            // All of these are in the basic plane.
+            // All of these characters are in the Basic Multilingual Plane, so four
+            // digits are enough.
             shown += &format!("\\u{:04x}", u32::from(c));
         }
     }
     shown
 }
 
-/// `bytes` as lower-case hexadecimal digits.
+/// Returns `bytes` as lower-case hexadecimal digits, two for each byte.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -132,7 +150,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn what_is_shown_has_no_password(user in "[a-zä]{1,5}", password in "[a-z0-9:/?#ü'\"]{4,9}", before in "[ \"'@:/a-z]{0,9}", after in "[ \"'@:/a-z]{0,9}") {
+        fn printable_text_has_no_password(user in "[a-zä]{1,5}", password in "[a-z0-9:/?#ü'\"]{4,9}", before in "[ \"'@:/a-z]{0,9}", after in "[ \"'@:/a-z]{0,9}") {
             let password = format!("{password}\u{fe}");
             let text = format!("{before} mysql://{user}:{password}@host/{after}");
             proptest::prop_assert!(!printable(&text).contains(&password), "{}", printable(&text));

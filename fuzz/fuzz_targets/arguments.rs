@@ -1,11 +1,13 @@
-//! The database URL, the output path with its placeholders, and the other texts
-//! of the command line; and that no message shows a password.
+//! Fuzzes the database URL, the output path with its placeholders, and other texts
+//! of the command line. Asserts that no output shows a password.
 
 #![no_main]
 
 use arbitrary::Arbitrary;
-use gold_digger::{cli::args::Args, config::Config, text::printable, jobs::status::Journal};
+use gold_digger::{cli::args::Args, text::printable};
 use libfuzzer_sys::fuzz_target;
+
+mod resolve;
 
 #[derive(Arbitrary, Debug)]
 struct Input<'a> {
@@ -17,7 +19,7 @@ struct Input<'a> {
     message: &'a str,
 }
 
-/// In no other text that is fuzzed.
+/// The password. No fuzzed text contains it.
 const PASSWORD: &str = "s3cret-0f-mine";
 
 fuzz_target!(|input: Input| {
@@ -51,9 +53,9 @@ fuzz_target!(|input: Input| {
         ];
         let parsed = Args::parse_arguments(arguments.into_iter().map(Into::into));
         let shown = match parsed {
-            Ok(args) => match Config::resolve(args, &Journal::default()) {
+            Ok(args) => match resolve::resolve(args) {
                 Ok(task) => format!("{task:?}"),
-                Err(error) => error.to_string(),
+                Err(rejected) => rejected.error.to_string(),
             },
             Err(error) => printable(&error.to_string()),
         };

@@ -1,14 +1,14 @@
-//! What a file that configures leads to: it is refused in order, or shown as
-//! JSON.
+//! Asserts that a configuration file is either rejected with exit code 2 or dumped
+//! as JSON.
 
 use std::io::Write;
 
-use gold_digger::{
-    cli::args::Args,
-    config::{Config, Task},
-    jobs::status::Journal};
+use gold_digger::{cli::args::Args, config::Task};
 
-/// Has `text` read as the file that `flag` names, beside `flags`.
+use crate::resolve::resolve;
+
+/// Dumps the configuration with `text` in the file that `flag` names, and with
+/// further `flags`.
 pub fn dump(text: &[u8], flag: &str, flags: &[&str]) {
     let mut file = tempfile::Builder::new()
         .prefix("fuzz")
@@ -19,11 +19,14 @@ pub fn dump(text: &[u8], flag: &str, flags: &[&str]) {
     let arguments = ["gold_digger", "--dump-config", flag, path];
     let arguments = arguments.iter().chain(flags).map(Into::into);
     let args = Args::parse_arguments(arguments).expect("good arguments");
-    match Config::resolve(args, &Journal::default()) {
+    match resolve(args) {
         Ok(Task::Print(shown)) => {
             serde_json::from_str::<serde_json::Value>(&shown).expect("JSON");
         }
-        Ok(_) => panic!("only a dump was asked for"),
-        Err(error) => assert_eq!(error.kind().exit_code(), 2, "{error}"),
+        Ok(_) => panic!("the task is no dump"),
+        Err(rejected) => {
+            let error = rejected.error;
+            assert_eq!(error.kind().exit_code(), 2, "{error}");
+        }
     }
 }

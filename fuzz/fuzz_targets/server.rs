@@ -1,5 +1,5 @@
-//! The whole client against a server that says anything: it ends in order, soon,
-//! and without a file unless it succeeds.
+//! Fuzzes the whole client with a server that sends any bytes. Asserts that the
+//! client ends cleanly and soon, and leaves a file only if it succeeds.
 
 #![no_main]
 
@@ -13,32 +13,33 @@ use std::{
     thread,
 };
 
-use gold_digger::{
-    cancel::Cancel,
-    cli::args::Args,
-    config::{Config, Task},
-    jobs::export::{Job, export},
-    jobs::status::Journal,
-    sink::Finished};
+use gold_digger::{cancel::CancelToken, cli::args::Args, config::Task, jobs, source};
 use libfuzzer_sys::fuzz_target;
 
-/// What the server says next, and where it listens.
+mod resolve;
+
+/// A server on the Unix socket `s` in a folder of its own.
 struct Server {
+    /// The bytes that it sends to each client.
     bytes: Arc<Mutex<Vec<u8>>>,
     folder: PathBuf,
 }
 
+/// Returns the server, which is started by the first call.
 fn server() -> &'static Server {
     static SERVER: OnceLock<Server> = OnceLock::new();
     SERVER.get_or_init(|| {
+        // The hook of the fuzzer aborts at every panic. This one, installed after
+        // it, leaves the panics of the driver that the library catches.
+        source::install_panic_hook();
         let folder = tempfile::tempdir_in("/dev/shm").expect("a folder").keep();
         let listener = UnixListener::bind(folder.join("s")).expect("a socket");
         let bytes: Arc<Mutex<Vec<u8>>> = Arc::default();
-        let spoken = Arc::clone(&bytes);
+        let to_send = Arc::clone(&bytes);
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let mut stream = stream.expect("a client");
-                let bytes = spoken.lock().expect("a lock").clone();
+                let bytes = to_send.lock().expect("a lock").clone();
                 thread::spawn(move || {
                     let _ = stream.write_all(&bytes);
                     let _ = stream.shutdown(Shutdown::Write);
@@ -80,18 +81,11 @@ fuzz_target!(|input: &[u8]| {
         arguments.push("-v".to_owned());
     }
     let args = Args::parse_arguments(arguments.into_iter().map(Into::into)).expect("arguments");
-    let Ok(Task::Export(config)) = Config::resolve(args, &Journal::default()) else {
-        panic!("an export was asked for");
+    let Ok(Task::Export(plan)) = resolve::resolve(args) else {
+        panic!("the task is no export");
     };
-    let job = Job {
-        config: &config,
-        export: &config.exports[0],
-        journal: &Journal::default(),
-        cancel: &Cancel::default(),
-        last: None,
-        retries: 0,
-    };
-    match export(job, None).and_then(Finished::publish) {
+    let report = jobs::run(*plan, Arc::new(()), &CancelToken::new());
+    match report.result {
         Ok(()) => fs::remove_file(&target).expect("a file"),
         Err(error) => {
             assert!(matches!(error.kind().exit_code(), 1 | 3 | 4), "{error}");

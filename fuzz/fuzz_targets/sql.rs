@@ -1,4 +1,5 @@
-//! SQL text: how many statements, where the one ends, and its parameters.
+//! Fuzzes SQL text: the number of statements, the end of the statement to run, and
+//! its parameters.
 
 #![no_main]
 
@@ -21,9 +22,9 @@ fuzz_target!(|text: &str| {
             QuotingMode::from_sql_mode("ANSI_QUOTES,NO_BACKSLASH_ESCAPES"),
         ] {
             if let Ok(bound) = query.bind(mode, parameters) {
-                // A question mark for each value; others stand in the text itself.
+                // Each value has a question mark; the text may contain others.
                 assert!(bound.sql.matches('?').count() >= bound.values.len());
-                // All but the parameters is the text's, in its order.
+                // Everything except the parameters is in the text, in the same order.
                 let mut rest = text;
                 for part in bound.sql.split('?') {
                     let found = rest.find(part).expect("a part of the text");

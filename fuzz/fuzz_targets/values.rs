@@ -1,6 +1,6 @@
-//! Rows of any values under any columns: each format refuses them in order, or
-//! writes what a reader that is not ours reads back with as many rows and
-//! columns, and every text to the letter.
+//! Fuzzes rows of any values with columns of any types. Asserts that each format
+//! either refuses a value with an error, or writes a document from which an
+//! independent reader reads as many rows and columns, and the same texts.
 
 #![no_main]
 
@@ -8,16 +8,20 @@ use std::sync::Arc;
 
 use arbitrary::Arbitrary;
 use gold_digger::{
-    format::buffer::RowBuffer,
     format::{
-        self, BinaryEncoding, CsvQuote, FormatOptions, InvalidUtf8, LineEnding, NumberStyle,
-        ZeroDates,
+        BinaryEncoding, Csv, CsvQuote, EncodeBuffer, Format, InvalidUtf8, Json, LineEnding,
+        NumberStyle, TextOptions, Tsv, ZeroDates,
     },
     row::Row,
-    schema::{Column, ColumnType, FloatLayout, Schema}};
+    schema::{Column, ColumnType, FloatLayout, Schema},
+};
 use libfuzzer_sys::fuzz_target;
 use mysql::{Value, consts::ColumnType as WireType};
 use mysql_common::row::new_row;
+use unescape::unescape;
+
+#[path = "../../src/format/unescape.rs"]
+mod unescape;
 
 #[derive(Arbitrary, Debug)]
 struct Input {
@@ -50,7 +54,7 @@ enum Kind {
 impl Kind {
     fn column_type(self) -> ColumnType {
         let width = |width: Option<u8>| width.map(usize::from);
-        // As many decimals as the metadata can declare.
+        // The metadata can declare 0 to 30 decimals.
         let decimals = |decimals: Option<u8>| decimals.map(|decimals| usize::from(decimals % 31));
         match self {
             Self::Text => ColumnType::Text,
@@ -116,6 +120,61 @@ impl Cell {
     }
 }
 
+/// Returns each format with the options of `input`.
+fn formats(input: &Input) -> [Box<dyn Format>; 3] {
+    let encodings = [
+        BinaryEncoding::Base64,
+        BinaryEncoding::Hex,
+        BinaryEncoding::Utf8,
+    ];
+    let text = TextOptions {
+        binary: encodings[usize::from(input.binary) % encodings.len()],
+        invalid_utf8: if input.replace {
+            InvalidUtf8::Replace
+        } else {
+            InvalidUtf8::Error
+        },
+    };
+    let number = if input.strings {
+        NumberStyle::String
+    } else {
+        NumberStyle::Number
+    };
+    let csv = Csv {
+        text,
+        line_ending: if input.crlf {
+            LineEnding::Crlf
+        } else {
+            LineEnding::Lf
+        },
+        quote: if input.quote_all {
+            CsvQuote::Always
+        } else {
+            CsvQuote::Necessary
+        },
+        // With the default, the NULL of a single column is a blank line, which
+        // readers skip.
+        null: "NULL".parse().expect("a plain text"),
+        ..Csv::default()
+    };
+    let tsv = Tsv {
+        text,
+        ..Tsv::default()
+    };
+    let json = Json {
+        text,
+        zero_dates: if input.zero_dates {
+            ZeroDates::Null
+        } else {
+            ZeroDates::Keep
+        },
+        bigint: number,
+        decimal: number,
+        ..Json::default()
+    };
+    [Box::new(csv), Box::new(tsv), Box::new(json)]
+}
+
 fuzz_target!(|input: Input| {
     if input.columns.is_empty() {
         return;
@@ -130,65 +189,26 @@ fuzz_target!(|input: Input| {
             })
             .collect(),
     };
-    let number = if input.strings {
-        NumberStyle::String
-    } else {
-        NumberStyle::Number
-    };
-    let encodings = [
-        BinaryEncoding::Base64,
-        BinaryEncoding::Hex,
-        BinaryEncoding::Utf8,
-    ];
-    let options = FormatOptions {
-        binary: encodings[usize::from(input.binary) % encodings.len()],
-        line_ending: if input.crlf {
-            LineEnding::Crlf
-        } else {
-            LineEnding::Lf
-        },
-        csv_quote: if input.quote_all {
-            CsvQuote::Always
-        } else {
-            CsvQuote::Necessary
-        },
-        invalid_utf8: if input.replace {
-            InvalidUtf8::Replace
-        } else {
-            InvalidUtf8::Error
-        },
-        json_bigint: number,
-        json_decimal: number,
-        zero_dates: if input.zero_dates {
-            ZeroDates::Null
-        } else {
-            ZeroDates::Keep
-        },
-        // Otherwise a single column's NULL is a blank line, which readers skip.
-        csv_null: "NULL".parse().expect("a plain text"),
-        ..FormatOptions::default()
-    };
     let width = input.columns.len();
     let wire: Arc<[mysql::Column]> = input
         .columns
         .iter()
         .map(|_| mysql::Column::new(WireType::MYSQL_TYPE_STRING))
         .collect();
-    for format in format::FORMATS {
-        let Ok(mut writer) = (format.open)(&schema, &options) else {
+    for format in formats(&input) {
+        let Ok(mut writer) = format.open(&schema) else {
             continue;
         };
-        let mut out = RowBuffer::in_memory();
-        writer.begin(&mut out);
+        let mut bytes = Vec::new();
+        let mut out = EncodeBuffer::unbounded(&mut bytes);
+        writer.start(&mut out).expect("a start");
         let mut texts: Vec<Vec<Option<String>>> = Vec::new();
         for cells in &input.rows {
             let cell = |index: usize| cells.get(index).unwrap_or(&Cell::Null);
             let values = (0..width).map(|index| cell(index).value()).collect();
             let row = new_row(values, Arc::clone(&wire));
-            let length = out.bytes.len();
-            if writer.row(Row::new(&row), &mut out).is_err() {
-                // A run would end here; that the rest is whole is worth a look.
-                out.bytes.truncate(length);
+            if writer.row(Row::from_driver(&row), &mut out).is_err() {
+                // A run ends at a value that the format refuses.
                 return;
             }
             let text = |index: usize| match (input.columns[index], cell(index).value()) {
@@ -197,21 +217,21 @@ fuzz_target!(|input: Input| {
             };
             texts.push((0..width).map(text).collect());
         }
-        writer.finish(&mut out);
-        let read = read(format.name, &out.bytes, width);
-        assert_eq!(read.len(), texts.len(), "{}: rows", format.name);
+        writer.finish(&mut out).expect("an end");
+        let (name, read) = (format.name(), read(format.name(), &bytes, width));
+        assert_eq!(read.len(), texts.len(), "{name}: rows");
         for (read, texts) in read.iter().zip(&texts) {
-            assert_eq!(read.len(), width, "{}: columns", format.name);
+            assert_eq!(read.len(), width, "{name}: columns");
             for (read, text) in read.iter().zip(texts) {
                 if let Some(text) = text {
-                    assert_eq!(read, text, "{}", format.name);
+                    assert_eq!(read, text, "{name}");
                 }
             }
         }
     }
 });
 
-/// The rows in `bytes`, without the header.
+/// Reads the rows of the document `bytes`, without the header.
 fn read(format: &str, bytes: &[u8], width: usize) -> Vec<Vec<String>> {
     match format {
         "csv" => {
@@ -226,14 +246,15 @@ fn read(format: &str, bytes: &[u8], width: usize) -> Vec<Vec<String>> {
             reader.records().map(record).collect()
         }
         "tsv" => {
-            let text = std::str::from_utf8(bytes).expect("UTF-8");
-            let lines = text
+            let document = std::str::from_utf8(bytes).expect("UTF-8");
+            let text = |field| unescape(field).unwrap_or_default();
+            let lines = document
                 .strip_suffix('\n')
                 .expect("a last line")
                 .split('\n')
                 .skip(1);
             lines
-                .map(|line| line.split('\t').map(unescape).collect())
+                .map(|line| line.split('\t').map(text).collect())
                 .collect()
         }
         _ => {
@@ -248,26 +269,4 @@ fn read(format: &str, bytes: &[u8], width: usize) -> Vec<Vec<String>> {
             rows.iter().map(row).collect()
         }
     }
-}
-
-/// TSV's escapes undone, as LOAD DATA does it.
-fn unescape(field: &str) -> String {
-    let mut text = String::new();
-    let mut chars = field.chars();
-    while let Some(c) = chars.next() {
-        text.push(match c {
-            '\\' => match chars.next().expect("a letter behind each backslash") {
-                't' => '\t',
-                'n' => '\n',
-                'r' => '\r',
-                '0' => '\0',
-                '\\' => '\\',
-                // NULL.
-                'N' if field == "\\N" => break,
-                other => panic!("an unknown escape {other:?}"),
-            },
-            c => c,
-        });
-    }
-    text
 }

@@ -1,38 +1,55 @@
-//! The buffer that a writer encodes rows into. A row is encoded whole and then
-//! handed on; only a row that is too wide to hold is handed on in pieces.
+//! The buffer that a writer encodes rows into. The caller takes each row from it
+//! as a whole; only a row that is too wide to keep in memory is passed on in
+//! pieces.
 
 use crate::error::Result;
 
-/// A value longer than this is encoded in pieces, and a full output buffer has
-/// this many bytes.
+/// The size in bytes of the pieces in which long values are encoded, and of a
+/// full output buffer.
 pub const CHUNK: usize = 256 << 10;
 
-/// A partly encoded row is handed on early once the buffer holds this many
-/// bytes.
+/// The number of bytes in the buffer from which on a partly encoded row is passed
+/// on before its end.
 const SPILL_AT: usize = 1 << 20;
 
-/// Takes the pieces of a row that is too wide to hold.
+/// Receives the pieces of a row that is too wide to keep in memory.
 pub trait Spill {
-    /// Takes `bytes`. A failure is kept and returned again at the row's end;
-    /// whatever is spilled until then is dropped.
+    /// Receives the next `bytes`. The implementation must keep a failure and
+    /// return it again at the end of the row; it drops the bytes that it receives
+    /// until then.
     ///
     /// # Errors
-    /// Those of the sink.
+    /// The error of the sink.
     fn spill(&mut self, bytes: &[u8]) -> Result<()>;
 }
 
-/// Encoded bytes, and what takes them when they become too many.
+/// A buffer of encoded bytes that can pass them on when they become too many.
+///
+/// ```
+/// use gold_digger::{error::Result, format::{EncodeBuffer, Spill}};
+///
+/// struct Received(usize);
+/// impl Spill for Received {
+///     fn spill(&mut self, bytes: &[u8]) -> Result<()> {
+///         self.0 += bytes.len();
+///         Ok(())
+///     }
+/// }
+/// let (mut bytes, mut received) = (Vec::new(), Received(0));
+/// EncodeBuffer::new(&mut bytes, &mut received).extend(&[b'a'; 3 << 20]);
+/// assert_eq!(received.0 + bytes.len(), 3 << 20);
+/// ```
 pub struct EncodeBuffer<'a> {
-    /// What has been encoded and not yet been handed on. An index into it is
-    /// valid until the next call of [`extend`](Self::extend) or
+    /// The bytes that have been encoded and not been passed on. An index into it
+    /// is valid until the next call of [`extend`](Self::extend) or
     /// [`spill_if_large`](Self::spill_if_large).
     pub bytes: &'a mut Vec<u8>,
     spill: Option<&'a mut dyn Spill>,
 }
 
 impl<'a> EncodeBuffer<'a> {
-    /// A buffer that encodes into `bytes` and hands pieces of wide rows to
-    /// `spill`.
+    /// Creates a buffer that encodes into `bytes` and passes pieces of wide rows
+    /// to `spill`.
     pub fn new(bytes: &'a mut Vec<u8>, spill: &'a mut dyn Spill) -> Self {
         Self {
             bytes,
@@ -40,7 +57,7 @@ impl<'a> EncodeBuffer<'a> {
         }
     }
 
-    /// A buffer that keeps everything in `bytes`.
+    /// Creates a buffer that keeps everything in `bytes`.
     ///
     /// ```
     /// use gold_digger::format::EncodeBuffer;
@@ -53,7 +70,7 @@ impl<'a> EncodeBuffer<'a> {
         Self { bytes, spill: None }
     }
 
-    /// Appends `bytes`, which may be long.
+    /// Appends `bytes`, in pieces of [`CHUNK`] bytes if they are long.
     #[inline]
     pub fn extend(&mut self, bytes: &[u8]) {
         if bytes.len() <= CHUNK {
@@ -67,7 +84,8 @@ impl<'a> EncodeBuffer<'a> {
         }
     }
 
-    /// Hands on what has been encoded of a wide row so far.
+    /// Passes on the part of a wide row that has been encoded, once the buffer
+    /// holds 1 MiB.
     #[inline]
     pub fn spill_if_large(&mut self) {
         if self.bytes.len() >= SPILL_AT {
@@ -78,7 +96,7 @@ impl<'a> EncodeBuffer<'a> {
     #[cold]
     fn spill(&mut self) {
         if let Some(spill) = &mut self.spill {
-            // The receiver keeps a failure and returns it at the row's end.
+            // The receiver keeps a failure and returns it at the end of the row.
             let _ = spill.spill(self.bytes);
             self.bytes.clear();
         }

@@ -1,15 +1,16 @@
-//! CSV as RFC 4180 quotes it: a header row, fields quoted only where needed,
-//! quotes doubled. NULL and the empty string differ: NULL is an empty field
-//! without quotes (or a text of the user's choice), the empty string is `""`.
+//! The CSV format with the quoting of RFC 4180: a header row, fields quoted only
+//! where needed, quotes doubled. NULL and the empty string differ: NULL is an
+//! empty field without quotes (or a text that the user chooses), the empty string
+//! is `""`.
 
 use std::{str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BuiltIn, EncodeBuffer, Format, Header, RowWriter, ValueError,
-    column::{self, ColumnFormatter, Rendered, TextOptions},
-    delimited,
+    BuiltIn, EncodeBuffer, Format, Header, RowWriter, TextOptions, ValueError,
+    column::{ColumnFormatter, Rendered},
+    delimited, encode,
 };
 use crate::{
     error::{Error, Result},
@@ -25,50 +26,57 @@ pub(super) static FORMAT: BuiltIn = BuiltIn {
     default: || Arc::new(Csv::default()),
 };
 
-/// CSV with its options.
+/// The CSV format with its options.
 ///
 /// ```
-/// use gold_digger::format::Csv;
+/// use gold_digger::format::{ByteOrderMark, Csv, Format};
 ///
-/// let excel = Csv::new().delimiter(b';')?;
+/// let for_excel = Csv {
+///     bom: ByteOrderMark::Utf8,
+///     ..Csv::new().delimiter(b';')?
+/// };
+/// assert_eq!(for_excel.name(), "csv");
+/// assert_eq!(for_excel.options()["delimiter"], ";");
+/// assert!(Csv::new().delimiter(b'.').is_err());
 /// # Ok::<(), gold_digger::error::Error>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Csv {
-    /// How text and bytes are written.
+    /// The options for text and bytes.
     pub text: TextOptions,
-    /// What separates two values.
+    /// The byte between two values.
     pub delimiter: CsvDelimiter,
-    /// What the document begins with.
+    /// The beginning of the document, after the byte order mark.
     pub header: Header,
-    /// How lines end.
+    /// The end of each line.
     pub line_ending: LineEnding,
-    /// What is written for NULL.
+    /// The text for NULL.
     pub null: CsvNull,
-    /// What is written before the first byte.
+    /// The byte order mark at the beginning of the document.
     pub bom: ByteOrderMark,
-    /// Which values are quoted.
+    /// The values that are quoted.
     pub quote: CsvQuote,
 }
 
 impl Csv {
-    /// Commas, a header line, line feeds, and NULL as an empty field.
+    /// Creates the format with the defaults: commas, a header line, line feeds,
+    /// and NULL as an empty field.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Separates values by `delimiter`.
+    /// Sets the byte between two values.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for a byte that
-    /// values without quotes can hold.
+    /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) if `delimiter` is
+    /// not ASCII, has a meaning in CSV, or can occur in a value without quotes.
     pub fn delimiter(mut self, delimiter: u8) -> Result<Self> {
         let text = char::from(delimiter).to_string();
-        let refused =
+        let invalid =
             |problem| Error::config(format!("the CSV delimiter cannot be {text:?}: {problem}"));
-        self.delimiter = text.parse().map_err(refused)?;
+        self.delimiter = text.parse().map_err(invalid)?;
         Ok(self)
     }
 }
@@ -87,8 +95,8 @@ impl Format for Csv {
     }
 }
 
-/// What CSV writes for NULL, unquoted: never something that needs quotes as
-/// data. Nothing, by default.
+/// The text that CSV writes for NULL, without quotes. It cannot hold a quote or a
+/// line end, which need quotes in data. The default is the empty text.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct CsvNull(String);
@@ -119,15 +127,16 @@ impl From<CsvNull> for String {
 }
 
 impl CsvNull {
-    /// Whether it holds the delimiter, and would read as two values.
+    /// Returns whether the text holds `delimiter`, so that it would be read as two
+    /// values.
     #[must_use]
     pub fn contains(&self, CsvDelimiter(delimiter): CsvDelimiter) -> bool {
         self.0.as_bytes().contains(&delimiter)
     }
 }
 
-/// What stands between two values: one byte that no number, date, or encoded
-/// value holds, as those are never quoted.
+/// The byte between two values. Numbers, dates and encoded values cannot hold it,
+/// because they are never quoted. `\t` is parsed as a tab.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct CsvDelimiter(u8);
@@ -168,7 +177,7 @@ impl From<CsvDelimiter> for String {
     }
 }
 
-/// Which values are quoted.
+/// The policy for quoting values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "snake_case")]
@@ -180,18 +189,18 @@ pub enum CsvQuote {
     Always,
 }
 
-/// What stands before the first byte.
+/// The byte order mark of a document.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ByteOrderMark {
-    /// Nothing.
+    /// The document has none.
     #[default]
     None,
-    /// U+FEFF, by which some programs know UTF-8.
+    /// U+FEFF, from which some programs recognize UTF-8.
     Utf8,
 }
 
-/// How a CSV line ends.
+/// The end of a CSV line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "snake_case")]
@@ -203,26 +212,30 @@ pub enum LineEnding {
     Crlf,
 }
 
-/// How fields are written.
+/// The options that determine how a field is quoted.
 #[derive(Clone, Copy)]
 struct Dialect {
     delimiter: u8,
     quote: CsvQuote,
 }
 
+/// Encodes one result set as CSV.
 struct CsvWriter {
     columns: Vec<ColumnFormatter>,
     /// The number of values that were not UTF-8.
     lossy_values: u64,
     dialect: Dialect,
-    /// What stands before the first row.
+    /// The bytes before the first row.
     header: Vec<u8>,
+    /// The text for NULL.
     null: Vec<u8>,
-    /// Whether the text for NULL holds U+FFFD, as every lossy value does.
+    /// Whether the text for NULL holds U+FFFD, so that a lossy value, which always
+    /// holds it, can be equal to it.
     lossy_may_be_null: bool,
     line_end: &'static [u8],
-    /// The number of blank lines, where there can be any: with one column, a NULL
-    /// written as nothing makes a line that some readers skip.
+    /// The number of blank lines; `None` if there cannot be any. In a document
+    /// with one column, a NULL written as the empty text makes a blank line, which
+    /// some readers skip.
     blank_lines: Option<u64>,
 }
 
@@ -243,7 +256,7 @@ impl CsvWriter {
             out.extend("\u{feff}".as_bytes());
         }
         if options.header == Header::Names {
-            // A name is never NULL, so only its own characters can call for quotes.
+            // A name is never NULL, so only its characters can require quotes.
             delimited::write_names(schema, dialect.delimiter, &mut out, |name, out| {
                 dialect.write_field(name, b"", out);
             });
@@ -290,10 +303,11 @@ impl RowWriter for CsvWriter {
                     let quoted = self.lossy_may_be_null || dialect.needs_quotes(bytes);
                     let quote: &[u8] = if quoted { b"\"" } else { b"" };
                     out.bytes.extend_from_slice(quote);
-                    column::write_lossy(bytes, |text| write_quoted(text.as_bytes(), out));
+                    encode::write_lossy(bytes, |text| write_quoted(text.as_bytes(), out));
                     out.bytes.extend_from_slice(quote);
                 }
-                // What stands for NULL is short, so that nothing is written yet.
+                // An encoded value can equal the text for NULL only if it is no
+                // longer; it is then short, so it is compared after encoding.
                 Rendered::Encoded(encoding, bytes) if bytes.len() <= self.null.len() => {
                     encoding.append(bytes, out.bytes);
                     self.quote_plain(start, out);
@@ -330,8 +344,8 @@ impl RowWriter for CsvWriter {
 }
 
 impl CsvWriter {
-    /// Quotes the plain text that begins at `start` where all is quoted, or
-    /// where it is empty or would read as NULL.
+    /// Quotes the plain text that begins at `start` if every value is quoted, or
+    /// if the text is empty or would be read as NULL.
     #[inline]
     fn quote_plain(&self, start: usize, out: &mut EncodeBuffer<'_>) {
         let text = &out.bytes[start..];
@@ -346,25 +360,28 @@ impl CsvWriter {
 }
 
 impl Dialect {
-    /// Whether `byte` forces a field into quotes (RFC 4180, section 2, rule 6).
+    /// Returns whether a field that holds `byte` needs quotes (RFC 4180, section 2,
+    /// rule 6).
     const fn is_special(self, byte: u8) -> bool {
         matches!(byte, b'"' | b'\n' | b'\r') || byte == self.delimiter
     }
 
-    /// Whether data must be quoted for its own sake.
+    /// Returns whether `bytes` must be quoted because of its content or the
+    /// policy.
     #[inline]
     fn needs_quotes(self, bytes: &[u8]) -> bool {
         if self.quote == CsvQuote::Always {
             return true;
         }
-        // Looks for these and some that are rare: that takes fewer comparisons.
+        // Searches for the special bytes and a few rare others, which takes fewer
+        // comparisons.
         let delimiter = self.delimiter;
-        let is_suspect = |byte| (byte <= b'\r') | (byte == b'"') | (byte == delimiter);
-        let suspect = column::find(bytes, is_suspect);
-        suspect.is_some_and(|place| bytes[place..].iter().any(|byte| self.is_special(*byte)))
+        let may_be_special = |byte| (byte <= b'\r') | (byte == b'"') | (byte == delimiter);
+        let found = encode::find(bytes, may_be_special);
+        found.is_some_and(|index| bytes[index..].iter().any(|byte| self.is_special(*byte)))
     }
 
-    /// Writes data, quoted where it must be or where it would read as NULL.
+    /// Appends a value, quoted if it must be or would be read as NULL.
     #[inline]
     fn write_field(self, bytes: &[u8], null: &[u8], out: &mut EncodeBuffer<'_>) {
         let is_null = !null.is_empty() && bytes == null;
@@ -377,9 +394,9 @@ impl Dialect {
     }
 }
 
-/// Writes what stands between quotes: quotes in it are doubled.
+/// Appends the text between two quotes, with the quotes in it doubled.
 fn write_quoted(mut bytes: &[u8], out: &mut EncodeBuffer<'_>) {
-    while let Some(quote) = column::find(bytes, |byte| byte == b'"') {
+    while let Some(quote) = encode::find(bytes, |byte| byte == b'"') {
         out.extend(&bytes[..=quote]);
         out.bytes.push(b'"');
         bytes = &bytes[quote + 1..];

@@ -1,5 +1,5 @@
-//! What the formats of one line a row share: the header line, and the formatters
-//! of their columns.
+//! The parts that CSV and TSV share: the header line, and the descriptions and
+//! warnings for their columns.
 
 use super::{
     EncodeBuffer,
@@ -7,8 +7,8 @@ use super::{
 };
 use crate::schema::Schema;
 
-/// Appends the columns' names, with `delimiter` between them; `write` quotes or
-/// escapes a name.
+/// Appends the column names with `delimiter` between them. `write` appends one
+/// name, quoted or escaped.
 pub(super) fn write_names(
     schema: &Schema,
     delimiter: u8,
@@ -23,13 +23,14 @@ pub(super) fn write_names(
     }
 }
 
-/// How the values of each column are written, in words.
+/// Returns the text form of each column's values in words.
 pub(super) fn column_formats(columns: &[ColumnFormatter]) -> Vec<String> {
     let names = columns.iter().map(|column| column.format_name().to_owned());
     names.collect()
 }
 
-/// The warnings of a document, `lossy_values` of which were not UTF-8.
+/// Returns the warnings for a document with `lossy_values` values that were not
+/// UTF-8.
 pub(super) fn warnings(lossy_values: u64) -> Vec<String> {
     lossy_warning(lossy_values).into_iter().collect()
 }

@@ -1,6 +1,7 @@
-//! JSON: one top-level array of objects (RFC 8259), keys in column order.
+//! The JSON format: one top-level array of objects (RFC 8259) with the keys in
+//! column order.
 //!
-//! Whether a value is a number is decided by its column's type alone, and a
+//! Only the type of its column decides whether a value is written as a number. A
 //! number keeps every digit of the server's text.
 
 use std::{collections::HashSet, sync::Arc};
@@ -8,11 +9,9 @@ use std::{collections::HashSet, sync::Arc};
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 
 use super::{
-    BuiltIn, CHUNK, EncodeBuffer, Format, RowWriter, ValueError, ZeroDates,
-    column::{
-        self, ColumnFormatter, ColumnOptions, Padding, Rendered, TextOptions, ValueProblem,
-        lossy_warning,
-    },
+    BuiltIn, CHUNK, EncodeBuffer, Format, RowWriter, TextOptions, ValueError, ZeroDates,
+    column::{ColumnFormatter, ColumnOptions, Padding, Rendered, ValueProblem, lossy_warning},
+    encode,
     number::parse_number,
 };
 use crate::{
@@ -29,27 +28,39 @@ pub(super) static FORMAT: BuiltIn = BuiltIn {
     default: || Arc::new(Json::default()),
 };
 
-/// A JSON array with its options.
+/// The JSON format with its options.
+///
+/// ```
+/// use gold_digger::format::{Format, Json, Layout};
+///
+/// let format = Json {
+///     layout: Layout::Pretty,
+///     root: Some("orders".to_owned()),
+///     ..Json::default()
+/// };
+/// assert_eq!(format.options()["root"], "orders");
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Json {
-    /// How text and bytes are written.
+    /// The options for text and bytes.
     pub text: TextOptions,
-    /// What happens to dates whose month or day is zero.
+    /// The policy for dates whose month or day is zero.
     pub zero_dates: ZeroDates,
-    /// Whether the document is laid out in lines for people.
+    /// The layout of the document.
     pub layout: Layout,
-    /// The name of the object member that holds the array, if one does.
+    /// The name of the member that holds the array in a top-level object; `None`
+    /// for a top-level array.
     pub root: Option<String>,
-    /// How integers are written that a double cannot hold exactly.
+    /// The form of integers that a double cannot hold exactly.
     pub bigint: NumberStyle,
-    /// How DECIMAL is written.
+    /// The form of DECIMAL values.
     pub decimal: NumberStyle,
-    /// Text columns that hold JSON, to be embedded.
+    /// The names of text columns that hold JSON, which is embedded.
     pub columns: Vec<String>,
-    /// How TINYINT(1) is written.
+    /// The form of TINYINT(1) values.
     pub tinyint1: TinyInt1,
-    /// What happens to columns with one name.
+    /// The policy for columns with equal names.
     pub duplicate_columns: DuplicateColumns,
 }
 
@@ -63,7 +74,7 @@ impl Format for Json {
     }
 }
 
-/// How JSON writes numbers that many of its readers would round.
+/// The form of numbers that many readers of JSON would round.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "snake_case")]
@@ -75,29 +86,30 @@ pub enum NumberStyle {
     String,
 }
 
-/// How JSON writes TINYINT(1), which BOOL stands for.
+/// The form of TINYINT(1), the type for which BOOL is a synonym (MySQL manual,
+/// "Numeric Data Type Syntax").
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TinyInt1 {
-    /// As a number.
+    /// A number.
     #[default]
     Number,
-    /// As true or false; other values than 1 and 0 are an error.
+    /// `true` or `false`; a value other than 1 and 0 is an error.
     Bool,
 }
 
-/// How JSON is laid out.
+/// The layout of a JSON document.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Layout {
-    /// One object a line.
+    /// Each object is on a line of its own.
     #[default]
     Compact,
-    /// Indented by two spaces.
+    /// Each member is on a line of its own, indented by two spaces per level.
     Pretty,
 }
 
-/// What becomes of columns with one name, in formats whose names must differ.
+/// The policy for columns with equal names, in formats whose names must differ.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "snake_case")]
@@ -109,43 +121,45 @@ pub enum DuplicateColumns {
     Suffix,
 }
 
-/// The text between values is the same for every row, so it is made once.
+/// Encodes one result set as JSON. The text between values is the same for every
+/// row, so it is built once.
 struct JsonWriter {
-    /// Up to and with `[`.
+    /// The text up to the `[` of the array, inclusive.
     head: Vec<u8>,
-    /// Before a row: the line end and indent.
+    /// The line end and indent before a row.
     row_prefix: Vec<u8>,
     fields: Vec<Field>,
-    /// Behind a row's last value.
+    /// The text after the last value of a row.
     row_end: Vec<u8>,
-    /// Behind the last row, where there was one.
+    /// The text after the last row, if the document has rows.
     array_end: Vec<u8>,
-    /// What follows `]`.
+    /// The text from the `]` of the array to the end of the document.
     tail: Vec<u8>,
     has_rows: bool,
     /// The number of values that were not UTF-8.
     lossy_values: u64,
 }
 
+/// The member of each object for one column.
 struct Field {
-    /// `{` or `,` and the key with its colon.
+    /// `{` or `,`, the indent, and the key with its colon.
     prefix: Vec<u8>,
     formatter: ColumnFormatter,
     style: Style,
 }
 
-/// What a column's text becomes in JSON.
+/// The JSON type of a column's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Style {
     /// A number.
     Number,
-    /// A number, or a string where a double cannot hold it exactly.
+    /// A number, or a string if a double cannot hold it exactly.
     BigInt,
-    /// true or false.
+    /// `true` or `false`.
     Bool,
     /// A string.
     Quoted,
-    /// JSON already.
+    /// Text that is JSON already.
     Embedded,
 }
 
@@ -185,7 +199,7 @@ impl JsonWriter {
             Layout::Compact => (None, ":"),
             Layout::Pretty => (Some("  "), ": "),
         };
-        // The line end and indent at a depth; nothing in the compact layout.
+        // The line end and indent at a depth; empty in the compact layout.
         let indent =
             |depth: usize| line.map_or(String::new(), |step| format!("\n{}", step.repeat(depth)));
 
@@ -206,9 +220,9 @@ impl JsonWriter {
             padding: Padding::Strip,
         };
         let field = |(index, (column, name)): (usize, (&Column, &String))| {
-            let mark = if index == 0 { '{' } else { ',' };
+            let separator = if index == 0 { '{' } else { ',' };
             Field {
-                prefix: format!("{mark}{}{}{colon}", indent(depth + 2), quoted(name)).into(),
+                prefix: format!("{separator}{}{}{colon}", indent(depth + 2), quoted(name)).into(),
                 formatter: ColumnFormatter::new(index, column.column_type, column_options),
                 style: Style::new(column, options),
             }
@@ -227,12 +241,17 @@ impl JsonWriter {
     }
 }
 
+/// Returns `text` as a JSON string.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// The columns' keys; an object must not have one key twice (RFC 8259,
-/// section 4).
+/// Returns the key of each column. The keys are unique, because the names within
+/// an object should be (RFC 8259, section 4).
+///
+/// # Errors
+/// [`ErrorKind::Config`](crate::error::ErrorKind::Config) if names are equal and
+/// `policy` is [`DuplicateColumns::Error`].
 fn unique_names(columns: &[Column], policy: DuplicateColumns) -> Result<Vec<String>> {
     let mut taken: HashSet<&str> = HashSet::new();
     let (mut repeated, mut names) = (Vec::new(), Vec::with_capacity(columns.len()));
@@ -250,7 +269,7 @@ fn unique_names(columns: &[Column], policy: DuplicateColumns) -> Result<Vec<Stri
         let suffixed = (2_u64..)
             .map(|number| format!("{name}_{number}"))
             .find(|candidate| !all.contains(candidate.as_str()) && !made.contains(candidate));
-        // The numbers outlast the columns, so there always is one.
+        // There are more numbers than columns, so a name is always found.
         let suffixed = suffixed.unwrap_or_default();
         made.insert(suffixed.clone());
         names.push(suffixed);
@@ -266,6 +285,7 @@ fn unique_names(columns: &[Column], policy: DuplicateColumns) -> Result<Vec<Stri
     .with_hint("name them apart with AS, or choose --duplicate-columns suffix"))
 }
 
+/// Checks that each of the `named` columns exists and is text.
 fn check_json_columns(columns: &[Column], named: &[String]) -> Result<()> {
     for name in named {
         let is_text =
@@ -274,12 +294,12 @@ fn check_json_columns(columns: &[Column], named: &[String]) -> Result<()> {
             .iter()
             .filter(|column| column.name == *name)
             .map(is_text);
-        let refused = match (found.next(), found.all(|is_text| is_text)) {
+        let problem = match (found.next(), found.all(|is_text| is_text)) {
             (None, _) => "names no column of the result",
             (Some(true), true) => continue,
             (Some(_), _) => "names a column that is not text",
         };
-        return Err(Error::config(format!("--json-column {name:?} {refused}"))
+        return Err(Error::config(format!("--json-column {name:?} {problem}"))
             .with_hint("names are compared to the letter"));
     }
     Ok(())
@@ -300,7 +320,7 @@ impl RowWriter for JsonWriter {
         for (column, field) in self.fields.iter().enumerate() {
             out.bytes.extend_from_slice(&field.prefix);
             let written = field.write(row, out).map_err(ValueError::at(column))?;
-            self.lossy_values += u64::from(written == Written::Replaced);
+            self.lossy_values += u64::from(written == Written::Lossy);
         }
         out.bytes.extend_from_slice(&self.row_end);
         Ok(())
@@ -323,14 +343,16 @@ impl RowWriter for JsonWriter {
     }
 }
 
+/// Whether a value was written exactly.
 #[derive(PartialEq, Eq)]
 enum Written {
     Exactly,
-    /// With U+FFFD for bytes that are not UTF-8.
-    Replaced,
+    /// U+FFFD replaced bytes that are not UTF-8.
+    Lossy,
 }
 
 impl Field {
+    /// The text form of the values in words.
     fn format_name(&self) -> String {
         match (self.style, self.formatter.format_name()) {
             (Style::Number, _) => "number".to_owned(),
@@ -338,10 +360,11 @@ impl Field {
             (Style::Bool, _) => "true or false".to_owned(),
             (Style::Embedded, _) => "embedded JSON".to_owned(),
             (Style::Quoted, "text") => "string".to_owned(),
-            (Style::Quoted, shape) => format!("string: {shape}"),
+            (Style::Quoted, name) => format!("string: {name}"),
         }
     }
 
+    /// Appends the column's value in `row` as JSON.
     fn write(&self, row: Row<'_>, out: &mut EncodeBuffer<'_>) -> Result<Written, ValueProblem> {
         let start = out.bytes.len();
         if self.style == Style::Quoted {
@@ -366,18 +389,18 @@ impl Field {
                 if self.style == Style::Embedded {
                     embed(&String::from_utf8_lossy(bytes), out)?;
                 } else {
-                    column::write_lossy(bytes, |text| write_escaped(text, out));
+                    encode::write_lossy(bytes, |text| write_escaped(text, out));
                     out.bytes.push(b'"');
                 }
-                return Ok(Written::Replaced);
+                return Ok(Written::Lossy);
             }
-            // `--binary raw` is TSV's alone.
+            // Only TSV has `--binary raw`.
             Rendered::Bytes(_) => return Err(NOT_JSON),
         }
         Ok(Written::Exactly)
     }
 
-    /// Makes JSON of the plain text that begins at `start`.
+    /// Converts the plain text that begins at `start` to JSON.
     #[inline]
     fn finish_plain(
         &self,
@@ -398,8 +421,8 @@ impl Field {
                 out.extend_from_slice(truth);
             }
             Style::Number | Style::BigInt | Style::Embedded => {
-                // Only text can be something else than a number.
-                if self.formatter.came_as_bytes(row) && !is_number(&out[start..]) {
+                // Only text can be anything other than a number.
+                if self.formatter.is_sent_as_bytes(row) && !is_number(&out[start..]) {
                     return Err(NOT_A_NUMBER);
                 }
                 if self.style == Style::BigInt && is_beyond_double(&out[start..]) {
@@ -412,19 +435,20 @@ impl Field {
     }
 }
 
-/// Writes what stands between a string's quotes (RFC 8259, section 7).
+/// Appends the text between the quotes of a string (RFC 8259, section 7).
 #[inline]
 fn write_escaped(text: &str, out: &mut EncodeBuffer<'_>) {
     let mut bytes = text.as_bytes();
     let is_special = |byte| (byte == b'"') | (byte == b'\\') | (byte < 0x20);
-    while let Some(place) = column::find(bytes, is_special) {
-        out.extend(&bytes[..place]);
-        write_escape(bytes[place], out.bytes);
-        bytes = &bytes[place + 1..];
+    while let Some(index) = encode::find(bytes, is_special) {
+        out.extend(&bytes[..index]);
+        write_escape(bytes[index], out.bytes);
+        bytes = &bytes[index + 1..];
     }
     out.extend(bytes);
 }
 
+/// Appends the escape of `byte`.
 fn write_escape(byte: u8, out: &mut Vec<u8>) {
     let letter = match byte {
         b'"' | b'\\' => byte,
@@ -435,7 +459,7 @@ fn write_escape(byte: u8, out: &mut Vec<u8>) {
         0x0c => b'f',
         control => {
             out.extend_from_slice(b"\\u00");
-            return column::write_hex(&[control], out);
+            return encode::write_hex(&[control], out);
         }
     };
     out.extend_from_slice(&[b'\\', letter]);
@@ -452,32 +476,34 @@ const NOT_A_NUMBER: ValueProblem = ValueProblem::new(
     "report it: the server or a proxy broke the protocol",
 );
 
-/// Writes text that is JSON as it is, digit by digit. A line end can only stand
-/// between its tokens, where a space means the same and keeps the row on one
-/// line.
+/// Appends text that is JSON without changing its tokens, so that numbers keep
+/// their digits. A line end can only occur between tokens, where a space has the
+/// same meaning and keeps the row on one line.
+///
+/// # Errors
+/// [`NOT_JSON`] if `text` is not valid JSON.
 fn embed(text: &str, out: &mut EncodeBuffer<'_>) -> Result<(), ValueProblem> {
     serde_json::from_str::<IgnoredAny>(text).map_err(|_| NOT_JSON)?;
-    let flat = |byte: &u8| match byte {
+    let without_line_ends = |byte: &u8| match byte {
         b'\n' | b'\r' => b' ',
         byte => *byte,
     };
     for piece in text.as_bytes().chunks(CHUNK) {
-        out.bytes.extend(piece.iter().map(flat));
+        out.bytes.extend(piece.iter().map(without_line_ends));
         out.spill_if_large();
     }
     Ok(())
 }
 
-/// Whether `number`, an integer, is beyond ±(2^53 − 1), where doubles begin to
-/// leave integers out (RFC 8259, section 6).
+/// Returns whether the integer `number` is beyond ±(2^53 − 1), where doubles no
+/// longer represent every integer (RFC 8259, section 6).
 fn is_beyond_double(number: &[u8]) -> bool {
-    const LARGEST_SAFE: &[u8] = b"9007199254740991";
+    const MAX_SAFE: &[u8] = b"9007199254740991";
     let digits = number.strip_prefix(b"-").unwrap_or(number);
-    digits.len() > LARGEST_SAFE.len()
-        || (digits.len() == LARGEST_SAFE.len() && digits > LARGEST_SAFE)
+    digits.len() > MAX_SAFE.len() || (digits.len() == MAX_SAFE.len() && digits > MAX_SAFE)
 }
 
-/// Whether `text` is a number as JSON writes them.
+/// Returns whether `text` is a number in JSON's grammar.
 fn is_number(text: &[u8]) -> bool {
     parse_number(text).is_some_and(|number| number.is_json_number())
 }

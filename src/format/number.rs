@@ -1,29 +1,30 @@
-//! Numbers as text, in the server's own spelling, so that both wire protocols
-//! give the same bytes.
+//! Writes and parses numbers in the text form of the servers, so that both wire
+//! protocols produce the same bytes.
 
 use std::{io::Write, ops::RangeInclusive};
 
-/// A DOUBLE: the shortest digits that read back as the same value.
+/// Appends a DOUBLE: the shortest digits that parse to the same value.
 pub fn write_double(number: f64, out: &mut Vec<u8>) {
-    write_as_servers_do(zmij::Buffer::new().format_finite(number), number, out);
+    write_like_servers(zmij::Buffer::new().format_finite(number), number, out);
 }
 
-/// A FLOAT: the shortest digits that read back as the same 32-bit value.
+/// Appends a FLOAT: the shortest digits that parse to the same 32-bit value.
 pub fn write_float(number: f32, out: &mut Vec<u8>) {
-    write_as_servers_do(
+    write_like_servers(
         zmij::Buffer::new().format_finite(number),
         number.into(),
         out,
     );
 }
 
-/// Numbers that zmij and the servers both lay out plainly, but for the `.0` that
-/// zmij gives whole ones.
+/// The absolute values that both zmij and the servers write without an exponent.
+/// zmij appends `.0` to whole numbers, the servers do not.
 const PLAIN: RangeInclusive<f64> = 0.001..=1e12;
 
-/// Writes `number`, whose shortest digits are in `text`.
+/// Appends `number`, whose shortest digits are in `text`, in the form of the
+/// servers.
 #[inline]
-fn write_as_servers_do(text: &str, number: f64, out: &mut Vec<u8>) {
+fn write_like_servers(text: &str, number: f64, out: &mut Vec<u8>) {
     if PLAIN.contains(&number.abs()) {
         out.extend_from_slice(text.strip_suffix(".0").unwrap_or(text).as_bytes());
     } else {
@@ -31,15 +32,16 @@ fn write_as_servers_do(text: &str, number: f64, out: &mut Vec<u8>) {
     }
 }
 
-/// A number with as many decimals as its column declares: the shortest digits
-/// with zeros behind them, correctly rounded where they are too many. A FLOAT
-/// counts as the double of the same value, as for the servers.
+/// Appends a number with the `decimals` that its column declares: the shortest
+/// digits followed by zeros, or correctly rounded digits if there are more than
+/// `decimals`. A FLOAT is treated as the double of the same value, as in the
+/// servers.
 pub fn write_fixed(number: f64, decimals: usize, out: &mut Vec<u8>) {
     let mut buffer = zmij::Buffer::new();
     let shortest = Digits::parse(buffer.format_finite(number));
     let digits = shortest.digits();
-    let place = shortest.place;
-    if digits.len() as i64 - i64::from(place) > decimals as i64 {
+    let point = shortest.point;
+    if digits.len() as i64 - i64::from(point) > decimals as i64 {
         // Writing to a vector cannot fail.
         let _ = write!(out, "{number:.decimals$}");
         return;
@@ -47,45 +49,46 @@ pub fn write_fixed(number: f64, decimals: usize, out: &mut Vec<u8>) {
     if shortest.negative {
         out.push(b'-');
     }
-    let whole = usize::try_from(place).unwrap_or(0);
-    let (before, behind) = digits.split_at(whole.min(digits.len()));
+    let whole = usize::try_from(point).unwrap_or(0);
+    let (before, after) = digits.split_at(whole.min(digits.len()));
     out.extend_from_slice(if whole == 0 { b"0" } else { before });
     out.resize(out.len() + whole - before.len(), b'0');
     if decimals > 0 {
         out.push(b'.');
         let end = out.len() + decimals;
-        if !behind.is_empty() {
-            out.resize(out.len() + place.min(0).unsigned_abs() as usize, b'0');
+        if !after.is_empty() {
+            out.resize(out.len() + point.min(0).unsigned_abs() as usize, b'0');
         }
-        out.extend_from_slice(behind);
+        out.extend_from_slice(after);
         out.resize(end, b'0');
     }
 }
 
-/// An integer.
+/// Appends an integer.
 pub fn write_integer(number: impl itoa::Integer, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
-/// The most digits that a shortest decimal form of a double has.
+/// The maximum number of digits in the shortest decimal form of a double.
 const MAX_DIGITS: usize = 17;
 
-/// The shortest decimal form of a number: ±0.DIGITS × 10^place.
+/// The shortest decimal form of a number: ±0.DIGITS × 10^point.
 struct Digits {
     negative: bool,
     buffer: [u8; MAX_DIGITS],
     count: usize,
-    place: i32,
+    /// The position of the decimal point, relative to the first digit.
+    point: i32,
 }
 
 impl Digits {
-    /// Takes a number's text apart, with or without point and exponent.
+    /// Parses a number with or without point and exponent.
     fn parse(text: &str) -> Self {
         let mut parsed = Self {
             negative: false,
             buffer: [0; MAX_DIGITS],
             count: 0,
-            place: 0,
+            point: 0,
         };
         let mut whole = true;
         let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
@@ -93,18 +96,18 @@ impl Digits {
             match byte {
                 b'-' => parsed.negative = true,
                 b'.' => whole = false,
-                b'0' if parsed.count == 0 => parsed.place -= i32::from(!whole),
+                b'0' if parsed.count == 0 => parsed.point -= i32::from(!whole),
                 digit => {
-                    // More digits than a double has are zeros before the point.
+                    // Digits beyond those of a double are zeros before the point.
                     if parsed.count < MAX_DIGITS {
                         parsed.buffer[parsed.count] = digit;
                         parsed.count += 1;
                     }
-                    parsed.place += i32::from(whole);
+                    parsed.point += i32::from(whole);
                 }
             }
         }
-        parsed.place += exponent.parse().unwrap_or(0);
+        parsed.point += exponent.parse().unwrap_or(0);
         let digits = &parsed.buffer[..parsed.count];
         parsed.count -= digits
             .iter()
@@ -112,29 +115,30 @@ impl Digits {
             .take_while(|digit| **digit == b'0')
             .count();
         if parsed.count == 0 {
-            parsed.place = 0;
+            parsed.point = 0;
         }
         parsed
     }
 
+    /// The digits as ASCII, without leading and trailing zeros.
     fn digits(&self) -> &[u8] {
         &self.buffer[..self.count]
     }
 }
 
-/// Lays shortest digits out as the servers do: plainly from 1e-15 to below 1e15
-/// and where there is a fraction, else as `1.5e-20` (`my_gcvt` in the `dtoa.c` of
-/// both servers, `MAX_DECPT_FOR_F_FORMAT`).
+/// Appends shortest digits in the layout of the servers: without an exponent from
+/// 1e-15 to below 1e15 and for numbers with a fraction, else as `1.5e-20`
+/// (`my_gcvt` in the `dtoa.c` of both servers, `MAX_DECPT_FOR_F_FORMAT`).
 fn write_shortest(text: &str, out: &mut Vec<u8>) {
     let shortest = Digits::parse(text);
-    let (digits, place) = (shortest.digits(), shortest.place);
+    let (digits, point) = (shortest.digits(), shortest.point);
     if shortest.negative {
         out.push(b'-');
     }
     if digits.is_empty() {
         return out.push(b'0');
     }
-    match (usize::try_from(place), place) {
+    match (usize::try_from(point), point) {
         (Ok(whole @ 1..), _) if whole < digits.len() => {
             out.extend_from_slice(&digits[..whole]);
             out.push(b'.');
@@ -146,7 +150,7 @@ fn write_shortest(text: &str, out: &mut Vec<u8>) {
         }
         (_, -14..=0) => {
             out.extend_from_slice(b"0.");
-            out.resize(out.len() + place.unsigned_abs() as usize, b'0');
+            out.resize(out.len() + point.unsigned_abs() as usize, b'0');
             out.extend_from_slice(digits);
         }
         _ => {
@@ -156,28 +160,28 @@ fn write_shortest(text: &str, out: &mut Vec<u8>) {
                 out.extend_from_slice(&digits[1..]);
             }
             out.push(b'e');
-            write_integer(place - 1, out);
+            write_integer(point - 1, out);
         }
     }
 }
 
-/// A number's text, taken apart; its exponent is valid.
+/// The parts of a number's text. Its exponent, if any, is valid and not kept.
 pub(super) struct NumberText<'a> {
     /// The digits before the point.
     whole: &'a [u8],
-    /// The digits after the point; `None` without a point.
+    /// The digits after the point; `None` if there is no point.
     fraction: Option<&'a [u8]>,
 }
 
 impl NumberText<'_> {
-    /// Whether servers write such numbers: also with leading zeros, and without
-    /// digits on one side of the point.
+    /// Returns whether a server may write the number. Unlike JSON, servers write
+    /// leading zeros, and may omit the digits on one side of the point.
     #[inline]
     pub(super) fn is_server_number(&self) -> bool {
         !self.whole.is_empty() || self.fraction.is_some_and(|digits| !digits.is_empty())
     }
 
-    /// Whether JSON has such numbers (RFC 8259, section 6).
+    /// Returns whether the number is in JSON's grammar (RFC 8259, section 6).
     #[inline]
     pub(super) fn is_json_number(&self) -> bool {
         let is_padded = self.whole.len() > 1 && self.whole[0] == b'0';
@@ -187,7 +191,7 @@ impl NumberText<'_> {
     }
 }
 
-/// Takes the text of a number apart; `None` where it is none.
+/// Parses the text of a number; returns `None` if it is not a number.
 #[inline(always)]
 pub(super) fn parse_number(text: &[u8]) -> Option<NumberText<'_>> {
     let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -223,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn doubles_are_laid_out_as_the_servers_do() {
+    fn doubles_have_the_layout_of_the_servers() {
         for (number, text) in [
             (0.0, "0"),
             (-0.0, "-0"),
@@ -250,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn the_short_way_gives_what_the_long_way_gives() {
+    fn the_fast_path_writes_the_same_as_the_slow_path() {
         let mut number = *PLAIN.start();
         while number <= *PLAIN.end() {
             for number in [
@@ -259,14 +263,14 @@ mod tests {
                 -number,
                 (number * 100.0).trunc() / 100.0,
             ] {
-                let mut long = Vec::new();
-                write_shortest(zmij::Buffer::new().format_finite(number), &mut long);
-                assert_eq!(double(number).as_bytes(), long);
-                let (number, mut short) = (number as f32, Vec::new());
-                write_float(number, &mut short);
-                long.clear();
-                write_shortest(zmij::Buffer::new().format_finite(number), &mut long);
-                assert_eq!(short, long);
+                let mut slow = Vec::new();
+                write_shortest(zmij::Buffer::new().format_finite(number), &mut slow);
+                assert_eq!(double(number).as_bytes(), slow);
+                let (number, mut fast) = (number as f32, Vec::new());
+                write_float(number, &mut fast);
+                slow.clear();
+                write_shortest(zmij::Buffer::new().format_finite(number), &mut slow);
+                assert_eq!(fast, slow);
             }
             number *= 1.01;
         }

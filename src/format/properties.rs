@@ -1,5 +1,5 @@
-//! Property tests: whatever a row holds, each writer's output is read back
-//! equal by a reader that is not ours, where there is one.
+//! Property tests: for rows of any values, an independent reader, where there is
+//! one, reads the same values from the output of each writer.
 
 use std::sync::Arc;
 
@@ -9,14 +9,14 @@ use proptest::{collection::vec, prelude::*};
 
 use super::{
     BinaryEncoding, Csv, CsvQuote, EncodeBuffer, Format, Json, LineEnding, NumberStyle,
-    TextOptions, Tsv,
+    TextOptions, Tsv, unescape::unescape,
 };
 use crate::{
     row::Row,
     schema::{Column, ColumnType, FloatLayout, Schema},
 };
 
-/// A cell as the driver brings it, and its exact text; `None` is NULL.
+/// A value of the driver and its exact text, which is `None` for NULL.
 type Cell = (mysql::Value, Option<String>);
 
 const FLOATING: FloatLayout = FloatLayout {
@@ -24,7 +24,7 @@ const FLOATING: FloatLayout = FloatLayout {
     zerofill: None,
 };
 
-/// A column's type and its cells, one for each of `rows` rows.
+/// Generates a column: its type and a cell for each of `rows` rows.
 fn column(rows: usize) -> impl Strategy<Value = (ColumnType, Vec<Cell>)> {
     fn cells(
         column_type: ColumnType,
@@ -39,7 +39,7 @@ fn column(rows: usize) -> impl Strategy<Value = (ColumnType, Vec<Cell>)> {
             .prop_map(move |cells| (column_type, cells))
             .boxed()
     }
-    // Mostly what formats must escape.
+    // Half of the texts consist mostly of characters that formats must escape.
     let text = prop_oneof![any::<String>(), "[,\"\r\n\t\\\\\\x00N a]{0,8}"];
     let text = text.prop_map(|text| (mysql::Value::from(text.as_bytes()), text));
     let bytes = vec(any::<u8>(), 0..12).prop_map(|bytes| {
@@ -50,8 +50,10 @@ fn column(rows: usize) -> impl Strategy<Value = (ColumnType, Vec<Cell>)> {
     let unsigned = any::<u64>().prop_map(|number| (mysql::Value::UInt(number), number.to_string()));
     let decimal = "-?(0|[1-9][0-9]{0,30})\\.[0-9]{1,20}";
     let decimal = decimal.prop_map(|text| (mysql::Value::from(text.as_bytes()), text));
-    let double = any::<f64>().prop_filter("servers have no other", |number| number.is_finite());
-    // Its spelling is tested elsewhere; here, that it reads back the same.
+    let double = any::<f64>().prop_filter("servers have finite numbers only", |number| {
+        number.is_finite()
+    });
+    // The text form is tested elsewhere; here only the number must be the same.
     let double = double.prop_map(|number| (mysql::Value::Double(number), format!("{number:?}")));
     let point = (
         0_u16..10000,
@@ -100,13 +102,13 @@ fn column(rows: usize) -> impl Strategy<Value = (ColumnType, Vec<Cell>)> {
     ]
 }
 
-/// A table: two columns or more, as a lone NULL in CSV is a blank line, and some
-/// rows.
+/// Generates a table of some rows and of two columns or more: in CSV, a row whose
+/// only value is NULL is a blank line.
 fn table() -> impl Strategy<Value = Vec<(String, ColumnType, Vec<Cell>)>> {
     (0_usize..5).prop_flat_map(|rows| {
         vec((any::<String>(), column(rows)), 2..5).prop_map(|columns| {
             let columns = columns.into_iter().enumerate();
-            // The number keeps the names apart.
+            // The number makes the names unique.
             columns
                 .map(|(index, (name, (column_type, cells)))| {
                     (format!("{name}{index}"), column_type, cells)
@@ -116,6 +118,7 @@ fn table() -> impl Strategy<Value = Vec<(String, ColumnType, Vec<Cell>)>> {
     })
 }
 
+/// Returns the document that `format` writes for `table`.
 fn write(format: &dyn Format, table: &[(String, ColumnType, Vec<Cell>)]) -> Vec<u8> {
     let columns = table.iter().map(|(name, column_type, _)| Column {
         name: name.clone(),
@@ -157,7 +160,8 @@ fn tsv() -> Tsv {
     }
 }
 
-/// Whether `read` is the cell's text; doubles are compared as numbers.
+/// Returns whether `read` is equal to the expected text of a cell. Doubles are
+/// compared as numbers.
 fn is_same(column_type: ColumnType, read: &str, expected: &str) -> bool {
     match column_type {
         ColumnType::Double(_) => {
@@ -167,31 +171,8 @@ fn is_same(column_type: ColumnType, read: &str, expected: &str) -> bool {
     }
 }
 
-/// TSV's escapes undone, as LOAD DATA does it; `None` is NULL.
-fn unescape(field: &str) -> Option<String> {
-    if field == "\\N" {
-        return None;
-    }
-    let mut text = String::new();
-    let mut chars = field.chars();
-    while let Some(c) = chars.next() {
-        text.push(match c {
-            '\\' => match chars.next().expect("a letter behind each backslash") {
-                't' => '\t',
-                'n' => '\n',
-                'r' => '\r',
-                '0' => '\0',
-                '\\' => '\\',
-                other => panic!("an unknown escape {other:?}"),
-            },
-            c => c,
-        });
-    }
-    Some(text)
-}
-
 #[test]
-fn values_that_no_server_has_are_refused() {
+fn impossible_values_are_refused() {
     use mysql::Value::{Bytes, Date, Time};
     let column_types = [
         ColumnType::Date,
@@ -249,7 +230,7 @@ fn values_that_no_server_has_are_refused() {
 
 proptest! {
     #[test]
-    fn csv_is_read_back_by_the_csv_crate(
+    fn the_csv_crate_reads_the_same_values(
         table in table(), crlf: bool, named_null: bool, delimiter in "[,;|\t]", all_quoted: bool,
     ) {
         let null = if named_null { "NULL" } else { "" };
@@ -281,7 +262,7 @@ proptest! {
     }
 
     #[test]
-    fn tsv_is_read_back_by_its_rules(table in table()) {
+    fn tsv_fields_have_the_same_values_by_the_rules_of_load_data(table in table()) {
         let text = String::from_utf8(write(&tsv(), &table)).expect("UTF-8");
         let lines: Vec<&str> = text.strip_suffix('\n').expect("a last line").split('\n').collect();
         prop_assert_eq!(lines.len(), 1 + table[0].2.len());
@@ -298,7 +279,7 @@ proptest! {
     }
 
     #[test]
-    fn json_is_read_back_by_serde_json(table in table(), strings: bool) {
+    fn serde_json_reads_the_same_values(table in table(), strings: bool) {
         let style = if strings { NumberStyle::String } else { NumberStyle::Number };
         let format = Json { text: HEX, bigint: style, decimal: style, ..Json::default() };
         let bytes = write(&format, &table);

@@ -1,10 +1,10 @@
-//! Dates and times as the servers write them (MySQL manual, "Date and Time
-//! Literals"), with the declared digits of the fraction.
+//! Writes dates and times in the form of the servers (MySQL manual, "Date and
+//! Time Literals"), with the declared number of digits in the fraction.
 
 use super::number::write_integer;
 use crate::row::{DateTime, Time};
 
-/// `YYYY-MM-DD`.
+/// Appends `YYYY-MM-DD`.
 pub fn write_date(date: DateTime, out: &mut Vec<u8>) {
     let [century, year] =
         [date.year / 100, date.year % 100].map(|part| two_digits(u32::from(part)));
@@ -14,7 +14,8 @@ pub fn write_date(date: DateTime, out: &mut Vec<u8>) {
     ]);
 }
 
-/// `YYYY-MM-DD hh:mm:ss[.ffffff]`.
+/// Appends `YYYY-MM-DD hh:mm:ss[.ffffff]` with `fraction` digits after the point,
+/// 0 to 6.
 pub fn write_datetime(point: DateTime, fraction: usize, out: &mut Vec<u8>) {
     write_date(point, out);
     out.push(b' ');
@@ -22,7 +23,8 @@ pub fn write_datetime(point: DateTime, fraction: usize, out: &mut Vec<u8>) {
     write_minutes(point.minute, point.second, point.micros, fraction, out);
 }
 
-/// `[-]hh:mm:ss[.ffffff]`, with more digits for the hours where they are needed.
+/// Appends `[-]hh:mm:ss[.ffffff]` with `fraction` digits after the point, 0 to 6,
+/// and with a third digit for 100 hours or more.
 pub fn write_time(span: Time, fraction: usize, out: &mut Vec<u8>) {
     if span.negative {
         out.push(b'-');
@@ -34,6 +36,7 @@ pub fn write_time(span: Time, fraction: usize, out: &mut Vec<u8>) {
     write_minutes(span.minute, span.second, span.micros, fraction, out);
 }
 
+/// Appends `:mm:ss[.ffffff]`.
 fn write_minutes(minute: u8, second: u8, micros: u32, fraction: usize, out: &mut Vec<u8>) {
     let [minute, second] = [minute, second].map(|part| two_digits(u32::from(part)));
     out.extend_from_slice(&[b':', minute[0], minute[1], b':', second[0], second[1]]);
@@ -44,15 +47,15 @@ fn write_minutes(minute: u8, second: u8, micros: u32, fraction: usize, out: &mut
     }
 }
 
-/// The last two decimal digits of `number`.
+/// Returns the last two decimal digits of `number`.
 fn two_digits(number: u32) -> [u8; 2] {
-    // Both are below 10.
+    // The remainder is below 10, so the cast is exact.
     let digit = |digit: u32| b'0' + (digit % 10) as u8;
     [digit(number / 10), digit(number)]
 }
 
-/// Whether the text of a DATE, DATETIME or TIMESTAMP has a month or day that is
-/// zero: `0000-00-00` and partial dates.
+/// Returns whether the month or the day is zero in the text of a DATE, DATETIME
+/// or TIMESTAMP: in `0000-00-00` and in partial dates.
 pub fn is_zero_date_text(text: &[u8]) -> bool {
     matches!(
         text,

@@ -1,15 +1,16 @@
-//! TSV in the dialect that MySQL's LOAD DATA, PostgreSQL's COPY and ClickHouse
-//! read: tabs, line feeds, a header row, `\N` for NULL, and backslash escapes
-//! for what would break a line (MySQL manual, "LOAD DATA Statement").
+//! The TSV format, in the dialect that MySQL's LOAD DATA, PostgreSQL's COPY and
+//! ClickHouse read: tabs, line feeds, a header row, `\N` for NULL, and backslash
+//! escapes for bytes that would break a line (MySQL manual, "LOAD DATA
+//! Statement").
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BuiltIn, EncodeBuffer, Format, Header, RowWriter, ValueError,
-    column::{self, ColumnFormatter, Rendered, TextOptions},
-    delimited,
+    BuiltIn, EncodeBuffer, Format, Header, RowWriter, TextOptions, ValueError,
+    column::{ColumnFormatter, Rendered},
+    delimited, encode,
 };
 use crate::{error::Result, row::Row, schema::Schema};
 
@@ -21,13 +22,28 @@ pub(super) static FORMAT: BuiltIn = BuiltIn {
     default: || Arc::new(Tsv::default()),
 };
 
-/// TSV with its options.
+/// The TSV format with its options.
+///
+/// ```
+/// use gold_digger::format::{EncodeBuffer, Format, Header, Tsv};
+/// # use gold_digger::{row::{Row, Value}, schema::{Column, ColumnType, Schema}};
+/// # let (name, server_type) = ("note".to_owned(), "TEXT".to_owned());
+/// # let column = Column { name, server_type, column_type: ColumnType::Text };
+/// # let schema = Schema { columns: vec![column.clone(), column] };
+///
+/// let format = Tsv { header: Header::None, ..Tsv::default() };
+/// let (mut bytes, row) = (Vec::new(), [Value::Bytes(b"a\tb"), Value::Null]);
+/// let mut writer = format.open(&schema)?;
+/// let written = writer.row(Row::from_values(&row), &mut EncodeBuffer::unbounded(&mut bytes));
+/// assert_eq!((written, &bytes[..]), (Ok(()), &b"a\\tb\t\\N\n"[..]));
+/// # Ok::<(), gold_digger::error::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Tsv {
-    /// How text and bytes are written.
+    /// The options for text and bytes.
     pub text: TextOptions,
-    /// What the document begins with.
+    /// The beginning of the document.
     pub header: Header,
 }
 
@@ -55,7 +71,9 @@ impl Format for Tsv {
     }
 }
 
+/// Encodes one result set as TSV.
 struct TsvWriter {
+    /// The bytes before the first row.
     header: Vec<u8>,
     columns: Vec<ColumnFormatter>,
     /// The number of values that were not UTF-8.
@@ -80,7 +98,7 @@ impl RowWriter for TsvWriter {
                 Rendered::Text(text) => write_escaped(text.as_bytes(), out),
                 Rendered::Lossy(bytes) => {
                     self.lossy_values += 1;
-                    column::write_lossy(bytes, |text| write_escaped(text.as_bytes(), out));
+                    encode::write_lossy(bytes, |text| write_escaped(text.as_bytes(), out));
                 }
                 Rendered::Encoded(encoding, bytes) => encoding.write(bytes, out),
                 Rendered::Bytes(bytes) => write_escaped(bytes, out),
@@ -99,25 +117,28 @@ impl RowWriter for TsvWriter {
     }
 }
 
-/// Bytes that may have to be escaped: those that must, and some that are rare.
-const fn is_suspect(byte: u8) -> bool {
+/// Returns whether `byte` may need an escape: it is true for every byte that
+/// needs one, and for a few rare bytes that do not, which takes fewer
+/// comparisons.
+const fn may_need_escape(byte: u8) -> bool {
     (byte <= b'\r') | (byte == b'\\')
 }
 
+/// Appends `bytes` with the escapes of LOAD DATA.
 #[inline]
 fn write_escaped(mut bytes: &[u8], out: &mut EncodeBuffer<'_>) {
-    while let Some(place) = column::find(bytes, is_suspect) {
-        out.extend(&bytes[..place]);
-        let escaped: &[u8] = match bytes[place] {
+    while let Some(index) = encode::find(bytes, may_need_escape) {
+        out.extend(&bytes[..index]);
+        let escaped: &[u8] = match bytes[index] {
             b'\t' => b"\\t",
             b'\n' => b"\\n",
             b'\r' => b"\\r",
             b'\0' => b"\\0",
             b'\\' => b"\\\\",
-            _ => &bytes[place..=place],
+            _ => &bytes[index..=index],
         };
         out.bytes.extend_from_slice(escaped);
-        bytes = &bytes[place + 1..];
+        bytes = &bytes[index + 1..];
     }
     out.extend(bytes);
 }

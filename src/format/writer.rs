@@ -1,11 +1,12 @@
-//! What a format is: a factory of writers, and the writer of one result set.
+//! The traits of a format: [`Format`] creates writers, and a [`RowWriter`] encodes
+//! one result set.
 
 use std::{any::Any, fmt};
 
 use super::{EncodeBuffer, column::ValueProblem};
 use crate::{error::Result, row::Row, schema::Schema};
 
-/// A format with its options: makes a writer for each result set.
+/// A format with its options. It creates a writer for each result set.
 ///
 /// ```
 /// use gold_digger::{
@@ -15,7 +16,7 @@ use crate::{error::Result, row::Row, schema::Schema};
 ///     schema::Schema,
 /// };
 ///
-/// /// Writes the first column, a line each.
+/// /// Writes the first column, one value per line.
 /// #[derive(Debug)]
 /// struct FirstColumn;
 /// struct FirstColumnWriter;
@@ -41,103 +42,122 @@ use crate::{error::Result, row::Row, schema::Schema};
 /// }
 /// ```
 pub trait Format: Any + fmt::Debug + Send + Sync {
-    /// Its name, as `--format` and manifests have it.
+    /// The name, as in `--format` and manifests.
     fn name(&self) -> &'static str;
 
-    /// Makes a writer for a result set with these columns.
+    /// Creates a writer for a result set with these columns.
     ///
     /// # Errors
-    /// Where the format cannot write these columns; no row has been read then.
+    /// An error if the format cannot write these columns. It is reported before
+    /// any row is read.
     fn open(&self, schema: &Schema) -> Result<Box<dyn RowWriter>>;
 
-    /// When its writers append bytes for a row.
+    /// The time at which the writers append the bytes of a row.
     fn framing(&self) -> Framing {
         Framing::Row
     }
 
-    /// Whether its documents begin with a line of the columns' names.
+    /// The beginning of the documents: with a line of column names or without.
     fn header(&self) -> Header {
         Header::None
     }
 }
 
-/// When a writer appends the bytes of a row. What the program promises of single
-/// rows (written within 5 ms, all rows before a failure are in a stream, one row
-/// in memory) holds for [`Framing::Row`] only.
+/// The time at which a writer appends the bytes of a row. The guarantees for
+/// single rows (a row is written within 5 ms, a stream has all rows before a
+/// failure, one row is in memory) hold only for [`Framing::Row`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
-    /// With the row.
+    /// The bytes are appended with the row.
     Row,
-    /// With a batch of rows.
+    /// The bytes are appended with a batch of rows.
     Batch,
 }
 
-/// What a table begins with.
+/// The beginning of a table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Header {
-    /// A line of the columns' names.
+    /// The table begins with a line of the column names.
     #[default]
     Names,
-    /// The first row.
+    /// The table begins with the first row.
     None,
 }
 
-/// Encodes one result set. Every method appends to `out`.
+/// Encodes one result set: [`start`](Self::start), then [`row`](Self::row) for
+/// each row, then [`finish`](Self::finish).
+///
+/// ```
+/// use gold_digger::{
+///     format::{EncodeBuffer, Format, Json},
+///     schema::{Column, ColumnType, Schema},
+/// };
+///
+/// let column = Column {
+///     name: "id".to_owned(),
+///     server_type: "INT".to_owned(),
+///     column_type: ColumnType::Integer { zerofill: None },
+/// };
+/// let writer = Json::default().open(&Schema { columns: vec![column] })?;
+/// assert_eq!(writer.column_formats(), ["number"]);
+/// # Ok::<(), gold_digger::error::Error>(())
+/// ```
 pub trait RowWriter: Send {
-    /// Appends what comes before the first row.
+    /// Appends the part of the document before the first row to `out`.
     ///
     /// # Errors
-    /// Where it cannot be encoded.
+    /// An error if this part cannot be encoded.
     fn start(&mut self, _out: &mut EncodeBuffer<'_>) -> Result<()> {
         Ok(())
     }
 
-    /// Appends one row, complete: a reader may see it at once.
+    /// Appends one complete row to `out`, so that a reader may see it at once.
     ///
     /// # Errors
-    /// A value that the format cannot write exactly. `out` may then hold a part
-    /// of the row.
+    /// [`ValueError`] for a value that the format cannot write exactly. `out` may
+    /// then hold a part of the row.
     fn row(&mut self, row: Row<'_>, out: &mut EncodeBuffer<'_>) -> Result<(), ValueError>;
 
-    /// Appends what comes after the last row.
+    /// Appends the part of the document after the last row to `out`.
     ///
     /// # Errors
-    /// Where it cannot be encoded.
+    /// An error if this part cannot be encoded.
     fn finish(&mut self, _out: &mut EncodeBuffer<'_>) -> Result<()> {
         Ok(())
     }
 
-    /// The bytes that are held back in memory: 0 for text, the open batch for
-    /// [`Framing::Batch`].
+    /// The number of bytes that the writer holds in memory: 0 for text, the size
+    /// of the open batch for [`Framing::Batch`].
     fn buffered(&self) -> usize {
         0
     }
 
-    /// How the values of each column are written, in words, for `--check`.
+    /// The text form of each column's values in words, for `--check`.
     fn column_formats(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// What the user should know about the complete document.
+    /// The warnings about the complete document, for the user.
     fn warnings(&self) -> Vec<String> {
         Vec::new()
     }
 }
 
-/// A value that a format refuses to write.
+/// The error for a value that a format cannot write exactly.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ValueError {
-    /// The index of its column.
+    /// The index of the value's column, counted from 0.
     pub column: usize,
-    /// What is wrong, as the end of a sentence that begins with the place.
+    /// The problem, as the end of a sentence that begins with the place of the
+    /// value.
     pub problem: &'static str,
-    /// What to do about it.
+    /// The hint that tells the user what to do.
     pub hint: &'static str,
 }
 
 impl ValueError {
-    /// Adds the column to a value's problem.
+    /// Returns a function that adds the index `column` to a value's problem.
     pub(super) fn at(column: usize) -> impl FnOnce(ValueProblem) -> Self {
         move |ValueProblem { problem, hint }| Self {
             column,

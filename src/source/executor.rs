@@ -22,7 +22,7 @@ use crate::{
     cancel::CancelToken,
     error::{Error, ErrorKind, Result},
     schema::Schema,
-    sql::{Bound, Parameter, Query, QuotingMode},
+    sql::{BoundQuery, Parameter, Query, QuotingMode},
 };
 
 /// A session on a server. It runs one statement at a time.
@@ -35,7 +35,7 @@ pub struct QueryExecutor {
     pub(super) interrupt: Arc<InterruptHandle>,
     pub(super) cancel: CancelToken,
     /// The statement that runs next.
-    pub(super) bound: Bound,
+    pub(super) bound: BoundQuery,
     /// Its first keyword, in upper case.
     pub(super) keyword: String,
     pub(super) protocol: Protocol,
@@ -72,7 +72,7 @@ impl QueryExecutor {
             )),
             conn,
             cancel: cancel.clone(),
-            bound: Bound::default(),
+            bound: BoundQuery::default(),
             keyword: String::new(),
             protocol: Protocol::Auto,
             prepared: None,
@@ -253,7 +253,7 @@ impl QueryExecutor {
     }
 }
 
-impl Bound {
+impl BoundQuery {
     /// Returns the values in the driver's form.
     pub(super) fn params(&self) -> Params {
         let values = self.values.iter().map(|value| Value::from(value.as_str()));

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Result},
-    sql::Bound,
+    sql::BoundQuery,
 };
 
 /// The first keywords of statements that servers can prepare and that have one
@@ -37,7 +37,7 @@ pub(super) fn prepare(
     conn: &mut Conn,
     protocol: Protocol,
     keyword: &str,
-    bound: &Bound,
+    bound: &BoundQuery,
 ) -> Result<Statement> {
     if !is_wanted(protocol, keyword, bound) {
         return Ok(Statement::Text(None));
@@ -77,7 +77,7 @@ pub(super) fn prepare(
 }
 
 /// Whether the statement should be prepared under `protocol`.
-pub(super) fn is_wanted(protocol: Protocol, keyword: &str, bound: &Bound) -> bool {
+pub(super) fn is_wanted(protocol: Protocol, keyword: &str, bound: &BoundQuery) -> bool {
     match protocol {
         Protocol::Text => false,
         Protocol::Binary => true,
@@ -90,7 +90,7 @@ pub(super) fn is_wanted(protocol: Protocol, keyword: &str, bound: &Bound) -> boo
 ///
 /// # Errors
 /// [`ErrorKind::Query`] if the server finds a mistake in the statement.
-pub(super) fn describe(conn: &mut Conn, bound: &Bound) -> Result<Option<mysql::Statement>> {
+pub(super) fn describe(conn: &mut Conn, bound: &BoundQuery) -> Result<Option<mysql::Statement>> {
     Ok(try_prepare(conn, bound)?.ok())
 }
 
@@ -99,7 +99,7 @@ pub(super) fn describe(conn: &mut Conn, bound: &Bound) -> Result<Option<mysql::S
 ///
 /// # Errors
 /// [`ErrorKind::Query`] if the server finds a mistake in the statement.
-fn try_prepare(conn: &mut Conn, bound: &Bound) -> Result<Result<mysql::Statement, String>> {
+fn try_prepare(conn: &mut Conn, bound: &BoundQuery) -> Result<Result<mysql::Statement, String>> {
     if is_misread(&bound.sql) {
         let reason = "the driver would take something in it for a parameter";
         return Ok(Err(reason.to_owned()));

@@ -1,5 +1,6 @@
-//! SQL text as tokens: words, quoted texts, terminators, parameters, with white
-//! space and comments passed over, in every SQL mode that changes quoting.
+//! Splits SQL text into tokens: words, quoted texts, terminators and parameters.
+//! It skips white space and comments, and knows every SQL mode that changes
+//! quoting.
 //!
 //! Sources: MySQL manual, "Comments", "String Literals" and "Server SQL Modes";
 //! MariaDB documentation, "Comment Syntax".
@@ -8,15 +9,22 @@ use std::ops::Range;
 
 use super::QuotingMode;
 
-/// Why a text is not one statement; the offset is where the reason begins.
+/// Why a text is not one statement. Each offset, in bytes, is where the cause
+/// begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unreadable {
+pub(super) enum ParseError {
+    /// The text has no statement.
     Empty,
+    /// A second statement begins at the offset.
     Several(usize),
+    /// The named quoted text or comment has no end.
     Unterminated(&'static str, usize),
+    /// Servers that run this executable comment and servers that skip it
+    /// disagree on where it ends.
     AmbiguousComment(usize),
 }
 
+/// The kind of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TokenKind {
     /// A keyword, an unquoted name or a number.
@@ -25,31 +33,35 @@ pub(super) enum TokenKind {
     Quoted,
     /// `;`
     Terminator,
-    /// `:name`, which stands for a parameter.
+    /// `:name`, a parameter.
     Parameter,
-    /// `?`, the protocol's own mark for a parameter.
+    /// `?`, the parameter marker of the protocol.
     QuestionMark,
     /// Any other byte that is neither white space nor part of a comment.
     Symbol,
 }
 
+/// A token and its place in the text.
 #[derive(Clone, Debug)]
 pub(super) struct Token {
     pub kind: TokenKind,
+    /// The byte range of the token.
     pub range: Range<usize>,
 }
 
-/// Gives the tokens of a text as a server in `mode` reads them.
+/// Returns the tokens of a text one by one, as a server in `mode` reads them.
 pub(super) struct Lexer<'a> {
     text: &'a [u8],
+    /// The offset of the next byte to read.
     at: usize,
     mode: QuotingMode,
-    /// Within `/*! … */`: where it begins, and where it ends for a server that
-    /// skips it.
+    /// Within `/*! … */`: the offset where it begins, and the one where it ends
+    /// for a server that skips it.
     executable: Option<(usize, usize)>,
 }
 
 impl<'a> Lexer<'a> {
+    /// Creates a lexer at the beginning of `text`.
     pub(super) fn new(text: &'a str, mode: QuotingMode) -> Self {
         Self {
             text: text.as_bytes(),
@@ -59,18 +71,23 @@ impl<'a> Lexer<'a> {
         }
     }
 
+    /// The bytes that have not been read.
     fn rest(&self) -> &'a [u8] {
         &self.text[self.at..]
     }
 
-    /// The next token, with white space and comments passed over.
-    pub(super) fn next_token(&mut self) -> std::result::Result<Option<Token>, Unreadable> {
+    /// Returns the next token after white space and comments, or `None` at the
+    /// end of the text.
+    ///
+    /// # Errors
+    /// [`ParseError::Unterminated`] and [`ParseError::AmbiguousComment`].
+    pub(super) fn next_token(&mut self) -> std::result::Result<Option<Token>, ParseError> {
         loop {
             let start = self.at;
             let kind = match *self.rest() {
                 [] => {
                     return match self.executable {
-                        Some((begin, _)) => Err(Unreadable::Unterminated("a comment", begin)),
+                        Some((begin, _)) => Err(ParseError::Unterminated("a comment", begin)),
                         None => Ok(None),
                     };
                 }
@@ -111,7 +128,7 @@ impl<'a> Lexer<'a> {
                 [b';', ..] => {
                     self.at += 1;
                     if let Some((begin, _)) = self.executable {
-                        return Err(Unreadable::AmbiguousComment(begin));
+                        return Err(ParseError::AmbiguousComment(begin));
                     }
                     TokenKind::Terminator
                 }
@@ -139,6 +156,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
+    /// Moves to the end of the line.
     fn skip_line(&mut self) {
         let length = self
             .rest()
@@ -148,13 +166,14 @@ impl<'a> Lexer<'a> {
         self.at += length;
     }
 
-    fn skip_quoted(&mut self, quote: u8) -> std::result::Result<(), Unreadable> {
+    /// Moves past the quoted text that begins here.
+    fn skip_quoted(&mut self, quote: u8) -> std::result::Result<(), ParseError> {
         let start = self.at;
         let escapes = self.mode.escapes_within(quote);
         self.at += 1;
         loop {
-            // A doubled quote reads as an end and a new beginning, which comes
-            // to the same place.
+            // A doubled quote is read as the end of one text and the beginning
+            // of another, which ends at the same place.
             match *self.rest() {
                 [b'\\', _, ..] if escapes => self.at += 2,
                 [byte, ..] => {
@@ -163,20 +182,20 @@ impl<'a> Lexer<'a> {
                         return Ok(());
                     }
                 }
-                [] => return Err(Unreadable::Unterminated("a quoted text", start)),
+                [] => return Err(ParseError::Unterminated("a quoted text", start)),
             }
         }
     }
 
-    /// Some servers run what stands in `/*! … */` and others skip it, by their
-    /// version. It is read as code here; [`close_executable_comment`] checks
-    /// that both kinds of server agree on its end.
+    /// Enters `/*! … */`. Some servers run its text and others skip it, depending
+    /// on their version. The lexer reads it as code; [`close_executable_comment`]
+    /// checks that both kinds of server agree on its end.
     ///
     /// [`close_executable_comment`]: Self::close_executable_comment
-    fn open_executable_comment(&mut self) -> std::result::Result<(), Unreadable> {
+    fn open_executable_comment(&mut self) -> std::result::Result<(), ParseError> {
         let begin = self.at;
         if let Some((outer, _)) = self.executable {
-            return Err(Unreadable::AmbiguousComment(outer));
+            return Err(ParseError::AmbiguousComment(outer));
         }
         self.executable = Some((begin, comment_end(self.text, begin, Nesting::Once)?));
         self.at += if self.rest().starts_with(b"/*!") {
@@ -193,23 +212,25 @@ impl<'a> Lexer<'a> {
         Ok(())
     }
 
-    fn close_executable_comment(&mut self) -> std::result::Result<(), Unreadable> {
+    /// Leaves `/*! … */` and checks its end.
+    fn close_executable_comment(&mut self) -> std::result::Result<(), ParseError> {
         self.at += 2;
         match self.executable.take() {
-            Some((begin, end)) if end != self.at => Err(Unreadable::AmbiguousComment(begin)),
+            Some((begin, end)) if end != self.at => Err(ParseError::AmbiguousComment(begin)),
             _ => Ok(()),
         }
     }
 }
 
-/// Letters, digits, `_`, `$` and everything beyond ASCII (MySQL manual, "Schema
-/// Object Names").
+/// Returns whether `byte` is part of a word: letters, digits, `_`, `$` and
+/// everything beyond ASCII (MySQL manual, "Schema Object Names").
 const fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | 0x80..)
 }
 
-/// How many bytes of `text`, from its beginning, are a parameter's name:
-/// letters, digits and `_`, not beginning with a digit. Zero where none is there.
+/// Returns the length in bytes of the parameter name at the beginning of `text`:
+/// letters, digits and `_`, not beginning with a digit. It is 0 if `text` does
+/// not begin with a name.
 pub(super) fn parameter_name_length(text: &[u8]) -> usize {
     let is_name = |byte: &&u8| byte.is_ascii_alphanumeric() || **byte == b'_';
     match text.first() {
@@ -218,19 +239,21 @@ pub(super) fn parameter_name_length(text: &[u8]) -> usize {
     }
 }
 
-/// Whether comments may stand within a comment: only in executable ones, once.
+/// Whether a comment may contain comments: only executable ones may, one level
+/// deep.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Nesting {
     None,
     Once,
 }
 
-/// Where the comment that begins at `begin` ends when nothing in it is run.
+/// Returns the offset after the comment that begins at `begin`, as a server sees
+/// it that skips the comment.
 fn comment_end(
     text: &[u8],
     begin: usize,
     nesting: Nesting,
-) -> std::result::Result<usize, Unreadable> {
+) -> std::result::Result<usize, ParseError> {
     let mut at = begin + 2;
     loop {
         match text[at..] {
@@ -239,13 +262,13 @@ fn comment_end(
                 at = comment_end(text, at, Nesting::None)?;
             }
             [_, ..] => at += 1,
-            [] => return Err(Unreadable::Unterminated("a comment", begin)),
+            [] => return Err(ParseError::Unterminated("a comment", begin)),
         }
     }
 }
 
-/// White space between tokens. Beyond ASCII there is none: there it is part of
-/// names.
+/// Returns whether `c` is white space between tokens. Only ASCII has such: beyond
+/// ASCII, white space is part of names.
 pub(super) fn is_space(c: char) -> bool {
     c.is_ascii_whitespace() || c == '\x0b'
 }

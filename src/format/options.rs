@@ -1,0 +1,60 @@
+//! The options for values that several formats share.
+
+use serde::{Deserialize, Serialize};
+
+/// The text form of values without a character set, such as BLOB and VARBINARY.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[serde(rename_all = "snake_case")]
+pub enum BinaryEncoding {
+    /// Base64 (RFC 4648, section 4), with padding
+    #[default]
+    Base64,
+    /// Two lower-case hexadecimal digits a byte
+    Hex,
+    /// As text; bytes that are not UTF-8 are an error
+    Utf8,
+    /// TSV only: the bytes themselves, escaped as LOAD DATA reads them
+    Raw,
+}
+
+/// The policy for text that is not UTF-8.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[serde(rename_all = "snake_case")]
+pub enum InvalidUtf8 {
+    /// An error that names row and column
+    #[default]
+    Error,
+    /// U+FFFD in its place; how many values is said at the end
+    Replace,
+}
+
+/// The policy for dates whose month or day is zero, such as `0000-00-00`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[serde(rename_all = "snake_case")]
+pub enum ZeroDates {
+    /// Written as they are
+    #[default]
+    Keep,
+    /// Written as NULL
+    Null,
+}
+
+/// The options for text and bytes, which every format has.
+///
+/// ```
+/// use gold_digger::format::{BinaryEncoding, TextOptions, Tsv};
+///
+/// let text = TextOptions { binary: BinaryEncoding::Hex, ..TextOptions::default() };
+/// let format = Tsv { text, ..Tsv::default() };
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TextOptions {
+    /// The text form of bytes without a character set.
+    pub binary: BinaryEncoding,
+    /// The policy for text that is not UTF-8.
+    pub invalid_utf8: InvalidUtf8,
+}
