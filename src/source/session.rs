@@ -188,6 +188,7 @@ const SESSION_VARIABLES: &str = "SHOW SESSION VARIABLES WHERE Variable_name IN (
      'time_zone', 'system_time_zone', 'max_execution_time', 'max_statement_time', \
      'net_write_timeout', 'wait_timeout', 'tx_read_only', 'transaction_read_only')";
 
+/// Reads the server's version and the settings of the session of `conn`.
 pub(super) fn facts(conn: &mut Conn) -> Result<SessionFacts> {
     let failed = |error| query_error("cannot read the session's variables", error);
     let rows = driver::ask(conn, SESSION_VARIABLES).map_err(failed)?;
