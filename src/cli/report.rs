@@ -29,8 +29,11 @@ use crate::{
     text::{escape, printable, redact_json},
 };
 
+/// The style of the label of an error.
 const ERROR: Style = AnsiColor::Red.on_default().bold();
+/// The style of the label of a warning.
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+/// The style of the label of a hint.
 const HINT: Style = AnsiColor::Cyan.on_default();
 
 /// The progress on the terminal, which is cleared before other text is written

@@ -26,9 +26,9 @@ use crate::{
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Summary {
-    /// Of a single query, or of a run that failed before its exports were known.
+    /// A single query, or a run that failed before its exports were known.
     One(ExportSummary),
-    /// Of named exports.
+    /// A run with named exports.
     Several(RunSummary),
 }
 

@@ -41,11 +41,11 @@ pub enum CheckedSnapshot {
 pub struct CheckedExport {
     /// Its name; `None` for a single query.
     pub name: Option<String>,
-    /// What it would do, or why it would fail.
+    /// The facts of the export, or the error with which it would fail.
     pub result: Result<ExportFacts>,
 }
 
-/// What an export would do.
+/// The facts of an export that would run.
 pub struct ExportFacts {
     /// The server and the session.
     pub session: SessionFacts,
@@ -54,7 +54,7 @@ pub struct ExportFacts {
     pub result_set: Option<ResultSetFacts>,
 }
 
-/// What the result set of an export would be.
+/// The facts of the result set of an export.
 pub struct ResultSetFacts {
     /// The wire protocol of the rows.
     pub protocol: &'static str,
@@ -68,7 +68,7 @@ pub struct ColumnFacts {
     pub name: String,
     /// The server's name of its type.
     pub server_type: String,
-    /// How its values are written, in words.
+    /// A description of how its values are written.
     pub written_as: String,
 }
 
