@@ -2,10 +2,6 @@
 
 use mysql_common::row::new_row;
 
-mod owned;
-
-pub use owned::{ConversionError, FromValue, OwnedRow};
-
 /// One row of a result set. It is valid until the next one is read.
 ///
 /// It is a single pointer: a view that can be of several kinds costs 5 % of an

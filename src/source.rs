@@ -15,6 +15,7 @@ mod excerpt;
 mod executor;
 mod interrupt;
 mod options;
+mod owned_row;
 mod prepare;
 mod refusal;
 mod result_set;
@@ -32,6 +33,7 @@ pub use interrupt::SessionUse;
 pub use options::{
     Access, Compression, ConnectOptions, Endpoint, Protocol, SessionOptions, SnapshotMode,
 };
+pub use owned_row::{ConversionError, FromValue, OwnedRow};
 pub use result_set::ResultSet;
 pub use rows::RowStream;
 pub use session::SessionFacts;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{QueryExecutor, RowSource, RowStream, options::Protocol};
-use crate::{error::Result, row::OwnedRow, schema::Schema, sql::Query};
+use super::{OwnedRow, QueryExecutor, RowSource, RowStream, options::Protocol};
+use crate::{error::Result, schema::Schema, sql::Query};
 
 /// The rows of one result set. Dropped before its end, it closes the connection
 /// and kills the query instead of reading on.
@@ -66,7 +66,7 @@ impl Iterator for ResultSet<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         let stream = self.stream.as_mut()?;
         match stream.next_row() {
-            Ok(Some(row)) => Some(Ok(row.to_owned().with_schema(Arc::clone(&self.schema)))),
+            Ok(Some(row)) => Some(Ok(OwnedRow::new(row.to_owned(), Arc::clone(&self.schema)))),
             Ok(None) => match Box::new(self.stream.take()?).finish() {
                 Ok(()) => None,
                 Err(error) => Some(Err(error)),

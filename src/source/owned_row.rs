@@ -3,8 +3,10 @@
 
 use std::{error::Error, fmt, sync::Arc};
 
-use super::{DateTime, MemoryRow, Row, Time, Value};
-use crate::schema::Schema;
+use crate::{
+    row::{DateTime, MemoryRow, Row, Time, Value},
+    schema::Schema,
+};
 
 /// One row that owns its values.
 ///
@@ -13,6 +15,7 @@ use crate::schema::Schema;
 /// use gold_digger::{
 ///     row::{MemoryRow, Value},
 ///     schema::{Column, ColumnType, Schema},
+///     source::OwnedRow,
 /// };
 ///
 /// let column = |name: &str, column_type| Column {
@@ -26,7 +29,7 @@ use crate::schema::Schema;
 ///         column("name", ColumnType::Text),
 ///     ],
 /// });
-/// let row = MemoryRow::new(&[Value::Int(7), Value::Null]).with_schema(schema);
+/// let row = OwnedRow::new(MemoryRow::new(&[Value::Int(7), Value::Null]), schema);
 /// assert_eq!(row.get::<i64>("id")?, 7);
 /// assert_eq!(row.get::<Option<String>>("name")?, None);
 /// assert!(row.get::<String>("name").is_err());
@@ -38,15 +41,13 @@ pub struct OwnedRow {
     schema: Arc<Schema>,
 }
 
-impl MemoryRow {
-    /// This row with its columns, which give typed access by name.
-    #[must_use]
-    pub fn with_schema(self, schema: Arc<Schema>) -> OwnedRow {
-        OwnedRow { row: self, schema }
-    }
-}
-
 impl OwnedRow {
+    /// `row` with its columns.
+    #[must_use]
+    pub const fn new(row: MemoryRow, schema: Arc<Schema>) -> Self {
+        Self { row, schema }
+    }
+
     /// The columns of the row.
     #[must_use]
     pub fn schema(&self) -> &Schema {
