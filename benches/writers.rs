@@ -1,5 +1,5 @@
-//! How long writers need for rows, for each type and for escapes, without a
-//! server.
+//! Measures the writers without a server: for rows, for each type, and for texts
+//! with and without escapes.
 
 #![allow(missing_docs, clippy::expect_used)]
 
@@ -14,6 +14,7 @@ use gold_digger::{
 use mysql::{Value, consts::ColumnType as WireType};
 use mysql_common::row::new_row;
 
+/// The number of rows in each measurement.
 const ROWS: usize = 1000;
 
 const FLOATING: FloatLayout = FloatLayout {
@@ -21,9 +22,11 @@ const FLOATING: FloatLayout = FloatLayout {
     zerofill: None,
 };
 
+const INTEGER: ColumnType = ColumnType::Integer { zerofill: None };
+
 const COLUMN_TYPES: [ColumnType; 8] = [
-    ColumnType::Integer { zerofill: None },
-    ColumnType::Integer { zerofill: None },
+    INTEGER,
+    INTEGER,
     ColumnType::Decimal { zerofill: None },
     ColumnType::Double(FLOATING),
     ColumnType::DateTime { fraction: 3 },
@@ -32,7 +35,8 @@ const COLUMN_TYPES: [ColumnType; 8] = [
     ColumnType::Text,
 ];
 
-/// A row of eight columns as the text protocol brings it.
+/// Returns a row with a value for each of [`COLUMN_TYPES`], as the text protocol
+/// sends it.
 fn row(number: usize, columns: &Arc<[mysql::Column]>) -> mysql::Row {
     let note = match number % 4 {
         0 => Value::NULL,
@@ -53,38 +57,53 @@ fn row(number: usize, columns: &Arc<[mysql::Column]>) -> mysql::Row {
     new_row(values, Arc::clone(columns))
 }
 
-fn writers(criterion: &mut Criterion) {
-    let wire: Arc<[mysql::Column]> = (0..8)
+/// The columns of the driver; their types do not matter to the writers.
+fn wire_columns(count: usize) -> Arc<[mysql::Column]> {
+    (0..count)
         .map(|_| mysql::Column::new(WireType::MYSQL_TYPE_STRING))
-        .collect();
-    let rows: Vec<mysql::Row> = (0..ROWS).map(|number| row(number, &wire)).collect();
-    let columns = (0..8).map(|index| Column {
-        name: format!("column_{index}"),
-        server_type: String::new(),
-        column_type: COLUMN_TYPES[index],
-    });
-    let schema = Schema {
-        columns: columns.collect(),
-    };
+        .collect()
+}
 
+fn column(name: impl Into<String>, column_type: ColumnType) -> Column {
+    Column {
+        name: name.into(),
+        server_type: String::new(),
+        column_type,
+    }
+}
+
+/// Creates a writer of `format` with the default options.
+fn open(format: &BuiltIn, columns: Vec<Column>) -> Box<dyn RowWriter> {
+    let format = (format.from_options)(serde_json::Value::Null).expect("the defaults");
+    format.open(&Schema { columns }).expect("a writer")
+}
+
+/// Encodes all `rows` into `bytes`, which is emptied first.
+fn write(writer: &mut dyn RowWriter, rows: &[mysql::Row], bytes: &mut Vec<u8>) {
+    bytes.clear();
+    let mut out = EncodeBuffer::unbounded(bytes);
+    for row in rows {
+        let written = writer.row(Row::from_driver(row), &mut out);
+        written.expect("values of the columns' types");
+    }
+    black_box(bytes);
+}
+
+/// Measures rows of eight columns in each format.
+fn writers(criterion: &mut Criterion) {
+    let wire = wire_columns(COLUMN_TYPES.len());
+    let rows: Vec<mysql::Row> = (0..ROWS).map(|number| row(number, &wire)).collect();
+    let columns = COLUMN_TYPES.iter().enumerate();
+    let columns = columns.map(|(index, &kind)| column(format!("column_{index}"), kind));
+    let columns: Vec<Column> = columns.collect();
     let mut group = criterion.benchmark_group("writers");
     group.throughput(Throughput::Elements(ROWS as u64));
     for format in FORMATS {
-        let open = || open_writer(format, &schema);
         group.bench_function(format.name, |bencher| {
             let mut bytes = Vec::new();
             bencher.iter_batched(
-                open,
-                |mut writer| {
-                    bytes.clear();
-                    let mut out = EncodeBuffer::unbounded(&mut bytes);
-                    for row in &rows {
-                        writer
-                            .row(Row::from_driver(row), &mut out)
-                            .expect("values that every format carries");
-                    }
-                    black_box(&bytes);
-                },
+                || open(format, columns.clone()),
+                |mut writer| write(&mut *writer, &rows, &mut bytes),
                 BatchSize::SmallInput,
             );
         });
@@ -92,10 +111,10 @@ fn writers(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A column of each type alone, in each format: the typed values of the binary
-/// protocol, and the server's text for them.
+/// Measures a single column of each type in each format, with the typed values of
+/// the binary protocol and with the server's text.
 fn types(criterion: &mut Criterion) {
-    let wire: Arc<[mysql::Column]> = Arc::from([mysql::Column::new(WireType::MYSQL_TYPE_STRING)]);
+    let wire = wire_columns(1);
     let number = |index: usize| index as i64 * 7_919_000_017;
     let real = |index: usize| index as f64 / 7.0;
     let date = |index: usize| {
@@ -109,16 +128,13 @@ fn types(criterion: &mut Criterion) {
         decimals: Some(2),
         zerofill: None,
     };
+    const DATETIME: ColumnType = ColumnType::DateTime { fraction: 6 };
     type Make<'a> = &'a dyn Fn(usize) -> Value;
     let types: [(&str, ColumnType, Make<'_>); 14] = [
-        ("integer", ColumnType::Integer { zerofill: None }, &|i| {
-            Value::Int(number(i))
+        ("integer", INTEGER, &|i| Value::Int(number(i))),
+        ("integer as text", INTEGER, &|i| {
+            Value::from(number(i).to_string())
         }),
-        (
-            "integer as text",
-            ColumnType::Integer { zerofill: None },
-            &|i| Value::from(number(i).to_string()),
-        ),
         ("decimal", ColumnType::Decimal { zerofill: None }, &|i| {
             Value::from(format!("{i}.50"))
         }),
@@ -135,15 +151,13 @@ fn types(criterion: &mut Criterion) {
             let (month, day, _) = date(i);
             Value::Date(2026, month, day, 0, 0, 0, 0)
         }),
-        ("datetime(6)", ColumnType::DateTime { fraction: 6 }, &|i| {
+        ("datetime(6)", DATETIME, &|i| {
             let (month, day, minute) = date(i);
             Value::Date(2026, month, day, 23, minute, 59, i as u32)
         }),
-        (
-            "datetime(6) as text",
-            ColumnType::DateTime { fraction: 6 },
-            &|i| Value::from(format!("2026-02-03 04:05:06.{i:06}")),
-        ),
+        ("datetime(6) as text", DATETIME, &|i| {
+            Value::from(format!("2026-02-03 04:05:06.{i:06}"))
+        }),
         ("time", ColumnType::Time { fraction: 0 }, &|i| {
             Value::Time(false, 1, 2, date(i).2, 4, 0)
         }),
@@ -165,25 +179,17 @@ fn types(criterion: &mut Criterion) {
             let rows: Vec<mysql::Row> = (0..ROWS)
                 .map(|index| new_row(vec![make(index)], Arc::clone(&wire)))
                 .collect();
-            let mut writer = open(format, column_type);
+            let mut writer = open(format, vec![column("value", column_type)]);
             group.bench_function(name, |bencher| {
                 let mut bytes = Vec::new();
-                bencher.iter(|| {
-                    bytes.clear();
-                    let mut out = EncodeBuffer::unbounded(&mut bytes);
-                    for row in &rows {
-                        writer
-                            .row(Row::from_driver(row), &mut out)
-                            .expect("a value of its type");
-                    }
-                    black_box(&bytes);
-                });
+                bencher.iter(|| write(&mut *writer, &rows, &mut bytes));
             });
         }
         group.finish();
     }
 }
 
+<<<<<<< HEAD
 /// A writer of one column.
 fn open_writer(format: &BuiltIn, schema: &Schema) -> Box<dyn RowWriter> {
     let format = (format.default)();
@@ -203,24 +209,22 @@ fn open(format: &BuiltIn, column_type: ColumnType) -> Box<dyn RowWriter> {
 
 /// The scanners for what must be quoted or escaped, on a long clean text and on
 /// one that is full of it.
+=======
+/// Measures the search for bytes that must be quoted or escaped, in a long text
+/// without such bytes and in one with many.
+>>>>>>> format-house
 fn escapes(criterion: &mut Criterion) {
     let clean = "the quick brown fox jumps over the lazy dog ".repeat(100);
     let full = "a,\"b\"\t\n\\".repeat(450);
     let mut group = criterion.benchmark_group("escapes");
-    let wire: Arc<[mysql::Column]> = Arc::from([mysql::Column::new(WireType::MYSQL_TYPE_STRING)]);
     for (kind, text) in [("clean", clean), ("full", full)] {
         group.throughput(Throughput::Bytes(text.len() as u64));
-        let row = new_row(vec![Value::from(text)], Arc::clone(&wire));
+        let rows = [new_row(vec![Value::from(text)], wire_columns(1))];
         for format in FORMATS {
-            let mut writer = open(format, ColumnType::Text);
+            let mut writer = open(format, vec![column("value", ColumnType::Text)]);
             group.bench_function(format!("{} {kind}", format.name), |bencher| {
                 let mut bytes = Vec::new();
-                bencher.iter(|| {
-                    bytes.clear();
-                    let mut out = EncodeBuffer::unbounded(&mut bytes);
-                    writer.row(Row::from_driver(&row), &mut out).expect("text");
-                    black_box(&bytes);
-                });
+                bencher.iter(|| write(&mut *writer, &rows, &mut bytes));
             });
         }
     }

@@ -7,7 +7,7 @@
 //! ```
 //! use gold_digger::{
 //!     format::{Csv, EncodeBuffer, Format},
-//!     row::{Row, Value},
+//!     row::{MemoryRow, Value},
 //!     schema::{Column, ColumnType, Schema},
 //! };
 //!
@@ -17,10 +17,10 @@
 //!     column_type: ColumnType::Text,
 //! };
 //! let mut writer = Csv::new().open(&Schema { columns: vec![column] })?;
-//! let (mut bytes, row) = (Vec::new(), [Value::Bytes(b"Ann, Bob")]);
+//! let (mut bytes, row) = (Vec::new(), MemoryRow::new(&[Value::Bytes(b"Ann, Bob")]));
 //! let mut out = EncodeBuffer::unbounded(&mut bytes);
 //! writer.start(&mut out)?;
-//! assert!(writer.row(Row::from_values(&row), &mut out).is_ok());
+//! assert!(writer.row(row.view(), &mut out).is_ok());
 //! writer.finish(&mut out)?;
 //! assert_eq!(bytes, b"name\n\"Ann, Bob\"\n");
 //! # Ok::<(), gold_digger::error::Error>(())
@@ -63,10 +63,7 @@ pub static FORMATS: &[&BuiltIn] = &[&csv::FORMAT, &tsv::FORMAT, &json::FORMAT];
 ///
 /// let json = BuiltIn::by_extension("JSON").expect("a built-in format");
 /// assert_eq!(json.name, "json");
-/// let options = serde_json::json!({ "layout": "pretty" });
-/// let format = (json.from_options)(options)?;
-/// assert_eq!(format.name(), "json");
-/// # Ok::<(), serde_json::Error>(())
+/// assert_eq!((json.default)().name(), "json");
 /// ```
 #[derive(Debug)]
 pub struct BuiltIn {

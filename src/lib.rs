@@ -48,7 +48,7 @@
 //!
 //! A module uses only those above it in this list, and none of its own line:
 //!
-//! - [`text`], [`schema`], [`row`]: what everything speaks of
+//! - [`text`], [`schema`], [`row`]: what every module uses
 //! - [`error`]: the one error type, with its exit code
 //! - [`cancel`], [`sql`], [`format`](mod@format): ending early; SQL text; rows as
 //!   bytes

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 /// let id = column("id", "BIGINT", ColumnType::Integer { zerofill: None });
 /// let created = column("created", "DATETIME(3)", ColumnType::DateTime { fraction: 3 });
 /// let schema = Schema { columns: vec![id, created] };
+/// assert_eq!(schema.columns[1].server_type, "DATETIME(3)");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schema {

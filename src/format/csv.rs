@@ -36,7 +36,6 @@ pub(super) static FORMAT: BuiltIn = BuiltIn {
 ///     ..Csv::new().delimiter(b';')?
 /// };
 /// assert_eq!(for_excel.name(), "csv");
-/// assert_eq!(for_excel.options()["delimiter"], ";");
 /// assert!(Csv::new().delimiter(b'.').is_err());
 /// # Ok::<(), gold_digger::error::Error>(())
 /// ```

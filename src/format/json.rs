@@ -38,7 +38,7 @@ pub(super) static FORMAT: BuiltIn = BuiltIn {
 ///     root: Some("orders".to_owned()),
 ///     ..Json::default()
 /// };
-/// assert_eq!(format.options()["root"], "orders");
+/// assert_eq!(format.name(), "json");
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

@@ -26,15 +26,16 @@ pub(super) static FORMAT: BuiltIn = BuiltIn {
 ///
 /// ```
 /// use gold_digger::format::{EncodeBuffer, Format, Header, Tsv};
-/// # use gold_digger::{row::{Row, Value}, schema::{Column, ColumnType, Schema}};
+/// # use gold_digger::{row::{MemoryRow, Value}, schema::{Column, ColumnType, Schema}};
 /// # let (name, server_type) = ("note".to_owned(), "TEXT".to_owned());
 /// # let column = Column { name, server_type, column_type: ColumnType::Text };
 /// # let schema = Schema { columns: vec![column.clone(), column] };
 ///
 /// let format = Tsv { header: Header::None, ..Tsv::default() };
-/// let (mut bytes, row) = (Vec::new(), [Value::Bytes(b"a\tb"), Value::Null]);
+/// let row = MemoryRow::new(&[Value::Bytes(b"a\tb"), Value::Null]);
+/// let mut bytes = Vec::new();
 /// let mut writer = format.open(&schema)?;
-/// let written = writer.row(Row::from_values(&row), &mut EncodeBuffer::unbounded(&mut bytes));
+/// let written = writer.row(row.view(), &mut EncodeBuffer::unbounded(&mut bytes));
 /// assert_eq!((written, &bytes[..]), (Ok(()), &b"a\\tb\t\\N\n"[..]));
 /// # Ok::<(), gold_digger::error::Error>(())
 /// ```
