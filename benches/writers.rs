@@ -74,7 +74,7 @@ fn column(name: impl Into<String>, column_type: ColumnType) -> Column {
 
 /// Creates a writer of `format` with the default options.
 fn open(format: &BuiltIn, columns: Vec<Column>) -> Box<dyn RowWriter> {
-    let format = (format.from_options)(serde_json::Value::Null).expect("the defaults");
+    let format = (format.default)();
     format.open(&Schema { columns }).expect("a writer")
 }
 
@@ -189,30 +189,8 @@ fn types(criterion: &mut Criterion) {
     }
 }
 
-<<<<<<< HEAD
-/// A writer of one column.
-fn open_writer(format: &BuiltIn, schema: &Schema) -> Box<dyn RowWriter> {
-    let format = (format.default)();
-    format.open(schema).expect("a writer")
-}
-
-fn open(format: &BuiltIn, column_type: ColumnType) -> Box<dyn RowWriter> {
-    let schema = Schema {
-        columns: vec![Column {
-            name: "value".to_owned(),
-            server_type: String::new(),
-            column_type,
-        }],
-    };
-    open_writer(format, &schema)
-}
-
-/// The scanners for what must be quoted or escaped, on a long clean text and on
-/// one that is full of it.
-=======
 /// Measures the search for bytes that must be quoted or escaped, in a long text
 /// without such bytes and in one with many.
->>>>>>> format-house
 fn escapes(criterion: &mut Criterion) {
     let clean = "the quick brown fox jumps over the lazy dog ".repeat(100);
     let full = "a,\"b\"\t\n\\".repeat(450);
