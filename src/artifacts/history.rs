@@ -49,9 +49,10 @@ impl History {
             Error::config(message).with_hint("mend or remove it: without it, nothing is compared")
         };
         match fs::read(path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| failed(error.to_string())),
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map_err(|error| failed(error.to_string()).with_source(error)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(error) => Err(failed(error.to_string())),
+            Err(error) => Err(failed(error.to_string()).with_source(error)),
         }
     }
 
@@ -70,6 +71,7 @@ impl History {
         let text = serde_json::to_string_pretty(&history);
         let text = text.map_err(|error| {
             Error::new(ErrorKind::Output, format!("cannot make the state: {error}"))
+                .with_source(error)
         })?;
         let bytes = format!("{text}\n");
         sink::write_atomically(path, bytes.as_bytes(), &CancelToken::default())?.commit()

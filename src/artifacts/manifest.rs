@@ -93,10 +93,8 @@ impl Manifest {
 /// [`ErrorKind::Output`], if it cannot be written.
 pub fn write(manifest: &Manifest, target: &Path, cancel: &CancelToken) -> Result<Staged> {
     let text = serde_json::to_string_pretty(manifest).map_err(|error| {
-        Error::new(
-            ErrorKind::Output,
-            format!("cannot make the manifest: {error}"),
-        )
+        let message = format!("cannot make the manifest: {error}");
+        Error::new(ErrorKind::Output, message).with_source(error)
     })?;
     sink::write_atomically(&path(target), format!("{text}\n").as_bytes(), cancel)
 }

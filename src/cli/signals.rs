@@ -54,7 +54,7 @@ pub fn watch<T: Send + 'static>(
     let (events, inbox) = mpsc::channel();
     let armed = Arc::new(AtomicBool::new(false));
     listen(&events, &armed).map_err(|error| {
-        Error::config(format!("cannot set up the handling of signals: {error}"))
+        Error::config(format!("cannot set up the handling of signals: {error}")).with_source(error)
     })?;
     let handle = cancel.clone();
     let worker = thread::Builder::new().spawn(move || {
@@ -64,7 +64,9 @@ pub fn watch<T: Send + 'static>(
         // It fails if a signal has already ended the wait.
         let _ = events.send(Event::Ended(result));
     });
-    worker.map_err(|error| Error::config(format!("cannot start a thread: {error}")))?;
+    worker.map_err(|error| {
+        Error::config(format!("cannot start a thread: {error}")).with_source(error)
+    })?;
     let signal = match inbox.recv() {
         // A first signal from now on has no effect; a second one ends the process.
         Ok(Event::Ended(result)) => return result,

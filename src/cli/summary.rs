@@ -239,11 +239,9 @@ pub fn write(
     result: &Result<()>,
 ) -> Result<()> {
     let summary = Summary::new(exports, status, result);
-    let failed = |error| {
-        Error::new(
-            ErrorKind::Output,
-            format!("cannot make the summary: {error}"),
-        )
+    let failed = |error: serde_json::Error| {
+        let message = format!("cannot make the summary: {error}");
+        Error::new(ErrorKind::Output, message).with_source(error)
     };
     let Some(path) = target.path() else {
         let text = serde_json::to_string(&summary).map_err(failed)?;
@@ -272,5 +270,6 @@ fn write_to_fifo(path: &Path, text: &str) -> Result<()> {
             let message = format!("cannot write the summary to {}: {error}", path.display());
             Error::new(ErrorKind::Output, message)
                 .with_hint("nobody reads from that FIFO, or not fast enough")
+                .with_source(error)
         })
 }

@@ -112,6 +112,7 @@ pub(super) fn load(path: &Path) -> Result<(Layer, Vec<ExportTable>)> {
             "cannot read the configuration file {name}: {error}"
         ))
         .with_hint("name another one with --config or GOLD_DIGGER_CONFIG")
+        .with_source(error)
     })?;
     let mut file = ConfigFile {
         path,

@@ -111,7 +111,7 @@ impl<'a> OptionFiles<'a> {
             Err(error) => {
                 let what = format!("cannot read the option file {name}: {error}");
                 let hint = "name another one with --defaults-file, or none";
-                return Err(Error::config(what).with_hint(hint));
+                return Err(Error::config(what).with_hint(hint).with_source(error));
             }
         };
         // As the vendors' clients do: anyone could have written it.
@@ -136,8 +136,10 @@ impl<'a> OptionFiles<'a> {
             }
             Some(("includedir", folder)) => {
                 let folder = folder.trim();
-                let files = option_files_in(folder.as_ref())
-                    .map_err(|error| at.refuse(&format!("cannot list {folder}: {error}")))?;
+                let files = option_files_in(folder.as_ref()).map_err(|error| {
+                    let what = format!("cannot list {folder}: {error}");
+                    at.refuse(&what).with_source(error)
+                })?;
                 for file in files {
                     self.read_at_depth(&file, Presence::Optional, depth + 1)?;
                 }

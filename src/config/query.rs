@@ -111,7 +111,8 @@ fn read(path: &Path, name: &str, origin: &Origin) -> Result<String> {
     } else {
         fs::read(path)
     };
-    let bytes = bytes.map_err(|error| refuse(format!("which cannot be read: {error}")))?;
+    let bytes = bytes
+        .map_err(|error| refuse(format!("which cannot be read: {error}")).with_source(error))?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         refuse(format!("which is not UTF-8 (byte {at})")).with_hint("save it as UTF-8")

@@ -70,7 +70,7 @@ pub(super) fn prompt_for_password(
         ),
         PromptError::Failed(error) => {
             let what = format!("cannot ask for the password on the terminal: {error}");
-            let refused = origin.refuse(keys::ASK_PASSWORD, &what);
+            let refused = origin.refuse(keys::ASK_PASSWORD, &what).with_source(error);
             refused.with_hint("--password-file or --password-env hands it over without a terminal")
         }
     })
@@ -109,7 +109,7 @@ pub(super) fn read_password(path: &Path, origin: &Origin) -> Result<SecretString
     let mut bytes = Vec::new();
     let read =
         File::open(path).and_then(|file| file.take(MAX_PASSWORD_FILE + 1).read_to_end(&mut bytes));
-    read.map_err(|error| refuse(format!("which cannot be read: {error}")))?;
+    read.map_err(|error| refuse(format!("which cannot be read: {error}")).with_source(error))?;
     if bytes.len() as u64 > MAX_PASSWORD_FILE {
         return Err(refuse("which is too long for a password".to_owned()));
     }
