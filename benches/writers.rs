@@ -7,7 +7,7 @@ use std::{hint::black_box, sync::Arc};
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use gold_digger::{
-    format::{BuiltIn, EncodeBuffer, FORMATS, RowWriter},
+    format::{BuiltIn, EncodeBuffer, FORMATS, RowWriter, TextOptions},
     row::Row,
     schema::{Column, ColumnType, FloatLayout, Schema},
 };
@@ -74,7 +74,7 @@ fn column(name: impl Into<String>, column_type: ColumnType) -> Column {
 
 /// Creates a writer of `format` with the default options.
 fn open(format: &BuiltIn, columns: Vec<Column>) -> Box<dyn RowWriter> {
-    let format = (format.default)();
+    let format = (format.with_text)(TextOptions::default());
     format.open(&Schema { columns }).expect("a writer")
 }
 

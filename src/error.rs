@@ -148,9 +148,16 @@ impl Error {
     /// Creates an error of `kind`. The `message` names the attempted action and
     /// the problem.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self::with_message(kind, message.into())
+    }
+
+    /// Not inlined, as errors are made in hundreds of places.
+    #[cold]
+    #[inline(never)]
+    fn with_message(kind: ErrorKind, message: String) -> Self {
         Self(Box::new(Details {
             kind,
-            message: message.into(),
+            message,
             excerpt: Vec::new(),
             hint: None,
             retry: Retry::Never,
@@ -204,7 +211,7 @@ impl Error {
         mut self,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        self.0.source = Some(Arc::from(source.into()));
+        self.set_source(source.into());
         self
     }
 
@@ -219,7 +226,7 @@ impl Error {
     /// Sets the hint, which tells the user what to do next.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        self.0.hint = Some(hint.into());
+        self.set_hint(hint.into());
         self
     }
 
@@ -228,6 +235,18 @@ impl Error {
     pub fn hint_or(mut self, hint: &str) -> Self {
         self.0.hint.get_or_insert_with(|| hint.to_owned());
         self
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn set_hint(&mut self, hint: String) {
+        self.0.hint = Some(hint);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn set_source(&mut self, source: Box<dyn std::error::Error + Send + Sync>) {
+        self.0.source = Some(Arc::from(source));
     }
 
     /// The kind that was set where the error occurred.

@@ -59,11 +59,11 @@ pub static FORMATS: &[&BuiltIn] = &[&csv::FORMAT, &tsv::FORMAT, &json::FORMAT];
 /// The description of a built-in format.
 ///
 /// ```
-/// use gold_digger::format::BuiltIn;
+/// use gold_digger::format::{BuiltIn, TextOptions};
 ///
 /// let json = BuiltIn::by_extension("JSON").expect("a built-in format");
 /// assert_eq!(json.name, "json");
-/// assert_eq!((json.default)().name(), "json");
+/// assert_eq!((json.with_text)(TextOptions::default()).name(), "json");
 /// ```
 #[derive(Debug)]
 pub struct BuiltIn {
@@ -74,8 +74,9 @@ pub struct BuiltIn {
     /// The file extensions that select the format, in lower case and without the
     /// dot.
     pub extensions: &'static [&'static str],
-    /// Makes the format with its default options.
-    pub default: fn() -> Arc<dyn Format>,
+    /// Makes the format with these options for text and bytes, and the defaults of
+    /// its own options.
+    pub with_text: fn(TextOptions) -> Arc<dyn Format>,
 }
 
 impl BuiltIn {

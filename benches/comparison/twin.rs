@@ -12,7 +12,7 @@
 use std::{env, error::Error, fs::File, io::Write};
 
 use gold_digger::{
-    format::{BuiltIn, CHUNK, EncodeBuffer},
+    format::{BuiltIn, CHUNK, EncodeBuffer, TextOptions},
     row::Row,
     source,
 };
@@ -52,7 +52,7 @@ fn batch(rows: Vec<mysql::Row>, format: &str, path: &str) -> Result<()> {
     let columns = rows.first().ok_or("no rows")?.columns();
     let schema = source::columns::schema(&columns)?;
     let format = BuiltIn::named(format).ok_or("no such format")?;
-    let format = (format.default)();
+    let format = (format.with_text)(TextOptions::default());
     let mut writer = format.open(&schema)?;
     let (mut file, mut bytes) = (File::create(path)?, Vec::new());
     let mut out = EncodeBuffer::unbounded(&mut bytes);

@@ -21,7 +21,7 @@ use self::redact::{file_settings, is_bare, quoted, shown};
 use super::{
     layers::Layer,
     origin::{Origin, Place},
-    settings::{Kind, Parser, SETTINGS, Setting, Value, keys},
+    settings::{Kind, ListParser, SETTINGS, Setting, Value, keys},
 };
 use crate::{
     artifacts::template,
@@ -369,7 +369,7 @@ impl ConfigFile<'_> {
     fn list(
         &self,
         setting: &'static Setting,
-        parser: &dyn Parser,
+        parser: &dyn ListParser,
         nodes: Vec<Spanned<Node>>,
     ) -> Result<Value> {
         let mut list = parser.empty_list();

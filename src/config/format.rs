@@ -83,7 +83,7 @@ pub(super) fn format(layers: &Layers, chosen: &BuiltIn) -> Result<Arc<dyn Format
         "csv" => Arc::new(csv),
         "tsv" => Arc::new(tsv),
         "json" => Arc::new(json),
-        _ => (chosen.default)(),
+        _ => (chosen.with_text)(text),
     })
 }
 

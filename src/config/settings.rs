@@ -15,7 +15,7 @@ pub(crate) use self::table::keys;
 pub use self::{
     setting::{Key, Kind, Setting},
     table::SETTINGS,
-    value::{Parser, Value},
+    value::{ListParser, Parser, Value},
 };
 
 #[cfg(test)]

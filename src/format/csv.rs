@@ -23,7 +23,12 @@ pub(super) static FORMAT: BuiltIn = BuiltIn {
     name: "csv",
     about: "comma-separated values, RFC 4180 quoting",
     extensions: &["csv"],
-    default: || Arc::new(Csv::default()),
+    with_text: |text| {
+        Arc::new(Csv {
+            text,
+            ..Csv::default()
+        })
+    },
 };
 
 /// The CSV format with its options.

@@ -25,7 +25,12 @@ pub(super) static FORMAT: BuiltIn = BuiltIn {
     name: "json",
     about: "an array of objects, one object a line",
     extensions: &["json"],
-    default: || Arc::new(Json::default()),
+    with_text: |text| {
+        Arc::new(Json {
+            text,
+            ..Json::default()
+        })
+    },
 };
 
 /// The JSON format with its options.

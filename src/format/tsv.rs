@@ -19,7 +19,12 @@ pub(super) static FORMAT: BuiltIn = BuiltIn {
     name: "tsv",
     about: "tab-separated values with backslash escapes, for LOAD DATA and COPY",
     extensions: &["tsv", "txt"],
-    default: || Arc::new(Tsv::default()),
+    with_text: |text| {
+        Arc::new(Tsv {
+            text,
+            ..Tsv::default()
+        })
+    },
 };
 
 /// The TSV format with its options.

@@ -16,7 +16,7 @@ use super::{
     super::Timeout,
     SETTINGS, Value,
     validators::{choices, parse_choice, parsed},
-    value::Parser,
+    value::{ListParser, Parser},
 };
 use crate::sql::Parameter;
 
@@ -115,12 +115,12 @@ pub enum Kind {
     /// One of a few words.
     Choice(fn() -> Vec<PossibleValue>, &'static dyn Parser),
     /// A list of texts.
-    List(&'static dyn Parser),
+    List(&'static dyn ListParser),
     /// Names with values.
     Parameters,
 }
 
-const PARAMETER: &dyn Parser = &parsed::<Parameter>;
+const PARAMETER: &dyn ListParser = &parsed::<Parameter>;
 
 impl Kind {
     /// Parses `text`, which a variable, an option file or a flag gives.

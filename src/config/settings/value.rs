@@ -81,15 +81,38 @@ impl From<OsString> for Value {
     }
 }
 
-/// Parses the texts of a setting. Every function from `&str` to `Result<T,
-/// String>` is one; the error is a sentence of its own.
+/// Parses the text of a setting. Every function from `&str` to `Result<T, String>`
+/// is one; the error is a sentence of its own.
 pub trait Parser: Sync {
     /// Parses `text` as a value of type `T`.
     ///
     /// # Errors
     /// What is wrong with the text.
     fn parse(&self, text: &str) -> Result<Value, String>;
+}
 
+impl<T, F> Parser for F
+where
+    T: Any + Send + Sync,
+    F: Fn(&str) -> Result<T, String> + Sync,
+{
+    fn parse(&self, text: &str) -> Result<Value, String> {
+        let parsed = Arc::new(self(text)?);
+        Ok(shown_as_text(parsed, text))
+    }
+}
+
+/// Not generic, as there are some fifty parsers.
+fn shown_as_text(parsed: Arc<dyn Any + Send + Sync>, text: &str) -> Value {
+    Value {
+        parsed,
+        shown: json!(text),
+    }
+}
+
+/// Parses the texts of a setting that is a list. Every function from `&str` to
+/// `Result<T, String>` is one.
+pub trait ListParser: Sync {
     /// Parses `text` as a `Vec<T>` of one item.
     ///
     /// # Errors
@@ -103,15 +126,11 @@ pub trait Parser: Sync {
     fn concat(&self, list: &Value, more: &Value) -> Value;
 }
 
-impl<T, F> Parser for F
+impl<T, F> ListParser for F
 where
     T: Any + Clone + Send + Sync,
     F: Fn(&str) -> Result<T, String> + Sync,
 {
-    fn parse(&self, text: &str) -> Result<Value, String> {
-        Ok(Value::new(self(text)?, json!(text)))
-    }
-
     fn parse_item(&self, text: &str) -> Result<Value, String> {
         Ok(Value::new(vec![self(text)?], json!([text])))
     }
@@ -133,5 +152,11 @@ where
 impl fmt::Debug for dyn Parser {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Parser")
+    }
+}
+
+impl fmt::Debug for dyn ListParser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ListParser")
     }
 }
