@@ -52,8 +52,8 @@ pub use options::{BinaryEncoding, InvalidUtf8, TextOptions, ZeroDates};
 pub use tsv::Tsv;
 pub use writer::{Format, Framing, Header, RowWriter, ValueError};
 
-/// The built-in formats. A new format needs a file of its own, a `mod` line and
-/// an entry here.
+/// The built-in formats. A new format needs a file of its own, a `mod` line, a
+/// `pub use` line and an entry here.
 pub static FORMATS: &[&BuiltIn] = &[&csv::FORMAT, &tsv::FORMAT, &json::FORMAT];
 
 /// The description of a built-in format.

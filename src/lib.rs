@@ -31,7 +31,10 @@
 //! [`Format`](format::Format) of your own. Another thread ends the export by
 //! [`CancelToken::cancel_all`], and reads its progress from [`Export::status`].
 //! TLS needs one call at the start of the process:
-//! [`source::install_tls_provider`].
+//! [`source::install_tls_provider`]. An export without rows fails, unless
+//! [`Export::allow_empty`] says otherwise. An [`Error`](error::Error) has a kind, a
+//! message and a hint, which may name a flag of the program. `examples/` has four
+//! short programs.
 //!
 //! # Rows
 //!
@@ -46,7 +49,7 @@
 //!
 //! # Layers
 //!
-//! A module uses only those above it in this list, and none of its own line:
+//! A module uses only those of the lines before its own:
 //!
 //! - [`text`], [`schema`], [`row`]: what every module uses
 //! - [`error`]: the one error type, with its exit code

@@ -132,3 +132,113 @@ fn value_error(error: &ValueError, row: u64, schema: &Schema) -> Error {
     )
     .with_hint(error.hint)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        format::Csv,
+        row::{MemoryRow, Row, Value},
+        schema::{Column, ColumnType},
+        sink::{SharedBytes, WriterSink},
+    };
+
+    /// The integers up to 3, each a row of one column.
+    struct Integers(Schema, MemoryRow, i64);
+
+    impl RowSource for Integers {
+        fn schema(&self) -> &Schema {
+            &self.0
+        }
+
+        fn next_row(&mut self) -> Result<Option<Row<'_>>> {
+            self.2 += 1;
+            self.1 = MemoryRow::new(&[Value::Int(self.2)]);
+            Ok((self.2 <= 3).then(|| self.1.view()))
+        }
+
+        fn finish(self: Box<Self>) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Counts what it sees, and fails at a row.
+    #[derive(Default)]
+    struct Counter {
+        columns: usize,
+        rows: u64,
+        end: Option<u64>,
+        fails_at: Option<u64>,
+    }
+
+    impl RowObserver for Counter {
+        fn columns(&mut self, schema: &Schema) -> Result<()> {
+            self.columns = schema.columns.len();
+            Ok(())
+        }
+
+        fn row(&mut self, row: Row<'_>, number: u64) -> Result<()> {
+            assert_eq!(row.value(0), Value::Int(number.cast_signed()));
+            self.rows = number;
+            match self.fails_at == Some(number) {
+                true => Err(Error::new(ErrorKind::Guard, "enough")),
+                false => Ok(()),
+            }
+        }
+
+        fn end(&mut self, rows: u64) -> Result<()> {
+            self.end = Some(rows);
+            Ok(())
+        }
+    }
+
+    fn copy(counter: &mut Counter) -> (Result<u64>, Vec<u8>) {
+        let column = Column {
+            name: "n".to_owned(),
+            server_type: "INT".to_owned(),
+            column_type: ColumnType::Integer { zerofill: None },
+        };
+        let schema = Schema {
+            columns: vec![column],
+        };
+        let source = Box::new(Integers(schema, MemoryRow::new(&[]), 0));
+        let (bytes, cancel) = (SharedBytes::default(), CancelToken::new());
+        let sink = Box::new(WriterSink::new("memory", bytes.clone()));
+        let (format, counters) = (Csv::new(), Counters::default());
+        let observers: &mut [&mut dyn RowObserver] = &mut [counter];
+        let pipeline = Pipeline {
+            format: &format,
+            output: BufferedOutput::new(sink, Flush::Row, &cancel),
+            observers,
+            counters: &counters,
+            started: Instant::now(),
+        };
+        let copied = copy_rows(source, pipeline);
+        let result = copied.and_then(|copied| copied.finish(&cancel).map(drop));
+        (result.map(|()| counters.rows()), bytes.take())
+    }
+
+    #[test]
+    fn observers_see_the_columns_each_row_and_the_end() {
+        let mut counter = Counter::default();
+        let (rows, bytes) = copy(&mut counter);
+        assert_eq!(rows.expect("all rows"), 3);
+        assert_eq!(bytes, b"n\n1\n2\n3\n");
+        assert_eq!(
+            (counter.columns, counter.rows, counter.end),
+            (1, 3, Some(3))
+        );
+    }
+
+    #[test]
+    fn an_observer_that_fails_ends_the_copy_before_the_row_is_written() {
+        let mut counter = Counter {
+            fails_at: Some(2),
+            ..Counter::default()
+        };
+        let (result, bytes) = copy(&mut counter);
+        assert_eq!(result.expect_err("a failure").message(), "enough");
+        assert_eq!(bytes, b"n\n1\n");
+        assert_eq!((counter.rows, counter.end), (2, None));
+    }
+}
