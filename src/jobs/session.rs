@@ -26,9 +26,7 @@ pub(super) trait Backend: Send + Sync {
         export: &ExportPlan,
         options: SinkOptions,
         cancel: &CancelToken,
-    ) -> Result<Box<dyn Sink>> {
-        sink::open(&export.target, options, cancel)
-    }
+    ) -> Result<Box<dyn Sink>>;
 }
 
 /// A function of the caller that opens a sink.
