@@ -161,7 +161,7 @@ fn types(criterion: &mut Criterion) {
         ("time", ColumnType::Time { fraction: 0 }, &|i| {
             Value::Time(false, 1, 2, date(i).2, 4, 0)
         }),
-        ("bit", ColumnType::Bit, &|i| {
+        ("bit", ColumnType::Bit { width: 16 }, &|i| {
             Value::Bytes(i.to_be_bytes().to_vec())
         }),
         ("short text", ColumnType::Text, &|_| Value::from("paid")),

@@ -95,7 +95,10 @@ pub enum ColumnType {
     /// TINYINT(1), for which BOOL is a synonym.
     TinyInt1,
     /// BIT(n): the bits as bytes, the most significant first.
-    Bit,
+    Bit {
+        /// The declared number of bits n, 1 to 64.
+        width: u32,
+    },
     /// DECIMAL: the digits as text.
     Decimal {
         /// The width in characters that ZEROFILL declares; `None` without it.

@@ -5,10 +5,13 @@
 //! several sessions that read one snapshot. Types of the driver do not leave this
 //! module and `row`, but for the sources of errors.
 
+mod bits;
+mod charset;
 mod codes;
 #[doc(hidden)]
 pub mod columns;
 mod connect;
+mod correction;
 mod driver;
 mod errors;
 mod excerpt;

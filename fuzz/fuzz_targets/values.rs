@@ -75,7 +75,7 @@ impl Kind {
                 decimals: decimals(declared),
                 zerofill: width(zerofill),
             }),
-            Self::Bit => ColumnType::Bit,
+            Self::Bit => ColumnType::Bit { width: 64 },
             Self::Date => ColumnType::Date,
             Self::DateTime(fraction) => ColumnType::DateTime {
                 fraction: usize::from(fraction % 7),

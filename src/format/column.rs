@@ -157,7 +157,7 @@ impl ColumnFormatter {
                 decimals,
                 zeros: zeros(zerofill),
             },
-            ColumnType::Bit => ValueFormat::Bit,
+            ColumnType::Bit { .. } => ValueFormat::Bit,
             ColumnType::Date => ValueFormat::Date(zero_dates),
             ColumnType::DateTime { fraction } => ValueFormat::DateTime {
                 fraction,

@@ -176,7 +176,7 @@ impl Style {
         };
         match column.column_type {
             ColumnType::TinyInt1 if options.tinyint1 == TinyInt1::Bool => Self::Bool,
-            ColumnType::Integer { .. } | ColumnType::Bit
+            ColumnType::Integer { .. } | ColumnType::Bit { .. }
                 if options.bigint == NumberStyle::String =>
             {
                 Self::BigInt
@@ -184,7 +184,7 @@ impl Style {
             ColumnType::Decimal { .. } => number(options.decimal),
             ColumnType::TinyInt1
             | ColumnType::Integer { .. }
-            | ColumnType::Bit
+            | ColumnType::Bit { .. }
             | ColumnType::Float(_)
             | ColumnType::Double(_) => Self::Number,
             ColumnType::Json => Self::Embedded,

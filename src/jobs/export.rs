@@ -279,6 +279,7 @@ fn after_rows(
     if let Some(warning) = session.truncation_warning()? {
         context.warn(warning);
     }
+    session.check_text()?;
     if let Some(zone) = context.status.status.details().time_zone {
         tracing::info!(
             "the rows came over the {protocol} protocol, TIMESTAMPs in the time zone {zone}"

@@ -65,6 +65,9 @@ pub(super) trait Session: Send {
     /// Returns the server's warning that values were truncated, if there is one.
     fn truncation_warning(&mut self) -> Result<Option<String>>;
 
+    /// Checks that no text of the rows may have lost characters.
+    fn check_text(&mut self) -> Result<()>;
+
     /// Frees the server's resources of the query.
     fn close_statement(&mut self);
 
@@ -178,6 +181,10 @@ impl Session for ServerSession {
 
     fn truncation_warning(&mut self) -> Result<Option<String>> {
         self.executor.truncation_warning()
+    }
+
+    fn check_text(&mut self) -> Result<()> {
+        self.executor.check_text()
     }
 
     fn close_statement(&mut self) {

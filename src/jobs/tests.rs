@@ -185,6 +185,10 @@ impl Session for MemorySession {
         Ok(None)
     }
 
+    fn check_text(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     fn close_statement(&mut self) {}
 
     fn check_snapshot(&mut self) -> Result<()> {

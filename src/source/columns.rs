@@ -115,7 +115,9 @@ fn column_type(column: &mysql::Column) -> Option<ColumnType> {
         WireType::MYSQL_TYPE_YEAR => ColumnType::Integer {
             zerofill: Some(YEAR_WIDTH),
         },
-        WireType::MYSQL_TYPE_BIT => ColumnType::Bit,
+        WireType::MYSQL_TYPE_BIT => ColumnType::Bit {
+            width: column.column_length(),
+        },
         WireType::MYSQL_TYPE_DECIMAL | WireType::MYSQL_TYPE_NEWDECIMAL => {
             ColumnType::Decimal { zerofill }
         }

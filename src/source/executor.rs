@@ -8,7 +8,9 @@ use mysql::{
 };
 
 use super::{
+    bits::StoredBits,
     columns, connect,
+    correction::DoubtfulText,
     driver::{self, catch_panic},
     errors::{catch_driver_panic, query_error, statement_error},
     interrupt::{InterruptHandle, SessionUse},
@@ -43,6 +45,8 @@ pub struct QueryExecutor {
     pub(super) prepared: Option<mysql::Statement>,
     pub(super) warning: Option<String>,
     pub(super) table_cache: TableCache,
+    stored_bits: StoredBits,
+    pub(super) doubtful: DoubtfulText,
 }
 
 impl QueryExecutor {
@@ -78,6 +82,8 @@ impl QueryExecutor {
             prepared: None,
             warning: None,
             table_cache: TableCache::default(),
+            stored_bits: StoredBits::default(),
+            doubtful: DoubtfulText::default(),
         };
         // From here on, a cancellation ends the session while the server is silent.
         cancel.on_interrupt(executor.interrupt.clone())?;
@@ -176,21 +182,51 @@ impl QueryExecutor {
     }
 
     fn try_run(&mut self) -> Result<RowStream<'_>> {
-        let prepared = prepare::prepare(&mut self.conn, self.protocol, &self.keyword, &self.bound);
-        match prepared? {
+        let prepared = prepare::prepare(&mut self.conn, self.protocol, &self.keyword, &self.bound)?;
+        self.learn_of_bits(&prepared)?;
+        self.doubtful = DoubtfulText::default();
+        let (bits, doubtful) = (&self.stored_bits, &self.doubtful);
+        match prepared {
             prepare::Statement::Prepared(statement) => {
                 self.prepared = Some(statement.clone());
                 let params = self.bound.params();
                 let result = self.conn.exec_iter(&statement, params);
                 let rows = expect_result_set(result, &self.cancel, &self.bound.sql, &self.keyword)?;
-                RowStream::new(Rows::Binary(rows), None, &self.cancel)
+                RowStream::new(Rows::Binary(rows), None, &self.cancel, bits, doubtful)
             }
             prepare::Statement::Text(reason) => {
                 let result = self.conn.query_iter(&self.bound.sql);
                 let rows = expect_result_set(result, &self.cancel, &self.bound.sql, &self.keyword)?;
-                RowStream::new(Rows::Text(rows), reason, &self.cancel)
+                RowStream::new(Rows::Text(rows), reason, &self.cancel, bits, doubtful)
             }
         }
+    }
+
+    /// Learns what the metadata does not say of the statement's BIT columns.
+    fn learn_of_bits(&mut self, statement: &prepare::Statement) -> Result<()> {
+        let conn = &mut self.conn;
+        let columns = prepare::columns(conn, statement, &self.keyword, &self.bound)?;
+        let learned = match &*self.keyword {
+            // Their columns are known only when they run.
+            "CALL" | "EXECUTE" => self.stored_bits.is_mariadb(conn).map(drop),
+            _ => self.stored_bits.learn(conn, &columns),
+        };
+        learned.map_err(|error| query_error("cannot ask about the statement's columns", error))
+    }
+
+    /// Checks that no text has lost characters that its character set lacks, as far
+    /// as can be known. Call it after the rows.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Query`] if a text may have lost one, because a procedure chose
+    /// another character set than utf8mb4.
+    pub fn check_text(&mut self) -> Result<()> {
+        let Some(doubtful) = self.doubtful.get() else {
+            return Ok(());
+        };
+        let doubtful = doubtful.clone();
+        let is_null = self.with_driver(session::sends_text_unconverted)?;
+        if is_null { Ok(()) } else { Err(doubtful) }
     }
 
     /// Frees the prepared statement on the server, if one has run.

@@ -67,10 +67,12 @@ impl Iterator for ResultSet<'_> {
         let stream = self.stream.as_mut()?;
         match stream.next_row() {
             Ok(Some(row)) => Some(Ok(OwnedRow::new(row.to_owned(), Arc::clone(&self.schema)))),
-            Ok(None) => match Box::new(self.stream.take()?).finish() {
-                Ok(()) => None,
-                Err(error) => Some(Err(error)),
-            },
+            Ok(None) => {
+                let stream = self.stream.take()?;
+                let doubtful = stream.doubtful_text();
+                let ended = Box::new(stream).finish();
+                ended.err().or(doubtful).map(Err)
+            }
             Err(error) => {
                 self.stream = None;
                 Some(Err(error))

@@ -77,6 +77,14 @@ pub(super) fn prepare(conn: &mut Conn, session: &SessionOptions) -> Result<()> {
     Ok(())
 }
 
+/// Whether the server sends text as its columns have it, so that every character
+/// arrives.
+pub(super) fn sends_text_unconverted(conn: &mut Conn) -> Result<bool> {
+    let answer = driver::ask(conn, "SELECT @@SESSION.character_set_results IS NULL")
+        .map_err(|error| query_error("cannot read the session's character set", error))?;
+    Ok(answer.first().and_then(|row| number(row, 0)) == Some(1))
+}
+
 /// Reads which quotes the session's SQL mode recognizes.
 pub(super) fn quoting_mode(conn: &mut Conn) -> Result<QuotingMode> {
     let answer = driver::ask(conn, "SELECT @@SESSION.sql_mode")

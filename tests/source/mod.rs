@@ -1,7 +1,9 @@
 //! The connection to the server: addresses, logins, encryption, wire protocols and
 //! hostile servers.
 
+mod charsets;
 mod connecting;
+mod expressions;
 mod hostile;
 mod login;
 mod protocols;
