@@ -41,6 +41,8 @@ pub struct QueryExecutor {
     pub(super) protocol: Protocol,
     /// The prepared statement that runs or has run.
     pub(super) prepared: Option<mysql::Statement>,
+    /// The limit of rows that the init statements have set for each statement.
+    row_limit: Option<u64>,
     pub(super) warning: Option<String>,
     pub(super) table_cache: TableCache,
 }
@@ -76,12 +78,13 @@ impl QueryExecutor {
             keyword: String::new(),
             protocol: Protocol::Auto,
             prepared: None,
+            row_limit: None,
             warning: None,
             table_cache: TableCache::default(),
         };
         // From here on, a cancellation ends the session while the server is silent.
         cancel.on_interrupt(executor.interrupt.clone())?;
-        executor.with_driver(|conn| {
+        executor.row_limit = executor.with_driver(|conn| {
             lock.acquire(conn)?;
             session::prepare(conn, session)
         })?;
@@ -125,11 +128,12 @@ impl QueryExecutor {
     /// # Errors
     /// [`ErrorKind::Query`] if the server refuses a setting or an init statement.
     pub fn reset_session(&mut self, session: &SessionOptions) -> Result<()> {
-        self.with_driver(|conn| {
+        self.row_limit = self.with_driver(|conn| {
             driver::run(conn, connect::SET_NAMES)
                 .map_err(|error| query_error("cannot set the character set again", error))?;
             session::prepare(conn, session)
-        })
+        })?;
+        Ok(())
     }
 
     /// Makes `query` with `parameters` the statement that [`run`](Self::run)
@@ -176,6 +180,9 @@ impl QueryExecutor {
     }
 
     fn try_run(&mut self) -> Result<RowStream<'_>> {
+        if let Some(rows) = self.row_limit {
+            session::limit_rows(&mut self.conn, rows)?;
+        }
         let prepared = prepare::prepare(&mut self.conn, self.protocol, &self.keyword, &self.bound);
         match prepared? {
             prepare::Statement::Prepared(statement) => {

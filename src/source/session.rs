@@ -17,50 +17,40 @@ use crate::{
     sql::QuotingMode,
 };
 
+/// Removes the limit of rows that the server may have for its sessions
+/// (`sql_select_limit`). ProxySQL tracks the variable, so that the session is not
+/// bound to one server.
+const LIFT_ROW_LIMIT: &str = "SET SESSION sql_select_limit = 18446744073709551615";
+
 /// Lets the reader be slow for 24 days, the longest timeout in seconds that servers
 /// on every system accept (MySQL manual, "Server System Variables"), and makes the
-/// server keep every warning (see [`truncation_warning`]).
+/// server keep every warning and note: the warnings tell what is wrong with the rows
+/// (see [`super::server_warnings`]), and the notes of EXPLAIN name the tables.
 ///
 /// The latter is in a comment that servers execute. ProxySQL removes it: it would
 /// otherwise bind the session to one server from then on.
 const CLIENT_LIMITS: &str = "SET SESSION net_write_timeout = 2147483, SESSION wait_timeout = 2147483 \
-     /*!40101 , SESSION max_error_count = 65535 */";
+     /*!40101 , SESSION max_error_count = 65535, SESSION sql_notes = 1 */";
 
 /// Sets what must hold for every statement of the session. It is repeated between
 /// the exports of a session, because an earlier one may have changed it.
-pub(super) fn prepare(conn: &mut Conn, session: &SessionOptions) -> Result<()> {
-    // A server that refuses these settings may end the session later; that error is
-    // reported then.
-    let allow_refusal = |result: mysql::Result<()>, what: &str| match result {
-        Err(mysql::Error::MySqlError(error)) => {
-            tracing::info!("the server keeps its {what}: {}", error.message);
-            Ok(())
-        }
-        result => result.map_err(|error| query_error("cannot raise the session's limits", error)),
-    };
-    allow_refusal(driver::run(conn, CLIENT_LIMITS), "limits for slow readers")?;
-    allow_refusal(limit_statement(conn, None), "limit for statements")?;
+///
+/// Returns the limit of rows that the init statements have set for the export's
+/// statement. It is lifted until then ([`limit_rows`]), so that it does not apply to
+/// the program's own questions.
+pub(super) fn prepare(conn: &mut Conn, session: &SessionOptions) -> Result<Option<u64>> {
+    raise_limits(conn)?;
     if session.access == Access::ReadOnly {
         driver::run(conn, "SET SESSION TRANSACTION READ ONLY").map_err(|error| {
             query_error("the server refused to make the session read-only", error)
                 .with_hint("--read-write leaves the session as the server gives it")
         })?;
     }
-    for statement in &session.init {
-        tracing::debug!("running an init statement");
-        driver::run(conn, statement).map_err(|error| {
-            query_error(
-                &format!("the server refused the init statement {statement:?}"),
-                error,
-            )
-        })?;
-    }
-    if !session.init.is_empty() {
-        // They may have set another character set.
-        driver::run(conn, connect::SET_NAMES).map_err(|error| {
-            query_error(&format!("the server refused {}", connect::SET_NAMES), error)
-        })?;
-    }
+    let row_limit = if session.init.is_empty() {
+        None
+    } else {
+        run_init_statements(conn, &session.init)?
+    };
     if session.statement_timeout.is_some() {
         limit_statement(conn, session.statement_timeout)
             .map_err(|error| query_error("the server refused --statement-timeout", error))?;
@@ -74,7 +64,78 @@ pub(super) fn prepare(conn: &mut Conn, session: &SessionOptions) -> Result<()> {
                 )
             })?;
     }
-    Ok(())
+    Ok(row_limit)
+}
+
+/// Removes the limits that the server has for all sessions.
+///
+/// # Errors
+/// [`ErrorKind::Query`] if a limit of rows stays: the result would be cut without a
+/// word.
+fn raise_limits(conn: &mut Conn) -> Result<()> {
+    let failed = |error| query_error("cannot raise the session's limits", error);
+    // A server that refuses the timeouts may end the session later; that error is
+    // reported then.
+    let allow_refusal = |result: mysql::Result<()>, what: &str| match result {
+        Err(mysql::Error::MySqlError(error)) => {
+            tracing::info!("the server keeps its {what}: {}", error.message);
+            Ok(())
+        }
+        result => result.map_err(failed),
+    };
+    if let Err(error) = driver::run(conn, LIFT_ROW_LIMIT) {
+        // A server without the variable has no such limit.
+        let is_refused = matches!(error, mysql::Error::MySqlError(_));
+        if !is_refused || row_limit(conn).map_err(failed)?.is_some() {
+            let what = "the server limits the rows of every result (sql_select_limit)";
+            return Err(query_error(what, error));
+        }
+    }
+    allow_refusal(driver::run(conn, CLIENT_LIMITS), "limits for slow readers")?;
+    allow_refusal(limit_statement(conn, None), "limit for statements")
+}
+
+/// Runs the init statements. Returns the limit of rows that they have set, and
+/// lifts it.
+fn run_init_statements(conn: &mut Conn, statements: &[String]) -> Result<Option<u64>> {
+    for statement in statements {
+        tracing::debug!("running an init statement");
+        driver::run(conn, statement).map_err(|error| {
+            query_error(
+                &format!("the server refused the init statement {statement:?}"),
+                error,
+            )
+        })?;
+    }
+    // They may have set another character set.
+    driver::run(conn, connect::SET_NAMES).map_err(|error| {
+        query_error(&format!("the server refused {}", connect::SET_NAMES), error)
+    })?;
+    let failed = |error| query_error("cannot read sql_select_limit", error);
+    let limit = row_limit(conn).map_err(failed)?;
+    if let Some(rows) = limit {
+        tracing::info!("the init statements limit the result to {rows} rows");
+        driver::run(conn, LIFT_ROW_LIMIT).map_err(failed)?;
+    }
+    Ok(limit)
+}
+
+/// Returns the most rows that the server returns of a statement, if there is a limit.
+fn row_limit(conn: &mut Conn) -> mysql::Result<Option<u64>> {
+    // The clause LIMIT takes precedence over the variable.
+    let limit = match driver::ask(conn, "SELECT @@SESSION.sql_select_limit LIMIT 1") {
+        Ok(rows) => rows.first().and_then(|row| number(row, 0)),
+        // The server has no such variable.
+        Err(mysql::Error::MySqlError(_)) => None,
+        Err(error) => return Err(error),
+    };
+    Ok(limit.filter(|rows| *rows != u64::MAX))
+}
+
+/// Makes the server return at most `rows` rows of each statement from now on.
+pub(super) fn limit_rows(conn: &mut Conn, rows: u64) -> Result<()> {
+    driver::run(conn, &format!("SET SESSION sql_select_limit = {rows}"))
+        .map_err(|error| query_error("the server refused to limit the rows", error))
 }
 
 /// Reads which quotes the session's SQL mode recognizes.
@@ -150,7 +211,7 @@ impl SessionLock {
 
     /// Returns the id of the connection that holds the lock on the server of `conn`.
     pub fn owner(&self, conn: &mut Conn) -> Option<u32> {
-        let answer = driver::ask(conn, &format!("SELECT IS_USED_LOCK('{}')", self.0));
+        let answer = driver::ask(conn, &format!("SELECT IS_USED_LOCK('{}') LIMIT 1", self.0));
         number(answer.ok()?.first()?, 0)
     }
 }

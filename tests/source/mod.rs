@@ -5,5 +5,6 @@ mod connecting;
 mod hostile;
 mod login;
 mod protocols;
+mod session;
 mod tampering;
 mod tls;
