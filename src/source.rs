@@ -20,6 +20,7 @@ mod prepare;
 mod refusal;
 mod result_set;
 mod rows;
+mod server_warnings;
 mod session;
 pub mod snapshot;
 mod tables;
@@ -32,6 +33,7 @@ pub use executor::QueryExecutor;
 pub use interrupt::SessionUse;
 pub use options::{
     Access, Compression, ConnectOptions, Endpoint, Protocol, SessionOptions, SnapshotMode,
+    WarningPolicy,
 };
 pub use owned_row::{ConversionError, FromValue, OwnedRow};
 pub use result_set::ResultSet;

@@ -12,9 +12,10 @@ use super::{
     driver::{self, catch_panic},
     errors::{catch_driver_panic, query_error, statement_error},
     interrupt::{InterruptHandle, SessionUse},
-    options::{Compression, ConnectOptions, Protocol, SessionOptions},
+    options::{Compression, ConnectOptions, Protocol, SessionOptions, WarningPolicy},
     prepare,
     rows::{RowStream, Rows},
+    server_warnings::ServerWarnings,
     session::{self, SessionFacts, SessionLock},
     tables::TableCache,
 };
@@ -43,6 +44,7 @@ pub struct QueryExecutor {
     pub(super) prepared: Option<mysql::Statement>,
     /// The limit of rows that the init statements have set for each statement.
     row_limit: Option<u64>,
+    warning_policy: WarningPolicy,
     pub(super) warning: Option<String>,
     pub(super) table_cache: TableCache,
 }
@@ -79,6 +81,7 @@ impl QueryExecutor {
             protocol: Protocol::Auto,
             prepared: None,
             row_limit: None,
+            warning_policy: session.warnings,
             warning: None,
             table_cache: TableCache::default(),
         };
@@ -216,18 +219,22 @@ impl QueryExecutor {
         self.conn.warnings()
     }
 
-    /// Returns the server's warning that values were truncated, or that not all its
-    /// warnings can be read. `None`: the rows are complete.
+    /// Returns what the server's warnings say of the result of the last statement:
+    /// that values were altered, or that not all warnings can be read. Empty: the
+    /// server warns of neither.
     ///
     /// # Errors
-    /// [`ErrorKind::Query`] if a value became NULL because it is longer than the
-    /// server's `max_allowed_packet`, or if the warnings cannot be read.
-    pub fn truncation_warning(&mut self) -> Result<Option<String>> {
+    /// [`ErrorKind::Query`] if the warnings say that rows or whole values are missing,
+    /// if the warnings cannot be read, and, with
+    /// [`WarningPolicy::Fail`](super::WarningPolicy::Fail), if there is anything to
+    /// return.
+    pub fn result_warnings(&mut self) -> Result<Vec<String>> {
         let count = self.warnings();
         if count == 0 {
-            return Ok(None);
+            return Ok(Vec::new());
         }
-        self.with_driver(|conn| session::truncation_warning(conn, count))
+        let warnings = self.with_driver(|conn| ServerWarnings::read(conn, count))?;
+        warnings.report(&self.bound.sql, self.warning_policy)
     }
 
     /// Reads the server's version and the session's settings.

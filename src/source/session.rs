@@ -1,9 +1,8 @@
-//! Sets a session up before its statement runs, and reads the session's settings
-//! and the warnings of a statement that has run.
+//! Sets a session up before its statement runs, and reads the session's settings.
 
 use std::{collections::HashMap, time::Duration};
 
-use mysql::{Conn, Row, prelude::Queryable};
+use mysql::{Conn, prelude::Queryable};
 
 use super::{
     codes, connect,
@@ -12,10 +11,7 @@ use super::{
     options::{Access, SessionOptions},
     tls,
 };
-use crate::{
-    error::{Error, ErrorKind, Result},
-    sql::QuotingMode,
-};
+use crate::{error::Result, sql::QuotingMode};
 
 /// Removes the limit of rows that the server may have for its sessions
 /// (`sql_select_limit`). ProxySQL tracks the variable, so that the session is not
@@ -277,47 +273,5 @@ pub(super) fn facts(conn: &mut Conn) -> Result<SessionFacts> {
         is_read_only: read_only.iter().any(|value| value == "ON"),
         net_write_timeout: take("net_write_timeout"),
         wait_timeout: take("wait_timeout"),
-    })
-}
-
-/// Reads the server's warnings, of which it has counted `count`, and returns the
-/// warning that a value was truncated, or that not all warnings can be read.
-///
-/// # Errors
-/// [`ErrorKind::Query`] if a value became NULL because of its length.
-pub(super) fn truncation_warning(conn: &mut Conn, count: u16) -> Result<Option<String>> {
-    let (mut made_null, mut cut, mut seen) = (None, None, 0);
-    let look = |row: Row| {
-        seen += 1;
-        let found = match number(&row, 1) {
-            Some(codes::VALUE_TOO_LARGE) => &mut made_null,
-            Some(codes::GROUP_CONCAT_CUT) => &mut cut,
-            _ => return,
-        };
-        found.get_or_insert_with(|| text(&row, 2).unwrap_or_default());
-    };
-    let warnings = conn.query_iter("SHOW WARNINGS");
-    match warnings.and_then(|warnings| driver::for_each(warnings, look)) {
-        Ok(()) => {}
-        // The server or a proxy has no such statement.
-        Err(mysql::Error::MySqlError(error)) if codes::UNKNOWN_STATEMENT.contains(&error.code) => {
-            return Ok(None);
-        }
-        Err(error) => return Err(query_error("cannot read the server's warnings", error)),
-    }
-    if let Some(said) = made_null {
-        let what = format!("the server made a value NULL that is too long for it ({said})");
-        return Err(Error::new(ErrorKind::Query, what).with_hint(
-            "raise the server's max_allowed_packet, or have the query make shorter values",
-        ));
-    }
-    Ok(match cut {
-        Some(said) => Some(format!(
-            "the server has cut a value ({said}); --init 'SET SESSION group_concat_max_len = …' allows longer ones"
-        )),
-        None if seen < count => Some(format!(
-            "the server shows {seen} of its {count} warnings: whether it has cut a value or made one NULL is not known"
-        )),
-        None => None,
     })
 }

@@ -5,6 +5,7 @@ mod connecting;
 mod hostile;
 mod login;
 mod protocols;
+mod server_warnings;
 mod session;
 mod tampering;
 mod tls;
