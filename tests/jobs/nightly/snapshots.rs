@@ -15,7 +15,7 @@ use serde_json::Value as Json;
 use super::{ExportFile, statuses, waiting_query};
 use crate::support::{
     Database, GlobalVariable, Server, Signal, each_logging_server, each_server, each_server_alone,
-    poll_until,
+    on_new_mariadb, poll_until,
 };
 
 #[test]
@@ -79,7 +79,7 @@ fn each_export_starts_with_the_initial_session_settings() {
             "CREATE TABLE t (id INT, at TIMESTAMP, text VARCHAR(9)) ENGINE = InnoDB",
             "SET time_zone = '+00:00'",
             "INSERT INTO t VALUES (1, '2026-01-02 03:04:05', '東京'), (2, NULL, 'ö')",
-            "CREATE PROCEDURE p() BEGIN SET time_zone = '+09:00'; SET NAMES latin1; SELECT 1 AS a; END",
+            "CREATE PROCEDURE p() BEGIN SET time_zone = '+09:00', sql_select_limit = 1; SET NAMES latin1; SELECT 1 AS a; END",
         ] {
             db.sql(sql);
         }
@@ -466,5 +466,21 @@ fn a_server_without_notes_or_with_a_row_limit_still_names_the_tables() {
             assert!(stderr.contains(&warning), "{head}: {stderr}");
             exports.assert_file("m.csv", rows);
         }
+    });
+}
+
+#[test]
+fn a_server_that_hides_the_notes_of_explain_is_not_trusted() {
+    on_new_mariadb(|db| {
+        db.sql("CREATE TABLE m (id INT) ENGINE = MyISAM");
+        db.sql("INSERT INTO m VALUES (1)");
+        let head =
+            "[session]\ninit = [\"SET SESSION note_verbosity = ''\"]\n[run]\nsnapshot = true";
+        let exports = ExportFile::with_queries(db, head, &[("m", "SELECT id FROM m")]);
+        let unknown = "whether all that the query reads is part of the snapshot is not known";
+        let reason = "the server does not show the notes of EXPLAIN (sql_notes, note_verbosity)";
+        let stderr = exports.run(&[]).run().ended_with(0);
+        let warning = format!("gold_digger: warning: m: {unknown}: {reason}\n");
+        assert!(stderr.contains(&warning), "{stderr}");
     });
 }
