@@ -15,7 +15,8 @@ use crate::{
     jobs::plan::{ExportPlan, RunPlan},
     sink::Target,
     source::{
-        Access, Compression, ConnectOptions, Endpoint, SessionOptions, tls_options::CleartextPlugin,
+        Access, Compression, ConnectOptions, Endpoint, SessionOptions, WarningPolicy,
+        tls_options::CleartextPlugin,
     },
     text::printable,
 };
@@ -364,5 +365,10 @@ fn session(layers: &Layers) -> SessionOptions {
         time_zone: layers.value(keys::TIME_ZONE),
         init: layers.list(keys::INIT),
         statement_timeout: timeout.map(|Timeout(time)| time),
+        warnings: if layers.is_on(keys::STRICT_WARNINGS) {
+            WarningPolicy::Fail
+        } else {
+            WarningPolicy::Report
+        },
     }
 }

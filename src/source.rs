@@ -23,6 +23,7 @@ mod prepare;
 mod refusal;
 mod result_set;
 mod rows;
+mod server_warnings;
 mod session;
 pub mod snapshot;
 mod tables;
@@ -35,6 +36,7 @@ pub use executor::QueryExecutor;
 pub use interrupt::SessionUse;
 pub use options::{
     Access, Compression, ConnectOptions, Endpoint, Protocol, SessionOptions, SnapshotMode,
+    WarningPolicy,
 };
 pub use owned_row::{ConversionError, FromValue, OwnedRow};
 pub use result_set::ResultSet;

@@ -276,9 +276,10 @@ fn after_rows(
     is_shared: bool,
 ) -> Result<()> {
     tracing::info!("the server counted {} warnings", session.warning_count());
-    if let Some(warning) = session.truncation_warning()? {
-        context.warn(warning);
-    }
+    let warnings = session.result_warnings()?;
+    warnings
+        .into_iter()
+        .for_each(|warning| context.warn(warning));
     session.check_text()?;
     if let Some(zone) = context.status.status.details().time_zone {
         tracing::info!(

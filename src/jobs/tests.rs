@@ -181,8 +181,8 @@ impl Session for MemorySession {
         0
     }
 
-    fn truncation_warning(&mut self) -> Result<Option<String>> {
-        Ok(None)
+    fn result_warnings(&mut self) -> Result<Vec<String>> {
+        Ok(Vec::new())
     }
 
     fn check_text(&mut self) -> Result<()> {

@@ -14,9 +14,10 @@ use super::{
     driver::{self, catch_panic},
     errors::{catch_driver_panic, query_error, statement_error},
     interrupt::{InterruptHandle, SessionUse},
-    options::{Compression, ConnectOptions, Protocol, SessionOptions},
+    options::{Compression, ConnectOptions, Protocol, SessionOptions, WarningPolicy},
     prepare,
     rows::{RowStream, Rows},
+    server_warnings::ServerWarnings,
     session::{self, SessionFacts, SessionLock},
     tables::TableCache,
 };
@@ -43,6 +44,9 @@ pub struct QueryExecutor {
     pub(super) protocol: Protocol,
     /// The prepared statement that runs or has run.
     pub(super) prepared: Option<mysql::Statement>,
+    /// The limit of rows that the init statements have set for each statement.
+    row_limit: Option<u64>,
+    warning_policy: WarningPolicy,
     pub(super) warning: Option<String>,
     pub(super) table_cache: TableCache,
     stored_bits: StoredBits,
@@ -80,6 +84,8 @@ impl QueryExecutor {
             keyword: String::new(),
             protocol: Protocol::Auto,
             prepared: None,
+            row_limit: None,
+            warning_policy: session.warnings,
             warning: None,
             table_cache: TableCache::default(),
             stored_bits: StoredBits::default(),
@@ -87,7 +93,7 @@ impl QueryExecutor {
         };
         // From here on, a cancellation ends the session while the server is silent.
         cancel.on_interrupt(executor.interrupt.clone())?;
-        executor.with_driver(|conn| {
+        executor.row_limit = executor.with_driver(|conn| {
             lock.acquire(conn)?;
             session::prepare(conn, session)
         })?;
@@ -131,11 +137,12 @@ impl QueryExecutor {
     /// # Errors
     /// [`ErrorKind::Query`] if the server refuses a setting or an init statement.
     pub fn reset_session(&mut self, session: &SessionOptions) -> Result<()> {
-        self.with_driver(|conn| {
+        self.row_limit = self.with_driver(|conn| {
             driver::run(conn, connect::SET_NAMES)
                 .map_err(|error| query_error("cannot set the character set again", error))?;
             session::prepare(conn, session)
-        })
+        })?;
+        Ok(())
     }
 
     /// Makes `query` with `parameters` the statement that [`run`](Self::run)
@@ -182,6 +189,9 @@ impl QueryExecutor {
     }
 
     fn try_run(&mut self) -> Result<RowStream<'_>> {
+        if let Some(rows) = self.row_limit {
+            session::limit_rows(&mut self.conn, rows)?;
+        }
         let prepared = prepare::prepare(&mut self.conn, self.protocol, &self.keyword, &self.bound)?;
         self.learn_of_bits(&prepared)?;
         self.doubtful = DoubtfulText::default();
@@ -245,18 +255,22 @@ impl QueryExecutor {
         self.conn.warnings()
     }
 
-    /// Returns the server's warning that values were truncated, or that not all its
-    /// warnings can be read. `None`: the rows are complete.
+    /// Returns what the server's warnings say of the result of the last statement:
+    /// that values were altered, or that not all warnings can be read. Empty: the
+    /// server warns of neither.
     ///
     /// # Errors
-    /// [`ErrorKind::Query`] if a value became NULL because it is longer than the
-    /// server's `max_allowed_packet`, or if the warnings cannot be read.
-    pub fn truncation_warning(&mut self) -> Result<Option<String>> {
+    /// [`ErrorKind::Query`] if the warnings say that rows or whole values are missing,
+    /// if the warnings cannot be read, and, with
+    /// [`WarningPolicy::Fail`](super::WarningPolicy::Fail), if there is anything to
+    /// return.
+    pub fn result_warnings(&mut self) -> Result<Vec<String>> {
         let count = self.warnings();
         if count == 0 {
-            return Ok(None);
+            return Ok(Vec::new());
         }
-        self.with_driver(|conn| session::truncation_warning(conn, count))
+        let warnings = self.with_driver(|conn| ServerWarnings::read(conn, count))?;
+        warnings.report(&self.bound.sql, self.warning_policy)
     }
 
     /// Reads the server's version and the session's settings.

@@ -7,5 +7,7 @@ mod expressions;
 mod hostile;
 mod login;
 mod protocols;
+mod server_warnings;
+mod session;
 mod tampering;
 mod tls;

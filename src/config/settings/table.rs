@@ -257,6 +257,14 @@ settings! {
             "How long the server may work on the query before it gives up",
         )
         .flag("statement-timeout");
+        STRICT_WARNINGS: bool = switch(
+            "session.strict_warnings",
+            "Fail where the server warns that it has altered values",
+        )
+        .flag("strict-warnings")
+        .default("false")
+        .more("Nothing is published then. Without it, that is a warning; where rows or whole values are \
+                 missing, an export always fails.");
     }
     "Output" {
         OUTPUT_PATH: OsString = template(
