@@ -37,7 +37,7 @@ pub struct Schema {
 /// let price = Column {
 ///     name: "price".to_owned(),
 ///     server_type: "DECIMAL(10,2)".to_owned(),
-///     column_type: ColumnType::Decimal { zerofill: None },
+///     column_type: ColumnType::Decimal { scale: 2, zerofill: None },
 /// };
 /// assert_eq!(ColumnDescription::from(&price).to_string(), "\"price\" DECIMAL(10,2)");
 /// ```
@@ -101,6 +101,8 @@ pub enum ColumnType {
     },
     /// DECIMAL: the digits as text.
     Decimal {
+        /// The number of digits after the decimal point, 0 to 38.
+        scale: u8,
         /// The width in characters that ZEROFILL declares; `None` without it.
         zerofill: Option<usize>,
     },

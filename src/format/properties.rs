@@ -97,7 +97,14 @@ fn column(rows: usize) -> impl Strategy<Value = (ColumnType, Vec<Cell>)> {
         cells(ColumnType::Binary, rows, bytes),
         cells(ColumnType::Integer { zerofill: None }, rows, integer),
         cells(ColumnType::Integer { zerofill: None }, rows, unsigned),
-        cells(ColumnType::Decimal { zerofill: None }, rows, decimal),
+        cells(
+            ColumnType::Decimal {
+                scale: 2,
+                zerofill: None
+            },
+            rows,
+            decimal
+        ),
         cells(ColumnType::Double(FLOATING), rows, double),
     ]
 }
@@ -151,6 +158,8 @@ fn write(format: &dyn Format, table: &[(String, ColumnType, Vec<Cell>)]) -> Vec<
 const HEX: TextOptions = TextOptions {
     binary: BinaryEncoding::Hex,
     invalid_utf8: super::InvalidUtf8::Error,
+    zero_dates: super::ZeroDates::Keep,
+    booleans: super::Booleans::Number,
 };
 
 fn tsv() -> Tsv {

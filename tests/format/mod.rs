@@ -2,5 +2,8 @@
 //! that other programs read from them.
 
 mod formats;
+mod memory;
+mod options;
 pub mod readers;
 mod types;
+mod values;
