@@ -3,7 +3,8 @@
 //!
 //! This is the only reader of the environment and of configuration files. Each
 //! source is a layer: flags win over the environment, the environment over the
-//! configuration file, that over option files, and those over defaults.
+//! configuration file, that over option files, those over the variables of the
+//! vendors' clients, and these over defaults.
 
 use std::{cell::LazyCell, env, time::Duration};
 
@@ -349,7 +350,11 @@ fn layers(flags: Layer, interaction: &Interaction<'_>) -> Result<(Layers, Vec<Ex
             defaults.set(keys::DEFAULTS_FILE, path, Origin::Default);
         }
     }
-    layers.0.extend([option_files.layer, defaults]);
+    layers.0.extend([
+        option_files.layer,
+        Layer::of_client_environment()?,
+        defaults,
+    ]);
     Ok((layers, exports))
 }
 

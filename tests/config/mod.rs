@@ -2,4 +2,5 @@
 
 mod configuration;
 mod credentials;
+mod logins;
 mod mistakes;

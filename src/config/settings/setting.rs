@@ -34,6 +34,10 @@ pub struct Setting {
     pub aliases: &'static [(&'static str, &'static str)],
     /// The environment variable.
     pub variable: Option<&'static str>,
+    /// The environment variable of the vendors' clients. It applies if neither a
+    /// higher layer nor an option file has a value (MySQL manual, "Environment
+    /// Variables").
+    pub client_variable: Option<&'static str>,
     /// The name in MySQL's option files.
     pub option: Option<&'static str>,
     /// The shape of the values.
@@ -195,6 +199,7 @@ const fn entry<T>(name: &'static str, kind: Kind, help: &'static str) -> Entry<T
             short: None,
             aliases: &[],
             variable: None,
+            client_variable: None,
             option: None,
             kind,
             placeholder: kind.placeholder(),
@@ -318,6 +323,11 @@ impl<T> Entry<T> {
 
     pub(super) const fn variable(mut self, variable: &'static str) -> Self {
         self.setting.variable = Some(variable);
+        self
+    }
+
+    pub(super) const fn client_variable(mut self, variable: &'static str) -> Self {
+        self.setting.client_variable = Some(variable);
         self
     }
 
