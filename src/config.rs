@@ -223,6 +223,10 @@ impl Shared {
             UnresolvedExport::new(layers, now, database, name)?.resolve(name, layers, now, database)
         })?;
         selection::refuse_unused_parameters(&layers, &exports)?;
+        exports
+            .iter()
+            .flat_map(query::warnings)
+            .for_each(interaction.warn);
         let summary = reporting.summary.as_ref().and_then(Target::path);
         selection::refuse_common_targets(&exports, &inputs, self.run.state.as_deref(), summary)?;
         run::refuse_streams_if_all_or_nothing(&layers, &self.run, &exports)?;

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     artifacts::template,
     error::{Error, Result},
-    sql::Parameter,
+    sql::{ITEMS, Parameter, ParameterValue},
 };
 
 mod redact;
@@ -388,16 +388,26 @@ impl ConfigFile<'_> {
 
     fn parameter(&self, (name, value): Entry) -> Result<Parameter> {
         let origin = self.origin(name.span().start);
-        let text = match value.into_inner() {
-            Node::Text(text) => text,
-            Node::Integer(number) => number.to_string(),
-            _ => {
-                let what = format!("{}: a value is a text in quotes", quoted(name.get_ref()));
-                return Err(origin.refuse(keys::QUERY_PARAMS, &what));
-            }
+        let wrong = |problem: &str| {
+            let what = format!("{}: {problem}", quoted(name.get_ref()));
+            origin.refuse(keys::QUERY_PARAMS, &what)
         };
-        let parameter = format!("{}={text}", name.get_ref()).parse();
-        parameter.map_err(|problem| {
+        let text = |node| match node {
+            Node::Text(text) => Some(text),
+            Node::Integer(number) => Some(number.to_string()),
+            _ => None,
+        };
+        let value = match value.into_inner() {
+            Node::List(nodes) => {
+                let texts = nodes.into_iter().map(|node| text(node.into_inner()));
+                let texts = texts.collect::<Option<_>>().ok_or_else(|| wrong(ITEMS))?;
+                ParameterValue::list(texts).map_err(wrong)?
+            }
+            node => text(node)
+                .ok_or_else(|| wrong("a value is a text in quotes"))?
+                .into(),
+        };
+        Parameter::new(name.get_ref(), value).map_err(|problem| {
             let what = format!("cannot hold {}: {problem}", quoted(name.get_ref()));
             origin.refuse(keys::QUERY_PARAMS, &what)
         })

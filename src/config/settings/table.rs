@@ -72,7 +72,11 @@ settings! {
             "query.params",
             "Bind VALUE, as text, to :NAME in the query; may be repeated",
         )
-        .flag("param");
+        .flag("param")
+        .more(
+            "A list, for IN (:NAME), is [1, 2] or [\"a\", \"b\"]; a text that begins with [ is \
+             the list of it alone, [\"[a\"].",
+        );
         PROTOCOL: Protocol = choice("query.protocol", "How rows travel")
             .flag("protocol")
             .value("PROTOCOL")
