@@ -28,6 +28,7 @@ mod dump;
 mod export;
 mod file;
 mod format;
+mod home;
 pub mod layers;
 mod option_file;
 pub mod origin;

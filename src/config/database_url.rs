@@ -10,6 +10,7 @@ use percent_encoding::percent_decode_str;
 use secrecy::SecretString;
 
 use super::{
+    home,
     origin::Origin,
     settings::{Key, Setting, keys},
     tls::TlsMode,
@@ -197,12 +198,19 @@ impl Parameters {
                 continue;
             }
             let value = value.ok_or_else(|| refuse(origin, &format!("has an empty {name}")))?;
+            let path = |value| {
+                let path = home::expand(value);
+                path.map_err(|problem| refuse(origin, &format!("has a wrong {name}: {problem}")))
+            };
             match (name, file) {
                 (_, Some(key)) => {
-                    let file = UrlParameter::File(key, value.into());
+                    let file = UrlParameter::File(key, path(value)?);
                     parameters.settings.push(file);
                 }
-                (SOCKET, _) => parameters.socket = Some(value),
+                (SOCKET, _) => {
+                    let socket = path(value)?.to_string_lossy().into_owned();
+                    parameters.socket = Some(socket);
+                }
                 (USER, _) => parameters.user = Some(value),
                 (CHARSET, _) => check_charset(&value, origin)?,
                 _ => parameters.settings.push(tls_mode(&value, origin)?),

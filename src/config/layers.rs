@@ -8,7 +8,7 @@ use std::{any::Any, collections::BTreeMap, env, ffi::OsStr};
 
 use super::{
     origin::{Origin, WithOrigin},
-    settings::{Key, Kind, SETTINGS, Setting, Value},
+    settings::{Key, SETTINGS, Setting, Value},
 };
 use crate::error::{Error, Result};
 
@@ -32,13 +32,8 @@ impl Layer {
     /// # Errors
     /// [`ErrorKind::Config`](crate::error::ErrorKind::Config), naming the place.
     pub fn parse(&mut self, setting: &'static Setting, text: &OsStr, origin: Origin) -> Result<()> {
-        let value = setting.kind.parse(text).map_err(|problem| {
-            let what = match setting.kind {
-                Kind::Secret => format!("cannot be used: {problem}"),
-                _ => format!("cannot be {text:?}: {problem}"),
-            };
-            origin.refuse(setting, &what)
-        })?;
+        let value = setting.kind.parse(text);
+        let value = value.map_err(|problem| setting.refuse_text(text, &problem, &origin))?;
         self.insert(setting, value, origin);
         Ok(())
     }

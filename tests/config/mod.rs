@@ -4,3 +4,4 @@ mod configuration;
 mod credentials;
 mod logins;
 mod mistakes;
+mod paths;
