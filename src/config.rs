@@ -3,7 +3,8 @@
 //!
 //! This is the only reader of the environment and of configuration files. Each
 //! source is a layer: flags win over the environment, the environment over the
-//! configuration file, that over option files, and those over defaults.
+//! configuration file, that over option files, those over the variables of the
+//! vendors' clients, and these over defaults.
 
 use std::{cell::LazyCell, env, time::Duration};
 
@@ -28,6 +29,7 @@ mod dump;
 mod export;
 mod file;
 mod format;
+mod home;
 pub mod layers;
 mod option_file;
 pub mod origin;
@@ -223,6 +225,10 @@ impl Shared {
             UnresolvedExport::new(layers, now, database, name)?.resolve(name, layers, now, database)
         })?;
         selection::refuse_unused_parameters(&layers, &exports)?;
+        exports
+            .iter()
+            .flat_map(query::warnings)
+            .for_each(interaction.warn);
         let summary = reporting.summary.as_ref().and_then(Target::path);
         selection::refuse_common_targets(&exports, &inputs, self.run.state.as_deref(), summary)?;
         run::refuse_streams_if_all_or_nothing(&layers, &self.run, &exports)?;
@@ -350,7 +356,11 @@ fn layers(flags: Layer, interaction: &Interaction<'_>) -> Result<(Layers, Vec<Ex
             defaults.set(keys::DEFAULTS_FILE, path, Origin::Default);
         }
     }
-    layers.0.extend([option_files.layer, defaults]);
+    layers.0.extend([
+        option_files.layer,
+        Layer::of_client_environment()?,
+        defaults,
+    ]);
     Ok((layers, exports))
 }
 

@@ -11,13 +11,21 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use self::lexer::{Lexer, ParseError, Token, TokenKind, is_space};
+use self::{
+    lexer::{Lexer, ParseError, TokenKind, is_space},
+    placeholder::{Finder, Placeholder},
+};
 use crate::error::{Error, Result};
 
 mod bind;
 mod lexer;
+mod parameter;
+mod placeholder;
 
-pub use bind::{BoundQuery, Parameter};
+pub use bind::BoundQuery;
+#[cfg(feature = "cli")]
+pub(crate) use parameter::ITEMS;
+pub use parameter::{Parameter, ParameterValue};
 
 /// How quoted text is read, as far as the SQL mode of a session decides it
 /// (MySQL manual, "Server SQL Modes").
@@ -95,8 +103,8 @@ pub struct Query {
 struct Statement {
     range: Range<usize>,
     keyword: Range<usize>,
-    /// The range of each `:name`, with its colon.
-    parameters: Vec<Range<usize>>,
+    /// Each `:name`.
+    parameters: Vec<Placeholder>,
     /// Whether the statement contains a `?` outside quotes and comments.
     has_question_mark: bool,
 }
@@ -187,34 +195,24 @@ impl Query {
     }
 }
 
-impl Statement {
-    /// Records `token` if it is a parameter or a question mark.
-    fn record_parameter(&mut self, token: &Token) {
-        match token.kind {
-            TokenKind::Parameter => self.parameters.push(token.range.clone()),
-            TokenKind::QuestionMark => self.has_question_mark = true,
-            _ => {}
-        }
-    }
-}
-
 /// Finds the one statement of `text` as a server in `mode` reads it.
 fn parse_statement(text: &str, mode: QuotingMode) -> Parsed {
     let mut lexer = Lexer::new(text, mode);
     let mut statement: Option<Statement> = None;
     let mut start = 0;
     let mut ended = false;
+    let mut placeholders = Finder::default();
     while let Some(token) = lexer.next_token()? {
+        placeholders.push(&token, &text[token.range.clone()]);
         match (&mut statement, token.kind) {
             (None, TokenKind::Terminator) => start = token.range.end,
             (None, _) => {
-                let first = statement.insert(Statement {
+                statement = Some(Statement {
                     range: start..text.len(),
-                    keyword: token.range.clone(),
+                    keyword: token.range,
                     parameters: Vec::new(),
-                    has_question_mark: false,
+                    has_question_mark: token.kind == TokenKind::QuestionMark,
                 });
-                first.record_parameter(&token);
             }
             (Some(first), TokenKind::Terminator) if !ended => {
                 first.range.end = token.range.start;
@@ -222,10 +220,11 @@ fn parse_statement(text: &str, mode: QuotingMode) -> Parsed {
             }
             (Some(_), TokenKind::Terminator) => {}
             (Some(_), _) if ended => return Err(ParseError::Several(token.range.start)),
-            (Some(first), _) => first.record_parameter(&token),
+            (Some(first), kind) => first.has_question_mark |= kind == TokenKind::QuestionMark,
         }
     }
     let mut statement = statement.ok_or(ParseError::Empty)?;
+    statement.parameters = placeholders.finish();
     // `str::trim` removes more kinds of white space than servers do.
     let body = &text[statement.range.clone()];
     statement.range.start += body.len() - body.trim_start_matches(is_space).len();

@@ -12,6 +12,8 @@ pub enum Origin {
     Flag(String),
     /// An environment variable.
     Variable(&'static str),
+    /// An environment variable of the vendors' clients, which is below option files.
+    ClientVariable(&'static str),
     /// A configuration file.
     ConfigFile(Rc<Place>),
     /// A MySQL option file.
@@ -43,7 +45,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Flag(flag) => write!(f, "flag {flag}"),
-            Self::Variable(name) => write!(f, "environment {name}"),
+            Self::Variable(name) | Self::ClientVariable(name) => write!(f, "environment {name}"),
             Self::ConfigFile(place) | Self::OptionFile(place) => {
                 write!(f, "{}:{}", place.path.display(), place.line)
             }
@@ -62,8 +64,9 @@ impl Origin {
             Self::Variable(_) => 1,
             Self::ConfigFile(_) => 2,
             Self::OptionFile(_) => 3,
+            Self::ClientVariable(_) => 4,
             Self::Parameter(_, url) => url.rank(),
-            Self::Default => 4,
+            Self::Default => 5,
         }
     }
 
@@ -82,7 +85,7 @@ impl Origin {
         let setting = setting.into();
         match self {
             Self::Flag(flag) => flag.clone(),
-            Self::Variable(variable) => (*variable).to_owned(),
+            Self::Variable(variable) | Self::ClientVariable(variable) => (*variable).to_owned(),
             Self::ConfigFile(place) => {
                 let Place {
                     path, line, column, ..

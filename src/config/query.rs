@@ -11,6 +11,7 @@ use std::{
 use super::{layers::Layers, origin::Origin, settings::keys};
 use crate::{
     error::{Error, Result},
+    jobs::plan::ExportPlan,
     source::Protocol,
     sql::{Parameter, Query},
 };
@@ -44,6 +45,19 @@ pub(super) fn query(
     }
     query.check_parameters(&parameters).map_err(with_place)?;
     Ok((query, parameters))
+}
+
+/// Returns a warning for each parameter of `export` that may be meant as a list.
+pub(super) fn warnings(export: &ExportPlan) -> Vec<String> {
+    let place = export.name.as_ref().map(|name| format!("{name}: "));
+    let place = place.unwrap_or_default();
+    let warn = |name| {
+        format!(
+            "{place}{name} holds a comma and is one value in IN (:{name}); a list is [1, 2] or [\"a\", \"b\"]"
+        )
+    };
+    let doubtful = export.query.doubtful_lists(&export.parameters);
+    doubtful.into_iter().map(warn).collect()
 }
 
 /// Whether any layer has a query.

@@ -99,6 +99,10 @@ fn query_mistakes_exit_2() {
         (&["--query-file", &latin1_sql], &["latin1.sql", "UTF-8", "byte 8"]),
         (&["--query-file", ""], &["--query-file", "empty"]),
         (&["--param", "x", SELECT], &["'--param <NAME=VALUE>'", "NAME=VALUE"]),
+        (&["--param", "a=[]", SELECT], &["'--param <NAME=VALUE>'", "the list is empty, and SQL has no empty IN (…) list"]),
+        (&["--param", "a=[x]", SELECT], &["a list is written as [1, 2] or [\"a\", \"b\"], and a text that begins with [ as [\"[…\"]"]),
+        (&["--param", "a=[1,2]", "SELECT :a"], &["the list a stands where the query takes one value\n  hint: a list is for IN (:a) and NOT IN (:a)"]),
+        (&["--param", "a=[1,2]", "SELECT 1 LIMIT :a"], &["the list a stands where the query takes one value"]),
         (&["--param", "1x=2", SELECT], &["'--param <NAME=VALUE>'", "no digit"]),
         (&["--param", "a=1", "--param", "a=2", "SELECT :a"], &["--param gives a twice"]),
         (&["--param", "a=1", SELECT], &["--param gives a a value", "no :a"]),
@@ -116,7 +120,7 @@ fn connection_mistakes_exit_2() {
     #[rustfmt::skip]
     let cases: &[Mistake] = &[
         (&["--db-url", "db.example/shop", SELECT], &["--db-url", "mysql://"]),
-        (&["--db-url", "mysql://hushhush:9999999/", SELECT], &["--db-url is malformed"]),
+        (&["--db-url", "mysql://hushhush:9999999/", SELECT], &["--db-url has a port that is no number"]),
         (&["--db-url", "mysql://me@h/", "--host", "h", SELECT], &["--host cannot stand beside --db-url"]),
         (&["--db-url", "mysql://me@h/", "--database", "d", SELECT], &["--database cannot stand beside --db-url"]),
         (&["--host", "db.example", "--socket", "/s", SELECT], &["--host cannot stand beside --socket"]),
@@ -395,7 +399,9 @@ fn wrong_toml_and_wrong_types_are_found() {
         ("[session]\ninit = 'SET a = 1'\n", ":2:8: [session] init is a list of texts"),
         ("[session]\ninit = [1]\n", ":2:9: [session] init is a list of texts in quotes"),
         ("[query]\nparams = ['a']\n", ":2:10: [query] params is a table"),
-        ("[query]\nparams = { a = [1] }\n", ":2:12: [query] params `a`: a value is a text in quotes: params = ***"),
+        ("[query]\nparams = { a = 1.5 }\n", ":2:12: [query] params `a`: a value is a text in quotes: params = ***"),
+        ("[query]\nparams = { a = [1.5] }\n", ":2:12: [query] params `a`: a list holds texts in quotes and whole numbers: params = ***"),
+        ("[query]\nparams = { a = [] }\n", ":2:12: [query] params `a`: the list is empty, and SQL has no empty IN (…) list: params = ***"),
         ("[query]\nparams = { 1a = 'x' }\n", ":2:12: [query] params cannot hold `1a`: a name has letters"),
         ("[json]\ncolumns = 'a'\n", ":2:11: [json] columns is a list of texts"),
     ];

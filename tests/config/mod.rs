@@ -2,4 +2,6 @@
 
 mod configuration;
 mod credentials;
+mod logins;
 mod mistakes;
+mod paths;

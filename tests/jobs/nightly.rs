@@ -15,6 +15,7 @@ mod endings;
 mod files;
 mod mistakes;
 mod snapshots;
+mod stale_manifests;
 
 /// A configuration file that lists exports, in a folder of its own.
 struct ExportFile<'a> {

@@ -72,7 +72,11 @@ settings! {
             "query.params",
             "Bind VALUE, as text, to :NAME in the query; may be repeated",
         )
-        .flag("param");
+        .flag("param")
+        .more(
+            "A list, for IN (:NAME), is [1, 2] or [\"a\", \"b\"]; a text that begins with [ is \
+             the list of it alone, [\"[a\"].",
+        );
         PROTOCOL: Protocol = choice("query.protocol", "How rows travel")
             .flag("protocol")
             .value("PROTOCOL")
@@ -94,6 +98,7 @@ settings! {
         HOST: String = text("connection.host", &host, "The server's name or address")
             .flag("host")
             .value("HOST")
+            .client_variable("MYSQL_HOST")
             .option("host")
             .more(
                 "localhost without a port means the server's Unix socket, as for the mysql client, \
@@ -102,9 +107,11 @@ settings! {
         PORT: NonZeroU16 = number("connection.port", &port, "The server's TCP port")
             .flag("port")
             .value("PORT")
+            .client_variable("MYSQL_TCP_PORT")
             .option("port");
         SOCKET: PathBuf = path("connection.socket", "The server's Unix socket")
             .flag("socket")
+            .client_variable("MYSQL_UNIX_PORT")
             .option("socket");
         USER: String = text(
             "connection.user",
@@ -137,8 +144,9 @@ settings! {
         )
         .option("protocol")
         .dumped_in("connection");
-        // Only option files have it: other users can read a command line.
+        // There is no flag for it: other users can read a command line.
         PASSWORD: SecretString = secret("password", "The password")
+            .client_variable("MYSQL_PWD")
             .option("password")
             .dumped_in("connection");
         CONNECT_TIMEOUT: Timeout = duration(
