@@ -25,6 +25,7 @@ mod connection;
 mod database_url;
 mod dump;
 mod export;
+mod extension;
 mod file;
 mod format;
 pub mod layers;

@@ -3,3 +3,4 @@
 mod configuration;
 mod credentials;
 mod mistakes;
+mod output_names;

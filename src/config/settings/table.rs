@@ -274,7 +274,7 @@ settings! {
             "output.format",
             format::possible_values,
             &output_format,
-            "Output format, otherwise by the file's extension, or tsv",
+            "Output format, otherwise by the file's extension, or tsv where it has none",
         )
         .flag("format")
         .value("FORMAT");
