@@ -33,6 +33,7 @@ mod option_file;
 pub mod origin;
 mod output;
 mod query;
+pub(crate) mod query_text;
 pub mod reporting;
 mod run;
 mod secrets;

@@ -61,7 +61,7 @@ macro_rules! settings {
 
 settings! {
     "Query" {
-        QUERY_SQL: String = text("query.sql", &any_text, "The query, as an option")
+        QUERY_SQL: String = text("query.sql", &any_text, "The query, as an option; `-` is standard input")
             .flag("query")
             .short('q')
             .value("SQL")
@@ -93,6 +93,7 @@ settings! {
             );
         HOST: String = text("connection.host", &host, "The server's name or address")
             .flag("host")
+            .short('h')
             .value("HOST")
             .option("host")
             .more(
@@ -101,10 +102,12 @@ settings! {
             );
         PORT: NonZeroU16 = number("connection.port", &port, "The server's TCP port")
             .flag("port")
+            .short('P')
             .value("PORT")
             .option("port");
         SOCKET: PathBuf = path("connection.socket", "The server's Unix socket")
             .flag("socket")
+            .short('S')
             .option("socket");
         USER: String = text(
             "connection.user",
@@ -112,10 +115,12 @@ settings! {
             "The account that logs in, otherwise your login name",
         )
         .flag("user")
+            .short('u')
         .value("USER")
         .option("user");
         DATABASE: String = text("connection.database", &not_empty, "The default database")
             .flag("database")
+            .short('D')
             .value("NAME")
             .option("database");
         PASSWORD_FILE: PathBuf = path("connection.password_file", "Read the password from FILE")
@@ -129,6 +134,7 @@ settings! {
         .value("NAME");
         ASK_PASSWORD: bool = switch("ask_password", "Ask for the password on the terminal")
             .flag("ask-password")
+            .short('p')
             .dumped_in("connection");
         TRANSPORT: String = text(
             "transport",
