@@ -13,12 +13,14 @@ use serde::{Deserialize, Serialize};
 
 use self::{
     lexer::{Lexer, ParseError, TokenKind, is_space},
+    mistakes::{check_token, client_command, hint_for_several, invisible_character},
     placeholder::{Finder, Placeholder},
 };
 use crate::error::{Error, Result};
 
 mod bind;
 mod lexer;
+mod mistakes;
 mod parameter;
 mod placeholder;
 
@@ -181,7 +183,9 @@ impl Query {
                 "the SQL text holds more than one statement; the second begins on line {}",
                 line(at)
             ))
-            .with_hint("give one statement; run gold_digger once for each query, or list them as [[export]]"),
+            .with_hint(hint_for_several(&self.text)),
+            ParseError::ClientCommand(at) => client_command(&self.text[at..], line(at)),
+            ParseError::Invisible(c, at) => invisible_character(c, line(at)),
             ParseError::Unterminated(what, at) => Error::config(format!(
                 "the SQL text has {what} without an end; it begins on line {}",
                 line(at)
@@ -203,6 +207,7 @@ fn parse_statement(text: &str, mode: QuotingMode) -> Parsed {
     let mut ended = false;
     let mut placeholders = Finder::default();
     while let Some(token) = lexer.next_token()? {
+        check_token(text, &token, statement.is_none())?;
         placeholders.push(&token, &text[token.range.clone()]);
         match (&mut statement, token.kind) {
             (None, TokenKind::Terminator) => start = token.range.end,
@@ -303,6 +308,43 @@ mod tests {
             "SELECT /*!99999 ' */ 1; DELETE FROM t -- ' */",
         ] {
             assert!(parse_error(text).contains("executable comment"), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_sql_is_refused() {
+        for (text, message) in [
+            (
+                "DELIMITER //\nSELECT 1; //",
+                "DELIMITER on line 1 is a command of the mysql client",
+            ),
+            ("\nsource x.sql", "SOURCE on line 2 is a command"),
+            ("\\. x.sql", "\\. on line 1 is a command"),
+            ("SELECT 1\\G", "\\G on line 1 is a command"),
+            ("SELECT 1 \\g;", "\\g on line 1 is a command"),
+            (
+                "SELECT 1;\n\u{1a}",
+                "the SQL text has Ctrl-Z (U+001A) on line 2",
+            ),
+            (
+                "SELECT\u{a0}1",
+                "the SQL text has a no-break space (U+00A0) on line 1",
+            ),
+            (
+                "\u{feff}SELECT 1",
+                "the SQL text has a byte order mark (U+FEFF) on line 1",
+            ),
+            ("SELECT a\u{3000}FROM t", "an invisible character (U+3000)"),
+            ("SELECT 1\0", "a control character (U+0000)"),
+        ] {
+            assert!(parse_error(text).contains(message), "{}", parse_error(text));
+        }
+        for text in [
+            "SELECT '\u{a0}\u{1a}\\G', `a\u{a0}b` -- \u{a0} \\G \u{1a}",
+            "SELECT \\N",
+            "SELECT source, delimiter FROM t",
+        ] {
+            assert!(Query::parse(text).is_ok(), "{text}");
         }
     }
 

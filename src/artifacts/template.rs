@@ -133,6 +133,18 @@ pub fn has_time(path: &OsStr) -> bool {
     })
 }
 
+/// Returns `path` with a `0` in the place of each placeholder.
+pub fn with_zeros(path: &OsStr) -> OsString {
+    let mut bytes = Vec::new();
+    for part in parts(path).unwrap_or_default() {
+        bytes.extend_from_slice(match part {
+            Part::Literal(literal) => literal,
+            Part::Placeholder(_) => b"0",
+        });
+    }
+    OsString::from_vec(bytes)
+}
+
 /// Returns a glob that matches every expansion of `path`, and other paths; `None`
 /// if `path` is not UTF-8 or has a mistake.
 pub fn glob(path: &OsStr) -> Option<String> {

@@ -20,9 +20,13 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
+use super::args::UsageError;
 use crate::{
     artifacts::verify::verify,
-    config::reporting::{LogFormat, ReportOptions, Verbosity},
+    config::{
+        layers::Layer,
+        reporting::{LogFormat, ReportOptions, Verbosity},
+    },
     error::{Error, ErrorKind},
     jobs::{Event as RunEvent, ExportStatus, Observer, RunReport},
     sink::standard_output,
@@ -155,7 +159,14 @@ where
 /// Prints the help or the version, or reports a mistake in the arguments. Returns
 /// the exit code.
 #[must_use]
-pub fn usage(error: &clap::Error) -> ExitCode {
+pub fn usage(error: &UsageError) -> ExitCode {
+    let error = match error {
+        UsageError::Clap(error) => error,
+        UsageError::Mistake(error) => {
+            let flags = Layer::default();
+            return failure(error, &ReportOptions::from_flags(&flags, Verbosity::Normal));
+        }
+    };
     if !error.use_stderr() {
         // With colours on a terminal. It fails if standard output has no reader.
         let _ = error.print();

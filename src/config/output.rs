@@ -1,8 +1,9 @@
 //! Resolves the target of the rows and their format.
 
-use std::{cell::LazyCell, ffi::OsStr, path::PathBuf};
+use std::{cell::LazyCell, path::PathBuf};
 
 use super::{
+    extension::{self, Promise},
     layers::Layers,
     origin::{Origin, WithOrigin},
     settings::keys,
@@ -31,7 +32,8 @@ pub(super) struct Destination {
 ///
 /// # Errors
 /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for a path whose
-/// placeholders are wrong.
+/// placeholders are wrong, and for one whose extension no format has, where
+/// nothing else chooses the format.
 pub(super) fn destination(
     layers: &Layers,
     now: &LazyCell<Now>,
@@ -39,11 +41,12 @@ pub(super) fn destination(
 ) -> Result<Destination> {
     let mut target = None;
     let mut format = None;
+    let mut refused = None;
     for layer in &layers.0 {
         let named = layer.get(keys::OUTPUT_FORMAT);
         format = format.or(named.map(|named| (named.value, named.origin)));
         let Some(WithOrigin {
-            value: path,
+            value: template,
             origin,
         }) = layer.get(keys::OUTPUT_PATH)
         else {
@@ -52,20 +55,27 @@ pub(super) fn destination(
         if target.is_some() {
             continue;
         }
-        if path == "-" {
+        if template == "-" {
             target = Some((Target::Stdout, origin));
             continue;
         }
-        let path = template::expand(&path, now, database).map_err(|problem| {
+        let path = template::expand(&template, now, database).map_err(|problem| {
             origin
                 .refuse(keys::OUTPUT_PATH, &problem)
                 .with_hint(template::HINT)
         })?;
         let path = PathBuf::from(path);
-        let extension = path.extension().and_then(OsStr::to_str);
-        let by_extension = extension.and_then(BuiltIn::by_extension);
-        format = format.or_else(|| Some((by_extension?, origin.clone())));
+        match extension::promise(&path, &template) {
+            Promise::Format(chosen) => format = format.or(Some((chosen, origin.clone()))),
+            Promise::Unknown(extension) => {
+                refused = Some(extension::refuse(&path, &extension, &origin));
+            }
+            Promise::Nothing => {}
+        }
         target = Some((Target::Path(path), origin));
+    }
+    if let (None, Some(refused)) = (&format, refused) {
+        return Err(refused);
     }
     let (target, target_origin) = target.unwrap_or((Target::Stdout, Origin::Default));
     let default = || BuiltIn::named(DEFAULT_FORMAT).map(|format| (format, Origin::Default));

@@ -8,7 +8,7 @@ use std::{
     path::Path,
 };
 
-use super::{layers::Layers, origin::Origin, settings::keys};
+use super::{layers::Layers, origin::Origin, query_text, settings::keys};
 use crate::{
     error::{Error, Result},
     jobs::plan::ExportPlan,
@@ -34,6 +34,7 @@ pub(super) fn query(
         None => error,
     };
     let query = Query::parse(text).map_err(with_place)?;
+    query_text::refuse_no_query(&query).map_err(with_place)?;
     // The layers above the export's own may be for another export.
     let highest = if name.is_some() { number } else { 0 };
     let parameters = parameters(layers, highest..=number, &query)?;
@@ -72,8 +73,8 @@ pub(super) fn missing(name: Option<&str>) -> Error {
             Error::config("the export has no query").with_hint("add sql = \"…\" or file = \"…\"")
         }
         None => Error::config("no query is given").with_hint(
-            "gold_digger \"SELECT …\", or --query-file FILE, or DATABASE_QUERY, or a configuration \
-             file with one",
+            "gold_digger \"SELECT …\", or `-` for standard input, or --query-file FILE, or \
+             DATABASE_QUERY, or a configuration file (--config) with one",
         ),
     }
 }

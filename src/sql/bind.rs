@@ -15,7 +15,7 @@ pub struct BoundQuery {
 impl Query {
     /// Returns the statement to send: without its terminator and the text after
     /// it, and with a `?` in place of each parameter, or one for each value of a
-    /// list. If `parameters` is empty, `:name` stays in the text.
+    /// list.
     ///
     /// # Errors
     /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) if the text is not
@@ -25,7 +25,7 @@ impl Query {
     pub fn bind(&self, mode: QuotingMode, parameters: &[Parameter]) -> Result<BoundQuery> {
         let statement = self.parses[mode as usize].as_ref();
         let statement = statement.map_err(|reason| self.explain(*reason))?;
-        if parameters.is_empty() {
+        if parameters.is_empty() && statement.parameters.is_empty() {
             let sql = self.text[statement.range.clone()].to_owned();
             return Ok(BoundQuery {
                 sql,
@@ -185,6 +185,10 @@ mod tests {
         assert_eq!(
             bind("SELECT :a, :b", &["a=1"]),
             Err("the query's parameter :b has no value".to_owned())
+        );
+        assert_eq!(
+            bind("SELECT :a", &[]),
+            Err("the query's parameter :a has no value".to_owned())
         );
         assert_eq!(
             bind("SELECT :a, ':b'", &["a=1", "b=1"]),

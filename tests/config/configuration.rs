@@ -140,7 +140,7 @@ fn the_documentation_lists_every_setting() {
         .filter(|word| word.starts_with("--"))
     {
         let flag: &str = word
-            .split(['[', '=', ',', '.', ')'])
+            .split(['[', ']', '=', ',', '.', ')'])
             .next()
             .expect("a flag");
         assert!(text.contains(flag), "{flag} is not documented");

@@ -290,7 +290,7 @@ fn the_extension_chooses_the_format() {
                 }
             }
         }
-        for name in ["a.data", "csv", "a.csv.old"] {
+        for name in ["a", "csv", "a.2026-11-27", "a.v1.2"] {
             let target = folder.path().join(name);
             db.export(sql).arg("-o").arg(&target).run().wrote("");
             assert_eq!(

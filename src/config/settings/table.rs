@@ -61,7 +61,7 @@ macro_rules! settings {
 
 settings! {
     "Query" {
-        QUERY_SQL: String = text("query.sql", &any_text, "The query, as an option")
+        QUERY_SQL: String = text("query.sql", &any_text, "The query, as an option; `-` is standard input")
             .flag("query")
             .short('q')
             .value("SQL")
@@ -97,6 +97,7 @@ settings! {
             );
         HOST: String = text("connection.host", &host, "The server's name or address")
             .flag("host")
+            .short('h')
             .value("HOST")
             .client_variable("MYSQL_HOST")
             .option("host")
@@ -106,11 +107,13 @@ settings! {
             );
         PORT: NonZeroU16 = number("connection.port", &port, "The server's TCP port")
             .flag("port")
+            .short('P')
             .value("PORT")
             .client_variable("MYSQL_TCP_PORT")
             .option("port");
         SOCKET: PathBuf = path("connection.socket", "The server's Unix socket")
             .flag("socket")
+            .short('S')
             .client_variable("MYSQL_UNIX_PORT")
             .option("socket");
         USER: String = text(
@@ -119,10 +122,12 @@ settings! {
             "The account that logs in, otherwise your login name",
         )
         .flag("user")
+            .short('u')
         .value("USER")
         .option("user");
         DATABASE: String = text("connection.database", &not_empty, "The default database")
             .flag("database")
+            .short('D')
             .value("NAME")
             .option("database");
         PASSWORD_FILE: PathBuf = path("connection.password_file", "Read the password from FILE")
@@ -136,6 +141,7 @@ settings! {
         .value("NAME");
         ASK_PASSWORD: bool = switch("ask_password", "Ask for the password on the terminal")
             .flag("ask-password")
+            .short('p')
             .dumped_in("connection");
         TRANSPORT: String = text(
             "transport",
@@ -290,7 +296,7 @@ settings! {
             "output.format",
             format::possible_values,
             &output_format,
-            "Output format, otherwise by the file's extension, or tsv",
+            "Output format, otherwise by the file's extension, or tsv where it has none",
         )
         .flag("format")
         .value("FORMAT");
