@@ -19,6 +19,9 @@ pub struct ResultSet<'conn> {
 impl QueryExecutor {
     /// Runs `sql`, one statement, and returns its rows.
     ///
+    /// After the last row, [`result_warnings`](Self::result_warnings) returns what the
+    /// server's warnings say of them.
+    ///
     /// ```no_run
     /// use gold_digger::{
     ///     cancel::CancelToken,

@@ -20,13 +20,19 @@ const LIFT_ROW_LIMIT: &str = "SET SESSION sql_select_limit = 1844674407370955161
 
 /// Lets the reader be slow for 24 days, the longest timeout in seconds that servers
 /// on every system accept (MySQL manual, "Server System Variables"), and makes the
-/// server keep every warning and note: the warnings tell what is wrong with the rows
-/// (see [`super::server_warnings`]), and the notes of EXPLAIN name the tables.
+/// server keep its notes: those of EXPLAIN name the tables of a statement.
 ///
 /// The latter is in a comment that servers execute. ProxySQL removes it: it would
 /// otherwise bind the session to one server from then on.
 const CLIENT_LIMITS: &str = "SET SESSION net_write_timeout = 2147483, SESSION wait_timeout = 2147483 \
-     /*!40101 , SESSION max_error_count = 65535, SESSION sql_notes = 1 */";
+     /*!40101 , SESSION sql_notes = 1 */";
+
+/// Makes the server keep every warning, as they tell what is wrong with the rows
+/// ([`super::server_warnings`]). It is a statement of its own, because MySQL refuses
+/// it to accounts without SESSION_VARIABLES_ADMIN; how many warnings there were is
+/// counted all the same. ProxySQL removes the comment here, too.
+const KEEP_WARNINGS: &str =
+    "SET SESSION wait_timeout = 2147483 /*!40101 , SESSION max_error_count = 65535 */";
 
 /// Sets what must hold for every statement of the session. It is repeated between
 /// the exports of a session, because an earlier one may have changed it.
@@ -88,6 +94,7 @@ fn raise_limits(conn: &mut Conn) -> Result<()> {
         }
     }
     allow_refusal(driver::run(conn, CLIENT_LIMITS), "limits for slow readers")?;
+    allow_refusal(driver::run(conn, KEEP_WARNINGS), "limit of warnings")?;
     allow_refusal(limit_statement(conn, None), "limit for statements")
 }
 

@@ -71,3 +71,42 @@ fn a_row_limit_of_init_is_for_the_query_alone() {
         }
     });
 }
+
+/// MySQL lets only accounts with SESSION_VARIABLES_ADMIN set `max_error_count`.
+#[test]
+fn an_account_without_privileges_has_the_same_session() {
+    each_server_alone(|db| {
+        let user = format!("reader_{}", db.name);
+        db.sql(&format!("CREATE USER {user} IDENTIFIED BY 'secret'"));
+        db.sql(&format!("GRANT SELECT ON {}.* TO {user}", db.name));
+        let _notes = GlobalVariable::set(db, "sql_notes", "0");
+        let _limit = GlobalVariable::set(db, "sql_select_limit", "1");
+        let _count = GlobalVariable::set(db, "max_error_count", "2");
+        let port = db.server.port;
+        let url = format!("mysql://{user}:secret@127.0.0.1:{port}/{}", db.name);
+        let export = |sql: &str| db.export(sql).env("DATABASE_URL", &url);
+        let variables = "SELECT @@net_write_timeout AS a, @@wait_timeout AS b, @@sql_notes AS c
+                         UNION ALL SELECT 1, 2, 3";
+        export(variables)
+            .run()
+            .wrote("a\tb\tc\n2147483\t2147483\t1\n1\t2\t3\n");
+        let three = "SELECT CAST('x' AS SIGNED) + CAST('y' AS SIGNED) + CAST('z' AS SIGNED) AS n";
+        let altered = |times| {
+            format!(
+                "gold_digger: warning: the server has altered a value {times} times: Truncated incorrect INTEGER value: 'x'\n"
+            )
+        };
+        let expected = if db.is_mariadb() {
+            altered(3)
+        } else {
+            let unknown =
+                "whether others say that the result is incomplete or altered is not known";
+            format!(
+                "{}gold_digger: warning: the server shows 2 of its 3 warnings: {unknown}\n",
+                altered(2)
+            )
+        };
+        export(three).run().ended(0, &expected);
+        db.sql(&format!("DROP USER {user}"));
+    });
+}
