@@ -1,13 +1,18 @@
 //! Values that some readers would misread: how each format writes them, without a
 //! server.
 
+use std::{fs, process::Command};
+
 use gold_digger::{
     format::{BinaryEncoding, Csv, CsvNull, Format, Json, NumberStyle, TextOptions, Tsv},
     row::Value,
     schema::ColumnType,
 };
 
-use super::memory::{BLOB, INT, Kind, TEXT, formats, write};
+use super::{
+    memory::{BLOB, INT, Kind, TEXT, formats, write},
+    readers::python,
+};
 
 #[test]
 fn the_end_of_data_is_quoted_as_a_name_and_refused_as_null() {
@@ -152,13 +157,19 @@ fn only_json_that_readers_take_is_embedded() {
         r#"{"a":1,"a":2,"\u0061":[null,true,1e400,-0.0]}"#,
         r#""ud800""#,
     ];
-    for text in good {
-        let written = write(&json, "a", TEXT, &[Value::Bytes(text.as_bytes())]);
-        assert_eq!(
-            (written.error, written.text),
-            (None, format!("[\n{{\"a\":{text}}}\n]\n"))
-        );
-    }
+    let values: Vec<Value<'_>> = good.map(|text| Value::Bytes(text.as_bytes())).into();
+    let written = write(&json, "a", TEXT, &values);
+    let rows: Vec<String> = good.map(|text| format!("{{\"a\":{text}}}")).into();
+    let expected = format!("[\n{}\n]\n", rows.join(",\n"));
+    assert_eq!((written.error, written.text), (None, expected.clone()));
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("a.json");
+    fs::write(&file, expected).expect("a file");
+    let script = "import json, sys; print(len(json.load(open(sys.argv[1], encoding='utf-8'))))";
+    assert_eq!(python(script, &[file.as_os_str()]), "6\n");
+    let jq = Command::new("jq").arg("length").arg(&file).output();
+    assert_eq!(jq.expect("jq runs").stdout, b"6\n");
+
     let lone = [
         r#""\ud800""#,
         r#""\udc00""#,
