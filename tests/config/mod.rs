@@ -4,4 +4,5 @@ mod configuration;
 mod credentials;
 mod logins;
 mod mistakes;
+mod names;
 mod paths;
