@@ -6,12 +6,11 @@
 //! configuration file, that over option files, those over the variables of the
 //! vendors' clients, and these over defaults.
 
-use std::{cell::LazyCell, env, time::Duration};
+use std::{env, ffi::OsString, time::Duration};
 
 use secrecy::SecretString;
 
 use crate::{
-    artifacts::template::{self, Now},
     error::{Error, Result},
     jobs::plan::{ExportPlan, RunPlan},
     sink::Target,
@@ -53,6 +52,7 @@ use self::{
     layers::{Layer, Layers},
     option_file::{OptionFiles, Presence},
     origin::Origin,
+    output::LazyNow,
     reporting::{ReportOptions, Verbosity},
     run::RunSettings,
     settings::keys,
@@ -131,7 +131,7 @@ pub fn resolve(
     interaction: &Interaction<'_>,
 ) -> Result<Task, Rejected> {
     let (mut layers, tables) = layers(flags, interaction)?;
-    let now = LazyCell::new(template::now as fn() -> _);
+    let now = output::now(&layers);
     if request == Request::ListExports {
         return Ok(Task::Print(list_exports(&mut layers, tables, &now)?));
     }
@@ -193,7 +193,7 @@ impl Shared {
         &self,
         layers: &mut Layers,
         tables: Vec<Option<ExportTable>>,
-        now: &LazyCell<Now>,
+        now: &LazyNow,
     ) -> Result<String> {
         let exports = each_export(layers, tables, |layers, name| {
             let export = UnresolvedExport::without_query(layers, now, self.database(), name)?;
@@ -212,7 +212,7 @@ impl Shared {
         self,
         mut layers: Layers,
         tables: Vec<Option<ExportTable>>,
-        now: &LazyCell<Now>,
+        now: &LazyNow,
         reporting: &ReportOptions,
         interaction: &Interaction<'_>,
     ) -> Result<RunPlan, Rejected> {
@@ -221,12 +221,19 @@ impl Shared {
             |layers: &Layers, key, what| inputs.extend(layers.value(key).map(|path| (what, path)));
         add_input(&layers, keys::CONFIG, "the configuration file");
         add_input(&layers, keys::PASSWORD_FILE, "the password file");
+        let mut paths: Vec<OsString> = Vec::new();
         let exports = each_export(&mut layers, tables, |layers, name| {
             add_input(layers, keys::QUERY_FILE, "the file of the query");
             let database = self.database();
-            UnresolvedExport::new(layers, now, database, name)?.resolve(name, layers, now, database)
+            let export = UnresolvedExport::new(layers, now, database, name)?;
+            let export = export.resolve(name, layers, now, database)?;
+            paths.extend(layers.value(keys::OUTPUT_PATH));
+            let warnings = output::warnings(layers, &export.parameters);
+            warnings.into_iter().for_each(interaction.warn);
+            Ok(export)
         })?;
-        selection::refuse_unused_parameters(&layers, &exports)?;
+        output::refuse_unused_date(&layers, &paths)?;
+        selection::refuse_unused_parameters(&layers, &exports, &paths)?;
         exports
             .iter()
             .flat_map(query::warnings)
@@ -310,11 +317,7 @@ fn each_export<T>(
 
 /// Returns the names and targets of the exports, for `--list-jobs`. The settings
 /// of the connection may be missing.
-fn list_exports(
-    layers: &mut Layers,
-    tables: Vec<ExportTable>,
-    now: &LazyCell<Now>,
-) -> Result<String> {
+fn list_exports(layers: &mut Layers, tables: Vec<ExportTable>, now: &LazyNow) -> Result<String> {
     let connection = ConnectionSettings::resolve(layers).ok();
     let database = connection.and_then(|connection| connection.database);
     let database = database.as_ref().map(|database| database.value.as_str());

@@ -1,18 +1,16 @@
 //! Resolves one export: its query, its target, and the guards of its result.
 //! Settings that its table lacks come from the sections of the configuration file.
 
-use std::cell::LazyCell;
-
 use super::{
     format,
     layers::Layers,
-    output::{self, Destination},
+    output::{self, Destination, LazyNow},
     query,
     selection::{command_line_query, command_line_target, if_applicable},
     settings::keys,
 };
 use crate::{
-    artifacts::template::{self, Now, OutputName},
+    artifacts::template::{self, OutputName},
     error::Result,
     jobs::{
         guard::{Guards, SchemaPolicy},
@@ -39,7 +37,7 @@ impl UnresolvedExport {
     /// is missing or malformed.
     pub fn new(
         layers: &Layers,
-        now: &LazyCell<Now>,
+        now: &LazyNow,
         database: Option<&str>,
         name: Option<&str>,
     ) -> Result<Self> {
@@ -57,7 +55,7 @@ impl UnresolvedExport {
     /// As [`new`](Self::new).
     pub fn without_query(
         layers: &Layers,
-        now: &LazyCell<Now>,
+        now: &LazyNow,
         database: Option<&str>,
         name: Option<&str>,
     ) -> Result<Self> {
@@ -74,7 +72,7 @@ impl UnresolvedExport {
 
     fn destination(
         layers: &Layers,
-        now: &LazyCell<Now>,
+        now: &LazyNow,
         database: Option<&str>,
     ) -> Result<(Destination, Protocol)> {
         let destination = output::destination(layers, now, database)?;
@@ -91,12 +89,12 @@ impl UnresolvedExport {
         self,
         name: Option<&str>,
         layers: &Layers,
-        now: &LazyCell<Now>,
+        now: &LazyNow,
         database: Option<&str>,
     ) -> Result<ExportPlan> {
         let (query, parameters) = self.query.ok_or_else(|| query::missing(name))?;
         let guards = guards_of(name, layers)?;
-        let manifest = output_name(layers, &self.destination.target, now, database)?;
+        let manifest = output_name(layers, &self.destination, now, database)?;
         Ok(ExportPlan {
             name: name.map(str::to_owned),
             query,
@@ -173,10 +171,11 @@ fn guards(layers: &Layers) -> Result<Guards> {
 /// written.
 fn output_name(
     layers: &Layers,
-    target: &Target,
-    now: &LazyCell<Now>,
+    destination: &Destination,
+    now: &LazyNow,
     database: Option<&str>,
 ) -> Result<Option<OutputName>> {
+    let target = &destination.target;
     // The configuration file's settings for its exports do not apply to a query
     // or a target of the command line, which they may not fit.
     let is_typed = command_line_query(layers).is_some() || command_line_target(layers).is_some();
@@ -203,6 +202,7 @@ fn output_name(
         template: template.into(),
         time: is_dated.then(|| now.as_ref().ok().cloned()).flatten(),
         database: database.map(str::to_owned),
+        parameters: destination.parameters.clone(),
         keep,
     }))
 }

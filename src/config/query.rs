@@ -10,6 +10,7 @@ use std::{
 
 use super::{layers::Layers, origin::Origin, query_text, settings::keys};
 use crate::{
+    artifacts::template,
     error::{Error, Result},
     jobs::plan::ExportPlan,
     source::Protocol,
@@ -147,6 +148,7 @@ fn parameters(
     own: RangeInclusive<usize>,
     query: &Query,
 ) -> Result<Vec<Parameter>> {
+    let path = layers.value(keys::OUTPUT_PATH).unwrap_or_default();
     let mut parameters: Vec<Parameter> = Vec::new();
     for (index, found) in layers.all(keys::QUERY_PARAMS) {
         let refuse = |what: &str| found.origin.refuse(keys::QUERY_PARAMS, what);
@@ -155,7 +157,10 @@ fn parameters(
         if let Some(again) = given.find(|parameter| !names.insert(&parameter.name)) {
             return Err(refuse(&format!("gives {} twice", again.name)));
         }
-        let is_unused = |parameter: &&Parameter| !query.has_parameter(&parameter.name);
+        let is_in_path = |name: &str| template::parameter_names(&path).any(|found| found == name);
+        let is_unused = |parameter: &&Parameter| {
+            !query.has_parameter(&parameter.name) && !is_in_path(&parameter.name)
+        };
         let unused = found.value.iter().find(is_unused);
         if let (Some(unused), true) = (unused, own.contains(&index)) {
             let name = &unused.name;

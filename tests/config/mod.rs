@@ -4,5 +4,6 @@ mod configuration;
 mod credentials;
 mod logins;
 mod mistakes;
+mod names;
 mod output_names;
 mod paths;

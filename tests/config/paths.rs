@@ -39,7 +39,7 @@ fn every_path_can_be_in_the_home_folder() {
         let wanted = home.join(setting.name).display().to_string();
         let run = |args: &[String]| {
             let run = GoldDigger::new().env("HOME", &home).args(args);
-            run.args(["--user", "me", "--dump-config"])
+            run.args(["--user", "me", "--format", "csv", "--dump-config"])
                 .run()
                 .ended(0, "")
         };

@@ -24,6 +24,7 @@ use super::{
     },
 };
 use crate::{
+    artifacts::run_date::RunDate,
     format::{
         BinaryEncoding, Booleans, BuiltIn, CsvDelimiter, CsvFormulas, CsvNull, CsvQuote,
         DuplicateColumns, InvalidUtf8, LineEnding, NumberStyle, ZeroDates,
@@ -418,13 +419,16 @@ settings! {
             "Where the rows and columns of each export's last success are kept",
         )
         .flag("state");
-        JOB: Vec<Pattern> = list(
-            "job",
-            &pattern,
-            "Run only the exports of the configuration file called NAME, or like it (`daily-*`)",
+    }
+    "Output" {
+        DATE: RunDate = text(
+            "run.date",
+            &parsed::<RunDate>,
+            "The date, and the time, of {date} in FILE, otherwise those of the start",
         )
-        .flag("job")
-        .value("NAME");
+        .flag("date")
+        .value("DATE")
+        .more("For a run that was missed: 2020-01-03, or 2020-01-03T04:05:06 in local time.");
     }
     "CSV and TSV" {
         CSV_DELIMITER: CsvDelimiter = text(
@@ -542,6 +546,15 @@ settings! {
         .flag("invalid-utf8")
         .value("WHAT")
         .default("error");
+    }
+    "Exports of the configuration file" {
+        JOB: Vec<Pattern> = list(
+            "job",
+            &pattern,
+            "Run only the exports of the configuration file called NAME, or like it (`daily-*`)",
+        )
+        .flag("job")
+        .value("NAME");
     }
     "Settings" {
         CONFIG: PathBuf = path(
