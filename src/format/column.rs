@@ -11,6 +11,7 @@ use super::{
 use crate::{
     row::{Row, Value},
     schema::{ColumnType, FloatLayout, Schema},
+    text::counted,
 };
 
 /// The policy for leading zeros of numbers.
@@ -291,8 +292,11 @@ impl ColumnFormatter {
 /// Returns the warning for `count` values whose text was not UTF-8; `None` if
 /// `count` is 0.
 pub(super) fn lossy_warning(count: u64) -> Option<String> {
-    (count > 0)
-        .then(|| format!("{count} values were not UTF-8; U+FFFD stands for what could not be read"))
+    let verb = if count == 1 { "was" } else { "were" };
+    (count > 0).then(|| {
+        let values = counted(count, "value");
+        format!("{values} {verb} not UTF-8; U+FFFD stands for what could not be read")
+    })
 }
 
 /// Checks that the bytes of a text column are UTF-8.

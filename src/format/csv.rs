@@ -279,6 +279,9 @@ impl CsvWriter {
     }
 }
 
+/// What is said of blank lines.
+const BLANK_LINE_HINT: &str = "which some CSV readers skip; --csv-null TEXT writes NULL as TEXT";
+
 impl RowWriter for CsvWriter {
     fn start(&mut self, out: &mut EncodeBuffer<'_>) -> Result<()> {
         out.extend(&self.header);
@@ -336,9 +339,11 @@ impl RowWriter for CsvWriter {
 
     fn warnings(&self) -> Vec<String> {
         let blank = match self.blank_lines {
+            Some(1) => Some(format!(
+                "1 NULL value of the only column is a blank line, {BLANK_LINE_HINT}"
+            )),
             Some(lines) if lines > 0 => Some(format!(
-                "{lines} NULL values of the only column are blank lines, which some CSV readers skip; \
-                 --csv-null TEXT writes them as TEXT"
+                "{lines} NULL values of the only column are blank lines, {BLANK_LINE_HINT}"
             )),
             _ => None,
         };

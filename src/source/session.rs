@@ -15,6 +15,7 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Result},
     sql::QuotingMode,
+    text::counted,
 };
 
 /// Lets the reader be slow for 24 days, the longest timeout in seconds that servers
@@ -255,7 +256,8 @@ pub(super) fn truncation_warning(conn: &mut Conn, count: u16) -> Result<Option<S
             "the server has cut a value ({said}); --init 'SET SESSION group_concat_max_len = …' allows longer ones"
         )),
         None if seen < count => Some(format!(
-            "the server shows {seen} of its {count} warnings: whether it has cut a value or made one NULL is not known"
+            "the server shows {seen} of its {}: whether it has cut a value or made one NULL is not known",
+            counted(count.into(), "warning")
         )),
         None => None,
     })

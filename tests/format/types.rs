@@ -415,7 +415,7 @@ fn text_that_is_not_utf8_is_an_error_or_replaced_with_a_warning() {
         let outcome = export()
             .arg("--invalid-utf8=replace")
             .run()
-            .failed(0, &["1 values were not UTF-8"]);
+            .failed(0, &["1 value was not UTF-8"]);
         assert_eq!(String::from_utf8_lossy(&outcome.stdout), replaced);
     }
 }
