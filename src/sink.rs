@@ -135,6 +135,15 @@ pub(crate) fn remove(path: &Path, verb: &str) -> Result<()> {
 /// # Errors
 /// [`ErrorKind::Output`](crate::error::ErrorKind::Output).
 pub fn write_atomically(path: &Path, bytes: &[u8], cancel: &CancelToken) -> Result<Staged> {
+    // An option creates the folders of outputs, not this one.
+    let is_missing = |folder: &Path| {
+        let found = fs::metadata(folder);
+        found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    };
+    if follow_links(path).is_ok_and(|path| is_missing(folder(&path))) {
+        let problem = "its folder is missing";
+        return Err(output_error(path.display(), "create", problem).with_hint("create it first"));
+    }
     let mut sink = open(&Target::file(path), SinkOptions::default(), cancel)?;
     sink.write(bytes)?;
     sink.finish()

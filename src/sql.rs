@@ -97,6 +97,8 @@ pub struct Query {
     text: String,
     /// The result of parsing the text in each mode of [`QuotingMode::ALL`].
     parses: [Parsed; 3],
+    /// Where the text stands, as messages name it. It is not stored.
+    place: Option<String>,
 }
 
 /// The byte ranges of the one statement of a text, of its first keyword and of
@@ -137,7 +139,11 @@ impl Query {
     pub fn parse(text: impl Into<String>) -> Result<Self> {
         let text = text.into();
         let parses = QuotingMode::ALL.map(|mode| parse_statement(&text, mode));
-        let query = Self { text, parses };
+        let query = Self {
+            text,
+            parses,
+            place: None,
+        };
         if query.parses.iter().all(Result::is_err) {
             // Where every mode fails, "several" says more than "unterminated",
             // which the other modes may report for the same text.
@@ -150,6 +156,14 @@ impl Query {
             });
         }
         Ok(query)
+    }
+
+    /// Sets the place of the text, such as the name of its file. An error of the
+    /// server about the statement begins with it.
+    #[must_use]
+    pub fn with_place(mut self, place: impl Into<String>) -> Self {
+        self.place = Some(place.into());
+        self
     }
 
     /// Returns whether the result of [`bind`](Self::bind) depends on the

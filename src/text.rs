@@ -138,6 +138,14 @@ pub fn redact_json(json: &str) -> String {
     shown
 }
 
+/// Returns `count` with `noun`, which is in the plural unless the count is 1.
+pub(crate) fn counted(count: u64, noun: &str) -> String {
+    match count {
+        1 => format!("1 {noun}"),
+        _ => format!("{count} {noun}s"),
+    }
+}
+
 /// Returns `bytes` as lower-case hexadecimal digits, two for each byte.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()

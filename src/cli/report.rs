@@ -30,7 +30,7 @@ use crate::{
     error::{Error, ErrorKind},
     jobs::{Event as RunEvent, ExportStatus, Observer, RunReport},
     sink::standard_output,
-    text::{escape, printable, redact_json},
+    text::{counted, escape, printable, redact_json},
 };
 
 /// The style of the label of an error.
@@ -305,8 +305,12 @@ pub fn success(run: &RunReport, reporting: &ReportOptions) {
         exports => {
             let (rows, bytes) = (run.rows(), run.bytes());
             let seconds = run.status.elapsed().as_secs_f64();
-            let count = exports.len();
-            let text = format!("{count} exports, {rows} rows, {bytes} bytes in {seconds:.3} s");
+            let text = format!(
+                "{}, {}, {} in {seconds:.3} s",
+                counted(exports.len() as u64, "export"),
+                counted(rows, "row"),
+                counted(bytes, "byte")
+            );
             write_success(&text, rows, bytes, seconds, reporting);
         }
     }
@@ -324,7 +328,9 @@ fn report_success(export: &ExportStatus, reporting: &ReportOptions) {
         LogFormat::Json => String::new(),
     };
     let text = format!(
-        "{name}{rows} rows, {bytes} bytes to {target} in {seconds:.3} s ({rate:.0} rows/s)"
+        "{name}{}, {} to {target} in {seconds:.3} s ({rate:.0} rows/s)",
+        counted(rows, "row"),
+        counted(bytes, "byte")
     );
     write_success(&text, rows, bytes, seconds, reporting);
 }

@@ -19,6 +19,7 @@ use crate::{
     sink::{Partial, Target},
     source::Protocol,
     sql::{Parameter, Query},
+    text::counted,
 };
 
 /// The parts of an export, before they are checked against each other.
@@ -161,7 +162,8 @@ fn guards(layers: &Layers) -> Result<Guards> {
     if let (Some(min), Some(max)) = (guards.min_rows, guards.max_rows)
         && min > max
     {
-        let what = format!("is more than the {max} rows that there may be at most");
+        let max = counted(max, "row");
+        let what = format!("is more than the {max} that there may be at most");
         return Err(layers.refuse(keys::MIN_ROWS, &what));
     }
     Ok(guards)

@@ -11,6 +11,7 @@ use toml::Spanned;
 use self::{
     node::{Entry, Node},
     redact::{file_settings, is_bare, quoted, shown},
+    synonyms::right_key,
 };
 use super::{
     layers::Layer,
@@ -24,6 +25,7 @@ use crate::{
 
 mod node;
 mod redact;
+mod synonyms;
 mod variables;
 
 /// Reads the configuration file at `path` as a layer.
@@ -154,15 +156,8 @@ impl ConfigFile<'_> {
             let full = format!("{section}.{}", key.get_ref());
             let Some(setting) = Setting::named(&full) else {
                 let what = format!("[{section}] has no key {}", quoted(key.get_ref()));
-                let hint = section_of(key.get_ref()).map_or_else(
-                    || {
-                        nearest(
-                            key.get_ref(),
-                            SETTINGS.iter().copied().filter(known).map(Setting::key),
-                        )
-                    },
-                    |section| Some(format!("{} belongs into [{section}]", key.get_ref())),
-                );
+                let keys = SETTINGS.iter().copied().filter(known).map(Setting::key);
+                let hint = hint_for_key(section, key.get_ref(), keys);
                 return Err(with_hint(self.refuse(key.span().start, what), hint));
             };
             self.entry(setting, value)?;
@@ -207,7 +202,8 @@ impl ConfigFile<'_> {
             if EXPORT_SECTIONS.contains(&key.as_str()) {
                 let Node::Table(entries) = value.into_inner() else {
                     let what = format!("{key} is a table here: [export.{key}]");
-                    return Err(self.refuse(at, what));
+                    let hint = right_key(EXPORT, &key).map(str::to_owned);
+                    return Err(with_hint(self.refuse(at, what), hint));
                 };
                 self.entries(&key, entries)?;
                 continue;
@@ -215,13 +211,8 @@ impl ConfigFile<'_> {
             let settings = export_settings(&key);
             let [first, others @ ..] = &settings[..] else {
                 let what = format!("[[export]] has no key {}", quoted(&key));
-                let hint = section_of(&key).map_or_else(
-                    || {
-                        let keys = all_export_settings().map(Setting::key);
-                        nearest(&key, keys.chain([NAME]))
-                    },
-                    |section| Some(format!("{key} belongs into [{section}]")),
-                );
+                let keys = all_export_settings().map(Setting::key);
+                let hint = hint_for_key(EXPORT, &key, keys.chain([NAME]));
                 return Err(with_hint(self.refuse(at, what), hint));
             };
             self.entry(first, value)?;
@@ -403,6 +394,21 @@ fn section_of(key: &str) -> Option<&'static str> {
     file_settings()
         .find(|setting| setting.key() == key)?
         .section()
+}
+
+/// Returns a hint for the unknown `key` of `section`, which has the keys `names`.
+fn hint_for_key(
+    section: &str,
+    key: &str,
+    names: impl Iterator<Item = &'static str>,
+) -> Option<String> {
+    if let Some(hint) = right_key(section, key) {
+        return Some(hint.to_owned());
+    }
+    match section_of(key) {
+        Some(section) => Some(format!("{key} belongs into [{section}]")),
+        None => nearest(key, names),
+    }
 }
 
 /// Returns a hint with the names that are nearest to `typed`, or with all names.

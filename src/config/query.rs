@@ -31,8 +31,8 @@ pub(super) fn query(
 ) -> Result<(Query, Vec<Parameter>)> {
     let (number, text, place) = text(layers, name)?;
     let with_place = |error: Error| match &place {
-        Some(place) => error.with_location(place),
-        None => error,
+        Place::CommandLine => error,
+        Place::Setting(place) | Place::File(place) => error.with_location(place),
     };
     let query = Query::parse(text).map_err(with_place)?;
     query_text::refuse_no_query(&query).map_err(with_place)?;
@@ -46,6 +46,12 @@ pub(super) fn query(
         .with_hint("leave --protocol out"));
     }
     query.check_parameters(&parameters).map_err(with_place)?;
+    let query = match place {
+        Place::File(place) => query.with_place(place),
+        // The export's name tells which of the settings it is.
+        Place::Setting(place) if name.is_none() => query.with_place(place),
+        _ => query,
+    };
     Ok((query, parameters))
 }
 
@@ -80,9 +86,17 @@ pub(super) fn missing(name: Option<&str>) -> Error {
     }
 }
 
-/// The SQL text, the index of its layer, and its place, which is `None` for a
-/// text of the command line.
-fn text(layers: &Layers, name: Option<&str>) -> Result<(usize, String, Option<String>)> {
+/// Where the SQL text stands, as messages name it.
+enum Place {
+    CommandLine,
+    /// A variable, or a key of the configuration file.
+    Setting(String),
+    /// A file, or standard input.
+    File(String),
+}
+
+/// The SQL text, the index of its layer, and its place.
+fn text(layers: &Layers, name: Option<&str>) -> Result<(usize, String, Place)> {
     let sql = layers.all(keys::QUERY_SQL).next();
     let file = layers.all(keys::QUERY_FILE).next();
     match (sql, file) {
@@ -101,12 +115,12 @@ fn text(layers: &Layers, name: Option<&str>) -> Result<(usize, String, Option<St
                 file.value.to_string_lossy().into_owned()
             };
             let text = read(&file.value, &name, &file.origin)?;
-            Ok((index, text, Some(name)))
+            Ok((index, text, Place::File(name)))
         }
         (Some((index, sql)), _) => {
             let place = match &sql.origin {
-                Origin::Flag(_) => None,
-                origin => Some(origin.subject(keys::QUERY_SQL)),
+                Origin::Flag(_) => Place::CommandLine,
+                origin => Place::Setting(origin.subject(keys::QUERY_SQL)),
             };
             Ok((index, sql.value, place))
         }

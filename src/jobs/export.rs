@@ -17,6 +17,7 @@ use crate::{
     schema::ColumnDescription,
     sink::{self, Checksum, Restart, Sink, SinkOptions, Staged, Target},
     source::{Access, SnapshotCoverage, SnapshotMode},
+    text::counted,
 };
 
 /// An export that is about to run, and everything it needs.
@@ -139,8 +140,7 @@ pub(super) fn with_export_context(
     let rows = status.rows();
     let arrived = match rows {
         0 => "no row had come".to_owned(),
-        1 => "1 row had come".to_owned(),
-        rows => format!("{rows} rows had come"),
+        rows => format!("{} had come", counted(rows, "row")),
     };
     let left = match details.restart {
         Some(Restart::Allowed) => format!(", and {target} was not touched"),
@@ -275,7 +275,8 @@ fn after_rows(
     protocol: &str,
     is_shared: bool,
 ) -> Result<()> {
-    tracing::info!("the server counted {} warnings", session.warning_count());
+    let count = counted(session.warning_count().into(), "warning");
+    tracing::info!("the server counted {count}");
     let warnings = session.result_warnings()?;
     warnings
         .into_iter()

@@ -22,6 +22,9 @@ pub(super) const ACCESS_DENIED: u16 = 1045;
 /// protocol.
 pub(super) const UNKNOWN_COMMAND: u16 = 1047;
 
+/// ER_NO_DB_ERROR: a table is named without its database, and none is selected.
+pub(super) const NO_DATABASE: u16 = 1046;
+
 /// ER_BAD_DB_ERROR.
 pub(super) const UNKNOWN_DATABASE: u16 = 1049;
 
@@ -137,6 +140,10 @@ pub(super) const SORTED_BY_PREFIX: u16 = 4202;
 
 /// The statement ran longer than the session allows.
 pub(super) const QUERY_TIMEOUT: [u16; 2] = [QUERY_TIMEOUT_MYSQL, STATEMENT_TIMEOUT_MARIADB];
+
+/// ER_LOCK_WAIT_TIMEOUT and ER_LOCK_DEADLOCK: another session held a lock for too
+/// long, or each of two waited for the other.
+pub(super) const LOCK_REFUSED: [u16; 2] = [1205, 1213];
 
 /// KILL ended the statement or its connection.
 pub(super) const QUERY_KILLED: [u16; 3] = [QUERY_INTERRUPTED, CONNECTION_KILLED, SESSION_KILLED];

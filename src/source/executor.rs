@@ -26,6 +26,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     schema::Schema,
     sql::{BoundQuery, Parameter, Query, QuotingMode},
+    text::counted,
 };
 
 /// A session on a server. It runs one statement at a time.
@@ -201,12 +202,12 @@ impl QueryExecutor {
                 self.prepared = Some(statement.clone());
                 let params = self.bound.params();
                 let result = self.conn.exec_iter(&statement, params);
-                let rows = expect_result_set(result, &self.cancel, &self.bound.sql, &self.keyword)?;
+                let rows = expect_result_set(result, &self.cancel, &self.bound, &self.keyword)?;
                 RowStream::new(Rows::Binary(rows), None, &self.cancel, bits, doubtful)
             }
             prepare::Statement::Text(reason) => {
                 let result = self.conn.query_iter(&self.bound.sql);
-                let rows = expect_result_set(result, &self.cancel, &self.bound.sql, &self.keyword)?;
+                let rows = expect_result_set(result, &self.cancel, &self.bound, &self.keyword)?;
                 RowStream::new(Rows::Text(rows), reason, &self.cancel, bits, doubtful)
             }
         }
@@ -322,11 +323,11 @@ impl Drop for QueryExecutor {
     }
 }
 
-/// Returns the result set of the statement `sql`, or an error if there is none.
+/// Returns the result set of the statement `bound`, or an error if there is none.
 fn expect_result_set<'conn, P: WireProtocol>(
     result: mysql::Result<QueryResult<'conn, 'conn, 'conn, P>>,
     cancel: &CancelToken,
-    sql: &str,
+    bound: &BoundQuery,
     keyword: &str,
 ) -> Result<QueryResult<'conn, 'conn, 'conn, P>> {
     let result = result.map_err(|error| {
@@ -334,7 +335,7 @@ fn expect_result_set<'conn, P: WireProtocol>(
             // The connection is broken, which the server may not have noticed.
             cancel.close_connection();
         }
-        statement_error(error, sql)
+        statement_error(error, bound)
     })?;
     if result.columns().as_ref().is_empty() {
         let affected = result.affected_rows();
@@ -343,7 +344,8 @@ fn expect_result_set<'conn, P: WireProtocol>(
         return Err(Error::new(
             ErrorKind::Query,
             format!(
-                "the statement ({keyword} …) ran, but it has no result set; {affected} rows were affected"
+                "the statement ({keyword} …) ran, but it has no result set; it affected {}",
+                counted(affected, "row")
             ),
         )
         .with_hint("only statements that return rows can be exported"));

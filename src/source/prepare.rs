@@ -149,7 +149,7 @@ fn try_prepare(conn: &mut Conn, bound: &BoundQuery) -> Result<Result<mysql::Stat
                 error.code, error.state, error.message
             )))
         }
-        Err(error) => Err(statement_error(error, &bound.sql)),
+        Err(error) => Err(statement_error(error, bound)),
     }
 }
 

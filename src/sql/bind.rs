@@ -10,6 +10,8 @@ pub struct BoundQuery {
     pub sql: String,
     /// The values, in the order of the question marks.
     pub values: Vec<String>,
+    /// Where the text stands, if it has a [place](Query::with_place).
+    pub place: Option<String>,
 }
 
 impl Query {
@@ -29,7 +31,8 @@ impl Query {
             let sql = self.text[statement.range.clone()].to_owned();
             return Ok(BoundQuery {
                 sql,
-                ..BoundQuery::default()
+                values: Vec::new(),
+                place: self.place.clone(),
             });
         }
         if statement.has_question_mark {
@@ -61,7 +64,10 @@ impl Query {
         statement: &Statement,
         parameters: &[Parameter],
     ) -> Result<BoundQuery> {
-        let mut bound = BoundQuery::default();
+        let mut bound = BoundQuery {
+            place: self.place.clone(),
+            ..BoundQuery::default()
+        };
         let mut from = statement.range.start;
         for placeholder in &statement.parameters {
             let place = &placeholder.range;

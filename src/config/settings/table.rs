@@ -175,14 +175,14 @@ settings! {
         RETRY: u32 = number(
             "connection.retry",
             &retries,
-            "Begin anew up to N times after a connection that was lost or could not be had",
+            "Begin anew up to N times after a lost connection, or where none, or no lock, could be had",
         )
         .flag("retry")
         .value("N")
         .default("0")
         .more(
             "After 1 s, then twice as long each time, a minute at most. Never after a refused login or \
-             an error of the query, nor where rows have gone to standard output or a FIFO, nor \
+             another error of the query, nor where rows have gone to standard output or a FIFO, nor \
              once a statement may have written (--read-write).",
         );
         COMPRESS: bool = switch(
