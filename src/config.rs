@@ -221,23 +221,24 @@ impl Shared {
             |layers: &Layers, key, what| inputs.extend(layers.value(key).map(|path| (what, path)));
         add_input(&layers, keys::CONFIG, "the configuration file");
         add_input(&layers, keys::PASSWORD_FILE, "the password file");
-        let mut paths: Vec<OsString> = Vec::new();
+        let (mut paths, mut warnings) = (Vec::<OsString>::new(), Vec::new());
         let exports = each_export(&mut layers, tables, |layers, name| {
             add_input(layers, keys::QUERY_FILE, "the file of the query");
             let database = self.database();
             let export = UnresolvedExport::new(layers, now, database, name)?;
             let export = export.resolve(name, layers, now, database)?;
             paths.extend(layers.value(keys::OUTPUT_PATH));
-            let warnings = output::warnings(layers, &export.parameters);
-            warnings.into_iter().for_each(interaction.warn);
+            let found = output::warnings(layers, &export.parameters).into_iter();
+            let found = found.chain(query::warnings(&export.query, &export.parameters));
+            warnings.extend(found.map(|text| match name {
+                Some(name) => format!("{name}: {text}"),
+                None => text,
+            }));
             Ok(export)
         })?;
         output::refuse_unused_date(&layers, &paths)?;
         selection::refuse_unused_parameters(&layers, &exports, &paths)?;
-        exports
-            .iter()
-            .flat_map(query::warnings)
-            .for_each(interaction.warn);
+        warnings.into_iter().for_each(interaction.warn);
         let summary = reporting.summary.as_ref().and_then(Target::path);
         selection::refuse_common_targets(&exports, &inputs, self.run.state.as_deref(), summary)?;
         run::refuse_streams_if_all_or_nothing(&layers, &self.run, &exports)?;

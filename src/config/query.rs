@@ -12,7 +12,6 @@ use super::{layers::Layers, origin::Origin, query_text, settings::keys};
 use crate::{
     artifacts::template,
     error::{Error, Result},
-    jobs::plan::ExportPlan,
     source::Protocol,
     sql::{Parameter, Query},
 };
@@ -55,17 +54,15 @@ pub(super) fn query(
     Ok((query, parameters))
 }
 
-/// Returns a warning for each parameter of `export` that may be meant as a list.
-pub(super) fn warnings(export: &ExportPlan) -> Vec<String> {
-    let place = export.name.as_ref().map(|name| format!("{name}: "));
-    let place = place.unwrap_or_default();
+/// Returns a warning for each of `parameters` that may be meant as a list in `query`.
+pub(super) fn warnings(query: &Query, parameters: &[Parameter]) -> Vec<String> {
     let warn = |name| {
         format!(
-            "{place}{name} holds a comma and is one value in IN (:{name}); a list is [1, 2] or [\"a\", \"b\"]"
+            "{name} holds a comma and is one value in IN (:{name}); a list is [1, 2] or [\"a\", \"b\"]"
         )
     };
-    let doubtful = export.query.doubtful_lists(&export.parameters);
-    doubtful.into_iter().map(warn).collect()
+    let doubtful = query.doubtful_lists(parameters).into_iter();
+    doubtful.map(warn).collect()
 }
 
 /// Whether any layer has a query.

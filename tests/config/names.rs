@@ -148,7 +148,18 @@ fn a_date_names_the_files_of_a_run_that_was_missed() {
             "2017-10-15T01:00:00-02:00[America/Sao_Paulo]"
         );
 
-        // A query's parameter is not the placeholder of its name.
+        // A query's parameter is not the placeholder of its name, and a warning names
+        // the export.
+        let config = folder.path().join("x.toml");
+        let text = "[[export]]\nname = 'e'\nsql = 'SELECT 1 AS a WHERE 1 IN (:time)'\nparams.time = '1,2'\npath = '{time}.csv'\n";
+        fs::write(&config, text).expect("a file");
+        let run = GoldDigger::new()
+            .env("DATABASE_URL", db.url())
+            .arg("--config")
+            .arg(&config);
+        let warnings = "gold_digger: warning: e: {time} in the output path is not the parameter time: rename one
+gold_digger: warning: e: time holds a comma and is one value in IN (:time); a list is [1, 2] or [\"a\", \"b\"]\n";
+        run.run().ended(0, warnings);
         let run = db
             .export("SELECT :date AS a")
             .args(["--param", "date=1", "-o"]);
