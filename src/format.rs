@@ -46,9 +46,9 @@ mod unescape;
 mod writer;
 
 pub use buffer::{CHUNK, EncodeBuffer, Spill};
-pub use csv::{ByteOrderMark, Csv, CsvDelimiter, CsvNull, CsvQuote, LineEnding};
-pub use json::{DuplicateColumns, Json, Layout, NumberStyle, TinyInt1};
-pub use options::{BinaryEncoding, InvalidUtf8, TextOptions, ZeroDates};
+pub use csv::{ByteOrderMark, Csv, CsvDelimiter, CsvFormulas, CsvNull, CsvQuote, LineEnding};
+pub use json::{DuplicateColumns, Json, Layout, NumberStyle};
+pub use options::{BinaryEncoding, Booleans, InvalidUtf8, TextOptions, ZeroDates};
 pub use tsv::Tsv;
 pub use writer::{Format, Framing, Header, RowWriter, ValueError};
 
@@ -74,7 +74,7 @@ pub struct BuiltIn {
     /// The file extensions that select the format, in lower case and without the
     /// dot.
     pub extensions: &'static [&'static str],
-    /// Makes the format with these options for text and bytes, and the defaults of
+    /// Makes the format with these options for values, and the defaults of
     /// its own options.
     pub with_text: fn(TextOptions) -> Arc<dyn Format>,
 }

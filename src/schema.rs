@@ -60,6 +60,13 @@ pub struct ColumnDescription {
     pub r#type: String,
 }
 
+impl Column {
+    /// Returns whether the values are single bits.
+    pub(crate) fn is_single_bit(&self) -> bool {
+        self.server_type == "BIT(1)"
+    }
+}
+
 impl From<&Column> for ColumnDescription {
     fn from(column: &Column) -> Self {
         Self {

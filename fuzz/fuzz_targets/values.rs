@@ -9,8 +9,8 @@ use std::sync::Arc;
 use arbitrary::Arbitrary;
 use gold_digger::{
     format::{
-        BinaryEncoding, Csv, CsvQuote, EncodeBuffer, Format, InvalidUtf8, Json, LineEnding,
-        NumberStyle, TextOptions, Tsv, ZeroDates,
+        BinaryEncoding, Booleans, Csv, CsvQuote, EncodeBuffer, Format, InvalidUtf8, Json,
+        LineEnding, NumberStyle, TextOptions, Tsv, ZeroDates,
     },
     row::Row,
     schema::{Column, ColumnType, FloatLayout, Schema},
@@ -134,6 +134,12 @@ fn formats(input: &Input) -> [Box<dyn Format>; 3] {
         } else {
             InvalidUtf8::Error
         },
+        zero_dates: if input.zero_dates {
+            ZeroDates::Null
+        } else {
+            ZeroDates::Keep
+        },
+        booleans: Booleans::Number,
     };
     let number = if input.strings {
         NumberStyle::String
@@ -163,11 +169,6 @@ fn formats(input: &Input) -> [Box<dyn Format>; 3] {
     };
     let json = Json {
         text,
-        zero_dates: if input.zero_dates {
-            ZeroDates::Null
-        } else {
-            ZeroDates::Keep
-        },
         bigint: number,
         decimal: number,
         ..Json::default()

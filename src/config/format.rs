@@ -14,7 +14,7 @@ use super::{
 use crate::{
     error::Result,
     format::{
-        BuiltIn, ByteOrderMark, Csv, FORMATS, Format, Header, Json, Layout, TextOptions, TinyInt1,
+        Booleans, BuiltIn, ByteOrderMark, Csv, FORMATS, Format, Header, Json, Layout, TextOptions,
         Tsv,
     },
 };
@@ -46,11 +46,10 @@ pub(super) fn refuse_flags_of_other_formats(layers: &Layers, chosen: &Destinatio
             let hint = format!("leave it out, or choose --format {}", owners.join(" or "));
             Err(found.origin.refuse(setting, &what).with_hint(hint))
         };
-        match setting.format_value {
-            Some((value, owners)) if found.value.shown() == value && !owners.contains(&name) => {
+        for (value, owners) in setting.format_values {
+            if found.value.shown() == value && !owners.contains(&name) {
                 return refuse(&format!("{value} has no meaning"), owners);
             }
-            _ => {}
         }
         let is_meant_for_this_format = match &found.origin {
             Origin::Flag(_) => true,
@@ -76,6 +75,8 @@ pub(super) fn format(layers: &Layers, chosen: &BuiltIn) -> Result<Arc<dyn Format
     let text = TextOptions {
         binary: layers.value(keys::BINARY).unwrap_or_default(),
         invalid_utf8: layers.value(keys::INVALID_UTF8).unwrap_or_default(),
+        zero_dates: layers.value(keys::ZERO_DATES).unwrap_or_default(),
+        booleans: booleans(layers),
     };
     // All formats are made, so that a contradiction is found whatever the format is.
     let (csv, tsv, json) = (csv(layers, text)?, tsv(layers, text), json(layers, text));
@@ -85,6 +86,13 @@ pub(super) fn format(layers: &Layers, chosen: &BuiltIn) -> Result<Arc<dyn Format
         "json" => Arc::new(json),
         _ => (chosen.with_text)(text),
     })
+}
+
+fn booleans(layers: &Layers) -> Booleans {
+    match layers.value(keys::BOOLEANS).unwrap_or_default() {
+        Booleans::Number if layers.is_on(keys::TINYINT1_AS_BOOL) => Booleans::Tinyint1,
+        booleans => booleans,
+    }
 }
 
 fn csv(layers: &Layers, text: TextOptions) -> Result<Csv> {
@@ -106,6 +114,7 @@ fn csv(layers: &Layers, text: TextOptions) -> Result<Csv> {
             ByteOrderMark::None
         },
         quote: layers.value(keys::CSV_QUOTE).unwrap_or_default(),
+        formulas: layers.value(keys::CSV_FORMULAS).unwrap_or_default(),
     })
 }
 
@@ -127,7 +136,6 @@ fn header(layers: &Layers, key: Key<bool>) -> Header {
 fn json(layers: &Layers, text: TextOptions) -> Json {
     Json {
         text,
-        zero_dates: layers.value(keys::ZERO_DATES).unwrap_or_default(),
         layout: if layers.is_on(keys::JSON_PRETTY) {
             Layout::Pretty
         } else {
@@ -137,11 +145,6 @@ fn json(layers: &Layers, text: TextOptions) -> Json {
         bigint: layers.value(keys::JSON_BIGINT).unwrap_or_default(),
         decimal: layers.value(keys::JSON_DECIMAL).unwrap_or_default(),
         columns: layers.list(keys::JSON_COLUMNS),
-        tinyint1: if layers.is_on(keys::TINYINT1_AS_BOOL) {
-            TinyInt1::Bool
-        } else {
-            TinyInt1::Number
-        },
         duplicate_columns: layers.value(keys::DUPLICATE_COLUMNS).unwrap_or_default(),
     }
 }

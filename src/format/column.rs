@@ -3,14 +3,14 @@
 //! format. Each format itself quotes, escapes and represents NULL.
 
 use super::{
-    BinaryEncoding, InvalidUtf8, TextOptions, ZeroDates,
+    BinaryEncoding, Booleans, InvalidUtf8, TextOptions, ZeroDates,
     encode::Encoding,
     number::{self, parse_number},
     temporal,
 };
 use crate::{
     row::{Row, Value},
-    schema::{ColumnType, FloatLayout, Schema},
+    schema::{Column, ColumnType, FloatLayout, Schema},
 };
 
 /// The policy for leading zeros of numbers.
@@ -23,19 +23,13 @@ pub(super) enum Padding {
     Strip,
 }
 
-/// The options that determine the text of a column.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ColumnOptions {
-    pub text: TextOptions,
-    pub zero_dates: ZeroDates,
-    pub padding: Padding,
-}
-
 /// The result of [`ColumnFormatter::render`] for one value.
 #[derive(Debug)]
 pub(super) enum Rendered<'a> {
     /// NULL; nothing was written.
     Null,
+    /// A zero date, for which the user wants NULL; nothing was written.
+    ZeroDate,
     /// The value was written: ASCII that no format has to quote or escape. A
     /// format may still quote it, for example to make it a string.
     Plain,
@@ -76,6 +70,14 @@ const TYPE_MISMATCH: ValueProblem = ValueProblem::new(
     "is not what its column's type says",
     "CAST it in the query (MySQL does this for IF() over BIT); else the server or a proxy broke the protocol",
 );
+const ZERO_DATE: ValueProblem = ValueProblem::new(
+    "is a date whose month or day is zero",
+    "--zero-dates null writes NULL in its place, keep writes it as it is",
+);
+const NOT_BOOL: ValueProblem = ValueProblem::new(
+    "is neither 0 nor 1",
+    "write the column as numbers (--booleans number, no --tinyint1-as-bool), or `column <> 0` in the query",
+);
 
 /// Converts the values of one column to text.
 #[derive(Clone, Copy, Debug)]
@@ -97,6 +99,10 @@ enum ValueFormat {
         zeros: Zeros,
     },
     Bit,
+    /// TINYINT(1) as `true` or `false`.
+    TinyInt1,
+    /// BIT(1) as `true` or `false`.
+    SingleBit,
     Date(ZeroDates),
     DateTime {
         /// The number of digits of the second's fraction, 0 to 6.
@@ -126,37 +132,41 @@ enum Zeros {
 impl ColumnFormatter {
     /// Returns the formatters of a delimited format, one for each column.
     pub(super) fn for_columns(schema: &Schema, text: TextOptions) -> Vec<Self> {
-        let options = ColumnOptions {
-            text,
-            zero_dates: ZeroDates::Keep,
-            padding: Padding::Keep,
-        };
         let columns = schema.columns.iter().enumerate();
         columns
-            .map(|(index, column)| Self::new(index, column.column_type, options))
+            .map(|(index, column)| Self::new(index, column, text, Padding::Keep))
             .collect()
     }
 
-    /// Creates the formatter of the column with the index `column`.
-    pub(super) fn new(column: usize, column_type: ColumnType, options: ColumnOptions) -> Self {
-        let zeros = |zerofill: Option<usize>| match (options.padding, zerofill) {
+    /// Creates the formatter of `column`, which has this `index`.
+    pub(super) fn new(
+        index: usize,
+        column: &Column,
+        options: TextOptions,
+        padding: Padding,
+    ) -> Self {
+        let zeros = |zerofill: Option<usize>| match (padding, zerofill) {
             (Padding::Strip, _) => Zeros::Strip,
             (Padding::Keep, Some(width)) => Zeros::Pad(width),
             (Padding::Keep, None) => Zeros::Unchanged,
         };
         let zero_dates = options.zero_dates;
-        let format = match column_type {
-            ColumnType::Text | ColumnType::Json => ValueFormat::Text(options.text.invalid_utf8),
-            ColumnType::Binary => ValueFormat::Binary(options.text.binary),
+        let format = match column.column_type {
+            ColumnType::Text | ColumnType::Json => ValueFormat::Text(options.invalid_utf8),
+            ColumnType::Binary => ValueFormat::Binary(options.binary),
             ColumnType::Integer { zerofill } | ColumnType::Decimal { zerofill } => {
                 ValueFormat::Number(zeros(zerofill))
             }
+            ColumnType::TinyInt1 if options.booleans != Booleans::Number => ValueFormat::TinyInt1,
             ColumnType::TinyInt1 => ValueFormat::Number(zeros(None)),
             ColumnType::Float(FloatLayout { decimals, zerofill })
             | ColumnType::Double(FloatLayout { decimals, zerofill }) => ValueFormat::Floating {
                 decimals,
                 zeros: zeros(zerofill),
             },
+            ColumnType::Bit if options.booleans == Booleans::Words && column.is_single_bit() => {
+                ValueFormat::SingleBit
+            }
             ColumnType::Bit => ValueFormat::Bit,
             ColumnType::Date => ValueFormat::Date(zero_dates),
             ColumnType::DateTime { fraction } => ValueFormat::DateTime {
@@ -165,7 +175,15 @@ impl ColumnFormatter {
             },
             ColumnType::Time { fraction } => ValueFormat::Time { fraction },
         };
-        Self { column, format }
+        Self {
+            column: index,
+            format,
+        }
+    }
+
+    /// Returns whether the values are `true` and `false`.
+    pub(super) const fn writes_words(&self) -> bool {
+        matches!(self.format, ValueFormat::TinyInt1 | ValueFormat::SingleBit)
     }
 
     /// The name of the text form, for people.
@@ -176,6 +194,8 @@ impl ColumnFormatter {
             ValueFormat::Binary(BinaryEncoding::Hex) => "hexadecimal",
             ValueFormat::Binary(BinaryEncoding::Utf8) => "bytes as text",
             ValueFormat::Binary(BinaryEncoding::Raw) => "escaped bytes",
+            ValueFormat::Binary(BinaryEncoding::Postgres) => "\\x and hexadecimal",
+            ValueFormat::TinyInt1 | ValueFormat::SingleBit => "true or false",
             ValueFormat::Number(_) | ValueFormat::Floating { .. } | ValueFormat::Bit => "number",
             ValueFormat::Date(_) => "date",
             ValueFormat::DateTime { .. } => "date and time",
@@ -236,8 +256,8 @@ impl ColumnFormatter {
             }
             ValueFormat::Date(zero_dates) => match value() {
                 Value::Null => return Ok(Rendered::Null),
-                value if zero_dates == ZeroDates::Null && is_zero_date(value) => {
-                    return Ok(Rendered::Null);
+                value if zero_dates != ZeroDates::Keep && is_zero_date(value) => {
+                    return zero_date(zero_dates);
                 }
                 Value::DateTime(point) if point.is_in_range() && point.is_midnight() => {
                     temporal::write_date(point, out);
@@ -250,8 +270,8 @@ impl ColumnFormatter {
                 zero_dates,
             } => match value() {
                 Value::Null => return Ok(Rendered::Null),
-                value if zero_dates == ZeroDates::Null && is_zero_date(value) => {
-                    return Ok(Rendered::Null);
+                value if zero_dates != ZeroDates::Keep && is_zero_date(value) => {
+                    return zero_date(zero_dates);
                 }
                 Value::DateTime(point) if point.is_in_range() => {
                     temporal::write_datetime(point, fraction, out);
@@ -277,6 +297,21 @@ impl ColumnFormatter {
                 Value::Null => return Ok(Rendered::Null),
                 _ => return Err(TYPE_MISMATCH),
             },
+            ValueFormat::TinyInt1 => match value() {
+                Value::Int(0) | Value::UInt(0) | Value::Bytes(b"0") => write_bool(false, out),
+                Value::Int(1) | Value::UInt(1) | Value::Bytes(b"1") => write_bool(true, out),
+                Value::Null => return Ok(Rendered::Null),
+                Value::Int(_) | Value::UInt(_) | Value::Bytes(_) => return Err(NOT_BOOL),
+                _ => return Err(TYPE_MISMATCH),
+            },
+            ValueFormat::SingleBit => match value() {
+                Value::Bytes(bytes) => match bits(bytes)? {
+                    bit @ (0 | 1) => write_bool(bit == 1, out),
+                    _ => return Err(TYPE_MISMATCH),
+                },
+                Value::Null => return Ok(Rendered::Null),
+                _ => return Err(TYPE_MISMATCH),
+            },
         }
         Ok(Rendered::Plain)
     }
@@ -288,11 +323,37 @@ impl ColumnFormatter {
     }
 }
 
-/// Returns the warning for `count` values whose text was not UTF-8; `None` if
-/// `count` is 0.
-pub(super) fn lossy_warning(count: u64) -> Option<String> {
-    (count > 0)
-        .then(|| format!("{count} values were not UTF-8; U+FFFD stands for what could not be read"))
+/// The numbers of values that a document does not hold as they are.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Altered {
+    /// Values that were not UTF-8.
+    pub lossy: u64,
+    /// Zero dates, written as NULL.
+    pub zero_dates: u64,
+}
+
+impl Altered {
+    /// Returns a warning for each number that is not 0.
+    pub(super) fn warnings(self) -> Vec<String> {
+        let lossy = warning(
+            self.lossy,
+            "value was not UTF-8; U+FFFD stands for what could not be read",
+            "values were not UTF-8; U+FFFD stands for what could not be read",
+        );
+        let zero_dates = warning(
+            self.zero_dates,
+            "date whose month or day is zero was written as NULL",
+            "dates whose month or day is zero were written as NULL",
+        );
+        lossy.into_iter().chain(zero_dates).collect()
+    }
+}
+
+/// Returns the warning about `count` values, if there are any: the number and what
+/// is said of `one` or of `many`.
+pub(super) fn warning(count: u64, one: &str, many: &str) -> Option<String> {
+    let what = if count == 1 { one } else { many };
+    (count > 0).then(|| format!("{count} {what}"))
 }
 
 /// Checks that the bytes of a text column are UTF-8.
@@ -314,7 +375,22 @@ fn binary(bytes: &[u8], encoding: BinaryEncoding) -> Result<Rendered<'_>, ValueP
             Rendered::Text(std::str::from_utf8(bytes).map_err(|_| BINARY_NOT_UTF8)?)
         }
         BinaryEncoding::Raw => Rendered::Bytes(bytes),
+        BinaryEncoding::Postgres => Rendered::Encoded(Encoding::Postgres, bytes),
     })
+}
+
+/// Appends `true` or `false`.
+fn write_bool(truth: bool, out: &mut Vec<u8>) {
+    out.extend_from_slice(if truth { b"true" } else { b"false" });
+}
+
+/// Returns what a zero date becomes where it is not written as it is.
+#[cold]
+fn zero_date(policy: ZeroDates) -> Result<Rendered<'static>, ValueProblem> {
+    match policy {
+        ZeroDates::Error => Err(ZERO_DATE),
+        ZeroDates::Keep | ZeroDates::Null => Ok(Rendered::ZeroDate),
+    }
 }
 
 /// Appends the server's text for a number.

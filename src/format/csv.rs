@@ -3,14 +3,17 @@
 //! empty field without quotes (or a text that the user chooses), the empty string
 //! is `""`.
 
+mod field;
+
 use std::{str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
+use self::field::FieldWriter;
 use super::{
     BuiltIn, EncodeBuffer, Format, Header, RowWriter, TextOptions, ValueError,
     column::{ColumnFormatter, Rendered},
-    delimited, encode,
+    delimited,
 };
 use crate::{
     error::{Error, Result},
@@ -47,7 +50,7 @@ pub(super) static FORMAT: BuiltIn = BuiltIn {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Csv {
-    /// The options for text and bytes.
+    /// The options for values.
     pub text: TextOptions,
     /// The byte between two values.
     pub delimiter: CsvDelimiter,
@@ -61,6 +64,8 @@ pub struct Csv {
     pub bom: ByteOrderMark,
     /// The values that are quoted.
     pub quote: CsvQuote,
+    /// The policy for texts that spreadsheets take for formulas.
+    pub formulas: CsvFormulas,
 }
 
 impl Csv {
@@ -182,15 +187,33 @@ impl From<CsvDelimiter> for String {
 }
 
 /// The policy for quoting values.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Each policy quotes what those before it quote.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "snake_case")]
 pub enum CsvQuote {
     /// Those that would be misread otherwise
     #[default]
     Necessary,
+    /// All texts and bytes, but no number, boolean, date, time or NULL
+    Text,
     /// All but NULL
     Always,
+}
+
+/// The policy for texts that spreadsheets take for formulas: those that begin with
+/// `=`, `+`, `-` or `@`, also in their full-width forms, with a tab, a carriage
+/// return or a line feed (OWASP, "CSV Injection"), or with NUL (OWASP ASVS 5,
+/// 1.2.10).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[serde(rename_all = "snake_case")]
+pub enum CsvFormulas {
+    /// Written as they are
+    #[default]
+    Keep,
+    /// Quoted, with an apostrophe before them; how many is said at the end
+    Escape,
 }
 
 /// The byte order mark of a document.
@@ -216,65 +239,41 @@ pub enum LineEnding {
     Crlf,
 }
 
-/// The options that determine how a field is quoted.
-#[derive(Clone, Copy)]
-struct Dialect {
-    delimiter: u8,
-    quote: CsvQuote,
-}
-
 /// Encodes one result set as CSV.
 struct CsvWriter {
     columns: Vec<ColumnFormatter>,
-    /// The number of values that were not UTF-8.
-    lossy_values: u64,
-    dialect: Dialect,
+    fields: FieldWriter,
+    delimiter: u8,
     /// The bytes before the first row.
     header: Vec<u8>,
-    /// The text for NULL.
-    null: Vec<u8>,
-    /// Whether the text for NULL holds U+FFFD, so that a lossy value, which always
-    /// holds it, can be equal to it.
-    lossy_may_be_null: bool,
     line_end: &'static [u8],
-    /// The number of blank lines; `None` if there cannot be any. In a document
-    /// with one column, a NULL written as the empty text makes a blank line, which
-    /// some readers skip.
-    blank_lines: Option<u64>,
 }
 
 impl CsvWriter {
     fn new(options: &Csv, schema: &Schema) -> Self {
-        let null = options.null.0.as_bytes();
         let line_end: &[u8] = match options.line_ending {
             LineEnding::Lf => b"\n",
             LineEnding::Crlf => b"\r\n",
         };
-        let dialect = Dialect {
-            delimiter: options.delimiter.0,
-            quote: options.quote,
-        };
+        let mut fields = FieldWriter::new(options, schema.columns.len());
         let mut header = Vec::new();
         let mut out = EncodeBuffer::unbounded(&mut header);
         if options.bom == ByteOrderMark::Utf8 {
             out.extend("\u{feff}".as_bytes());
         }
         if options.header == Header::Names {
-            // A name is never NULL, so only its characters can require quotes.
-            delimited::write_names(schema, dialect.delimiter, &mut out, |name, out| {
-                dialect.write_field(name, b"", out);
+            let delimiter = options.delimiter.0;
+            delimited::write_names(schema, delimiter, &mut out, |name, out| {
+                fields.write_name(name, out);
             });
             out.extend(line_end);
         }
         Self {
             columns: ColumnFormatter::for_columns(schema, options.text),
-            lossy_values: 0,
-            dialect,
+            fields,
+            delimiter: options.delimiter.0,
             header,
-            null: null.to_vec(),
-            lossy_may_be_null: options.null.0.contains(char::REPLACEMENT_CHARACTER),
             line_end,
-            blank_lines: (schema.columns.len() == 1 && null.is_empty()).then_some(0),
         }
     }
 }
@@ -286,44 +285,21 @@ impl RowWriter for CsvWriter {
     }
 
     fn row(&mut self, row: Row<'_>, out: &mut EncodeBuffer<'_>) -> Result<(), ValueError> {
-        let dialect = self.dialect;
+        let fields = &mut self.fields;
         for (column, formatter) in self.columns.iter().enumerate() {
             if column > 0 {
-                out.bytes.push(dialect.delimiter);
+                out.bytes.push(self.delimiter);
             }
             let start = out.bytes.len();
             let rendered = formatter.render(row, out.bytes);
             match rendered.map_err(ValueError::at(column))? {
-                Rendered::Null => {
-                    out.bytes.extend_from_slice(&self.null);
-                    if let Some(lines) = &mut self.blank_lines {
-                        *lines += 1;
-                    }
-                }
-                Rendered::Plain => self.quote_plain(start, out),
-                Rendered::Text(text) => dialect.write_field(text.as_bytes(), &self.null, out),
-                Rendered::Lossy(bytes) => {
-                    self.lossy_values += 1;
-                    let quoted = self.lossy_may_be_null || dialect.needs_quotes(bytes);
-                    let quote: &[u8] = if quoted { b"\"" } else { b"" };
-                    out.bytes.extend_from_slice(quote);
-                    encode::write_lossy(bytes, |text| write_quoted(text.as_bytes(), out));
-                    out.bytes.extend_from_slice(quote);
-                }
-                // An encoded value can equal the text for NULL only if it is no
-                // longer; it is then short, so it is compared after encoding.
-                Rendered::Encoded(encoding, bytes) if bytes.len() <= self.null.len() => {
-                    encoding.append(bytes, out.bytes);
-                    self.quote_plain(start, out);
-                }
-                Rendered::Encoded(encoding, bytes) => {
-                    let quoted = dialect.quote == CsvQuote::Always;
-                    let quote: &[u8] = if quoted { b"\"" } else { b"" };
-                    out.bytes.extend_from_slice(quote);
-                    encoding.write(bytes, out);
-                    out.bytes.extend_from_slice(quote);
-                }
-                Rendered::Bytes(bytes) => dialect.write_field(bytes, &self.null, out),
+                Rendered::Null => fields.write_null(out),
+                Rendered::ZeroDate => fields.write_zero_date(out),
+                Rendered::Plain => fields.quote_plain(start, CsvQuote::Always, out),
+                Rendered::Text(text) => fields.write_text(text.as_bytes(), out),
+                Rendered::Lossy(bytes) => fields.write_lossy(bytes, out),
+                Rendered::Encoded(encoding, bytes) => fields.write_encoded(encoding, bytes, out),
+                Rendered::Bytes(bytes) => fields.write_text(bytes, out),
             }
         }
         out.bytes.extend_from_slice(self.line_end);
@@ -335,75 +311,6 @@ impl RowWriter for CsvWriter {
     }
 
     fn warnings(&self) -> Vec<String> {
-        let blank = match self.blank_lines {
-            Some(lines) if lines > 0 => Some(format!(
-                "{lines} NULL values of the only column are blank lines, which some CSV readers skip; \
-                 --csv-null TEXT writes them as TEXT"
-            )),
-            _ => None,
-        };
-        let lossy = delimited::warnings(self.lossy_values);
-        blank.into_iter().chain(lossy).collect()
+        self.fields.warnings()
     }
-}
-
-impl CsvWriter {
-    /// Quotes the plain text that begins at `start` if every value is quoted, or
-    /// if the text is empty or would be read as NULL.
-    #[inline]
-    fn quote_plain(&self, start: usize, out: &mut EncodeBuffer<'_>) {
-        let text = &out.bytes[start..];
-        if text.is_empty()
-            || self.dialect.quote == CsvQuote::Always
-            || !self.null.is_empty() && text == self.null
-        {
-            out.bytes.insert(start, b'"');
-            out.bytes.push(b'"');
-        }
-    }
-}
-
-impl Dialect {
-    /// Returns whether a field that holds `byte` needs quotes (RFC 4180, section 2,
-    /// rule 6).
-    const fn is_special(self, byte: u8) -> bool {
-        matches!(byte, b'"' | b'\n' | b'\r') || byte == self.delimiter
-    }
-
-    /// Returns whether `bytes` must be quoted because of its content or the
-    /// policy.
-    #[inline]
-    fn needs_quotes(self, bytes: &[u8]) -> bool {
-        if self.quote == CsvQuote::Always {
-            return true;
-        }
-        // Searches for the special bytes and a few rare others, which takes fewer
-        // comparisons.
-        let delimiter = self.delimiter;
-        let may_be_special = |byte| (byte <= b'\r') | (byte == b'"') | (byte == delimiter);
-        let found = encode::find(bytes, may_be_special);
-        found.is_some_and(|index| bytes[index..].iter().any(|byte| self.is_special(*byte)))
-    }
-
-    /// Appends a value, quoted if it must be or would be read as NULL.
-    #[inline]
-    fn write_field(self, bytes: &[u8], null: &[u8], out: &mut EncodeBuffer<'_>) {
-        let is_null = !null.is_empty() && bytes == null;
-        if !is_null && !bytes.is_empty() && !self.needs_quotes(bytes) {
-            return out.extend(bytes);
-        }
-        out.bytes.push(b'"');
-        write_quoted(bytes, out);
-        out.bytes.push(b'"');
-    }
-}
-
-/// Appends the text between two quotes, with the quotes in it doubled.
-fn write_quoted(mut bytes: &[u8], out: &mut EncodeBuffer<'_>) {
-    while let Some(quote) = encode::find(bytes, |byte| byte == b'"') {
-        out.extend(&bytes[..=quote]);
-        out.bytes.push(b'"');
-        bytes = &bytes[quote + 1..];
-    }
-    out.extend(bytes);
 }

@@ -1,10 +1,7 @@
-//! The parts that CSV and TSV share: the header line, and the descriptions and
-//! warnings for their columns.
+//! The parts that CSV and TSV share: the header line, and the descriptions of
+//! their columns.
 
-use super::{
-    EncodeBuffer,
-    column::{ColumnFormatter, lossy_warning},
-};
+use super::{EncodeBuffer, column::ColumnFormatter};
 use crate::schema::Schema;
 
 /// Appends the column names with `delimiter` between them. `write` appends one
@@ -13,7 +10,7 @@ pub(super) fn write_names(
     schema: &Schema,
     delimiter: u8,
     out: &mut EncodeBuffer<'_>,
-    write: impl Fn(&[u8], &mut EncodeBuffer<'_>),
+    mut write: impl FnMut(&[u8], &mut EncodeBuffer<'_>),
 ) {
     for (index, column) in schema.columns.iter().enumerate() {
         if index > 0 {
@@ -27,10 +24,4 @@ pub(super) fn write_names(
 pub(super) fn column_formats(columns: &[ColumnFormatter]) -> Vec<String> {
     let names = columns.iter().map(|column| column.format_name().to_owned());
     names.collect()
-}
-
-/// Returns the warnings for a document with `lossy_values` values that were not
-/// UTF-8.
-pub(super) fn warnings(lossy_values: u64) -> Vec<String> {
-    lossy_warning(lossy_values).into_iter().collect()
 }

@@ -6,12 +6,15 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use super::{CHUNK, EncodeBuffer};
 
 /// An encoding of bytes as ASCII.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Encoding {
     /// Base64 (RFC 4648, section 4), with padding.
     Base64,
     /// Two lower-case hexadecimal digits a byte.
     Hex,
+    /// `\x` and two lower-case hexadecimal digits a byte (PostgreSQL manual,
+    /// "bytea Hex Format").
+    Postgres,
 }
 
 impl Encoding {
@@ -19,17 +22,37 @@ impl Encoding {
     pub(super) fn write(self, bytes: &[u8], out: &mut EncodeBuffer<'_>) {
         // A multiple of three, so that base64 has padding only at the end.
         const PIECE: usize = CHUNK / 4 * 3;
+        out.bytes.extend_from_slice(self.prefix());
         for piece in bytes.chunks(PIECE) {
-            self.append(piece, out.bytes);
+            self.append_piece(piece, out.bytes);
             out.spill_if_large();
+        }
+    }
+
+    /// Returns whether the encoded form of `bytes` begins with `+`.
+    pub(super) fn begins_with_plus(self, bytes: &[u8]) -> bool {
+        // The first six bits of base64's 62nd character.
+        self == Self::Base64 && bytes.first().is_some_and(|byte| byte >> 2 == 62)
+    }
+
+    /// The characters before the encoded bytes.
+    pub(super) const fn prefix(self) -> &'static [u8] {
+        match self {
+            Self::Base64 | Self::Hex => b"",
+            Self::Postgres => b"\\x",
         }
     }
 
     /// Appends `bytes`, encoded in one piece; for short values.
     pub(super) fn append(self, bytes: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(self.prefix());
+        self.append_piece(bytes, out);
+    }
+
+    fn append_piece(self, bytes: &[u8], out: &mut Vec<u8>) {
         match self {
             Self::Base64 => write_base64(bytes, out),
-            Self::Hex => write_hex(bytes, out),
+            Self::Hex | Self::Postgres => write_hex(bytes, out),
         }
     }
 }

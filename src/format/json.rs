@@ -9,8 +9,8 @@ use std::{collections::HashSet, sync::Arc};
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 
 use super::{
-    BuiltIn, CHUNK, EncodeBuffer, Format, RowWriter, TextOptions, ValueError, ZeroDates,
-    column::{ColumnFormatter, ColumnOptions, Padding, Rendered, ValueProblem, lossy_warning},
+    BuiltIn, CHUNK, EncodeBuffer, Format, RowWriter, TextOptions, ValueError,
+    column::{Altered, ColumnFormatter, Padding, Rendered, ValueProblem},
     encode,
     number::parse_number,
 };
@@ -48,10 +48,8 @@ pub(super) static FORMAT: BuiltIn = BuiltIn {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Json {
-    /// The options for text and bytes.
+    /// The options for values.
     pub text: TextOptions,
-    /// The policy for dates whose month or day is zero.
-    pub zero_dates: ZeroDates,
     /// The layout of the document.
     pub layout: Layout,
     /// The name of the member that holds the array in a top-level object; `None`
@@ -63,8 +61,6 @@ pub struct Json {
     pub decimal: NumberStyle,
     /// The names of text columns that hold JSON, which is embedded.
     pub columns: Vec<String>,
-    /// The form of TINYINT(1) values.
-    pub tinyint1: TinyInt1,
     /// The policy for columns with equal names.
     pub duplicate_columns: DuplicateColumns,
 }
@@ -89,18 +85,6 @@ pub enum NumberStyle {
     Number,
     /// As a string
     String,
-}
-
-/// The form of TINYINT(1), the type for which BOOL is a synonym (MySQL manual,
-/// "Numeric Data Type Syntax").
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TinyInt1 {
-    /// A number.
-    #[default]
-    Number,
-    /// `true` or `false`; a value other than 1 and 0 is an error.
-    Bool,
 }
 
 /// The layout of a JSON document.
@@ -141,8 +125,7 @@ struct JsonWriter {
     /// The text from the `]` of the array to the end of the document.
     tail: Vec<u8>,
     has_rows: bool,
-    /// The number of values that were not UTF-8.
-    lossy_values: u64,
+    altered: Altered,
 }
 
 /// The member of each object for one column.
@@ -169,13 +152,13 @@ enum Style {
 }
 
 impl Style {
-    fn new(column: &Column, options: &Json) -> Self {
+    fn new(column: &Column, formatter: &ColumnFormatter, options: &Json) -> Self {
         let number = |style| match style {
             NumberStyle::Number => Self::Number,
             NumberStyle::String => Self::Quoted,
         };
         match column.column_type {
-            ColumnType::TinyInt1 if options.tinyint1 == TinyInt1::Bool => Self::Bool,
+            _ if formatter.writes_words() => Self::Bool,
             ColumnType::Integer { .. } | ColumnType::Bit
                 if options.bigint == NumberStyle::String =>
             {
@@ -219,17 +202,13 @@ impl JsonWriter {
             Layout::Compact => ("\n".to_owned(), "\n".to_owned()),
             Layout::Pretty => (indent(depth + 1), indent(depth)),
         };
-        let column_options = ColumnOptions {
-            text: options.text,
-            zero_dates: options.zero_dates,
-            padding: Padding::Strip,
-        };
         let field = |(index, (column, name)): (usize, (&Column, &String))| {
             let separator = if index == 0 { '{' } else { ',' };
+            let formatter = ColumnFormatter::new(index, column, options.text, Padding::Strip);
             Field {
                 prefix: format!("{separator}{}{}{colon}", indent(depth + 2), quoted(name)).into(),
-                formatter: ColumnFormatter::new(index, column.column_type, column_options),
-                style: Style::new(column, options),
+                style: Style::new(column, &formatter, options),
+                formatter,
             }
         };
         let fields = schema.columns.iter().zip(&names).enumerate().map(field);
@@ -241,7 +220,7 @@ impl JsonWriter {
             array_end: array_end.into(),
             tail: tail.into(),
             has_rows: false,
-            lossy_values: 0,
+            altered: Altered::default(),
         })
     }
 }
@@ -325,7 +304,11 @@ impl RowWriter for JsonWriter {
         for (column, field) in self.fields.iter().enumerate() {
             out.bytes.extend_from_slice(&field.prefix);
             let written = field.write(row, out).map_err(ValueError::at(column))?;
-            self.lossy_values += u64::from(written == Written::Lossy);
+            match written {
+                Written::Exactly => {}
+                Written::Lossy => self.altered.lossy += 1,
+                Written::ZeroDate => self.altered.zero_dates += 1,
+            }
         }
         out.bytes.extend_from_slice(&self.row_end);
         Ok(())
@@ -344,16 +327,17 @@ impl RowWriter for JsonWriter {
     }
 
     fn warnings(&self) -> Vec<String> {
-        lossy_warning(self.lossy_values).into_iter().collect()
+        self.altered.warnings()
     }
 }
 
 /// Whether a value was written exactly.
-#[derive(PartialEq, Eq)]
 enum Written {
     Exactly,
     /// U+FFFD replaced bytes that are not UTF-8.
     Lossy,
+    /// NULL replaced a zero date.
+    ZeroDate,
 }
 
 impl Field {
@@ -376,9 +360,10 @@ impl Field {
             out.bytes.push(b'"');
         }
         match self.formatter.render(row, out.bytes)? {
-            Rendered::Null => {
-                out.bytes.truncate(start);
-                out.bytes.extend_from_slice(b"null");
+            Rendered::Null => write_null(start, out),
+            Rendered::ZeroDate => {
+                write_null(start, out);
+                return Ok(Written::ZeroDate);
             }
             Rendered::Plain => self.finish_plain(row, start, out)?,
             Rendered::Encoded(encoding, bytes) => {
@@ -416,15 +401,7 @@ impl Field {
         let out = &mut *out.bytes;
         match self.style {
             Style::Quoted => out.push(b'"'),
-            Style::Bool => {
-                let truth: &[u8] = match &out[start..] {
-                    b"0" => b"false",
-                    b"1" => b"true",
-                    _ => return Err(NOT_BOOL),
-                };
-                out.truncate(start);
-                out.extend_from_slice(truth);
-            }
+            Style::Bool => {}
             Style::Number | Style::BigInt | Style::Embedded => {
                 // Only text can be anything other than a number.
                 if self.formatter.is_sent_as_bytes(row) && !is_number(&out[start..]) {
@@ -438,6 +415,12 @@ impl Field {
         }
         Ok(())
     }
+}
+
+/// Writes `null` in the place of what begins at `start`.
+fn write_null(start: usize, out: &mut EncodeBuffer<'_>) {
+    out.bytes.truncate(start);
+    out.bytes.extend_from_slice(b"null");
 }
 
 /// Appends the text between the quotes of a string (RFC 8259, section 7).
@@ -470,8 +453,6 @@ fn write_escape(byte: u8, out: &mut Vec<u8>) {
     out.extend_from_slice(&[b'\\', letter]);
 }
 
-const NOT_BOOL: ValueProblem =
-    ValueProblem::new("is neither 0 nor 1", "leave --tinyint1-as-bool out");
 const NOT_JSON: ValueProblem = ValueProblem::new(
     "is not valid JSON",
     "leave its --json-column out to write it as a string",

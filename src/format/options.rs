@@ -16,6 +16,8 @@ pub enum BinaryEncoding {
     Utf8,
     /// TSV only: the bytes themselves, escaped as LOAD DATA reads them
     Raw,
+    /// CSV and TSV: `\x` and hexadecimal digits, as PostgreSQL reads bytea
+    Postgres,
 }
 
 /// The policy for text that is not UTF-8.
@@ -38,11 +40,28 @@ pub enum ZeroDates {
     /// Written as they are
     #[default]
     Keep,
-    /// Written as NULL
+    /// Written as NULL; how many values is said at the end
     Null,
+    /// An error that names row and column
+    Error,
 }
 
-/// The options for text and bytes, which every format has.
+/// The form of TINYINT(1), the type for which BOOL is a synonym (MySQL manual,
+/// "Numeric Data Type Syntax"), and of BIT(1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[serde(rename_all = "snake_case")]
+pub enum Booleans {
+    /// TINYINT(1) and BIT(1) are numbers
+    #[default]
+    Number,
+    /// TINYINT(1) is `true` or `false`; a value other than 1 and 0 is an error
+    Tinyint1,
+    /// TINYINT(1) and BIT(1) are `true` or `false`
+    Words,
+}
+
+/// The options for values, which every format has.
 ///
 /// ```
 /// use gold_digger::format::{BinaryEncoding, TextOptions, Tsv};
@@ -57,4 +76,8 @@ pub struct TextOptions {
     pub binary: BinaryEncoding,
     /// The policy for text that is not UTF-8.
     pub invalid_utf8: InvalidUtf8,
+    /// The policy for dates whose month or day is zero.
+    pub zero_dates: ZeroDates,
+    /// The form of TINYINT(1) and BIT(1).
+    pub booleans: Booleans,
 }

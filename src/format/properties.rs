@@ -151,6 +151,8 @@ fn write(format: &dyn Format, table: &[(String, ColumnType, Vec<Cell>)]) -> Vec<
 const HEX: TextOptions = TextOptions {
     binary: BinaryEncoding::Hex,
     invalid_utf8: super::InvalidUtf8::Error,
+    zero_dates: super::ZeroDates::Keep,
+    booleans: super::Booleans::Number,
 };
 
 fn tsv() -> Tsv {

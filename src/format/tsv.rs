@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     BuiltIn, EncodeBuffer, Format, Header, RowWriter, TextOptions, ValueError,
-    column::{ColumnFormatter, Rendered},
-    delimited, encode,
+    column::{Altered, ColumnFormatter, Rendered},
+    delimited,
+    encode::{self, Encoding},
 };
 use crate::{error::Result, row::Row, schema::Schema};
 
@@ -47,7 +48,7 @@ pub(super) static FORMAT: BuiltIn = BuiltIn {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Tsv {
-    /// The options for text and bytes.
+    /// The options for values.
     pub text: TextOptions,
     /// The beginning of the document.
     pub header: Header,
@@ -68,7 +69,7 @@ impl Format for Tsv {
         Ok(Box::new(TsvWriter {
             header,
             columns: ColumnFormatter::for_columns(schema, self.text),
-            lossy_values: 0,
+            altered: Altered::default(),
         }))
     }
 
@@ -82,8 +83,7 @@ struct TsvWriter {
     /// The bytes before the first row.
     header: Vec<u8>,
     columns: Vec<ColumnFormatter>,
-    /// The number of values that were not UTF-8.
-    lossy_values: u64,
+    altered: Altered,
 }
 
 impl RowWriter for TsvWriter {
@@ -100,13 +100,23 @@ impl RowWriter for TsvWriter {
             let rendered = formatter.render(row, out.bytes);
             match rendered.map_err(ValueError::at(column))? {
                 Rendered::Null => out.bytes.extend_from_slice(b"\\N"),
+                Rendered::ZeroDate => {
+                    self.altered.zero_dates += 1;
+                    out.bytes.extend_from_slice(b"\\N");
+                }
                 Rendered::Plain => {}
                 Rendered::Text(text) => write_escaped(text.as_bytes(), out),
                 Rendered::Lossy(bytes) => {
-                    self.lossy_values += 1;
+                    self.altered.lossy += 1;
                     encode::write_lossy(bytes, |text| write_escaped(text.as_bytes(), out));
                 }
-                Rendered::Encoded(encoding, bytes) => encoding.write(bytes, out),
+                Rendered::Encoded(encoding, bytes) => {
+                    if encoding == Encoding::Postgres {
+                        // The backslash of the encoding is a character.
+                        out.bytes.push(b'\\');
+                    }
+                    encoding.write(bytes, out);
+                }
                 Rendered::Bytes(bytes) => write_escaped(bytes, out),
             }
         }
@@ -119,7 +129,7 @@ impl RowWriter for TsvWriter {
     }
 
     fn warnings(&self) -> Vec<String> {
-        delimited::warnings(self.lossy_values)
+        self.altered.warnings()
     }
 }
 

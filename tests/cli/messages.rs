@@ -59,7 +59,10 @@ fn every_shell_has_a_completion() {
         .args(["-c", &typed])
         .output()
         .expect("bash");
-    assert_eq!(String::from_utf8_lossy(&reply.stdout), "necessary always\n");
+    assert_eq!(
+        String::from_utf8_lossy(&reply.stdout),
+        "necessary text always\n"
+    );
     GoldDigger::new()
         .args(["completion", "tcsh"])
         .run()

@@ -84,7 +84,7 @@ fn the_summary_describes_a_successful_run() {
         assert!(
             warned["warnings"][0]
                 .as_str()
-                .is_some_and(|text| text.contains("blank lines"))
+                .is_some_and(|text| text.contains("blank line"))
         );
         let booleans = db.export("SELECT 1 AS a UNION ALL SELECT 2").args([
             "--format",

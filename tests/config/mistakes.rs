@@ -416,7 +416,7 @@ fn wrong_values_in_the_configuration_file_are_found() {
         ("[output]\npath = ''\n", ":2:8: [output] path cannot be \"\": it is empty"),
         ("[csv]\ndelimiter = 'é'\n", ":2:13: [csv] delimiter cannot be \"é\": it is not one ASCII character"),
         ("[csv]\ndelimiter = ';'\nnull = ';'\n", ":3:8: [csv] null holds the delimiter"),
-        ("[csv]\nquote = 'never'\n", ":2:9: [csv] quote cannot be \"never\": it is one of necessary, always"),
+        ("[csv]\nquote = 'never'\n", ":2:9: [csv] quote cannot be \"never\": it is one of necessary, text, always"),
         ("[session]\ninit = ['SET a = 1', 'SET b = 1; SET c = 1']\n", ":2:22: [session] init cannot hold"),
         ("[tls]\nmode = 'off'\n", ":2:8: [tls] mode cannot be \"off\": it is one of disabled"),
         ("[tls]\nca_file = 'none.pem'\n", ":2:11: [tls] ca_file names "),

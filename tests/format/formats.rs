@@ -87,7 +87,7 @@ fn a_single_null_column_in_csv_gets_one_warning() {
             .export(nulls)
             .args(["--format", "csv"])
             .run()
-            .failed(0, &["1 NULL values", "--csv-null"]);
+            .failed(0, &["1 NULL of the only column", "--csv-null"]);
         assert_eq!(outcome.stdout, b"s\nplain\n\n");
         db.export(nulls)
             .args(["--format", "csv", "--quiet"])

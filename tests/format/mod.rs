@@ -2,5 +2,6 @@
 //! that other programs read from them.
 
 mod formats;
+mod options;
 pub mod readers;
 mod types;

@@ -302,11 +302,16 @@ fn json_options_choose_numbers_strings_and_booleans() {
                 "--zero-dates=null",
                 "--json-column=j",
             ];
-            run("SELECT * FROM t", &flags).wrote(concat!(
-                "[\n{\"b\":9007199254740991,\"d\":\"1.10\",\"o\":true,\"z\":7,\"dt\":null,\"bits\":1,\"j\":{\"a\": 1.00,  \"b\": \"\\n\"}},\n",
-                "{\"b\":\"-9007199254740992\",\"d\":\"-123456789012345678.90\",\"o\":false,\"z\":0,\"dt\":\"2020-01-01\",",
-                "\"bits\":\"1152921504606846975\",\"j\":null}\n]\n"
-            ));
+            let outcome =
+                run("SELECT * FROM t", &flags).failed(0, &["1 date whose month or day is zero"]);
+            assert_eq!(
+                String::from_utf8_lossy(&outcome.stdout),
+                concat!(
+                    "[\n{\"b\":9007199254740991,\"d\":\"1.10\",\"o\":true,\"z\":7,\"dt\":null,\"bits\":1,\"j\":{\"a\": 1.00,  \"b\": \"\\n\"}},\n",
+                    "{\"b\":\"-9007199254740992\",\"d\":\"-123456789012345678.90\",\"o\":false,\"z\":0,\"dt\":\"2020-01-01\",",
+                    "\"bits\":\"1152921504606846975\",\"j\":null}\n]\n"
+                )
+            );
             run(
                 "SELECT id, v FROM (SELECT 1 AS id, 1 AS v UNION ALL SELECT 2, 2) AS t",
                 &["--json-column=J"],
@@ -322,6 +327,58 @@ fn json_options_choose_numbers_strings_and_booleans() {
             .args(["--format=json", "--tinyint1-as-bool"])
             .run()
             .failed(4, &["row 2, column \"o\"", "neither 0 nor 1"]);
+    });
+}
+
+#[test]
+fn booleans_and_zero_dates_have_a_policy_in_each_format() {
+    each_server(|db| {
+        let mut conn = db.connect();
+        conn.query_drop("SET SESSION sql_mode = 'ALLOW_INVALID_DATES'")
+            .expect("a mode");
+        conn.query_drop("CREATE TABLE t (o TINYINT(1), b BIT(1), n BIT(2), d DATE, m DATETIME(1), z TIMESTAMP NULL)")
+            .expect("a table");
+        conn.query_drop(
+            "INSERT INTO t VALUES (1, 0, 2, '0000-00-00', '2026-00-09', 0), (0, 1, 1, '2026-01-02', '2026-09-00', NULL)",
+        )
+        .expect("rows");
+        for protocol in ["text", "binary"] {
+            let run = |format: &str, args: &[&str]| {
+                let flags = ["--protocol", protocol, "--format", format];
+                db.export("SELECT * FROM t").args(flags).args(args).run()
+            };
+            let both = ["--booleans=words", "--zero-dates=null"];
+            for (format, rows) in [
+                ("csv", "true,false,2,,,\nfalse,true,1,2026-01-02,,\n"),
+                (
+                    "tsv",
+                    "true\tfalse\t2\t\\N\t\\N\t\\N\nfalse\ttrue\t1\t2026-01-02\t\\N\t\\N\n",
+                ),
+                (
+                    "json",
+                    concat!(
+                        "{\"o\":true,\"b\":false,\"n\":2,\"d\":null,\"m\":null,\"z\":null},\n",
+                        "{\"o\":false,\"b\":true,\"n\":1,\"d\":\"2026-01-02\",\"m\":null,\"z\":null}\n]\n"
+                    ),
+                ),
+            ] {
+                let outcome = run(format, &both).failed(
+                    0,
+                    &["4 dates whose month or day is zero were written as NULL"],
+                );
+                let text = String::from_utf8(outcome.stdout).expect("UTF-8");
+                assert!(text.ends_with(rows), "{text}");
+                run(format, &["--zero-dates=error"]).failed(
+                    4,
+                    &[
+                        "row 1, column \"d\": the value is a date whose month or day is zero",
+                        "--zero-dates null",
+                    ],
+                );
+            }
+            run("csv", &["--tinyint1-as-bool", "--header=false"])
+                .wrote("true,0,2,0000-00-00,2026-00-09 00:00:00.0,0000-00-00 00:00:00\nfalse,1,1,2026-01-02,2026-09-00 00:00:00.0,\n");
+        }
     });
 }
 
@@ -345,6 +402,12 @@ fn the_binary_option_chooses_the_text_of_bytes() {
                 run(&["--binary=raw", "--format", format])
                     .failed(2, &["--binary raw has no meaning", "--format tsv"]);
             }
+            run(&["--binary=postgres"]).wrote("a\tb\n\\\\x00ff5c09\t\\\\xc3a4\n");
+            run(&["--binary=postgres", "--format=csv"]).wrote("a,b\n\\x00ff5c09,\\xc3a4\n");
+            run(&["--binary=postgres", "--format=json"]).failed(
+                2,
+                &["--binary postgres has no meaning", "--format csv or tsv"],
+            );
             run(&["--binary=utf8"]).failed(4, &["row 1, column \"a\"", "not UTF-8", "base64"]);
             let text = db.export("SELECT CAST('ä' AS BINARY) AS b").args([
                 "--binary=utf8",
@@ -415,7 +478,7 @@ fn text_that_is_not_utf8_is_an_error_or_replaced_with_a_warning() {
         let outcome = export()
             .arg("--invalid-utf8=replace")
             .run()
-            .failed(0, &["1 values were not UTF-8"]);
+            .failed(0, &["1 value was not UTF-8"]);
         assert_eq!(String::from_utf8_lossy(&outcome.stdout), replaced);
     }
 }

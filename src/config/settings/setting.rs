@@ -52,8 +52,8 @@ pub struct Setting {
     pub is_listed_last: bool,
     /// The only formats that it has a meaning for; `None` for all formats.
     pub formats: Option<&'static [&'static str]>,
-    /// A value that has a meaning only for these formats.
-    pub format_value: Option<(&'static str, &'static [&'static str])>,
+    /// Values that have a meaning only for these formats.
+    pub format_values: &'static [(&'static str, &'static [&'static str])],
     /// The section of `--dump-config` for a setting without a section.
     dump_section: &'static str,
 }
@@ -204,7 +204,7 @@ const fn entry<T>(name: &'static str, kind: Kind, help: &'static str) -> Entry<T
             heading: "",
             is_listed_last: false,
             formats: None,
-            format_value: None,
+            format_values: &[],
             dump_section: PROGRAM_SECTION,
         },
         values: PhantomData,
@@ -346,12 +346,11 @@ impl<T> Entry<T> {
         self
     }
 
-    pub(super) const fn value_only_for(
+    pub(super) const fn values_only_for(
         mut self,
-        value: &'static str,
-        formats: &'static [&'static str],
+        values: &'static [(&'static str, &'static [&'static str])],
     ) -> Self {
-        self.setting.format_value = Some((value, formats));
+        self.setting.format_values = values;
         self
     }
 

@@ -25,8 +25,8 @@ use super::{
 };
 use crate::{
     format::{
-        BinaryEncoding, BuiltIn, CsvDelimiter, CsvNull, CsvQuote, DuplicateColumns, InvalidUtf8,
-        LineEnding, NumberStyle, ZeroDates,
+        BinaryEncoding, Booleans, BuiltIn, CsvDelimiter, CsvFormulas, CsvNull, CsvQuote,
+        DuplicateColumns, InvalidUtf8, LineEnding, NumberStyle, ZeroDates,
     },
     jobs::{
         guard::{Percent, SchemaPolicy},
@@ -443,6 +443,14 @@ settings! {
             .value("WHICH")
             .default("necessary")
             .only_for(&["csv"]);
+        CSV_FORMULAS: CsvFormulas = choice(
+            "csv.formulas",
+            "CSV: what becomes of texts that spreadsheets take for formulas",
+        )
+        .flag("csv-formulas")
+        .value("WHAT")
+        .default("keep")
+        .only_for(&["csv"]);
         TSV_HEADER: bool = switch("tsv.header", "CSV and TSV: begin with the columns' names")
             .flag("header")
             .default("true")
@@ -487,22 +495,24 @@ settings! {
         .flag("binary")
         .value("ENCODING")
         .default("base64")
-        .value_only_for("raw", &["tsv"]);
+        .values_only_for(&[("raw", &["tsv"]), ("postgres", &["csv", "tsv"])]);
         ZERO_DATES: ZeroDates = choice(
             "values.zero_dates",
-            "JSON: what becomes of dates whose month or day is zero",
+            "What becomes of dates whose month or day is zero",
         )
         .flag("zero-dates")
         .value("WHAT")
-        .default("keep")
-        .only_for(&["json"]);
+        .default("keep");
+        BOOLEANS: Booleans = choice("values.booleans", "What is written as true and false")
+            .flag("booleans")
+            .value("WHAT")
+            .default("number");
         TINYINT1_AS_BOOL: bool = switch(
             "values.tinyint1_as_bool",
-            "JSON: write TINYINT(1) as true and false",
+            "The same as --booleans tinyint1",
         )
         .flag("tinyint1-as-bool")
-        .default("false")
-        .only_for(&["json"]);
+        .default("false");
         INVALID_UTF8: InvalidUtf8 = choice(
             "values.invalid_utf8",
             "What becomes of text that is not UTF-8",
