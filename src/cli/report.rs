@@ -316,6 +316,28 @@ fn report_success(export: &ExportStatus, reporting: &ReportOptions) {
         "{name}{rows} rows, {bytes} bytes to {target} in {seconds:.3} s ({rate:.0} rows/s)"
     );
     write_success(&text, rows, bytes, seconds, reporting);
+    if let (Some(statement), true) = (
+        status.details().load_statement,
+        reporting.verbosity >= Verbosity::Verbose,
+    ) {
+        write_load_statement(&statement, reporting);
+    }
+}
+
+/// Writes the statement that loads the rows, ready to paste. A character that
+/// controls a terminal is escaped; the manifest and `--load-statement` have it as
+/// it is.
+fn write_load_statement(statement: &str, reporting: &ReportOptions) {
+    match reporting.log_format {
+        LogFormat::Text => {
+            let lines: Vec<String> = statement.lines().map(escape).collect();
+            line(&format!(
+                "gold_digger: this loads them:\n{}",
+                lines.join("\n")
+            ));
+        }
+        LogFormat::Json => tracing::info!(load_statement = statement, "this loads them"),
+    }
 }
 
 /// Writes the report of a success, if it is wanted. `seconds` is the elapsed time.

@@ -18,6 +18,8 @@ pub enum Origin {
     OptionFile(Rc<Place>),
     /// The parameter of this name in a URL, and the origin of the URL.
     Parameter(&'static str, Rc<Origin>),
+    /// The preset of the target of `--for` that has this name.
+    Preset(&'static str),
     /// No layer but that of the defaults.
     Default,
 }
@@ -48,6 +50,7 @@ impl fmt::Display for Origin {
                 write!(f, "{}:{}", place.path.display(), place.line)
             }
             Self::Parameter(_, url) => url.fmt(f),
+            Self::Preset(target) => write!(f, "preset {target}"),
             Self::Default => f.write_str("default"),
         }
     }
@@ -63,7 +66,8 @@ impl Origin {
             Self::ConfigFile(_) => 2,
             Self::OptionFile(_) => 3,
             Self::Parameter(_, url) => url.rank(),
-            Self::Default => 4,
+            Self::Preset(_) => 4,
+            Self::Default => 5,
         }
     }
 
@@ -97,6 +101,7 @@ impl Origin {
             Self::Parameter(parameter, url) => {
                 format!("{parameter} in {}", url.subject(keys::DATABASE_URL))
             }
+            Self::Preset(target) => format!("{} of --for {target}", setting.key()),
             Self::Default => setting.key().to_owned(),
         }
     }

@@ -4,6 +4,7 @@
 use super::{
     event::{Event, Observer},
     guard::GuardObserver,
+    load::{self, LoadObserver},
     plan::{EmptyResult, ExportPlan, Publish, RunPlan},
     retry::retry,
     session::{Backend, Session, SessionRef},
@@ -187,13 +188,16 @@ fn try_export(context: ExportContext<'_>, shared: Option<SessionRef<'_>>) -> Res
         details.protocol = Some(protocol);
     });
     let mut guards = GuardObserver::new(&export.guards, context.last);
-    let observers: &mut [&mut dyn RowObserver] = &mut [&mut guards];
+    let time_zone = context.plan.session.time_zone.as_deref();
+    let mut load = LoadObserver::new(export, time_zone);
+    let mut observers: Vec<&mut dyn RowObserver> = vec![&mut guards];
+    observers.extend(load.as_mut().map(|load| load as &mut dyn RowObserver));
     let copied = copy_rows(
         source,
         Pipeline {
             format: &*export.format,
             output: BufferedOutput::new(sink, export.flush, cancel),
-            observers,
+            observers: &mut observers,
             counters: status.counters(),
             started: status.clock(),
         },
@@ -203,7 +207,11 @@ fn try_export(context: ExportContext<'_>, shared: Option<SessionRef<'_>>) -> Res
         let message = format!("no rows; {} left as it was", export.target);
         return Err(Error::new(ErrorKind::NoRows, message));
     }
-    let (staged, warnings) = copied.finish(cancel)?;
+    let (staged, mut warnings) = copied.finish(cancel)?;
+    if let Some(load) = load {
+        status.update(|details| details.load_statement = load.statement);
+        warnings.extend(load.warnings);
+    }
     warnings
         .into_iter()
         .for_each(|warning| context.warn(warning));
@@ -298,6 +306,7 @@ fn after_rows(
 /// [`ErrorKind::Output`], if the export needs a regular file, or if its manifest
 /// cannot be replaced.
 pub(super) fn check_target(plan: &RunPlan, export: &ExportPlan) -> Result<()> {
+    load::check_statement_file(export)?;
     let path = match &export.target {
         Target::Path(path) if !sink::is_stream(path) => path,
         target if export.manifest.is_some() => return Err(manifest::no_file(target)),

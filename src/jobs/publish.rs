@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use ring::digest;
 
-use super::export::ExportContext;
+use super::{export::ExportContext, load};
 use crate::{
     artifacts::{
         manifest::{self, Manifest},
@@ -16,9 +16,11 @@ use crate::{
     text::hex,
 };
 
-/// A complete output, and the manifest that is published after it.
+/// A complete output, and the load statement and the manifest that are published
+/// after it.
 pub(super) struct StagedExport {
     target: Staged,
+    load_statement: Option<Staged>,
     manifest: Option<Staged>,
 }
 
@@ -34,10 +36,14 @@ impl StagedExport {
         target: Staged,
         position: Option<&BinlogPosition>,
     ) -> Result<Self> {
+        let statement = context.status.status.details().load_statement;
+        let cancel = context.cancel.child()?;
+        let load_statement = load::write_statement(context.export, statement.as_deref(), &cancel)?;
         let name = context.export.manifest.as_ref();
         let manifest = name.map(|name| write_manifest(context, name, position, &target));
         Ok(Self {
             manifest: manifest.transpose()?,
+            load_statement,
             target,
         })
     }
@@ -45,16 +51,18 @@ impl StagedExport {
     /// Checks whether publication can succeed, as far as can be known before.
     pub(super) fn check(&self) -> Result<()> {
         self.target.check()?;
-        self.manifest.as_ref().map_or(Ok(()), Staged::check)
+        let others = [&self.load_statement, &self.manifest];
+        others.into_iter().flatten().try_for_each(Staged::check)
     }
 
-    /// Publishes the output, and then its manifest.
+    /// Publishes the output, and then its load statement and its manifest.
     pub(super) fn publish(self) -> Result<()> {
         // Another run to the same target must not publish between the two.
         let path = self.manifest.as_ref().and_then(Staged::path);
         let _locked = path.and_then(sink::lock_folder);
         self.target.commit()?;
-        self.manifest.map_or(Ok(()), Staged::commit)
+        let others = [self.load_statement, self.manifest];
+        others.into_iter().flatten().try_for_each(Staged::commit)
     }
 }
 
@@ -84,6 +92,7 @@ fn write_manifest(
         bytes: status.bytes(),
         sha256: sha256.to_owned(),
         columns: details.columns,
+        load_statement: details.load_statement,
         query_sha256: hex(query.as_ref()),
         server: connect.endpoint.to_string(),
         server_version: details.server_version,

@@ -2,6 +2,8 @@
 //! that other programs read from them.
 
 mod formats;
+mod loading;
 mod options;
 pub mod readers;
+mod targets;
 mod types;

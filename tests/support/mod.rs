@@ -27,9 +27,11 @@ pub fn make_fifo(path: &Path) {
 
 pub mod certificates;
 pub mod fake;
+mod postgres;
 mod program;
 mod server;
 
+pub use postgres::Postgres;
 pub use program::{GoldDigger, Outcome, Running, Signal, at_terminal, poll_until};
 pub use server::{
     Database, GlobalVariable, Server, changing_certificates, each_logging_server, each_server,

@@ -1,0 +1,433 @@
+//! Loads a table of every type, by exactly the statement that `--for` gives, into
+//! the real targets, and compares every value.
+
+use std::{
+    env,
+    ffi::OsStr,
+    fs,
+    io::Write,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use mysql::{Params, prelude::Queryable};
+
+use crate::support::{Database, Postgres, each_server};
+
+const COMPARE: &str = include_str!("targets/compare.py");
+
+/// The types of the table; the first word is the name. Text columns are called
+/// `text…`. The last one has a name that must be quoted.
+const COLUMNS: &[&str] = &[
+    "id INT PRIMARY KEY",
+    "i8 TINYINT",
+    "u8 TINYINT UNSIGNED",
+    "i16 SMALLINT",
+    "u16 SMALLINT UNSIGNED",
+    "i24 MEDIUMINT",
+    "u24 MEDIUMINT UNSIGNED",
+    "i32 INT",
+    "u32 INT UNSIGNED",
+    "i64 BIGINT",
+    "u64 BIGINT UNSIGNED",
+    "flag TINYINT(1)",
+    "bit_1 BIT(1)",
+    "bit_5 BIT(5)",
+    "bit_63 BIT(63)",
+    "dec_65 DECIMAL(65,30)",
+    "dec_10 DECIMAL(10,2)",
+    "dec_20 DECIMAL(20,0) UNSIGNED",
+    "fl FLOAT",
+    "do DOUBLE",
+    "zero INT(6) ZEROFILL",
+    "year YEAR",
+    "da DATE",
+    "dt DATETIME(6)",
+    "dt_0 DATETIME",
+    "ts TIMESTAMP(3) NULL",
+    "ti TIME(6)",
+    "ti_0 TIME",
+    "text_char CHAR(9)",
+    "text_enum ENUM('a','b,\\t')",
+    "text_set SET('x','y')",
+    "text_latin VARCHAR(50) CHARACTER SET latin1",
+    "bn BINARY(4)",
+    "vb VARBINARY(300)",
+    "bl LONGBLOB",
+    "text_json JSON",
+    "ge GEOMETRY",
+    "text_plain LONGTEXT",
+    "`text_q\"'``;\\\\` VARCHAR(300)",
+];
+
+/// Texts that some reader takes for something else.
+const NASTY: &[&str] = &[
+    "",
+    " ",
+    "  both ends  ",
+    "\t",
+    "tab\tinside",
+    "\n",
+    "line\nfeed",
+    "\r",
+    "carriage\rreturn",
+    "\r\n",
+    "cr\r\nlf\r\n",
+    "\\",
+    "\\\\",
+    "C:\\new\\table",
+    "\\N",
+    "\\n",
+    "\\.",
+    "a\n\\.\nb",
+    "NULL",
+    "null",
+    "<NULL>",
+    "\"",
+    "\"\"",
+    "'",
+    "it's",
+    "say \"hi\", twice",
+    ",",
+    ";",
+    "a;b",
+    "|",
+    "=1+1",
+    "+1",
+    "-1",
+    "@a",
+    "😀 漢字",
+    "\u{feff}bom",
+    "\u{feff}",
+    "\u{2028}",
+    "\u{85}",
+    "\u{1a}",
+    "\u{1}",
+    "00123",
+    "1e5",
+    "true",
+    "NaN",
+    "2026-01-01",
+    "\\x00",
+    "%s",
+    "$1",
+    "{}",
+    "#x",
+    "--x",
+    "/*",
+    "\u{10fffe}",
+    "0xff",
+    "ends with \\",
+    "\\\"",
+    "x\"",
+    "\"x",
+];
+
+/// Rows that only some targets hold, by the first number of their ids.
+const NUL: i32 = 1000;
+const WIDE_DATES: i32 = 2000;
+const WIDE_INTEGERS: i32 = 3000;
+const IMPOSSIBLE_DATES: i32 = 4000;
+
+/// Creates the table `t`.
+fn create(db: &Database) {
+    let mut conn = db.connect();
+    let mut run = |sql: &str| {
+        conn.query_drop(sql)
+            .unwrap_or_else(|error| panic!("{error}: {sql:.60}"));
+    };
+    run("SET SESSION sql_mode = 'ALLOW_INVALID_DATES', time_zone = '+00:00'");
+    run(&format!("CREATE TABLE t ({})", COLUMNS.join(", ")));
+    let bytes = (0..=255_u8)
+        .rev()
+        .fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+    let ones = "1".repeat(63);
+    run(&format!(
+        r#"INSERT INTO t VALUES
+        (1, -128, 255, -32768, 65535, -8388608, 16777215, -2147483648, 4294967295, -9223372036854775808, 9223372036854775807,
+         1, 1, b'11111', b'{ones}', 12345678901234567890123456789012345.123456789012345678901234567890, -99999999.99,
+         99999999999999999999, 3.4028233e38, -1.7976931348623157e308, 42, 1901, '1970-01-01', '2026-12-31 23:59:59.999999',
+         '2000-02-29 00:00:00', '1970-01-02 00:00:01.999', '-838:59:59', '838:59:59', 'x', 'b,\t', 'x,y', 'äöü', x'00ff5c0a',
+         x'{bytes}', x'{bytes}{bytes}', '{{"a": [1, 2.50, null, "\\u00e4\\n\\"\\\\"]}}', ST_GeomFromText('POINT(1.5 -2)'), 'x', 'y'),
+        (2, 127, 0, 32767, 0, 8388607, 0, 2147483647, 0, 9223372036854775807, 0, 0, 0, 0, 0, -0.000000000000000000000000000001,
+         0.01, 0, 1.1754944e-38, 2.2250738585072014e-308, 999999, 2155, '2299-12-31', '1900-01-01 00:00:00.000001',
+         '1999-12-31 23:59:59', '2038-01-19 03:14:07.000', '838:59:59', '-00:00:01', '', 'a', '', '', '', '', '', '"x"',
+         ST_GeomFromText('LINESTRING(0 0,1 1)', 4326), '', ''),
+        (3, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+         NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+        (4, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 1, NULL, 1, 1, 0, 0, 1, 0.1, 0.1, 0, 0, '0000-00-00', '0000-00-00 00:00:00', '2026-00-01',
+         '2026-03-29 02:30:00.5', '-00:00:00.000001', '24:00:00', '\\N', 'a', 'y', '\\', x'5c4e', x'5c', x'4e554c4c', '[]', NULL, 'z', 'z')"#
+    ));
+    run(
+        "INSERT INTO t (id, do, fl) VALUES (5, 5e-324, 1.4e-45), (6, 123456789.12345679, 16777216), (7, 1e15, 123456.79), (8, -1e-7, -2.5)",
+    );
+    run(&format!(
+        "INSERT INTO t (id, da, dt) VALUES ({WIDE_DATES}, '9999-12-31', '9999-12-31 23:59:59.999999'), ({WIDE_DATES} + 1, '1000-01-01', '1000-01-01 00:00:00')"
+    ));
+    run(&format!(
+        "INSERT INTO t (id, u64, bit_63) VALUES ({WIDE_INTEGERS}, 18446744073709551615, 5)"
+    ));
+    run(&format!(
+        "INSERT INTO t (id, da) VALUES ({IMPOSSIBLE_DATES}, '2026-02-31')"
+    ));
+    let texts = NASTY.iter().zip(100..);
+    let texts = texts.chain([(&"nul\0inside", NUL), (&"\0", NUL + 1)]);
+    let rows = texts.map(|(text, id)| Params::from((id, *text, *text, text.as_bytes(), *text)));
+    let insert =
+        "INSERT INTO t (id, text_plain, text_q, bl, text_json) VALUES (?, ?, ?, ?, JSON_QUOTE(?))"
+            .replace("text_q", "`text_q\"'``;\\\\`");
+    conn.exec_batch(insert, rows).expect("texts");
+}
+
+/// Makes a folder whose name must be quoted.
+fn folder() -> tempfile::TempDir {
+    let builder = tempfile::Builder::new()
+        .prefix("it's \"a\" \\[1] ;")
+        .tempdir();
+    builder.expect("a folder")
+}
+
+/// Returns the query of the rows that a target holds, without those of `ranges`.
+fn query(ranges: &[i32]) -> String {
+    let mut sql = "SELECT * FROM t WHERE id > 0".to_owned();
+    for range in ranges {
+        sql += &format!(" AND id NOT BETWEEN {range} AND {range} + 99");
+    }
+    sql
+}
+
+/// Exports the rows of `sql` for `target` into `folder`, and returns the statement
+/// that loads them into the table `copy`, and the warnings.
+fn export(db: &Database, target: &str, sql: &str, folder: &Path) -> (String, String) {
+    let format = match target {
+        "duckdb" | "sqlite" | "excel" => "csv",
+        _ => "tsv",
+    };
+    let file = folder.join("copy").with_extension(format);
+    let statement = folder.join("load.sql");
+    let mut texts = Vec::new();
+    for protocol in ["text", "binary"] {
+        let outcome = db
+            .export(sql)
+            .args([
+                "--for",
+                target,
+                "-v",
+                "--manifest",
+                "--protocol",
+                protocol,
+                "-o",
+            ])
+            .arg(&file)
+            .arg("--load-statement")
+            .arg(&statement)
+            .run();
+        let shown = outcome.ended_with(0);
+        let text = fs::read_to_string(&statement).expect("the statement");
+        assert!(shown.contains(&text), "{shown}");
+        let manifest = fs::read(file.with_extension(format!("{format}.manifest.json")));
+        let manifest: serde_json::Value =
+            serde_json::from_slice(&manifest.expect("the manifest")).expect("JSON");
+        assert_eq!(manifest["load_statement"], text);
+        let warnings = shown.lines().filter(|line| line.contains(" warning: "));
+        texts.push((text, warnings.collect::<Vec<_>>().join("\n")));
+    }
+    texts.pop().expect("a statement")
+}
+
+/// Compares what `target` has loaded, at `place`, with the rows of `sql`.
+#[track_caller]
+pub fn compare(db: &Database, sql: &str, target: &str, place: &OsStr, statement: &str, rows: u64) {
+    let program = env::var_os("GOLD_DIGGER_LOADERS_PYTHON")
+        .expect("GOLD_DIGGER_LOADERS_PYTHON is not set: run scripts/test, which installs DuckDB and ClickHouse");
+    let output = Command::new(program)
+        .args(["-c", COMPARE])
+        .arg(&db.server.socket)
+        .args([&db.server.password, &db.name, sql, target])
+        .arg(place)
+        .arg(statement)
+        .output()
+        .expect("Python runs");
+    let (stdout, stderr) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(output.status.success(), "{target}: {stderr}");
+    let count: u64 = stdout.trim().parse().expect("a count");
+    assert!(count >= rows, "{count} rows");
+}
+
+/// Runs `program` with `script` as its standard input.
+#[track_caller]
+fn run_script(program: &mut Command, script: &str) -> String {
+    let mut child = program
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    stdin.write_all(script.as_bytes()).expect("it reads");
+    drop(stdin);
+    let output = child.wait_with_output().expect("it ends");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}\n{script}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Loads by the client of MariaDB, in a session of another time zone.
+#[track_caller]
+pub fn load_into_mysql(db: &Database, script: &str) {
+    let shown = run_script(
+        Command::new("mariadb")
+            .args([
+                "--no-defaults",
+                "--local-infile=1",
+                "--default-character-set=utf8mb4",
+                "-uroot",
+            ])
+            .arg("--init-command=SET time_zone = '+05:30'")
+            .arg("--socket")
+            .arg(&db.server.socket)
+            .arg(format!("--password={}", db.server.password))
+            .arg(&db.name),
+        script,
+    );
+    assert_eq!(shown, "", "warnings of LOAD DATA");
+}
+
+#[test]
+fn mysql_and_mariadb_load_every_value() {
+    each_server(|db| {
+        create(db);
+        let folder = folder();
+        let (statement, warnings) = export(db, "mysql", &query(&[]), folder.path());
+        assert_eq!(warnings, "");
+        load_into_mysql(db, &statement);
+        compare(
+            db,
+            &query(&[]),
+            "mysql",
+            "copy".as_ref(),
+            "",
+            NASTY.len() as u64,
+        );
+        // Into a table of the same types, too.
+        db.sql("DROP TABLE copy");
+        db.sql("CREATE TABLE copy LIKE t");
+        load_into_mysql(db, &statement);
+        compare(
+            db,
+            &query(&[]),
+            "mysql",
+            "copy".as_ref(),
+            "",
+            NASTY.len() as u64,
+        );
+    });
+}
+
+/// The warning about the three zero dates of the table.
+const ZERO_DATES: &str =
+    "gold_digger: warning: 3 dates whose month or day is zero were written as NULL";
+
+#[test]
+fn postgres_loads_every_value() {
+    let postgres = Postgres::start();
+    each_server(|db| {
+        create(db);
+        let folder = folder();
+        let sql = query(&[NUL, IMPOSSIBLE_DATES]);
+        let (statement, warnings) = export(db, "postgres", &sql, folder.path());
+        assert_eq!(warnings, ZERO_DATES);
+        let names: Vec<String> = db.connect().query_map("SELECT column_name FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = 't' ORDER BY ordinal_position", |name: String| name).expect("names");
+        let values: Vec<String> = names
+            .iter()
+            .map(|name| {
+                let name = name.replace('"', "\"\"");
+                format!("coalesce(encode(convert_to(\"{name}\"::text, 'UTF8'), 'hex'), 'NULL')")
+            })
+            .collect();
+        let script = format!(
+            "{statement}SELECT {} FROM copy ORDER BY id; DROP TABLE copy;",
+            values.join(", ")
+        );
+        let output = postgres.psql(&script);
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let rows = folder.path().join("rows");
+        fs::write(&rows, output.stdout).expect("a file");
+        compare(
+            db,
+            &sql,
+            "postgres",
+            rows.as_os_str(),
+            "",
+            NASTY.len() as u64,
+        );
+    });
+}
+
+#[test]
+fn clickhouse_loads_every_value() {
+    each_server(|db| {
+        create(db);
+        let folder = folder();
+        let sql = query(&[WIDE_DATES, IMPOSSIBLE_DATES]);
+        let (statement, warnings) = export(db, "clickhouse", &sql, folder.path());
+        assert_eq!(warnings, ZERO_DATES);
+        compare(
+            db,
+            &sql,
+            "clickhouse",
+            "copy".as_ref(),
+            &statement,
+            NASTY.len() as u64,
+        );
+    });
+}
+
+#[test]
+fn duckdb_loads_every_value() {
+    each_server(|db| {
+        create(db);
+        let folder = folder();
+        let sql = query(&[IMPOSSIBLE_DATES]);
+        let (statement, warnings) = export(db, "duckdb", &sql, folder.path());
+        assert_eq!(warnings, ZERO_DATES);
+        compare(
+            db,
+            &sql,
+            "duckdb",
+            "copy".as_ref(),
+            &statement,
+            NASTY.len() as u64,
+        );
+    });
+}
+
+#[test]
+fn sqlite_loads_every_value() {
+    let program = env::var_os("GOLD_DIGGER_SQLITE")
+        .expect("GOLD_DIGGER_SQLITE is not set: run scripts/test, which installs it");
+    each_server(|db| {
+        create(db);
+        let folder = folder();
+        let sql = query(&[NUL, WIDE_INTEGERS]);
+        let (statement, warnings) = export(db, "sqlite", &sql, folder.path());
+        assert_eq!(warnings, "");
+        let database = folder.path().join("copy.db");
+        run_script(Command::new(&program).arg(&database), &statement);
+        compare(
+            db,
+            &sql,
+            "sqlite",
+            database.as_os_str(),
+            "",
+            NASTY.len() as u64,
+        );
+    });
+}
