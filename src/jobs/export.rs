@@ -17,7 +17,7 @@ use crate::{
     pipeline::{BufferedOutput, Pipeline, RowObserver, copy_rows},
     schema::ColumnDescription,
     sink::{self, Checksum, Restart, Sink, SinkOptions, Staged, Target},
-    source::{Access, SnapshotCoverage, SnapshotMode},
+    source::{Access, RowSource, SnapshotCoverage, SnapshotMode},
 };
 
 /// An export that is about to run, and everything it needs.
@@ -177,16 +177,9 @@ fn try_export(context: ExportContext<'_>, shared: Option<SessionRef<'_>>) -> Res
     let sink = open_sink(context)?;
     let source = session.run()?;
     warn_of_coverage(context, coverage);
-    let columns = source.schema().columns.iter();
-    let (columns, protocol) = (
-        columns.map(ColumnDescription::from).collect(),
-        source.protocol(),
-    );
     let status = &context.status.status;
-    status.update(|details| {
-        details.columns = columns;
-        details.protocol = Some(protocol);
-    });
+    let protocol = source.protocol();
+    record_source(status, &*source);
     let mut guards = GuardObserver::new(&export.guards, context.last);
     let time_zone = context.plan.session.time_zone.as_deref();
     let mut load = LoadObserver::new(export, time_zone);
@@ -216,6 +209,16 @@ fn try_export(context: ExportContext<'_>, shared: Option<SessionRef<'_>>) -> Res
         .into_iter()
         .for_each(|warning| context.warn(warning));
     Ok(staged)
+}
+
+/// Records the columns and the protocol of `source`.
+fn record_source(status: &Status, source: &dyn RowSource) {
+    let columns = source.schema().columns.iter();
+    let columns = columns.map(ColumnDescription::from).collect();
+    status.update(|details| {
+        details.columns = columns;
+        details.protocol = Some(source.protocol());
+    });
 }
 
 /// Binds the query. Also reads the server's version and the session's time zone, if

@@ -22,6 +22,10 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
     statement: Some(statement),
 };
 
+/// The most bytes of a line: as many as a server can send in one value. Without it,
+/// a line of two megabytes would be an error.
+const LONGEST_LINE: u32 = 1 << 30;
+
 /// The most digits of a DECIMAL.
 const MAX_DIGITS: u32 = 38;
 
@@ -61,7 +65,7 @@ fn statement(load: &Load<'_>) -> Result<String, String> {
     Ok(format!(
         "CREATE TABLE {} AS SELECT {} FROM read_csv({},\n  \
          auto_detect = false, header = true, delim = {delimiter}, quote = '\"', escape = '\"', \
-         nullstr = {null}, allow_quoted_nulls = false, columns = {{\n{}\n}});\n",
+         nullstr = {null}, allow_quoted_nulls = false, max_line_size = {LONGEST_LINE}, columns = {{\n{}\n}});\n",
         doubled(load.table, '"'),
         values.join(", "),
         doubled(load.file, '\''),

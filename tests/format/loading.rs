@@ -145,6 +145,24 @@ fn what_contradicts_a_target_is_refused() {
             db.export("SELECT 1 AS `a\nb`")
                 .args(["--for=postgres", "--load-statement", &sql]);
         broken.run().failed(2, &["line end"]);
+    });
+}
+
+#[test]
+fn the_statement_is_given_before_and_after_the_rows() {
+    on_a_server(|db| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let (tsv, missing) = (path("x.tsv"), path("no/x.sql"));
+        let checked = db
+            .export("SELECT 1 AS a")
+            .args(["--for=postgres", "--check"])
+            .run();
+        let shown = String::from_utf8(checked.ended(0, "").stdout).expect("UTF-8");
+        assert!(
+            shown.contains("\nCREATE TABLE IF NOT EXISTS \"result\" (\n"),
+            "{shown}"
+        );
         let created = [
             "--for=mysql",
             "-o",

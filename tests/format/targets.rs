@@ -161,6 +161,7 @@ fn create(db: &Database) {
     run(
         "INSERT INTO t (id, do, fl) VALUES (5, 5e-324, 1.4e-45), (6, 123456789.12345679, 16777216), (7, 1e15, 123456.79), (8, -1e-7, -2.5)",
     );
+    run("INSERT INTO t (id, text_plain) VALUES (9, REPEAT('ä\"\t', 1000000))");
     run(&format!(
         "INSERT INTO t (id, da, dt) VALUES ({WIDE_DATES}, '9999-12-31', '9999-12-31 23:59:59.999999'), ({WIDE_DATES} + 1, '1000-01-01', '1000-01-01 00:00:00')"
     ));
