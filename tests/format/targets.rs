@@ -2,7 +2,6 @@
 //! the real targets, and compares every value.
 
 use std::{
-    env,
     ffi::OsStr,
     fs,
     io::Write,
@@ -12,7 +11,7 @@ use std::{
 
 use mysql::{Params, prelude::Queryable};
 
-use crate::support::{Database, Postgres, each_server};
+use crate::support::{Database, Postgres, each_server, installed};
 
 const COMPARE: &str = include_str!("targets/compare.py");
 
@@ -178,6 +177,17 @@ fn create(db: &Database) {
         "INSERT INTO t (id, text_plain, text_q, bl, text_json) VALUES (?, ?, ?, ?, JSON_QUOTE(?))"
             .replace("text_q", "`text_q\"'``;\\\\`");
     conn.exec_batch(insert, rows).expect("texts");
+    // Numbers of any bits, which fast readers get wrong in the last digit.
+    let mut bits = 1_u64;
+    let mut number = || {
+        bits = bits
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        Some(f64::from_bits(bits)).filter(|number| number.is_finite())
+    };
+    let numbers = (200..400).map(|id| (id, number()));
+    conn.exec_batch("INSERT INTO t (id, do) VALUES (?, ?)", numbers)
+        .expect("numbers");
 }
 
 /// Makes a folder whose name must be quoted.
@@ -239,8 +249,7 @@ fn export(db: &Database, target: &str, sql: &str, folder: &Path) -> (String, Str
 /// Compares what `target` has loaded, at `place`, with the rows of `sql`.
 #[track_caller]
 pub fn compare(db: &Database, sql: &str, target: &str, place: &OsStr, statement: &str, rows: u64) {
-    let program = env::var_os("GOLD_DIGGER_LOADERS_PYTHON")
-        .expect("GOLD_DIGGER_LOADERS_PYTHON is not set: run scripts/test, which installs DuckDB and ClickHouse");
+    let program = installed("GOLD_DIGGER_LOADERS_PYTHON", "python/*/bin/python");
     let output = Command::new(program)
         .args(["-c", COMPARE])
         .arg(&db.server.socket)
@@ -412,8 +421,7 @@ fn duckdb_loads_every_value() {
 
 #[test]
 fn sqlite_loads_every_value() {
-    let program = env::var_os("GOLD_DIGGER_SQLITE")
-        .expect("GOLD_DIGGER_SQLITE is not set: run scripts/test, which installs it");
+    let program = installed("GOLD_DIGGER_SQLITE", "sqlite/sqlite3");
     each_server(|db| {
         create(db);
         let folder = folder();

@@ -1,15 +1,15 @@
 //! A private PostgreSQL, for the tests of what it loads.
 
 use std::{
-    env, fs,
+    fs,
     io::Write,
     os::unix::fs::{MetadataExt, chown},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Output, Stdio},
     time::Duration,
 };
 
-use super::poll_until;
+use super::{installed, poll_until};
 
 /// A running server, which listens on a socket in its folder only.
 pub struct Postgres {
@@ -106,18 +106,5 @@ impl Drop for Postgres {
 
 /// Returns the folder of PostgreSQL's programs.
 fn programs() -> PathBuf {
-    if let Some(folder) = env::var_os("GOLD_DIGGER_POSTGRES") {
-        return folder.into();
-    }
-    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
-    let folders = versions.flatten().map(|version| version.path().join("bin"));
-    let mut folders: Vec<PathBuf> = folders
-        .filter(|folder| Path::exists(&folder.join("initdb")))
-        .collect();
-    folders.sort();
-    folders.pop().unwrap_or_else(|| {
-        panic!(
-            "no PostgreSQL here: run scripts/test, which installs it, or set GOLD_DIGGER_POSTGRES"
-        )
-    })
+    installed("GOLD_DIGGER_POSTGRES", "/usr/lib/postgresql/*/bin")
 }
