@@ -61,6 +61,13 @@ pub struct ColumnDescription {
 }
 
 impl Column {
+    /// Returns whether the values are integers of DECIMAL: its scale is 0.
+    pub(crate) fn is_whole_decimal(&self) -> bool {
+        let size = self.server_type.strip_prefix("DECIMAL(");
+        let scale = size.and_then(|size| size.split_once(',')?.1.split_once(')'));
+        scale.is_some_and(|(scale, _)| scale == "0")
+    }
+
     /// Returns whether the values are single bits.
     pub(crate) fn is_single_bit(&self) -> bool {
         self.server_type == "BIT(1)"

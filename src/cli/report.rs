@@ -316,23 +316,23 @@ fn report_success(export: &ExportStatus, reporting: &ReportOptions) {
         "{name}{rows} rows, {bytes} bytes to {target} in {seconds:.3} s ({rate:.0} rows/s)"
     );
     write_success(&text, rows, bytes, seconds, reporting);
-    if let (Some(statement), true) = (
-        status.details().load_statement,
-        reporting.verbosity >= Verbosity::Verbose,
-    ) {
-        write_load_statement(&statement, reporting);
+    let statement = status.details().load_statement;
+    let is_shown = reporting.verbosity >= Verbosity::Verbose;
+    if let Some(statement) = statement.filter(|_| is_shown) {
+        write_load_statement(&statement, &name, reporting);
     }
 }
 
-/// Writes the statement that loads the rows, ready to paste. A character that
-/// controls a terminal is escaped; the manifest and `--load-statement` have it as
-/// it is.
-fn write_load_statement(statement: &str, reporting: &ReportOptions) {
+/// Writes the statement that loads the rows, ready to paste, after `name`. A
+/// character that controls a terminal is escaped; the manifest and
+/// `--load-statement` have it as it is.
+fn write_load_statement(statement: &str, name: &str, reporting: &ReportOptions) {
     match reporting.log_format {
         LogFormat::Text => {
             let lines: Vec<String> = statement.lines().map(escape).collect();
+            let name = printable(name);
             line(&format!(
-                "gold_digger: this loads them:\n{}",
+                "gold_digger: {name}this loads them:\n{}",
                 lines.join("\n")
             ));
         }

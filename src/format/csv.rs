@@ -117,6 +117,9 @@ impl FromStr for CsvNull {
         if text.contains(['"', '\n', '\r']) {
             return Err("it holds a quote or a line end, and could not be told from data");
         }
+        if text == "\\." {
+            return Err("PostgreSQL takes it for the end of the data");
+        }
         Ok(Self(text.to_owned()))
     }
 }

@@ -4,6 +4,13 @@
 use super::{EncodeBuffer, column::ColumnFormatter};
 use crate::schema::Schema;
 
+/// Whether a text holds NUL, which not every reader takes.
+#[derive(PartialEq, Eq)]
+pub(super) enum Nul {
+    Absent,
+    Present,
+}
+
 /// Appends the column names with `delimiter` between them. `write` appends one
 /// name, quoted or escaped.
 pub(super) fn write_names(

@@ -153,21 +153,19 @@ enum Style {
 
 impl Style {
     fn new(column: &Column, formatter: &ColumnFormatter, options: &Json) -> Self {
-        let number = |style| match style {
-            NumberStyle::Number => Self::Number,
-            NumberStyle::String => Self::Quoted,
+        let is_integer = match column.column_type {
+            ColumnType::Integer { .. } | ColumnType::Bit => true,
+            ColumnType::Decimal { .. } => column.is_whole_decimal(),
+            _ => false,
         };
         match column.column_type {
             _ if formatter.writes_words() => Self::Bool,
-            ColumnType::Integer { .. } | ColumnType::Bit
-                if options.bigint == NumberStyle::String =>
-            {
-                Self::BigInt
-            }
-            ColumnType::Decimal { .. } => number(options.decimal),
+            ColumnType::Decimal { .. } if options.decimal == NumberStyle::String => Self::Quoted,
+            _ if is_integer && options.bigint == NumberStyle::String => Self::BigInt,
             ColumnType::TinyInt1
             | ColumnType::Integer { .. }
             | ColumnType::Bit
+            | ColumnType::Decimal { .. }
             | ColumnType::Float(_)
             | ColumnType::Double(_) => Self::Number,
             ColumnType::Json => Self::Embedded,
@@ -457,6 +455,10 @@ const NOT_JSON: ValueProblem = ValueProblem::new(
     "is not valid JSON",
     "leave its --json-column out to write it as a string",
 );
+const LONE_SURROGATE: ValueProblem = ValueProblem::new(
+    "holds an escape of half a character (a lone surrogate such as \\ud800), which many readers refuse",
+    "leave its --json-column out to write it as a string",
+);
 const NOT_A_NUMBER: ValueProblem = ValueProblem::new(
     "is not a number, though its column is numeric",
     "report it: the server or a proxy broke the protocol",
@@ -467,9 +469,12 @@ const NOT_A_NUMBER: ValueProblem = ValueProblem::new(
 /// same meaning and keeps the row on one line.
 ///
 /// # Errors
-/// [`NOT_JSON`] if `text` is not valid JSON.
+/// [`NOT_JSON`] if `text` is not valid JSON, and [`LONE_SURROGATE`].
 fn embed(text: &str, out: &mut EncodeBuffer<'_>) -> Result<(), ValueProblem> {
     serde_json::from_str::<IgnoredAny>(text).map_err(|_| NOT_JSON)?;
+    if has_lone_surrogate(text.as_bytes()) {
+        return Err(LONE_SURROGATE);
+    }
     let without_line_ends = |byte: &u8| match byte {
         b'\n' | b'\r' => b' ',
         byte => *byte,
@@ -479,6 +484,28 @@ fn embed(text: &str, out: &mut EncodeBuffer<'_>) -> Result<(), ValueProblem> {
         out.spill_if_large();
     }
     Ok(())
+}
+
+/// Returns whether a string of the valid JSON `json` has the escape of a surrogate
+/// without its other half, which stands for no character (RFC 8259, section 8.2).
+fn has_lone_surrogate(mut json: &[u8]) -> bool {
+    while let Some(backslash) = encode::find(json, |byte| byte == b'\\') {
+        json = &json[backslash..];
+        let escape = match (code_unit(json), json.get(6..).and_then(code_unit)) {
+            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => 12,
+            (Some(0xd800..=0xdfff), _) => return true,
+            (Some(_), _) => 6,
+            (None, _) => 2,
+        };
+        json = json.get(escape..).unwrap_or_default();
+    }
+    false
+}
+
+/// The UTF-16 code unit of an escape `\uXXXX` at the beginning of `json`.
+fn code_unit(json: &[u8]) -> Option<u16> {
+    let digits = json.strip_prefix(b"\\u")?.get(..4)?;
+    u16::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()
 }
 
 /// Returns whether the integer `number` is beyond ±(2^53 − 1), where doubles no

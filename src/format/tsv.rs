@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     BuiltIn, EncodeBuffer, Format, Header, RowWriter, TextOptions, ValueError,
-    column::{Altered, ColumnFormatter, Rendered},
-    delimited,
+    column::{Altered, ColumnFormatter, Rendered, warning},
+    delimited::{self, Nul},
     encode::{self, Encoding},
 };
 use crate::{error::Result, row::Row, schema::Schema};
@@ -63,13 +63,16 @@ impl Format for Tsv {
         let mut header = Vec::new();
         if self.header == Header::Names {
             let mut out = EncodeBuffer::unbounded(&mut header);
-            delimited::write_names(schema, b'\t', &mut out, write_escaped);
+            delimited::write_names(schema, b'\t', &mut out, |name, out| {
+                write_escaped(name, out);
+            });
             out.extend(b"\n");
         }
         Ok(Box::new(TsvWriter {
             header,
             columns: ColumnFormatter::for_columns(schema, self.text),
             altered: Altered::default(),
+            texts_with_nul: 0,
         }))
     }
 
@@ -84,6 +87,8 @@ struct TsvWriter {
     header: Vec<u8>,
     columns: Vec<ColumnFormatter>,
     altered: Altered,
+    /// The number of texts that hold NUL.
+    texts_with_nul: u64,
 }
 
 impl RowWriter for TsvWriter {
@@ -105,10 +110,16 @@ impl RowWriter for TsvWriter {
                     out.bytes.extend_from_slice(b"\\N");
                 }
                 Rendered::Plain => {}
-                Rendered::Text(text) => write_escaped(text.as_bytes(), out),
+                Rendered::Text(text) => {
+                    let nul = write_escaped(text.as_bytes(), out);
+                    self.texts_with_nul += u64::from(nul == Nul::Present);
+                }
                 Rendered::Lossy(bytes) => {
                     self.altered.lossy += 1;
-                    encode::write_lossy(bytes, |text| write_escaped(text.as_bytes(), out));
+                    self.texts_with_nul += u64::from(bytes.contains(&b'\0'));
+                    encode::write_lossy(bytes, |text| {
+                        write_escaped(text.as_bytes(), out);
+                    });
                 }
                 Rendered::Encoded(encoding, bytes) => {
                     if encoding == Encoding::Postgres {
@@ -117,7 +128,9 @@ impl RowWriter for TsvWriter {
                     }
                     encoding.write(bytes, out);
                 }
-                Rendered::Bytes(bytes) => write_escaped(bytes, out),
+                Rendered::Bytes(bytes) => {
+                    write_escaped(bytes, out);
+                }
             }
         }
         out.bytes.push(b'\n');
@@ -129,7 +142,12 @@ impl RowWriter for TsvWriter {
     }
 
     fn warnings(&self) -> Vec<String> {
-        self.altered.warnings()
+        let nul = warning(
+            self.texts_with_nul,
+            "text holds NUL, which LOAD DATA and ClickHouse read and PostgreSQL cannot hold",
+            "texts hold NUL, which LOAD DATA and ClickHouse read and PostgreSQL cannot hold",
+        );
+        nul.into_iter().chain(self.altered.warnings()).collect()
     }
 }
 
@@ -142,14 +160,23 @@ const fn may_need_escape(byte: u8) -> bool {
 
 /// Appends `bytes` with the escapes of LOAD DATA.
 #[inline]
-fn write_escaped(mut bytes: &[u8], out: &mut EncodeBuffer<'_>) {
+fn write_escaped(mut bytes: &[u8], out: &mut EncodeBuffer<'_>) -> Nul {
+    let mut nul = Nul::Absent;
     while let Some(index) = encode::find(bytes, may_need_escape) {
         out.extend(&bytes[..index]);
         let escaped: &[u8] = match bytes[index] {
             b'\t' => b"\\t",
             b'\n' => b"\\n",
             b'\r' => b"\\r",
-            b'\0' => b"\\0",
+            b'\0' => {
+                nul = Nul::Present;
+                match bytes.get(index + 1) {
+                    // COPY would read the digits behind `\0` as part of an octal
+                    // escape, and so another character; it refuses a NUL as such.
+                    Some(b'0'..=b'7') => b"\0",
+                    _ => b"\\0",
+                }
+            }
             b'\\' => b"\\\\",
             _ => &bytes[index..=index],
         };
@@ -157,4 +184,5 @@ fn write_escaped(mut bytes: &[u8], out: &mut EncodeBuffer<'_>) {
         bytes = &bytes[index + 1..];
     }
     out.extend(bytes);
+    nul
 }

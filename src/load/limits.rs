@@ -177,27 +177,34 @@ impl LimitCheck {
     /// Returns the warnings about a result of `rows` rows.
     #[must_use]
     pub fn warnings(&self, rows: u64) -> Vec<String> {
-        let count = |count: u64, what: &str| (count > 0).then(|| format!("{count} {what}"));
+        let counted = |count: u64, one: &str, many: &str, what: &str| {
+            let problem = if count == 1 { one } else { many };
+            (count > 0).then(|| format!("{count} {problem}{what}"))
+        };
+        const UNLESS: &str = " when it opens the file, unless its column is imported as text";
         let too_many = self.limits.spreadsheet && rows >= SPREADSHEET_ROWS;
         [
-            count(
+            counted(
                 self.long_numbers,
-                "numbers have more than 15 digits: Excel rounds them when it opens the file, \
-                 unless their column is imported as text",
+                "number has more than 15 digits: Excel rounds it",
+                "numbers have more than 15 digits: Excel rounds each",
+                UNLESS,
             ),
-            count(
+            counted(
                 self.likely_numbers,
-                "texts look like numbers or dates: Excel converts them when it opens the file, \
-                 unless their column is imported as text",
+                "text looks like a number or a date: Excel converts it",
+                "texts look like numbers or dates: Excel converts each",
+                UNLESS,
             ),
-            count(
+            counted(
                 self.long_texts,
-                "texts have more than the 32767 characters that a cell of Excel holds",
+                "text has",
+                "texts have",
+                " more than the 32767 characters that a cell of Excel holds",
             ),
-            count(
-                u64::from(too_many) * rows,
-                "rows and the header are more than the 1048576 rows of a sheet of Excel",
-            ),
+            too_many.then(|| {
+                format!("{rows} rows and the header are more than the {SPREADSHEET_ROWS} of a sheet of Excel")
+            }),
         ]
         .into_iter()
         .flatten()

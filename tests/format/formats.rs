@@ -29,14 +29,22 @@ const ALL: &str = "SELECT * FROM t ORDER BY id";
 fn csv_has_exactly_these_bytes() {
     each_server(|db| {
         create_sample(db);
-        db.export(ALL).args(["--format", "csv"]).run().wrote(concat!(
-            "id,n,z,d,x,s,at,y\n",
-            "1,18446744073709551615,000042,12345678901234.56780,-1.5e300,plain,2026-02-03 04:05:06.789,1999\n",
-            "2,,,,,,,\n",
-            "3,0,000000,-0.10000,0,\"\",1000-01-01 00:00:00.000,0000\n",
-            "4,7,000007,0.00000,1e-20,\"a,\"\"b\"\"\\c\td\r\ne\0\\N\",9999-12-31 23:59:59.999,2155\n",
-            "5,123,123456,99.00000,0.1,00123 ä 漢 😀,2000-02-29 00:00:00.000,2000\n",
-        ));
+        let outcome = db
+            .export(ALL)
+            .args(["--format", "csv"])
+            .run()
+            .failed(0, &["1 text holds NUL"]);
+        assert_eq!(
+            String::from_utf8_lossy(&outcome.stdout),
+            concat!(
+                "id,n,z,d,x,s,at,y\n",
+                "1,18446744073709551615,000042,12345678901234.56780,-1.5e300,plain,2026-02-03 04:05:06.789,1999\n",
+                "2,,,,,,,\n",
+                "3,0,000000,-0.10000,0,\"\",1000-01-01 00:00:00.000,0000\n",
+                "4,7,000007,0.00000,1e-20,\"a,\"\"b\"\"\\c\td\r\ne\0\\N\",9999-12-31 23:59:59.999,2155\n",
+                "5,123,123456,99.00000,0.1,00123 ä 漢 😀,2000-02-29 00:00:00.000,2000\n",
+            )
+        );
         db.export("SELECT 1 AS `a,b`, 2 AS ``, 3 AS `x\"y`, 4 AS `x\"y`")
             .args(["--format", "csv", "--line-ending", "crlf"])
             .run()
@@ -104,14 +112,18 @@ fn a_single_null_column_in_csv_gets_one_warning() {
 fn tsv_has_exactly_these_bytes() {
     each_server(|db| {
         create_sample(db);
-        db.export(ALL).run().wrote(concat!(
-            "id\tn\tz\td\tx\ts\tat\ty\n",
-            "1\t18446744073709551615\t000042\t12345678901234.56780\t-1.5e300\tplain\t2026-02-03 04:05:06.789\t1999\n",
-            "2\t\\N\t\\N\t\\N\t\\N\t\\N\t\\N\t\\N\n",
-            "3\t0\t000000\t-0.10000\t0\t\t1000-01-01 00:00:00.000\t0000\n",
-            "4\t7\t000007\t0.00000\t1e-20\ta,\"b\"\\\\c\\td\\r\\ne\\0\\\\N\t9999-12-31 23:59:59.999\t2155\n",
-            "5\t123\t123456\t99.00000\t0.1\t00123 ä 漢 😀\t2000-02-29 00:00:00.000\t2000\n",
-        ));
+        let outcome = db.export(ALL).run().failed(0, &["1 text holds NUL"]);
+        assert_eq!(
+            String::from_utf8_lossy(&outcome.stdout),
+            concat!(
+                "id\tn\tz\td\tx\ts\tat\ty\n",
+                "1\t18446744073709551615\t000042\t12345678901234.56780\t-1.5e300\tplain\t2026-02-03 04:05:06.789\t1999\n",
+                "2\t\\N\t\\N\t\\N\t\\N\t\\N\t\\N\t\\N\n",
+                "3\t0\t000000\t-0.10000\t0\t\t1000-01-01 00:00:00.000\t0000\n",
+                "4\t7\t000007\t0.00000\t1e-20\ta,\"b\"\\\\c\\td\\r\\ne\\0\\\\N\t9999-12-31 23:59:59.999\t2155\n",
+                "5\t123\t123456\t99.00000\t0.1\t00123 ä 漢 😀\t2000-02-29 00:00:00.000\t2000\n",
+            )
+        );
         db.export("SELECT 1 AS `a\tb`, 2 AS `a\tb`")
             .run()
             .wrote("a\\tb\ta\\tb\n1\t2\n");

@@ -242,9 +242,9 @@ fn spreadsheets_open_the_file_for_excel() {
             .args(["--for=excel", "-o"])
             .arg(&file);
         run.run().ended(0, "gold_digger: warning: 5 texts began like formulas and have an apostrophe before them (--csv-formulas escape)\n\
-            gold_digger: warning: 2 numbers have more than 15 digits: Excel rounds them when it opens the file, unless their column is imported as text\n\
-            gold_digger: warning: 2 texts look like numbers or dates: Excel converts them when it opens the file, unless their column is imported as text\n\
-            gold_digger: warning: 1 texts have more than the 32767 characters that a cell of Excel holds\n");
+            gold_digger: warning: 2 numbers have more than 15 digits: Excel rounds each when it opens the file, unless its column is imported as text\n\
+            gold_digger: warning: 2 texts look like numbers or dates: Excel converts each when it opens the file, unless its column is imported as text\n\
+            gold_digger: warning: 1 text has more than the 32767 characters that a cell of Excel holds\n");
         let bytes = fs::read_to_string(&file).expect("the file");
         let begins = "\u{feff}id,a,b,c,d,e,f,g\r\n1,\"'=1+1\",123456789012345678,1.50000,\\x1e5a,true,2026-03-01 10:11:12,00123\r\n";
         assert!(bytes.starts_with(begins), "{bytes:.200}");

@@ -3,7 +3,9 @@
 
 mod formats;
 mod loading;
+mod memory;
 mod options;
 pub mod readers;
 mod targets;
 mod types;
+mod values;

@@ -89,7 +89,7 @@ fn create_every_type(db: &Database) {
          ST_GeomFromText('POINT(1.5 -2)')),
         (2, 127, 0, 8388607, 9223372036854775807, 0, -0.000000000000000000000000000001, 2.2250738585072014e-308, 1.1754944e-38,
          999999999, 2155, '9999-12-31', '838:59:59', '9999-12-31 23:59:59.999999', '2037-12-31 23:59:59.001',
-         '', '', '😀 漢字 \\', 'a', '', '', '', '', '', 0, '"x"', ST_GeomFromText('LINESTRING(0 0,1 1)')),
+         '', '', '😀 漢字 \\\01\08', 'a', '', '', '', '', '', 0, '"x"', ST_GeomFromText('LINESTRING(0 0,1 1)')),
         (3, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
          NULL, NULL, NULL, NULL, NULL, NULL),
         (4, 0, 1, 0, 0, 1, 0, 0.1, 0.1, 0, 2000, '0000-00-00', '-00:00:00.000001', '2024-02-29 12:00:00', '2024-02-29 12:00:00',
@@ -124,7 +124,7 @@ fn load_data_restores_the_same_table() {
             } else {
                 db.sql("UPDATE t SET f4 = 16777216 / 3 WHERE id = 1");
             }
-            let export = || db.export(&all).args(["--protocol", protocol]);
+            let export = || db.export(&all).args(["--protocol", protocol, "--quiet"]);
             export().arg("-o").arg(&base64).run().wrote("");
             let columns = "(id, a, b, c, d, e, f, g, f4, h, i, j, k, l, m, n, o, p, q, r, s, @t, @u, @v, @w, x, @y)";
             let set = "SET t = FROM_BASE64(@t), u = FROM_BASE64(@u), v = FROM_BASE64(@v), w = CAST(@w AS UNSIGNED), y = FROM_BASE64(@y)";
@@ -223,7 +223,7 @@ fn python_reads_the_values_that_pymysql_fetches() {
         let (csv, json) = (folder.path().join("t.csv"), folder.path().join("t.json"));
         let all = "SELECT * FROM t ORDER BY id";
         for protocol in ["text", "binary"] {
-            let export = || db.export(all).args(["--protocol", protocol]);
+            let export = || db.export(all).args(["--protocol", protocol, "--quiet"]);
             export()
                 .args(["--csv-null=(null)", "-o"])
                 .arg(&csv)

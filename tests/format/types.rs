@@ -321,6 +321,13 @@ fn json_options_choose_numbers_strings_and_booleans() {
                 .failed(2, &["--json-column \"j\" names a column that is not text"]);
             run("SELECT 'x' AS j", &["--json-column=j"])
                 .failed(4, &["row 1, column \"j\"", "not valid JSON"]);
+            run(r#"SELECT '"\\ud800"' AS j"#, &["--json-column=j"])
+                .failed(4, &["row 1, column \"j\"", "lone surrogate"]);
+            run(
+                "SELECT SUM(b) * 0 - 9007199254740993 AS s, SUM(b) * 0 AS z, SUM(d) * 0 + 9007199254740993 AS d FROM t",
+                &["--json-bigint=string"],
+            )
+            .wrote("[\n{\"s\":\"-9007199254740993\",\"z\":0,\"d\":9007199254740993.00}\n]\n");
         }
         db.sql("UPDATE t SET o = 2 WHERE o = 0");
         db.export("SELECT b, o FROM t ORDER BY b DESC")

@@ -5,6 +5,7 @@ use super::{
     super::{
         EncodeBuffer,
         column::{Altered, warning},
+        delimited::Nul,
         encode::{self, Encoding},
     },
     Csv, CsvFormulas, CsvQuote,
@@ -27,6 +28,8 @@ pub(super) struct FieldWriter {
     altered: Altered,
     /// The number of texts that began like formulas, names included.
     formula_count: u64,
+    /// The number of texts that hold NUL.
+    texts_with_nul: u64,
 }
 
 impl FieldWriter {
@@ -42,6 +45,7 @@ impl FieldWriter {
             blank_lines: (columns == 1 && null.is_empty()).then_some(0),
             altered: Altered::default(),
             formula_count: 0,
+            texts_with_nul: 0,
         }
     }
 
@@ -77,7 +81,7 @@ impl FieldWriter {
         if self.is_formula(name) {
             self.write_formula(name, out);
         } else if self.must_quote(name) {
-            write_quoted(name, out);
+            self.write_quoted(name, out);
         } else {
             out.extend(name);
         }
@@ -90,7 +94,7 @@ impl FieldWriter {
         if self.is_formula(bytes) {
             self.write_formula(bytes, out);
         } else if is_null || self.must_quote(bytes) {
-            write_quoted(bytes, out);
+            self.write_quoted(bytes, out);
         } else {
             out.extend(bytes);
         }
@@ -99,6 +103,7 @@ impl FieldWriter {
     /// Appends a text with U+FFFD for each part of `bytes` that is not UTF-8.
     pub(super) fn write_lossy(&mut self, bytes: &[u8], out: &mut EncodeBuffer<'_>) {
         self.altered.lossy += 1;
+        self.texts_with_nul += u64::from(bytes.contains(&b'\0'));
         let is_formula = self.is_formula(bytes);
         let (before, after): (&[u8], &[u8]) = if is_formula {
             self.formula_count += 1;
@@ -109,7 +114,9 @@ impl FieldWriter {
             (b"", b"")
         };
         out.bytes.extend_from_slice(before);
-        encode::write_lossy(bytes, |text| double_quotes(text.as_bytes(), out));
+        encode::write_lossy(bytes, |text| {
+            double_quotes(text.as_bytes(), out);
+        });
         out.bytes.extend_from_slice(after);
     }
 
@@ -154,7 +161,12 @@ impl FieldWriter {
             "text began like a formula and has an apostrophe before it (--csv-formulas escape)",
             "texts began like formulas and have an apostrophe before them (--csv-formulas escape)",
         );
-        let warnings = blank.into_iter().chain(formulas);
+        let nul = warning(
+            self.texts_with_nul,
+            "text holds NUL, which PostgreSQL cannot hold and many CSV readers refuse",
+            "texts hold NUL, which PostgreSQL cannot hold and many CSV readers refuse",
+        );
+        let warnings = blank.into_iter().chain(formulas).chain(nul);
         warnings.chain(self.altered.warnings()).collect()
     }
 
@@ -171,7 +183,14 @@ impl FieldWriter {
     fn write_formula(&mut self, bytes: &[u8], out: &mut EncodeBuffer<'_>) {
         self.formula_count += 1;
         out.bytes.extend_from_slice(b"\"'");
-        double_quotes(bytes, out);
+        self.texts_with_nul += u64::from(double_quotes(bytes, out) == Nul::Present);
+        out.bytes.push(b'"');
+    }
+
+    /// Appends `bytes` between quotes.
+    fn write_quoted(&mut self, bytes: &[u8], out: &mut EncodeBuffer<'_>) {
+        out.bytes.push(b'"');
+        self.texts_with_nul += u64::from(double_quotes(bytes, out) == Nul::Present);
         out.bytes.push(b'"');
     }
 
@@ -179,7 +198,9 @@ impl FieldWriter {
     /// the policy.
     #[inline]
     fn must_quote(&self, bytes: &[u8]) -> bool {
-        if self.quote >= CsvQuote::Text || matches!(bytes, b"") {
+        // PostgreSQL's COPY takes an unquoted `\.` alone on a line for the end of the
+        // data, and drops what follows.
+        if self.quote >= CsvQuote::Text || matches!(bytes, b"" | b"\\.") {
             return true;
         }
         // Searches for the special bytes and a few rare others, which takes fewer
@@ -190,10 +211,10 @@ impl FieldWriter {
         found.is_some_and(|index| bytes[index..].iter().any(|byte| self.is_special(*byte)))
     }
 
-    /// Returns whether a field that holds `byte` needs quotes (RFC 4180, section 2,
-    /// rule 6).
+    /// Returns whether a field that holds `byte` is quoted (RFC 4180, section 2,
+    /// rule 6). NUL is not text to RFC 4180.
     const fn is_special(&self, byte: u8) -> bool {
-        matches!(byte, b'"' | b'\n' | b'\r') || byte == self.delimiter
+        matches!(byte, b'"' | b'\n' | b'\r' | b'\0') || byte == self.delimiter
     }
 }
 
@@ -210,19 +231,18 @@ fn begins_like_formula(bytes: &[u8]) -> bool {
     }
 }
 
-/// Appends `bytes` between quotes.
-fn write_quoted(bytes: &[u8], out: &mut EncodeBuffer<'_>) {
-    out.bytes.push(b'"');
-    double_quotes(bytes, out);
-    out.bytes.push(b'"');
-}
-
 /// Appends the text between two quotes, with the quotes in it doubled.
-fn double_quotes(mut bytes: &[u8], out: &mut EncodeBuffer<'_>) {
-    while let Some(quote) = encode::find(bytes, |byte| byte == b'"') {
-        out.extend(&bytes[..=quote]);
-        out.bytes.push(b'"');
-        bytes = &bytes[quote + 1..];
+fn double_quotes(mut bytes: &[u8], out: &mut EncodeBuffer<'_>) -> Nul {
+    let mut nul = Nul::Absent;
+    let is_special = |byte| (byte == b'"') | (byte == b'\0');
+    while let Some(index) = encode::find(bytes, is_special) {
+        out.extend(&bytes[..=index]);
+        match bytes[index] {
+            b'"' => out.bytes.push(b'"'),
+            _ => nul = Nul::Present,
+        }
+        bytes = &bytes[index + 1..];
     }
     out.extend(bytes);
+    nul
 }
