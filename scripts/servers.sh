@@ -14,13 +14,18 @@
 #   need_new_mariadb                sets NEW_MARIADBD: a MariaDB that has PARSEC
 #                                   and makes its own certificate, from there too
 #   need_pymysql                    sets PYTHON
+#   need_loaders                    sets LOADERS_PYTHON, which also has DuckDB and
+#                                   ClickHouse (chDB), from PyPI
+#   need_postgres                   sets POSTGRES, the folder of its programs
+#   need_sqlite                     sets SQLITE, 3.41 or later, which has unhex()
 #   need_all_for_tests              all of these, exported for the tests
 #   use_temporary_folder            sets folder; cleans up at the script's end
 #   start_server KIND FOLDER        a private mariadb or mysql
 #   stop_servers                    ends all that were started
 #
-# GOLD_DIGGER_MARIADBD, GOLD_DIGGER_MYSQLD and GOLD_DIGGER_NEW_MARIADBD name
-# server programs of your own.
+# GOLD_DIGGER_MARIADBD, GOLD_DIGGER_MYSQLD, GOLD_DIGGER_NEW_MARIADBD and
+# GOLD_DIGGER_SQLITE name programs of your own, GOLD_DIGGER_POSTGRES a folder of
+# them, and GOLD_DIGGER_LOADERS_PYTHON a Python with these modules.
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/gold_digger
 
@@ -135,15 +140,66 @@ need_pymysql() {
     "$PYTHON" -c 'import pymysql' 2>/dev/null || apt_install python3 python3-pymysql
 }
 
+# The modules are big and not in Debian; they go into an environment of their own,
+# whose name changes with their versions.
+need_loaders() {
+    local root=$cache/python modules="duckdb==2.0.1 chdb-core==26.9.0 pymysql==1.1.1" name
+    [ -z "${GOLD_DIGGER_LOADERS_PYTHON:-}" ] || { LOADERS_PYTHON=$GOLD_DIGGER_LOADERS_PYTHON; return; }
+    name=$(tr -c 'a-z0-9.\n' - <<<"$modules")
+    LOADERS_PYTHON=$root/$name/bin/python
+    [ ! -e "$root/$name/complete" ] || return 0
+    /usr/bin/python3 -c 'import ensurepip' 2>/dev/null || apt_install python3 python3-venv
+    say "fetching DuckDB and ClickHouse (chDB) from PyPI into $cache (about 210 MB, once)"
+    rm -rf "$root"
+    mkdir -p "$root"
+    /usr/bin/python3 -m venv "$root/$name" &&
+        # Without what chDB needs for data frames.
+        "$root/$name/bin/pip" install -q --no-deps --only-binary :all: $modules >"$root/log" 2>&1 ||
+        { tail -5 "$root/log" >&2; die "pip could not install $modules; GOLD_DIGGER_LOADERS_PYTHON names a Python that has them"; }
+    touch "$root/$name/complete"
+}
+
+# Debian's package would start a server of the machine's own. It asks its
+# configuration first.
+need_postgres() {
+    local found no_cluster=/etc/postgresql-common/createcluster.d/gold_digger.conf
+    [ -z "${GOLD_DIGGER_POSTGRES:-}" ] || { POSTGRES=$GOLD_DIGGER_POSTGRES; return; }
+    find_postgres() { found=$(printf '%s\n' /usr/lib/postgresql/*/bin/initdb | sort -V | tail -n 1); }
+    find_postgres
+    if [ ! -x "$found" ]; then
+        if [ "$(id -u)" = 0 ]; then
+            mkdir -p "${no_cluster%/*}"
+            echo 'create_main_cluster = false' >"$no_cluster"
+        fi
+        apt_install postgresql
+        rm -f "$no_cluster"
+        find_postgres
+    fi
+    POSTGRES=${found%/*}
+    "$POSTGRES/postgres" --version >&2 || die "$POSTGRES/postgres does not run"
+}
+
+# Debian's stable suite has 3.40, which cannot read hexadecimal digits.
+need_sqlite() {
+    SQLITE=${GOLD_DIGGER_SQLITE:-$cache/sqlite/sqlite3}
+    [ -x "$SQLITE" ] || unpack_unstable sqlite sqlite3 usr/bin/sqlite3
+    "$SQLITE" --version >&2 || die "$SQLITE does not run; remove $cache/sqlite and try again"
+}
+
 need_all_for_tests() {
-    need_tools jq:jq /usr/bin/time:time mkfifo:coreutils openssl:openssl faketime:faketime
+    need_tools jq:jq /usr/bin/time:time mkfifo:coreutils openssl:openssl faketime:faketime setpriv:util-linux \
+        soffice:libreoffice-calc
     need_preload libnss_wrapper.so libnss-wrapper
     need_mariadb
     need_mariadb_plugin auth_ed25519.so
     need_mysql
     need_new_mariadb
     need_pymysql
-    export GOLD_DIGGER_PYTHON=$PYTHON
+    need_loaders
+    need_postgres
+    need_sqlite
+    export GOLD_DIGGER_PYTHON=$PYTHON GOLD_DIGGER_LOADERS_PYTHON=$LOADERS_PYTHON
+    export GOLD_DIGGER_POSTGRES=$POSTGRES GOLD_DIGGER_SQLITE=$SQLITE
     export GOLD_DIGGER_MARIADBD=$MARIADBD GOLD_DIGGER_MYSQLD=$MYSQLD GOLD_DIGGER_NEW_MARIADBD=$NEW_MARIADBD
 }
 
@@ -224,6 +280,7 @@ unpack_unstable() {
     case $1 in
         mysql) cure="; GOLD_DIGGER_MYSQLD names a mysqld of your own" ;;
         new-mariadb) cure="; GOLD_DIGGER_NEW_MARIADBD names a mariadbd of your own, 11.6 or later" ;;
+        sqlite) cure="; GOLD_DIGGER_SQLITE names a sqlite3 of your own, 3.41 or later" ;;
     esac
     command -v apt-get >/dev/null || die "no apt-get to fetch $2 with$cure"
     archive=$(debian_archive)

@@ -34,6 +34,7 @@ pub mod layers;
 mod option_file;
 pub mod origin;
 mod output;
+mod preset;
 mod query;
 pub(crate) mod query_text;
 pub mod reporting;
@@ -164,7 +165,7 @@ struct Shared {
 impl Shared {
     fn resolve(layers: &mut Layers) -> Result<Self> {
         let connection = ConnectionSettings::resolve(layers)?;
-        let session = session(layers);
+        let session = preset::with_preset(layers, |layers| Ok(session(layers)))?;
         let run = run::run(layers, &session)?;
         let endpoint = connection.endpoint();
         let socket = connection.socket.as_ref().map(|socket| &socket.origin);
@@ -307,7 +308,9 @@ fn each_export<T>(
     for table in tables {
         let (name, layer) = table.map(|table| (table.name, table.layer)).unzip();
         let name = name.as_deref();
-        let result = layers.with(selection::EXPORT_LAYER, layer, |layers| work(layers, name));
+        let result = layers.with(selection::EXPORT_LAYER, layer, |layers| {
+            preset::with_preset(layers, |layers| work(layers, name))
+        });
         results.push(result.map_err(|error| match name {
             Some(name) => error.with_location(name),
             None => error,

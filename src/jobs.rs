@@ -5,6 +5,7 @@ pub mod check;
 mod event;
 mod export;
 pub mod guard;
+mod load;
 mod outcome;
 pub mod plan;
 mod publish;

@@ -55,7 +55,8 @@
 //! - [`error`]: the one error type, with its exit code
 //! - [`cancel`], [`sql`], [`format`](mod@format): ending early; SQL text; rows as
 //!   bytes
-//! - [`source`], [`sink`]: where rows come from, where bytes go
+//! - [`source`], [`sink`], [`load`]: where rows come from, where bytes go, what
+//!   loads them
 //! - [`pipeline`], [`artifacts`]: the loop over rows; manifests and histories
 //! - [`jobs`]: exports, retried, guarded and published
 //! - `config`, `cli` (feature `cli`): the program on top
@@ -69,6 +70,7 @@ pub mod config;
 pub mod error;
 pub mod format;
 pub mod jobs;
+pub mod load;
 pub mod pipeline;
 pub mod row;
 pub mod schema;

@@ -124,7 +124,7 @@ impl Copied<'_> {
 
 /// Returns the error of a value in row number `row` that the format cannot write.
 #[cold]
-fn value_error(error: &ValueError, row: u64, schema: &Schema) -> Error {
+pub(crate) fn value_error(error: &ValueError, row: u64, schema: &Schema) -> Error {
     let column = &schema.columns[error.column].name;
     Error::new(
         ErrorKind::Query,

@@ -16,7 +16,7 @@ const FLOORS: &[&[&str]] = &[
     &["text", "schema", "row", "sync"],
     &["error"],
     &["cancel", "sql", "format"],
-    &["sink", "source"],
+    &["sink", "source", "load"],
     &["artifacts", "pipeline"],
     &["jobs"],
     &["config"],

@@ -44,6 +44,10 @@ pub struct Manifest {
     pub sha256: String,
     /// The columns, in their order.
     pub columns: Vec<ColumnDescription>,
+    /// The statement that loads the file into the target of `--for`; `None` if
+    /// there is none.
+    #[serde(default)]
+    pub load_statement: Option<String>,
     /// The SHA-256 of the query's text, in hexadecimal digits.
     pub query_sha256: String,
     /// The server's address or socket.

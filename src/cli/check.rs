@@ -8,7 +8,7 @@ use crate::{
         plan::{ExportPlan, RunPlan},
     },
     source::{Access, ConnectOptions, SessionFacts, snapshot, tls_options::Verification},
-    text::printable,
+    text::{escape, printable},
 };
 
 /// Returns the text of `report`, the check of `plan`, for standard output.
@@ -65,7 +65,7 @@ fn facts_text(plan: &RunPlan, export: &ExportPlan, facts: &ExportFacts) -> Strin
         ("time-outs", timeouts(session)),
         ("target", format!("{} as {format}", export.target)),
     ];
-    let columns = match &facts.result_set {
+    let result_set = match &facts.result_set {
         None => {
             let text = "the server announces none before the statement runs";
             lines.push(("columns", text.to_owned()));
@@ -73,7 +73,7 @@ fn facts_text(plan: &RunPlan, export: &ExportPlan, facts: &ExportFacts) -> Strin
         }
         Some(result_set) => {
             lines.push(("protocol", result_set.protocol.to_owned()));
-            Some(&result_set.columns)
+            Some(result_set)
         }
     };
     let lines = lines.into_iter();
@@ -81,9 +81,15 @@ fn facts_text(plan: &RunPlan, export: &ExportPlan, facts: &ExportFacts) -> Strin
         .map(|(name, value)| vec![name.to_owned(), value])
         .collect();
     let mut text = aligned(&lines);
-    if let Some(columns) = columns {
+    let Some(result_set) = result_set else {
+        return text;
+    };
+    text.push('\n');
+    text += &columns_text(&result_set.columns);
+    if let Some(statement) = &result_set.load_statement {
+        let lines = statement.lines().map(|line| escape(line) + "\n");
         text.push('\n');
-        text += &columns_text(columns);
+        text.extend(lines);
     }
     text
 }

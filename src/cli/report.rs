@@ -333,6 +333,28 @@ fn report_success(export: &ExportStatus, reporting: &ReportOptions) {
         counted(bytes, "byte")
     );
     write_success(&text, rows, bytes, seconds, reporting);
+    let statement = status.details().load_statement;
+    let is_shown = reporting.verbosity >= Verbosity::Verbose;
+    if let Some(statement) = statement.filter(|_| is_shown) {
+        write_load_statement(&statement, &name, reporting);
+    }
+}
+
+/// Writes the statement that loads the rows, ready to paste, after `name`. A
+/// character that controls a terminal is escaped; the manifest and
+/// `--load-statement` have it as it is.
+fn write_load_statement(statement: &str, name: &str, reporting: &ReportOptions) {
+    match reporting.log_format {
+        LogFormat::Text => {
+            let lines: Vec<String> = statement.lines().map(escape).collect();
+            let name = printable(name);
+            line(&format!(
+                "gold_digger: {name}this loads them:\n{}",
+                lines.join("\n")
+            ));
+        }
+        LogFormat::Json => tracing::info!(load_statement = statement, "this loads them"),
+    }
 }
 
 /// Writes the report of a success, if it is wanted. `seconds` is the elapsed time.

@@ -5,7 +5,7 @@ use super::{
     format,
     layers::Layers,
     output::{self, Destination, LazyNow},
-    query,
+    preset, query,
     selection::{command_line_query, command_line_target, if_applicable},
     settings::keys,
 };
@@ -77,6 +77,7 @@ impl UnresolvedExport {
         database: Option<&str>,
     ) -> Result<(Destination, Protocol)> {
         let destination = output::destination(layers, now, database)?;
+        preset::check_format(layers, &destination)?;
         format::refuse_flags_of_other_formats(layers, &destination)?;
         let protocol = layers.value(keys::PROTOCOL).unwrap_or_default();
         Ok((destination, protocol))
@@ -96,7 +97,9 @@ impl UnresolvedExport {
         let (query, parameters) = self.query.ok_or_else(|| query::missing(name))?;
         let guards = guards_of(name, layers)?;
         let manifest = output_name(layers, &self.destination, now, database)?;
+        let load = preset::load_plan(name, &self.destination, layers, now, database)?;
         Ok(ExportPlan {
+            load,
             name: name.map(str::to_owned),
             query,
             parameters,

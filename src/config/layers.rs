@@ -172,7 +172,7 @@ impl Layers {
         &mut self,
         index: usize,
         layer: Option<Layer>,
-        work: impl FnOnce(&Self) -> T,
+        work: impl FnOnce(&mut Self) -> T,
     ) -> T {
         let Some(layer) = layer else {
             return work(self);

@@ -20,6 +20,8 @@ pub enum Origin {
     OptionFile(Rc<Place>),
     /// The parameter of this name in a URL, and the origin of the URL.
     Parameter(&'static str, Rc<Origin>),
+    /// The preset of the target of `--for` that has this name.
+    Preset(&'static str),
     /// No layer but that of the defaults.
     Default,
 }
@@ -50,6 +52,7 @@ impl fmt::Display for Origin {
                 write!(f, "{}:{}", place.path.display(), place.line)
             }
             Self::Parameter(_, url) => url.fmt(f),
+            Self::Preset(target) => write!(f, "preset {target}"),
             Self::Default => f.write_str("default"),
         }
     }
@@ -66,7 +69,8 @@ impl Origin {
             Self::OptionFile(_) => 3,
             Self::ClientVariable(_) => 4,
             Self::Parameter(_, url) => url.rank(),
-            Self::Default => 5,
+            Self::Preset(_) => 5,
+            Self::Default => 6,
         }
     }
 
@@ -100,6 +104,7 @@ impl Origin {
             Self::Parameter(parameter, url) => {
                 format!("{parameter} in {}", url.subject(keys::DATABASE_URL))
             }
+            Self::Preset(target) => format!("{} of --for {target}", setting.key()),
             Self::Default => setting.key().to_owned(),
         }
     }

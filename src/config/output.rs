@@ -129,7 +129,7 @@ pub(super) fn destination(
 
 /// Returns the values of the parameters in `path`, each from the highest layer that
 /// has it. A name without a value is left out.
-fn parameters_of(
+pub(super) fn parameters_of(
     path: &OsStr,
     origin: &Origin,
     layers: &Layers,

@@ -230,13 +230,22 @@ fn claims_of(export: &ExportPlan) -> Vec<Claim> {
         Some(name) => format!("the rows of {name}"),
         None => "the rows".to_owned(),
     };
+    let mut claims = Vec::new();
+    let statement_file = export
+        .load
+        .as_ref()
+        .and_then(|load| load.statement_file.clone());
+    claims.extend(statement_file.map(|path| Claim {
+        path,
+        name: format!("the statement that loads {rows}"),
+    }));
     let Target::Path(path) = &export.target else {
-        return vec![Claim {
+        claims.push(Claim {
             path: "/dev/stdout".into(),
             name: rows,
-        }];
+        });
+        return claims;
     };
-    let mut claims = Vec::new();
     if export.manifest.is_some() {
         claims.push(Claim {
             path: manifest::path(path),

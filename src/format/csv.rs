@@ -281,7 +281,6 @@ impl CsvWriter {
     }
 }
 
-
 impl RowWriter for CsvWriter {
     fn start(&mut self, out: &mut EncodeBuffer<'_>) -> Result<()> {
         out.extend(&self.header);

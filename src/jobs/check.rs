@@ -3,12 +3,14 @@
 use super::{
     export::check_target,
     guard,
+    load::LoadObserver,
     plan::{ExportPlan, RunPlan},
 };
 use crate::{
     artifacts::history::LastSuccess,
     cancel::CancelToken,
     error::{Error, ErrorKind, Result},
+    pipeline::RowObserver,
     sink::{self, CreateDirs, folder},
     source::{
         Access, QueryExecutor, SessionFacts, SessionOptions, SessionUse, SnapshotMode, snapshot,
@@ -61,6 +63,8 @@ pub struct ResultSetFacts {
     pub protocol: &'static str,
     /// The columns.
     pub columns: Vec<ColumnFacts>,
+    /// The statement that loads the output, if there is one.
+    pub load_statement: Option<String>,
 }
 
 /// A column of a result set that would be written.
@@ -170,6 +174,10 @@ fn check_export(
         });
     };
     guard::check_columns(&export.guards, &schema, last)?;
+    let mut load = LoadObserver::new(export, plan.session.time_zone.as_deref());
+    if let Some(load) = &mut load {
+        load.columns(&schema)?;
+    }
     let writer = export.format.open(&schema)?;
     let mut written_as = writer.column_formats();
     written_as.resize(schema.columns.len(), String::new());
@@ -184,6 +192,7 @@ fn check_export(
         result_set: Some(ResultSetFacts {
             protocol,
             columns: columns.collect(),
+            load_statement: load.and_then(|load| load.statement),
         }),
     })
 }

@@ -4,6 +4,7 @@
 use super::{
     event::{Event, Observer},
     guard::GuardObserver,
+    load::{self, LoadObserver},
     plan::{EmptyResult, ExportPlan, Publish, RunPlan},
     retry::retry,
     session::{Backend, Session, SessionRef},
@@ -16,7 +17,7 @@ use crate::{
     pipeline::{BufferedOutput, Pipeline, RowObserver, copy_rows},
     schema::ColumnDescription,
     sink::{self, Checksum, Restart, Sink, SinkOptions, Staged, Target},
-    source::{Access, SnapshotCoverage, SnapshotMode},
+    source::{Access, RowSource, SnapshotCoverage, SnapshotMode},
     text::counted,
 };
 
@@ -176,24 +177,20 @@ fn try_export(context: ExportContext<'_>, shared: Option<SessionRef<'_>>) -> Res
     let sink = open_sink(context)?;
     let source = session.run()?;
     warn_of_coverage(context, coverage);
-    let columns = source.schema().columns.iter();
-    let (columns, protocol) = (
-        columns.map(ColumnDescription::from).collect(),
-        source.protocol(),
-    );
     let status = &context.status.status;
-    status.update(|details| {
-        details.columns = columns;
-        details.protocol = Some(protocol);
-    });
+    let protocol = source.protocol();
+    record_source(status, &*source);
     let mut guards = GuardObserver::new(&export.guards, context.last);
-    let observers: &mut [&mut dyn RowObserver] = &mut [&mut guards];
+    let time_zone = context.plan.session.time_zone.as_deref();
+    let mut load = LoadObserver::new(export, time_zone);
+    let mut observers: Vec<&mut dyn RowObserver> = vec![&mut guards];
+    observers.extend(load.as_mut().map(|load| load as &mut dyn RowObserver));
     let copied = copy_rows(
         source,
         Pipeline {
             format: &*export.format,
             output: BufferedOutput::new(sink, export.flush, cancel),
-            observers,
+            observers: &mut observers,
             counters: status.counters(),
             started: status.clock(),
         },
@@ -203,11 +200,25 @@ fn try_export(context: ExportContext<'_>, shared: Option<SessionRef<'_>>) -> Res
         let message = format!("no rows; {} left as it was", export.target);
         return Err(Error::new(ErrorKind::NoRows, message));
     }
-    let (staged, warnings) = copied.finish(cancel)?;
+    let (staged, mut warnings) = copied.finish(cancel)?;
+    if let Some(load) = load {
+        status.update(|details| details.load_statement = load.statement);
+        warnings.extend(load.warnings);
+    }
     warnings
         .into_iter()
         .for_each(|warning| context.warn(warning));
     Ok(staged)
+}
+
+/// Records the columns and the protocol of `source`.
+fn record_source(status: &Status, source: &dyn RowSource) {
+    let columns = source.schema().columns.iter();
+    let columns = columns.map(ColumnDescription::from).collect();
+    status.update(|details| {
+        details.columns = columns;
+        details.protocol = Some(source.protocol());
+    });
 }
 
 /// Binds the query. Also reads the server's version and the session's time zone, if
@@ -301,6 +312,7 @@ fn after_rows(
 /// [`ErrorKind::Output`], if the export needs a regular file, or if its manifest
 /// cannot be replaced.
 pub(super) fn check_target(plan: &RunPlan, export: &ExportPlan) -> Result<()> {
+    load::check_statement_file(export)?;
     let path = match &export.target {
         Target::Path(path) if !sink::is_stream(path) => path,
         target if export.manifest.is_some() => return Err(manifest::no_file(target)),

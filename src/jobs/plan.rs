@@ -9,6 +9,7 @@ use crate::{
     artifacts::{history::History, template::OutputName},
     error::Result,
     format::{Format, stored},
+    load::LoadTarget,
     pipeline::Flush,
     sink::{CreateDirs, Partial, Target},
     source::{ConnectOptions, Protocol, SessionOptions, SnapshotMode},
@@ -107,6 +108,20 @@ pub struct ExportPlan {
     /// How the name of the target was made, for its manifest; `None` if no manifest
     /// is written.
     pub manifest: Option<OutputName>,
+    /// What loads the output; `None` if that is not known.
+    #[serde(default)]
+    pub load: Option<LoadPlan>,
+}
+
+/// What loads the output of an export.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LoadPlan {
+    /// The program that loads it.
+    pub target: &'static LoadTarget,
+    /// The name of the table.
+    pub table: String,
+    /// The file that the load statement is written to; `None` if it is not.
+    pub statement_file: Option<PathBuf>,
 }
 
 impl ExportPlan {
@@ -127,6 +142,7 @@ impl ExportPlan {
             empty_result: EmptyResult::default(),
             guards: Guards::default(),
             manifest: None,
+            load: None,
         }
     }
 }

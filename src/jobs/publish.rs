@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use ring::digest;
 
-use super::export::ExportContext;
+use super::{export::ExportContext, load};
 use crate::{
     artifacts::{
         manifest::{self, Manifest},
@@ -19,11 +19,13 @@ use crate::{
     text::hex,
 };
 
-/// A complete output, and the manifest that is published after it.
+/// A complete output, and the load statement and the manifest that are published
+/// after it.
 pub(super) struct StagedExport {
     target: Staged,
     /// The path of the output as the user named it, if the output is a regular file.
     file: Option<PathBuf>,
+    load_statement: Option<Staged>,
     manifest: Option<Staged>,
 }
 
@@ -39,12 +41,16 @@ impl StagedExport {
         target: Staged,
         position: Option<&BinlogPosition>,
     ) -> Result<Self> {
+        let statement = context.status.status.details().load_statement;
+        let cancel = context.cancel.child()?;
+        let load_statement = load::write_statement(context.export, statement.as_deref(), &cancel)?;
         let name = context.export.manifest.as_ref();
         let manifest = name.map(|name| write_manifest(context, name, position, &target));
         let path = context.export.target.path();
         Ok(Self {
             manifest: manifest.transpose()?,
             file: target.path().and(path).map(Into::into),
+            load_statement,
             target,
         })
     }
@@ -52,11 +58,13 @@ impl StagedExport {
     /// Checks whether publication can succeed, as far as can be known before.
     pub(super) fn check(&self) -> Result<()> {
         self.target.check()?;
-        self.manifest.as_ref().map_or(Ok(()), Staged::check)
+        let others = [&self.load_statement, &self.manifest];
+        others.into_iter().flatten().try_for_each(Staged::check)
     }
 
-    /// Publishes the output, and then its manifest. An earlier manifest is removed
-    /// before: at no moment does a manifest stand beside another file than its own.
+    /// Publishes the output, and then its load statement and its manifest. An earlier
+    /// manifest is removed before: at no moment does a manifest stand beside another
+    /// file than its own.
     pub(super) fn publish(self) -> Result<()> {
         // Another run to the same target must not publish between the steps.
         let path = self.file.as_deref().map(manifest::path);
@@ -65,7 +73,8 @@ impl StagedExport {
             manifest::remove_outdated(file)?;
         }
         self.target.commit()?;
-        self.manifest.map_or(Ok(()), Staged::commit)
+        let others = [self.load_statement, self.manifest];
+        others.into_iter().flatten().try_for_each(Staged::commit)
     }
 }
 
@@ -95,6 +104,7 @@ fn write_manifest(
         bytes: status.bytes(),
         sha256: sha256.to_owned(),
         columns: details.columns,
+        load_statement: details.load_statement,
         query_sha256: hex(query.as_ref()),
         server: connect.endpoint.to_string(),
         server_version: details.server_version,

@@ -203,6 +203,7 @@ impl Export {
                 create_dirs: Default::default(),
                 partial: Default::default(),
                 manifest: None,
+                load: None,
             }],
             on_error: OnError::default(),
             publish: Publish::default(),

@@ -72,6 +72,8 @@ pub struct StatusDetails {
     pub protocol: Option<&'static str>,
     /// The session's time zone.
     pub time_zone: Option<String>,
+    /// The statement that loads the output, if there is one.
+    pub load_statement: Option<String>,
     /// The warnings that were reported.
     pub warnings: Vec<String>,
     /// The number of attempts that have begun.

@@ -10,7 +10,7 @@ use std::{
 use super::{
     event::{Event, Observer, RunReport},
     guard::Guards,
-    plan::{EmptyResult, ExportPlan, OnError, Publish, RunPlan},
+    plan::{EmptyResult, ExportPlan, LoadPlan, OnError, Publish, RunPlan},
     runner::Runner,
     session::{Backend, Session, Sessions},
     status::{Outcome, Status},
@@ -19,6 +19,7 @@ use crate::{
     cancel::CancelToken,
     error::{Error, ErrorKind, Result, Retry},
     format::Csv,
+    load::LoadTarget,
     row::{MemoryRow, Row, Value},
     schema::{Column, ColumnType, Schema},
     sink::{Commit, Restart, Sink, SinkOptions, Staged, Target},
@@ -528,7 +529,13 @@ fn a_plan_is_the_same_after_json() {
     plan.parameters = vec!["x=1".parse().expect("a parameter")];
     plan.guards.max_change = Some("0.5%".parse().expect("a percentage"));
     plan.format = Arc::new(Csv::new().delimiter(b';').expect("a delimiter"));
+    plan.load = Some(LoadPlan {
+        target: LoadTarget::named("duckdb").expect("a target"),
+        table: "a".to_owned(),
+        statement_file: None,
+    });
     let json = serde_json::to_value(&plan).expect("JSON");
+    assert_eq!(json["load"]["target"], "duckdb");
     assert_eq!(json["format"]["options"]["delimiter"], ";");
     assert_eq!(json["query"], "SELECT :x");
     let again: ExportPlan = serde_json::from_value(json.clone()).expect("a plan");

@@ -2,8 +2,10 @@
 //! that other programs read from them.
 
 mod formats;
+mod loading;
 mod memory;
 mod options;
 pub mod readers;
+mod targets;
 mod types;
 mod values;

@@ -1,6 +1,10 @@
 //! Shared by all tests: real servers, a fake server and a runner for the binary.
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use nix::{sys::stat::Mode, unistd::mkfifo};
 
@@ -20,6 +24,22 @@ pub fn file_names(folder: &Path) -> Vec<String> {
     names
 }
 
+/// Returns the path of a program: the one that `variable` names, or the last one
+/// that matches `pattern`, in the cache of scripts/test if it is relative.
+pub fn installed(variable: &str, pattern: &str) -> PathBuf {
+    if let Some(program) = env::var_os(variable) {
+        return program.into();
+    }
+    let home = PathBuf::from(env::var_os("HOME").unwrap_or_default());
+    let cache = env::var_os("XDG_CACHE_HOME").map_or(home.join(".cache"), PathBuf::from);
+    let pattern = cache.join("gold_digger").join(pattern);
+    let found = glob::glob(pattern.to_str().expect("UTF-8")).expect("a pattern");
+    found.flatten().last().unwrap_or_else(|| {
+        let pattern = pattern.display();
+        panic!("no {pattern}: run scripts/test, which installs it, or set {variable}")
+    })
+}
+
 /// Makes a named pipe.
 pub fn make_fifo(path: &Path) {
     mkfifo(path, Mode::S_IRWXU).expect("a FIFO");
@@ -27,9 +47,11 @@ pub fn make_fifo(path: &Path) {
 
 pub mod certificates;
 pub mod fake;
+mod postgres;
 mod program;
 mod server;
 
+pub use postgres::Postgres;
 pub use program::{GoldDigger, Outcome, Running, Signal, at_terminal, poll_until};
 pub use server::{
     Database, GlobalVariable, Server, changing_certificates, each_logging_server, each_server,

@@ -11,7 +11,7 @@ use secrecy::SecretString;
 
 use super::{
     super::{
-        Timeout, TlsMode, format,
+        Timeout, TlsMode, format, preset,
         reporting::{LogFormat, ProgressMode},
     },
     setting::{
@@ -19,8 +19,8 @@ use super::{
         switch, template, text,
     },
     validators::{
-        any_text, connections, host, keep_count, not_empty, one_statement, output_format, parsed,
-        pattern, port, retries, rows,
+        any_text, connections, host, keep_count, load_target, not_empty, one_statement,
+        output_format, parsed, pattern, port, retries, rows,
     },
 };
 use crate::{
@@ -33,6 +33,7 @@ use crate::{
         guard::{Percent, SchemaPolicy},
         plan::{OnError, Publish},
     },
+    load::LoadTarget,
     pipeline::output::Flush,
     source::Protocol,
     sql::Parameter,
@@ -301,6 +302,23 @@ settings! {
         )
         .flag("format")
         .value("FORMAT");
+        OUTPUT_FOR: &'static LoadTarget = one_of(
+            "output.for",
+            preset::possible_values,
+            &load_target,
+            "Write what TARGET reads back exactly; -v prints the statement that loads it",
+        )
+        .flag("for")
+        .value("TARGET")
+        .more(
+            "It stands for settings that others win over: `--dump-config` shows them. docs/targets.md \
+             says what each target cannot hold.",
+        );
+        LOAD_STATEMENT: OsString = template(
+            "output.load_statement",
+            "Write the statement that loads the rows into the target of --for to FILE",
+        )
+        .flag("load-statement");
         FLUSH: Flush = choice("output.flush", "When rows are written")
             .flag("flush")
             .value("WHEN")

@@ -10,7 +10,12 @@ use std::{
 use clap::{ValueEnum, builder::PossibleValue};
 use glob::Pattern;
 
-use crate::{config::format, format::BuiltIn, sql::Query};
+use crate::{
+    config::{format, preset},
+    format::BuiltIn,
+    load::LoadTarget,
+    sql::Query,
+};
 
 pub(super) fn any_text(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
@@ -76,6 +81,10 @@ pub(super) fn one_statement(text: &str) -> Result<String, String> {
 
 pub(super) fn output_format(text: &str) -> Result<&'static BuiltIn, String> {
     BuiltIn::named(text).ok_or_else(|| not_one_of(&format::possible_values()))
+}
+
+pub(super) fn load_target(text: &str) -> Result<&'static LoadTarget, String> {
+    LoadTarget::named(text).ok_or_else(|| not_one_of(&preset::possible_values()))
 }
 
 pub(super) fn parse_choice<T: ValueEnum>(text: &str) -> Result<T, String> {

@@ -1,0 +1,130 @@
+//! Resolves `--for TARGET`: the layer of settings that it stands for, and the plan
+//! of the load.
+
+use std::path::PathBuf;
+
+use clap::builder::PossibleValue;
+
+use super::{
+    layers::{Layer, Layers},
+    origin::Origin,
+    output::{self, Destination, LazyNow},
+    settings::{Setting, keys},
+};
+use crate::{
+    artifacts::template::{self, Names},
+    error::{Error, Result},
+    jobs::plan::LoadPlan,
+    load::{LOAD_TARGETS, LoadTarget, table_name},
+};
+
+/// Returns the choices of `--for` with their descriptions.
+pub(super) fn possible_values() -> Vec<PossibleValue> {
+    let value = |target: &&LoadTarget| PossibleValue::new(target.name).help(target.about);
+    LOAD_TARGETS.iter().map(value).collect()
+}
+
+/// Calls `work` while the settings that the target of `--for` stands for are a
+/// layer: right above the defaults, so that every other place wins over them.
+///
+/// # Errors
+/// Those of `work`.
+pub(super) fn with_preset<T>(
+    layers: &mut Layers,
+    work: impl FnOnce(&Layers) -> Result<T>,
+) -> Result<T> {
+    let Some(found) = layers.get(keys::OUTPUT_FOR) else {
+        return work(layers);
+    };
+    // All exports share a session, and only one of them has this target.
+    let is_own = matches!(&found.origin, Origin::ConfigFile(place) if place.table.is_some());
+    let mut layer = Layer::default();
+    for (name, value) in found.value.preset {
+        match Setting::named(name) {
+            Some(setting) if is_own && setting.section() == Some("session") => {}
+            Some(setting) => {
+                layer.parse(setting, value.as_ref(), Origin::Preset(found.value.name))?;
+            }
+            None => return Err(Error::config(format!("there is no setting {name}"))),
+        }
+    }
+    let above_defaults = layers.0.len() - 1;
+    layers.with(above_defaults, Some(layer), |layers| work(layers))
+}
+
+/// Refuses a target whose name says another format than that of `--for`.
+///
+/// # Errors
+/// [`ErrorKind::Config`](crate::error::ErrorKind::Config), naming both.
+pub(super) fn check_format(layers: &Layers, chosen: &Destination) -> Result<()> {
+    let (Some(target), Some(named)) = (
+        layers.get(keys::OUTPUT_FOR),
+        layers.get(keys::OUTPUT_FORMAT),
+    ) else {
+        return Ok(());
+    };
+    // Where a format is named above the preset, it is the chosen one.
+    if !matches!(named.origin, Origin::Preset(_)) || named.value.name == chosen.format.name {
+        return Ok(());
+    }
+    let (format, expected) = (chosen.format.name, named.value.name);
+    let what = format!(
+        "{} loads {expected}, and {} is {format} by its name",
+        target.value.name, chosen.target
+    );
+    let hint = format!("name it .{expected}, or say --format {format}");
+    Err(target
+        .origin
+        .refuse(keys::OUTPUT_FOR, &what)
+        .with_hint(hint))
+}
+
+/// Returns what loads the output of the export called `name`.
+///
+/// # Errors
+/// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for a file of the load
+/// statement without a target, or with wrong placeholders.
+pub(super) fn load_plan(
+    name: Option<&str>,
+    destination: &Destination,
+    layers: &Layers,
+    now: &LazyNow,
+    database: Option<&str>,
+) -> Result<Option<LoadPlan>> {
+    let file = layers.get(keys::LOAD_STATEMENT);
+    let refuse = |what: &str| Err(layers.refuse(keys::LOAD_STATEMENT, what));
+    let Some(target) = layers.value(keys::OUTPUT_FOR) else {
+        return match file {
+            Some(_) => refuse("needs to know what loads the rows: --for TARGET"),
+            None => Ok(None),
+        };
+    };
+    let statement_file = match file {
+        Some(file) if file.value == "-" => {
+            return refuse("names a file; -v prints the statement on standard error");
+        }
+        Some(file) => {
+            let parameters = output::parameters_of(&file.value, &file.origin, layers)?;
+            let names = Names {
+                database,
+                parameters: &parameters,
+            };
+            let path = template::expand(&file.value, now, names).map_err(|problem| {
+                let refused = file.origin.refuse(keys::LOAD_STATEMENT, &problem);
+                refused.with_hint(template::HINT)
+            })?;
+            Some(PathBuf::from(path))
+        }
+        None => None,
+    };
+    if target.name == "excel" && statement_file.is_some() {
+        return refuse("needs a target that loads by a statement, and excel opens files itself");
+    }
+    let path = destination.target.path().map(|path| path.to_string_lossy());
+    let by_file = || table_name(path.as_deref().unwrap_or_default());
+    Ok(Some(LoadPlan {
+        target,
+        table: name.map_or_else(by_file, str::to_owned),
+        statement_file,
+    }))
+}

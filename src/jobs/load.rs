@@ -1,0 +1,163 @@
+//! The load statement of an export, and the check of its values against what the
+//! target of the load can hold.
+
+use std::any::Any;
+
+use super::plan::{ExportPlan, LoadPlan};
+use crate::{
+    cancel::CancelToken,
+    error::{Error, ErrorKind, Result},
+    format::{Csv, TextOptions, Tsv},
+    load::{LimitCheck, Load, STANDARD_INPUT, UTC},
+    pipeline::{RowObserver, value_error},
+    row::Row,
+    schema::Schema,
+    sink::{self, CreateDirs, SinkOptions, Staged, Target},
+};
+
+/// Makes the load statement from the columns of a result, and checks its values.
+pub(super) struct LoadObserver<'a> {
+    plan: &'a LoadPlan,
+    export: &'a ExportPlan,
+    /// The time zone of the session; `None` if the server's applies.
+    time_zone: Option<&'a str>,
+    /// The columns and the check of their values, once they are known.
+    check: Option<(Schema, LimitCheck)>,
+    /// The load statement, if there is one.
+    pub statement: Option<String>,
+    /// The warnings about the result.
+    pub warnings: Vec<String>,
+}
+
+impl<'a> LoadObserver<'a> {
+    /// Creates the observer of `export`, if it has a target that loads it.
+    pub(super) fn new(export: &'a ExportPlan, time_zone: Option<&'a str>) -> Option<Self> {
+        Some(Self {
+            plan: export.load.as_ref()?,
+            export,
+            time_zone,
+            check: None,
+            statement: None,
+            warnings: Vec::new(),
+        })
+    }
+
+    /// Makes the statement for a result with the columns of `schema`.
+    fn make_statement(&self, schema: &Schema) -> Result<String, String> {
+        let file = match &self.export.target {
+            Target::Path(path) => path.to_str().ok_or("the file's name is not UTF-8")?,
+            _ => STANDARD_INPUT,
+        };
+        self.plan.target.statement(&Load {
+            schema,
+            table: &self.plan.table,
+            file,
+            format: &*self.export.format,
+            time_zone: self.time_zone,
+        })
+    }
+
+    /// Warns about TIMESTAMPs that are no moments, because they are in the zone of
+    /// the server.
+    fn warn_of_time_zone(&mut self, schema: &Schema) {
+        let wants_utc = self.plan.target.preset_value("session.time_zone").is_some();
+        let mut columns = schema.columns.iter();
+        let is_timestamp = |name: &str| name.starts_with("TIMESTAMP");
+        if wants_utc
+            && self.time_zone.is_none()
+            && columns.any(|column| is_timestamp(&column.server_type))
+        {
+            self.warnings.push(format!(
+                "TIMESTAMPs are in the server's time zone, which {} does not know; \
+                 [session] time_zone = \"{UTC}\" makes them moments",
+                self.plan.target.name
+            ));
+        }
+    }
+}
+
+impl RowObserver for LoadObserver<'_> {
+    fn columns(&mut self, schema: &Schema) -> Result<()> {
+        let target = self.plan.target;
+        match self.make_statement(schema) {
+            Ok(statement) => self.statement = Some(statement),
+            Err(reason) if self.plan.statement_file.is_some() => {
+                let what = format!("there is no statement that loads this file: {reason}");
+                return Err(Error::config(what).with_hint("leave --load-statement out"));
+            }
+            Err(reason) => tracing::info!("no load statement for {}: {reason}", target.name),
+        }
+        self.warn_of_time_zone(schema);
+        let (text, null) = options(self.export);
+        let check = LimitCheck::new(target, schema, text, null);
+        self.check = check.is_needed().then(|| (schema.clone(), check));
+        Ok(())
+    }
+
+    fn row(&mut self, row: Row<'_>, number: u64) -> Result<()> {
+        let Some((schema, check)) = &mut self.check else {
+            return Ok(());
+        };
+        let checked = check.row(row);
+        checked.map_err(|error| value_error(&error, number, schema))
+    }
+
+    fn end(&mut self, rows: u64) -> Result<()> {
+        if let Some((_, check)) = &self.check {
+            self.warnings.extend(check.warnings(rows));
+        }
+        Ok(())
+    }
+}
+
+/// Returns the options for values of the export's format, and the text for NULL of
+/// a CSV file.
+fn options(export: &ExportPlan) -> (TextOptions, Option<String>) {
+    let any: &dyn Any = &*export.format;
+    match (any.downcast_ref::<Csv>(), any.downcast_ref::<Tsv>()) {
+        (Some(csv), _) => (csv.text, Some(csv.null.clone().into())),
+        (_, Some(tsv)) => (tsv.text, None),
+        _ => (TextOptions::default(), None),
+    }
+}
+
+/// Checks that the statement of `export` can be written, as far as can be known
+/// before its query runs.
+///
+/// # Errors
+/// [`ErrorKind::Output`].
+pub(super) fn check_statement_file(export: &ExportPlan) -> Result<()> {
+    let plan = export.load.as_ref();
+    let Some(path) = plan.and_then(|plan| plan.statement_file.as_ref()) else {
+        return Ok(());
+    };
+    if export.create_dirs == CreateDirs::Refuse && !sink::folder(path).is_dir() {
+        let message = format!("cannot write {}: its folder does not exist", path.display());
+        return Err(Error::new(ErrorKind::Output, message).with_hint("--create-dirs creates it"));
+    }
+    sink::check_replaceable(path)
+}
+
+/// Writes the load statement of `export`, if it goes to a file. The caller commits
+/// it after the output.
+///
+/// # Errors
+/// [`ErrorKind::Output`].
+pub(super) fn write_statement(
+    export: &ExportPlan,
+    statement: Option<&str>,
+    cancel: &CancelToken,
+) -> Result<Option<Staged>> {
+    let plan = export.load.as_ref();
+    let path = plan.and_then(|plan| plan.statement_file.as_ref());
+    let (Some(path), Some(statement)) = (path, statement) else {
+        return Ok(None);
+    };
+    let options = SinkOptions {
+        create_dirs: export.create_dirs,
+        ..SinkOptions::default()
+    };
+    let mut sink = sink::open(&Target::file(path), options, cancel)?;
+    sink.write(statement.as_bytes())?;
+    sink.finish().map(Some)
+}

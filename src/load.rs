@@ -1,0 +1,273 @@
+//! The databases and programs that load the files: for each, the settings of a
+//! file that it reads back exactly, the statement that loads the file, and the
+//! values that it cannot hold.
+//!
+//! ```
+//! use gold_digger::{
+//!     format::{BinaryEncoding, TextOptions, Tsv},
+//!     load::{Load, LoadTarget},
+//!     schema::{Column, ColumnType, Schema},
+//! };
+//!
+//! let column = Column {
+//!     name: "id".to_owned(),
+//!     server_type: "BIGINT UNSIGNED".to_owned(),
+//!     column_type: ColumnType::Integer { zerofill: None },
+//! };
+//! let binary = BinaryEncoding::Hex;
+//! let load = Load {
+//!     schema: &Schema { columns: vec![column] },
+//!     table: "orders",
+//!     file: "orders.tsv",
+//!     format: &Tsv { text: TextOptions { binary, ..TextOptions::default() }, ..Tsv::default() },
+//!     time_zone: None,
+//! };
+//! let mysql = LoadTarget::named("mysql").expect("a target");
+//! let statement = mysql.statement(&load).expect("MySQL loads TSV");
+//! assert!(statement.contains("INTO TABLE `orders`"));
+//! ```
+
+use std::any::Any;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+use crate::{
+    format::{BinaryEncoding, Csv, Format, Header, LineEnding, TextOptions, Tsv},
+    schema::{Column, ColumnType, Schema},
+};
+
+mod bigquery;
+mod clickhouse;
+mod duckdb;
+mod excel;
+mod limits;
+mod mysql;
+mod postgres;
+mod redshift;
+mod snowflake;
+mod sqlite;
+mod types;
+
+pub use limits::{LimitCheck, Limits};
+use types::SqlType;
+
+/// The targets of `--for`. A new target needs a file of its own, a `mod` line and
+/// an entry here.
+pub static LOAD_TARGETS: &[&LoadTarget] = &[
+    &mysql::TARGET,
+    &postgres::TARGET,
+    &clickhouse::TARGET,
+    &duckdb::TARGET,
+    &sqlite::TARGET,
+    &excel::TARGET,
+    &bigquery::TARGET,
+    &snowflake::TARGET,
+    &redshift::TARGET,
+];
+
+/// The file name of a statement for rows that go to standard output: they are
+/// piped into the program that loads them.
+pub const STANDARD_INPUT: &str = "/dev/stdin";
+
+/// The description of a program that loads files.
+#[derive(Debug)]
+pub struct LoadTarget {
+    /// The name for `--for` and `[output] for`.
+    pub name: &'static str,
+    /// A short description for the help.
+    pub about: &'static str,
+    /// The settings of a file that the target reads back exactly: names as in the
+    /// configuration file, and values.
+    pub preset: &'static [(&'static str, &'static str)],
+    /// The values that the target cannot hold.
+    pub limits: Limits,
+    /// Makes the statement; `None` if the target opens files without one.
+    statement: Option<MakeStatement>,
+}
+
+/// Makes the statement that loads a file, or says why there is none.
+type MakeStatement = fn(&Load<'_>) -> Result<String, String>;
+
+/// A stored plan has a target by its name.
+impl Serialize for LoadTarget {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name)
+    }
+}
+
+impl<'de> Deserialize<'de> for &'static LoadTarget {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let unknown = || D::Error::custom(format!("there is no target {name:?}"));
+        LoadTarget::named(&name).ok_or_else(unknown)
+    }
+}
+
+impl LoadTarget {
+    /// Returns the target with the name `name`, if there is one.
+    #[must_use]
+    pub fn named(name: &str) -> Option<&'static Self> {
+        LOAD_TARGETS
+            .iter()
+            .copied()
+            .find(|target| target.name == name)
+    }
+
+    /// Returns the statements that create the table and load the file, each ended
+    /// by a line end. They are text for the target's own command line client.
+    ///
+    /// # Errors
+    /// The reason why there is no statement for this file, as a sentence without
+    /// its full stop.
+    pub fn statement(&self, load: &Load<'_>) -> Result<String, String> {
+        match self.statement {
+            Some(statement) => statement(load),
+            None => Err(format!("{} opens files without one", self.name)),
+        }
+    }
+
+    /// Returns the value of the setting called `setting` in the preset.
+    #[must_use]
+    pub fn preset_value(&self, setting: &str) -> Option<&'static str> {
+        let mut preset = self.preset.iter();
+        preset.find_map(|(name, value)| (*name == setting).then_some(*value))
+    }
+}
+
+/// A file that is to be loaded.
+#[derive(Clone, Copy)]
+pub struct Load<'a> {
+    /// The columns.
+    pub schema: &'a Schema,
+    /// The name of the table.
+    pub table: &'a str,
+    /// The path of the file.
+    pub file: &'a str,
+    /// The format of the file, with its options.
+    pub format: &'a dyn Format,
+    /// The time zone in which TIMESTAMPs are written; `None` if the server's
+    /// applies.
+    pub time_zone: Option<&'a str>,
+}
+
+impl<'a> Load<'a> {
+    /// Returns the options of a TSV file.
+    fn tsv(&self) -> Result<&'a Tsv, String> {
+        let any: &dyn Any = self.format;
+        let found = any.downcast_ref().ok_or("TSV");
+        found.map_err(|format| self.only(format))
+    }
+
+    /// Returns the options of a CSV file whose lines end in LF or CRLF.
+    fn csv(&self) -> Result<&'a Csv, String> {
+        let any: &dyn Any = self.format;
+        let found = any.downcast_ref().ok_or("CSV");
+        found.map_err(|format| self.only(format))
+    }
+
+    /// Checks that bytes, if a column has them, are written as `expected`, which
+    /// `--binary` calls `name`.
+    fn needs_binary(
+        &self,
+        text: &TextOptions,
+        expected: BinaryEncoding,
+        name: &str,
+    ) -> Result<(), String> {
+        let mut columns = self.schema.columns.iter();
+        let has_bytes = columns.any(|column| column.column_type == ColumnType::Binary);
+        match has_bytes && text.binary != expected {
+            true => Err(format!("the statement is known for --binary {name} only")),
+            false => Ok(()),
+        }
+    }
+
+    /// Returns the file's name without its folder.
+    fn file_name(&self) -> &'a str {
+        self.file.rsplit('/').next().unwrap_or_default()
+    }
+
+    fn only(&self, format: &str) -> String {
+        let name = self.format.name();
+        format!("the statement is known for {format} only, and the format is {name}")
+    }
+
+    /// Returns the columns and their types. `text` are the options of the file.
+    fn columns(&self, text: &TextOptions) -> Vec<(&'a Column, SqlType)> {
+        let instants = self.is_utc();
+        let columns = self.schema.columns.iter();
+        columns
+            .map(|column| (column, SqlType::of(column, text, instants)))
+            .collect()
+    }
+
+    /// Returns whether TIMESTAMPs are written in UTC, so that they are instants.
+    fn is_utc(&self) -> bool {
+        self.time_zone
+            .is_some_and(|zone| zone == UTC || zone.eq_ignore_ascii_case("UTC"))
+    }
+
+    /// Returns the path in a form that no client takes for an option or a command.
+    fn path(&self) -> String {
+        match self.file.starts_with(['|', '-', '~', '@']) {
+            true => format!("./{}", self.file),
+            false => self.file.to_owned(),
+        }
+    }
+}
+
+/// The text for NULL of targets that take a quoted one for NULL, too. A value that
+/// consists of it is refused.
+const NULL_WORD: &str = "<NULL>";
+
+/// UTC as an offset, which servers know also without time zone tables.
+pub const UTC: &str = "+00:00";
+
+/// Returns the table name for a file: its name up to the first dot.
+///
+/// ```
+/// assert_eq!(gold_digger::load::table_name("/exports/orders.tsv"), "orders");
+/// ```
+#[must_use]
+pub fn table_name(file: &str) -> String {
+    let name = file.rsplit('/').next().unwrap_or_default();
+    let stem = name.split('.').find(|part| !part.is_empty());
+    stem.unwrap_or("result").to_owned()
+}
+
+/// Returns `text` between two `quote`s, with each `quote` in it doubled.
+fn doubled(text: &str, quote: char) -> String {
+    let text = text.replace(quote, &format!("{quote}{quote}"));
+    format!("{quote}{text}{quote}")
+}
+
+/// Returns `text` between two `quote`s, with a backslash before each backslash and
+/// `quote` in it.
+fn backslashed(text: &str, quote: char) -> String {
+    let text = text.replace('\\', "\\\\");
+    let text = text.replace(quote, &format!("\\{quote}"));
+    format!("{quote}{text}{quote}")
+}
+
+/// Returns `items` on a line of their own each, between brackets.
+fn lines<S: AsRef<str>>(items: impl IntoIterator<Item = S>) -> String {
+    let items: Vec<String> = items
+        .into_iter()
+        .map(|item| format!("  {}", item.as_ref()))
+        .collect();
+    format!("(\n{}\n)", items.join(",\n"))
+}
+
+/// Returns the reason why a file that does not begin with the columns' names, or
+/// whose lines end in CRLF, has no statement.
+fn plain_csv(csv: &Csv) -> Result<(), String> {
+    match (csv.header, csv.line_ending) {
+        (Header::None, _) => Err("the statement is known for files with a header only".to_owned()),
+        (_, LineEnding::Crlf) => {
+            Err("the statement is known for lines that end in LF only".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

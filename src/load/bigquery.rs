@@ -1,0 +1,71 @@
+//! BigQuery: LOAD DATA from Cloud Storage (BigQuery manual, "Load statements",
+//! "Loading CSV data from Cloud Storage").
+
+use super::{Limits, Load, LoadTarget, NULL_WORD, SqlType, backslashed, lines, plain_csv};
+use crate::format::BinaryEncoding;
+
+/// The entry in the table of targets.
+pub(super) static TARGET: LoadTarget = LoadTarget {
+    name: "bigquery",
+    about: "BigQuery, by LOAD DATA from Cloud Storage",
+    preset: &[
+        ("output.format", "csv"),
+        ("csv.null", NULL_WORD),
+        ("values.binary", "base64"),
+        ("values.zero_dates", "null"),
+        ("values.booleans", "words"),
+        ("session.time_zone", "+00:00"),
+    ],
+    limits: Limits {
+        quoted_null: false,
+        years: Some((1, 9999)),
+        ..Limits::NONE
+    },
+    statement: Some(statement),
+};
+
+fn statement(load: &Load<'_>) -> Result<String, String> {
+    let csv = load.csv()?;
+    plain_csv(csv)?;
+    let columns = load.columns(&csv.text);
+    load.needs_binary(&csv.text, BinaryEncoding::Base64, "base64")?;
+    let types = columns.iter().map(|(column, sql_type)| {
+        format!(
+            "{} {}",
+            backslashed(&column.name, '`'),
+            type_name(*sql_type)
+        )
+    });
+    let text = |text: String| backslashed(&text, '\'');
+    let (delimiter, null) = (text(csv.delimiter.into()), text(csv.null.clone().into()));
+    Ok(format!(
+        "LOAD DATA INTO {} {} FROM FILES (\n  \
+         format = 'CSV', uris = [{}], skip_leading_rows = 1, field_delimiter = {delimiter},\n  \
+         null_marker = {null}, allow_quoted_newlines = true, preserve_ascii_control_characters = true\n);\n",
+        backslashed(&format!("DATASET.{}", load.table), '`'),
+        lines(types),
+        text(format!("gs://BUCKET/{}", load.file_name()))
+    ))
+}
+
+fn type_name(sql_type: SqlType) -> String {
+    let name = match sql_type {
+        SqlType::Boolean => "BOOL",
+        SqlType::Unsigned(64) => "NUMERIC(20)",
+        SqlType::Signed(_) | SqlType::Unsigned(_) => "INT64",
+        SqlType::Decimal(digits, decimals @ ..=9) if digits - decimals.min(digits) <= 29 => {
+            return format!("NUMERIC({digits}, {decimals})");
+        }
+        SqlType::Decimal(digits, decimals @ ..=38) if digits - decimals.min(digits) <= 38 => {
+            return format!("BIGNUMERIC({digits}, {decimals})");
+        }
+        SqlType::Float | SqlType::Double => "FLOAT64",
+        SqlType::Date => "DATE",
+        SqlType::DateTime(_) => "DATETIME",
+        SqlType::Instant(_) => "TIMESTAMP",
+        SqlType::Bytes => "BYTES",
+        // Its TIME has 24 hours, and its JSON rounds numbers.
+        SqlType::Decimal(..) | SqlType::Time(_) | SqlType::Json | SqlType::Text => "STRING",
+    };
+    name.to_owned()
+}

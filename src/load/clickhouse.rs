@@ -1,0 +1,80 @@
+//! ClickHouse: INSERT … FROM INFILE of its clients (ClickHouse manual, "INSERT
+//! INTO Statement" and "TabSeparated").
+
+use super::{Limits, Load, LoadTarget, SqlType, backslashed, lines};
+use crate::format::{BinaryEncoding, Header};
+
+/// The entry in the table of targets.
+pub(super) static TARGET: LoadTarget = LoadTarget {
+    name: "clickhouse",
+    about: "ClickHouse, by INSERT … FROM INFILE of its client",
+    preset: &[
+        ("output.format", "tsv"),
+        ("values.binary", "raw"),
+        ("values.zero_dates", "null"),
+        ("values.booleans", "words"),
+        ("session.time_zone", "+00:00"),
+    ],
+    // Date32 and DateTime64 end there, and take the nearest value in the place of
+    // one beyond.
+    limits: Limits {
+        years: Some((1900, 2299)),
+        ..Limits::NONE
+    },
+    statement: Some(statement),
+};
+
+/// What holds for every file: NULL is no default value, numbers keep all their
+/// bits, and a column that the table lacks is an error.
+const SETTINGS: &str = "input_format_null_as_default = 0, precise_float_parsing = 1, \
+                        input_format_skip_unknown_fields = 0, input_format_tsv_empty_as_default = 0, \
+                        input_format_allow_errors_num = 0, input_format_allow_errors_ratio = 0";
+
+fn statement(load: &Load<'_>) -> Result<String, String> {
+    let tsv = load.tsv()?;
+    let columns = load.columns(&tsv.text);
+    load.needs_binary(&tsv.text, BinaryEncoding::Raw, "raw")?;
+    if load.file.contains(['*', '?', '{', '}']) {
+        return Err("ClickHouse takes the file's name for a pattern".to_owned());
+    }
+    let table = backslashed(load.table, '`');
+    let names: Vec<String> = columns
+        .iter()
+        .map(|(column, _)| backslashed(&column.name, '`'))
+        .collect();
+    let types = names.iter().zip(&columns);
+    let types =
+        types.map(|(name, (_, sql_type))| format!("{name} Nullable({})", type_name(*sql_type)));
+    let format = match tsv.header {
+        Header::Names => "TabSeparatedWithNames",
+        Header::None => "TabSeparated",
+    };
+    Ok(format!(
+        "CREATE TABLE IF NOT EXISTS {table} {} ENGINE = MergeTree ORDER BY tuple();\n\
+         INSERT INTO {table} ({}) FROM INFILE {} COMPRESSION 'none'\n\
+         SETTINGS {SETTINGS} FORMAT {format};\n",
+        lines(types),
+        names.join(", "),
+        backslashed(load.file, '\'')
+    ))
+}
+
+fn type_name(sql_type: SqlType) -> String {
+    match sql_type {
+        SqlType::Boolean => "Bool".to_owned(),
+        SqlType::Signed(..=8) => "Int8".to_owned(),
+        SqlType::Signed(..=16) => "Int16".to_owned(),
+        SqlType::Signed(..=32) => "Int32".to_owned(),
+        SqlType::Signed(_) => "Int64".to_owned(),
+        SqlType::Unsigned(bits) => format!("UInt{bits}"),
+        SqlType::Decimal(digits, decimals) => format!("Decimal({digits}, {decimals})"),
+        SqlType::Float => "Float32".to_owned(),
+        SqlType::Double => "Float64".to_owned(),
+        SqlType::Date => "Date32".to_owned(),
+        SqlType::DateTime(fraction) | SqlType::Instant(fraction) => {
+            format!("DateTime64({fraction}, 'UTC')")
+        }
+        // Its type Time64 is too new, and its JSON changes documents.
+        SqlType::Time(_) | SqlType::Json | SqlType::Text | SqlType::Bytes => "String".to_owned(),
+    }
+}

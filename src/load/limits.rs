@@ -1,0 +1,343 @@
+//! The values that a target cannot hold: each is an error that names its place, or
+//! is counted for a warning.
+
+use super::LoadTarget;
+use crate::{
+    format::{TextOptions, ValueError, ZeroDates},
+    row::{Row, Value},
+    schema::{ColumnType, Schema},
+};
+
+/// The values that a target can hold. The metadata of a result cannot tell, so
+/// values are checked.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Whether texts may have NUL characters.
+    pub(super) nul: bool,
+    /// Whether the text for NULL, between quotes, is read as a text.
+    pub(super) quoted_null: bool,
+    /// The first and the last year of dates, which must be days of the calendar.
+    pub(super) years: Option<(u16, u16)>,
+    /// The largest integer.
+    pub(super) largest_integer: Option<u64>,
+    /// The most bytes of a text.
+    pub(super) longest_text: Option<usize>,
+    /// Whether the target is a spreadsheet, which reads numbers with 15 digits, and
+    /// takes texts that look like numbers for numbers.
+    pub(super) spreadsheet: bool,
+}
+
+impl Limits {
+    /// The target holds every value.
+    pub(super) const NONE: Self = Self {
+        nul: true,
+        quoted_null: true,
+        years: None,
+        largest_integer: None,
+        longest_text: None,
+        spreadsheet: false,
+    };
+}
+
+/// The most digits of a number in a spreadsheet (Microsoft, "Excel specifications
+/// and limits").
+const SPREADSHEET_DIGITS: usize = 15;
+
+/// The most characters of a cell (ibid.).
+const SPREADSHEET_CHARACTERS: usize = 32_767;
+
+/// The most rows of a sheet (ibid.).
+const SPREADSHEET_ROWS: u64 = 1_048_576;
+
+/// Checks the values of one result set.
+///
+/// ```
+/// use gold_digger::{
+///     format::TextOptions,
+///     load::{LimitCheck, LoadTarget},
+///     row::{MemoryRow, Value},
+///     schema::{Column, ColumnType, Schema},
+/// };
+///
+/// let (name, server_type) = ("note".to_owned(), "TEXT".to_owned());
+/// let schema = Schema { columns: vec![Column { name, server_type, column_type: ColumnType::Text }] };
+/// let postgres = LoadTarget::named("postgres").expect("a target");
+/// let mut check = LimitCheck::new(postgres, &schema, TextOptions::default(), None);
+/// assert!(check.row(MemoryRow::new(&[Value::Bytes(b"a\tb")]).view()).is_ok());
+/// assert!(check.row(MemoryRow::new(&[Value::Bytes(b"a\0b")]).view()).is_err());
+/// ```
+#[derive(Debug)]
+pub struct LimitCheck {
+    /// The columns to check, each with its index.
+    columns: Vec<(usize, Check)>,
+    limits: Limits,
+    /// The text for NULL that a value must not consist of.
+    null: Option<Vec<u8>>,
+    zero_dates: ZeroDates,
+    /// The number of numbers with more digits than a spreadsheet has.
+    long_numbers: u64,
+    /// The number of texts that a spreadsheet takes for numbers or dates.
+    likely_numbers: u64,
+    /// The number of texts that are too long for a cell.
+    long_texts: u64,
+}
+
+/// The check of a column.
+#[derive(Clone, Copy, Debug)]
+enum Check {
+    Text,
+    Date,
+    Integer,
+    SpreadsheetText,
+    SpreadsheetNumber,
+}
+
+impl LimitCheck {
+    /// Creates the check for a result with the columns of `schema`, which is
+    /// written with the options `text` and, in CSV, `null` for NULL.
+    #[must_use]
+    pub fn new(
+        target: &LoadTarget,
+        schema: &Schema,
+        text: TextOptions,
+        null: Option<String>,
+    ) -> Self {
+        let limits = target.limits;
+        let null = null.filter(|_| !limits.quoted_null);
+        let checks_text = !limits.nul || null.is_some() || limits.longest_text.is_some();
+        let check = |column_type| match column_type {
+            ColumnType::Text | ColumnType::Json if limits.spreadsheet => {
+                Some(Check::SpreadsheetText)
+            }
+            ColumnType::Text | ColumnType::Json if checks_text => Some(Check::Text),
+            ColumnType::Date | ColumnType::DateTime { .. } if limits.years.is_some() => {
+                Some(Check::Date)
+            }
+            ColumnType::Integer { .. } if limits.largest_integer.is_some() => Some(Check::Integer),
+            ColumnType::Integer { .. } | ColumnType::Decimal { .. } | ColumnType::Double(_)
+                if limits.spreadsheet =>
+            {
+                Some(Check::SpreadsheetNumber)
+            }
+            _ => None,
+        };
+        let columns = schema.columns.iter().enumerate();
+        Self {
+            columns: columns
+                .filter_map(|(index, column)| Some((index, check(column.column_type)?)))
+                .collect(),
+            limits,
+            null: null.map(String::into_bytes),
+            zero_dates: text.zero_dates,
+            long_numbers: 0,
+            likely_numbers: 0,
+            long_texts: 0,
+        }
+    }
+
+    /// Returns whether there is anything to check.
+    #[must_use]
+    pub fn is_needed(&self) -> bool {
+        !self.columns.is_empty() || self.limits.spreadsheet
+    }
+
+    /// Checks a row.
+    ///
+    /// # Errors
+    /// [`ValueError`] for a value that the target cannot hold.
+    pub fn row(&mut self, row: Row<'_>) -> Result<(), ValueError> {
+        for index in 0..self.columns.len() {
+            let (column, check) = self.columns[index];
+            let problem = match (check, row.value(column)) {
+                (_, Value::Null) => None,
+                (Check::Text, Value::Bytes(text)) => self.text_problem(text),
+                (Check::Date, value) => self.date_problem(value),
+                (Check::Integer, value) => self.integer_problem(value),
+                (Check::SpreadsheetText, Value::Bytes(text)) => {
+                    self.count_text(text);
+                    None
+                }
+                (Check::SpreadsheetNumber, value) => {
+                    self.long_numbers += u64::from(digits(value) > SPREADSHEET_DIGITS);
+                    None
+                }
+                _ => None,
+            };
+            if let Some((problem, hint)) = problem {
+                return Err(ValueError {
+                    column,
+                    problem,
+                    hint,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the warnings about a result of `rows` rows.
+    #[must_use]
+    pub fn warnings(&self, rows: u64) -> Vec<String> {
+        let counted = |count: u64, one: &str, many: &str, what: &str| {
+            let problem = if count == 1 { one } else { many };
+            (count > 0).then(|| format!("{count} {problem}{what}"))
+        };
+        const UNLESS: &str = " when it opens the file, unless its column is imported as text";
+        let too_many = self.limits.spreadsheet && rows >= SPREADSHEET_ROWS;
+        [
+            counted(
+                self.long_numbers,
+                "number has more than 15 digits: Excel rounds it",
+                "numbers have more than 15 digits: Excel rounds each",
+                UNLESS,
+            ),
+            counted(
+                self.likely_numbers,
+                "text looks like a number or a date: Excel converts it",
+                "texts look like numbers or dates: Excel converts each",
+                UNLESS,
+            ),
+            counted(
+                self.long_texts,
+                "text has",
+                "texts have",
+                " more than the 32767 characters that a cell of Excel holds",
+            ),
+            too_many.then(|| {
+                format!("{rows} rows and the header are more than the {SPREADSHEET_ROWS} of a sheet of Excel")
+            }),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    fn text_problem(&self, text: &[u8]) -> Option<Problem> {
+        if !self.limits.nul && text.contains(&0) {
+            return Some((
+                "has a NUL character, which the target of --for cannot hold in a text",
+                "CAST the column to BINARY in the query, or REPLACE the character",
+            ));
+        }
+        if self.null.as_deref() == Some(text) {
+            return Some((
+                "is the text that stands for NULL in this file",
+                "--csv-null chooses another one",
+            ));
+        }
+        let longest = self.limits.longest_text;
+        longest.filter(|longest| text.len() > *longest).map(|_| {
+            (
+                "is longer than any text of the target of --for",
+                "leave the column out, or shorten it in the query with LEFT()",
+            )
+        })
+    }
+
+    fn date_problem(&self, value: Value<'_>) -> Option<Problem> {
+        let (first, last) = self.limits.years?;
+        let (year, month, day) = date(value)?;
+        if month == 0 || day == 0 {
+            return (self.zero_dates == ZeroDates::Keep).then_some((
+                "is no date of the calendar, which the target of --for cannot hold",
+                "--zero-dates null writes NULL",
+            ));
+        }
+        if !(first..=last).contains(&year) {
+            return Some((
+                "is a date beyond those of the target of --for",
+                "CAST the column to CHAR in the query, or NULLIF() the value",
+            ));
+        }
+        (day > days(year, month)).then_some((
+            "is no date of the calendar, which the target of --for cannot hold",
+            "CAST the column to CHAR in the query",
+        ))
+    }
+
+    fn integer_problem(&self, value: Value<'_>) -> Option<Problem> {
+        let number = match value {
+            Value::UInt(number) => number,
+            // The text of a negative number is none of an unsigned one.
+            Value::Bytes(text) => std::str::from_utf8(text).ok()?.parse().ok()?,
+            _ => return None,
+        };
+        (Some(number) > self.limits.largest_integer).then_some((
+            "is larger than any integer of the target of --for",
+            "CAST the column to CHAR in the query",
+        ))
+    }
+
+    fn count_text(&mut self, text: &[u8]) {
+        let Ok(text) = std::str::from_utf8(text) else {
+            return;
+        };
+        // A cell counts units of UTF-16, which are no more than the bytes.
+        let is_long = text.len() > SPREADSHEET_CHARACTERS
+            && text.encode_utf16().count() > SPREADSHEET_CHARACTERS;
+        self.long_texts += u64::from(is_long);
+        self.likely_numbers += u64::from(looks_like_number(text));
+    }
+}
+
+/// Returns whether a text begins with a digit, and consists of digits and of what
+/// stands between them in numbers, dates and times. A text that begins with a sign
+/// is taken for a formula.
+fn looks_like_number(text: &str) -> bool {
+    let text = text.trim();
+    let is_part = |byte: u8| byte.is_ascii_digit() || b"-+/:., %eE".contains(&byte);
+    text.starts_with(|c: char| c.is_ascii_digit() || c == '.')
+        && text.bytes().any(|byte| byte.is_ascii_digit())
+        && text.bytes().all(is_part)
+}
+
+/// A problem, as the end of a sentence that begins with the value, and a hint.
+type Problem = (&'static str, &'static str);
+
+/// Returns the year, month and day of a date.
+fn date(value: Value<'_>) -> Option<(u16, u8, u8)> {
+    match value {
+        Value::DateTime(point) => Some((point.year, point.month, point.day)),
+        Value::Bytes(text) => {
+            let text = std::str::from_utf8(text.get(..10)?).ok()?;
+            let mut parts = text.split('-');
+            let mut next = || parts.next();
+            let (year, month, day) = (next()?, next()?, next()?);
+            Some((year.parse().ok()?, month.parse().ok()?, day.parse().ok()?))
+        }
+        _ => None,
+    }
+}
+
+/// Returns the number of days of a month in the Gregorian calendar, also for years
+/// before it, as servers count them.
+fn days(year: u16, month: u8) -> u8 {
+    match month {
+        4 | 6 | 9 | 11 => 30,
+        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => {
+            29
+        }
+        2 => 28,
+        _ => 31,
+    }
+}
+
+/// Returns the number of significant digits of a number.
+fn digits(value: Value<'_>) -> usize {
+    match value {
+        Value::Int(number) => significant(number.to_string().as_bytes()),
+        Value::UInt(number) => significant(number.to_string().as_bytes()),
+        Value::Double(number) => significant(format!("{number:e}").as_bytes()),
+        Value::Bytes(text) => significant(text),
+        _ => 0,
+    }
+}
+
+/// Returns the number of significant digits of a number in text.
+fn significant(number: &[u8]) -> usize {
+    let end = number.iter().position(|byte| matches!(byte, b'e' | b'E'));
+    let digits = number[..end.unwrap_or(number.len())].iter();
+    let digits: Vec<u8> = digits.copied().filter(u8::is_ascii_digit).collect();
+    let first = digits.iter().position(|digit| *digit != b'0');
+    let last = digits.iter().rposition(|digit| *digit != b'0');
+    first.zip(last).map_or(0, |(first, last)| last + 1 - first)
+}

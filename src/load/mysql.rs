@@ -1,0 +1,99 @@
+//! MySQL and MariaDB: LOAD DATA (MySQL manual, "LOAD DATA Statement").
+
+use super::{Limits, Load, LoadTarget, backslashed, doubled, lines};
+use crate::{
+    format::{BinaryEncoding, Header, TextOptions},
+    schema::{Column, ColumnType},
+};
+
+/// The entry in the table of targets.
+pub(super) static TARGET: LoadTarget = LoadTarget {
+    name: "mysql",
+    about: "MySQL and MariaDB, by LOAD DATA",
+    preset: &[
+        ("output.format", "tsv"),
+        ("values.binary", "hex"),
+        ("session.time_zone", "+00:00"),
+    ],
+    limits: Limits::NONE,
+    statement: Some(statement),
+};
+
+fn statement(load: &Load<'_>) -> Result<String, String> {
+    let tsv = load.tsv()?;
+    let columns = load.schema.columns.iter().enumerate();
+    let columns: Vec<(String, Option<String>)> = columns
+        .map(|(index, column)| input(index, column, &tsv.text))
+        .collect::<Result<_, _>>()?;
+    let table = doubled(load.table, '`');
+    let types = load.schema.columns.iter();
+    // Without NULL, the first TIMESTAMP of a table would be NOT NULL.
+    let types = types.map(|column| format!("{} {} NULL", name(column), type_name(column)));
+    let zone = load.time_zone.map_or_else(String::new, |zone| {
+        format!(", time_zone = {}", backslashed(zone, '\''))
+    });
+    let ignored = match tsv.header {
+        Header::Names => " IGNORE 1 LINES",
+        Header::None => "",
+    };
+    let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
+    let set: Vec<&str> = columns
+        .iter()
+        .filter_map(|(_, set)| set.as_deref())
+        .collect();
+    let set = match &set[..] {
+        [] => String::new(),
+        set => format!("\nSET {}", set.join(", ")),
+    };
+    // The mode makes backslashes escapes, takes every date that a server can
+    // have, and refuses what does not fit.
+    Ok(format!(
+        "SET SESSION sql_mode = 'STRICT_ALL_TABLES,ALLOW_INVALID_DATES'{zone};\n\
+         CREATE TABLE IF NOT EXISTS {table} {} CHARACTER SET utf8mb4;\n\
+         LOAD DATA LOCAL INFILE {} INTO TABLE {table} CHARACTER SET utf8mb4\n\
+         FIELDS TERMINATED BY '\\t' ENCLOSED BY '' ESCAPED BY '\\\\' LINES TERMINATED BY '\\n'{ignored}\n\
+         ({}){set};\n\
+         SHOW WARNINGS;\n",
+        lines(types),
+        backslashed(load.file, '\''),
+        names.join(", ")
+    ))
+}
+
+/// Returns the name of a column, or of the variable that takes its place in the
+/// list of inputs, and the assignment that converts the variable.
+fn input(
+    index: usize,
+    column: &Column,
+    text: &TextOptions,
+) -> Result<(String, Option<String>), String> {
+    let variable = format!("@c{}", index + 1);
+    let value = match column.column_type {
+        ColumnType::Binary => match text.binary {
+            BinaryEncoding::Hex => format!("UNHEX({variable})"),
+            BinaryEncoding::Base64 => format!("FROM_BASE64({variable})"),
+            _ => return Err("the statement is known for --binary hex and base64 only".to_owned()),
+        },
+        // A number in a text would be taken as its digits' bytes.
+        _ if column.server_type.starts_with("BIT") => format!("CAST({variable} AS UNSIGNED)"),
+        _ => return Ok((name(column), None)),
+    };
+    let set = format!("{} = {value}", name(column));
+    Ok((variable, Some(set)))
+}
+
+fn name(column: &Column) -> String {
+    doubled(&column.name, '`')
+}
+
+/// Returns a type that holds all values of `column`. The metadata tell neither
+/// the members of an ENUM nor the type of a long text of an expression.
+fn type_name(column: &Column) -> &str {
+    let name = column.server_type.as_str();
+    match column.column_type {
+        ColumnType::Binary if name == "GEOMETRY" => name,
+        ColumnType::Binary => "LONGBLOB",
+        ColumnType::Text => "LONGTEXT",
+        _ => name,
+    }
+}

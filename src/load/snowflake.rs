@@ -1,0 +1,70 @@
+//! Snowflake: PUT and COPY INTO (Snowflake manual, "COPY INTO <table>", "Format
+//! type options").
+
+use super::{Limits, Load, LoadTarget, NULL_WORD, SqlType, backslashed, doubled, lines, plain_csv};
+use crate::format::BinaryEncoding;
+
+/// The entry in the table of targets.
+pub(super) static TARGET: LoadTarget = LoadTarget {
+    name: "snowflake",
+    about: "Snowflake, by PUT and COPY INTO",
+    preset: &[
+        ("output.format", "csv"),
+        ("csv.null", NULL_WORD),
+        ("values.binary", "hex"),
+        ("values.zero_dates", "null"),
+        ("values.booleans", "words"),
+        ("session.time_zone", "+00:00"),
+    ],
+    limits: Limits {
+        quoted_null: false,
+        years: Some((1, 9999)),
+        ..Limits::NONE
+    },
+    statement: Some(statement),
+};
+
+fn statement(load: &Load<'_>) -> Result<String, String> {
+    let csv = load.csv()?;
+    plain_csv(csv)?;
+    let columns = load.columns(&csv.text);
+    load.needs_binary(&csv.text, BinaryEncoding::Hex, "hex")?;
+    let types = columns.iter().map(|(column, sql_type)| {
+        format!("{} {}", doubled(&column.name, '"'), type_name(*sql_type))
+    });
+    let text = |text: String| backslashed(&text, '\'');
+    let (delimiter, null) = (text(csv.delimiter.into()), text(csv.null.clone().into()));
+    let table = doubled(load.table, '"');
+    let stage = backslashed(&format!("@%{table}"), '\'');
+    Ok(format!(
+        "ALTER SESSION SET TIMEZONE = 'UTC';\n\
+         CREATE TABLE IF NOT EXISTS {table} {};\n\
+         PUT {} {stage};\n\
+         COPY INTO {table} FROM {stage} FILES = ({}) ON_ERROR = ABORT_STATEMENT FILE_FORMAT = (\n  \
+         TYPE = CSV SKIP_HEADER = 1 FIELD_DELIMITER = {delimiter} RECORD_DELIMITER = '\\n' FIELD_OPTIONALLY_ENCLOSED_BY = '\"'\n  \
+         ESCAPE = NONE ESCAPE_UNENCLOSED_FIELD = NONE NULL_IF = ({null}) EMPTY_FIELD_AS_NULL = FALSE\n  \
+         TRIM_SPACE = FALSE BINARY_FORMAT = HEX ENCODING = 'UTF8' DATE_FORMAT = 'YYYY-MM-DD'\n  \
+         TIMESTAMP_FORMAT = 'YYYY-MM-DD HH24:MI:SS.FF'\n);\n",
+        lines(types),
+        text(format!("file://{}", load.file)),
+        text(format!("{}.gz", load.file_name()))
+    ))
+}
+
+fn type_name(sql_type: SqlType) -> String {
+    let name = match sql_type {
+        SqlType::Boolean => "BOOLEAN",
+        SqlType::Signed(_) | SqlType::Unsigned(_) => "NUMBER(38, 0)",
+        SqlType::Decimal(digits @ ..=38, decimals) => {
+            return format!("NUMBER({digits}, {decimals})");
+        }
+        SqlType::Float | SqlType::Double => "FLOAT",
+        SqlType::Date => "DATE",
+        SqlType::DateTime(fraction) => return format!("TIMESTAMP_NTZ({fraction})"),
+        SqlType::Instant(fraction) => return format!("TIMESTAMP_LTZ({fraction})"),
+        SqlType::Bytes => "BINARY",
+        // Its TIME has 24 hours, and its VARIANT changes documents.
+        SqlType::Decimal(..) | SqlType::Time(_) | SqlType::Json | SqlType::Text => "VARCHAR",
+    };
+    name.to_owned()
+}

@@ -1,0 +1,81 @@
+//! SQLite: `.import` of its command line shell (SQLite manual, "Command Line
+//! Shell"). It reads every value as text and knows no NULL, so the file goes into
+//! a table for the time of the load, with a text for NULL that is not in the data.
+
+use super::{Limits, Load, LoadTarget, SqlType, backslashed, doubled, lines, plain_csv};
+use crate::format::BinaryEncoding;
+
+/// The entry in the table of targets.
+pub(super) static TARGET: LoadTarget = LoadTarget {
+    name: "sqlite",
+    about: "SQLite, by .import of sqlite3",
+    preset: &[
+        ("output.format", "csv"),
+        ("csv.null", NULL),
+        ("values.binary", "hex"),
+        ("session.time_zone", "+00:00"),
+    ],
+    limits: Limits {
+        nul: false,
+        quoted_null: false,
+        largest_integer: Some(i64::MAX as u64),
+        ..Limits::NONE
+    },
+    statement: Some(statement),
+};
+
+/// The text for NULL: U+10FFFF, which is no character (Unicode, "Noncharacters").
+/// A value that consists of it is refused.
+const NULL: &str = "\u{10ffff}";
+
+fn statement(load: &Load<'_>) -> Result<String, String> {
+    let csv = load.csv()?;
+    plain_csv(csv)?;
+    let columns = load.columns(&csv.text);
+    load.needs_binary(&csv.text, BinaryEncoding::Hex, "hex")?;
+    let (delimiter, null) = (String::from(csv.delimiter), String::from(csv.null.clone()));
+    if delimiter != "," || null.is_empty() {
+        return Err("the statement is known for commas and a text for NULL only".to_owned());
+    }
+    // A command of the shell is one line.
+    if load.file.contains(['\n', '\r', '\0']) {
+        return Err("the file's name has a line end, and .import is one line".to_owned());
+    }
+    let null = doubled(&null, '\'');
+    let types = columns.iter().map(|(column, sql_type)| {
+        format!("{} {}", doubled(&column.name, '"'), type_name(*sql_type))
+    });
+    let loaded = (1..=columns.len()).map(|number| format!("c{number}"));
+    let loaded: Vec<String> = loaded.collect();
+    let values = loaded.iter().zip(&columns);
+    let values = values.map(|(name, (_, sql_type))| match sql_type {
+        SqlType::Bytes => format!("unhex(nullif({name}, {null}))"),
+        _ => format!("nullif({name}, {null})"),
+    });
+    let table = doubled(load.table, '"');
+    let names = columns.iter().map(|(column, _)| doubled(&column.name, '"'));
+    Ok(format!(
+        ".bail on\n\
+         CREATE TABLE IF NOT EXISTS {table} {};\n\
+         CREATE TEMP TABLE gold_digger_load ({});\n\
+         .import --csv --skip 1 --schema temp {} gold_digger_load\n\
+         INSERT INTO {table} ({}) SELECT\n  {}\nFROM temp.gold_digger_load;\n\
+         DROP TABLE temp.gold_digger_load;\n",
+        lines(types),
+        loaded.join(", "),
+        backslashed(&load.path(), '"'),
+        names.collect::<Vec<_>>().join(", "),
+        values.collect::<Vec<_>>().join(",\n  ")
+    ))
+}
+
+/// Returns a type whose affinity keeps the values as they are (SQLite manual,
+/// "Datatypes In SQLite").
+fn type_name(sql_type: SqlType) -> &'static str {
+    match sql_type {
+        SqlType::Boolean | SqlType::Signed(_) | SqlType::Unsigned(_) => "INTEGER",
+        SqlType::Float | SqlType::Double => "REAL",
+        SqlType::Bytes => "BLOB",
+        _ => "TEXT",
+    }
+}

@@ -1,0 +1,101 @@
+//! The types of columns, as the targets tell them apart.
+
+use crate::{
+    format::{Booleans, TextOptions},
+    schema::{Column, ColumnType},
+};
+
+/// The type of a column in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SqlType {
+    /// `true` and `false`.
+    Boolean,
+    /// An integer of so many bits, or a YEAR.
+    Signed(u32),
+    /// An unsigned integer of so many bits.
+    Unsigned(u32),
+    /// A DECIMAL with so many digits in all, and so many behind the point.
+    Decimal(u32, u32),
+    /// A number of 32 bits.
+    Float,
+    /// A number of 64 bits.
+    Double,
+    /// A day.
+    Date,
+    /// A day and a time with so many digits of the second's fraction, as clocks
+    /// show it anywhere.
+    DateTime(usize),
+    /// A moment, written in UTC, with so many digits of the second's fraction.
+    Instant(usize),
+    /// A span of time with so many digits of the second's fraction.
+    Time(usize),
+    /// A JSON document.
+    Json,
+    /// Text of any length.
+    Text,
+    /// Bytes of any length.
+    Bytes,
+}
+
+impl SqlType {
+    /// Returns the type of `column`. `instants` says that TIMESTAMPs are in UTC.
+    pub(super) fn of(column: &Column, text: &TextOptions, instants: bool) -> Self {
+        let name = column.server_type.as_str();
+        match column.column_type {
+            _ if is_boolean(column, text.booleans) => Self::Boolean,
+            _ if name.starts_with("BIT") => match arguments(name).0 {
+                Some(bits @ 1..64) => Self::Signed(bits + 1),
+                _ => Self::Unsigned(64),
+            },
+            ColumnType::Integer { .. } | ColumnType::TinyInt1 => integer(name),
+            ColumnType::Decimal { .. } => {
+                let (digits, decimals) = arguments(name);
+                Self::Decimal(digits.unwrap_or(65), decimals.unwrap_or(0))
+            }
+            ColumnType::Float(_) => Self::Float,
+            ColumnType::Double(_) => Self::Double,
+            ColumnType::Date => Self::Date,
+            ColumnType::DateTime { fraction } if instants && name.starts_with("TIMESTAMP") => {
+                Self::Instant(fraction)
+            }
+            ColumnType::DateTime { fraction } => Self::DateTime(fraction),
+            ColumnType::Time { fraction } => Self::Time(fraction),
+            ColumnType::Json => Self::Json,
+            ColumnType::Binary => Self::Bytes,
+            _ => Self::Text,
+        }
+    }
+}
+
+/// Returns whether `column` is written as `true` and `false`.
+fn is_boolean(column: &Column, booleans: Booleans) -> bool {
+    match booleans {
+        Booleans::Number => false,
+        Booleans::Tinyint1 => column.column_type == ColumnType::TinyInt1,
+        Booleans::Words => {
+            column.column_type == ColumnType::TinyInt1 || column.server_type == "BIT(1)"
+        }
+    }
+}
+
+/// Returns the type of the integer type called `name`.
+fn integer(name: &str) -> SqlType {
+    let bits = match name.split([' ', '(']).next().unwrap_or_default() {
+        "TINYINT" => 8,
+        "SMALLINT" => 16,
+        "MEDIUMINT" | "INT" => 32,
+        "YEAR" => return SqlType::Signed(16),
+        _ => 64,
+    };
+    match name.contains("UNSIGNED") {
+        true => SqlType::Unsigned(bits),
+        false => SqlType::Signed(bits),
+    }
+}
+
+/// Returns the one or two numbers between the brackets of a type's name.
+fn arguments(name: &str) -> (Option<u32>, Option<u32>) {
+    let inner = name.split(['(', ')']).nth(1).unwrap_or_default();
+    let mut numbers = inner.split(',').map(|number| number.trim().parse().ok());
+    (numbers.next().flatten(), numbers.next().flatten())
+}
