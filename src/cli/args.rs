@@ -3,7 +3,7 @@
 //! [`config`] resolves what will run, which also depends on the environment and on
 //! files.
 
-use std::{collections::HashSet, ffi::OsString, path::PathBuf};
+use std::{collections::HashSet, ffi::OsString, fmt, path::PathBuf};
 
 use clap::{
     Arg, ArgAction, ArgGroup, ArgMatches, Command, ValueHint,
@@ -75,6 +75,17 @@ pub enum UsageError {
     /// A mistake that clap does not explain.
     Mistake(Error),
 }
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Clap(error) => error.fmt(f),
+            Self::Mistake(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for UsageError {}
 
 impl From<Error> for UsageError {
     fn from(error: Error) -> Self {
