@@ -88,7 +88,7 @@ fn every_character_is_decoded_as_the_server_decodes_it() {
             ));
             let outcome = db
                 .export("CALL p()")
-                .arg("--header=false")
+                .args(["--header=false", "--quiet"])
                 .run()
                 .ended(0, "");
             let text = String::from_utf8(outcome.stdout).expect(charset);

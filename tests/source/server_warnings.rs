@@ -249,7 +249,7 @@ fn warnings_about_no_value_are_only_counted() {
             run().arg("--strict-warnings").run().ended(0, "");
         }
         let verbose = db.export("SELECT 1 / 0").arg("-v").run();
-        verbose.assert_stderr_contains(&["the server counted 1 warnings"]);
+        verbose.assert_stderr_contains(&["the server counted 1 warning"]);
     });
 }
 

@@ -4,6 +4,7 @@
 
 use std::{
     io::{Read, Write},
+    iter,
     net::{Shutdown, TcpListener, TcpStream},
     os::fd::AsFd,
     path::Path,
@@ -346,11 +347,7 @@ fn relay_until_cut(
                 return;
             };
             let bytes = &buffer[..length];
-            let is_query = bytes.get(4) == Some(&3)
-                && bytes
-                    .windows(tag.len())
-                    .any(|window| window == tag.as_bytes());
-            if is_query || bytes.get(4) == Some(&0x17) {
+            if packets(bytes).any(|packet| runs_query(packet, tag)) {
                 is_answer = true;
                 answered.lock().expect("a lock").clear();
             }
@@ -380,6 +377,29 @@ fn relay_until_cut(
                 return;
             }
         }
+    }
+}
+
+/// Returns the packets of the client in `bytes`, each with its header. The closing of
+/// a statement has no answer, so that the next command can follow at once.
+fn packets(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    iter::from_fn(move || {
+        let &[a, b, c, _] = bytes.first_chunk()?;
+        let end = 4 + u32::from_le_bytes([a, b, c, 0]) as usize;
+        let (packet, rest) = bytes.split_at(end.min(bytes.len()));
+        bytes = rest;
+        Some(packet)
+    })
+}
+
+/// Whether the packet is a query that contains `tag`, or executes a statement.
+fn runs_query(packet: &[u8], tag: &str) -> bool {
+    match packet.get(4) {
+        Some(0x03) => packet
+            .windows(tag.len())
+            .any(|window| window == tag.as_bytes()),
+        Some(0x17) => true,
+        _ => false,
     }
 }
 
