@@ -21,10 +21,10 @@ fn values_that_a_target_cannot_hold_are_errors() {
         let mut conn = db.connect();
         for sql in [
             "SET SESSION sql_mode = 'ALLOW_INVALID_DATES'",
-            "CREATE TABLE t (id INT, a DATE, b DATETIME(6), c TINYINT(1), d BIGINT UNSIGNED)",
-            "INSERT INTO t VALUES (1, '2026-02-31', NULL, 2, 18446744073709551615), (2, '2100-02-29', NULL, 1, 1),
-             (3, '0000-05-05', NULL, 1, 1), (4, '9999-12-31', '1899-12-31 23:59:59.999999', 1, 1),
-             (5, NULL, '0000-00-00', 1, 1)",
+            "CREATE TABLE t (id INT, a DATE, b DATETIME(6), c TINYINT(1), d BIGINT UNSIGNED, e BIT(64))",
+            "INSERT INTO t VALUES (1, '2026-02-31', NULL, 2, 18446744073709551615, ~0), (2, '2100-02-29', NULL, 1, 1, 1),
+             (3, '0000-05-05', NULL, 1, 1, 1), (4, '9999-12-31', '1899-12-31 23:59:59.999999', 1, 1, 1),
+             (5, NULL, '0000-00-00', 1, 1, 1)",
         ] {
             mysql::prelude::Queryable::query_drop(&mut conn, sql).expect(sql);
         }
@@ -59,6 +59,11 @@ fn values_that_a_target_cannot_hold_are_errors() {
             (
                 "sqlite",
                 "SELECT id, d FROM t WHERE id = 1",
+                "is larger than any integer",
+            ),
+            (
+                "sqlite",
+                "SELECT id, e FROM t WHERE id = 1",
                 "is larger than any integer",
             ),
             (
@@ -231,10 +236,10 @@ fn each_export_has_its_target() {
 #[test]
 fn spreadsheets_open_the_file_for_excel() {
     each_server(|db| {
-        db.sql("CREATE TABLE x (id INT, a TEXT, b BIGINT, c DECIMAL(20,5), d BLOB, e TINYINT(1), f DATETIME, g LONGTEXT)");
-        db.sql("INSERT INTO x VALUES (1, '=1+1', 123456789012345678, 1.5, x'1e5a', 1, '2026-03-01 10:11:12', '00123'),
-            (2, '-5', 1, 0.5, '', 0, '1999-12-31', '1-2'), (3, 'a\r\n\"b;,😀', NULL, NULL, NULL, NULL, NULL, ''),
-            (4, '\t=1', 1000000000000000000, 12345678901.12345, '', 1, NULL, REPEAT('ü', 32768)), (5, '@a', 1, 1, '', 0, NULL, '+1')");
+        db.sql("CREATE TABLE x (id INT, a TEXT, b BIGINT, c DECIMAL(20,5), d BLOB, e TINYINT(1), f DATETIME, g LONGTEXT, h BIT(64))");
+        db.sql("INSERT INTO x VALUES (1, '=1+1', 123456789012345678, 1.5, x'1e5a', 1, '2026-03-01 10:11:12', '00123', ~0),
+            (2, '-5', 1, 0.5, '', 0, '1999-12-31', '1-2', 1), (3, 'a\r\n\"b;,😀', NULL, NULL, NULL, NULL, NULL, '', 1),
+            (4, '\t=1', 1000000000000000000, 12345678901.12345, '', 1, NULL, REPEAT('ü', 32768), 1), (5, '@a', 1, 1, '', 0, NULL, '+1', 1)");
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("x.csv");
         let run = db
@@ -242,11 +247,11 @@ fn spreadsheets_open_the_file_for_excel() {
             .args(["--for=excel", "-o"])
             .arg(&file);
         run.run().ended(0, "gold_digger: warning: 5 texts began like formulas and have an apostrophe before them (--csv-formulas escape)\n\
-            gold_digger: warning: 2 numbers have more than 15 digits: Excel rounds each when it opens the file, unless its column is imported as text\n\
+            gold_digger: warning: 3 numbers have more than 15 digits: Excel rounds each when it opens the file, unless its column is imported as text\n\
             gold_digger: warning: 2 texts look like numbers or dates: Excel converts each when it opens the file, unless its column is imported as text\n\
             gold_digger: warning: 1 text has more than the 32767 characters that a cell of Excel holds\n");
         let bytes = fs::read_to_string(&file).expect("the file");
-        let begins = "\u{feff}id,a,b,c,d,e,f,g\r\n1,\"'=1+1\",123456789012345678,1.50000,\\x1e5a,true,2026-03-01 10:11:12,00123\r\n";
+        let begins = "\u{feff}id,a,b,c,d,e,f,g,h\r\n1,\"'=1+1\",123456789012345678,1.50000,\\x1e5a,true,2026-03-01 10:11:12,00123,18446744073709551615\r\n";
         assert!(bytes.starts_with(begins), "{bytes:.200}");
         db.sql("DELETE FROM x WHERE id = 4");
         db.export("SELECT * FROM x")
