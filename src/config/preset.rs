@@ -7,7 +7,7 @@ use clap::builder::PossibleValue;
 
 use super::{
     layers::{Layer, Layers},
-    origin::Origin,
+    origin::{Origin, WithOrigin},
     output::Destination,
     settings::{Setting, keys},
 };
@@ -33,19 +33,30 @@ pub(super) fn with_preset<T>(
     layers: &mut Layers,
     work: impl FnOnce(&Layers) -> Result<T>,
 ) -> Result<T> {
-    let Some(found) = layers.get(keys::OUTPUT_FOR) else {
+    let mut targets = layers.all(keys::OUTPUT_FOR).map(|(_, found)| found);
+    let Some(first) = targets.next() else {
         return work(layers);
     };
-    // All exports share a session, and only one of them has this target.
-    let is_own = matches!(&found.origin, Origin::ConfigFile(place) if place.table.is_some());
+    // All exports share a session, so that an export's own target does not set it.
+    let is_shared = |found: &WithOrigin<_>| match &found.origin {
+        Origin::ConfigFile(place) => place.table.is_none(),
+        _ => true,
+    };
+    let shared = Some(first.clone())
+        .into_iter()
+        .chain(targets)
+        .find(is_shared);
     let mut layer = Layer::default();
-    for (name, value) in found.value.preset {
-        match Setting::named(name) {
-            Some(setting) if is_own && setting.section() == Some("session") => {}
-            Some(setting) => {
-                layer.parse(setting, value.as_ref(), Origin::Preset(found.value.name))?;
+    for (target, sets_session) in [(Some(first), false), (shared, true)] {
+        let Some(WithOrigin { value: target, .. }) = target else {
+            continue;
+        };
+        for (name, value) in target.preset {
+            let setting = Setting::named(name)
+                .ok_or_else(|| Error::config(format!("there is no setting {name}")))?;
+            if (setting.section() == keys::TIME_ZONE.setting().section()) == sets_session {
+                layer.parse(setting, value.as_ref(), Origin::Preset(target.name))?;
             }
-            None => return Err(Error::config(format!("there is no setting {name}"))),
         }
     }
     let above_defaults = layers.0.len() - 1;

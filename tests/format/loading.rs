@@ -227,6 +227,20 @@ fn each_export_has_its_target() {
             statement.contains("TABLE IF NOT EXISTS \"p\" (\n  \"a\" timestamp(0),"),
             "{statement}"
         );
+        // The target of all exports sets the session of all.
+        let shared = exports.replace("[output]\n", "[output]\nfor = \"mysql\"\n");
+        let shared = shared.replace("path = \"n.csv\"", "path = \"n.tsv\"");
+        assert_eq!(run(&shared), "");
+        let dump = GoldDigger::new()
+            .env("DATABASE_URL", db.url())
+            .args(["--dump-config", "--config"]);
+        let dump = dump.arg(&config).run().ended(0, "");
+        let dump: serde_json::Value = serde_json::from_slice(&dump.stdout).expect("JSON");
+        let zone = &dump["exports"]["p"]["session"]["time_zone"];
+        assert_eq!(
+            (&zone["value"], &zone["origin"]),
+            (&"+00:00".into(), &"preset mysql".into())
+        );
         let zone = "[session]\ntime_zone = \"+00:00\"\n";
         assert_eq!(run(&format!("{zone}{exports}")), "");
         assert!(read("p.sql").starts_with("SET timezone = 'UTC';\nCREATE"));
