@@ -288,8 +288,8 @@ settings! {
         .flag("for")
         .value("TARGET")
         .more(
-            "It stands for settings that others win over: `--dump-config` shows them. docs/targets.md \
-             says what each target cannot hold.",
+            "It stands for other settings, which --dump-config shows; a flag, variable or key for one of \
+             them wins. docs/targets.md says what each target cannot hold.",
         );
         LOAD_STATEMENT: OsString = template(
             "output.load_statement",
