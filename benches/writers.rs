@@ -27,7 +27,10 @@ const INTEGER: ColumnType = ColumnType::Integer { zerofill: None };
 const COLUMN_TYPES: [ColumnType; 8] = [
     INTEGER,
     INTEGER,
-    ColumnType::Decimal { zerofill: None },
+    ColumnType::Decimal {
+        scale: 2,
+        zerofill: None,
+    },
     ColumnType::Double(FLOATING),
     ColumnType::DateTime { fraction: 3 },
     ColumnType::Text,
@@ -135,9 +138,14 @@ fn types(criterion: &mut Criterion) {
         ("integer as text", INTEGER, &|i| {
             Value::from(number(i).to_string())
         }),
-        ("decimal", ColumnType::Decimal { zerofill: None }, &|i| {
-            Value::from(format!("{i}.50"))
-        }),
+        (
+            "decimal",
+            ColumnType::Decimal {
+                scale: 2,
+                zerofill: None,
+            },
+            &|i| Value::from(format!("{i}.50")),
+        ),
         ("double", ColumnType::Double(FLOATING), &|i| {
             Value::Double(real(i))
         }),
@@ -161,7 +169,7 @@ fn types(criterion: &mut Criterion) {
         ("time", ColumnType::Time { fraction: 0 }, &|i| {
             Value::Time(false, 1, 2, date(i).2, 4, 0)
         }),
-        ("bit", ColumnType::Bit, &|i| {
+        ("bit", ColumnType::Bit { width: 16 }, &|i| {
             Value::Bytes(i.to_be_bytes().to_vec())
         }),
         ("short text", ColumnType::Text, &|_| Value::from("paid")),

@@ -5,5 +5,6 @@
 pub mod history;
 pub mod manifest;
 pub mod retention;
+pub mod run_date;
 pub mod template;
 pub mod verify;

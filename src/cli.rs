@@ -9,3 +9,4 @@ pub mod prompt;
 pub mod report;
 pub mod signals;
 pub mod summary;
+mod usage;

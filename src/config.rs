@@ -3,19 +3,20 @@
 //!
 //! This is the only reader of the environment and of configuration files. Each
 //! source is a layer: flags win over the environment, the environment over the
-//! configuration file, that over option files, and those over defaults.
+//! configuration file, that over option files, those over the variables of the
+//! vendors' clients, and these over defaults.
 
-use std::{cell::LazyCell, env, time::Duration};
+use std::{env, ffi::OsString, time::Duration};
 
 use secrecy::SecretString;
 
 use crate::{
-    artifacts::template::{self, Now},
     error::{Error, Result},
     jobs::plan::{ExportPlan, RunPlan},
     sink::Target,
     source::{
-        Access, Compression, ConnectOptions, Endpoint, SessionOptions, tls_options::CleartextPlugin,
+        Access, Compression, ConnectOptions, Endpoint, SessionOptions, WarningPolicy,
+        tls_options::CleartextPlugin,
     },
     text::printable,
 };
@@ -25,14 +26,17 @@ mod connection;
 mod database_url;
 mod dump;
 mod export;
+mod extension;
 mod file;
 mod format;
+mod home;
 pub mod layers;
 mod option_file;
 pub mod origin;
 mod output;
 mod preset;
 mod query;
+pub(crate) mod query_text;
 pub mod reporting;
 mod run;
 mod secrets;
@@ -49,6 +53,7 @@ use self::{
     layers::{Layer, Layers},
     option_file::{OptionFiles, Presence},
     origin::Origin,
+    output::LazyNow,
     reporting::{ReportOptions, Verbosity},
     run::RunSettings,
     settings::keys,
@@ -127,7 +132,7 @@ pub fn resolve(
     interaction: &Interaction<'_>,
 ) -> Result<Task, Rejected> {
     let (mut layers, tables) = layers(flags, interaction)?;
-    let now = LazyCell::new(template::now as fn() -> _);
+    let now = output::now(&layers);
     if request == Request::ListExports {
         return Ok(Task::Print(list_exports(&mut layers, tables, &now)?));
     }
@@ -189,7 +194,7 @@ impl Shared {
         &self,
         layers: &mut Layers,
         tables: Vec<Option<ExportTable>>,
-        now: &LazyCell<Now>,
+        now: &LazyNow,
     ) -> Result<String> {
         let exports = each_export(layers, tables, |layers, name| {
             let export = UnresolvedExport::without_query(layers, now, self.database(), name)?;
@@ -208,7 +213,7 @@ impl Shared {
         self,
         mut layers: Layers,
         tables: Vec<Option<ExportTable>>,
-        now: &LazyCell<Now>,
+        now: &LazyNow,
         reporting: &ReportOptions,
         interaction: &Interaction<'_>,
     ) -> Result<RunPlan, Rejected> {
@@ -217,12 +222,24 @@ impl Shared {
             |layers: &Layers, key, what| inputs.extend(layers.value(key).map(|path| (what, path)));
         add_input(&layers, keys::CONFIG, "the configuration file");
         add_input(&layers, keys::PASSWORD_FILE, "the password file");
+        let (mut paths, mut warnings) = (Vec::<OsString>::new(), Vec::new());
         let exports = each_export(&mut layers, tables, |layers, name| {
             add_input(layers, keys::QUERY_FILE, "the file of the query");
             let database = self.database();
-            UnresolvedExport::new(layers, now, database, name)?.resolve(name, layers, now, database)
+            let export = UnresolvedExport::new(layers, now, database, name)?;
+            let export = export.resolve(name, layers, now, database)?;
+            paths.extend(layers.value(keys::OUTPUT_PATH));
+            let found = output::warnings(layers, &export.parameters).into_iter();
+            let found = found.chain(query::warnings(&export.query, &export.parameters));
+            warnings.extend(found.map(|text| match name {
+                Some(name) => format!("{name}: {text}"),
+                None => text,
+            }));
+            Ok(export)
         })?;
-        selection::refuse_unused_parameters(&layers, &exports)?;
+        output::refuse_unused_date(&layers, &paths)?;
+        selection::refuse_unused_parameters(&layers, &exports, &paths)?;
+        warnings.into_iter().for_each(interaction.warn);
         let summary = reporting.summary.as_ref().and_then(Target::path);
         selection::refuse_common_targets(&exports, &inputs, self.run.state.as_deref(), summary)?;
         run::refuse_streams_if_all_or_nothing(&layers, &self.run, &exports)?;
@@ -304,11 +321,7 @@ fn each_export<T>(
 
 /// Returns the names and targets of the exports, for `--list-jobs`. The settings
 /// of the connection may be missing.
-fn list_exports(
-    layers: &mut Layers,
-    tables: Vec<ExportTable>,
-    now: &LazyCell<Now>,
-) -> Result<String> {
+fn list_exports(layers: &mut Layers, tables: Vec<ExportTable>, now: &LazyNow) -> Result<String> {
     let connection = ConnectionSettings::resolve(layers).ok();
     let database = connection.and_then(|connection| connection.database);
     let database = database.as_ref().map(|database| database.value.as_str());
@@ -352,7 +365,11 @@ fn layers(flags: Layer, interaction: &Interaction<'_>) -> Result<(Layers, Vec<Ex
             defaults.set(keys::DEFAULTS_FILE, path, Origin::Default);
         }
     }
-    layers.0.extend([option_files.layer, defaults]);
+    layers.0.extend([
+        option_files.layer,
+        Layer::of_client_environment()?,
+        defaults,
+    ]);
     Ok((layers, exports))
 }
 
@@ -367,5 +384,10 @@ fn session(layers: &Layers) -> SessionOptions {
         time_zone: layers.value(keys::TIME_ZONE),
         init: layers.list(keys::INIT),
         statement_timeout: timeout.map(|Timeout(time)| time),
+        warnings: if layers.is_on(keys::STRICT_WARNINGS) {
+            WarningPolicy::Fail
+        } else {
+            WarningPolicy::Report
+        },
     }
 }

@@ -37,7 +37,7 @@ pub struct Schema {
 /// let price = Column {
 ///     name: "price".to_owned(),
 ///     server_type: "DECIMAL(10,2)".to_owned(),
-///     column_type: ColumnType::Decimal { zerofill: None },
+///     column_type: ColumnType::Decimal { scale: 2, zerofill: None },
 /// };
 /// assert_eq!(ColumnDescription::from(&price).to_string(), "\"price\" DECIMAL(10,2)");
 /// ```
@@ -58,20 +58,6 @@ pub struct ColumnDescription {
     pub name: String,
     /// The server's name of its type, such as `DECIMAL(10,2)`.
     pub r#type: String,
-}
-
-impl Column {
-    /// Returns whether the values are integers of DECIMAL: its scale is 0.
-    pub(crate) fn is_whole_decimal(&self) -> bool {
-        let size = self.server_type.strip_prefix("DECIMAL(");
-        let scale = size.and_then(|size| size.split_once(',')?.1.split_once(')'));
-        scale.is_some_and(|(scale, _)| scale == "0")
-    }
-
-    /// Returns whether the values are single bits.
-    pub(crate) fn is_single_bit(&self) -> bool {
-        self.server_type == "BIT(1)"
-    }
 }
 
 impl From<&Column> for ColumnDescription {
@@ -109,9 +95,14 @@ pub enum ColumnType {
     /// TINYINT(1), for which BOOL is a synonym.
     TinyInt1,
     /// BIT(n): the bits as bytes, the most significant first.
-    Bit,
+    Bit {
+        /// The declared number of bits n, 1 to 64.
+        width: u32,
+    },
     /// DECIMAL: the digits as text.
     Decimal {
+        /// The number of digits after the decimal point, 0 to 38.
+        scale: u8,
         /// The width in characters that ZEROFILL declares; `None` without it.
         zerofill: Option<usize>,
     },

@@ -1,7 +1,11 @@
 //! Destinations of bytes: opens a target, writes an export to it, and decides when
 //! the target becomes visible. No other module writes an export's output.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs::{self, File},
+    io,
+    path::Path,
+};
 
 use self::{
     errors::{io_error, output_error},
@@ -17,15 +21,16 @@ use crate::{
 mod commit;
 mod errors;
 mod file;
+mod in_place;
 mod memory;
 mod paths;
-
 mod stdio;
 mod stream;
 mod target;
 mod temp_file;
 
 pub use commit::{Commit, Restart, Sink, Staged};
+pub use in_place::write_or_overwrite;
 pub use memory::{SharedBytes, WriterSink};
 pub(crate) use paths::folder;
 pub use paths::{is_stream, lock_folder, resolve};
@@ -103,12 +108,42 @@ fn is_directory(path: &Path) -> Error {
     output_error(path.display(), "open", "it is a directory").with_hint("name a file in it")
 }
 
+/// Removes the file at `path`, also for the time after a power cut. `verb` is the
+/// message's word for it. A file that is not there is no error.
+///
+/// # Errors
+/// [`ErrorKind::Output`](crate::error::ErrorKind::Output).
+pub(crate) fn remove(path: &Path, verb: &str) -> Result<()> {
+    let removed = match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => match File::open(folder(path)) {
+            Ok(folder) => folder.sync_all(),
+            // A folder that may not be read cannot be synced.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            Err(error) => Err(error),
+        },
+    };
+    removed.map_err(|error| {
+        io_error(path.display(), verb, error).with_hint("may you change that folder?")
+    })
+}
+
 /// Writes `bytes` to `path`, as a whole or not at all. The file becomes visible by
 /// [`Staged::commit`].
 ///
 /// # Errors
 /// [`ErrorKind::Output`](crate::error::ErrorKind::Output).
 pub fn write_atomically(path: &Path, bytes: &[u8], cancel: &CancelToken) -> Result<Staged> {
+    // An option creates the folders of outputs, not this one.
+    let is_missing = |folder: &Path| {
+        let found = fs::metadata(folder);
+        found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    };
+    if follow_links(path).is_ok_and(|path| is_missing(folder(&path))) {
+        let problem = "its folder is missing";
+        return Err(output_error(path.display(), "create", problem).with_hint("create it first"));
+    }
     let mut sink = open(&Target::file(path), SinkOptions::default(), cancel)?;
     sink.write(bytes)?;
     sink.finish()

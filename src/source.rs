@@ -5,10 +5,13 @@
 //! several sessions that read one snapshot. Types of the driver do not leave this
 //! module and `row`, but for the sources of errors.
 
+mod bits;
+mod charset;
 mod codes;
 #[doc(hidden)]
 pub mod columns;
 mod connect;
+mod correction;
 mod driver;
 mod errors;
 mod excerpt;
@@ -20,6 +23,7 @@ mod prepare;
 mod refusal;
 mod result_set;
 mod rows;
+mod server_warnings;
 mod session;
 pub mod snapshot;
 mod tables;
@@ -32,6 +36,7 @@ pub use executor::QueryExecutor;
 pub use interrupt::SessionUse;
 pub use options::{
     Access, Compression, ConnectOptions, Endpoint, Protocol, SessionOptions, SnapshotMode,
+    WarningPolicy,
 };
 pub use owned_row::{ConversionError, FromValue, OwnedRow};
 pub use result_set::ResultSet;

@@ -11,13 +11,23 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use self::lexer::{Lexer, ParseError, Token, TokenKind, is_space};
+use self::{
+    lexer::{Lexer, ParseError, TokenKind, is_space},
+    mistakes::{check_token, client_command, hint_for_several, invisible_character},
+    placeholder::{Finder, Placeholder},
+};
 use crate::error::{Error, Result};
 
 mod bind;
 mod lexer;
+mod mistakes;
+mod parameter;
+mod placeholder;
 
-pub use bind::{BoundQuery, Parameter};
+pub use bind::BoundQuery;
+#[cfg(feature = "cli")]
+pub(crate) use parameter::ITEMS;
+pub use parameter::{Parameter, ParameterValue};
 
 /// How quoted text is read, as far as the SQL mode of a session decides it
 /// (MySQL manual, "Server SQL Modes").
@@ -87,6 +97,8 @@ pub struct Query {
     text: String,
     /// The result of parsing the text in each mode of [`QuotingMode::ALL`].
     parses: [Parsed; 3],
+    /// Where the text stands, as messages name it. It is not stored.
+    place: Option<String>,
 }
 
 /// The byte ranges of the one statement of a text, of its first keyword and of
@@ -95,8 +107,8 @@ pub struct Query {
 struct Statement {
     range: Range<usize>,
     keyword: Range<usize>,
-    /// The range of each `:name`, with its colon.
-    parameters: Vec<Range<usize>>,
+    /// Each `:name`.
+    parameters: Vec<Placeholder>,
     /// Whether the statement contains a `?` outside quotes and comments.
     has_question_mark: bool,
 }
@@ -127,7 +139,11 @@ impl Query {
     pub fn parse(text: impl Into<String>) -> Result<Self> {
         let text = text.into();
         let parses = QuotingMode::ALL.map(|mode| parse_statement(&text, mode));
-        let query = Self { text, parses };
+        let query = Self {
+            text,
+            parses,
+            place: None,
+        };
         if query.parses.iter().all(Result::is_err) {
             // Where every mode fails, "several" says more than "unterminated",
             // which the other modes may report for the same text.
@@ -140,6 +156,14 @@ impl Query {
             });
         }
         Ok(query)
+    }
+
+    /// Sets the place of the text, such as the name of its file. An error of the
+    /// server about the statement begins with it.
+    #[must_use]
+    pub fn with_place(mut self, place: impl Into<String>) -> Self {
+        self.place = Some(place.into());
+        self
     }
 
     /// Returns whether the result of [`bind`](Self::bind) depends on the
@@ -173,7 +197,9 @@ impl Query {
                 "the SQL text holds more than one statement; the second begins on line {}",
                 line(at)
             ))
-            .with_hint("give one statement; run gold_digger once for each query, or list them as [[export]]"),
+            .with_hint(hint_for_several(&self.text)),
+            ParseError::ClientCommand(at) => client_command(&self.text[at..], line(at)),
+            ParseError::Invisible(c, at) => invisible_character(c, line(at)),
             ParseError::Unterminated(what, at) => Error::config(format!(
                 "the SQL text has {what} without an end; it begins on line {}",
                 line(at)
@@ -187,34 +213,25 @@ impl Query {
     }
 }
 
-impl Statement {
-    /// Records `token` if it is a parameter or a question mark.
-    fn record_parameter(&mut self, token: &Token) {
-        match token.kind {
-            TokenKind::Parameter => self.parameters.push(token.range.clone()),
-            TokenKind::QuestionMark => self.has_question_mark = true,
-            _ => {}
-        }
-    }
-}
-
 /// Finds the one statement of `text` as a server in `mode` reads it.
 fn parse_statement(text: &str, mode: QuotingMode) -> Parsed {
     let mut lexer = Lexer::new(text, mode);
     let mut statement: Option<Statement> = None;
     let mut start = 0;
     let mut ended = false;
+    let mut placeholders = Finder::default();
     while let Some(token) = lexer.next_token()? {
+        check_token(text, &token, statement.is_none())?;
+        placeholders.push(&token, &text[token.range.clone()]);
         match (&mut statement, token.kind) {
             (None, TokenKind::Terminator) => start = token.range.end,
             (None, _) => {
-                let first = statement.insert(Statement {
+                statement = Some(Statement {
                     range: start..text.len(),
-                    keyword: token.range.clone(),
+                    keyword: token.range,
                     parameters: Vec::new(),
-                    has_question_mark: false,
+                    has_question_mark: token.kind == TokenKind::QuestionMark,
                 });
-                first.record_parameter(&token);
             }
             (Some(first), TokenKind::Terminator) if !ended => {
                 first.range.end = token.range.start;
@@ -222,10 +239,11 @@ fn parse_statement(text: &str, mode: QuotingMode) -> Parsed {
             }
             (Some(_), TokenKind::Terminator) => {}
             (Some(_), _) if ended => return Err(ParseError::Several(token.range.start)),
-            (Some(first), _) => first.record_parameter(&token),
+            (Some(first), kind) => first.has_question_mark |= kind == TokenKind::QuestionMark,
         }
     }
     let mut statement = statement.ok_or(ParseError::Empty)?;
+    statement.parameters = placeholders.finish();
     // `str::trim` removes more kinds of white space than servers do.
     let body = &text[statement.range.clone()];
     statement.range.start += body.len() - body.trim_start_matches(is_space).len();
@@ -304,6 +322,43 @@ mod tests {
             "SELECT /*!99999 ' */ 1; DELETE FROM t -- ' */",
         ] {
             assert!(parse_error(text).contains("executable comment"), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_sql_is_refused() {
+        for (text, message) in [
+            (
+                "DELIMITER //\nSELECT 1; //",
+                "DELIMITER on line 1 is a command of the mysql client",
+            ),
+            ("\nsource x.sql", "SOURCE on line 2 is a command"),
+            ("\\. x.sql", "\\. on line 1 is a command"),
+            ("SELECT 1\\G", "\\G on line 1 is a command"),
+            ("SELECT 1 \\g;", "\\g on line 1 is a command"),
+            (
+                "SELECT 1;\n\u{1a}",
+                "the SQL text has Ctrl-Z (U+001A) on line 2",
+            ),
+            (
+                "SELECT\u{a0}1",
+                "the SQL text has a no-break space (U+00A0) on line 1",
+            ),
+            (
+                "\u{feff}SELECT 1",
+                "the SQL text has a byte order mark (U+FEFF) on line 1",
+            ),
+            ("SELECT a\u{3000}FROM t", "an invisible character (U+3000)"),
+            ("SELECT 1\0", "a control character (U+0000)"),
+        ] {
+            assert!(parse_error(text).contains(message), "{}", parse_error(text));
+        }
+        for text in [
+            "SELECT '\u{a0}\u{1a}\\G', `a\u{a0}b` -- \u{a0} \\G \u{1a}",
+            "SELECT \\N",
+            "SELECT source, delimiter FROM t",
+        ] {
+            assert!(Query::parse(text).is_ok(), "{text}");
         }
     }
 

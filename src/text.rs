@@ -37,7 +37,8 @@ pub(crate) fn is_terminal_control(c: char) -> bool {
 }
 
 /// Returns `text` with `***` in place of every text that may be a password: in
-/// `USER:PASSWORD@HOST` at any place, with or without the rest of a URL.
+/// `USER:PASSWORD@HOST` at any place, with or without the rest of a URL, and in the
+/// parameter `password=` of a URL.
 ///
 /// ```
 /// let shown = gold_digger::text::redact("host me:s3cret@db is unknown");
@@ -73,6 +74,24 @@ pub fn redact(text: &str) -> String {
                 rest = &after[1..];
             }
         }
+    }
+    redact_parameters(&(shown + rest))
+}
+
+/// Returns `text` with `***` in place of what follows `?password=` or `&password=`,
+/// up to the end of the word: an `&` may be a part of the password.
+fn redact_parameters(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    let find = |text: &str| {
+        let places = ["?password=", "&password="].map(|name| Some(text.find(name)? + name.len()));
+        places.into_iter().flatten().min()
+    };
+    while let Some(begin) = find(rest) {
+        let (before, after) = rest.split_at(begin);
+        let end = after.find([' ', '\n', '\t', '"', '\'', '`']);
+        shown.extend([before, "***"]);
+        rest = &after[end.unwrap_or(after.len())..];
     }
     shown + rest
 }
@@ -119,6 +138,14 @@ pub fn redact_json(json: &str) -> String {
     shown
 }
 
+/// Returns `count` with `noun`, which is in the plural unless the count is 1.
+pub(crate) fn counted(count: u64, noun: &str) -> String {
+    match count {
+        1 => format!("1 {noun}"),
+        _ => format!("{count} {noun}s"),
+    }
+}
+
 /// Returns `bytes` as lower-case hexadecimal digits, two for each byte.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -143,6 +170,10 @@ mod tests {
             ("host me:hunter2@db is no name", "host me:***@db is no name"),
             ("me@h: no password, no URL", "me@h: no password, no URL"),
             ("no URL: here", "no URL: here"),
+            (
+                "'mysql://h/d?user=u&password=a&b' and x://h?password=c",
+                "'mysql://h/d?user=u&password=***' and x://h?password=***",
+            ),
         ] {
             assert_eq!(redact(text), shown);
         }

@@ -65,6 +65,7 @@ impl Kind {
             },
             Self::TinyInt1 => ColumnType::TinyInt1,
             Self::Decimal(zerofill) => ColumnType::Decimal {
+                scale: 0,
                 zerofill: width(zerofill),
             },
             Self::Float(declared) => ColumnType::Float(FloatLayout {
@@ -75,7 +76,7 @@ impl Kind {
                 decimals: decimals(declared),
                 zerofill: width(zerofill),
             }),
-            Self::Bit => ColumnType::Bit,
+            Self::Bit => ColumnType::Bit { width: 64 },
             Self::Date => ColumnType::Date,
             Self::DateTime(fraction) => ColumnType::DateTime {
                 fraction: usize::from(fraction % 7),

@@ -103,6 +103,40 @@ pub fn write(manifest: &Manifest, target: &Path, cancel: &CancelToken) -> Result
     sink::write_atomically(&path(target), format!("{text}\n").as_bytes(), cancel)
 }
 
+/// Removes the manifest of the file at `target`, which is about to be replaced, so
+/// that a run that is killed meanwhile leaves a file without a manifest and never one
+/// with another file's. If `target` is a link, the manifest beside the file that it
+/// leads to is removed too. A file that is no manifest of this program for that name
+/// stays.
+///
+/// # Errors
+/// [`ErrorKind::Output`], if it cannot be removed.
+pub fn remove_outdated(target: &Path) -> Result<()> {
+    for file in [target, &sink::resolve(target)] {
+        let manifest = sink::resolve(&path(file));
+        if is_own(&manifest, file) {
+            sink::remove(&manifest, "remove the outdated manifest")?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns whether the file at `manifest` is a manifest that this program has written
+/// for `file`, in whatever version.
+fn is_own(manifest: &Path, file: &Path) -> bool {
+    #[derive(Deserialize)]
+    struct Identity {
+        generator: String,
+        file: String,
+    }
+    let is_file = fs::symlink_metadata(manifest).is_ok_and(|found| found.is_file());
+    let read = || serde_json::from_slice::<Identity>(&fs::read(manifest).ok()?).ok();
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let program = concat!(env!("CARGO_PKG_NAME"), " ");
+    is_file
+        && read().is_some_and(|found| found.generator.starts_with(program) && found.file == name)
+}
+
 /// Returns the error for a target that is no regular file.
 pub(crate) fn no_file(target: &Target) -> Error {
     let message = format!("a manifest stands beside a file, and {target} is none");

@@ -74,7 +74,7 @@ fn match_own_file(path: &Path, name: Option<&str>, naming: &OutputName) -> Optio
     let time: Zoned = manifest.named_for.as_deref()?.parse().ok()?;
     let now = LazyCell::new(|| Ok(time.clone()));
     let template = naming.template.as_os_str();
-    let expected = template::expand(template, &now, naming.database.as_deref()).ok()?;
+    let expected = template::expand(template, &now, naming.names()).ok()?;
     let is_own = manifest
         .generator
         .starts_with(concat!(env!("CARGO_PKG_NAME"), " "))

@@ -1,8 +1,9 @@
-//! Replaces the placeholders of an output path, such as `orders-{date}.csv` or
-//! `{date:%Y/%m}/{database}.csv`.
+//! Replaces the placeholders of an output path, such as `orders-{date}.csv`,
+//! `{date:%Y/%m}/{database}.csv` or `orders-{day}.csv` with a parameter called `day`.
 
 use std::{
     cell::LazyCell,
+    collections::BTreeMap,
     env,
     ffi::{OsStr, OsString},
     num::NonZeroU32,
@@ -14,6 +15,9 @@ use std::{
 use jiff::{Timestamp, Zoned, fmt::strtime, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
+use super::run_date::RunDate;
+use crate::text::is_terminal_control;
+
 /// How the name of a target with a manifest was made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutputName {
@@ -23,9 +27,35 @@ pub struct OutputName {
     pub time: Option<Zoned>,
     /// The default database.
     pub database: Option<String>,
+    /// The values of the parameters that the path has.
+    #[serde(default)]
+    pub parameters: BTreeMap<String, String>,
     /// The number of files of this template that are kept; `None` if all are.
     pub keep: Option<NonZeroU32>,
 }
+
+impl OutputName {
+    /// The values of the placeholders that are no times.
+    #[must_use]
+    pub fn names(&self) -> Names<'_> {
+        Names {
+            database: self.database.as_deref(),
+            parameters: &self.parameters,
+        }
+    }
+}
+
+/// The values of the placeholders that are no times.
+#[derive(Clone, Copy, Debug)]
+pub struct Names<'a> {
+    /// The default database.
+    pub database: Option<&'a str>,
+    /// The values of parameters, by their names.
+    pub parameters: &'a BTreeMap<String, String>,
+}
+
+/// The placeholder of the default database.
+const DATABASE: &str = "database";
 
 /// The placeholders of a time, each with its default strftime form.
 const TIMES: [(&str, &str); 3] = [
@@ -44,6 +74,20 @@ pub type Now = Result<Zoned, String>;
 /// # Errors
 /// If `TZ` is set and cannot be used.
 pub fn now() -> Now {
+    Ok(Timestamp::now().to_zoned(local_zone()?))
+}
+
+/// Returns the time of `date` in the local time zone; the first moment of the day if
+/// it has no time.
+///
+/// # Errors
+/// As [`now`], or if `date` is out of range.
+pub fn time_of(date: RunDate) -> Now {
+    let zoned = date.start.to_zoned(local_zone()?);
+    zoned.map_err(|error| format!("takes a date that cannot be used: {error}"))
+}
+
+fn local_zone() -> Result<TimeZone, String> {
     let zone = match TimeZone::try_system() {
         Ok(zone) => zone,
         Err(_) if env::var_os("TZ").is_none_or(|zone| zone.is_empty()) => TimeZone::UTC,
@@ -53,12 +97,12 @@ pub fn now() -> Now {
             ));
         }
     };
-    Ok(Timestamp::now().to_zoned(zone))
+    Ok(zone)
 }
 
 /// The hint for a wrong placeholder.
-pub const HINT: &str = "placeholders are {date}, {time}, {timestamp}, {database} and strftime forms such as \
-     {date:%Y/%m}; a brace itself is {{ or }}";
+pub const HINT: &str = "placeholders are {date}, {time}, {timestamp}, {database}, the names of parameters, and \
+     strftime forms such as {date:%Y/%m}; a brace itself is {{ or }}";
 
 /// A piece of a template.
 #[derive(Debug)]
@@ -107,14 +151,14 @@ fn parts(path: &OsStr) -> Result<Vec<Part<'_>>, String> {
 pub fn expand<F: FnOnce() -> Now>(
     path: &OsStr,
     now: &LazyCell<Now, F>,
-    database: Option<&str>,
+    names: Names<'_>,
 ) -> Result<OsString, String> {
     let mut expanded = Vec::with_capacity(path.len());
     for part in parts(path)? {
         match part {
             Part::Literal(bytes) => expanded.extend_from_slice(bytes),
             Part::Placeholder(name) => {
-                expanded.extend_from_slice(replacement(name, now, database)?.as_bytes());
+                expanded.extend_from_slice(replacement(name, now, names)?.as_bytes());
             }
         }
     }
@@ -126,11 +170,67 @@ pub fn expand<F: FnOnce() -> Now>(
 
 /// Returns whether a placeholder of `path` is a time.
 pub fn has_time(path: &OsStr) -> bool {
-    let parts = parts(path).unwrap_or_default();
-    parts.iter().any(|part| match part {
-        Part::Literal(_) => false,
-        Part::Placeholder(name) => TIMES.iter().any(|(time, _)| name.starts_with(time)),
+    placeholders(path).any(|(name, _)| default_form(name).is_some())
+}
+
+/// Returns the first placeholder of `path` that needs the time of day, and not only
+/// the date.
+pub fn placeholder_with_time_of_day(path: &OsStr) -> Option<String> {
+    let mut times =
+        placeholders(path).filter_map(|(name, form)| Some((name, form.or(default_form(name))?)));
+    let needs_time = |form: &str| strtime::format(form, jiff::civil::date(2020, 1, 3)).is_err();
+    let found = times.find(|(name, form)| default_form(name).is_some() && needs_time(form));
+    found.map(|(name, form)| match default_form(name) == Some(form) {
+        true => format!("{{{name}}}"),
+        false => format!("{{{name}:{form}}}"),
     })
+}
+
+/// Returns `path` with a `0` in the place of each placeholder.
+pub fn with_zeros(path: &OsStr) -> OsString {
+    let mut bytes = Vec::new();
+    for part in parts(path).unwrap_or_default() {
+        bytes.extend_from_slice(match part {
+            Part::Literal(literal) => literal,
+            Part::Placeholder(_) => b"0",
+        });
+    }
+    OsString::from_vec(bytes)
+}
+
+/// Returns the placeholders of `path` that are the names of parameters.
+pub fn parameter_names(path: &OsStr) -> impl Iterator<Item = &str> {
+    let names = placeholders(path).filter(|(name, form)| form.is_none() && !is_reserved(name));
+    names.map(|(name, _)| name)
+}
+
+/// Returns those of the placeholders of `path` that a parameter cannot be named by.
+pub fn reserved_names(path: &OsStr) -> impl Iterator<Item = &str> {
+    let names = placeholders(path).map(|(name, _)| name);
+    names.filter(|name| is_reserved(name))
+}
+
+/// The name and the strftime form of each placeholder of `path`; none if it has a
+/// mistake.
+fn placeholders(path: &OsStr) -> impl Iterator<Item = (&str, Option<&str>)> {
+    let parts = parts(path).unwrap_or_default().into_iter();
+    parts.filter_map(|part| match part {
+        Part::Literal(_) => None,
+        Part::Placeholder(text) => Some(match text.split_once(':') {
+            Some((name, form)) => (name, Some(form)),
+            None => (text, None),
+        }),
+    })
+}
+
+fn is_reserved(name: &str) -> bool {
+    name == DATABASE || default_form(name).is_some()
+}
+
+/// The strftime form of the time called `name`; `None` if there is no such time.
+fn default_form(name: &str) -> Option<&'static str> {
+    let found = TIMES.iter().find(|(time, _)| *time == name);
+    found.map(|(_, form)| *form)
 }
 
 /// Returns a glob that matches every expansion of `path`, and other paths; `None`
@@ -169,13 +269,13 @@ pub fn escape(path: &OsStr) -> OsString {
 fn replacement<F: FnOnce() -> Now>(
     placeholder: &str,
     now: &LazyCell<Now, F>,
-    database: Option<&str>,
+    names: Names<'_>,
 ) -> Result<String, String> {
     let (name, form) = match placeholder.split_once(':') {
         Some((name, form)) => (name, Some(form)),
         None => (placeholder, None),
     };
-    if let Some((_, default)) = TIMES.iter().find(|(time, _)| *time == name) {
+    if let Some(default) = default_form(name) {
         let form = form.unwrap_or(default);
         let now = now.as_ref().map_err(String::clone)?;
         return match strtime::format(form, now) {
@@ -188,14 +288,34 @@ fn replacement<F: FnOnce() -> Now>(
             )),
         };
     }
-    match (name, form, database) {
-        ("database", None, Some(database)) if database.contains('/') => {
+    match (name, form, names.database) {
+        (DATABASE, None, Some(database)) if database.contains('/') => {
             Err("takes in {database} a name that holds a /".to_owned())
         }
-        ("database", None, Some(database)) => Ok(database.to_owned()),
-        ("database", None, None) => Err("holds {database}, but no database is named".to_owned()),
+        (DATABASE, None, Some(database)) => Ok(database.to_owned()),
+        (DATABASE, None, None) => Err("holds {database}, but no database is named".to_owned()),
+        (_, None, _) if names.parameters.contains_key(name) => {
+            part_of_name(name, &names.parameters[name])
+        }
         _ => Err(format!("has the unknown placeholder {{{placeholder}}}")),
     }
+}
+
+/// Returns the value of the parameter `name`, if it can be a part of a file's name: it
+/// leads to no other folder. An error does not show it, as it may be personal.
+fn part_of_name(name: &str, value: &str) -> Result<String, String> {
+    let problem = if value.is_empty() {
+        "an empty value"
+    } else if value.contains('/') {
+        "a value that holds a /"
+    } else if value == "." || value.contains("..") {
+        "a value that leads to another folder"
+    } else if value.contains(is_terminal_control) {
+        "a value that holds a control character"
+    } else {
+        return Ok(value.to_owned());
+    };
+    Err(format!("takes in {{{name}}} {problem}"))
 }
 
 #[cfg(test)]
@@ -205,7 +325,21 @@ mod tests {
     fn expanded(path: &[u8]) -> Result<Vec<u8>, String> {
         let now: LazyCell<Now> =
             LazyCell::new(|| Ok("2026-03-09T04:05:06[UTC]".parse().expect("a time")));
-        expand(OsStr::from_bytes(path), &now, Some("shop")).map(OsString::into_vec)
+        let values = [
+            ("day", "2020-01-03"),
+            ("dates", "{x}"),
+            ("up", "a/../b"),
+            ("dots", "..x"),
+            ("dot", "."),
+            ("none", ""),
+            ("line", "a\nb"),
+        ];
+        let parameters = values.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let names = Names {
+            database: Some("shop"),
+            parameters: &parameters.into(),
+        };
+        expand(OsStr::from_bytes(path), &now, names).map(OsString::into_vec)
     }
 
     #[test]
@@ -217,6 +351,7 @@ mod tests {
             (b"{date:%Y/%m}/{time:%H:%M}.csv", b"2026/03/04:05.csv"),
             (b"{{{date}}}", b"{2026-03-09}"),
             (b"\xff{{}}", b"\xff{}"),
+            (b"{day}-{dates}", b"2020-01-03-{x}"),
         ] {
             assert_eq!(expanded(path).as_deref(), Ok(wanted));
         }
@@ -233,14 +368,47 @@ mod tests {
             (b"{date:}", "empty placeholder"),
             (b"{date:%!}", "wrong strftime form"),
             (b"{\xff}", "not UTF-8"),
+            (b"{day:%Y}", "unknown placeholder {day:%Y}"),
+            (b"{up}", "takes in {up} a value that holds a /"),
+            (
+                b"{dots}",
+                "takes in {dots} a value that leads to another folder",
+            ),
+            (
+                b"{dot}/x",
+                "takes in {dot} a value that leads to another folder",
+            ),
+            (b"{none}", "takes in {none} an empty value"),
+            (
+                b"{line}",
+                "takes in {line} a value that holds a control character",
+            ),
         ] {
             let refused = expanded(path).expect_err(problem);
             assert!(refused.contains(problem), "{refused}");
         }
         let now: LazyCell<Now> = LazyCell::new(now);
-        let none = expand("{database}".as_ref(), &now, None);
-        assert!(none.is_err_and(|problem| problem.contains("no database")));
-        let deep = expand("{database}".as_ref(), &now, Some("a/b"));
-        assert!(deep.is_err_and(|problem| problem.contains('/')));
+        for (database, problem) in [(None, "no database"), (Some("a/b"), "/")] {
+            let names = Names {
+                database,
+                parameters: &BTreeMap::new(),
+            };
+            let refused = expand("{database}".as_ref(), &now, names);
+            assert!(refused.is_err_and(|found| found.contains(problem)));
+        }
+    }
+
+    #[test]
+    fn placeholders_that_need_a_time_of_day_are_found() {
+        for (path, found) in [
+            ("{date}-{date:%Y/%m/%j}-{timestamp:%y}-{day}", None),
+            ("{date}-{time}", Some("{time}")),
+            ("{timestamp}", Some("{timestamp}")),
+            ("{date:%Y-%H}", Some("{date:%Y-%H}")),
+        ] {
+            let placeholder = placeholder_with_time_of_day(path.as_ref());
+            assert_eq!(placeholder.as_deref(), found, "{path}");
+        }
+        assert!(has_time("{time:%H}".as_ref()) && !has_time("{dates}{timer}".as_ref()));
     }
 }

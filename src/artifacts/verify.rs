@@ -17,7 +17,7 @@ use crate::{
     artifacts::manifest::{self, Manifest},
     error::{Error, ErrorKind, Result},
     format::CHUNK,
-    text::{hex, printable},
+    text::{counted, hex, printable},
 };
 
 /// Verifies each file of `paths` once. `report` gets one line for each file, and
@@ -35,7 +35,8 @@ pub fn verify(paths: &[PathBuf], mut report: impl FnMut(String, bool)) -> Result
         let shown = printable(&file.display().to_string());
         match check(&file) {
             Ok(Manifest { rows, bytes, .. }) => {
-                report(format!("{shown}: OK ({rows} rows, {bytes} bytes)"), true);
+                let (rows, bytes) = (counted(rows, "row"), counted(bytes, "byte"));
+                report(format!("{shown}: OK ({rows}, {bytes})"), true);
             }
             Err(problem) => {
                 failed += 1;
@@ -46,7 +47,10 @@ pub fn verify(paths: &[PathBuf], mut report: impl FnMut(String, bool)) -> Result
     if failed == 0 {
         return Ok(());
     }
-    let message = format!("{failed} of {} files failed the verification", seen.len());
+    let message = format!(
+        "{failed} of {} failed the verification",
+        counted(seen.len() as u64, "file")
+    );
     Err(Error::new(ErrorKind::Verification, message)
         .with_hint("export them again, or fetch them again from where they are whole"))
 }
@@ -77,21 +81,29 @@ fn check(path: &Path) -> Result<Manifest, String> {
     let file = File::open(path).map_err(failed)?;
     let size = file.metadata().map_err(failed)?.len();
     if size != manifest.bytes {
-        return Err(format!("it has {size} bytes, not {}", manifest.bytes));
+        return Err(format!(
+            "it has {}, not {}",
+            counted(size, "byte"),
+            manifest.bytes
+        ));
     }
     let mut file = HashingReader {
         file,
         hash: digest::Context::new(&digest::SHA256),
     };
-    let counted = count_rows(&mut file, &manifest);
+    let found = count_rows(&mut file, &manifest);
     // The hash covers the whole file, also what is left unread after a syntax error.
     io::copy(&mut file, &mut io::sink()).map_err(failed)?;
     if hex(file.hash.finish().as_ref()) != manifest.sha256 {
         return Err("its SHA-256 is another one".to_owned());
     }
-    let rows = counted.map_err(|error| format!("its rows cannot be counted: {error}"))?;
+    let rows = found.map_err(|error| format!("its rows cannot be counted: {error}"))?;
     if rows != manifest.rows {
-        return Err(format!("it has {rows} rows, not {}", manifest.rows));
+        return Err(format!(
+            "it has {}, not {}",
+            counted(rows, "row"),
+            manifest.rows
+        ));
     }
     Ok(manifest)
 }

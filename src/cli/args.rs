@@ -3,7 +3,7 @@
 //! [`config`] resolves what will run, which also depends on the environment and on
 //! files.
 
-use std::{collections::HashSet, ffi::OsString, path::PathBuf};
+use std::{collections::HashSet, ffi::OsString, fmt, path::PathBuf};
 
 use clap::{
     Arg, ArgAction, ArgGroup, ArgMatches, Command, ValueHint,
@@ -13,12 +13,16 @@ use clap::{
 };
 use clap_complete::Shell;
 
-use crate::config::{
-    self,
-    layers::Layer,
-    origin::Origin,
-    reporting::{ReportOptions, Verbosity},
-    settings::{Kind, SETTINGS, Setting, Value, keys},
+use super::usage;
+use crate::{
+    config::{
+        self,
+        layers::Layer,
+        origin::Origin,
+        reporting::{ReportOptions, Verbosity},
+        settings::{Kind, SETTINGS, Setting, Value, keys},
+    },
+    error::Error,
 };
 
 /// The parsed command line.
@@ -44,13 +48,16 @@ pub enum Request {
 }
 
 /// The name of the positional argument.
-const SQL: &str = "SQL";
+pub(super) const SQL: &str = "SQL";
 
 /// The subcommand that prints a completion script.
-const COMPLETION: &str = "completion";
+pub(super) const COMPLETION: &str = "completion";
+
+/// The subcommand that prints the manual page.
+pub(super) const MAN: &str = "man";
 
 /// The subcommand that verifies files.
-const VERIFY: &str = "verify";
+pub(super) const VERIFY: &str = "verify";
 
 /// The program's version and its build.
 const VERSION: &str = concat!(
@@ -60,28 +67,44 @@ const VERSION: &str = concat!(
     ")"
 );
 
+/// Why the arguments are not a command.
+#[derive(Debug)]
+pub enum UsageError {
+    /// clap's error, which is also how `--help` and `--version` are returned.
+    Clap(Box<clap::Error>),
+    /// A mistake that clap does not explain.
+    Mistake(Error),
+}
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Clap(error) => error.fmt(f),
+            Self::Mistake(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for UsageError {}
+
+impl From<Error> for UsageError {
+    fn from(error: Error) -> Self {
+        Self::Mistake(error)
+    }
+}
+
 impl Args {
     /// Parses the program's arguments.
     ///
     /// # Errors
-    /// clap's error, which is also how `--help` and `--version` are returned.
-    pub fn parse_arguments(arguments: impl Iterator<Item = OsString>) -> Result<Self, clap::Error> {
-        // SQL may begin with a comment, `-- …`. No flag has white space there, so a
-        // space before it makes the argument a positional one.
-        let is_comment = |argument: &OsString| {
-            let bytes = argument.as_encoded_bytes();
-            bytes.starts_with(b"--") && bytes.get(2).is_some_and(u8::is_ascii_whitespace)
-        };
-        let matches = command().try_get_matches_from(arguments.map(|argument| {
-            if argument.as_encoded_bytes().starts_with(b"--ask-password=") {
-                // The flag takes no value. The message must not show the password.
-                return OsString::from("--ask-password=***");
-            }
-            let prefix = if is_comment(&argument) { " " } else { "" };
-            let mut prefixed = OsString::from(prefix);
-            prefixed.push(argument);
-            prefixed
-        }))?;
+    /// See [`UsageError`].
+    pub fn parse_arguments(arguments: impl Iterator<Item = OsString>) -> Result<Self, UsageError> {
+        let arguments = usage::prepare(arguments.collect())?;
+        let matches = command()
+            .args(usage::hidden_arguments())
+            .try_get_matches_from(&arguments)
+            .map_err(|error| usage::explain(error, &arguments))?;
+        usage::check_query_sources(&matches)?;
         let layer = layer(&matches);
         let verbosity = match (matches.get_flag("quiet"), matches.get_count("verbose")) {
             (true, _) => Verbosity::Quiet,
@@ -157,11 +180,17 @@ fn layer(matches: &ArgMatches) -> Layer {
         let origin = Origin::Flag(SQL.to_owned());
         layer.set(keys::QUERY_SQL, text.clone(), origin);
     }
+    if let Some(sql) = layer.get(keys::QUERY_SQL).filter(|sql| sql.value == "-") {
+        layer.unset(keys::QUERY_SQL);
+        layer.set(keys::QUERY_FILE, PathBuf::from("-"), sql.origin);
+    }
     layer
 }
 
-/// The command line's grammar.
-fn command() -> Command {
+/// The command line's grammar. `-h` alone, which asks for help, is not part of it:
+/// see [`usage::prepare`].
+#[must_use]
+pub fn command() -> Command {
     let mut seen = HashSet::new();
     let flags = SETTINGS
         .iter()
@@ -178,24 +207,35 @@ fn command() -> Command {
         .arg(
             Arg::new(SQL)
                 .value_name(SQL)
-                .help("The query: one statement that returns rows"),
+                .help("The query: one statement that returns rows; `-` is standard input"),
         )
         .args(flags.flat_map(|(setting, flag)| {
             [vec![arg(setting, flag)], aliases(setting, flag)].concat()
         }))
         .args(other_flags())
-        .group(ArgGroup::new("query source").args([SQL, "query", "query-file"]))
+        .group(
+            ArgGroup::new("query source")
+                .args([SQL, "query", "query-file"])
+                .multiple(true),
+        )
         .mut_arg("no-defaults", |arg| arg.conflicts_with("defaults-file"))
+        .mut_arg("query", |arg| arg.visible_short_alias('e').alias("execute"))
         .disable_help_subcommand(true)
+        .disable_help_flag(true)
         .args_conflicts_with_subcommands(true)
         .subcommands(subcommands())
 }
 
 /// Returns the flags that are no settings.
-fn other_flags() -> [Arg; 5] {
+fn other_flags() -> [Arg; 6] {
     [
+        Arg::new("help")
+            .long("help")
+            .action(ArgAction::HelpLong)
+            .help("Print help; `-h` alone prints a summary"),
         Arg::new("check")
             .long("check")
+            .visible_alias("dry-run")
             .action(ArgAction::SetTrue)
             .conflicts_with_all(["dump-config", "summary"])
             .help_heading("Settings")
@@ -229,7 +269,13 @@ fn other_flags() -> [Arg; 5] {
 
 /// Returns the subcommands.
 fn subcommands() -> [Command; 3] {
-    [
+    // The flag that the program has instead does not reach them.
+    let help = Arg::new("help")
+        .short('h')
+        .long("help")
+        .action(ArgAction::Help)
+        .help("Print help");
+    let commands = [
         Command::new(COMPLETION)
             .about("Print a script that teaches a shell to complete the arguments")
             .arg(
@@ -237,7 +283,7 @@ fn subcommands() -> [Command; 3] {
                     .required(true)
                     .value_parser(value_parser!(Shell)),
             ),
-        Command::new("man").about("Print the manual page"),
+        Command::new(MAN).about("Print the manual page"),
         Command::new(VERIFY)
             .about("Check files against their manifests: size, rows and SHA-256")
             .arg(
@@ -255,7 +301,8 @@ fn subcommands() -> [Command; 3] {
                     .value_hint(ValueHint::FilePath)
                     .help("A file that has a manifest beside it, or the manifest"),
             ),
-    ]
+    ];
+    commands.map(|command| command.arg(&help))
 }
 
 /// Returns the argument of `setting`, whose flag is `flag`.

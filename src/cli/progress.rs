@@ -20,6 +20,7 @@ use crate::{
     config::reporting::{LogFormat, ProgressMode, ReportOptions, Verbosity},
     jobs::{ExportStatus, Status, status::totals},
     sink::Target,
+    text::counted,
 };
 
 /// The delay before the first line on a terminal. A shorter run shows none.
@@ -126,7 +127,8 @@ impl ProgressView {
             let (ended, count) = (self.ended(), self.exports.len());
             let counts = totals(&self.exports);
             let total = format!(
-                "total: {ended} of {count} exports, {}",
+                "total: {ended} of {}, {}",
+                counted(count as u64, "export"),
                 text(&self.status, counts)
             );
             texts.push(total);
@@ -225,6 +227,7 @@ fn bar() -> ProgressBar {
 fn text(status: &Status, (rows, bytes): (u64, u64)) -> String {
     let seconds = status.elapsed().as_secs_f64();
     let rate = HumanCount((rows as f64 / seconds.max(f64::MIN_POSITIVE)) as u64);
+    let noun = if rows == 1 { "row" } else { "rows" };
     let (rows, bytes) = (HumanCount(rows), HumanBytes(bytes));
     let seconds = seconds as u64;
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
@@ -232,5 +235,5 @@ fn text(status: &Status, (rows, bytes): (u64, u64)) -> String {
         0 => format!("{minutes}:{seconds:02}"),
         _ => format!("{hours}:{minutes:02}:{seconds:02}"),
     };
-    format!("{rows} rows, {bytes}, {rate} rows/s, {time}")
+    format!("{rows} {noun}, {bytes}, {rate} rows/s, {time}")
 }

@@ -20,13 +20,17 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
+use super::args::UsageError;
 use crate::{
     artifacts::verify::verify,
-    config::reporting::{LogFormat, ReportOptions, Verbosity},
+    config::{
+        layers::Layer,
+        reporting::{LogFormat, ReportOptions, Verbosity},
+    },
     error::{Error, ErrorKind},
     jobs::{Event as RunEvent, ExportStatus, Observer, RunReport},
     sink::standard_output,
-    text::{escape, printable, redact_json},
+    text::{counted, escape, printable, redact_json},
 };
 
 /// The style of the label of an error.
@@ -155,7 +159,14 @@ where
 /// Prints the help or the version, or reports a mistake in the arguments. Returns
 /// the exit code.
 #[must_use]
-pub fn usage(error: &clap::Error) -> ExitCode {
+pub fn usage(error: &UsageError) -> ExitCode {
+    let error = match error {
+        UsageError::Clap(error) => error,
+        UsageError::Mistake(error) => {
+            let flags = Layer::default();
+            return failure(error, &ReportOptions::from_flags(&flags, Verbosity::Normal));
+        }
+    };
     if !error.use_stderr() {
         // With colours on a terminal. It fails if standard output has no reader.
         let _ = error.print();
@@ -294,8 +305,12 @@ pub fn success(run: &RunReport, reporting: &ReportOptions) {
         exports => {
             let (rows, bytes) = (run.rows(), run.bytes());
             let seconds = run.status.elapsed().as_secs_f64();
-            let count = exports.len();
-            let text = format!("{count} exports, {rows} rows, {bytes} bytes in {seconds:.3} s");
+            let text = format!(
+                "{}, {}, {} in {seconds:.3} s",
+                counted(exports.len() as u64, "export"),
+                counted(rows, "row"),
+                counted(bytes, "byte")
+            );
             write_success(&text, rows, bytes, seconds, reporting);
         }
     }
@@ -313,7 +328,9 @@ fn report_success(export: &ExportStatus, reporting: &ReportOptions) {
         LogFormat::Json => String::new(),
     };
     let text = format!(
-        "{name}{rows} rows, {bytes} bytes to {target} in {seconds:.3} s ({rate:.0} rows/s)"
+        "{name}{}, {} to {target} in {seconds:.3} s ({rate:.0} rows/s)",
+        counted(rows, "row"),
+        counted(bytes, "byte")
     );
     write_success(&text, rows, bytes, seconds, reporting);
     let statement = status.details().load_statement;

@@ -14,7 +14,6 @@ use serde::Serialize;
 
 use super::report;
 use crate::{
-    cancel::CancelToken,
     error::{Error, ErrorKind, Result},
     jobs::{ExportStatus, Outcome, Status, StatusDetails, status::totals},
     schema::ColumnDescription,
@@ -254,7 +253,7 @@ pub fn write(
     if fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo()) {
         return write_to_fifo(path, &text);
     }
-    sink::write_atomically(path, text.as_bytes(), &CancelToken::default())?.commit()
+    sink::write_or_overwrite(path, text.as_bytes())
 }
 
 /// Writes to a FIFO without waiting for a reader, because that wait could not be

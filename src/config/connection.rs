@@ -15,6 +15,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::{
     database_url::{DEFAULT_PORT, UrlParameter, parse_url},
     layers::{Layer, Layers},
+    option_file::LOGIN_FILE,
     origin::{Origin, WithOrigin},
     secrets::{
         self, PasswordSource, PromptError, file_with_password, password, world_readable_warning,
@@ -70,8 +71,7 @@ impl ConnectionSettings {
             settings.add(layer)?;
         }
         if settings.is_empty() {
-            return Err(Error::config("no server is named")
-                .with_hint("set --host, --db-url mysql://USER:PASSWORD@HOST:PORT/DATABASE or DATABASE_URL, or write ~/.my.cnf"));
+            return Err(no_server());
         }
         settings.tcp_transport |= tls::encryption_request(layers).is_some();
         settings.secret_files = layers.0.iter().filter_map(file_with_password).collect();
@@ -167,9 +167,9 @@ impl ConnectionSettings {
         self.tcp_transport |= tcp_transport;
         let by_tcp = is_remote || tcp_transport || port.as_ref().is_some_and(means_tcp);
         match socket {
-            Some(socket) if matches!(socket.origin, Origin::OptionFile(_)) => {
-                // As for the vendors' clients, an option file may have a host and
-                // a port beside the socket.
+            Some(socket) if is_of_clients(&socket.origin) => {
+                // As for the vendors' clients, an option file or their variables may
+                // have a host and a port beside the socket.
                 self.socket = Some(socket).filter(|_| !by_tcp);
             }
             Some(socket) => {
@@ -279,6 +279,21 @@ impl ConnectionSettings {
     }
 }
 
+/// Returns the error for a run without any setting of the connection.
+fn no_server() -> Error {
+    let login_file = env::home_dir().map(|home| home.join(LOGIN_FILE));
+    let what = match login_file {
+        Some(file) if file.exists() => {
+            format!(
+                "no server is named: ~/{LOGIN_FILE} is not read, as login paths are not supported"
+            )
+        }
+        _ => "no server is named".to_owned(),
+    };
+    Error::config(what)
+        .with_hint("set --host, --db-url mysql://USER:PASSWORD@HOST:PORT/DATABASE or DATABASE_URL, or write ~/.my.cnf")
+}
+
 /// Whether `path` is a socket that no other user can have created: it belongs to
 /// root, to this account or to the account `mysql`, or not everyone can write to
 /// its folder.
@@ -319,10 +334,15 @@ fn is_localhost(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost")
 }
 
-/// Whether a port asks for TCP on localhost. A port in an option file does not, as
-/// for the vendors' clients.
+/// Whether a port asks for TCP on localhost. One that the vendors' clients read too
+/// does not, as for them.
 fn means_tcp<T>(port: &WithOrigin<T>) -> bool {
-    !matches!(port.origin, Origin::OptionFile(_))
+    !is_of_clients(&port.origin)
+}
+
+/// Whether the vendors' clients read the place too.
+fn is_of_clients(origin: &Origin) -> bool {
+    matches!(origin, Origin::OptionFile(_) | Origin::ClientVariable(_))
 }
 
 fn login_name() -> Option<String> {

@@ -3,13 +3,14 @@
 //!
 //! No error shows the URL, because it may hold a password.
 
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
-use ::url::{Host, Url};
+use ::url::{Host, ParseError, Url};
 use percent_encoding::percent_decode_str;
 use secrecy::SecretString;
 
 use super::{
+    home,
     origin::Origin,
     settings::{Key, Setting, keys},
     tls::TlsMode,
@@ -53,28 +54,40 @@ impl UrlParameter {
 /// The parameters that name a file.
 const FILES: [Key<PathBuf>; 3] = [keys::TLS_CA_FILE, keys::TLS_CERT, keys::TLS_KEY];
 
-/// The parameter that names a Unix socket.
+/// The parameters that are no settings: the Unix socket, the account as other
+/// programs write it, and the character set, which is always UTF-8.
 const SOCKET: &str = "socket";
+const USER: &str = "user";
+const PASSWORD: &str = "password";
+const CHARSET: &str = "charset";
 
-/// Parses `text`, which comes from `origin`.
+/// The schemes. Other programs write `mysql2` for the same.
+const SCHEMES: [&str; 3] = ["mysql", "mariadb", "mysql2"];
+
+const WRONG_PORT: &str = "has a port that is no number from 1 to 65535";
+
+/// The names of UTF-8 as a character set.
+const UTF8: [&str; 4] = ["utf8mb4", "utf8mb3", "utf8", "utf-8"];
+
+/// Parses `text`, which comes from `origin`. White space and a pair of quotes
+/// around the URL are ignored: files of variables often keep them.
 ///
 /// # Errors
 /// [`ErrorKind::Config`](crate::error::ErrorKind::Config), naming `origin`.
 pub(super) fn parse_url(text: &str, origin: &Origin) -> Result<DatabaseUrl> {
-    let has_scheme = ["mysql://", "mariadb://"]
-        .iter()
-        .any(|scheme| text.starts_with(scheme));
-    if !has_scheme {
-        return Err(refuse(origin, "does not begin with mysql:// or mariadb://"));
-    }
-    let url =
-        Url::parse(text).map_err(|error| refuse(origin, &format!("is malformed ({error})")))?;
+    let text = text.trim();
+    let unquoted = |quote| text.strip_prefix(quote)?.strip_suffix(quote);
+    let text = unquoted('"').or_else(|| unquoted('\'')).unwrap_or(text);
+    check_scheme(text, origin)?;
+    let url = Url::parse(text).map_err(|error| refuse(origin, malformed(error)))?;
     if url.fragment().is_some() {
         return Err(refuse(origin, "holds a '#'"));
     }
-    let user = decode(url.username(), "user", origin)?;
-    let user = user.ok_or_else(|| refuse(origin, "names no user"))?;
-    let password = decode(url.password().unwrap_or_default(), "password", origin)?;
+    if url.port() == Some(0) {
+        return Err(refuse(origin, WRONG_PORT));
+    }
+    let user = decode(url.username(), USER, origin)?;
+    let password = decode(url.password().unwrap_or_default(), PASSWORD, origin)?;
     let query = url.query().unwrap_or_default();
     if [url.path(), query].iter().any(|part| part.contains('@')) {
         let what = "holds an '@' behind the host; one in the password is written %40";
@@ -86,50 +99,156 @@ pub(super) fn parse_url(text: &str, origin: &Origin) -> Result<DatabaseUrl> {
         return Err(refuse(origin, what));
     }
     let database = decode(path, "database", origin)?;
-    let (socket, parameters) = parse_parameters(query, origin)?;
+    let parameters = Parameters::parse(query, origin)?;
+    let user = one_of(user, parameters.user, USER, origin)?;
+    let password = one_of(password, parameters.password, PASSWORD, origin)?;
     Ok(DatabaseUrl {
-        endpoint: endpoint(&url, socket, origin)?,
-        user,
+        endpoint: endpoint(&url, parameters.socket, origin)?,
+        user: user.ok_or_else(|| refuse(origin, "names no user"))?,
         password: password.map(SecretString::from),
         database,
-        parameters,
+        parameters: parameters.settings,
     })
 }
 
-/// The socket, if there is one, and the other parameters of the URL's `query`.
-fn parse_parameters(query: &str, origin: &Origin) -> Result<(Option<String>, Vec<UrlParameter>)> {
-    let mut socket = None;
-    let mut parameters: Vec<UrlParameter> = Vec::new();
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let is_called = |key: &Key<PathBuf>| key.setting().option == Some(name);
-        let file = FILES.into_iter().find(is_called);
-        let is_mode = keys::TLS_MODE.setting().option == Some(name);
-        if file.is_none() && !is_mode && name != SOCKET {
-            let what = format!("has the unknown parameter {name:?}");
-            let hint = "there are socket=/PATH, ssl-mode=MODE, ssl-ca=FILE, ssl-cert=FILE and ssl-key=FILE";
-            return Err(refuse(origin, &what).with_hint(hint));
-        }
-        let value = decode(value, name, origin)?
-            .ok_or_else(|| refuse(origin, &format!("has an empty {name}")))?;
-        if name == SOCKET {
-            socket = Some(value);
-            continue;
-        }
-        let mut earlier = parameters.iter().map(UrlParameter::setting);
-        if earlier.any(|setting| setting.option == Some(name)) {
-            return Err(refuse(origin, &format!("has {name} twice")));
-        }
-        parameters.push(match file {
-            Some(key) => UrlParameter::File(key, value.into()),
-            None => UrlParameter::TlsMode(TlsMode::from_mysql(&value).ok_or_else(|| {
-                let what = "has an ssl-mode that is none of disabled, required, verify_ca and verify_identity";
-                let hint = "there is no mode that falls back to plain text unasked";
-                refuse(origin, what).with_hint(hint)
-            })?),
-        });
+/// Checks the part of `text` before `://`.
+fn check_scheme(text: &str, origin: &Origin) -> Result<()> {
+    let scheme = text.split_once("://").map(|(scheme, _)| scheme);
+    let is_scheme = |found: &str| {
+        SCHEMES
+            .iter()
+            .any(|known| found.eq_ignore_ascii_case(known))
+    };
+    if scheme.is_some_and(is_scheme) {
+        return Ok(());
     }
-    Ok((socket, parameters))
+    let what = if text.starts_with(['"', '\'']) {
+        "begins with a quotation mark, and does not end with it"
+    } else if text
+        .get(..5)
+        .is_some_and(|start| start.eq_ignore_ascii_case("jdbc:"))
+    {
+        "begins with jdbc:, which only Java's programs know: leave that out"
+    } else {
+        "does not begin with mysql:// or mariadb://"
+    };
+    Err(refuse(origin, what))
+}
+
+/// The part of a URL that `error` is about, as the end of a sentence.
+fn malformed(error: ParseError) -> &'static str {
+    match error {
+        ParseError::InvalidPort => WRONG_PORT,
+        ParseError::EmptyHost => "has no host",
+        ParseError::InvalidIpv4Address
+        | ParseError::InvalidIpv6Address
+        | ParseError::InvalidDomainCharacter
+        | ParseError::IdnaError => "has a host that is neither a name nor an address",
+        _ => "is malformed",
+    }
+}
+
+/// The value of `what`, which stands before the host or is a parameter, and not
+/// both.
+fn one_of(
+    before_host: Option<String>,
+    parameter: Option<String>,
+    what: &str,
+    origin: &Origin,
+) -> Result<Option<String>> {
+    if before_host.is_some() && parameter.is_some() {
+        let what = format!("has a {what} before the host, and another one as a parameter");
+        return Err(refuse(origin, &what));
+    }
+    Ok(before_host.or(parameter))
+}
+
+/// The parameters of a URL.
+#[derive(Default)]
+struct Parameters {
+    socket: Option<String>,
+    user: Option<String>,
+    password: Option<String>,
+    /// Those that give settings values.
+    settings: Vec<UrlParameter>,
+}
+
+impl Parameters {
+    /// Parses the part of a URL after its `?`.
+    fn parse(query: &str, origin: &Origin) -> Result<Self> {
+        let mut parameters = Self::default();
+        let mut names = BTreeSet::new();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let file = FILES
+                .into_iter()
+                .find(|key| key.setting().option == Some(name));
+            let is_mode = keys::TLS_MODE.setting().option == Some(name);
+            let others = [SOCKET, USER, PASSWORD, CHARSET];
+            if file.is_none() && !is_mode && !others.contains(&name) {
+                return Err(unknown_parameter(name, names.contains(PASSWORD), origin));
+            }
+            if !names.insert(name) {
+                return Err(refuse(origin, &format!("has {name} twice")));
+            }
+            let value = decode(value, name, origin)?;
+            if name == PASSWORD {
+                // An empty password is none.
+                parameters.password = value;
+                continue;
+            }
+            let value = value.ok_or_else(|| refuse(origin, &format!("has an empty {name}")))?;
+            let path = |value| {
+                let path = home::expand(value);
+                path.map_err(|problem| refuse(origin, &format!("has a wrong {name}: {problem}")))
+            };
+            match (name, file) {
+                (_, Some(key)) => {
+                    let file = UrlParameter::File(key, path(value)?);
+                    parameters.settings.push(file);
+                }
+                (SOCKET, _) => {
+                    let socket = path(value)?.to_string_lossy().into_owned();
+                    parameters.socket = Some(socket);
+                }
+                (USER, _) => parameters.user = Some(value),
+                (CHARSET, _) => check_charset(&value, origin)?,
+                _ => parameters.settings.push(tls_mode(&value, origin)?),
+            }
+        }
+        Ok(parameters)
+    }
+}
+
+fn tls_mode(mode: &str, origin: &Origin) -> Result<UrlParameter> {
+    let mode = TlsMode::from_mysql(mode).map(UrlParameter::TlsMode);
+    mode.ok_or_else(|| {
+        let what =
+            "has an ssl-mode that is none of disabled, required, verify_ca and verify_identity";
+        let hint = "there is no mode that falls back to plain text unasked";
+        refuse(origin, what).with_hint(hint)
+    })
+}
+
+/// The error for a parameter that is not known. What stands behind a password may
+/// be its end, behind an `&` of its own, and is not shown.
+fn unknown_parameter(name: &str, is_after_password: bool, origin: &Origin) -> Error {
+    if is_after_password {
+        let what = "has an unknown parameter behind the password, in which & is written %26";
+        return refuse(origin, what);
+    }
+    let hint = "there are socket=/PATH, ssl-mode=MODE, ssl-ca=FILE, ssl-cert=FILE, ssl-key=FILE, user=, password= and charset=utf8mb4";
+    refuse(origin, &format!("has the unknown parameter {name:?}")).with_hint(hint)
+}
+
+/// Refuses another character set than UTF-8.
+fn check_charset(charset: &str, origin: &Origin) -> Result<()> {
+    if UTF8.iter().any(|utf8| charset.eq_ignore_ascii_case(utf8)) {
+        return Ok(());
+    }
+    let refused = refuse(origin, "has a charset that is not utf8mb4");
+    Err(refused
+        .with_hint("leave it out: the server always sends UTF-8, and so the output is UTF-8"))
 }
 
 /// The server's endpoint: `socket`, or the host and port of `url`.
@@ -218,6 +337,8 @@ mod tests {
             "mysql://root:s3@secret/et@localhost/db",
             "mysql://root:s3@localhost?secret@localhost/db",
             "mysql://root:secret@db.example/db?socket=/s",
+            "mysql://root@localhost/db?password=a&secret",
+            "mysql://root@localhost/db?password=a&secret=b",
         ] {
             let origin = Origin::Variable("DATABASE_URL");
             let error = parse_url(text, &origin).expect_err(text).to_string();

@@ -1,18 +1,16 @@
 //! Resolves one export: its query, its target, and the guards of its result.
 //! Settings that its table lacks come from the sections of the configuration file.
 
-use std::cell::LazyCell;
-
 use super::{
     format,
     layers::Layers,
-    output::{self, Destination},
+    output::{self, Destination, LazyNow},
     preset, query,
     selection::{command_line_query, command_line_target, if_applicable},
     settings::keys,
 };
 use crate::{
-    artifacts::template::{self, Now, OutputName},
+    artifacts::template::{self, OutputName},
     error::Result,
     jobs::{
         guard::{Guards, SchemaPolicy},
@@ -21,6 +19,7 @@ use crate::{
     sink::{Partial, Target},
     source::Protocol,
     sql::{Parameter, Query},
+    text::counted,
 };
 
 /// The parts of an export, before they are checked against each other.
@@ -39,7 +38,7 @@ impl UnresolvedExport {
     /// is missing or malformed.
     pub fn new(
         layers: &Layers,
-        now: &LazyCell<Now>,
+        now: &LazyNow,
         database: Option<&str>,
         name: Option<&str>,
     ) -> Result<Self> {
@@ -57,7 +56,7 @@ impl UnresolvedExport {
     /// As [`new`](Self::new).
     pub fn without_query(
         layers: &Layers,
-        now: &LazyCell<Now>,
+        now: &LazyNow,
         database: Option<&str>,
         name: Option<&str>,
     ) -> Result<Self> {
@@ -74,7 +73,7 @@ impl UnresolvedExport {
 
     fn destination(
         layers: &Layers,
-        now: &LazyCell<Now>,
+        now: &LazyNow,
         database: Option<&str>,
     ) -> Result<(Destination, Protocol)> {
         let destination = output::destination(layers, now, database)?;
@@ -92,12 +91,12 @@ impl UnresolvedExport {
         self,
         name: Option<&str>,
         layers: &Layers,
-        now: &LazyCell<Now>,
+        now: &LazyNow,
         database: Option<&str>,
     ) -> Result<ExportPlan> {
         let (query, parameters) = self.query.ok_or_else(|| query::missing(name))?;
         let guards = guards_of(name, layers)?;
-        let manifest = output_name(layers, &self.destination.target, now, database)?;
+        let manifest = output_name(layers, &self.destination, now, database)?;
         let load = preset::load_plan(name, &self.destination, layers, now, database)?;
         Ok(ExportPlan {
             load,
@@ -166,7 +165,8 @@ fn guards(layers: &Layers) -> Result<Guards> {
     if let (Some(min), Some(max)) = (guards.min_rows, guards.max_rows)
         && min > max
     {
-        let what = format!("is more than the {max} rows that there may be at most");
+        let max = counted(max, "row");
+        let what = format!("is more than the {max} that there may be at most");
         return Err(layers.refuse(keys::MIN_ROWS, &what));
     }
     Ok(guards)
@@ -176,10 +176,11 @@ fn guards(layers: &Layers) -> Result<Guards> {
 /// written.
 fn output_name(
     layers: &Layers,
-    target: &Target,
-    now: &LazyCell<Now>,
+    destination: &Destination,
+    now: &LazyNow,
     database: Option<&str>,
 ) -> Result<Option<OutputName>> {
+    let target = &destination.target;
     // The configuration file's settings for its exports do not apply to a query
     // or a target of the command line, which they may not fit.
     let is_typed = command_line_query(layers).is_some() || command_line_target(layers).is_some();
@@ -206,6 +207,7 @@ fn output_name(
         template: template.into(),
         time: is_dated.then(|| now.as_ref().ok().cloned()).flatten(),
         database: database.map(str::to_owned),
+        parameters: destination.parameters.clone(),
         keep,
     }))
 }

@@ -4,102 +4,29 @@
 //!
 //! The table of settings defines the keys and their values.
 
-use std::{
-    collections::BTreeSet,
-    fmt, fs, mem,
-    path::{Path, PathBuf},
-    rc::Rc,
-};
+use std::{borrow::Cow, collections::BTreeSet, fmt, fs, mem, path::Path, rc::Rc};
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{MapAccess, SeqAccess, Visitor},
-};
 use toml::Spanned;
 
-use self::redact::{file_settings, is_bare, quoted, shown};
+use self::{
+    node::{Entry, Node},
+    redact::{file_settings, is_bare, quoted, shown},
+    synonyms::right_key,
+};
 use super::{
     layers::Layer,
     origin::{Origin, Place},
     settings::{Kind, ListParser, SETTINGS, Setting, Value, keys},
 };
 use crate::{
-    artifacts::template,
     error::{Error, Result},
-    sql::Parameter,
+    sql::{ITEMS, Parameter, ParameterValue},
 };
 
+mod node;
 mod redact;
-
-/// A TOML value, with the places of its parts.
-enum Node {
-    Text(String),
-    Integer(i64),
-    Switch(bool),
-    List(Vec<Spanned<Node>>),
-    Table(Vec<Entry>),
-    /// A fraction, a date, a time or a number beyond 64 bits. No setting has such
-    /// a value.
-    Other,
-}
-
-type Entry = (Spanned<String>, Spanned<Node>);
-
-impl<'de> Deserialize<'de> for Node {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(NodeVisitor)
-    }
-}
-
-struct NodeVisitor;
-
-impl<'de> Visitor<'de> for NodeVisitor {
-    type Value = Node;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a TOML value")
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Node, E> {
-        Ok(Node::Text(text.to_owned()))
-    }
-
-    fn visit_i64<E>(self, number: i64) -> Result<Node, E> {
-        Ok(Node::Integer(number))
-    }
-
-    fn visit_bool<E>(self, switch: bool) -> Result<Node, E> {
-        Ok(Node::Switch(switch))
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Node, E> {
-        Ok(Node::Other)
-    }
-
-    fn visit_i128<E>(self, _: i128) -> Result<Node, E> {
-        Ok(Node::Other)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Node, E> {
-        Ok(Node::Other)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Node, A::Error> {
-        let mut nodes = Vec::new();
-        while let Some(node) = list.next_element()? {
-            nodes.push(node);
-        }
-        Ok(Node::List(nodes))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node, A::Error> {
-        let mut entries = Vec::new();
-        while let Some(entry) = map.next_entry()? {
-            entries.push(entry);
-        }
-        Ok(Node::Table(entries))
-    }
-}
+mod synonyms;
+mod variables;
 
 /// Reads the configuration file at `path` as a layer.
 ///
@@ -153,6 +80,10 @@ const NAME: &str = "name";
 /// The sections whose keys an export's table may have, directly or in a table of
 /// the section's name.
 const EXPORT_SECTIONS: [&str; 6] = ["output", "guards", "csv", "tsv", "json", "values"];
+
+/// What is said of a value that is no list, and of one that is no table.
+const LIST: &str = "is a list of texts: [\"…\", \"…\"]";
+const TABLE: &str = "is a table: { NAME = \"VALUE\" }";
 
 /// The section whose keys an export's table may have directly.
 const QUERY: &str = "query";
@@ -225,15 +156,8 @@ impl ConfigFile<'_> {
             let full = format!("{section}.{}", key.get_ref());
             let Some(setting) = Setting::named(&full) else {
                 let what = format!("[{section}] has no key {}", quoted(key.get_ref()));
-                let hint = section_of(key.get_ref()).map_or_else(
-                    || {
-                        nearest(
-                            key.get_ref(),
-                            SETTINGS.iter().copied().filter(known).map(Setting::key),
-                        )
-                    },
-                    |section| Some(format!("{} belongs into [{section}]", key.get_ref())),
-                );
+                let keys = SETTINGS.iter().copied().filter(known).map(Setting::key);
+                let hint = hint_for_key(section, key.get_ref(), keys);
                 return Err(with_hint(self.refuse(key.span().start, what), hint));
             };
             self.entry(setting, value)?;
@@ -278,7 +202,8 @@ impl ConfigFile<'_> {
             if EXPORT_SECTIONS.contains(&key.as_str()) {
                 let Node::Table(entries) = value.into_inner() else {
                     let what = format!("{key} is a table here: [export.{key}]");
-                    return Err(self.refuse(at, what));
+                    let hint = right_key(EXPORT, &key).map(str::to_owned);
+                    return Err(with_hint(self.refuse(at, what), hint));
                 };
                 self.entries(&key, entries)?;
                 continue;
@@ -286,13 +211,8 @@ impl ConfigFile<'_> {
             let settings = export_settings(&key);
             let [first, others @ ..] = &settings[..] else {
                 let what = format!("[[export]] has no key {}", quoted(&key));
-                let hint = section_of(&key).map_or_else(
-                    || {
-                        let keys = all_export_settings().map(Setting::key);
-                        nearest(&key, keys.chain([NAME]))
-                    },
-                    |section| Some(format!("{key} belongs into [{section}]")),
-                );
+                let keys = all_export_settings().map(Setting::key);
+                let hint = hint_for_key(EXPORT, &key, keys.chain([NAME]));
                 return Err(with_hint(self.refuse(at, what), hint));
             };
             self.entry(first, value)?;
@@ -333,6 +253,9 @@ impl ConfigFile<'_> {
         }
         let value = match (setting.kind, value.into_inner()) {
             (Kind::Switch, Node::Switch(switch)) => Value::from(switch),
+            (_, Node::Text(written)) if written.contains("${") => {
+                self.text(setting, &written, &origin)?
+            }
             (Kind::Switch, _) => return wrong(&origin, "is true or false, without quotes"),
             (Kind::Number(_), Node::Integer(number)) => {
                 return self
@@ -341,7 +264,7 @@ impl ConfigFile<'_> {
             }
             (Kind::Number(_), _) => return wrong(&origin, "is a number, without quotes"),
             (Kind::List(parser), Node::List(nodes)) => self.list(setting, parser, nodes)?,
-            (Kind::List(_), _) => return wrong(&origin, "is a list of texts: [\"…\", \"…\"]"),
+            (Kind::List(_), _) => return wrong(&origin, LIST),
             (Kind::Parameters, Node::Table(entries)) => {
                 let parameters = entries.into_iter();
                 let parameters = parameters.map(|entry| self.parameter(entry));
@@ -349,13 +272,8 @@ impl ConfigFile<'_> {
                 self.layer.set(keys::QUERY_PARAMS, parameters, origin);
                 return Ok(());
             }
-            (Kind::Parameters, _) => {
-                return wrong(&origin, "is a table: { NAME = \"VALUE\" }");
-            }
-            (Kind::Path | Kind::Template, Node::Text(text)) if text != "-" && !text.is_empty() => {
-                self.relative(setting.kind, &text)
-            }
-            (_, Node::Text(text)) => return self.layer.parse(setting, text.as_ref(), origin),
+            (Kind::Parameters, _) => return wrong(&origin, TABLE),
+            (_, Node::Text(written)) => self.text(setting, &written, &origin)?,
             (Kind::Duration, Node::Integer(_)) => {
                 return wrong(&origin, "is a text with a unit, such as \"30s\"");
             }
@@ -363,6 +281,24 @@ impl ConfigFile<'_> {
         };
         self.layer.insert(setting, value, origin);
         Ok(())
+    }
+
+    /// The value of a setting as a text, with the values of its variables. Paths are
+    /// relative to the folder of the file: the current folder may be any, for example
+    /// under cron. An error shows the text as it is written: a variable may hold a
+    /// secret.
+    fn text(&self, setting: &'static Setting, written: &str, origin: &Origin) -> Result<Value> {
+        let text = variables::expand(written, setting, origin)?;
+        let value = match setting.kind {
+            Kind::List(_) => return Err(origin.refuse(setting, LIST)),
+            Kind::Parameters => return Err(origin.refuse(setting, TABLE)),
+            kind @ (Kind::Path | Kind::Template) if !matches!(&*text, "-" | "") => {
+                let folder = self.path.parent().unwrap_or(Path::new(""));
+                kind.path(text.as_ref().as_ref(), folder)
+            }
+            kind => kind.parse(text.as_ref().as_ref()),
+        };
+        value.map_err(|problem| setting.refuse_text(written.as_ref(), &problem, origin))
     }
 
     /// The list of `nodes`, each of which `parser` takes.
@@ -375,11 +311,12 @@ impl ConfigFile<'_> {
         let mut list = parser.empty_list();
         for node in nodes {
             let origin = self.origin(node.span().start);
-            let Node::Text(text) = node.into_inner() else {
+            let Node::Text(written) = node.into_inner() else {
                 return Err(origin.refuse(setting, "is a list of texts in quotes"));
             };
+            let text = variables::expand(&written, setting, &origin)?;
             let item = parser.parse_item(&text).map_err(|problem| {
-                origin.refuse(setting, &format!("cannot hold {text:?}: {problem}"))
+                origin.refuse(setting, &format!("cannot hold {written:?}: {problem}"))
             })?;
             list = parser.concat(&list, &item);
         }
@@ -388,31 +325,30 @@ impl ConfigFile<'_> {
 
     fn parameter(&self, (name, value): Entry) -> Result<Parameter> {
         let origin = self.origin(name.span().start);
-        let text = match value.into_inner() {
-            Node::Text(text) => text,
-            Node::Integer(number) => number.to_string(),
-            _ => {
-                let what = format!("{}: a value is a text in quotes", quoted(name.get_ref()));
-                return Err(origin.refuse(keys::QUERY_PARAMS, &what));
-            }
+        let wrong = |problem: &str| {
+            let what = format!("{}: {problem}", quoted(name.get_ref()));
+            origin.refuse(keys::QUERY_PARAMS, &what)
         };
-        let parameter = format!("{}={text}", name.get_ref()).parse();
-        parameter.map_err(|problem| {
+        let text = |node, wanted: &str| match node {
+            Node::Text(written) => {
+                let text = variables::expand(&written, keys::QUERY_PARAMS.setting(), &origin);
+                text.map(Cow::into_owned)
+            }
+            Node::Integer(number) => Ok(number.to_string()),
+            _ => Err(wrong(wanted)),
+        };
+        let value = match value.into_inner() {
+            Node::List(nodes) => {
+                let texts = nodes.into_iter();
+                let texts = texts.map(|node| text(node.into_inner(), ITEMS));
+                ParameterValue::list(texts.collect::<Result<_>>()?).map_err(wrong)?
+            }
+            node => text(node, "a value is a text in quotes")?.into(),
+        };
+        Parameter::new(name.get_ref(), value).map_err(|problem| {
             let what = format!("cannot hold {}: {problem}", quoted(name.get_ref()));
             origin.refuse(keys::QUERY_PARAMS, &what)
         })
-    }
-
-    /// Returns a path of the file, resolved against the folder of the file: the
-    /// current folder may be any, for example under cron.
-    fn relative(&self, kind: Kind, path: &str) -> Value {
-        let folder = self.path.parent().unwrap_or(Path::new(""));
-        if let Kind::Template = kind {
-            // The folder is no part of the template.
-            let folder = PathBuf::from(template::escape(folder.as_os_str()));
-            return folder.join(path).into_os_string().into();
-        }
-        folder.join(path).into()
     }
 
     /// An error about the place at byte `at`.
@@ -458,6 +394,21 @@ fn section_of(key: &str) -> Option<&'static str> {
     file_settings()
         .find(|setting| setting.key() == key)?
         .section()
+}
+
+/// Returns a hint for the unknown `key` of `section`, which has the keys `names`.
+fn hint_for_key(
+    section: &str,
+    key: &str,
+    names: impl Iterator<Item = &'static str>,
+) -> Option<String> {
+    if let Some(hint) = right_key(section, key) {
+        return Some(hint.to_owned());
+    }
+    match section_of(key) {
+        Some(section) => Some(format!("{key} belongs into [{section}]")),
+        None => nearest(key, names),
+    }
 }
 
 /// Returns a hint with the names that are nearest to `typed`, or with all names.

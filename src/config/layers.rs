@@ -1,5 +1,6 @@
 //! Layers of settings: flags over the environment over the configuration file
-//! over option files over defaults. Each value knows its origin.
+//! over option files over the vendors' variables over defaults. Each value knows
+//! its origin.
 //!
 //! [`resolve`](super::resolve) decides what the values mean together.
 
@@ -7,7 +8,7 @@ use std::{any::Any, collections::BTreeMap, env, ffi::OsStr};
 
 use super::{
     origin::{Origin, WithOrigin},
-    settings::{Key, Kind, SETTINGS, Setting, Value},
+    settings::{Key, SETTINGS, Setting, Value},
 };
 use crate::error::{Error, Result};
 
@@ -31,13 +32,8 @@ impl Layer {
     /// # Errors
     /// [`ErrorKind::Config`](crate::error::ErrorKind::Config), naming the place.
     pub fn parse(&mut self, setting: &'static Setting, text: &OsStr, origin: Origin) -> Result<()> {
-        let value = setting.kind.parse(text).map_err(|problem| {
-            let what = match setting.kind {
-                Kind::Secret => format!("cannot be used: {problem}"),
-                _ => format!("cannot be {text:?}: {problem}"),
-            };
-            origin.refuse(setting, &what)
-        })?;
+        let value = setting.kind.parse(text);
+        let value = value.map_err(|problem| setting.refuse_text(text, &problem, &origin))?;
         self.insert(setting, value, origin);
         Ok(())
     }
@@ -71,13 +67,30 @@ impl Layer {
     /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for a text that is
     /// not UTF-8 or is no value of its setting.
     pub fn of_environment() -> Result<Self> {
+        Self::of_variables(|setting| setting.variable, Origin::Variable)
+    }
+
+    /// The layer of the variables that the vendors' clients read too. It is below
+    /// option files, as it is for them.
+    ///
+    /// # Errors
+    /// As [`of_environment`](Self::of_environment).
+    pub fn of_client_environment() -> Result<Self> {
+        Self::of_variables(|setting| setting.client_variable, Origin::ClientVariable)
+    }
+
+    /// The layer of the variables that `variable` gives for each setting.
+    fn of_variables(
+        variable: fn(&Setting) -> Option<&'static str>,
+        origin: fn(&'static str) -> Origin,
+    ) -> Result<Self> {
         let mut layer = Self::default();
         for setting in SETTINGS {
-            let Some(name) = setting.variable else {
+            let Some(name) = variable(setting) else {
                 continue;
             };
             if let Some(text) = env::var_os(name).filter(|text| !text.is_empty()) {
-                layer.parse(setting, &text, Origin::Variable(name))?;
+                layer.parse(setting, &text, origin(name))?;
             }
         }
         Ok(layer)

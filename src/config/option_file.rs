@@ -28,6 +28,17 @@ const MAX_DEPTH: usize = 10;
 
 const HINT: &str = "--no-defaults reads no option file";
 
+/// The option that names an entry of [`LOGIN_FILE`].
+const LOGIN_PATH: &str = "login-path";
+
+/// The file of mysql_config_editor (MySQL manual, "mysql_config_editor").
+pub(super) const LOGIN_FILE: &str = ".mylogin.cnf";
+
+/// The first bytes of [`LOGIN_FILE`].
+const LOGIN_FILE_START: [u8; 4] = [0; 4];
+
+const LOGIN_HINT: &str = "write host, user and password as text into ~/.my.cnf, with chmod 600";
+
 /// Reads option files into a layer.
 pub(super) struct OptionFiles<'a> {
     pub layer: Layer,
@@ -114,6 +125,14 @@ impl<'a> OptionFiles<'a> {
                 return Err(Error::config(what).with_hint(hint).with_source(error));
             }
         };
+        if bytes.starts_with(&LOGIN_FILE_START) {
+            let what = format!("the option file {name} is not read: login paths are not supported");
+            if presence == Presence::Required {
+                return Err(Error::config(what).with_hint(LOGIN_HINT));
+            }
+            (self.warn)(what);
+            return Ok(None);
+        }
         // As the vendors' clients do: anyone could have written it.
         if found.is_file() && found.mode() & 0o002 != 0 {
             let what = format!("the option file {name} is ignored: everyone can write to it");
@@ -158,6 +177,11 @@ impl<'a> OptionFiles<'a> {
         let name = name.replace('_', "-");
         let name = name.strip_prefix("loose-").unwrap_or(&name);
         let Some(setting) = setting_of(name) else {
+            if name == LOGIN_PATH {
+                let what =
+                    format!("{LOGIN_PATH} is passed over, as it is not supported: {LOGIN_HINT}");
+                (self.warn)(at.message(&what));
+            }
             return Ok(());
         };
         let origin = at.origin(name);

@@ -12,6 +12,8 @@ pub enum Origin {
     Flag(String),
     /// An environment variable.
     Variable(&'static str),
+    /// An environment variable of the vendors' clients, which is below option files.
+    ClientVariable(&'static str),
     /// A configuration file.
     ConfigFile(Rc<Place>),
     /// A MySQL option file.
@@ -45,7 +47,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Flag(flag) => write!(f, "flag {flag}"),
-            Self::Variable(name) => write!(f, "environment {name}"),
+            Self::Variable(name) | Self::ClientVariable(name) => write!(f, "environment {name}"),
             Self::ConfigFile(place) | Self::OptionFile(place) => {
                 write!(f, "{}:{}", place.path.display(), place.line)
             }
@@ -65,9 +67,10 @@ impl Origin {
             Self::Variable(_) => 1,
             Self::ConfigFile(_) => 2,
             Self::OptionFile(_) => 3,
+            Self::ClientVariable(_) => 4,
             Self::Parameter(_, url) => url.rank(),
-            Self::Preset(_) => 4,
-            Self::Default => 5,
+            Self::Preset(_) => 5,
+            Self::Default => 6,
         }
     }
 
@@ -86,7 +89,7 @@ impl Origin {
         let setting = setting.into();
         match self {
             Self::Flag(flag) => flag.clone(),
-            Self::Variable(variable) => (*variable).to_owned(),
+            Self::Variable(variable) | Self::ClientVariable(variable) => (*variable).to_owned(),
             Self::ConfigFile(place) => {
                 let Place {
                     path, line, column, ..

@@ -1,18 +1,47 @@
 //! Resolves the target of the rows and their format.
 
-use std::{cell::LazyCell, ffi::OsStr, path::PathBuf};
+use std::{
+    cell::LazyCell,
+    collections::BTreeMap,
+    ffi::{OsStr, OsString},
+    path::PathBuf,
+};
 
 use super::{
+    extension::{self, Promise},
     layers::Layers,
     origin::{Origin, WithOrigin},
+    selection::{command_line_query, if_applicable},
     settings::keys,
 };
 use crate::{
-    artifacts::template::{self, Now},
+    artifacts::{
+        run_date::RunDate,
+        template::{self, Names, Now},
+    },
     error::{Error, Result},
     format::BuiltIn,
     sink::{CreateDirs, Target},
+    sql::Parameter,
 };
+
+/// The time that output paths are named for, which is found out only if a path has it.
+pub(super) type LazyNow = LazyCell<Now, Box<dyn FnOnce() -> Now>>;
+
+/// Returns the time that output paths are named for: that of `--date`, or the current
+/// one.
+pub(super) fn now(layers: &Layers) -> LazyNow {
+    match run_date(layers) {
+        Some(date) => LazyCell::new(Box::new(move || template::time_of(date.value))),
+        None => LazyCell::new(Box::new(template::now)),
+    }
+}
+
+/// The date that the run is for. The configuration file's does not apply to a query
+/// of the command line.
+fn run_date(layers: &Layers) -> Option<WithOrigin<RunDate>> {
+    if_applicable(layers, keys::DATE, command_line_query(layers).is_some())
+}
 
 /// The format if nothing chooses one.
 const DEFAULT_FORMAT: &str = "tsv";
@@ -23,6 +52,8 @@ pub(super) struct Destination {
     pub target_origin: Origin,
     pub format: &'static BuiltIn,
     pub format_origin: Origin,
+    /// The values of the parameters in the target's path.
+    pub parameters: BTreeMap<String, String>,
 }
 
 /// Returns the target of the highest layer that has one, and the format of the
@@ -31,19 +62,22 @@ pub(super) struct Destination {
 ///
 /// # Errors
 /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for a path whose
-/// placeholders are wrong.
+/// placeholders are wrong, and for one whose extension no format has, where
+/// nothing else chooses the format.
 pub(super) fn destination(
     layers: &Layers,
-    now: &LazyCell<Now>,
+    now: &LazyNow,
     database: Option<&str>,
 ) -> Result<Destination> {
     let mut target = None;
     let mut format = None;
+    let mut refused = None;
+    let mut parameters = BTreeMap::new();
     for layer in &layers.0 {
         let named = layer.get(keys::OUTPUT_FORMAT);
         format = format.or(named.map(|named| (named.value, named.origin)));
         let Some(WithOrigin {
-            value: path,
+            value: template,
             origin,
         }) = layer.get(keys::OUTPUT_PATH)
         else {
@@ -52,20 +86,33 @@ pub(super) fn destination(
         if target.is_some() {
             continue;
         }
-        if path == "-" {
+        if template == "-" {
             target = Some((Target::Stdout, origin));
             continue;
         }
-        let path = template::expand(&path, now, database).map_err(|problem| {
+        parameters = parameters_of(&template, &origin, layers)?;
+        check_run_date(&template, layers)?;
+        let names = Names {
+            database,
+            parameters: &parameters,
+        };
+        let path = template::expand(&template, now, names).map_err(|problem| {
             origin
                 .refuse(keys::OUTPUT_PATH, &problem)
                 .with_hint(template::HINT)
         })?;
         let path = PathBuf::from(path);
-        let extension = path.extension().and_then(OsStr::to_str);
-        let by_extension = extension.and_then(BuiltIn::by_extension);
-        format = format.or_else(|| Some((by_extension?, origin.clone())));
+        match extension::promise(&path, &template) {
+            Promise::Format(chosen) => format = format.or(Some((chosen, origin.clone()))),
+            Promise::Unknown(extension) => {
+                refused = Some(extension::refuse(&path, &extension, &origin));
+            }
+            Promise::Nothing => {}
+        }
         target = Some((Target::Path(path), origin));
+    }
+    if let (None, Some(refused)) = (&format, refused) {
+        return Err(refused);
     }
     let (target, target_origin) = target.unwrap_or((Target::Stdout, Origin::Default));
     let default = || BuiltIn::named(DEFAULT_FORMAT).map(|format| (format, Origin::Default));
@@ -76,7 +123,74 @@ pub(super) fn destination(
         target_origin,
         format,
         format_origin,
+        parameters,
     })
+}
+
+/// Returns the values of the parameters in `path`, each from the highest layer that
+/// has it. A name without a value is left out.
+pub(super) fn parameters_of(
+    path: &OsStr,
+    origin: &Origin,
+    layers: &Layers,
+) -> Result<BTreeMap<String, String>> {
+    let mut parameters = BTreeMap::new();
+    for name in template::parameter_names(path) {
+        let is_called = |parameter: &Parameter| parameter.name == name;
+        let mut places = layers.all(keys::QUERY_PARAMS);
+        let found = places.find_map(|(_, found)| found.value.into_iter().find(is_called));
+        let Some(found) = found else {
+            continue;
+        };
+        let [value] = found.value.texts() else {
+            let what = format!("takes in {{{name}}} a list, and a name has one value");
+            return Err(origin.refuse(keys::OUTPUT_PATH, &what));
+        };
+        parameters.insert(name.to_owned(), value.clone());
+    }
+    Ok(parameters)
+}
+
+/// Refuses a date that `path` has no place for, and one without the time of day that
+/// `path` has.
+fn check_run_date(path: &OsStr, layers: &Layers) -> Result<()> {
+    let Some(WithOrigin { value, origin }) = run_date(layers) else {
+        return Ok(());
+    };
+    match template::placeholder_with_time_of_day(path) {
+        Some(placeholder) if !value.has_time => {
+            let what = format!("has no time of day, and the output path has {placeholder}");
+            let hint = "add it: 2020-01-03T04:05:06, or leave the placeholder out";
+            Err(origin.refuse(keys::DATE, &what).with_hint(hint))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a date for a run without a path that has it.
+///
+/// # Errors
+/// [`ErrorKind::Config`](crate::error::ErrorKind::Config), naming its place.
+pub(super) fn refuse_unused_date(layers: &Layers, paths: &[OsString]) -> Result<()> {
+    match run_date(layers) {
+        Some(date) if !paths.iter().any(|path| template::has_time(path)) => {
+            let what = "is for the output path, which has no {date}";
+            let hint = "the query takes values by --param";
+            Err(date.origin.refuse(keys::DATE, what).with_hint(hint))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Returns a warning for each parameter of `parameters` whose name in the output path
+/// is a placeholder of its own.
+pub(super) fn warnings(layers: &Layers, parameters: &[Parameter]) -> Vec<String> {
+    let path = layers.value(keys::OUTPUT_PATH).unwrap_or_default();
+    let is_parameter = |name: &&str| parameters.iter().any(|one| one.name == *name);
+    let shadowed = template::reserved_names(&path).filter(is_parameter);
+    let warn =
+        |name| format!("{{{name}}} in the output path is not the parameter {name}: rename one");
+    shadowed.map(warn).collect()
 }
 
 /// Whether missing folders of the target are created.

@@ -1,18 +1,18 @@
 //! Resolves `--for TARGET`: the layer of settings that it stands for, and the plan
 //! of the load.
 
-use std::{cell::LazyCell, path::PathBuf};
+use std::path::PathBuf;
 
 use clap::builder::PossibleValue;
 
 use super::{
     layers::{Layer, Layers},
     origin::{Origin, WithOrigin},
-    output::Destination,
+    output::{self, Destination, LazyNow},
     settings::{Setting, keys},
 };
 use crate::{
-    artifacts::template::{self, Now},
+    artifacts::template::{self, Names},
     error::{Error, Result},
     jobs::plan::LoadPlan,
     load::{LOAD_TARGETS, LoadTarget, table_name},
@@ -99,7 +99,7 @@ pub(super) fn load_plan(
     name: Option<&str>,
     destination: &Destination,
     layers: &Layers,
-    now: &LazyCell<Now>,
+    now: &LazyNow,
     database: Option<&str>,
 ) -> Result<Option<LoadPlan>> {
     let file = layers.get(keys::LOAD_STATEMENT);
@@ -115,7 +115,12 @@ pub(super) fn load_plan(
             return refuse("names a file; -v prints the statement on standard error");
         }
         Some(file) => {
-            let path = template::expand(&file.value, now, database).map_err(|problem| {
+            let parameters = output::parameters_of(&file.value, &file.origin, layers)?;
+            let names = Names {
+                database,
+                parameters: &parameters,
+            };
+            let path = template::expand(&file.value, now, names).map_err(|problem| {
                 let refused = file.origin.refuse(keys::LOAD_STATEMENT, &problem);
                 refused.with_hint(template::HINT)
             })?;

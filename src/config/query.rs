@@ -8,8 +8,9 @@ use std::{
     path::Path,
 };
 
-use super::{layers::Layers, origin::Origin, settings::keys};
+use super::{layers::Layers, origin::Origin, query_text, settings::keys};
 use crate::{
+    artifacts::template,
     error::{Error, Result},
     source::Protocol,
     sql::{Parameter, Query},
@@ -29,10 +30,11 @@ pub(super) fn query(
 ) -> Result<(Query, Vec<Parameter>)> {
     let (number, text, place) = text(layers, name)?;
     let with_place = |error: Error| match &place {
-        Some(place) => error.with_location(place),
-        None => error,
+        Place::CommandLine => error,
+        Place::Setting(place) | Place::File(place) => error.with_location(place),
     };
     let query = Query::parse(text).map_err(with_place)?;
+    query_text::refuse_no_query(&query).map_err(with_place)?;
     // The layers above the export's own may be for another export.
     let highest = if name.is_some() { number } else { 0 };
     let parameters = parameters(layers, highest..=number, &query)?;
@@ -43,7 +45,24 @@ pub(super) fn query(
         .with_hint("leave --protocol out"));
     }
     query.check_parameters(&parameters).map_err(with_place)?;
+    let query = match place {
+        Place::File(place) => query.with_place(place),
+        // The export's name tells which of the settings it is.
+        Place::Setting(place) if name.is_none() => query.with_place(place),
+        _ => query,
+    };
     Ok((query, parameters))
+}
+
+/// Returns a warning for each of `parameters` that may be meant as a list in `query`.
+pub(super) fn warnings(query: &Query, parameters: &[Parameter]) -> Vec<String> {
+    let warn = |name| {
+        format!(
+            "{name} holds a comma and is one value in IN (:{name}); a list is [1, 2] or [\"a\", \"b\"]"
+        )
+    };
+    let doubtful = query.doubtful_lists(parameters).into_iter();
+    doubtful.map(warn).collect()
 }
 
 /// Whether any layer has a query.
@@ -58,15 +77,23 @@ pub(super) fn missing(name: Option<&str>) -> Error {
             Error::config("the export has no query").with_hint("add sql = \"…\" or file = \"…\"")
         }
         None => Error::config("no query is given").with_hint(
-            "gold_digger \"SELECT …\", or --query-file FILE, or DATABASE_QUERY, or a configuration \
-             file with one",
+            "gold_digger \"SELECT …\", or `-` for standard input, or --query-file FILE, or \
+             DATABASE_QUERY, or a configuration file (--config) with one",
         ),
     }
 }
 
-/// The SQL text, the index of its layer, and its place, which is `None` for a
-/// text of the command line.
-fn text(layers: &Layers, name: Option<&str>) -> Result<(usize, String, Option<String>)> {
+/// Where the SQL text stands, as messages name it.
+enum Place {
+    CommandLine,
+    /// A variable, or a key of the configuration file.
+    Setting(String),
+    /// A file, or standard input.
+    File(String),
+}
+
+/// The SQL text, the index of its layer, and its place.
+fn text(layers: &Layers, name: Option<&str>) -> Result<(usize, String, Place)> {
     let sql = layers.all(keys::QUERY_SQL).next();
     let file = layers.all(keys::QUERY_FILE).next();
     match (sql, file) {
@@ -85,12 +112,12 @@ fn text(layers: &Layers, name: Option<&str>) -> Result<(usize, String, Option<St
                 file.value.to_string_lossy().into_owned()
             };
             let text = read(&file.value, &name, &file.origin)?;
-            Ok((index, text, Some(name)))
+            Ok((index, text, Place::File(name)))
         }
         (Some((index, sql)), _) => {
             let place = match &sql.origin {
-                Origin::Flag(_) => None,
-                origin => Some(origin.subject(keys::QUERY_SQL)),
+                Origin::Flag(_) => Place::CommandLine,
+                origin => Place::Setting(origin.subject(keys::QUERY_SQL)),
             };
             Ok((index, sql.value, place))
         }
@@ -132,6 +159,7 @@ fn parameters(
     own: RangeInclusive<usize>,
     query: &Query,
 ) -> Result<Vec<Parameter>> {
+    let path = layers.value(keys::OUTPUT_PATH).unwrap_or_default();
     let mut parameters: Vec<Parameter> = Vec::new();
     for (index, found) in layers.all(keys::QUERY_PARAMS) {
         let refuse = |what: &str| found.origin.refuse(keys::QUERY_PARAMS, what);
@@ -140,7 +168,10 @@ fn parameters(
         if let Some(again) = given.find(|parameter| !names.insert(&parameter.name)) {
             return Err(refuse(&format!("gives {} twice", again.name)));
         }
-        let is_unused = |parameter: &&Parameter| !query.has_parameter(&parameter.name);
+        let is_in_path = |name: &str| template::parameter_names(&path).any(|found| found == name);
+        let is_unused = |parameter: &&Parameter| {
+            !query.has_parameter(&parameter.name) && !is_in_path(&parameter.name)
+        };
         let unused = found.value.iter().find(is_unused);
         if let (Some(unused), true) = (unused, own.contains(&index)) {
             let name = &unused.name;

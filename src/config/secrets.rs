@@ -113,14 +113,22 @@ pub(super) fn read_password(path: &Path, origin: &Origin) -> Result<SecretString
     if bytes.len() as u64 > MAX_PASSWORD_FILE {
         return Err(refuse("which is too long for a password".to_owned()));
     }
-    let text = String::from_utf8(bytes).map_err(|_| refuse("which is not UTF-8".to_owned()))?;
-    let line = text.strip_suffix('\n').unwrap_or(&text);
+    let text = String::from_utf8(bytes)
+        .map_err(|_| refuse("which is not UTF-8".to_owned()).with_hint("save it as UTF-8"))?;
+    // Editors on Windows put a byte order mark before the text.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let line = text.strip_suffix('\n').unwrap_or(text);
     let line = line.strip_suffix('\r').unwrap_or(line);
-    if line.is_empty() {
+    if line.trim_matches(['\r', '\n']).is_empty() {
         return Err(refuse("which is empty".to_owned()));
     }
-    if line.contains('\n') {
+    if line.trim_end_matches(['\r', '\n']).contains('\n') {
         return Err(refuse("which has more than one line".to_owned()));
+    }
+    if line.ends_with('\n') {
+        let what = "which ends with an empty line".to_owned();
+        let hint = "remove it: one line end after the password is ignored, and no more";
+        return Err(refuse(what).with_hint(hint));
     }
     Ok(line.into())
 }

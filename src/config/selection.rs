@@ -18,7 +18,7 @@ use super::{
     settings::{Key, keys},
 };
 use crate::{
-    artifacts::manifest,
+    artifacts::{manifest, template},
     error::{Error, Result},
     jobs::plan::ExportPlan,
     sink::{self, Partial, Target},
@@ -130,18 +130,27 @@ pub(super) const WHERE_EXPORTS_ARE: &str =
 /// The index of the layer of a single export: below flags and the environment.
 pub(super) const EXPORT_LAYER: usize = 2;
 
-/// Refuses a parameter of the command line that no export uses.
+/// Refuses a parameter of the command line that no export uses, in its query or in
+/// its path, which is one of `paths`.
 ///
 /// # Errors
 /// [`ErrorKind::Config`](crate::error::ErrorKind::Config), naming the parameter.
-pub(super) fn refuse_unused_parameters(layers: &Layers, exports: &[ExportPlan]) -> Result<()> {
+pub(super) fn refuse_unused_parameters(
+    layers: &Layers,
+    exports: &[ExportPlan],
+    paths: &[OsString],
+) -> Result<()> {
     if exports.iter().all(|export| export.name.is_none()) {
         return Ok(());
     }
     for found in overriding_layers(layers).filter_map(|layer| layer.get(keys::QUERY_PARAMS)) {
         let is_unused = |one: &&Parameter| {
             let mut queries = exports.iter().map(|export| &export.query);
+            let mut in_paths = paths
+                .iter()
+                .flat_map(|path| template::parameter_names(path));
             !queries.any(|query| query.has_parameter(&one.name))
+                && !in_paths.any(|name| name == one.name)
         };
         if let Some(unused) = found.value.iter().find(is_unused) {
             let name = &unused.name;

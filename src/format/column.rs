@@ -154,7 +154,7 @@ impl ColumnFormatter {
         let format = match column.column_type {
             ColumnType::Text | ColumnType::Json => ValueFormat::Text(options.invalid_utf8),
             ColumnType::Binary => ValueFormat::Binary(options.binary),
-            ColumnType::Integer { zerofill } | ColumnType::Decimal { zerofill } => {
+            ColumnType::Integer { zerofill } | ColumnType::Decimal { zerofill, .. } => {
                 ValueFormat::Number(zeros(zerofill))
             }
             ColumnType::TinyInt1 if options.booleans != Booleans::Number => ValueFormat::TinyInt1,
@@ -164,10 +164,10 @@ impl ColumnFormatter {
                 decimals,
                 zeros: zeros(zerofill),
             },
-            ColumnType::Bit if options.booleans == Booleans::Words && column.is_single_bit() => {
+            ColumnType::Bit { width: 1 } if options.booleans == Booleans::Words => {
                 ValueFormat::SingleBit
             }
-            ColumnType::Bit => ValueFormat::Bit,
+            ColumnType::Bit { .. } => ValueFormat::Bit,
             ColumnType::Date => ValueFormat::Date(zero_dates),
             ColumnType::DateTime { fraction } => ValueFormat::DateTime {
                 fraction,

@@ -154,8 +154,8 @@ enum Style {
 impl Style {
     fn new(column: &Column, formatter: &ColumnFormatter, options: &Json) -> Self {
         let is_integer = match column.column_type {
-            ColumnType::Integer { .. } | ColumnType::Bit => true,
-            ColumnType::Decimal { .. } => column.is_whole_decimal(),
+            ColumnType::Integer { .. } | ColumnType::Bit { .. } => true,
+            ColumnType::Decimal { scale, .. } => scale == 0,
             _ => false,
         };
         match column.column_type {
@@ -164,7 +164,7 @@ impl Style {
             _ if is_integer && options.bigint == NumberStyle::String => Self::BigInt,
             ColumnType::TinyInt1
             | ColumnType::Integer { .. }
-            | ColumnType::Bit
+            | ColumnType::Bit { .. }
             | ColumnType::Decimal { .. }
             | ColumnType::Float(_)
             | ColumnType::Double(_) => Self::Number,

@@ -92,12 +92,19 @@ fn column(rows: usize) -> impl Strategy<Value = (ColumnType, Vec<Cell>)> {
         cells(ColumnType::Date, rows, date),
         cells(ColumnType::DateTime { fraction: 3 }, rows, datetime),
         cells(ColumnType::Time { fraction: 0 }, rows, span),
-        cells(ColumnType::Bit, rows, bits),
+        cells(ColumnType::Bit { width: 64 }, rows, bits),
         cells(ColumnType::Text, rows, text),
         cells(ColumnType::Binary, rows, bytes),
         cells(ColumnType::Integer { zerofill: None }, rows, integer),
         cells(ColumnType::Integer { zerofill: None }, rows, unsigned),
-        cells(ColumnType::Decimal { zerofill: None }, rows, decimal),
+        cells(
+            ColumnType::Decimal {
+                scale: 2,
+                zerofill: None
+            },
+            rows,
+            decimal
+        ),
         cells(ColumnType::Double(FLOATING), rows, double),
     ]
 }

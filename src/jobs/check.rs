@@ -15,6 +15,7 @@ use crate::{
     source::{
         Access, QueryExecutor, SessionFacts, SessionOptions, SessionUse, SnapshotMode, snapshot,
     },
+    text::counted,
 };
 
 /// The result of a check.
@@ -133,7 +134,8 @@ fn summarize(exports: &[CheckedExport]) -> Result<()> {
         return Ok(());
     };
     let (count, all) = (names.len(), exports.len());
-    let message = format!("{count} of {all} exports would fail: {}", names.join(", "));
+    let all = counted(all as u64, "export");
+    let message = format!("{count} of {all} would fail: {}", names.join(", "));
     Err(Error::new(first.kind(), message))
 }
 

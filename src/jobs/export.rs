@@ -18,6 +18,7 @@ use crate::{
     schema::ColumnDescription,
     sink::{self, Checksum, Restart, Sink, SinkOptions, Staged, Target},
     source::{Access, RowSource, SnapshotCoverage, SnapshotMode},
+    text::counted,
 };
 
 /// An export that is about to run, and everything it needs.
@@ -140,8 +141,7 @@ pub(super) fn with_export_context(
     let rows = status.rows();
     let arrived = match rows {
         0 => "no row had come".to_owned(),
-        1 => "1 row had come".to_owned(),
-        rows => format!("{rows} rows had come"),
+        rows => format!("{} had come", counted(rows, "row")),
     };
     let left = match details.restart {
         Some(Restart::Allowed) => format!(", and {target} was not touched"),
@@ -286,10 +286,13 @@ fn after_rows(
     protocol: &str,
     is_shared: bool,
 ) -> Result<()> {
-    tracing::info!("the server counted {} warnings", session.warning_count());
-    if let Some(warning) = session.truncation_warning()? {
-        context.warn(warning);
-    }
+    let count = counted(session.warning_count().into(), "warning");
+    tracing::info!("the server counted {count}");
+    let warnings = session.result_warnings()?;
+    warnings
+        .into_iter()
+        .for_each(|warning| context.warn(warning));
+    session.check_text()?;
     if let Some(zone) = context.status.status.details().time_zone {
         tracing::info!(
             "the rows came over the {protocol} protocol, TIMESTAMPs in the time zone {zone}"

@@ -11,6 +11,7 @@ use crate::{
     pipeline::RowObserver,
     row::Row,
     schema::{ColumnDescription, Schema},
+    text::counted,
 };
 
 /// The conditions under which a result is published.
@@ -137,6 +138,12 @@ impl<'a> GuardObserver<'a> {
     }
 }
 
+/// Says how many rows there are.
+fn there_are(rows: u64) -> String {
+    let verb = if rows == 1 { "is" } else { "are" };
+    format!("there {verb} {}", counted(rows, "row"))
+}
+
 impl RowObserver for GuardObserver<'_> {
     fn columns(&mut self, schema: &Schema) -> Result<()> {
         check_columns(self.guards, schema, self.last)
@@ -145,7 +152,8 @@ impl RowObserver for GuardObserver<'_> {
     #[inline]
     fn row(&mut self, _row: Row<'_>, number: u64) -> Result<()> {
         if number > self.max_rows {
-            let problem = format!("there are more than {} rows", self.max_rows);
+            let max = counted(self.max_rows, "row");
+            let problem = format!("there are more than {max}");
             return Err(violation(&problem));
         }
         Ok(())
@@ -216,14 +224,15 @@ fn check_row_count(guards: &Guards, rows: u64, last: Option<&LastSuccess>) -> Re
     {
         let more = if rows > last.rows { "more" } else { "fewer" };
         let problem = format!(
-            "there are {rows} rows, over {percent} {more} than the {} of last time",
+            "{}, over {percent} {more} than the {} of last time",
+            there_are(rows),
             last.rows
         );
         return Err(violation(&problem).with_hint(RESET_HINT));
     }
     match guards.min_rows {
         Some(min) if rows < min => {
-            let problem = format!("there are {rows} rows, fewer than {min}");
+            let problem = format!("{}, fewer than {min}", there_are(rows));
             Err(violation(&problem))
         }
         _ => Ok(()),

@@ -5,7 +5,10 @@ use super::{
     runner::internal_error,
     status::{ExportStatus, Outcome},
 };
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    text::counted,
+};
 
 /// The most names that are listed in a message.
 const MAX_NAMES: usize = 10;
@@ -51,22 +54,27 @@ pub(super) fn summarize(
     let mut message = match listed.len() {
         0 => first.message().to_owned(),
         count => format!(
-            "{count} of {} exports failed: {}",
-            exports.len(),
+            "{count} of {} failed: {}",
+            counted(exports.len() as u64, "export"),
             first_names(&listed)
         ),
     };
-    for (names, state) in [
-        (&not_published, "were not published"),
-        (&not_run, "did not run"),
+    for (names, one, several) in [
+        (&not_published, "was not published", "were not published"),
+        (&not_run, "did not run", "did not run"),
     ] {
+        let state = if names.len() == 1 { one } else { several };
         if !names.is_empty() {
             message += &format!("; {} {state}: {}", names.len(), first_names(names));
         }
     }
     if publish == Publish::AllOrNothing && !published.is_empty() {
         let names = first_names(&published);
-        message += &format!("; {} are published all the same: {names}", published.len());
+        let verb = if published.len() == 1 { "is" } else { "are" };
+        message += &format!(
+            "; {} {verb} published all the same: {names}",
+            published.len()
+        );
     }
     Err(Error::new(first.kind(), message))
 }

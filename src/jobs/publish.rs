@@ -1,4 +1,7 @@
-//! Publishes complete outputs, each before its manifest.
+//! Publishes complete outputs: removes the manifest of the file that is replaced,
+//! and publishes the output, and then its manifest.
+
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 use ring::digest;
@@ -20,6 +23,8 @@ use crate::{
 /// after it.
 pub(super) struct StagedExport {
     target: Staged,
+    /// The path of the output as the user named it, if the output is a regular file.
+    file: Option<PathBuf>,
     load_statement: Option<Staged>,
     manifest: Option<Staged>,
 }
@@ -41,8 +46,10 @@ impl StagedExport {
         let load_statement = load::write_statement(context.export, statement.as_deref(), &cancel)?;
         let name = context.export.manifest.as_ref();
         let manifest = name.map(|name| write_manifest(context, name, position, &target));
+        let path = context.export.target.path();
         Ok(Self {
             manifest: manifest.transpose()?,
+            file: target.path().and(path).map(Into::into),
             load_statement,
             target,
         })
@@ -55,11 +62,16 @@ impl StagedExport {
         others.into_iter().flatten().try_for_each(Staged::check)
     }
 
-    /// Publishes the output, and then its load statement and its manifest.
+    /// Publishes the output, and then its load statement and its manifest. An earlier
+    /// manifest is removed before: at no moment does a manifest stand beside another
+    /// file than its own.
     pub(super) fn publish(self) -> Result<()> {
-        // Another run to the same target must not publish between the two.
-        let path = self.manifest.as_ref().and_then(Staged::path);
-        let _locked = path.and_then(sink::lock_folder);
+        // Another run to the same target must not publish between the steps.
+        let path = self.file.as_deref().map(manifest::path);
+        let _locked = path.and_then(|path| sink::lock_folder(&sink::resolve(&path)));
+        if let Some(file) = &self.file {
+            manifest::remove_outdated(file)?;
+        }
         self.target.commit()?;
         let others = [self.load_statement, self.manifest];
         others.into_iter().flatten().try_for_each(Staged::commit)

@@ -62,8 +62,11 @@ pub(super) trait Session: Send {
     /// Returns the number of the server's warnings for the query.
     fn warning_count(&self) -> u16;
 
-    /// Returns the server's warning that values were truncated, if there is one.
-    fn truncation_warning(&mut self) -> Result<Option<String>>;
+    /// Returns what the server's warnings say of the result.
+    fn result_warnings(&mut self) -> Result<Vec<String>>;
+
+    /// Checks that no text of the rows may have lost characters.
+    fn check_text(&mut self) -> Result<()>;
 
     /// Frees the server's resources of the query.
     fn close_statement(&mut self);
@@ -176,8 +179,12 @@ impl Session for ServerSession {
         self.executor.warnings()
     }
 
-    fn truncation_warning(&mut self) -> Result<Option<String>> {
-        self.executor.truncation_warning()
+    fn result_warnings(&mut self) -> Result<Vec<String>> {
+        self.executor.result_warnings()
+    }
+
+    fn check_text(&mut self) -> Result<()> {
+        self.executor.check_text()
     }
 
     fn close_statement(&mut self) {

@@ -18,7 +18,7 @@ use crate::{
     schema::ColumnDescription,
     sink::{SharedBytes, Sink, Target, WriterSink},
     source::{ConnectOptions, SessionOptions, SnapshotMode},
-    sql::{Parameter, Query},
+    sql::{Parameter, ParameterValue, Query},
 };
 
 /// A builder of a single export: a server, a query, a format and a target.
@@ -98,9 +98,9 @@ impl Export {
         self
     }
 
-    /// Binds `value`, as text, to `:name` in the query.
+    /// Binds `value`, which is a text or a list of texts, to `:name` in the query.
     #[must_use]
-    pub fn parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+    pub fn parameter(mut self, name: impl Into<String>, value: impl Into<ParameterValue>) -> Self {
         self.parameters.push(Parameter {
             name: name.into(),
             value: value.into(),

@@ -182,8 +182,12 @@ impl Session for MemorySession {
         0
     }
 
-    fn truncation_warning(&mut self) -> Result<Option<String>> {
-        Ok(None)
+    fn result_warnings(&mut self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    fn check_text(&mut self) -> Result<()> {
+        Ok(())
     }
 
     fn close_statement(&mut self) {}
@@ -481,8 +485,8 @@ fn all_or_nothing_publishes_in_order_and_nothing_after_a_failure() {
     assert_eq!(broken.committed, ["a: n 1"]);
     assert_eq!(
         message(&broken.report),
-        "5 1 of 3 exports failed: b (exit code 5); 1 were not published: c; \
-         1 are published all the same: a"
+        "5 1 of 3 exports failed: b (exit code 5); 1 was not published: c; \
+         1 is published all the same: a"
     );
 
     let one_fails = Memory::default()

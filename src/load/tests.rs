@@ -45,7 +45,10 @@ fn statement(target: &str, columns: Vec<Column>, file: &str) -> Result<String, S
 
 #[test]
 fn warehouses_get_the_statements_of_their_manuals() {
-    let decimal = ColumnType::Decimal { zerofill: None };
+    let decimal = ColumnType::Decimal {
+        scale: 2,
+        zerofill: None,
+    };
     let fraction = 3;
     let columns = || {
         vec![

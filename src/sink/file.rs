@@ -42,7 +42,7 @@ const SYNC_EVERY: usize = 16 << 20;
 const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The mode bit of a folder in which only owners may replace files (chmod(2)).
-const STICKY_BIT: u32 = 0o1000;
+pub(super) const STICKY_BIT: u32 = 0o1000;
 
 /// Writes a regular file.
 pub(super) struct FileSink {

@@ -22,6 +22,9 @@ pub(super) const ACCESS_DENIED: u16 = 1045;
 /// protocol.
 pub(super) const UNKNOWN_COMMAND: u16 = 1047;
 
+/// ER_NO_DB_ERROR: a table is named without its database, and none is selected.
+pub(super) const NO_DATABASE: u16 = 1046;
+
 /// ER_BAD_DB_ERROR.
 pub(super) const UNKNOWN_DATABASE: u16 = 1049;
 
@@ -103,6 +106,10 @@ pub(super) const MUST_CHANGE_PASSWORD: u16 = 1820;
 /// expired.
 pub(super) const MUST_CHANGE_PASSWORD_LOGIN: u16 = 1862;
 
+/// ER_QUERY_RESULT_INCOMPLETE of MariaDB: a warning that a limit of the server or of
+/// the statement ended the statement early, without an error.
+pub(super) const LIMIT_EXCEEDED: u16 = 1931;
+
 /// ER_CONNECTION_KILLED of MariaDB.
 const CONNECTION_KILLED: u16 = 1927;
 
@@ -127,8 +134,16 @@ pub(super) const CLIENT_INTERACTION_TIMEOUT: u16 = 4031;
 /// ER_ACCOUNT_HAS_BEEN_LOCKED of MariaDB.
 pub(super) const ACCOUNT_LOCKED_MARIADB: u16 = 4151;
 
+/// WARN_SORTING_ON_TRUNCATED_LENGTH of MariaDB: values are longer than
+/// `max_sort_length`.
+pub(super) const SORTED_BY_PREFIX: u16 = 4202;
+
 /// The statement ran longer than the session allows.
 pub(super) const QUERY_TIMEOUT: [u16; 2] = [QUERY_TIMEOUT_MYSQL, STATEMENT_TIMEOUT_MARIADB];
+
+/// ER_LOCK_WAIT_TIMEOUT and ER_LOCK_DEADLOCK: another session held a lock for too
+/// long, or each of two waited for the other.
+pub(super) const LOCK_REFUSED: [u16; 2] = [1205, 1213];
 
 /// KILL ended the statement or its connection.
 pub(super) const QUERY_KILLED: [u16; 3] = [QUERY_INTERRUPTED, CONNECTION_KILLED, SESSION_KILLED];
@@ -172,3 +187,111 @@ pub(super) const TRANSIENT_AT_LOGIN: [u16; 4] = [
 
 /// The codes of ProxySQL's own errors.
 pub(super) const PROXYSQL: Range<u16> = 9000..10000;
+
+/// What a warning says of the result of the statement that has run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Consequence {
+    /// Rows, or a whole value, are missing.
+    Incomplete,
+    /// A value is another one than the data or the statement has: it was cut, set to
+    /// the nearest possible one, made NULL, or compared or sorted as such.
+    Altered,
+}
+
+/// Returns what the warning `code` of the level `level` (the column `Level` of SHOW
+/// WARNINGS) says of the result. `None`: nothing; it is about deprecated syntax, the
+/// optimizer, or what a function means: a division by 0 and the like are NULL by
+/// definition (ER_DIVISION_BY_ZERO 1365, ER_INVALID_ARGUMENT_FOR_LOGARITHM 3020), and
+/// ER_CAPACITY_EXCEEDED (3170) only makes a statement slower.
+///
+/// The codes are from the servers' own tables of messages: MariaDB's
+/// `sql/share/errmsg-utf8.txt` (10.11 and 11.8) and MySQL's
+/// `share/messages_to_clients.txt` (9.7). From 1887 on, a code has another meaning
+/// for each server; those in the lists are errors, and never warnings about rows, for
+/// the other one.
+pub(super) fn consequence(level: &str, code: u16) -> Option<Consequence> {
+    match level {
+        "Note" if !ALTERED_NOTES.contains(&code) => None,
+        _ if INCOMPLETE.contains(&code) => Some(Consequence::Incomplete),
+        _ if ALTERED.contains(&code) || IN_DOUBT.contains(&code) => Some(Consequence::Altered),
+        // The statement has succeeded in spite of an error.
+        "Error" => Some(Consequence::Altered),
+        _ => None,
+    }
+}
+
+/// The warnings that rows or whole values are missing.
+const INCOMPLETE: [u16; 7] = [
+    VALUE_TOO_LARGE,
+    1429, // ER_CONNECT_TO_FOREIGN_DATA_SOURCE
+    1430, // ER_QUERY_ON_FOREIGN_DATA_SOURCE
+    1684, // ER_WARN_I_S_SKIPPED_TABLE
+    LIMIT_EXCEEDED,
+    3641, // ER_I_S_SKIPPED_TABLESPACE of MySQL
+    6119, // ER_WARN_SP_STATEMENT_PARTIALLY_EXECUTED of MySQL
+];
+
+/// The warnings that a value was altered.
+pub(super) const ALTERED: [u16; 48] = [
+    1256, // ER_TOO_BIG_FOR_UNCOMPRESS
+    1257, // ER_ZLIB_Z_MEM_ERROR
+    1258, // ER_ZLIB_Z_BUF_ERROR
+    1259, // ER_ZLIB_Z_DATA_ERROR
+    GROUP_CONCAT_CUT,
+    1264, // ER_WARN_DATA_OUT_OF_RANGE
+    1265, // WARN_DATA_TRUNCATED
+    1292, // ER_TRUNCATED_WRONG_VALUE
+    1300, // ER_INVALID_CHARACTER_STRING
+    1366, // ER_TRUNCATED_WRONG_VALUE_FOR_FIELD
+    1367, // ER_ILLEGAL_VALUE_FOR_TYPE
+    1406, // ER_DATA_TOO_LONG
+    1411, // ER_WRONG_VALUE_FOR_TYPE
+    1416, // ER_CANT_CREATE_GEOMETRY_OBJECT
+    1441, // ER_DATETIME_FUNCTION_OVERFLOW
+    1525, // ER_WRONG_VALUE
+    1690, // ER_DATA_OUT_OF_RANGE
+    1916, // ER_DATA_OVERFLOW of MariaDB
+    1917, // ER_DATA_TRUNCATED of MariaDB
+    1918, // ER_BAD_DATA of MariaDB
+    1919, // ER_DYN_COL_WRONG_FORMAT of MariaDB
+    1920, // ER_DYN_COL_IMPLEMENTATION_LIMIT of MariaDB
+    1921, // ER_DYN_COL_DATA of MariaDB
+    1958, // ER_BAD_BASE64_DATA of MariaDB
+    1977, // ER_CANNOT_CONVERT_CHARACTER of MariaDB
+    3141, // ER_INVALID_JSON_TEXT_IN_PARAM of MySQL
+    3155, // ER_NUMERIC_JSON_VALUE_OUT_OF_RANGE of MySQL
+    3156, // ER_INVALID_JSON_VALUE_FOR_CAST of MySQL
+    3854, // ER_CANNOT_CONVERT_STRING of MySQL
+    4035, // ER_JSON_BAD_CHR of MariaDB
+    4036, // ER_JSON_NOT_JSON_CHR of MariaDB
+    4037, // ER_JSON_EOS of MariaDB
+    4038, // ER_JSON_SYNTAX of MariaDB
+    4039, // ER_JSON_ESCAPING of MariaDB
+    4040, // ER_JSON_DEPTH of MariaDB
+    4041, // ER_JSON_PATH_EOS of MariaDB
+    4042, // ER_JSON_PATH_SYNTAX of MariaDB
+    4043, // ER_JSON_PATH_DEPTH of MariaDB
+    4044, // ER_JSON_PATH_NO_WILDCARD of MariaDB
+    4045, // ER_JSON_PATH_ARRAY of MariaDB
+    4048, // ER_GEOJSON_INCORRECT of MariaDB
+    4049, // ER_GEOJSON_TOO_FEW_POINTS of MariaDB
+    4050, // ER_GEOJSON_NOT_CLOSED of MariaDB
+    4076, // ER_GEOJSON_EMPTY_COORDINATES of MariaDB
+    SORTED_BY_PREFIX,
+    4203, // ER_VECTOR_BINARY_FORMAT_INVALID of MariaDB
+    4204, // ER_VECTOR_FORMAT_INVALID of MariaDB
+    6527, // ER_TEMPORAL_FUNCTION_OVERFLOW of MySQL
+];
+
+/// The warnings of tables and views whose rows or values may not be what they should.
+const IN_DOUBT: [u16; 4] = [
+    1030, // ER_GET_ERRNO: a storage engine's error
+    1105, // ER_UNKNOWN_ERROR: an error of a plugin, such as a storage engine
+    1296, // ER_GET_ERRMSG: an error of a storage engine in its own words
+    1356, // ER_VIEW_INVALID: in information_schema
+];
+
+/// The codes of [`ALTERED`] that count as a mere note, too. Notes with other codes
+/// are about what a statement means, such as a time of day that a comparison with a
+/// date ignores.
+const ALTERED_NOTES: [u16; 2] = [1916, 1917];

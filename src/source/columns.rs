@@ -115,10 +115,13 @@ fn column_type(column: &mysql::Column) -> Option<ColumnType> {
         WireType::MYSQL_TYPE_YEAR => ColumnType::Integer {
             zerofill: Some(YEAR_WIDTH),
         },
-        WireType::MYSQL_TYPE_BIT => ColumnType::Bit,
-        WireType::MYSQL_TYPE_DECIMAL | WireType::MYSQL_TYPE_NEWDECIMAL => {
-            ColumnType::Decimal { zerofill }
-        }
+        WireType::MYSQL_TYPE_BIT => ColumnType::Bit {
+            width: column.column_length(),
+        },
+        WireType::MYSQL_TYPE_DECIMAL | WireType::MYSQL_TYPE_NEWDECIMAL => ColumnType::Decimal {
+            scale: decimals,
+            zerofill,
+        },
         WireType::MYSQL_TYPE_FLOAT => ColumnType::Float(float),
         WireType::MYSQL_TYPE_DOUBLE => ColumnType::Double(float),
         WireType::MYSQL_TYPE_DATE | WireType::MYSQL_TYPE_NEWDATE => ColumnType::Date,

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     cancel::CancelToken,
     error::{Error, ErrorKind, Result, Retry},
+    sql::BoundQuery,
 };
 
 /// The default of `max_allowed_packet` on old servers in bytes, the smallest in
@@ -44,15 +45,20 @@ pub(super) fn broken_protocol(cancel: &CancelToken) -> Error {
         .with_hint("is a proxy in between, or another kind of server? -vv says what the driver met")
 }
 
-/// Returns the error for the statement `sql`, which could not be prepared or
+/// Returns the error for the statement `bound`, which could not be prepared or
 /// executed. Its source is `error`.
-pub(super) fn statement_error(error: mysql::Error, sql: &str) -> Error {
-    describe_statement_error(&error, sql).with_source(error)
+pub(super) fn statement_error(error: mysql::Error, bound: &BoundQuery) -> Error {
+    describe_statement_error(&error, bound).with_source(error)
 }
 
-fn describe_statement_error(error: &mysql::Error, sql: &str) -> Error {
+fn describe_statement_error(error: &mysql::Error, bound: &BoundQuery) -> Error {
     let described = describe_query_error("the query failed", error);
+    let sql = &bound.sql;
     if let mysql::Error::MySqlError(server) = error {
+        let described = match (&bound.place, described.kind()) {
+            (Some(place), ErrorKind::Query) => described.with_location(place),
+            _ => described,
+        };
         return described.with_excerpt(excerpt::excerpt(sql, &server.message));
     }
     if let Some(unknown) = columns::unknown_type(error) {
@@ -114,6 +120,15 @@ fn describe_query_error(context: &str, error: &mysql::Error) -> Error {
 fn with_server_hint(described: Error, code: u16) -> Error {
     match code {
         codes::READ_ONLY_TRANSACTION => described.with_hint(READ_WRITE_HINT),
+        codes::NO_DATABASE => described.with_hint(
+            "--database NAME chooses one, as does the path of a URL; or write DATABASE.TABLE",
+        ),
+        code if codes::LOCK_REFUSED.contains(&code) => described
+            .with_hint(
+                "another session held a lock: run it again, or have --retry N do so; SHOW \
+                 PROCESSLIST on the server shows who",
+            )
+            .with_retry(Retry::Later),
         codes::TABLE_DEF_CHANGED => {
             described.with_hint("a table was altered after the snapshot began: run all again")
         }
@@ -225,10 +240,33 @@ mod tests {
     }
 
     #[test]
+    fn a_refused_lock_may_be_had_later() {
+        for code in codes::LOCK_REFUSED {
+            let error = query_error(
+                "the result broke off",
+                mysql::Error::MySqlError(MySqlError {
+                    state: "HY000".to_owned(),
+                    message: "try restarting transaction".to_owned(),
+                    code,
+                }),
+            );
+            let hint = error.hint().unwrap_or_default();
+            assert!(
+                error.is_transient() && hint.contains("--retry N"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
     fn errors_keep_the_drivers_error_as_their_source() {
+        let bound = BoundQuery {
+            sql: "SELECT 1 FORM t".to_owned(),
+            ..BoundQuery::default()
+        };
         for error in [
             query_error("the query failed", server_error()),
-            statement_error(server_error(), "SELECT 1 FORM t"),
+            statement_error(server_error(), &bound),
         ] {
             let source = error.source().expect("a source");
             let source = source.downcast_ref().expect("the driver's error");

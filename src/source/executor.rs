@@ -8,13 +8,16 @@ use mysql::{
 };
 
 use super::{
+    bits::StoredBits,
     columns, connect,
+    correction::DoubtfulText,
     driver::{self, catch_panic},
     errors::{catch_driver_panic, query_error, statement_error},
     interrupt::{InterruptHandle, SessionUse},
-    options::{Compression, ConnectOptions, Protocol, SessionOptions},
+    options::{Compression, ConnectOptions, Protocol, SessionOptions, WarningPolicy},
     prepare,
     rows::{RowStream, Rows},
+    server_warnings::ServerWarnings,
     session::{self, SessionFacts, SessionLock},
     tables::TableCache,
 };
@@ -23,6 +26,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     schema::Schema,
     sql::{BoundQuery, Parameter, Query, QuotingMode},
+    text::counted,
 };
 
 /// A session on a server. It runs one statement at a time.
@@ -41,8 +45,13 @@ pub struct QueryExecutor {
     pub(super) protocol: Protocol,
     /// The prepared statement that runs or has run.
     pub(super) prepared: Option<mysql::Statement>,
+    /// The limit of rows that the init statements have set for each statement.
+    row_limit: Option<u64>,
+    warning_policy: WarningPolicy,
     pub(super) warning: Option<String>,
     pub(super) table_cache: TableCache,
+    stored_bits: StoredBits,
+    pub(super) doubtful: DoubtfulText,
 }
 
 impl QueryExecutor {
@@ -76,12 +85,16 @@ impl QueryExecutor {
             keyword: String::new(),
             protocol: Protocol::Auto,
             prepared: None,
+            row_limit: None,
+            warning_policy: session.warnings,
             warning: None,
             table_cache: TableCache::default(),
+            stored_bits: StoredBits::default(),
+            doubtful: DoubtfulText::default(),
         };
         // From here on, a cancellation ends the session while the server is silent.
         cancel.on_interrupt(executor.interrupt.clone())?;
-        executor.with_driver(|conn| {
+        executor.row_limit = executor.with_driver(|conn| {
             lock.acquire(conn)?;
             session::prepare(conn, session)
         })?;
@@ -125,11 +138,12 @@ impl QueryExecutor {
     /// # Errors
     /// [`ErrorKind::Query`] if the server refuses a setting or an init statement.
     pub fn reset_session(&mut self, session: &SessionOptions) -> Result<()> {
-        self.with_driver(|conn| {
+        self.row_limit = self.with_driver(|conn| {
             driver::run(conn, connect::SET_NAMES)
                 .map_err(|error| query_error("cannot set the character set again", error))?;
             session::prepare(conn, session)
-        })
+        })?;
+        Ok(())
     }
 
     /// Makes `query` with `parameters` the statement that [`run`](Self::run)
@@ -176,21 +190,54 @@ impl QueryExecutor {
     }
 
     fn try_run(&mut self) -> Result<RowStream<'_>> {
-        let prepared = prepare::prepare(&mut self.conn, self.protocol, &self.keyword, &self.bound);
-        match prepared? {
+        if let Some(rows) = self.row_limit {
+            session::limit_rows(&mut self.conn, rows)?;
+        }
+        let prepared = prepare::prepare(&mut self.conn, self.protocol, &self.keyword, &self.bound)?;
+        self.learn_of_bits(&prepared)?;
+        self.doubtful = DoubtfulText::default();
+        let (bits, doubtful) = (&self.stored_bits, &self.doubtful);
+        match prepared {
             prepare::Statement::Prepared(statement) => {
                 self.prepared = Some(statement.clone());
                 let params = self.bound.params();
                 let result = self.conn.exec_iter(&statement, params);
-                let rows = expect_result_set(result, &self.cancel, &self.bound.sql, &self.keyword)?;
-                RowStream::new(Rows::Binary(rows), None, &self.cancel)
+                let rows = expect_result_set(result, &self.cancel, &self.bound, &self.keyword)?;
+                RowStream::new(Rows::Binary(rows), None, &self.cancel, bits, doubtful)
             }
             prepare::Statement::Text(reason) => {
                 let result = self.conn.query_iter(&self.bound.sql);
-                let rows = expect_result_set(result, &self.cancel, &self.bound.sql, &self.keyword)?;
-                RowStream::new(Rows::Text(rows), reason, &self.cancel)
+                let rows = expect_result_set(result, &self.cancel, &self.bound, &self.keyword)?;
+                RowStream::new(Rows::Text(rows), reason, &self.cancel, bits, doubtful)
             }
         }
+    }
+
+    /// Learns what the metadata does not say of the statement's BIT columns.
+    fn learn_of_bits(&mut self, statement: &prepare::Statement) -> Result<()> {
+        let conn = &mut self.conn;
+        let columns = prepare::columns(conn, statement, &self.keyword, &self.bound)?;
+        let learned = match &*self.keyword {
+            // Their columns are known only when they run.
+            "CALL" | "EXECUTE" => self.stored_bits.is_mariadb(conn).map(drop),
+            _ => self.stored_bits.learn(conn, &columns),
+        };
+        learned.map_err(|error| query_error("cannot ask about the statement's columns", error))
+    }
+
+    /// Checks that no text has lost characters that its character set lacks, as far
+    /// as can be known. Call it after the rows.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Query`] if a text may have lost one, because a procedure chose
+    /// another character set than utf8mb4.
+    pub fn check_text(&mut self) -> Result<()> {
+        let Some(doubtful) = self.doubtful.get() else {
+            return Ok(());
+        };
+        let doubtful = doubtful.clone();
+        let is_null = self.with_driver(session::sends_text_unconverted)?;
+        if is_null { Ok(()) } else { Err(doubtful) }
     }
 
     /// Frees the prepared statement on the server, if one has run.
@@ -209,18 +256,22 @@ impl QueryExecutor {
         self.conn.warnings()
     }
 
-    /// Returns the server's warning that values were truncated, or that not all its
-    /// warnings can be read. `None`: the rows are complete.
+    /// Returns what the server's warnings say of the result of the last statement:
+    /// that values were altered, or that not all warnings can be read. Empty: the
+    /// server warns of neither.
     ///
     /// # Errors
-    /// [`ErrorKind::Query`] if a value became NULL because it is longer than the
-    /// server's `max_allowed_packet`, or if the warnings cannot be read.
-    pub fn truncation_warning(&mut self) -> Result<Option<String>> {
+    /// [`ErrorKind::Query`] if the warnings say that rows or whole values are missing,
+    /// if the warnings cannot be read, and, with
+    /// [`WarningPolicy::Fail`](super::WarningPolicy::Fail), if there is anything to
+    /// return.
+    pub fn result_warnings(&mut self) -> Result<Vec<String>> {
         let count = self.warnings();
         if count == 0 {
-            return Ok(None);
+            return Ok(Vec::new());
         }
-        self.with_driver(|conn| session::truncation_warning(conn, count))
+        let warnings = self.with_driver(|conn| ServerWarnings::read(conn, count))?;
+        warnings.report(&self.bound.sql, self.warning_policy)
     }
 
     /// Reads the server's version and the session's settings.
@@ -272,11 +323,11 @@ impl Drop for QueryExecutor {
     }
 }
 
-/// Returns the result set of the statement `sql`, or an error if there is none.
+/// Returns the result set of the statement `bound`, or an error if there is none.
 fn expect_result_set<'conn, P: WireProtocol>(
     result: mysql::Result<QueryResult<'conn, 'conn, 'conn, P>>,
     cancel: &CancelToken,
-    sql: &str,
+    bound: &BoundQuery,
     keyword: &str,
 ) -> Result<QueryResult<'conn, 'conn, 'conn, P>> {
     let result = result.map_err(|error| {
@@ -284,7 +335,7 @@ fn expect_result_set<'conn, P: WireProtocol>(
             // The connection is broken, which the server may not have noticed.
             cancel.close_connection();
         }
-        statement_error(error, sql)
+        statement_error(error, bound)
     })?;
     if result.columns().as_ref().is_empty() {
         let affected = result.affected_rows();
@@ -293,7 +344,8 @@ fn expect_result_set<'conn, P: WireProtocol>(
         return Err(Error::new(
             ErrorKind::Query,
             format!(
-                "the statement ({keyword} …) ran, but it has no result set; {affected} rows were affected"
+                "the statement ({keyword} …) ran, but it has no result set; it affected {}",
+                counted(affected, "row")
             ),
         )
         .with_hint("only statements that return rows can be exported"));

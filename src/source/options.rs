@@ -253,6 +253,20 @@ pub struct SessionOptions {
     /// The most time that the server may run a statement (`max_execution_time` of
     /// MySQL, `max_statement_time` of MariaDB). `None`: no limit.
     pub statement_timeout: Option<Duration>,
+    /// What it means that the server warns of altered values.
+    pub warnings: WarningPolicy,
+}
+
+/// What it means that the server warns of values that it has altered, or that this
+/// cannot be known. A result from which rows or whole values are missing is always
+/// an error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WarningPolicy {
+    /// The export succeeds, with a warning.
+    #[default]
+    Report,
+    /// The export fails.
+    Fail,
 }
 
 /// Whether statements of a session may write.

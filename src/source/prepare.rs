@@ -2,7 +2,9 @@
 //! binary rows, which cost the server half as much as text. The text protocol runs
 //! every statement.
 
-use mysql::{Conn, prelude::Queryable};
+use std::sync::Arc;
+
+use mysql::{Column, Conn, prelude::Queryable};
 use mysql_common::named_params::ParsedNamedParams;
 
 use super::{
@@ -18,6 +20,10 @@ use crate::{
 /// The first keywords of statements that servers can prepare and that have one
 /// result set.
 const PREPARED: [&str; 5] = ["SELECT", "WITH", "VALUES", "TABLE", "("];
+
+/// The keyword of the statement that servers can prepare, but whose columns they
+/// announce only when it runs. Prepared, it sends all digits of a FLOAT.
+const CALL: &str = "CALL";
 
 /// A statement that is ready to run.
 pub(super) enum Statement {
@@ -61,11 +67,11 @@ pub(super) fn prepare(
         Ok(statement) => statement,
         Err(reason) => return use_text(&reason),
     };
-    // If text is not allowed, a statement without announced columns is executed:
-    // a CALL announces none and may return rows.
+    // If text is not allowed, a statement without announced columns is executed: it
+    // may return rows.
     let reason = if usize::from(statement.num_params()) != bound.values.len() {
         "the server finds another number of parameters in it"
-    } else if may_use_text && statement.columns().is_empty() {
+    } else if may_use_text && keyword != CALL && statement.columns().is_empty() {
         "it announces no columns"
     } else {
         return Ok(Statement::Prepared(statement));
@@ -81,7 +87,9 @@ pub(super) fn is_wanted(protocol: Protocol, keyword: &str, bound: &BoundQuery) -
     match protocol {
         Protocol::Text => false,
         Protocol::Binary => true,
-        Protocol::Auto => !bound.values.is_empty() || PREPARED.contains(&keyword),
+        Protocol::Auto => {
+            !bound.values.is_empty() || keyword == CALL || PREPARED.contains(&keyword)
+        }
     }
 }
 
@@ -92,6 +100,32 @@ pub(super) fn is_wanted(protocol: Protocol, keyword: &str, bound: &BoundQuery) -
 /// [`ErrorKind::Query`] if the server finds a mistake in the statement.
 pub(super) fn describe(conn: &mut Conn, bound: &BoundQuery) -> Result<Option<mysql::Statement>> {
     Ok(try_prepare(conn, bound)?.ok())
+}
+
+/// Returns the columns of a statement that is ready to run, as far as they are known
+/// before it runs. It prepares a query that runs as text because the user wants so.
+///
+/// # Errors
+/// [`ErrorKind::Query`] if the server finds a mistake in the statement.
+pub(super) fn columns(
+    conn: &mut Conn,
+    statement: &Statement,
+    keyword: &str,
+    bound: &BoundQuery,
+) -> Result<Arc<[Column]>> {
+    match statement {
+        Statement::Prepared(statement) => Ok(statement.columns()),
+        Statement::Text(None) if PREPARED.contains(&keyword) => {
+            let Some(statement) = describe(conn, bound)? else {
+                return Ok(Arc::default());
+            };
+            let columns = statement.columns();
+            conn.close(statement)
+                .map_err(|error| query_error("closing the statement failed", error))?;
+            Ok(columns)
+        }
+        Statement::Text(_) => Ok(Arc::default()),
+    }
 }
 
 /// Returns the prepared statement, or the reason why the server or the driver does
@@ -115,7 +149,7 @@ fn try_prepare(conn: &mut Conn, bound: &BoundQuery) -> Result<Result<mysql::Stat
                 error.code, error.state, error.message
             )))
         }
-        Err(error) => Err(statement_error(error, &bound.sql)),
+        Err(error) => Err(statement_error(error, bound)),
     }
 }
 

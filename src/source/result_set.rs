@@ -19,6 +19,9 @@ pub struct ResultSet<'conn> {
 impl QueryExecutor {
     /// Runs `sql`, one statement, and returns its rows.
     ///
+    /// After the last row, [`result_warnings`](Self::result_warnings) returns what the
+    /// server's warnings say of them.
+    ///
     /// ```no_run
     /// use gold_digger::{
     ///     cancel::CancelToken,
@@ -67,10 +70,12 @@ impl Iterator for ResultSet<'_> {
         let stream = self.stream.as_mut()?;
         match stream.next_row() {
             Ok(Some(row)) => Some(Ok(OwnedRow::new(row.to_owned(), Arc::clone(&self.schema)))),
-            Ok(None) => match Box::new(self.stream.take()?).finish() {
-                Ok(()) => None,
-                Err(error) => Some(Err(error)),
-            },
+            Ok(None) => {
+                let stream = self.stream.take()?;
+                let doubtful = stream.doubtful_text();
+                let ended = Box::new(stream).finish();
+                ended.err().or(doubtful).map(Err)
+            }
             Err(error) => {
                 self.stream = None;
                 Some(Err(error))

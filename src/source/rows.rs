@@ -9,7 +9,10 @@ use std::mem::{self, ManuallyDrop};
 use mysql::{Binary, QueryResult, Text, prelude::Protocol as WireProtocol};
 
 use super::{
-    RowSource, columns,
+    RowSource,
+    bits::StoredBits,
+    columns,
+    correction::{Corrections, DoubtfulText},
     driver::{DriverPanic, catch_panic},
     errors::{broken_protocol, query_error},
 };
@@ -29,6 +32,7 @@ pub struct RowStream<'conn> {
     schema: Schema,
     rows: Rows<'conn>,
     row: Option<mysql::Row>,
+    corrections: Corrections,
     state: StreamState,
     note: Option<String>,
     cancel: CancelToken,
@@ -56,6 +60,8 @@ impl<'conn> RowStream<'conn> {
         rows: Rows<'conn>,
         note: Option<String>,
         cancel: &CancelToken,
+        stored_bits: &StoredBits,
+        doubtful: &DoubtfulText,
     ) -> Result<Self> {
         let mut stream = Self {
             schema: Schema {
@@ -63,18 +69,28 @@ impl<'conn> RowStream<'conn> {
             },
             rows,
             row: None,
+            corrections: Corrections::default(),
             state: StreamState::Open,
             note,
             cancel: cancel.clone(),
         };
         // After the stream exists: an error drops it, which does not read the
         // rows, unlike dropping the driver's result.
-        stream.schema = match &stream.rows {
-            Rows::Text(result) => columns::schema(result.columns().as_ref()),
-            Rows::Binary(result) => columns::schema(result.columns().as_ref()),
-            Rows::Lost => Err(broken_protocol(cancel)),
-        }?;
+        let set = match &stream.rows {
+            Rows::Text(result) => result.columns(),
+            Rows::Binary(result) => result.columns(),
+            Rows::Lost => return Err(broken_protocol(cancel)),
+        };
+        let columns = set.as_ref();
+        let schema = columns::schema(columns)?;
+        let corrections = Corrections::new(columns, &schema, stored_bits, doubtful)?;
+        (stream.schema, stream.corrections) = (schema, corrections);
         Ok(stream)
+    }
+
+    /// Returns the error for a text that may have lost characters, if there is one.
+    pub(super) fn doubtful_text(&self) -> Option<Error> {
+        self.corrections.doubtful_text()
     }
 
     /// Returns the error for a failure after the statement began, or the cause if
@@ -124,7 +140,10 @@ impl RowSource for RowStream<'_> {
             Rows::Lost => Err(DriverPanic),
         };
         self.row = match next {
-            Ok(Some(Ok(row))) => Some(row),
+            Ok(Some(Ok(mut row))) => {
+                self.corrections.apply(&mut row)?;
+                Some(row)
+            }
             Ok(Some(Err(error))) => return Err(self.stream_error("the result broke off", error)),
             Ok(None) => None,
             Err(DriverPanic) => return Err(self.after_driver_panic()),

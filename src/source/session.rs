@@ -1,9 +1,8 @@
-//! Sets a session up before its statement runs, and reads the session's settings
-//! and the warnings of a statement that has run.
+//! Sets a session up before its statement runs, and reads the session's settings.
 
 use std::{collections::HashMap, time::Duration};
 
-use mysql::{Conn, Row, prelude::Queryable};
+use mysql::{Conn, prelude::Queryable};
 
 use super::{
     codes, connect,
@@ -12,55 +11,48 @@ use super::{
     options::{Access, SessionOptions},
     tls,
 };
-use crate::{
-    error::{Error, ErrorKind, Result},
-    sql::QuotingMode,
-};
+use crate::{error::Result, sql::QuotingMode};
+
+/// Removes the limit of rows that the server may have for its sessions
+/// (`sql_select_limit`). ProxySQL tracks the variable, so that the session is not
+/// bound to one server.
+const LIFT_ROW_LIMIT: &str = "SET SESSION sql_select_limit = 18446744073709551615";
 
 /// Lets the reader be slow for 24 days, the longest timeout in seconds that servers
 /// on every system accept (MySQL manual, "Server System Variables"), and makes the
-/// server keep every warning (see [`truncation_warning`]).
+/// server keep its notes: those of EXPLAIN name the tables of a statement.
 ///
 /// The latter is in a comment that servers execute. ProxySQL removes it: it would
 /// otherwise bind the session to one server from then on.
 const CLIENT_LIMITS: &str = "SET SESSION net_write_timeout = 2147483, SESSION wait_timeout = 2147483 \
-     /*!40101 , SESSION max_error_count = 65535 */";
+     /*!40101 , SESSION sql_notes = 1 */";
+
+/// Makes the server keep every warning, as they tell what is wrong with the rows
+/// ([`super::server_warnings`]). It is a statement of its own, because MySQL refuses
+/// it to accounts without SESSION_VARIABLES_ADMIN; how many warnings there were is
+/// counted all the same. ProxySQL removes the comment here, too.
+const KEEP_WARNINGS: &str =
+    "SET SESSION wait_timeout = 2147483 /*!40101 , SESSION max_error_count = 65535 */";
 
 /// Sets what must hold for every statement of the session. It is repeated between
 /// the exports of a session, because an earlier one may have changed it.
-pub(super) fn prepare(conn: &mut Conn, session: &SessionOptions) -> Result<()> {
-    // A server that refuses these settings may end the session later; that error is
-    // reported then.
-    let allow_refusal = |result: mysql::Result<()>, what: &str| match result {
-        Err(mysql::Error::MySqlError(error)) => {
-            tracing::info!("the server keeps its {what}: {}", error.message);
-            Ok(())
-        }
-        result => result.map_err(|error| query_error("cannot raise the session's limits", error)),
-    };
-    allow_refusal(driver::run(conn, CLIENT_LIMITS), "limits for slow readers")?;
-    allow_refusal(limit_statement(conn, None), "limit for statements")?;
+///
+/// Returns the limit of rows that the init statements have set for the export's
+/// statement. It is lifted until then ([`limit_rows`]), so that it does not apply to
+/// the program's own questions.
+pub(super) fn prepare(conn: &mut Conn, session: &SessionOptions) -> Result<Option<u64>> {
+    raise_limits(conn)?;
     if session.access == Access::ReadOnly {
         driver::run(conn, "SET SESSION TRANSACTION READ ONLY").map_err(|error| {
             query_error("the server refused to make the session read-only", error)
                 .with_hint("--read-write leaves the session as the server gives it")
         })?;
     }
-    for statement in &session.init {
-        tracing::debug!("running an init statement");
-        driver::run(conn, statement).map_err(|error| {
-            query_error(
-                &format!("the server refused the init statement {statement:?}"),
-                error,
-            )
-        })?;
-    }
-    if !session.init.is_empty() {
-        // They may have set another character set.
-        driver::run(conn, connect::SET_NAMES).map_err(|error| {
-            query_error(&format!("the server refused {}", connect::SET_NAMES), error)
-        })?;
-    }
+    let row_limit = if session.init.is_empty() {
+        None
+    } else {
+        run_init_statements(conn, &session.init)?
+    };
     if session.statement_timeout.is_some() {
         limit_statement(conn, session.statement_timeout)
             .map_err(|error| query_error("the server refused --statement-timeout", error))?;
@@ -74,7 +66,87 @@ pub(super) fn prepare(conn: &mut Conn, session: &SessionOptions) -> Result<()> {
                 )
             })?;
     }
-    Ok(())
+    Ok(row_limit)
+}
+
+/// Removes the limits that the server has for all sessions.
+///
+/// # Errors
+/// [`ErrorKind::Query`] if a limit of rows stays: the result would be cut without a
+/// word.
+fn raise_limits(conn: &mut Conn) -> Result<()> {
+    let failed = |error| query_error("cannot raise the session's limits", error);
+    // A server that refuses the timeouts may end the session later; that error is
+    // reported then.
+    let allow_refusal = |result: mysql::Result<()>, what: &str| match result {
+        Err(mysql::Error::MySqlError(error)) => {
+            tracing::info!("the server keeps its {what}: {}", error.message);
+            Ok(())
+        }
+        result => result.map_err(failed),
+    };
+    if let Err(error) = driver::run(conn, LIFT_ROW_LIMIT) {
+        // A server without the variable has no such limit.
+        let is_refused = matches!(error, mysql::Error::MySqlError(_));
+        if !is_refused || row_limit(conn).map_err(failed)?.is_some() {
+            let what = "the server limits the rows of every result (sql_select_limit)";
+            return Err(query_error(what, error));
+        }
+    }
+    allow_refusal(driver::run(conn, CLIENT_LIMITS), "limits for slow readers")?;
+    allow_refusal(driver::run(conn, KEEP_WARNINGS), "limit of warnings")?;
+    allow_refusal(limit_statement(conn, None), "limit for statements")
+}
+
+/// Runs the init statements. Returns the limit of rows that they have set, and
+/// lifts it.
+fn run_init_statements(conn: &mut Conn, statements: &[String]) -> Result<Option<u64>> {
+    for statement in statements {
+        tracing::debug!("running an init statement");
+        driver::run(conn, statement).map_err(|error| {
+            query_error(
+                &format!("the server refused the init statement {statement:?}"),
+                error,
+            )
+        })?;
+    }
+    // They may have set another character set.
+    driver::run(conn, connect::SET_NAMES).map_err(|error| {
+        query_error(&format!("the server refused {}", connect::SET_NAMES), error)
+    })?;
+    let failed = |error| query_error("cannot read sql_select_limit", error);
+    let limit = row_limit(conn).map_err(failed)?;
+    if let Some(rows) = limit {
+        tracing::info!("the init statements limit the result to {rows} rows");
+        driver::run(conn, LIFT_ROW_LIMIT).map_err(failed)?;
+    }
+    Ok(limit)
+}
+
+/// Returns the most rows that the server returns of a statement, if there is a limit.
+fn row_limit(conn: &mut Conn) -> mysql::Result<Option<u64>> {
+    // The clause LIMIT takes precedence over the variable.
+    let limit = match driver::ask(conn, "SELECT @@SESSION.sql_select_limit LIMIT 1") {
+        Ok(rows) => rows.first().and_then(|row| number(row, 0)),
+        // The server has no such variable.
+        Err(mysql::Error::MySqlError(_)) => None,
+        Err(error) => return Err(error),
+    };
+    Ok(limit.filter(|rows| *rows != u64::MAX))
+}
+
+/// Makes the server return at most `rows` rows of each statement from now on.
+pub(super) fn limit_rows(conn: &mut Conn, rows: u64) -> Result<()> {
+    driver::run(conn, &format!("SET SESSION sql_select_limit = {rows}"))
+        .map_err(|error| query_error("the server refused to limit the rows", error))
+}
+
+/// Whether the server sends text as its columns have it, so that every character
+/// arrives.
+pub(super) fn sends_text_unconverted(conn: &mut Conn) -> Result<bool> {
+    let answer = driver::ask(conn, "SELECT @@SESSION.character_set_results IS NULL")
+        .map_err(|error| query_error("cannot read the session's character set", error))?;
+    Ok(answer.first().and_then(|row| number(row, 0)) == Some(1))
 }
 
 /// Reads which quotes the session's SQL mode recognizes.
@@ -150,7 +222,7 @@ impl SessionLock {
 
     /// Returns the id of the connection that holds the lock on the server of `conn`.
     pub fn owner(&self, conn: &mut Conn) -> Option<u32> {
-        let answer = driver::ask(conn, &format!("SELECT IS_USED_LOCK('{}')", self.0));
+        let answer = driver::ask(conn, &format!("SELECT IS_USED_LOCK('{}') LIMIT 1", self.0));
         number(answer.ok()?.first()?, 0)
     }
 }
@@ -216,47 +288,5 @@ pub(super) fn facts(conn: &mut Conn) -> Result<SessionFacts> {
         is_read_only: read_only.iter().any(|value| value == "ON"),
         net_write_timeout: take("net_write_timeout"),
         wait_timeout: take("wait_timeout"),
-    })
-}
-
-/// Reads the server's warnings, of which it has counted `count`, and returns the
-/// warning that a value was truncated, or that not all warnings can be read.
-///
-/// # Errors
-/// [`ErrorKind::Query`] if a value became NULL because of its length.
-pub(super) fn truncation_warning(conn: &mut Conn, count: u16) -> Result<Option<String>> {
-    let (mut made_null, mut cut, mut seen) = (None, None, 0);
-    let look = |row: Row| {
-        seen += 1;
-        let found = match number(&row, 1) {
-            Some(codes::VALUE_TOO_LARGE) => &mut made_null,
-            Some(codes::GROUP_CONCAT_CUT) => &mut cut,
-            _ => return,
-        };
-        found.get_or_insert_with(|| text(&row, 2).unwrap_or_default());
-    };
-    let warnings = conn.query_iter("SHOW WARNINGS");
-    match warnings.and_then(|warnings| driver::for_each(warnings, look)) {
-        Ok(()) => {}
-        // The server or a proxy has no such statement.
-        Err(mysql::Error::MySqlError(error)) if codes::UNKNOWN_STATEMENT.contains(&error.code) => {
-            return Ok(None);
-        }
-        Err(error) => return Err(query_error("cannot read the server's warnings", error)),
-    }
-    if let Some(said) = made_null {
-        let what = format!("the server made a value NULL that is too long for it ({said})");
-        return Err(Error::new(ErrorKind::Query, what).with_hint(
-            "raise the server's max_allowed_packet, or have the query make shorter values",
-        ));
-    }
-    Ok(match cut {
-        Some(said) => Some(format!(
-            "the server has cut a value ({said}); --init 'SET SESSION group_concat_max_len = …' allows longer ones"
-        )),
-        None if seen < count => Some(format!(
-            "the server shows {seen} of its {count} warnings: whether it has cut a value or made one NULL is not known"
-        )),
-        None => None,
     })
 }

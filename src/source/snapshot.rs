@@ -34,6 +34,7 @@ use super::{
 use crate::{
     cancel::CancelToken,
     error::{Error, ErrorKind, Result},
+    text::counted,
 };
 
 /// Sessions that read one snapshot.
@@ -105,10 +106,7 @@ pub fn open(
 
 /// Returns a number of connections in words.
 pub(crate) fn connections(count: usize) -> String {
-    match count {
-        1 => "1 connection".to_owned(),
-        count => format!("{count} connections"),
-    }
+    counted(count as u64, "connection")
 }
 
 /// Starts all transactions while a global read lock blocks commits.
@@ -128,8 +126,14 @@ fn begin_locked(
         QueryExecutor::connect(options, &unrestricted, SessionUse::Exclusive, &cancel)?;
     check_same_server(&mut locker, sessions)?;
     let failed = |error: mysql::Error| {
-        query_error("cannot lock the server for a moment", error)
-            .hint_or("lock = true needs the privilege RELOAD, and that no statement runs for long")
+        let is_refusal = matches!(error, mysql::Error::MySqlError(_));
+        let described = query_error("cannot lock the server for a moment", error);
+        match is_refusal {
+            true => described.with_hint(
+                "lock = true needs the privilege RELOAD, and that no statement runs for long",
+            ),
+            false => described,
+        }
     };
     locker.with_driver(|conn| {
         run(conn, SET_LOCK_TIMEOUT).map_err(failed)?;

@@ -34,6 +34,16 @@ pub enum SnapshotCoverage {
 /// by its table.
 type Names = BTreeSet<(String, String)>;
 
+/// What EXPLAIN says of a statement's tables.
+enum Explained {
+    /// The names in the rewritten statement, and perhaps those in the original one.
+    Names(VecDeque<Names>),
+    /// The names do not matter: all tables of the server are transactional.
+    Irrelevant,
+    /// The server does not show the rewritten statement.
+    Hidden,
+}
+
 impl QueryExecutor {
     /// Finds the tables of the bound statement that are not transactional, also
     /// those within views, but not those within functions.
@@ -66,8 +76,14 @@ impl QueryExecutor {
     }
 
     fn try_find_tables(&mut self) -> mysql::Result<SnapshotCoverage> {
-        let Some(names) = self.explained_names()? else {
-            return Ok(SnapshotCoverage::Complete);
+        let names = match self.explain_names()? {
+            Explained::Names(names) => names,
+            Explained::Irrelevant => return Ok(SnapshotCoverage::Complete),
+            Explained::Hidden => {
+                let reason =
+                    "the server does not show the notes of EXPLAIN (sql_notes, note_verbosity)";
+                return Ok(SnapshotCoverage::Unknown(reason.to_owned()));
+            }
         };
         self.table_cache.load(&mut self.conn)?;
         self.check_tables(names)
@@ -75,9 +91,7 @@ impl QueryExecutor {
 
     /// Explains the statement and returns the qualified names in it: those that the
     /// server has resolved, because only the server knows aliases and views.
-    /// Returns `None` if the names do not matter, because all tables of the server
-    /// are transactional.
-    fn explained_names(&mut self) -> mysql::Result<Option<VecDeque<Names>>> {
+    fn explain_names(&mut self) -> mysql::Result<Explained> {
         // MariaDB returns the rewritten statement only for EXTENDED. That is a
         // syntax error for MySQL, which returns it for one of its formats.
         let explained = match self.explain("EXPLAIN EXTENDED") {
@@ -85,7 +99,7 @@ impl QueryExecutor {
                 // MySQL runs some subqueries to explain a statement, which this
                 // check avoids.
                 if self.table_cache.are_all_transactional(&mut self.conn)? {
-                    return Ok(None);
+                    return Ok(Explained::Irrelevant);
                 }
                 self.explain("EXPLAIN FORMAT=TRADITIONAL")?
             }
@@ -99,12 +113,15 @@ impl QueryExecutor {
         let rewritten = rewritten.filter_map(|row| text(row, 2));
         let mut names: VecDeque<Names> =
             rewritten.map(|text| qualified_names(&text, None)).collect();
+        if names.is_empty() {
+            return Ok(Explained::Hidden);
+        }
         if explained.iter().any(is_read_already) {
             let rows = ask(conn, "SELECT DATABASE()")?;
             let database = rows.first().and_then(|row| text(row, 0));
             names.push_back(qualified_names(&self.bound.sql, database.as_deref()));
         }
-        Ok(Some(names))
+        Ok(Explained::Names(names))
     }
 
     /// Looks up the tables among `names`, and those in the definitions of views.

@@ -250,7 +250,8 @@ fn query_proof(conn: &mut Conn, is_modified: &str) -> mysql::Result<Result<u32, 
         return Ok(Err(Tampering::Injected));
     };
     let number = format!("{number:032x}");
-    let sql = format!("SELECT '{number}', CONNECTION_ID(), {is_modified}");
+    // The clause LIMIT takes precedence over a limit of the server, which may be 0.
+    let sql = format!("SELECT '{number}', CONNECTION_ID(), {is_modified} LIMIT 1");
     let answer = driver::ask(conn, &sql)?;
     let column = |index| text(answer.first()?, index);
     if column(0).as_deref() != Some(&number) {

@@ -3,18 +3,24 @@
 
 use mysql::consts::{ColumnFlags, ColumnType as WireType};
 
-use super::columns::{BINARY, FLOATING_DECIMALS};
+use super::{
+    charset::CharacterSet,
+    columns::{BINARY, FLOATING_DECIMALS},
+};
 
-/// The bytes of the widest character of utf8mb4. The metadata gives lengths in
-/// bytes of that character set.
-const BYTES_PER_CHARACTER: u32 = 4;
+/// The bytes of the widest character of utf8mb4, in which text arrives unless a
+/// procedure changes that.
+const UTF8MB4_BYTES: u32 = 4;
 
 /// Returns the type's name, such as `DECIMAL(10,2) UNSIGNED`.
 pub(super) fn type_name(column: &mysql::Column) -> String {
     let flags = column.flags();
     let length = column.column_length();
     let decimals = column.decimals();
-    let is_text = column.character_set() != BINARY;
+    let characters = (column.character_set() != BINARY).then(|| {
+        let set = CharacterSet::of_collation(column.character_set());
+        length / set.map_or(UTF8MB4_BYTES, |set| set.max_bytes)
+    });
     let unsigned = flags.contains(ColumnFlags::UNSIGNED_FLAG);
     let integer = |name: &str| {
         if flags.contains(ColumnFlags::ZEROFILL_FLAG) {
@@ -55,14 +61,14 @@ pub(super) fn type_name(column: &mysql::Column) -> String {
         WireType::MYSQL_TYPE_VECTOR => "VECTOR".to_owned(),
         _ if flags.contains(ColumnFlags::ENUM_FLAG) => "ENUM".to_owned(),
         _ if flags.contains(ColumnFlags::SET_FLAG) => "SET".to_owned(),
-        WireType::MYSQL_TYPE_STRING => string_name(["CHAR", "BINARY"], length, is_text),
+        WireType::MYSQL_TYPE_STRING => string_name(["CHAR", "BINARY"], length, characters),
         WireType::MYSQL_TYPE_VAR_STRING | WireType::MYSQL_TYPE_VARCHAR => {
-            string_name(["VARCHAR", "VARBINARY"], length, is_text)
+            string_name(["VARCHAR", "VARBINARY"], length, characters)
         }
         WireType::MYSQL_TYPE_TINY_BLOB
         | WireType::MYSQL_TYPE_MEDIUM_BLOB
         | WireType::MYSQL_TYPE_LONG_BLOB
-        | WireType::MYSQL_TYPE_BLOB => blob_name(length, is_text),
+        | WireType::MYSQL_TYPE_BLOB => blob_name(length, characters),
         WireType::MYSQL_TYPE_NULL => "NULL".to_owned(),
         other => format!("{other:?}"),
     }
@@ -81,11 +87,10 @@ fn number_name(mut name: String, flags: ColumnFlags) -> String {
 
 /// Returns the name of a string type, which is `text` with its length in
 /// characters, or `binary` with its length in bytes.
-fn string_name([text, binary]: [&str; 2], length: u32, is_text: bool) -> String {
-    if is_text {
-        format!("{text}({})", length / BYTES_PER_CHARACTER)
-    } else {
-        format!("{binary}({length})")
+fn string_name([text, binary]: [&str; 2], length: u32, characters: Option<u32>) -> String {
+    match characters {
+        Some(characters) => format!("{text}({characters})"),
+        None => format!("{binary}({length})"),
     }
 }
 
@@ -96,18 +101,17 @@ fn decimal_name(length: u32, decimals: u8, unsigned: bool) -> String {
     format!("DECIMAL({},{decimals})", length.saturating_sub(marks))
 }
 
-/// Returns the name of the BLOB or TEXT type that holds `length` bytes.
-fn blob_name(length: u32, is_text: bool) -> String {
-    let size = if is_text {
-        length / BYTES_PER_CHARACTER
-    } else {
-        length
-    };
-    let prefix = match size {
+/// Returns the name of the BLOB type that holds `length` bytes, or of the TEXT type
+/// that holds so many `characters`.
+fn blob_name(length: u32, characters: Option<u32>) -> String {
+    let prefix = match characters.unwrap_or(length) {
         0..=0xff => "TINY",
         0x100..=0xffff => "",
         0x1_0000..=0xff_ffff => "MEDIUM",
         _ => "LONG",
     };
-    format!("{prefix}{}", if is_text { "TEXT" } else { "BLOB" })
+    format!(
+        "{prefix}{}",
+        if characters.is_some() { "TEXT" } else { "BLOB" }
+    )
 }

@@ -1,32 +1,7 @@
 //! Replaces the `:name` parameters of a query by the `?` of the protocol.
 
-use std::{fmt, str::FromStr};
-
-use serde::{Deserialize, Serialize};
-
-use super::{Query, QuotingMode, Statement, lexer::parameter_name_length};
+use super::{Parameter, ParameterValue, Query, QuotingMode, Statement, placeholder::Position};
 use crate::error::{Error, Result};
-
-/// The value for each `:name` of a statement.
-///
-/// ```
-/// use gold_digger::sql::{Parameter, Query, QuotingMode};
-///
-/// let day: Parameter = "day=2026-11-21".parse()?;
-/// let query = Query::parse("SELECT * FROM orders WHERE day = :day")?;
-/// let bound = query.bind(QuotingMode::Default, &[day])?;
-/// assert_eq!(bound.sql, "SELECT * FROM orders WHERE day = ?");
-/// assert_eq!(bound.values, ["2026-11-21"]);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Parameter {
-    /// The name, without the colon: ASCII letters, digits and `_`, not beginning
-    /// with a digit.
-    pub name: String,
-    /// The value, bound as text. It may be personal data, so `Debug` hides it.
-    pub value: String,
-}
 
 /// A statement in the form that the protocol takes.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -35,49 +10,29 @@ pub struct BoundQuery {
     pub sql: String,
     /// The values, in the order of the question marks.
     pub values: Vec<String>,
-}
-
-/// Parses `NAME=VALUE`.
-impl FromStr for Parameter {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (name, value) = text
-            .split_once('=')
-            .ok_or("it has no '='; write NAME=VALUE")?;
-        if name.is_empty() || parameter_name_length(name.as_bytes()) != name.len() {
-            return Err("a name has letters, digits and underscores, and begins with no digit");
-        }
-        Ok(Self {
-            name: name.to_owned(),
-            value: value.to_owned(),
-        })
-    }
-}
-
-impl fmt::Debug for Parameter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}=***", self.name)
-    }
+    /// Where the text stands, if it has a [place](Query::with_place).
+    pub place: Option<String>,
 }
 
 impl Query {
     /// Returns the statement to send: without its terminator and the text after
-    /// it, and with a `?` in place of each parameter. If `parameters` is empty,
-    /// `:name` stays in the text.
+    /// it, and with a `?` in place of each parameter, or one for each value of a
+    /// list.
     ///
     /// # Errors
     /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) if the text is not
     /// one statement in `mode`, a parameter has no value, a value has no
-    /// parameter, or the statement has both `:name` and `?`.
+    /// parameter, a list stands elsewhere than in `IN (…)`, or the statement has
+    /// both `:name` and `?`.
     pub fn bind(&self, mode: QuotingMode, parameters: &[Parameter]) -> Result<BoundQuery> {
         let statement = self.parses[mode as usize].as_ref();
         let statement = statement.map_err(|reason| self.explain(*reason))?;
-        if parameters.is_empty() {
+        if parameters.is_empty() && statement.parameters.is_empty() {
             let sql = self.text[statement.range.clone()].to_owned();
             return Ok(BoundQuery {
                 sql,
-                ..BoundQuery::default()
+                values: Vec::new(),
+                place: self.place.clone(),
             });
         }
         if statement.has_question_mark {
@@ -109,9 +64,13 @@ impl Query {
         statement: &Statement,
         parameters: &[Parameter],
     ) -> Result<BoundQuery> {
-        let mut bound = BoundQuery::default();
+        let mut bound = BoundQuery {
+            place: self.place.clone(),
+            ..BoundQuery::default()
+        };
         let mut from = statement.range.start;
-        for place in &statement.parameters {
+        for placeholder in &statement.parameters {
+            let place = &placeholder.range;
             let name = &self.text[place.start + 1..place.end];
             let parameter = parameters.iter().find(|parameter| parameter.name == name);
             let parameter = parameter.ok_or_else(|| {
@@ -120,8 +79,14 @@ impl Query {
                 )
             })?;
             bound.sql.push_str(&self.text[from..place.start]);
-            bound.sql.push('?');
-            bound.values.push(parameter.value.clone());
+            let values = parameter.value.texts();
+            if values.len() != 1 && placeholder.position == Position::Other {
+                let what = format!("the list {name} stands where the query takes one value");
+                return Err(Error::config(what)
+                    .with_hint(format!("a list is for IN (:{name}) and NOT IN (:{name})")));
+            }
+            bound.sql += &vec!["?"; values.len()].join(", ");
+            bound.values.extend_from_slice(values);
             from = place.end;
         }
         bound.sql.push_str(&self.text[from..statement.range.end]);
@@ -130,7 +95,7 @@ impl Query {
 
     /// The names of the parameters of `statement`, without the colons.
     fn parameter_names<'a>(&'a self, statement: &'a Statement) -> impl Iterator<Item = &'a str> {
-        let places = statement.parameters.iter();
+        let places = statement.parameters.iter().map(|found| &found.range);
         places.map(|place| &self.text[place.start + 1..place.end])
     }
 
@@ -157,6 +122,25 @@ impl Query {
         let results = self.bind_in_each_mode(parameters);
         let ok_or_first = results.reduce(|first, next| if next.is_ok() { next } else { first });
         ok_or_first.map_or(Ok(()), |result| result.map(drop))
+    }
+
+    /// Returns the parameters that may be meant as lists: one text with a comma, as
+    /// an element of `IN (…)`.
+    #[must_use]
+    pub fn doubtful_lists<'a>(&self, parameters: &'a [Parameter]) -> Vec<&'a str> {
+        let is_element = |name: &str| {
+            let mut statements = self.parses.iter().flatten();
+            statements.any(|statement| {
+                let mut places = self.parameter_names(statement).zip(&statement.parameters);
+                places.any(|(found, place)| found == name && place.position == Position::InList)
+            })
+        };
+        let is_doubtful = |parameter: &&Parameter| match &parameter.value {
+            ParameterValue::Text(text) => text.contains(',') && is_element(&parameter.name),
+            ParameterValue::List(_) => false,
+        };
+        let doubtful = parameters.iter().filter(is_doubtful);
+        doubtful.map(|parameter| parameter.name.as_str()).collect()
     }
 
     /// Returns whether the text has the parameter `:name` in any mode.
@@ -209,6 +193,10 @@ mod tests {
             Err("the query's parameter :b has no value".to_owned())
         );
         assert_eq!(
+            bind("SELECT :a", &[]),
+            Err("the query's parameter :a has no value".to_owned())
+        );
+        assert_eq!(
             bind("SELECT :a, ':b'", &["a=1", "b=1"]),
             Err("the parameter b has a value, but the query has no :b".to_owned())
         );
@@ -216,7 +204,32 @@ mod tests {
             bind("SELECT :a, ?", &["a=1"]),
             Err("the query has a ? beside its :name parameters".to_owned())
         );
-        for bad in ["a", "=1", "1a=1", "a b=1", "ä=1"] {
+        let lists = ["a=[1, \"x\"]", "b=[\"[\"]"];
+        assert_eq!(
+            bind("SELECT :b, 1 in(0,:a ), 1 NOT IN (:a,:b)", &lists),
+            Ok((
+                "SELECT ?, 1 in(0,?, ? ), 1 NOT IN (?, ?,?)".to_owned(),
+                values(&["[", "1", "x", "1", "x", "["])
+            ))
+        );
+        for (sql, given) in [
+            ("SELECT 1 = :a", "a=[1,2]"),
+            ("SELECT :a", "a=[1,2]"),
+            ("SELECT 1 IN :a", "a=[1,2]"),
+            ("SELECT 1 IN (:a + 1)", "a=[1,2]"),
+            ("SELECT 1 IN (1 + :a)", "a=[1,2]"),
+            ("SELECT 1 IN (ABS(:a))", "a=[1,2]"),
+            ("SELECT 1 IN (SELECT 1, :a)", "a=[1,2]"),
+            ("SELECT 1 IN (2), F(:a)", "a=[1,2]"),
+            ("SELECT (1, 2) IN ((:a))", "a=[1,2]"),
+        ] {
+            let refused = "the list a stands where the query takes one value";
+            assert_eq!(bind(sql, &[given]), Err(refused.to_owned()), "{sql}");
+        }
+        for bad in [
+            "a", "=1", "1a=1", "a b=1", "ä=1", "a=[]", "a=[", "a=[x]", "a=[1.5]", "a=[null]",
+            "a=[1],", "a=[[1]]",
+        ] {
             assert!(bad.parse::<Parameter>().is_err(), "{bad}");
         }
         assert_eq!(

@@ -19,6 +19,11 @@ pub(super) enum ParseError {
     Several(usize),
     /// The named quoted text or comment has no end.
     Unterminated(&'static str, usize),
+    /// A command of the `mysql` client begins at the offset.
+    ClientCommand(usize),
+    /// This control character, or white space that servers take for a letter, is
+    /// at the offset.
+    Invisible(char, usize),
     /// Servers that run this executable comment and servers that skip it
     /// disagree on where it ends.
     AmbiguousComment(usize),
@@ -265,6 +270,12 @@ fn comment_end(
             [] => return Err(ParseError::Unterminated("a comment", begin)),
         }
     }
+}
+
+/// Returns whether `c` looks like a space or like nothing, and is part of a name for
+/// servers.
+pub(super) fn is_invisible_letter(c: char) -> bool {
+    !c.is_ascii() && (c.is_whitespace() || matches!(c, '\u{200b}' | '\u{2060}' | '\u{feff}'))
 }
 
 /// Returns whether `c` is white space between tokens. Only ASCII has such: beyond

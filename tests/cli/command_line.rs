@@ -53,6 +53,10 @@ fn the_query_comes_from_the_highest_source() {
             .stdin("SELECT 'in' AS a -- ;")
             .run()
             .wrote("a\nin\n");
+        for args in [&["-"][..], &["-q", "-"], &["-e", "-"]] {
+            let run = new().args(args).stdin("SELECT 'in' AS a;\n");
+            run.run().wrote("a\nin\n");
+        }
     });
 }
 
@@ -161,13 +165,16 @@ fn mistyped_flags_exit_2_with_the_nearest_right_name() {
         ),
         (
             &["-q", "SELECT 1", "SELECT 2"],
-            "'--query <SQL>' cannot be used with '[SQL]'",
+            "an argument and --query both give the query",
         ),
         (
             &["--query-file", "x", "SELECT 2"],
-            "'--query-file <FILE>' cannot be used with '[SQL]'",
+            "an argument and --query-file both give the query",
         ),
-        (&["--query-file", "x", "-q", "SELECT 2"], "'--query <SQL>'"),
+        (
+            &["--query-file", "x", "-q", "SELECT 2"],
+            "--query and --query-file both give the query",
+        ),
         (
             &["--quiet", "-v", "SELECT 2"],
             "'--quiet' cannot be used with '--verbose...'",

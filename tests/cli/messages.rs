@@ -197,17 +197,17 @@ fn progress_appears_on_a_terminal_and_vanishes() {
         // Only the final line remains.
         let (_, rest) = shown.rsplit_once("\x1b[2K").expect("the line is cleared");
         assert!(
-            rest.starts_with("gold_digger: 1 rows, 4 bytes to ") && rest.ends_with("rows/s)\r\n"),
+            rest.starts_with("gold_digger: 1 row, 4 bytes to ") && rest.ends_with("rows/s)\r\n"),
             "{rest:?}"
         );
         let shown = export(&format!("--progress never -o {target}"));
-        assert!(shown.starts_with("gold_digger: 1 rows"), "{shown:?}");
+        assert!(shown.starts_with("gold_digger: 1 row"), "{shown:?}");
         assert_eq!(export(&format!("--quiet -o {target}")), "");
         assert_eq!(export("--quiet -o /dev/stdout"), "a\r\n0\r\n");
         // Progress does not mix with rows on the same terminal.
         let shown = export("");
         assert!(
-            shown.starts_with("a\r\n0\r\ngold_digger: 1 rows"),
+            shown.starts_with("a\r\n0\r\ngold_digger: 1 row"),
             "{shown:?}"
         );
         // Without a terminal, progress appears only on request.

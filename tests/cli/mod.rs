@@ -4,5 +4,7 @@
 mod command_line;
 pub mod documentation;
 mod ending;
+mod flags;
 mod messages;
 mod summary;
+mod usage;

@@ -1,10 +1,18 @@
 //! The summary of a run: its fields, its places and its failures.
 
-use std::{fs, os::unix::fs::symlink, path::Path, time::Duration};
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::{PermissionsExt, symlink},
+    path::Path,
+    process::Command,
+    time::Duration,
+};
 
 use serde_json::Value as Json;
 
-use crate::support::{GoldDigger, Signal, each_server, make_fifo, poll_until};
+use crate::support::{
+    GoldDigger, Signal, each_server, file_names, make_fifo, on_a_server, poll_until,
+};
 
 const TWO_ROWS: &str = "SELECT 1 AS a, 'x' AS b UNION SELECT 2, NULL";
 
@@ -82,9 +90,9 @@ fn the_summary_describes_a_successful_run() {
 
         let warned = summary(db.export("SELECT NULL AS a").args(["--format", "csv"]), 0);
         assert!(
-            warned["warnings"][0]
-                .as_str()
-                .is_some_and(|text| text.contains("blank line"))
+            warned["warnings"][0].as_str().is_some_and(
+                |text| text.contains("1 NULL value of the only column is a blank line,")
+            )
         );
         let booleans = db.export("SELECT 1 AS a UNION ALL SELECT 2").args([
             "--format",
@@ -160,7 +168,7 @@ fn the_summary_of_an_interrupted_run_has_all_documented_fields() {
 fn a_summary_that_cannot_be_written_is_an_error() {
     each_server(|db| {
         let run = |path: &Path| db.export(TWO_ROWS).arg("--summary").arg(path).run();
-        run("/nowhere/s.json".as_ref()).failed(5, &["/nowhere/s.json"]);
+        run("/nowhere/s.json".as_ref()).ended(5, "gold_digger: cannot create /nowhere/s.json: its folder is missing\n  hint: create it first\n");
         // The run does not wait for a FIFO without a reader.
         let folder = tempfile::tempdir().expect("a folder");
         let fifo = folder.path().join("fifo");
@@ -202,5 +210,61 @@ fn a_summary_on_standard_error_is_one_safe_line() {
             run.stderr
         );
         assert!(run.stderr.contains("\\u009b2J\\u202e"), "{}", run.stderr);
+    });
+}
+
+/// Returns whether the system lets `wrapper` run the binary.
+fn is_allowed(wrapper: &[&str]) -> bool {
+    let mut test = Command::new(wrapper[0]);
+    test.args(&wrapper[1..])
+        .args(["test", "-x", env!("CARGO_BIN_EXE_gold_digger")]);
+    test.status().is_ok_and(|status| status.success())
+}
+
+/// Kubernetes mounts a file of its own on /dev/termination-log.
+#[test]
+fn a_summary_is_written_in_place_where_it_cannot_be_replaced() {
+    let unprivileged = ["setpriv", "--reuid=65534", "--clear-groups"];
+    let of_user = ["unshare", "-rm"];
+    let by_unprivileged = [&unprivileged[..], &of_user].concat();
+    let mount = [
+        "sh",
+        "-c",
+        "mount --bind \"$MOUNTED\" \"$LOG\" && exec \"$0\" \"$@\"",
+    ];
+    on_a_server(|db| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let set_mode = |path: &Path, mode| {
+            fs::set_permissions(path, Permissions::from_mode(mode)).expect("mine");
+        };
+        set_mode(folder.path(), 0o755);
+        let paths = ["log", "mounted"].map(|name| folder.path().join(name));
+        for (wrapper, written) in [
+            (&["unshare", "-m"][..], 1),
+            (&of_user, 1),
+            (&by_unprivileged, 1),
+            // The folder is not writable, and the file is.
+            (&unprivileged, 0),
+        ] {
+            if !is_allowed(wrapper) {
+                println!("{wrapper:?} is not allowed here");
+                continue;
+            }
+            for path in &paths {
+                fs::write(path, "an earlier, longer text ".repeat(100)).expect("a file");
+                set_mode(path, 0o666);
+            }
+            let mount = if written == 1 { &mount[..] } else { &[] };
+            let run = GoldDigger::wrapped_in(&[wrapper, mount].concat())
+                .env("DATABASE_URL", db.url())
+                .env("LOG", &paths[0])
+                .env("MOUNTED", &paths[1]);
+            let run = run.arg(TWO_ROWS).arg("--summary").arg(&paths[0]).run();
+            run.ended(0, "");
+            let text = fs::read_to_string(&paths[written]).expect("the summary");
+            let summary: Json = serde_json::from_str(&text).expect("JSON");
+            assert_eq!(summary["rows"], 2, "{wrapper:?}");
+            assert_eq!(file_names(folder.path()), ["log", "mounted"]);
+        }
     });
 }

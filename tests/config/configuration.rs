@@ -119,7 +119,7 @@ fn the_documentation_lists_every_setting() {
             "| {} | {} | {} | {} | {} | {} |",
             code(setting.section().map(|_| setting.name)),
             flags.join(", "),
-            code(setting.variable),
+            code(setting.variable.or(setting.client_variable)),
             code(setting.option),
             code(setting.default.filter(|default| !default.is_empty())),
             setting.help
@@ -140,7 +140,7 @@ fn the_documentation_lists_every_setting() {
         .filter(|word| word.starts_with("--"))
     {
         let flag: &str = word
-            .split(['[', '=', ',', '.', ')'])
+            .split(['[', ']', '=', ',', '.', ')'])
             .next()
             .expect("a flag");
         assert!(text.contains(flag), "{flag} is not documented");

@@ -2,4 +2,8 @@
 
 mod configuration;
 mod credentials;
+mod logins;
 mod mistakes;
+mod names;
+mod output_names;
+mod paths;

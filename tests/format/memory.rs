@@ -15,8 +15,8 @@ pub const BLOB: Kind = ("BLOB", ColumnType::Binary);
 pub const DATE: Kind = ("DATE", ColumnType::Date);
 pub const DATETIME: Kind = ("DATETIME(3)", ColumnType::DateTime { fraction: 3 });
 pub const TINYINT1: Kind = ("TINYINT(1)", ColumnType::TinyInt1);
-pub const BIT1: Kind = ("BIT(1)", ColumnType::Bit);
-pub const BIT8: Kind = ("BIT(8)", ColumnType::Bit);
+pub const BIT1: Kind = ("BIT(1)", ColumnType::Bit { width: 1 });
+pub const BIT8: Kind = ("BIT(8)", ColumnType::Bit { width: 8 });
 pub const INT: Kind = ("INT", ColumnType::Integer { zerofill: None });
 
 /// A document, its warnings, and the error that ended it.

@@ -64,8 +64,15 @@ fn nul_is_written_so_that_no_reader_takes_it_for_another_character() {
 
 #[test]
 fn integers_beyond_doubles_are_strings_on_request_whatever_their_type() {
-    let decimal = ColumnType::Decimal { zerofill: None };
-    let zerofill = ColumnType::Decimal { zerofill: Some(20) };
+    let scaled = |scale| ColumnType::Decimal {
+        scale,
+        zerofill: None,
+    };
+    let decimal = scaled(0);
+    let zerofill = ColumnType::Decimal {
+        scale: 0,
+        zerofill: Some(20),
+    };
     let big = |decimal| Json {
         bigint: NumberStyle::String,
         decimal,
@@ -104,12 +111,12 @@ fn integers_beyond_doubles_are_strings_on_request_whatever_their_type() {
             "\"9007199254740993\"",
         ),
         (
-            ("DECIMAL(20,2)", decimal),
+            ("DECIMAL(20,2)", scaled(2)),
             b"9007199254740993.00",
             "9007199254740993.00",
         ),
         (
-            ("DECIMAL(30,10)", decimal),
+            ("DECIMAL(30,10)", scaled(10)),
             b"9007199254740993.0000000000",
             "9007199254740993.0000000000",
         ),

@@ -15,6 +15,7 @@ mod endings;
 mod files;
 mod mistakes;
 mod snapshots;
+mod stale_manifests;
 
 /// A configuration file that lists exports, in a folder of its own.
 struct ExportFile<'a> {
@@ -244,7 +245,7 @@ fn exports_run_in_parallel_and_show_their_progress() {
             "one: 0 rows, 0 B, 0 rows/s, 0:00",
             "two: 0 rows",
             "total: 0 of 3 exports, 0 rows",
-            "three: 1 rows, 4 bytes to ",
+            "three: 1 row, 4 bytes to ",
             "3 exports, 3 rows, 20 bytes in ",
         ] {
             assert!(shown.contains(line), "{line:?} is not in {shown:?}");

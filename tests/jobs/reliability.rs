@@ -22,7 +22,7 @@ use crate::support::{
     Database, GoldDigger, Outcome, Running, SHORT_TIMEOUT, file_names, poll_until,
 };
 
-mod disks;
+pub(super) mod disks;
 mod limits;
 mod networks;
 mod runs;

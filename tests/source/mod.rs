@@ -1,9 +1,13 @@
 //! The connection to the server: addresses, logins, encryption, wire protocols and
 //! hostile servers.
 
+mod charsets;
 mod connecting;
+mod expressions;
 mod hostile;
 mod login;
 mod protocols;
+mod server_warnings;
+mod session;
 mod tampering;
 mod tls;

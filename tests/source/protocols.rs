@@ -33,6 +33,7 @@ fn selects_are_prepared_and_other_statements_are_text() {
             "/* a */ select 1",
             "(SELECT 1) UNION (SELECT 2)",
             "WITH x AS (SELECT 1) SELECT * FROM x",
+            "CALL p()",
         ];
         prepared.extend(if db.is_mariadb() {
             ["VALUES (1)"; 2]
@@ -51,7 +52,7 @@ fn selects_are_prepared_and_other_statements_are_text() {
                 "{sql}"
             );
         }
-        for sql in ["SHOW TABLES", "EXPLAIN SELECT 1", "CALL p()", "DESCRIBE t"] {
+        for sql in ["SHOW TABLES", "EXPLAIN SELECT 1", "DESCRIBE t"] {
             assert_eq!(
                 reported_protocol(db, sql, &[]),
                 without_reason("text"),
@@ -100,7 +101,7 @@ fn a_statement_that_cannot_be_prepared_is_sent_as_text_with_a_reason() {
 fn a_verbose_run_without_rows_reports_warnings_and_protocol() {
     each_server(|db| {
         let outcome = db
-            .export("SELECT CAST('x' AS SIGNED) AS a FROM DUAL HAVING a > 1")
+            .export("SELECT 1 / 0 AS a FROM DUAL HAVING a > 1")
             .arg("-v")
             .run();
         assert_eq!(outcome.status.code(), Some(1));
@@ -146,7 +147,8 @@ fn a_refused_preparation_falls_back_to_text_once() {
                 .wrote("a\n7\n");
             assert_eq!(runs(), Some(count), "{protocol}");
         }
-        assert_eq!(closed() - before, 2, "statements are closed");
+        // The text protocol prepares it too, to learn its columns.
+        assert_eq!(closed() - before, 3, "statements are closed");
         let _limit = GlobalVariable::set(db, "max_prepared_stmt_count", "0");
         let outcome = db
             .export("SELECT bump() AS a")

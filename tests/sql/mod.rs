@@ -1,3 +1,4 @@
 //! Statements: which of them export, and which are refused.
 
+mod parameters;
 mod statements;

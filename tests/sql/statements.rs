@@ -1,9 +1,13 @@
 //! Which statements export and which are refused. A refused statement publishes
 //! nothing.
 
-use std::fs;
+use std::{fs, time::Duration};
 
-use crate::support::{Database, GlobalVariable, GoldDigger, each_server, each_server_alone};
+use mysql::prelude::Queryable;
+
+use crate::support::{
+    Database, GlobalVariable, GoldDigger, each_server, each_server_alone, poll_until,
+};
 
 /// Exports to an existing file. Asserts exit code 4, `parts` in the message and an
 /// unchanged file.
@@ -153,6 +157,70 @@ fn other_statements_with_rows_export() {
 }
 
 #[test]
+fn an_error_of_the_server_names_the_file_and_what_helps() {
+    each_server(|db| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("q.sql");
+        fs::write(&file, "\n-- report\nSELECT 1 FORM t\nWHERE a = 1").expect("a file");
+        let file = file.display().to_string();
+        let run = || GoldDigger::new().env("DATABASE_URL", db.url());
+        let named = format!("gold_digger: {file}: the query failed: server error 1064");
+        for args in [
+            &["--query-file", &file][..],
+            &["--check", "--query-file", &file],
+        ] {
+            run().args(args).run().failed(4, &[&named]);
+        }
+        let variable = run().env("DATABASE_QUERY", "SELECT nothing").run();
+        variable.failed(4, &["DATABASE_QUERY: the query failed: server error 1054"]);
+        let without_database = db.url().replace(&format!("/{}", db.name), "/");
+        let run = GoldDigger::new().args(["--db-url", &without_database]);
+        let hint = "hint: --database NAME chooses one";
+        run.arg("SELECT * FROM t")
+            .run()
+            .failed(4, &["1046 (3D000)", hint]);
+        db.sql("CREATE TABLE t (id INT PRIMARY KEY)");
+        let insert = db.export("INSERT INTO t VALUES (1)").arg("--read-write");
+        insert
+            .run()
+            .failed(4, &["no result set; it affected 1 row\n"]);
+    });
+}
+
+#[test]
+fn a_lock_that_is_not_had_is_tried_again() {
+    each_server(|db| {
+        db.sql("CREATE TABLE t (id INT PRIMARY KEY)");
+        db.sql("INSERT INTO t VALUES (1)");
+        let mut other = db.connect();
+        other.query_drop("LOCK TABLES t WRITE").expect("a lock");
+        let run = || {
+            let wait = "SET SESSION lock_wait_timeout = 1";
+            db.export("SELECT id FROM t").args(["--init", wait])
+        };
+        let parts = ["1205 (HY000)", "another session held a lock", "--retry N"];
+        run().run().failed(4, &parts);
+        let retried = run().args(["--retry", "5"]).start();
+        let waits = || (!db.connections_running("SELECT id FROM t").is_empty()).then_some(());
+        poll_until(Duration::from_secs(10), waits).expect("it waits");
+        // The lock outlasts the first attempt.
+        let is_over = || {
+            db.connections_running("SELECT id FROM t")
+                .is_empty()
+                .then_some(())
+        };
+        poll_until(Duration::from_secs(10), is_over).expect("the first attempt fails");
+        other.query_drop("UNLOCK TABLES").expect("it is freed");
+        let outcome = retried.wait();
+        assert_eq!(
+            (outcome.status.code(), &*outcome.stdout),
+            (Some(0), &b"id\n1\n"[..])
+        );
+        outcome.assert_stderr_contains(&["attempt 1 of 6 failed", "server error 1205"]);
+    });
+}
+
+#[test]
 fn quotes_are_parsed_by_the_sql_mode_of_the_session() {
     each_server_alone(|db| {
         // With backslash escapes this is one statement, without them two.
@@ -171,7 +239,7 @@ fn quotes_are_parsed_by_the_sql_mode_of_the_session() {
 fn a_verbose_run_counts_the_warnings_of_the_server() {
     each_server(|db| {
         let outcome = db
-            .export("SELECT CAST('x' AS SIGNED) AS a UNION ALL SELECT CAST('y' AS SIGNED)")
+            .export("SELECT 1 / 0 AS a UNION ALL SELECT 2 / 0")
             .arg("-v")
             .run();
         assert_eq!(outcome.status.code(), Some(0));
@@ -183,12 +251,10 @@ fn a_verbose_run_counts_the_warnings_of_the_server() {
             "{lines:?}"
         );
         assert!(
-            lines[4].starts_with("gold_digger: 2 rows, 6 bytes to standard output in "),
+            lines[4].starts_with("gold_digger: 2 rows, 8 bytes to standard output in "),
             "{lines:?}"
         );
-        db.export("SELECT CAST('x' AS SIGNED) AS a")
-            .run()
-            .wrote("a\n0\n");
+        db.export("SELECT 1 / 0 AS a").run().wrote("a\n\\N\n");
     });
 }
 

@@ -36,8 +36,10 @@ impl GoldDigger {
         let mut words = wrapper.iter().copied().chain([program]);
         let mut command = Command::new(words.next().expect("a program"));
         command.args(words);
-        for variable in SETTINGS.iter().filter_map(|setting| setting.variable) {
-            command.env_remove(variable);
+        for setting in SETTINGS {
+            for variable in [setting.variable, setting.client_variable] {
+                variable.map(|name| command.env_remove(name));
+            }
         }
         // The ~/.my.cnf of the user who runs the tests must not be read.
         command.env("HOME", "/nonexistent");

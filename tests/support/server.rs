@@ -395,6 +395,8 @@ fn initialize(name: &str, program: &Path, folder: &Path) {
         _ => Command::new(program),
     };
     command.args(base_options(folder));
+    // A server that starts removes temporary files of others from a common folder.
+    command.env("TMPDIR", folder);
     match name {
         "mariadb" | "new_mariadb" => {
             command.args(["--auth-root-authentication-method=normal", "--skip-test-db"])

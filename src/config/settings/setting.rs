@@ -5,7 +5,7 @@ use std::{
     ffi::{OsStr, OsString},
     fmt,
     marker::PhantomData,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use clap::{ValueEnum, builder::PossibleValue};
@@ -13,12 +13,12 @@ use secrecy::SecretString;
 use serde_json::Value as Json;
 
 use super::{
-    super::Timeout,
+    super::{Timeout, home, origin::Origin},
     SETTINGS, Value,
     validators::{choices, parse_choice, parsed},
     value::{ListParser, Parser},
 };
-use crate::sql::Parameter;
+use crate::{artifacts::template, error::Error, sql::Parameter};
 
 /// What the program knows about one setting.
 #[derive(Debug)]
@@ -34,6 +34,10 @@ pub struct Setting {
     pub aliases: &'static [(&'static str, &'static str)],
     /// The environment variable.
     pub variable: Option<&'static str>,
+    /// The environment variable of the vendors' clients. It applies if neither a
+    /// higher layer nor an option file has a value (MySQL manual, "Environment
+    /// Variables").
+    pub client_variable: Option<&'static str>,
     /// The name in MySQL's option files.
     pub option: Option<&'static str>,
     /// The shape of the values.
@@ -89,6 +93,21 @@ impl Setting {
             .find(|setting| setting.name == name)
     }
 
+    /// The error for `text`, which `origin` gives this setting and which has
+    /// `problem`.
+    pub(in crate::config) fn refuse_text(
+        &'static self,
+        text: &OsStr,
+        problem: &str,
+        origin: &Origin,
+    ) -> Error {
+        let what = match self.kind {
+            Kind::Secret => format!("cannot be used: {problem}"),
+            _ => format!("cannot be {text:?}: {problem}"),
+        };
+        origin.refuse(self, &what)
+    }
+
     /// Whether this is the setting of `key`.
     pub(in crate::config) fn is<T>(&self, key: Key<T>) -> bool {
         self.name == key.setting().name
@@ -129,8 +148,9 @@ impl Kind {
     /// What is wrong with the text, as a sentence of its own.
     pub fn parse(self, text: &OsStr) -> Result<Value, String> {
         match self {
-            Self::Path if !text.is_empty() => return Ok(PathBuf::from(text).into()),
-            Self::Template if !text.is_empty() => return Ok(text.to_owned().into()),
+            Self::Path | Self::Template if !text.is_empty() => {
+                return self.path(text, Path::new(""));
+            }
             _ => {}
         }
         let text = text.to_str().ok_or("it is not UTF-8")?;
@@ -155,6 +175,26 @@ impl Kind {
             Self::Parameters => Ok(PARAMETER.parse_item(text)?.shown_as(Json::Null)),
             Self::Path | Self::Template => Err("it is empty".to_owned()),
         }
+    }
+
+    /// The value of the path `text`: in the home folder if it begins with `~/`, and
+    /// otherwise relative to `folder`. Neither folder is part of a template.
+    ///
+    /// # Errors
+    /// If there is no such home folder, as a sentence of its own.
+    pub(in crate::config) fn path(self, text: &OsStr, folder: &Path) -> Result<Value, String> {
+        let home = home::split(text)?;
+        let (folder, rest) = match &home {
+            Some((home, rest)) => (home.as_path(), *rest),
+            None => (folder, text),
+        };
+        Ok(match self {
+            Self::Template => {
+                let folder = PathBuf::from(template::escape(folder.as_os_str()));
+                folder.join(rest).into_os_string().into()
+            }
+            _ => folder.join(rest).into(),
+        })
     }
 
     /// What a flag gives that was given as `first` and again as `again`: all
@@ -195,6 +235,7 @@ const fn entry<T>(name: &'static str, kind: Kind, help: &'static str) -> Entry<T
             short: None,
             aliases: &[],
             variable: None,
+            client_variable: None,
             option: None,
             kind,
             placeholder: kind.placeholder(),
@@ -318,6 +359,11 @@ impl<T> Entry<T> {
 
     pub(super) const fn variable(mut self, variable: &'static str) -> Self {
         self.setting.variable = Some(variable);
+        self
+    }
+
+    pub(super) const fn client_variable(mut self, variable: &'static str) -> Self {
+        self.setting.client_variable = Some(variable);
         self
     }
 

@@ -24,6 +24,7 @@ use super::{
     },
 };
 use crate::{
+    artifacts::run_date::RunDate,
     format::{
         BinaryEncoding, Booleans, BuiltIn, CsvDelimiter, CsvFormulas, CsvNull, CsvQuote,
         DuplicateColumns, InvalidUtf8, LineEnding, NumberStyle, ZeroDates,
@@ -62,7 +63,7 @@ macro_rules! settings {
 
 settings! {
     "Query" {
-        QUERY_SQL: String = text("query.sql", &any_text, "The query, as an option")
+        QUERY_SQL: String = text("query.sql", &any_text, "The query, as an option; `-` is standard input")
             .flag("query")
             .short('q')
             .value("SQL")
@@ -73,7 +74,11 @@ settings! {
             "query.params",
             "Bind VALUE, as text, to :NAME in the query; may be repeated",
         )
-        .flag("param");
+        .flag("param")
+        .more(
+            "A list, for IN (:NAME), is [1, 2] or [\"a\", \"b\"]; a text that begins with [ is \
+             the list of it alone, [\"[a\"].",
+        );
         PROTOCOL: Protocol = choice("query.protocol", "How rows travel")
             .flag("protocol")
             .value("PROTOCOL")
@@ -94,7 +99,9 @@ settings! {
             );
         HOST: String = text("connection.host", &host, "The server's name or address")
             .flag("host")
+            .short('h')
             .value("HOST")
+            .client_variable("MYSQL_HOST")
             .option("host")
             .more(
                 "localhost without a port means the server's Unix socket, as for the mysql client, \
@@ -102,10 +109,14 @@ settings! {
             );
         PORT: NonZeroU16 = number("connection.port", &port, "The server's TCP port")
             .flag("port")
+            .short('P')
             .value("PORT")
+            .client_variable("MYSQL_TCP_PORT")
             .option("port");
         SOCKET: PathBuf = path("connection.socket", "The server's Unix socket")
             .flag("socket")
+            .short('S')
+            .client_variable("MYSQL_UNIX_PORT")
             .option("socket");
         USER: String = text(
             "connection.user",
@@ -113,10 +124,12 @@ settings! {
             "The account that logs in, otherwise your login name",
         )
         .flag("user")
+            .short('u')
         .value("USER")
         .option("user");
         DATABASE: String = text("connection.database", &not_empty, "The default database")
             .flag("database")
+            .short('D')
             .value("NAME")
             .option("database");
         PASSWORD_FILE: PathBuf = path("connection.password_file", "Read the password from FILE")
@@ -130,6 +143,7 @@ settings! {
         .value("NAME");
         ASK_PASSWORD: bool = switch("ask_password", "Ask for the password on the terminal")
             .flag("ask-password")
+            .short('p')
             .dumped_in("connection");
         TRANSPORT: String = text(
             "transport",
@@ -138,8 +152,9 @@ settings! {
         )
         .option("protocol")
         .dumped_in("connection");
-        // Only option files have it: other users can read a command line.
+        // There is no flag for it: other users can read a command line.
         PASSWORD: SecretString = secret("password", "The password")
+            .client_variable("MYSQL_PWD")
             .option("password")
             .dumped_in("connection");
         CONNECT_TIMEOUT: Timeout = duration(
@@ -161,14 +176,14 @@ settings! {
         RETRY: u32 = number(
             "connection.retry",
             &retries,
-            "Begin anew up to N times after a connection that was lost or could not be had",
+            "Begin anew up to N times after a lost connection, or where none, or no lock, could be had",
         )
         .flag("retry")
         .value("N")
         .default("0")
         .more(
             "After 1 s, then twice as long each time, a minute at most. Never after a refused login or \
-             an error of the query, nor where rows have gone to standard output or a FIFO, nor \
+             another error of the query, nor where rows have gone to standard output or a FIFO, nor \
              once a statement may have written (--read-write).",
         );
         COMPRESS: bool = switch(
@@ -258,6 +273,14 @@ settings! {
             "How long the server may work on the query before it gives up",
         )
         .flag("statement-timeout");
+        STRICT_WARNINGS: bool = switch(
+            "session.strict_warnings",
+            "Fail where the server warns that it has altered values",
+        )
+        .flag("strict-warnings")
+        .default("false")
+        .more("Nothing is published then. Without it, that is a warning; where rows or whole values are \
+                 missing, an export always fails.");
     }
     "Output" {
         OUTPUT_PATH: OsString = template(
@@ -275,7 +298,7 @@ settings! {
             "output.format",
             format::possible_values,
             &output_format,
-            "Output format, otherwise by the file's extension, or tsv",
+            "Output format, otherwise by the file's extension, or tsv where it has none",
         )
         .flag("format")
         .value("FORMAT");
@@ -414,13 +437,16 @@ settings! {
             "Where the rows and columns of each export's last success are kept",
         )
         .flag("state");
-        JOB: Vec<Pattern> = list(
-            "job",
-            &pattern,
-            "Run only the exports of the configuration file called NAME, or like it (`daily-*`)",
+    }
+    "Output" {
+        DATE: RunDate = text(
+            "run.date",
+            &parsed::<RunDate>,
+            "The date, and the time, of {date} in FILE, otherwise those of the start",
         )
-        .flag("job")
-        .value("NAME");
+        .flag("date")
+        .value("DATE")
+        .more("For a run that was missed: 2020-01-03, or 2020-01-03T04:05:06 in local time.");
     }
     "CSV and TSV" {
         CSV_DELIMITER: CsvDelimiter = text(
@@ -538,6 +564,15 @@ settings! {
         .flag("invalid-utf8")
         .value("WHAT")
         .default("error");
+    }
+    "Exports of the configuration file" {
+        JOB: Vec<Pattern> = list(
+            "job",
+            &pattern,
+            "Run only the exports of the configuration file called NAME, or like it (`daily-*`)",
+        )
+        .flag("job")
+        .value("NAME");
     }
     "Settings" {
         CONFIG: PathBuf = path(

@@ -36,6 +36,9 @@ pub(super) fn host(text: &str) -> Result<String, String> {
     if text.contains(['/', '@']) {
         return Err("it is a name or an address; --db-url takes a URL".to_owned());
     }
+    if text.contains(char::is_whitespace) {
+        return Err("it is a name or an address, without spaces".to_owned());
+    }
     not_empty(text)
 }
 

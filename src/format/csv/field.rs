@@ -151,7 +151,7 @@ impl FieldWriter {
     pub(super) fn warnings(&self) -> Vec<String> {
         let blank = warning(
             self.blank_lines.unwrap_or(0),
-            "NULL of the only column is a blank line, which some CSV readers skip; \
+            "NULL value of the only column is a blank line, which some CSV readers skip; \
              --csv-null TEXT writes it as TEXT",
             "NULL values of the only column are blank lines, which some CSV readers skip; \
              --csv-null TEXT writes them as TEXT",

@@ -78,7 +78,7 @@ fn assert_fault_messages(db: &Database, stderr: &str) {
     let expected = [
         vec!["gold_digger: lines: the query failed: ", &missing_table],
         vec![
-            "gold_digger: stock: a guard tripped: there are 1 rows, fewer than 2; 1 row had come, and ",
+            "gold_digger: stock: a guard tripped: there is 1 row, fewer than 2; 1 row had come, and ",
             " was not touched",
         ],
         vec!["gold_digger: lost: ", "; no row had come, and "],

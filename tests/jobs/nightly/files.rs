@@ -141,7 +141,7 @@ fn verify_refuses_files_that_differ_from_their_manifests() {
         fs::write(&path, text.replace("\"rows\": 3", "\"rows\": 4")).expect("a file");
         assert_refused(&exports, "x.csv", "it has 3 rows, not 4");
         fs::write(&path, "{}").expect("a file");
-        let outcome = verify(&exports, &["x.csv"]).failed(7, &["1 of 1 files failed"]);
+        let outcome = verify(&exports, &["x.csv"]).failed(7, &["1 of 1 file failed"]);
         assert!(String::from_utf8_lossy(&outcome.stdout).contains("it is no manifest"));
         fs::remove_file(&path).expect("it");
         verify(&exports, &["x.csv"]).failed(7, &[]);

@@ -126,7 +126,9 @@ fn targets_that_two_outputs_share_are_refused() {
             &["the summary and the state would go to the same place"],
         ),
         (
-            &format!("{EXPORT_B}path = 'a.csv.partial'\n[output]\nkeep_partial = true"),
+            &format!(
+                "{EXPORT_B}path = 'a.csv.partial'\nformat = 'csv'\n[output]\nkeep_partial = true"
+            ),
             &[],
             &["what is kept of the rows of a and the rows of b would go"],
         ),
@@ -244,7 +246,9 @@ fn files_that_the_run_reads_are_not_overwritten() {
     on_a_server(|db| {
         let exports = ExportFile::new(
             db,
-            &format!("{EXPORT_A}[[export]]\nname = 'b'\nfile = 'q.sql'\npath = 'q.sql'"),
+            &format!(
+                "{EXPORT_A}[[export]]\nname = 'b'\nfile = 'q.sql'\npath = 'q.sql'\nformat = 'csv'"
+            ),
         );
         fs::write(exports.path("q.sql"), "SELECT 1").expect("a file");
         let parts = ["the file of the query and the rows of b would go to the same place"];

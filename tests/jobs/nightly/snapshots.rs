@@ -13,7 +13,10 @@ use mysql::prelude::Queryable;
 use serde_json::Value as Json;
 
 use super::{ExportFile, statuses, waiting_query};
-use crate::support::{Database, Server, Signal, each_logging_server, each_server, poll_until};
+use crate::support::{
+    Database, GlobalVariable, Server, Signal, each_logging_server, each_server, each_server_alone,
+    on_new_mariadb, poll_until,
+};
 
 #[test]
 fn rows_written_during_the_run_are_not_in_the_snapshot() {
@@ -76,7 +79,7 @@ fn each_export_starts_with_the_initial_session_settings() {
             "CREATE TABLE t (id INT, at TIMESTAMP, text VARCHAR(9)) ENGINE = InnoDB",
             "SET time_zone = '+00:00'",
             "INSERT INTO t VALUES (1, '2026-01-02 03:04:05', '東京'), (2, NULL, 'ö')",
-            "CREATE PROCEDURE p() BEGIN SET time_zone = '+09:00'; SET NAMES latin1; SELECT 1 AS a; END",
+            "CREATE PROCEDURE p() BEGIN SET time_zone = '+09:00', sql_select_limit = 1; SET NAMES latin1; SELECT 1 AS a; END",
         ] {
             db.sql(sql);
         }
@@ -438,5 +441,46 @@ fn a_snapshot_that_is_lost_is_not_replaced() {
         ];
         outcome.failed_with_any_length(4, &parts);
         assert_eq!(exports.file_names(), ["nightly.toml", "one.csv"]);
+    });
+}
+
+#[test]
+fn a_server_without_notes_or_with_a_row_limit_still_names_the_tables() {
+    each_server_alone(|db| {
+        db.sql("CREATE TABLE m (id INT, n INT) ENGINE = MyISAM");
+        db.sql("INSERT INTO m VALUES (1, 2), (3, 4)");
+        let _notes = GlobalVariable::set(db, "sql_notes", "0");
+        let _limit = GlobalVariable::set(db, "sql_select_limit", "1");
+        let limit = "init = ['SET SESSION sql_select_limit = 1']";
+        for (head, rows) in [("", "id\n1\n3\n"), (limit, "id\n1\n")] {
+            let head = format!("[session]\n{head}\n[run]\nsnapshot = true");
+            let queries = [("m", "SELECT id FROM m WHERE n > 0")];
+            let exports = ExportFile::with_queries(db, &head, &queries);
+            let reason = "these tables are not transactional, and not part of the snapshot";
+            let warning = format!(
+                "gold_digger: warning: m: {reason}: {}.m (MyISAM)\n",
+                db.name
+            );
+            exports.run(&["--quiet"]).run().ended(0, "");
+            let stderr = exports.run(&[]).run().ended_with(0);
+            assert!(stderr.contains(&warning), "{head}: {stderr}");
+            exports.assert_file("m.csv", rows);
+        }
+    });
+}
+
+#[test]
+fn a_server_that_hides_the_notes_of_explain_is_not_trusted() {
+    on_new_mariadb(|db| {
+        db.sql("CREATE TABLE m (id INT) ENGINE = MyISAM");
+        db.sql("INSERT INTO m VALUES (1)");
+        let head =
+            "[session]\ninit = [\"SET SESSION note_verbosity = ''\"]\n[run]\nsnapshot = true";
+        let exports = ExportFile::with_queries(db, head, &[("m", "SELECT id FROM m")]);
+        let unknown = "whether all that the query reads is part of the snapshot is not known";
+        let reason = "the server does not show the notes of EXPLAIN (sql_notes, note_verbosity)";
+        let stderr = exports.run(&[]).run().ended_with(0);
+        let warning = format!("gold_digger: warning: m: {unknown}: {reason}\n");
+        assert!(stderr.contains(&warning), "{stderr}");
     });
 }

@@ -1,0 +1,215 @@
+//! Explains mistakes in the arguments that the grammar alone does not explain, and
+//! reads a few habits of the `mysql` client's users: `-h HOST`, `-pPASSWORD`, `-BNe`.
+
+use std::{ffi::OsString, str};
+
+use clap::{
+    Arg, ArgAction, ArgMatches,
+    error::{ContextKind, ContextValue, ErrorKind},
+    parser::ValueSource,
+};
+
+use self::foreign_flags::hint_for_flag;
+use super::args::{COMPLETION, MAN, SQL, UsageError, VERIFY};
+use crate::{
+    config::query_text::{begins_a_statement, hint_for_word},
+    error::{Error, Result},
+};
+
+mod foreign_flags;
+
+/// Further positional arguments, which are always a mistake.
+const MORE: &str = "more";
+
+/// The flag that `-h` alone becomes.
+const SHORT_HELP: &str = "-?";
+
+/// The arguments that the grammar has only while it parses.
+pub(super) fn hidden_arguments() -> [Arg; 2] {
+    [
+        Arg::new(MORE).num_args(1..).hide(true),
+        Arg::new("short help")
+            .short('?')
+            .action(ArgAction::HelpShort)
+            .hide(true),
+    ]
+}
+
+/// Prepares the arguments for clap. The first is the program's name.
+///
+/// SQL may begin with a comment, `-- …`. No flag has white space there, so a space
+/// before it makes the argument a positional one. `-h` without a value asks for
+/// help, and with one names the host.
+///
+/// # Errors
+/// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for a password among the
+/// arguments, which is not shown.
+pub(super) fn prepare(mut arguments: Vec<OsString>) -> Result<Vec<OsString>> {
+    let subcommands = [COMPLETION, MAN, VERIFY];
+    if arguments
+        .get(1)
+        .is_some_and(|first| subcommands.iter().any(|name| first == name))
+    {
+        return Ok(arguments);
+    }
+    for index in 1..arguments.len() {
+        let argument = arguments[index].as_encoded_bytes();
+        let next = arguments.get(index + 1).map(|next| next.as_encoded_bytes());
+        if argument == b"--" {
+            break;
+        }
+        if is_comment(argument) {
+            let mut prefixed = OsString::from(" ");
+            prefixed.push(&arguments[index]);
+            arguments[index] = prefixed;
+        } else if argument == b"-h" && next.is_none_or(|next| next.starts_with(b"-")) {
+            arguments[index] = SHORT_HELP.into();
+        } else {
+            refuse_password(argument, next)?;
+        }
+    }
+    Ok(arguments)
+}
+
+fn is_comment(argument: &[u8]) -> bool {
+    argument.starts_with(b"--") && argument.get(2).is_some_and(u8::is_ascii_whitespace)
+}
+
+/// Refuses a password as a value of `-p` or `--ask-password`, or as the word after
+/// it.
+fn refuse_password(argument: &[u8], next: Option<&[u8]>) -> Result<()> {
+    let hint = "leave the value out, and it asks; --password-file FILE and --password-env NAME \
+                need no terminal";
+    if argument.starts_with(b"--ask-password=") {
+        let what = "--ask-password takes no password: others can read a command line";
+        return Err(Error::config(what).with_hint(hint));
+    }
+    let cluster = argument.strip_prefix(b"-").unwrap_or_default();
+    // Only these flags without a value may stand before it in one argument.
+    let place = cluster.iter().position(|byte| !matches!(byte, b'v' | b'V'));
+    let after = place.and_then(|place| cluster[place..].strip_prefix(b"p"));
+    let flag = match after {
+        Some(b"") => "-p",
+        Some(_) => {
+            let what = "-p takes no password: others can read a command line";
+            return Err(Error::config(what).with_hint(hint));
+        }
+        None if argument == b"--ask-password" => "--ask-password",
+        None => return Ok(()),
+    };
+    if next.is_some_and(is_no_query) {
+        let what = format!("the word after {flag} is no query, and no password can stand there");
+        let hint = "leave it out, and it asks; a database is named by --database NAME";
+        return Err(Error::config(what).with_hint(hint));
+    }
+    Ok(())
+}
+
+/// Whether `word` is neither a flag, nor `-`, nor anything that may be SQL.
+fn is_no_query(word: &[u8]) -> bool {
+    let is_flag = word.starts_with(b"-");
+    let has_space = word.iter().any(u8::is_ascii_whitespace);
+    !is_flag && !has_space && !str::from_utf8(word).is_ok_and(begins_a_statement)
+}
+
+/// Refuses several queries, and arguments beside the query.
+///
+/// # Errors
+/// [`ErrorKind::Config`](crate::error::ErrorKind::Config).
+pub(super) fn check_query_sources(matches: &ArgMatches) -> Result<()> {
+    if matches.subcommand().is_some() {
+        return Ok(());
+    }
+    let is_given = |id: &&str| matches.value_source(id) == Some(ValueSource::CommandLine);
+    let flags: Vec<&str> = ["query", "query-file"]
+        .into_iter()
+        .filter(is_given)
+        .collect();
+    let first = matches.get_one::<String>(SQL);
+    let more = matches.get_many::<String>(MORE).into_iter().flatten();
+    let words: Vec<&str> = first.into_iter().chain(more).map(String::as_str).collect();
+    match (&flags[..], &words[..]) {
+        ([], [] | [_]) | ([_], []) => Ok(()),
+        ([], words) => Err(several_words(words)),
+        ([flag, ..], [word, ..]) if !is_sql(word) => {
+            Err(stray(word).with_context(&format!("--{flag} gives the query")))
+        }
+        ([flag, ..], [_, ..]) => Err(twice(&format!("an argument and --{flag}"))),
+        _ => Err(twice("--query and --query-file")),
+    }
+}
+
+fn twice(places: &str) -> Error {
+    Error::config(format!("{places} both give the query")).with_hint("keep one of them")
+}
+
+/// Whether `word` looks like a whole statement, or is standard input.
+fn is_sql(word: &str) -> bool {
+    word == "-" || word.contains(char::is_whitespace) && !word.contains("://")
+}
+
+/// Returns the error for a query that comes as several arguments.
+fn several_words(words: &[&str]) -> Error {
+    let strays: Vec<&&str> = words.iter().filter(|word| !is_sql(word)).collect();
+    let is_unquoted = |word: &&&str| begins_a_statement(word);
+    match &strays[..] {
+        [] => Error::config(format!(
+            "{} queries are given, and a run has one",
+            words.len()
+        ))
+        .with_hint(
+            "run gold_digger once for each, or list them as [[export]] in a configuration \
+                 file (--config)",
+        ),
+        strays if strays.iter().any(is_unquoted) => {
+            Error::config(format!("the query came as {} arguments", words.len()))
+                .with_hint("put it in quotes: gold_digger \"SELECT …\"")
+        }
+        [stray, ..] => self::stray(stray),
+    }
+}
+
+/// Returns the error for `word`, which stands beside the query.
+fn stray(word: &str) -> Error {
+    Error::config(format!("'{word}' is an argument too many")).with_hint(hint_for_word(word))
+}
+
+/// Returns what to say about clap's `error`: what a flag of another program is here,
+/// or clap's own text without suggestions that are far from what was typed.
+pub(super) fn explain(mut error: clap::Error, arguments: &[OsString]) -> UsageError {
+    let shown = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => text.clone(),
+        _ => String::new(),
+    };
+    let (typed, suggested) = (
+        shown(ContextKind::InvalidArg),
+        shown(ContextKind::SuggestedArg),
+    );
+    let lacks_value = error.kind() == ErrorKind::InvalidValue
+        && shown(ContextKind::InvalidValue).is_empty()
+        && typed.starts_with("--query ")
+        && arguments.iter().any(|argument| argument == "-q");
+    let flag = match error.kind() {
+        ErrorKind::UnknownArgument => typed.as_str(),
+        _ if lacks_value => "-q",
+        _ => return UsageError::Clap(Box::new(error)),
+    };
+    if let Some(hint) = hint_for_flag(flag) {
+        let what = match lacks_value {
+            true => format!("{flag} needs the query as its value"),
+            false => format!("there is no flag {flag}"),
+        };
+        return Error::config(what).with_hint(hint).into();
+    }
+    let (flag, near) = (
+        flag.trim_start_matches('-'),
+        suggested.trim_start_matches('-'),
+    );
+    // A third of the letters may differ.
+    if strsim::damerau_levenshtein(flag, near) * 3 > flag.chars().count() {
+        error.remove(ContextKind::SuggestedArg);
+        error.remove(ContextKind::Usage);
+    }
+    error.remove(ContextKind::Suggested);
+    UsageError::Clap(Box::new(error))
+}

@@ -1,0 +1,65 @@
+//! Keys that people expect in the configuration file, and what stands there instead.
+
+/// The sections of a synonym, its names, and what to write.
+type Synonym = (
+    &'static [&'static str],
+    &'static [&'static str],
+    &'static str,
+);
+
+const SYNONYMS: [Synonym; 7] = [
+    (
+        &["output", "export"],
+        &[
+            "file",
+            "filename",
+            "target",
+            "output",
+            "out",
+            "to",
+            "dest",
+            "destination",
+        ],
+        "path = \"FILE\" names the output",
+    ),
+    (
+        &["query", "export"],
+        &["query", "select", "statement", "text"],
+        "sql = \"SELECT …\" is the query, or file = \"FILE\" names one",
+    ),
+    (
+        &["query", "export"],
+        &["table", "tables", "where", "limit", "order_by", "order"],
+        "write it into the query: sql = \"SELECT * FROM …\"",
+    ),
+    (
+        &["output", "export"],
+        &["compress", "compression", "gzip"],
+        "an output is not compressed: compress the whole file afterwards",
+    ),
+    (
+        &["connection"],
+        &["username", "login", "account"],
+        "user = \"NAME\"",
+    ),
+    (
+        &["connection"],
+        &["hostname", "server", "address"],
+        "host = \"NAME\"",
+    ),
+    (
+        &["connection"],
+        &["db", "dbname", "schema"],
+        "database = \"NAME\"",
+    ),
+];
+
+/// Returns what to write in `section` instead of `key`; for an export's table, the
+/// section is `export`.
+pub(super) fn right_key(section: &str, key: &str) -> Option<&'static str> {
+    let key = key.to_ascii_lowercase();
+    let is_it = |(sections, keys, _): &&Synonym| {
+        sections.contains(&section) && keys.contains(&key.as_str())
+    };
+    SYNONYMS.iter().find(is_it).map(|(_, _, hint)| *hint)
+}

@@ -1,0 +1,157 @@
+//! The server's warnings about a statement that has run, and what they say of its
+//! result.
+
+use mysql::{Conn, Row, prelude::Queryable};
+
+use super::{
+    codes::{self, Consequence},
+    driver::{self, number, text},
+    errors::query_error,
+    options::WarningPolicy,
+};
+use crate::error::{Error, ErrorKind, Result};
+
+/// The most codes that are told apart. Servers have far fewer for one statement.
+const MAX_CODES: usize = 64;
+
+/// What warnings that cannot be read mean.
+const UNKNOWN: &str = "whether others say that the result is incomplete or altered is not known";
+
+/// The warnings of a statement that concern its result.
+pub(super) struct ServerWarnings {
+    /// One for each code, in the order of the server.
+    groups: Vec<WarningGroup>,
+    /// Why there may be more of them, if the server does not show all.
+    unread: Option<String>,
+}
+
+/// The warnings with one code.
+struct WarningGroup {
+    code: u16,
+    consequence: Consequence,
+    count: usize,
+    /// The server's words in the first of them.
+    first: String,
+}
+
+impl ServerWarnings {
+    /// Reads the warnings of the last statement, of which the server has counted
+    /// `count`. Warnings that do not concern the result are skipped.
+    pub fn read(conn: &mut Conn, count: u16) -> Result<Self> {
+        let mut groups: Vec<WarningGroup> = Vec::new();
+        let (mut seen, mut skipped) = (0_usize, 0);
+        let look = |row: Row| {
+            seen += 1;
+            let level = text(&row, 0).unwrap_or_default();
+            let code = number(&row, 1).unwrap_or_default();
+            let Some(consequence) = codes::consequence(&level, code) else {
+                return;
+            };
+            match groups.iter().position(|group| group.code == code) {
+                Some(known) => groups[known].count += 1,
+                None if groups.len() == MAX_CODES => skipped += 1,
+                None => groups.push(WarningGroup {
+                    code,
+                    consequence,
+                    count: 1,
+                    first: text(&row, 2).unwrap_or_default(),
+                }),
+            }
+        };
+        let warnings = conn.query_iter("SHOW WARNINGS");
+        match warnings.and_then(|warnings| driver::for_each(warnings, look)) {
+            Ok(()) => {}
+            // The server or a proxy has no such statement.
+            Err(mysql::Error::MySqlError(error))
+                if codes::UNKNOWN_STATEMENT.contains(&error.code) => {}
+            Err(error) => return Err(query_error("cannot read the server's warnings", error)),
+        }
+        let unread = match seen - skipped {
+            read if read < count.into() => {
+                format!("the server shows {read} of its {count} warnings")
+            }
+            _ if count == u16::MAX => {
+                format!("the server keeps {count} warnings and has no room for more")
+            }
+            _ => String::new(),
+        };
+        let unread = (!unread.is_empty()).then(|| format!("{unread}: {UNKNOWN}"));
+        Ok(Self { groups, unread })
+    }
+
+    /// Returns what the user of the statement `sql` should know of its result.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Query`] if something is missing for which `sql` does not ask
+    /// itself, or if there is anything to say and `policy` is to fail.
+    pub fn report(self, sql: &str, policy: WarningPolicy) -> Result<Vec<String>> {
+        let is_missing = |group: &&WarningGroup| {
+            group.consequence == Consequence::Incomplete && !group.is_requested(sql)
+        };
+        if let Some(group) = self.groups.iter().find(is_missing) {
+            return Err(group.error());
+        }
+        let reports = self.groups.iter().map(WarningGroup::report);
+        let reports: Vec<String> = reports.chain(self.unread).collect();
+        if policy == WarningPolicy::Fail && !reports.is_empty() {
+            return Err(Error::new(ErrorKind::Query, reports.join("; ")).with_hint(
+                "mend the query or its data; without --strict-warnings, this is a warning",
+            ));
+        }
+        Ok(reports)
+    }
+}
+
+impl WarningGroup {
+    /// Whether the statement `sql` itself asks for the limit that makes its result
+    /// incomplete: MariaDB's clause LIMIT ROWS EXAMINED.
+    fn is_requested(&self, sql: &str) -> bool {
+        let words: Vec<&str> = sql.split_whitespace().collect();
+        let has_clause = words.windows(2).any(|pair| {
+            pair[0].eq_ignore_ascii_case("ROWS") && pair[1].eq_ignore_ascii_case("EXAMINED")
+        });
+        self.code == codes::LIMIT_EXCEEDED && has_clause
+    }
+
+    fn error(&self) -> Error {
+        let first = &self.first;
+        let (what, hint) = match self.code {
+            codes::VALUE_TOO_LARGE => (
+                format!("the server made a value NULL that is too long for it ({first})"),
+                "raise the server's max_allowed_packet, or have the query make shorter values",
+            ),
+            codes::LIMIT_EXCEEDED => (
+                format!("the result is incomplete: {first}"),
+                "raise the limit that the server names: --init 'SET SESSION max_recursive_iterations = …'",
+            ),
+            _ => (
+                format!("the result is incomplete: {first}"),
+                "mend what the server's message names, and run it again",
+            ),
+        };
+        Error::new(ErrorKind::Query, what).with_hint(hint)
+    }
+
+    fn report(&self) -> String {
+        let (what, cure) = match self.code {
+            _ if self.consequence == Consequence::Incomplete => {
+                ("returns an incomplete result", "")
+            }
+            codes::GROUP_CONCAT_CUT => (
+                "has cut a value",
+                "; --init 'SET SESSION group_concat_max_len = …' allows longer ones",
+            ),
+            codes::SORTED_BY_PREFIX => (
+                "has sorted by the beginning of values",
+                "; --init 'SET SESSION max_sort_length = …' sorts by more",
+            ),
+            code if codes::ALTERED.contains(&code) => ("has altered a value", ""),
+            _ => ("reports an error", ""),
+        };
+        let times = match self.count {
+            1 => String::new(),
+            count => format!(" {count} times"),
+        };
+        format!("the server {what}{times}: {}{cure}", self.first)
+    }
+}

@@ -1,0 +1,30 @@
+//! What the name of the output says about its format.
+
+use crate::support::GoldDigger;
+
+/// Calls the program with the URL of a server that cannot be reached: exit code 2
+/// shows that it did not connect.
+fn unreachable_server() -> GoldDigger {
+    GoldDigger::new().env("DATABASE_URL", "mysql://me@127.0.0.1:1/db")
+}
+
+#[test]
+fn a_name_whose_extension_no_format_has_exits_2() {
+    let known = "there are .csv, .tsv, .txt and .json; with --format, the file may have any name\n";
+    for (name, message) in [
+        ("x.parquet", format!("parquet, which is no format's extension\n  hint: {known}")),
+        ("x.jsonl", format!("jsonl, which is no format's extension\n  hint: {known}")),
+        ("x.json.XLSX.1", format!("XLSX, which is no format's extension\n  hint: {known}")),
+        ("x.json.gz", "gz, and nothing is compressed here\n  hint: pipe it, `gold_digger --format json … | gzip > FILE.gz`, or compress a whole FILE.json afterwards\n".to_owned()),
+        ("x.zst", "zst, and nothing is compressed here\n  hint: pipe it, `gold_digger --format csv … | zstd > FILE.zst`, or compress a whole FILE.csv afterwards\n".to_owned()),
+        ("x.tsv.zip", "zip, and nothing is compressed here\n  hint: write FILE.tsv, and compress it afterwards\n".to_owned()),
+    ] {
+        let run = || unreachable_server().arg("SELECT 1");
+        let expected = format!("gold_digger: --output ends in .{message}");
+        run().args(["-o", name]).run().ended(2, &expected);
+        let expected = expected.replace("--output", "OUTPUT_FILE");
+        run().env("OUTPUT_FILE", name).run().ended(2, &expected);
+        // Whoever names the format may choose the name.
+        run().args(["--format", "csv", "-o", name]).args(["--dump-config"]).run().ended(0, "");
+    }
+}
