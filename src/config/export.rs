@@ -1,9 +1,12 @@
 //! Resolves one export: its query, its target, and the guards of its result.
 //! Settings that its table lacks come from the sections of the configuration file.
 
+use std::path::PathBuf;
+
 use super::{
     format,
     layers::Layers,
+    origin::WithOrigin,
     output::{self, Destination, LazyNow},
     preset, query,
     selection::{command_line_query, command_line_target, if_applicable},
@@ -26,6 +29,8 @@ use crate::{
 /// `--dump-config` shows them.
 pub(super) struct UnresolvedExport {
     pub destination: Destination,
+    /// The file of the load statement.
+    pub statement_file: Option<WithOrigin<PathBuf>>,
     protocol: Protocol,
     pub query: Option<(Query, Vec<Parameter>)>,
 }
@@ -42,11 +47,10 @@ impl UnresolvedExport {
         database: Option<&str>,
         name: Option<&str>,
     ) -> Result<Self> {
-        let (destination, protocol) = Self::destination(layers, now, database)?;
+        let export = Self::destination(layers, now, database)?;
         Ok(Self {
-            destination,
-            protocol,
-            query: Some(query::query(layers, protocol, name)?),
+            query: Some(query::query(layers, export.protocol, name)?),
+            ..export
         })
     }
 
@@ -63,24 +67,20 @@ impl UnresolvedExport {
         if query::is_given(layers) {
             return Self::new(layers, now, database, name);
         }
-        let (destination, protocol) = Self::destination(layers, now, database)?;
-        Ok(Self {
-            destination,
-            protocol,
-            query: None,
-        })
+        Self::destination(layers, now, database)
     }
 
-    fn destination(
-        layers: &Layers,
-        now: &LazyNow,
-        database: Option<&str>,
-    ) -> Result<(Destination, Protocol)> {
+    /// Reads all parts but the query.
+    fn destination(layers: &Layers, now: &LazyNow, database: Option<&str>) -> Result<Self> {
         let destination = output::destination(layers, now, database)?;
         preset::check_format(layers, &destination)?;
         format::refuse_flags_of_other_formats(layers, &destination)?;
-        let protocol = layers.value(keys::PROTOCOL).unwrap_or_default();
-        Ok((destination, protocol))
+        Ok(Self {
+            destination,
+            statement_file: preset::statement_file(layers, now, database)?,
+            protocol: layers.value(keys::PROTOCOL).unwrap_or_default(),
+            query: None,
+        })
     }
 
     /// Checks the parts against each other and makes the plan of the export.
@@ -97,7 +97,7 @@ impl UnresolvedExport {
         let (query, parameters) = self.query.ok_or_else(|| query::missing(name))?;
         let guards = guards_of(name, layers)?;
         let manifest = output_name(layers, &self.destination, now, database)?;
-        let load = preset::load_plan(name, &self.destination, layers, now, database)?;
+        let load = preset::load_plan(name, &self.destination, self.statement_file, layers)?;
         Ok(ExportPlan {
             load,
             name: name.map(str::to_owned),

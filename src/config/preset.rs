@@ -90,52 +90,66 @@ pub(super) fn check_format(layers: &Layers, chosen: &Destination) -> Result<()> 
         .with_hint(hint))
 }
 
-/// Returns what loads the output of the export called `name`.
+/// Returns the file of the load statement, if there is one.
 ///
 /// # Errors
-/// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for a file of the load
-/// statement without a target, or with wrong placeholders.
-pub(super) fn load_plan(
-    name: Option<&str>,
-    destination: &Destination,
+/// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for a path whose
+/// placeholders are wrong.
+pub(super) fn statement_file(
     layers: &Layers,
     now: &LazyNow,
     database: Option<&str>,
+) -> Result<Option<WithOrigin<PathBuf>>> {
+    let Some(WithOrigin { value, origin }) = layers.get(keys::LOAD_STATEMENT) else {
+        return Ok(None);
+    };
+    if value == "-" {
+        let what = "names a file; -v prints the statement on standard error";
+        return Err(origin.refuse(keys::LOAD_STATEMENT, what));
+    }
+    let parameters = output::parameters_of(&value, &origin, layers)?;
+    let names = Names {
+        database,
+        parameters: &parameters,
+    };
+    let path = template::expand(&value, now, names).map_err(|problem| {
+        let refused = origin.refuse(keys::LOAD_STATEMENT, &problem);
+        refused.with_hint(template::HINT)
+    })?;
+    Ok(Some(WithOrigin::new(path.into(), &origin)))
+}
+
+/// Returns what loads the output of the export called `name`. Its load statement
+/// goes to `statement_file`.
+///
+/// # Errors
+/// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for a file of the load
+/// statement without a target that loads by one.
+pub(super) fn load_plan(
+    name: Option<&str>,
+    destination: &Destination,
+    statement_file: Option<WithOrigin<PathBuf>>,
+    layers: &Layers,
 ) -> Result<Option<LoadPlan>> {
-    let file = layers.get(keys::LOAD_STATEMENT);
     let refuse = |what: &str| Err(layers.refuse(keys::LOAD_STATEMENT, what));
     let Some(target) = layers.value(keys::OUTPUT_FOR) else {
-        return match file {
+        return match statement_file {
             Some(_) => refuse("needs to know what loads the rows: --for TARGET"),
             None => Ok(None),
         };
     };
-    let statement_file = match file {
-        Some(file) if file.value == "-" => {
-            return refuse("names a file; -v prints the statement on standard error");
-        }
-        Some(file) => {
-            let parameters = output::parameters_of(&file.value, &file.origin, layers)?;
-            let names = Names {
-                database,
-                parameters: &parameters,
-            };
-            let path = template::expand(&file.value, now, names).map_err(|problem| {
-                let refused = file.origin.refuse(keys::LOAD_STATEMENT, &problem);
-                refused.with_hint(template::HINT)
-            })?;
-            Some(PathBuf::from(path))
-        }
-        None => None,
-    };
-    if target.name == "excel" && statement_file.is_some() {
-        return refuse("needs a target that loads by a statement, and excel opens files itself");
+    if !target.has_statement() && statement_file.is_some() {
+        let what = format!(
+            "needs a target that loads by a statement, and {} opens files itself",
+            target.name
+        );
+        return refuse(&what);
     }
     let path = destination.target.path().map(|path| path.to_string_lossy());
     let by_file = || table_name(path.as_deref().unwrap_or_default());
     Ok(Some(LoadPlan {
         target,
         table: name.map_or_else(by_file, str::to_owned),
-        statement_file,
+        statement_file: statement_file.map(|file| file.value),
     }))
 }

@@ -5,7 +5,7 @@ use super::LoadTarget;
 use crate::{
     format::{TextOptions, ValueError, ZeroDates},
     row::{Row, Value},
-    schema::{Column, ColumnType, Schema},
+    schema::{ColumnType, Schema},
 };
 
 /// The values that a target can hold. The metadata of a result cannot tell, so
@@ -115,8 +115,8 @@ impl LimitCheck {
         let limits = target.limits;
         let null = null.filter(|_| !limits.quoted_null);
         let checks_text = !limits.nul || null.is_some() || limits.longest_text.is_some();
-        let check = |column: &Column| match column.column_type {
-            _ if column.server_type.starts_with("BIT") => limits.check_of_bits(),
+        let check = |column_type| match column_type {
+            ColumnType::Bit { .. } => limits.check_of_bits(),
             ColumnType::Text | ColumnType::Json if limits.spreadsheet => {
                 Some(Check::SpreadsheetText)
             }
@@ -135,7 +135,7 @@ impl LimitCheck {
         let columns = schema.columns.iter().enumerate();
         Self {
             columns: columns
-                .filter_map(|(index, column)| Some((index, check(column)?)))
+                .filter_map(|(index, column)| Some((index, check(column.column_type)?)))
                 .collect(),
             limits,
             null: null.map(String::into_bytes),

@@ -27,7 +27,7 @@ use crate::{
     artifacts::run_date::RunDate,
     format::{
         BinaryEncoding, Booleans, BuiltIn, CsvDelimiter, CsvFormulas, CsvNull, CsvQuote,
-        DuplicateColumns, InvalidUtf8, LineEnding, NumberStyle, ZeroDates,
+        DuplicateColumns, InvalidUtf8, LineEnding, NulTexts, NumberStyle, ZeroDates,
     },
     jobs::{
         guard::{Percent, SchemaPolicy},
@@ -557,6 +557,14 @@ settings! {
         )
         .flag("tinyint1-as-bool")
         .default("false");
+        NUL: NulTexts = choice(
+            "values.nul",
+            "CSV and TSV: whether texts that hold NUL are warned of",
+        )
+        .flag("nul")
+        .value("WHAT")
+        .default("warn")
+        .only_for(&["csv", "tsv"]);
         INVALID_UTF8: InvalidUtf8 = choice(
             "values.invalid_utf8",
             "What becomes of text that is not UTF-8",
