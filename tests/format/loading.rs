@@ -11,12 +11,67 @@ use std::{
 use super::targets::{compare, load_into_mysql};
 use crate::support::{Database, GoldDigger, each_server, on_a_server};
 
+const NUL: &str = "NUL character";
+const CALENDAR: &str = "no date of the calendar";
+const BEYOND: &str = "is a date beyond those of the target of --for";
+const NULL: &str = "the text that stands for NULL";
+
+/// A target, a query of the table `t`, and what is wrong with the value.
+const IMPOSSIBLE: &[(&str, &str, &str)] = &[
+    (
+        "postgres",
+        "SELECT 1 x, CONCAT('a', CHAR(0 USING utf8mb4)) y",
+        NUL,
+    ),
+    (
+        "sqlite",
+        "SELECT 1 x, CONCAT('a', CHAR(0 USING utf8mb4)) y",
+        NUL,
+    ),
+    (
+        "redshift",
+        "SELECT 1 x, CONCAT('a', CHAR(0 USING utf8mb4)) y",
+        NUL,
+    ),
+    ("postgres", "SELECT id, a FROM t WHERE id = 1", CALENDAR),
+    ("duckdb", "SELECT id, a FROM t WHERE id = 2", CALENDAR),
+    ("clickhouse", "SELECT id, a FROM t WHERE id = 1", CALENDAR),
+    ("postgres", "SELECT id, a FROM t WHERE id = 3", BEYOND),
+    ("duckdb", "SELECT id, a FROM t WHERE id = 3", BEYOND),
+    ("clickhouse", "SELECT id, a FROM t WHERE id = 4", BEYOND),
+    ("clickhouse", "SELECT id, b FROM t WHERE id = 4", BEYOND),
+    (
+        "postgres",
+        "SELECT id, c FROM t WHERE id = 1",
+        "is neither 0 nor 1",
+    ),
+    (
+        "sqlite",
+        "SELECT id, d FROM t WHERE id = 1",
+        "is larger than any integer",
+    ),
+    (
+        "sqlite",
+        "SELECT id, e FROM t WHERE id = 1",
+        "is larger than any integer",
+    ),
+    (
+        "sqlite",
+        "SELECT 1 x, CONVERT(x'F48FBFBF' USING utf8mb4) y",
+        NULL,
+    ),
+    ("bigquery", "SELECT 1 x, '<NULL>' y", NULL),
+    ("snowflake", "SELECT 1 x, '<NULL>' y", NULL),
+    ("redshift", "SELECT 1 x, '<NULL>' y", NULL),
+    (
+        "redshift",
+        "SELECT 1 x, REPEAT('x', 65536) y",
+        "is longer than any text",
+    ),
+];
+
 #[test]
 fn values_that_a_target_cannot_hold_are_errors() {
-    const NUL: &str = "NUL character";
-    const CALENDAR: &str = "no date of the calendar";
-    const BEYOND: &str = "is a date beyond those of the target of --for";
-    const NULL: &str = "the text that stands for NULL";
     each_server(|db| {
         let mut conn = db.connect();
         for sql in [
@@ -28,58 +83,7 @@ fn values_that_a_target_cannot_hold_are_errors() {
         ] {
             mysql::prelude::Queryable::query_drop(&mut conn, sql).expect(sql);
         }
-        for (target, sql, problem) in [
-            (
-                "postgres",
-                "SELECT 1 x, CONCAT('a', CHAR(0 USING utf8mb4)) y",
-                NUL,
-            ),
-            (
-                "sqlite",
-                "SELECT 1 x, CONCAT('a', CHAR(0 USING utf8mb4)) y",
-                NUL,
-            ),
-            (
-                "redshift",
-                "SELECT 1 x, CONCAT('a', CHAR(0 USING utf8mb4)) y",
-                NUL,
-            ),
-            ("postgres", "SELECT id, a FROM t WHERE id = 1", CALENDAR),
-            ("duckdb", "SELECT id, a FROM t WHERE id = 2", CALENDAR),
-            ("clickhouse", "SELECT id, a FROM t WHERE id = 1", CALENDAR),
-            ("postgres", "SELECT id, a FROM t WHERE id = 3", BEYOND),
-            ("duckdb", "SELECT id, a FROM t WHERE id = 3", BEYOND),
-            ("clickhouse", "SELECT id, a FROM t WHERE id = 4", BEYOND),
-            ("clickhouse", "SELECT id, b FROM t WHERE id = 4", BEYOND),
-            (
-                "postgres",
-                "SELECT id, c FROM t WHERE id = 1",
-                "is neither 0 nor 1",
-            ),
-            (
-                "sqlite",
-                "SELECT id, d FROM t WHERE id = 1",
-                "is larger than any integer",
-            ),
-            (
-                "sqlite",
-                "SELECT id, e FROM t WHERE id = 1",
-                "is larger than any integer",
-            ),
-            (
-                "sqlite",
-                "SELECT 1 x, CONVERT(x'F48FBFBF' USING utf8mb4) y",
-                NULL,
-            ),
-            ("bigquery", "SELECT 1 x, '<NULL>' y", NULL),
-            ("snowflake", "SELECT 1 x, '<NULL>' y", NULL),
-            ("redshift", "SELECT 1 x, '<NULL>' y", NULL),
-            (
-                "redshift",
-                "SELECT 1 x, REPEAT('x', 65536) y",
-                "is longer than any text",
-            ),
-        ] {
+        for (target, sql, problem) in IMPOSSIBLE {
             for protocol in ["text", "binary"] {
                 let run = db
                     .export(sql)
