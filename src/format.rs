@@ -48,7 +48,7 @@ mod writer;
 pub use buffer::{CHUNK, EncodeBuffer, Spill};
 pub use csv::{ByteOrderMark, Csv, CsvDelimiter, CsvFormulas, CsvNull, CsvQuote, LineEnding};
 pub use json::{DuplicateColumns, Json, Layout, NumberStyle};
-pub use options::{BinaryEncoding, Booleans, InvalidUtf8, TextOptions, ZeroDates};
+pub use options::{BinaryEncoding, Booleans, InvalidUtf8, NulTexts, TextOptions, ZeroDates};
 pub use tsv::Tsv;
 pub use writer::{Format, Framing, Header, RowWriter, ValueError};
 

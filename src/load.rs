@@ -126,6 +126,12 @@ impl LoadTarget {
         }
     }
 
+    /// Returns whether the target loads files by a statement.
+    #[must_use]
+    pub const fn has_statement(&self) -> bool {
+        self.statement.is_some()
+    }
+
     /// Returns the value of the setting called `setting` in the preset.
     #[must_use]
     pub fn preset_value(&self, setting: &str) -> Option<&'static str> {

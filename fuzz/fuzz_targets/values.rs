@@ -10,7 +10,7 @@ use arbitrary::Arbitrary;
 use gold_digger::{
     format::{
         BinaryEncoding, Booleans, Csv, CsvQuote, EncodeBuffer, Format, InvalidUtf8, Json,
-        LineEnding, NumberStyle, TextOptions, Tsv, ZeroDates,
+        LineEnding, NulTexts, NumberStyle, TextOptions, Tsv, ZeroDates,
     },
     row::Row,
     schema::{Column, ColumnType, FloatLayout, Schema},
@@ -141,6 +141,7 @@ fn formats(input: &Input) -> [Box<dyn Format>; 3] {
             ZeroDates::Keep
         },
         booleans: Booleans::Number,
+        nul: NulTexts::Warn,
     };
     let number = if input.strings {
         NumberStyle::String

@@ -107,9 +107,10 @@ impl Dump<'_> {
         let path = path.map_or_else(|| json!("-"), |path| json!(path.to_string_lossy()));
         let origin = Some(&destination.target_origin);
         resolved.add(keys::OUTPUT_PATH, Some(path), origin);
-        let file = self.export.load_statement.as_ref();
-        let path = file.map(|file| json!(file.value.to_string_lossy()));
-        resolved.add(keys::LOAD_STATEMENT, path, file.map(|file| &file.origin));
+        let file = self.export.statement_file.as_ref();
+        let path = file.map(|file| (json!(file.value.to_string_lossy()), &file.origin));
+        let (path, origin) = path.unzip();
+        resolved.add(keys::LOAD_STATEMENT, path, origin);
         let format = Some(json!(destination.format.name));
         let origin = Some(&destination.format_origin);
         resolved.add(keys::OUTPUT_FORMAT, format, origin);

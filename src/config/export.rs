@@ -30,7 +30,7 @@ use crate::{
 pub(super) struct UnresolvedExport {
     pub destination: Destination,
     /// The file of the load statement.
-    pub load_statement: Option<WithOrigin<PathBuf>>,
+    pub statement_file: Option<WithOrigin<PathBuf>>,
     protocol: Protocol,
     pub query: Option<(Query, Vec<Parameter>)>,
 }
@@ -47,9 +47,11 @@ impl UnresolvedExport {
         database: Option<&str>,
         name: Option<&str>,
     ) -> Result<Self> {
-        let mut export = Self::of_output(layers, now, database)?;
-        export.query = Some(query::query(layers, export.protocol, name)?);
-        Ok(export)
+        let export = Self::destination(layers, now, database)?;
+        Ok(Self {
+            query: Some(query::query(layers, export.protocol, name)?),
+            ..export
+        })
     }
 
     /// Like [`new`](Self::new), but a missing query is no error.
@@ -65,17 +67,17 @@ impl UnresolvedExport {
         if query::is_given(layers) {
             return Self::new(layers, now, database, name);
         }
-        Self::of_output(layers, now, database)
+        Self::destination(layers, now, database)
     }
 
-    /// Reads the parts that are not the query's.
-    fn of_output(layers: &Layers, now: &LazyNow, database: Option<&str>) -> Result<Self> {
+    /// Reads all parts but the query.
+    fn destination(layers: &Layers, now: &LazyNow, database: Option<&str>) -> Result<Self> {
         let destination = output::destination(layers, now, database)?;
         preset::check_format(layers, &destination)?;
         format::refuse_flags_of_other_formats(layers, &destination)?;
         Ok(Self {
             destination,
-            load_statement: preset::statement_file(layers, now, database)?,
+            statement_file: preset::statement_file(layers, now, database)?,
             protocol: layers.value(keys::PROTOCOL).unwrap_or_default(),
             query: None,
         })
@@ -95,7 +97,7 @@ impl UnresolvedExport {
         let (query, parameters) = self.query.ok_or_else(|| query::missing(name))?;
         let guards = guards_of(name, layers)?;
         let manifest = output_name(layers, &self.destination, now, database)?;
-        let load = preset::load_plan(name, &self.destination, self.load_statement, layers)?;
+        let load = preset::load_plan(name, &self.destination, self.statement_file, layers)?;
         Ok(ExportPlan {
             load,
             name: name.map(str::to_owned),

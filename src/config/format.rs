@@ -77,6 +77,7 @@ pub(super) fn format(layers: &Layers, chosen: &BuiltIn) -> Result<Arc<dyn Format
         invalid_utf8: layers.value(keys::INVALID_UTF8).unwrap_or_default(),
         zero_dates: layers.value(keys::ZERO_DATES).unwrap_or_default(),
         booleans: booleans(layers),
+        nul: layers.value(keys::NUL).unwrap_or_default(),
     };
     // All formats are made, so that a contradiction is found whatever the format is.
     let (csv, tsv, json) = (csv(layers, text)?, tsv(layers, text), json(layers, text));

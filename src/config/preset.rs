@@ -33,19 +33,30 @@ pub(super) fn with_preset<T>(
     layers: &mut Layers,
     work: impl FnOnce(&Layers) -> Result<T>,
 ) -> Result<T> {
-    let Some(found) = layers.get(keys::OUTPUT_FOR) else {
+    let mut targets = layers.all(keys::OUTPUT_FOR).map(|(_, found)| found);
+    let Some(first) = targets.next() else {
         return work(layers);
     };
-    // All exports share a session, and only one of them has this target.
-    let is_own = matches!(&found.origin, Origin::ConfigFile(place) if place.table.is_some());
+    // All exports share a session, so that an export's own target does not set it.
+    let is_shared = |found: &WithOrigin<_>| match &found.origin {
+        Origin::ConfigFile(place) => place.table.is_none(),
+        _ => true,
+    };
+    let shared = Some(first.clone())
+        .into_iter()
+        .chain(targets)
+        .find(is_shared);
     let mut layer = Layer::default();
-    for (name, value) in found.value.preset {
-        match Setting::named(name) {
-            Some(setting) if is_own && setting.section() == Some("session") => {}
-            Some(setting) => {
-                layer.parse(setting, value.as_ref(), Origin::Preset(found.value.name))?;
+    for (target, sets_session) in [(Some(first), false), (shared, true)] {
+        let Some(WithOrigin { value: target, .. }) = target else {
+            continue;
+        };
+        for (name, value) in target.preset {
+            let setting = Setting::named(name)
+                .ok_or_else(|| Error::config(format!("there is no setting {name}")))?;
+            if (setting.section() == keys::TIME_ZONE.setting().section()) == sets_session {
+                layer.parse(setting, value.as_ref(), Origin::Preset(target.name))?;
             }
-            None => return Err(Error::config(format!("there is no setting {name}"))),
         }
     }
     let above_defaults = layers.0.len() - 1;
@@ -79,11 +90,11 @@ pub(super) fn check_format(layers: &Layers, chosen: &Destination) -> Result<()> 
         .with_hint(hint))
 }
 
-/// Returns the file of the load statement.
+/// Returns the file of the load statement, if there is one.
 ///
 /// # Errors
-/// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for a path with wrong
-/// placeholders.
+/// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for a path whose
+/// placeholders are wrong.
 pub(super) fn statement_file(
     layers: &Layers,
     now: &LazyNow,
@@ -92,6 +103,10 @@ pub(super) fn statement_file(
     let Some(WithOrigin { value, origin }) = layers.get(keys::LOAD_STATEMENT) else {
         return Ok(None);
     };
+    if value == "-" {
+        let what = "names a file; -v prints the statement on standard error";
+        return Err(origin.refuse(keys::LOAD_STATEMENT, what));
+    }
     let parameters = output::parameters_of(&value, &origin, layers)?;
     let names = Names {
         database,
@@ -101,43 +116,40 @@ pub(super) fn statement_file(
         let refused = origin.refuse(keys::LOAD_STATEMENT, &problem);
         refused.with_hint(template::HINT)
     })?;
-    Ok(Some(WithOrigin {
-        value: PathBuf::from(path),
-        origin,
-    }))
+    Ok(Some(WithOrigin::new(path.into(), &origin)))
 }
 
-/// Returns what loads the output of the export called `name`, and `file`, in which
-/// the statement is written.
+/// Returns what loads the output of the export called `name`. Its load statement
+/// goes to `statement_file`.
 ///
 /// # Errors
-/// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for a file without a
-/// target that loads by a statement.
+/// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for a file of the load
+/// statement without a target that loads by one.
 pub(super) fn load_plan(
     name: Option<&str>,
     destination: &Destination,
-    file: Option<WithOrigin<PathBuf>>,
+    statement_file: Option<WithOrigin<PathBuf>>,
     layers: &Layers,
 ) -> Result<Option<LoadPlan>> {
-    let target = layers.value(keys::OUTPUT_FOR);
-    let problem = match (&file, target) {
-        (Some(_), None) => Some("needs to know what loads the rows: --for TARGET"),
-        (Some(file), _) if file.value.as_os_str() == "-" => {
-            Some("names a file; -v prints the statement on standard error")
-        }
-        (Some(_), Some(target)) if target.name == "excel" => {
-            Some("needs a target that loads by a statement, and excel opens files itself")
-        }
-        _ => None,
+    let refuse = |what: &str| Err(layers.refuse(keys::LOAD_STATEMENT, what));
+    let Some(target) = layers.value(keys::OUTPUT_FOR) else {
+        return match statement_file {
+            Some(_) => refuse("needs to know what loads the rows: --for TARGET"),
+            None => Ok(None),
+        };
     };
-    if let Some(problem) = problem {
-        return Err(layers.refuse(keys::LOAD_STATEMENT, problem));
+    if !target.has_statement() && statement_file.is_some() {
+        let what = format!(
+            "needs a target that loads by a statement, and {} opens files itself",
+            target.name
+        );
+        return refuse(&what);
     }
     let path = destination.target.path().map(|path| path.to_string_lossy());
     let by_file = || table_name(path.as_deref().unwrap_or_default());
-    Ok(target.map(|target| LoadPlan {
+    Ok(Some(LoadPlan {
         target,
         table: name.map_or_else(by_file, str::to_owned),
-        statement_file: file.map(|file| file.value),
+        statement_file: statement_file.map(|file| file.value),
     }))
 }

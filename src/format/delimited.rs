@@ -1,7 +1,10 @@
 //! The parts that CSV and TSV share: the header line, and the descriptions of
 //! their columns.
 
-use super::{EncodeBuffer, column::ColumnFormatter};
+use super::{
+    EncodeBuffer, NulTexts,
+    column::{ColumnFormatter, warning},
+};
 use crate::schema::Schema;
 
 /// Whether a text holds NUL, which not every reader takes.
@@ -31,4 +34,13 @@ pub(super) fn write_names(
 pub(super) fn column_formats(columns: &[ColumnFormatter]) -> Vec<String> {
     let names = columns.iter().map(|column| column.format_name().to_owned());
     names.collect()
+}
+
+/// Returns the warning about `count` texts that hold NUL, unless `policy` keeps them
+/// without one. `one` and `many` are its words for one text and for several.
+pub(super) fn nul_warning(policy: NulTexts, count: u64, one: &str, many: &str) -> Option<String> {
+    match policy {
+        NulTexts::Warn => warning(count, one, many),
+        NulTexts::Keep => None,
+    }
 }

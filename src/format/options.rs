@@ -61,6 +61,19 @@ pub enum Booleans {
     Words,
 }
 
+/// The policy for texts with NUL characters in CSV and TSV: not every reader takes
+/// them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[serde(rename_all = "snake_case")]
+pub enum NulTexts {
+    /// Written; how many texts is said at the end
+    #[default]
+    Warn,
+    /// Written without a word, for readers that are known to take them
+    Keep,
+}
+
 /// The options for values, which every format has.
 ///
 /// ```
@@ -80,4 +93,6 @@ pub struct TextOptions {
     pub zero_dates: ZeroDates,
     /// The form of TINYINT(1) and BIT(1).
     pub booleans: Booleans,
+    /// The policy for texts with NUL characters.
+    pub nul: NulTexts,
 }

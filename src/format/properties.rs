@@ -160,6 +160,7 @@ const HEX: TextOptions = TextOptions {
     invalid_utf8: super::InvalidUtf8::Error,
     zero_dates: super::ZeroDates::Keep,
     booleans: super::Booleans::Number,
+    nul: super::NulTexts::Warn,
 };
 
 fn tsv() -> Tsv {

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BuiltIn, EncodeBuffer, Format, Header, RowWriter, TextOptions, ValueError,
-    column::{Altered, ColumnFormatter, Rendered, warning},
+    BuiltIn, EncodeBuffer, Format, Header, NulTexts, RowWriter, TextOptions, ValueError,
+    column::{Altered, ColumnFormatter, Rendered},
     delimited::{self, Nul},
     encode::{self, Encoding},
 };
@@ -72,6 +72,7 @@ impl Format for Tsv {
             header,
             columns: ColumnFormatter::for_columns(schema, self.text),
             altered: Altered::default(),
+            nul: self.text.nul,
             texts_with_nul: 0,
         }))
     }
@@ -87,6 +88,7 @@ struct TsvWriter {
     header: Vec<u8>,
     columns: Vec<ColumnFormatter>,
     altered: Altered,
+    nul: NulTexts,
     /// The number of texts that hold NUL.
     texts_with_nul: u64,
 }
@@ -142,7 +144,8 @@ impl RowWriter for TsvWriter {
     }
 
     fn warnings(&self) -> Vec<String> {
-        let nul = warning(
+        let nul = delimited::nul_warning(
+            self.nul,
             self.texts_with_nul,
             "text holds NUL, which LOAD DATA and ClickHouse read and PostgreSQL cannot hold",
             "texts hold NUL, which LOAD DATA and ClickHouse read and PostgreSQL cannot hold",

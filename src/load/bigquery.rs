@@ -11,6 +11,7 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
     preset: &[
         ("output.format", "csv"),
         ("csv.null", NULL_WORD),
+        ("values.nul", "keep"),
         ("values.binary", "base64"),
         ("values.zero_dates", "null"),
         ("values.booleans", "words"),

@@ -10,6 +10,7 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
     about: "ClickHouse, by INSERT … FROM INFILE of its client",
     preset: &[
         ("output.format", "tsv"),
+        ("values.nul", "keep"),
         ("values.binary", "raw"),
         ("values.zero_dates", "null"),
         ("values.booleans", "words"),

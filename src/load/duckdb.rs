@@ -10,6 +10,7 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
     preset: &[
         ("output.format", "csv"),
         ("csv.null", "\\N"),
+        ("values.nul", "keep"),
         ("values.binary", "hex"),
         ("values.zero_dates", "null"),
         ("values.booleans", "words"),

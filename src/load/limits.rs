@@ -37,6 +37,14 @@ impl Limits {
         longest_text: None,
         spreadsheet: false,
     };
+
+    /// Returns the check of a BIT column, which is written as an integer.
+    fn check_of_bits(&self) -> Option<Check> {
+        if self.spreadsheet {
+            return Some(Check::SpreadsheetBits);
+        }
+        self.largest_integer.map(|_| Check::Bits)
+    }
 }
 
 /// The most digits of a number in a spreadsheet (Microsoft, "Excel specifications
@@ -88,8 +96,10 @@ enum Check {
     Text,
     Date,
     Integer,
+    Bits,
     SpreadsheetText,
     SpreadsheetNumber,
+    SpreadsheetBits,
 }
 
 impl LimitCheck {
@@ -106,6 +116,7 @@ impl LimitCheck {
         let null = null.filter(|_| !limits.quoted_null);
         let checks_text = !limits.nul || null.is_some() || limits.longest_text.is_some();
         let check = |column_type| match column_type {
+            ColumnType::Bit { .. } => limits.check_of_bits(),
             ColumnType::Text | ColumnType::Json if limits.spreadsheet => {
                 Some(Check::SpreadsheetText)
             }
@@ -153,12 +164,17 @@ impl LimitCheck {
                 (Check::Text, Value::Bytes(text)) => self.text_problem(text),
                 (Check::Date, value) => self.date_problem(value),
                 (Check::Integer, value) => self.integer_problem(value),
+                (Check::Bits, value) => self.integer_problem(Value::UInt(bits(value))),
                 (Check::SpreadsheetText, Value::Bytes(text)) => {
                     self.count_text(text);
                     None
                 }
                 (Check::SpreadsheetNumber, value) => {
-                    self.long_numbers += u64::from(digits(value) > SPREADSHEET_DIGITS);
+                    self.count_number(value);
+                    None
+                }
+                (Check::SpreadsheetBits, value) => {
+                    self.count_number(Value::UInt(bits(value)));
                     None
                 }
                 _ => None,
@@ -267,6 +283,10 @@ impl LimitCheck {
         ))
     }
 
+    fn count_number(&mut self, number: Value<'_>) {
+        self.long_numbers += u64::from(digits(number) > SPREADSHEET_DIGITS);
+    }
+
     fn count_text(&mut self, text: &[u8]) {
         let Ok(text) = std::str::from_utf8(text) else {
             return;
@@ -306,6 +326,15 @@ fn date(value: Value<'_>) -> Option<(u16, u8, u8)> {
         }
         _ => None,
     }
+}
+
+/// Returns the bits of a BIT(n), which are bytes, the most significant first.
+fn bits(value: Value<'_>) -> u64 {
+    let Value::Bytes(bytes) = value else {
+        return 0;
+    };
+    let add = |bits, byte: &u8| bits << 8 | u64::from(*byte);
+    bytes.iter().fold(0, add)
 }
 
 /// Returns the number of days of a month in the Gregorian calendar, also for years

@@ -12,6 +12,7 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
     about: "MySQL and MariaDB, by LOAD DATA",
     preset: &[
         ("output.format", "tsv"),
+        ("values.nul", "keep"),
         ("values.binary", "hex"),
         ("session.time_zone", "+00:00"),
     ],
@@ -75,7 +76,7 @@ fn input(
             _ => return Err("the statement is known for --binary hex and base64 only".to_owned()),
         },
         // A number in a text would be taken as its digits' bytes.
-        _ if column.server_type.starts_with("BIT") => format!("CAST({variable} AS UNSIGNED)"),
+        ColumnType::Bit { .. } => format!("CAST({variable} AS UNSIGNED)"),
         _ => return Ok((name(column), None)),
     };
     let set = format!("{} = {value}", name(column));

@@ -43,10 +43,9 @@ impl SqlType {
         let name = column.server_type.as_str();
         match column.column_type {
             _ if is_boolean(column, text.booleans) => Self::Boolean,
-            _ if name.starts_with("BIT") => match arguments(name).0 {
-                Some(bits @ 1..64) => Self::Signed(bits + 1),
-                _ => Self::Unsigned(64),
-            },
+            // With one more bit for the sign, which many targets always have.
+            ColumnType::Bit { width } if width < 64 => Self::Signed(width + 1),
+            ColumnType::Bit { .. } => Self::Unsigned(64),
             ColumnType::Integer { .. } | ColumnType::TinyInt1 => integer(name),
             ColumnType::Decimal { .. } => {
                 let (digits, decimals) = arguments(name);
@@ -72,9 +71,10 @@ fn is_boolean(column: &Column, booleans: Booleans) -> bool {
     match booleans {
         Booleans::Number => false,
         Booleans::Tinyint1 => column.column_type == ColumnType::TinyInt1,
-        Booleans::Words => {
-            column.column_type == ColumnType::TinyInt1 || column.server_type == "BIT(1)"
-        }
+        Booleans::Words => matches!(
+            column.column_type,
+            ColumnType::TinyInt1 | ColumnType::Bit { width: 1 }
+        ),
     }
 }
 

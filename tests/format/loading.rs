@@ -11,70 +11,79 @@ use std::{
 use super::targets::{compare, load_into_mysql};
 use crate::support::{Database, GoldDigger, each_server, on_a_server};
 
+const NUL: &str = "NUL character";
+const CALENDAR: &str = "no date of the calendar";
+const BEYOND: &str = "is a date beyond those of the target of --for";
+const NULL: &str = "the text that stands for NULL";
+
+/// A target, a query of the table `t`, and what is wrong with the value.
+const IMPOSSIBLE: &[(&str, &str, &str)] = &[
+    (
+        "postgres",
+        "SELECT 1 x, CONCAT('a', CHAR(0 USING utf8mb4)) y",
+        NUL,
+    ),
+    (
+        "sqlite",
+        "SELECT 1 x, CONCAT('a', CHAR(0 USING utf8mb4)) y",
+        NUL,
+    ),
+    (
+        "redshift",
+        "SELECT 1 x, CONCAT('a', CHAR(0 USING utf8mb4)) y",
+        NUL,
+    ),
+    ("postgres", "SELECT id, a FROM t WHERE id = 1", CALENDAR),
+    ("duckdb", "SELECT id, a FROM t WHERE id = 2", CALENDAR),
+    ("clickhouse", "SELECT id, a FROM t WHERE id = 1", CALENDAR),
+    ("postgres", "SELECT id, a FROM t WHERE id = 3", BEYOND),
+    ("duckdb", "SELECT id, a FROM t WHERE id = 3", BEYOND),
+    ("clickhouse", "SELECT id, a FROM t WHERE id = 4", BEYOND),
+    ("clickhouse", "SELECT id, b FROM t WHERE id = 4", BEYOND),
+    (
+        "postgres",
+        "SELECT id, c FROM t WHERE id = 1",
+        "is neither 0 nor 1",
+    ),
+    (
+        "sqlite",
+        "SELECT id, d FROM t WHERE id = 1",
+        "is larger than any integer",
+    ),
+    (
+        "sqlite",
+        "SELECT id, e FROM t WHERE id = 1",
+        "is larger than any integer",
+    ),
+    (
+        "sqlite",
+        "SELECT 1 x, CONVERT(x'F48FBFBF' USING utf8mb4) y",
+        NULL,
+    ),
+    ("bigquery", "SELECT 1 x, '<NULL>' y", NULL),
+    ("snowflake", "SELECT 1 x, '<NULL>' y", NULL),
+    ("redshift", "SELECT 1 x, '<NULL>' y", NULL),
+    (
+        "redshift",
+        "SELECT 1 x, REPEAT('x', 65536) y",
+        "is longer than any text",
+    ),
+];
+
 #[test]
 fn values_that_a_target_cannot_hold_are_errors() {
-    const NUL: &str = "NUL character";
-    const CALENDAR: &str = "no date of the calendar";
-    const BEYOND: &str = "is a date beyond those of the target of --for";
-    const NULL: &str = "the text that stands for NULL";
     each_server(|db| {
         let mut conn = db.connect();
         for sql in [
             "SET SESSION sql_mode = 'ALLOW_INVALID_DATES'",
-            "CREATE TABLE t (id INT, a DATE, b DATETIME(6), c TINYINT(1), d BIGINT UNSIGNED)",
-            "INSERT INTO t VALUES (1, '2026-02-31', NULL, 2, 18446744073709551615), (2, '2100-02-29', NULL, 1, 1),
-             (3, '0000-05-05', NULL, 1, 1), (4, '9999-12-31', '1899-12-31 23:59:59.999999', 1, 1),
-             (5, NULL, '0000-00-00', 1, 1)",
+            "CREATE TABLE t (id INT, a DATE, b DATETIME(6), c TINYINT(1), d BIGINT UNSIGNED, e BIT(64))",
+            "INSERT INTO t VALUES (1, '2026-02-31', NULL, 2, 18446744073709551615, ~0), (2, '2100-02-29', NULL, 1, 1, 1),
+             (3, '0000-05-05', NULL, 1, 1, 1), (4, '9999-12-31', '1899-12-31 23:59:59.999999', 1, 1, 1),
+             (5, NULL, '0000-00-00', 1, 1, 1)",
         ] {
             mysql::prelude::Queryable::query_drop(&mut conn, sql).expect(sql);
         }
-        for (target, sql, problem) in [
-            (
-                "postgres",
-                "SELECT 1 x, CONCAT('a', CHAR(0 USING utf8mb4)) y",
-                NUL,
-            ),
-            (
-                "sqlite",
-                "SELECT 1 x, CONCAT('a', CHAR(0 USING utf8mb4)) y",
-                NUL,
-            ),
-            (
-                "redshift",
-                "SELECT 1 x, CONCAT('a', CHAR(0 USING utf8mb4)) y",
-                NUL,
-            ),
-            ("postgres", "SELECT id, a FROM t WHERE id = 1", CALENDAR),
-            ("duckdb", "SELECT id, a FROM t WHERE id = 2", CALENDAR),
-            ("clickhouse", "SELECT id, a FROM t WHERE id = 1", CALENDAR),
-            ("postgres", "SELECT id, a FROM t WHERE id = 3", BEYOND),
-            ("duckdb", "SELECT id, a FROM t WHERE id = 3", BEYOND),
-            ("clickhouse", "SELECT id, a FROM t WHERE id = 4", BEYOND),
-            ("clickhouse", "SELECT id, b FROM t WHERE id = 4", BEYOND),
-            (
-                "postgres",
-                "SELECT id, c FROM t WHERE id = 1",
-                "is neither 0 nor 1",
-            ),
-            (
-                "sqlite",
-                "SELECT id, d FROM t WHERE id = 1",
-                "is larger than any integer",
-            ),
-            (
-                "sqlite",
-                "SELECT 1 x, CONVERT(x'F48FBFBF' USING utf8mb4) y",
-                NULL,
-            ),
-            ("bigquery", "SELECT 1 x, '<NULL>' y", NULL),
-            ("snowflake", "SELECT 1 x, '<NULL>' y", NULL),
-            ("redshift", "SELECT 1 x, '<NULL>' y", NULL),
-            (
-                "redshift",
-                "SELECT 1 x, REPEAT('x', 65536) y",
-                "is longer than any text",
-            ),
-        ] {
+        for (target, sql, problem) in IMPOSSIBLE {
             for protocol in ["text", "binary"] {
                 let run = db
                     .export(sql)
@@ -222,6 +231,20 @@ fn each_export_has_its_target() {
             statement.contains("TABLE IF NOT EXISTS \"p\" (\n  \"a\" timestamp(0),"),
             "{statement}"
         );
+        // The target of all exports sets the session of all.
+        let shared = exports.replace("[output]\n", "[output]\nfor = \"mysql\"\n");
+        let shared = shared.replace("path = \"n.csv\"", "path = \"n.tsv\"");
+        assert_eq!(run(&shared), "");
+        let dump = GoldDigger::new()
+            .env("DATABASE_URL", db.url())
+            .args(["--dump-config", "--config"]);
+        let dump = dump.arg(&config).run().ended(0, "");
+        let dump: serde_json::Value = serde_json::from_slice(&dump.stdout).expect("JSON");
+        let zone = &dump["exports"]["p"]["session"]["time_zone"];
+        assert_eq!(
+            (&zone["value"], &zone["origin"]),
+            (&"+00:00".into(), &"preset mysql".into())
+        );
         let zone = "[session]\ntime_zone = \"+00:00\"\n";
         assert_eq!(run(&format!("{zone}{exports}")), "");
         assert!(read("p.sql").starts_with("SET timezone = 'UTC';\nCREATE"));
@@ -231,10 +254,10 @@ fn each_export_has_its_target() {
 #[test]
 fn spreadsheets_open_the_file_for_excel() {
     each_server(|db| {
-        db.sql("CREATE TABLE x (id INT, a TEXT, b BIGINT, c DECIMAL(20,5), d BLOB, e TINYINT(1), f DATETIME, g LONGTEXT)");
-        db.sql("INSERT INTO x VALUES (1, '=1+1', 123456789012345678, 1.5, x'1e5a', 1, '2026-03-01 10:11:12', '00123'),
-            (2, '-5', 1, 0.5, '', 0, '1999-12-31', '1-2'), (3, 'a\r\n\"b;,😀', NULL, NULL, NULL, NULL, NULL, ''),
-            (4, '\t=1', 1000000000000000000, 12345678901.12345, '', 1, NULL, REPEAT('ü', 32768)), (5, '@a', 1, 1, '', 0, NULL, '+1')");
+        db.sql("CREATE TABLE x (id INT, a TEXT, b BIGINT, c DECIMAL(20,5), d BLOB, e TINYINT(1), f DATETIME, g LONGTEXT, h BIT(64))");
+        db.sql("INSERT INTO x VALUES (1, '=1+1', 123456789012345678, 1.5, x'1e5a', 1, '2026-03-01 10:11:12', '00123', ~0),
+            (2, '-5', 1, 0.5, '', 0, '1999-12-31', '1-2', 1), (3, 'a\r\n\"b;,😀', NULL, NULL, NULL, NULL, NULL, '', 1),
+            (4, '\t=1', 1000000000000000000, 12345678901.12345, '', 1, NULL, REPEAT('ü', 32768), 1), (5, '@a', 1, 1, '', 0, NULL, '+1', 1)");
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("x.csv");
         let run = db
@@ -242,11 +265,11 @@ fn spreadsheets_open_the_file_for_excel() {
             .args(["--for=excel", "-o"])
             .arg(&file);
         run.run().ended(0, "gold_digger: warning: 5 texts began like formulas and have an apostrophe before them (--csv-formulas escape)\n\
-            gold_digger: warning: 2 numbers have more than 15 digits: Excel rounds each when it opens the file, unless its column is imported as text\n\
+            gold_digger: warning: 3 numbers have more than 15 digits: Excel rounds each when it opens the file, unless its column is imported as text\n\
             gold_digger: warning: 2 texts look like numbers or dates: Excel converts each when it opens the file, unless its column is imported as text\n\
             gold_digger: warning: 1 text has more than the 32767 characters that a cell of Excel holds\n");
         let bytes = fs::read_to_string(&file).expect("the file");
-        let begins = "\u{feff}id,a,b,c,d,e,f,g\r\n1,\"'=1+1\",123456789012345678,1.50000,\\x1e5a,true,2026-03-01 10:11:12,00123\r\n";
+        let begins = "\u{feff}id,a,b,c,d,e,f,g,h\r\n1,\"'=1+1\",123456789012345678,1.50000,\\x1e5a,true,2026-03-01 10:11:12,00123,18446744073709551615\r\n";
         assert!(bytes.starts_with(begins), "{bytes:.200}");
         db.sql("DELETE FROM x WHERE id = 4");
         db.export("SELECT * FROM x")

@@ -27,7 +27,7 @@ use crate::{
     artifacts::run_date::RunDate,
     format::{
         BinaryEncoding, Booleans, BuiltIn, CsvDelimiter, CsvFormulas, CsvNull, CsvQuote,
-        DuplicateColumns, InvalidUtf8, LineEnding, NumberStyle, ZeroDates,
+        DuplicateColumns, InvalidUtf8, LineEnding, NulTexts, NumberStyle, ZeroDates,
     },
     jobs::{
         guard::{Percent, SchemaPolicy},
@@ -311,8 +311,8 @@ settings! {
         .flag("for")
         .value("TARGET")
         .more(
-            "It stands for settings that others win over: `--dump-config` shows them. docs/targets.md \
-             says what each target cannot hold.",
+            "It stands for other settings, which --dump-config shows; a flag, variable or key for one of \
+             them wins. docs/targets.md says what each target cannot hold.",
         );
         LOAD_STATEMENT: OsString = template(
             "output.load_statement",
@@ -557,6 +557,14 @@ settings! {
         )
         .flag("tinyint1-as-bool")
         .default("false");
+        NUL: NulTexts = choice(
+            "values.nul",
+            "CSV and TSV: whether texts that hold NUL are warned of",
+        )
+        .flag("nul")
+        .value("WHAT")
+        .default("warn")
+        .only_for(&["csv", "tsv"]);
         INVALID_UTF8: InvalidUtf8 = choice(
             "values.invalid_utf8",
             "What becomes of text that is not UTF-8",

@@ -3,9 +3,9 @@
 
 use super::{
     super::{
-        EncodeBuffer,
+        EncodeBuffer, NulTexts,
         column::{Altered, warning},
-        delimited::Nul,
+        delimited::{Nul, nul_warning},
         encode::{self, Encoding},
     },
     Csv, CsvFormulas, CsvQuote,
@@ -28,6 +28,7 @@ pub(super) struct FieldWriter {
     altered: Altered,
     /// The number of texts that began like formulas, names included.
     formula_count: u64,
+    nul: NulTexts,
     /// The number of texts that hold NUL.
     texts_with_nul: u64,
 }
@@ -45,6 +46,7 @@ impl FieldWriter {
             blank_lines: (columns == 1 && null.is_empty()).then_some(0),
             altered: Altered::default(),
             formula_count: 0,
+            nul: options.text.nul,
             texts_with_nul: 0,
         }
     }
@@ -161,7 +163,8 @@ impl FieldWriter {
             "text began like a formula and has an apostrophe before it (--csv-formulas escape)",
             "texts began like formulas and have an apostrophe before them (--csv-formulas escape)",
         );
-        let nul = warning(
+        let nul = nul_warning(
+            self.nul,
             self.texts_with_nul,
             "text holds NUL, which PostgreSQL cannot hold and many CSV readers refuse",
             "texts hold NUL, which PostgreSQL cannot hold and many CSV readers refuse",
