@@ -151,7 +151,7 @@ fn a_date_names_the_files_of_a_run_that_was_missed() {
         // A query's parameter is not the placeholder of its name, and a warning names
         // the export.
         let config = folder.path().join("x.toml");
-        let text = "[[export]]\nname = 'e'\nsql = 'SELECT 1 AS a WHERE '1,2' IN (:time)'\nparams.time = '1,2'\npath = '{time}.csv'\n";
+        let text = "[[export]]\nname = 'e'\nsql = \"SELECT 1 AS a WHERE '1,2' IN (:time)\"\nparams.time = '1,2'\npath = '{time}.csv'\n";
         fs::write(&config, text).expect("a file");
         let run = GoldDigger::new()
             .env("DATABASE_URL", db.url())
