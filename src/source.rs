@@ -5,6 +5,7 @@
 //! several sessions that read one snapshot. Types of the driver do not leave this
 //! module and `row`, but for the sources of errors.
 
+mod bit_branches;
 mod bits;
 mod charset;
 mod codes;

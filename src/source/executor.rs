@@ -50,7 +50,8 @@ pub struct QueryExecutor {
     warning_policy: WarningPolicy,
     pub(super) warning: Option<String>,
     pub(super) table_cache: TableCache,
-    stored_bits: StoredBits,
+    pub(super) stored_bits: StoredBits,
+    bit_warning: Option<String>,
     pub(super) doubtful: DoubtfulText,
 }
 
@@ -90,6 +91,7 @@ impl QueryExecutor {
             warning: None,
             table_cache: TableCache::default(),
             stored_bits: StoredBits::default(),
+            bit_warning: None,
             doubtful: DoubtfulText::default(),
         };
         // From here on, a cancellation ends the session while the server is silent.
@@ -222,6 +224,10 @@ impl QueryExecutor {
             "CALL" | "EXECUTE" => self.stored_bits.is_mariadb(conn).map(drop),
             _ => self.stored_bits.learn(conn, &columns),
         };
+        let learned = learned.and_then(|()| {
+            self.bit_warning = self.bit_branch_warning(&columns)?;
+            Ok(())
+        });
         learned.map_err(|error| query_error("cannot ask about the statement's columns", error))
     }
 
@@ -266,12 +272,12 @@ impl QueryExecutor {
     /// [`WarningPolicy::Fail`](super::WarningPolicy::Fail), if there is anything to
     /// return.
     pub fn result_warnings(&mut self) -> Result<Vec<String>> {
-        let count = self.warnings();
-        if count == 0 {
-            return Ok(Vec::new());
-        }
-        let warnings = self.with_driver(|conn| ServerWarnings::read(conn, count))?;
-        warnings.report(&self.bound.sql, self.warning_policy)
+        let warnings = match self.warnings() {
+            0 => ServerWarnings::default(),
+            count => self.with_driver(|conn| ServerWarnings::read(conn, count))?,
+        };
+        let bits = self.bit_warning.take();
+        warnings.report(&self.bound.sql, self.warning_policy, bits)
     }
 
     /// Reads the server's version and the session's settings.

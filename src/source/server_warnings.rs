@@ -18,6 +18,7 @@ const MAX_CODES: usize = 64;
 const UNKNOWN: &str = "whether others say that the result is incomplete or altered is not known";
 
 /// The warnings of a statement that concern its result.
+#[derive(Default)]
 pub(super) struct ServerWarnings {
     /// One for each code, in the order of the server.
     groups: Vec<WarningGroup>,
@@ -79,12 +80,18 @@ impl ServerWarnings {
         Ok(Self { groups, unread })
     }
 
-    /// Returns what the user of the statement `sql` should know of its result.
+    /// Returns what the user of the statement `sql` should know of its result, with
+    /// `other` as the last.
     ///
     /// # Errors
     /// [`ErrorKind::Query`] if something is missing for which `sql` does not ask
     /// itself, or if there is anything to say and `policy` is to fail.
-    pub fn report(self, sql: &str, policy: WarningPolicy) -> Result<Vec<String>> {
+    pub fn report(
+        self,
+        sql: &str,
+        policy: WarningPolicy,
+        other: Option<String>,
+    ) -> Result<Vec<String>> {
         let is_missing = |group: &&WarningGroup| {
             group.consequence == Consequence::Incomplete && !group.is_requested(sql)
         };
@@ -92,7 +99,7 @@ impl ServerWarnings {
             return Err(group.error());
         }
         let reports = self.groups.iter().map(WarningGroup::report);
-        let reports: Vec<String> = reports.chain(self.unread).collect();
+        let reports: Vec<String> = reports.chain(self.unread).chain(other).collect();
         if policy == WarningPolicy::Fail && !reports.is_empty() {
             return Err(Error::new(ErrorKind::Query, reports.join("; ")).with_hint(
                 "mend the query or its data; without --strict-warnings, this is a warning",

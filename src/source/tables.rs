@@ -32,7 +32,7 @@ pub enum SnapshotCoverage {
 
 /// Names that are qualified by another one: a table by its database, or a column
 /// by its table.
-type Names = BTreeSet<(String, String)>;
+pub(super) type Names = BTreeSet<(String, String)>;
 
 /// What EXPLAIN says of a statement's tables.
 enum Explained {
@@ -155,7 +155,7 @@ impl QueryExecutor {
         })
     }
 
-    fn explain(&mut self, explain: &str) -> mysql::Result<Vec<Row>> {
+    pub(super) fn explain(&mut self, explain: &str) -> mysql::Result<Vec<Row>> {
         let sql = format!("{explain} {}", self.bound.sql);
         if self.bound.values.is_empty() {
             return ask(&mut self.conn, &sql);
@@ -165,7 +165,7 @@ impl QueryExecutor {
 }
 
 /// Returns all rows of an answer that may be long.
-fn all<P: Protocol>(answer: QueryResult<'_, '_, '_, P>) -> mysql::Result<Vec<Row>> {
+pub(super) fn all<P: Protocol>(answer: QueryResult<'_, '_, '_, P>) -> mysql::Result<Vec<Row>> {
     let mut rows = Vec::new();
     for_each(answer, |row| rows.push(row))?;
     Ok(rows)
@@ -260,7 +260,7 @@ impl TableCache {
 }
 
 /// Returns `name` as a string literal that has one meaning in every SQL mode.
-fn literal(name: &str) -> String {
+pub(super) fn literal(name: &str) -> String {
     format!("CONVERT(X'{}' USING utf8)", hex(name.as_bytes()))
 }
 
@@ -279,7 +279,7 @@ fn is_read_already(row: &Row) -> bool {
 
 /// Returns the qualified names in a statement: those that a dot joins. With a
 /// `database`, it also returns each other name, qualified by that.
-fn qualified_names(text: &str, database: Option<&str>) -> Names {
+pub(super) fn qualified_names(text: &str, database: Option<&str>) -> Names {
     let mut names = BTreeSet::new();
     // The last name, and whether a dot follows it.
     let (mut previous, mut is_qualifier): (Option<String>, bool) = (None, false);
@@ -324,7 +324,7 @@ fn is_identifier_char(c: char) -> bool {
 
 /// Returns the name between backticks at the beginning of `text`, and the text
 /// after it. Returns `None` if the name does not end.
-fn quoted_identifier(text: &str) -> Option<(String, &str)> {
+pub(super) fn quoted_identifier(text: &str) -> Option<(String, &str)> {
     let mut name = String::new();
     let mut rest = text.strip_prefix('`')?;
     loop {
@@ -341,7 +341,7 @@ fn quoted_identifier(text: &str) -> Option<(String, &str)> {
 }
 
 /// Returns the text after the string at the beginning of `text`.
-fn after_string(text: &str) -> &str {
+pub(super) fn after_string(text: &str) -> &str {
     // The opening quote does not end the string.
     let mut is_escaped = true;
     let end = text.find(|c| {

@@ -275,3 +275,36 @@ fn check_error(
     let is_column = sql.starts_with("SELECT x FROM t ORDER") || sql.contains("column_of_v");
     assert!(is_doubtful && is_wide && !is_column, "{what}: {message}");
 }
+
+#[test]
+fn bits_that_mysql_sends_as_a_decimal_are_a_warning() {
+    each_server(|db| {
+        db.sql("CREATE TABLE t (id INT, `b``b` BIT(8), p DECIMAL(9,2))");
+        db.sql("INSERT INTO t VALUES (1, 49, 2.50)");
+        db.sql("CREATE VIEW v AS SELECT id, `b``b` AS c FROM t");
+        let warning = "gold_digger: warning: MySQL sends the bits of b`b in IF or CASE as if they were \
+             digits of a DECIMAL; add 0 to it in the query, as in IF(x, b`b+0, 0)\n";
+        for (sql, is_wrong) in [
+            ("SELECT IF(id, `b``b`, 1) AS x FROM t", true),
+            (
+                "SELECT CASE WHEN id = 1 THEN c ELSE 1 END AS x FROM v",
+                true,
+            ),
+            ("SELECT IF(id, `b``b`+0, 1) AS x FROM t", false),
+            ("SELECT IF(`b``b` = 49, 49.0, p) AS x FROM t", false),
+            ("SELECT COALESCE(`b``b`, 1) AS x FROM t", false),
+        ] {
+            for protocol in ["auto", "text"] {
+                let run = db.export(sql).args(["--protocol", protocol]).run();
+                let is_wrong = is_wrong && !db.is_mariadb();
+                let run = run.ended(0, if is_wrong { warning } else { "" });
+                let rows = String::from_utf8(run.stdout).expect("UTF-8");
+                let number = rows.split(['\n', '.']).nth(1);
+                assert_eq!(number, Some(if is_wrong { "1" } else { "49" }), "{sql}");
+            }
+            let strict = db.export(sql).arg("--strict-warnings").run();
+            let code = if is_wrong && !db.is_mariadb() { 4 } else { 0 };
+            assert_eq!(strict.status.code(), Some(code), "{sql}: {}", strict.stderr);
+        }
+    });
+}
