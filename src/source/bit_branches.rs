@@ -16,40 +16,47 @@ impl QueryExecutor {
     /// wrong numbers. It asks the server only if the statement has an IF or a CASE and
     /// computes a DECIMAL.
     ///
+    /// A DECIMAL without decimals is a rare type for an IF: any BIT column that the
+    /// statement names may be the reason. One with decimals is the type of amounts,
+    /// which many queries choose by a BIT: only whole branches count.
+    ///
     /// # Errors
     /// The driver's error if the connection fails.
     pub(super) fn bit_branch_warning(
         &mut self,
         columns: &[Column],
     ) -> mysql::Result<Option<String>> {
-        let is_computed_decimal = |column: &Column| {
+        let is_computed_decimal = |column: &&Column| {
             column.column_type() == WireType::MYSQL_TYPE_NEWDECIMAL
                 && column.org_table_ref().is_empty()
         };
+        let mut decimals = columns.iter().filter(is_computed_decimal).peekable();
         let sql = self.bound.sql.to_ascii_uppercase();
         let may_branch = sql.contains("IF") || sql.contains("CASE");
-        if !may_branch || !columns.iter().any(is_computed_decimal) {
+        if !may_branch || decimals.peek().is_none() {
             return Ok(None);
         }
+        let has_whole = decimals.any(|column| column.decimals() == 0);
         if self.stored_bits.is_mariadb(&mut self.conn)? {
             return Ok(None);
         }
-        match self.bits_in_branches() {
+        match self.bits_in_branches(has_whole) {
             // The server does not explain the statement, or has no such table.
             Err(mysql::Error::MySqlError(_) | mysql::Error::DriverError(_)) => Ok(None),
             Err(error) => Err(error),
             Ok(bits) if bits.is_empty() => Ok(None),
             Ok(bits) => Ok(Some(format!(
-                "MySQL sends the bits of {} in IF or CASE as if they were digits of a DECIMAL; \
-                 add 0 to it in the query, as in IF(x, {}+0, 0)",
+                "MySQL may have sent the bits of {} in IF or CASE as if they were digits of a \
+                 DECIMAL; add 0 to it in the query, as in IF(x, {}+0, 0)",
                 bits.join(", "),
                 bits[0]
             ))),
         }
     }
 
-    /// Returns the names of the BIT columns that a branch of IF or CASE returns.
-    fn bits_in_branches(&mut self) -> mysql::Result<Vec<String>> {
+    /// Returns the names of the BIT columns that a branch of IF or CASE returns, or,
+    /// with `wherever`, that the statement names at all.
+    fn bits_in_branches(&mut self, wherever: bool) -> mysql::Result<Vec<String>> {
         self.explain("EXPLAIN FORMAT=TRADITIONAL")?;
         let notes = all(self.conn.query_iter("SHOW WARNINGS")?)?;
         let mut notes = notes.iter();
@@ -57,8 +64,15 @@ impl QueryExecutor {
         let Some(rewritten) = rewritten.and_then(|row| text(row, 2)) else {
             return Ok(Vec::new());
         };
-        let columns = columns_in_branches(&rewritten);
-        let tables: Names = qualified_names(&rewritten, None);
+        // The rewritten statement has values in the place of a table with one row.
+        let database = ask(&mut self.conn, "SELECT DATABASE()")?;
+        let database = database.first().and_then(|row| text(row, 0));
+        let mut tables: Names = qualified_names(&rewritten, None);
+        tables.extend(qualified_names(&self.bound.sql, database.as_deref()));
+        let columns = match wherever {
+            true => tables.iter().map(|(_, name)| name.clone()).collect(),
+            false => columns_in_branches(&rewritten),
+        };
         if columns.is_empty() || tables.is_empty() {
             return Ok(Vec::new());
         }

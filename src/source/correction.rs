@@ -9,6 +9,7 @@ use mysql::{Column, Value};
 use super::{
     bits::{self, Reading, StoredBits},
     charset::{CharacterSet, Decoder},
+    columns::BINARY,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -20,9 +21,28 @@ const NUMBER_HINT: &str =
 
 const SET_NAMES_HINT: &str = "let the procedure SET NAMES utf8mb4, or leave its SET NAMES out";
 
-/// The place of the first text whose `?` the server may have put there for a
-/// character that its character set lacks.
-pub(super) type DoubtfulText = Arc<OnceLock<Error>>;
+/// The first text that may have lost characters, if there is one.
+pub(super) type DoubtfulText = Arc<OnceLock<Doubt>>;
+
+/// A text that the server may have converted to a character set that lacks some of its
+/// characters, for which it then sends a `?`.
+pub(super) struct Doubt {
+    /// The error if it has.
+    pub error: Error,
+    /// Whether the text is right if the server converts to utf8mb4.
+    pub allows_utf8mb4: bool,
+}
+
+/// What is known of a result's values before its rows.
+#[derive(Clone, Copy)]
+pub(super) struct ValueContext<'a> {
+    pub stored_bits: &'a StoredBits,
+    /// Receives the first doubtful text.
+    pub doubtful: &'a DoubtfulText,
+    /// Whether the statement runs others, as CALL does, which may have changed the
+    /// session's character set.
+    pub runs_others: bool,
+}
 
 /// The corrections of a result's rows.
 #[derive(Default)]
@@ -45,27 +65,30 @@ enum Method {
     Bits(u32),
     /// Decodes text.
     Text(Decoder),
+    /// Looks whether a conversion may have changed MySQL's JSON: its metadata does not
+    /// say so.
+    Json,
 }
 
 impl Corrections {
-    /// Chooses the corrections of a result with `columns`. `doubtful` receives the
-    /// first doubtful text.
+    /// Chooses the corrections of a result with `columns`.
     ///
     /// # Errors
     /// [`ErrorKind::Query`] if a column's character set cannot be decoded.
-    pub fn new(
-        columns: &[Column],
-        schema: &Schema,
-        stored_bits: &StoredBits,
-        doubtful: &DoubtfulText,
-    ) -> Result<Self> {
+    pub fn new(columns: &[Column], schema: &Schema, context: ValueContext<'_>) -> Result<Self> {
         let mut corrections = Self {
-            doubtful: Arc::clone(doubtful),
+            doubtful: Arc::clone(context.doubtful),
             ..Self::default()
         };
         for (index, (column, described)) in columns.iter().zip(&schema.columns).enumerate() {
             let method = match described.column_type {
-                ColumnType::Bit { .. } => stored_bits.uncertain_width(column).map(Method::Bits),
+                ColumnType::Bit { .. } => {
+                    let width = context.stored_bits.uncertain_width(column);
+                    width.map(Method::Bits)
+                }
+                ColumnType::Json if column.character_set() == BINARY => {
+                    context.runs_others.then_some(Method::Json)
+                }
                 ColumnType::Text | ColumnType::Json => {
                     decoder(column, &described.name)?.map(Method::Text)
                 }
@@ -101,7 +124,8 @@ impl Corrections {
 
     /// Returns the error for the first doubtful text so far, if there is one.
     pub fn doubtful_text(&self) -> Option<Error> {
-        self.doubtful.get().cloned()
+        let doubt = self.doubtful.get().filter(|doubt| !doubt.allows_utf8mb4);
+        doubt.map(|doubt| doubt.error.clone())
     }
 
     /// Corrects the values of the next row.
@@ -121,6 +145,10 @@ impl Corrections {
             let value = match column.method {
                 Method::Bits(width) => column.bits(bytes, width, self.rows)?,
                 Method::Text(decoder) => column.text(bytes, decoder, self.rows, &self.doubtful)?,
+                Method::Json => {
+                    column.check_json(bytes, self.rows, &self.doubtful);
+                    continue;
+                }
             };
             row.place(column.index, Value::Bytes(value));
         }
@@ -193,8 +221,24 @@ impl Correction {
                 "the value came in {}, and its `?` may be a character that {0} lacks",
                 decoder.name
             );
-            doubtful.get_or_init(|| self.error(row, &problem).with_hint(SET_NAMES_HINT));
+            doubtful.get_or_init(|| Doubt {
+                error: self.error(row, &problem).with_hint(SET_NAMES_HINT),
+                allows_utf8mb4: false,
+            });
         }
         Ok(text.into_owned().into_bytes())
+    }
+
+    /// Reports JSON to `doubtful` if a conversion may have changed it.
+    fn check_json(&self, bytes: &[u8], row: u64, doubtful: &DoubtfulText) {
+        if bytes.is_ascii() && !bytes.contains(&b'?') {
+            return;
+        }
+        let problem = "the procedure has chosen a character set in which the JSON may have lost \
+             characters";
+        doubtful.get_or_init(|| Doubt {
+            error: self.error(row, problem).with_hint(SET_NAMES_HINT),
+            allows_utf8mb4: true,
+        });
     }
 }

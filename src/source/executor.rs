@@ -8,9 +8,10 @@ use mysql::{
 };
 
 use super::{
+    RowSource,
     bits::StoredBits,
     columns, connect,
-    correction::DoubtfulText,
+    correction::{DoubtfulText, ValueContext},
     driver::{self, catch_panic},
     errors::{catch_driver_panic, query_error, statement_error},
     interrupt::{InterruptHandle, SessionUse},
@@ -24,10 +25,13 @@ use super::{
 use crate::{
     cancel::CancelToken,
     error::{Error, ErrorKind, Result},
-    schema::Schema,
+    schema::{ColumnType, Schema},
     sql::{BoundQuery, Parameter, Query, QuotingMode},
     text::counted,
 };
+
+/// The keywords of statements that run others, whose columns are known only then.
+const RUNS_OTHERS: [&str; 2] = ["CALL", "EXECUTE"];
 
 /// A session on a server. It runs one statement at a time.
 ///
@@ -51,7 +55,8 @@ pub struct QueryExecutor {
     pub(super) warning: Option<String>,
     pub(super) table_cache: TableCache,
     pub(super) stored_bits: StoredBits,
-    bit_warning: Option<String>,
+    /// The warnings about the values of the statement that runs.
+    value_warnings: Vec<String>,
     pub(super) doubtful: DoubtfulText,
 }
 
@@ -91,7 +96,7 @@ impl QueryExecutor {
             warning: None,
             table_cache: TableCache::default(),
             stored_bits: StoredBits::default(),
-            bit_warning: None,
+            value_warnings: Vec::new(),
             doubtful: DoubtfulText::default(),
         };
         // From here on, a cancellation ends the session while the server is silent.
@@ -198,19 +203,28 @@ impl QueryExecutor {
         let prepared = prepare::prepare(&mut self.conn, self.protocol, &self.keyword, &self.bound)?;
         self.learn_of_bits(&prepared)?;
         self.doubtful = DoubtfulText::default();
-        let (bits, doubtful) = (&self.stored_bits, &self.doubtful);
+        let context = ValueContext {
+            stored_bits: &self.stored_bits,
+            doubtful: &self.doubtful,
+            runs_others: RUNS_OTHERS.contains(&self.keyword.as_str()),
+        };
         match prepared {
             prepare::Statement::Prepared(statement) => {
                 self.prepared = Some(statement.clone());
                 let params = self.bound.params();
                 let result = self.conn.exec_iter(&statement, params);
                 let rows = expect_result_set(result, &self.cancel, &self.bound, &self.keyword)?;
-                RowStream::new(Rows::Binary(rows), None, &self.cancel, bits, doubtful)
+                RowStream::new(Rows::Binary(rows), None, &self.cancel, context)
             }
             prepare::Statement::Text(reason) => {
                 let result = self.conn.query_iter(&self.bound.sql);
                 let rows = expect_result_set(result, &self.cancel, &self.bound, &self.keyword)?;
-                RowStream::new(Rows::Text(rows), reason, &self.cancel, bits, doubtful)
+                let rows = RowStream::new(Rows::Text(rows), reason, &self.cancel, context)?;
+                if self.protocol == Protocol::Auto {
+                    self.value_warnings
+                        .extend(rounded_floats(RowSource::schema(&rows)));
+                }
+                Ok(rows)
             }
         }
     }
@@ -221,11 +235,13 @@ impl QueryExecutor {
         let columns = prepare::columns(conn, statement, &self.keyword, &self.bound)?;
         let learned = match &*self.keyword {
             // Their columns are known only when they run.
-            "CALL" | "EXECUTE" => self.stored_bits.is_mariadb(conn).map(drop),
+            keyword if RUNS_OTHERS.contains(&keyword) => {
+                self.stored_bits.is_mariadb(conn).map(drop)
+            }
             _ => self.stored_bits.learn(conn, &columns),
         };
         let learned = learned.and_then(|()| {
-            self.bit_warning = self.bit_branch_warning(&columns)?;
+            self.value_warnings = self.bit_branch_warning(&columns)?.into_iter().collect();
             Ok(())
         });
         learned.map_err(|error| query_error("cannot ask about the statement's columns", error))
@@ -238,12 +254,16 @@ impl QueryExecutor {
     /// [`ErrorKind::Query`] if a text may have lost one, because a procedure chose
     /// another character set than utf8mb4.
     pub fn check_text(&mut self) -> Result<()> {
-        let Some(doubtful) = self.doubtful.get() else {
+        let Some(doubt) = self.doubtful.get() else {
             return Ok(());
         };
-        let doubtful = doubtful.clone();
-        let is_null = self.with_driver(session::sends_text_unconverted)?;
-        if is_null { Ok(()) } else { Err(doubtful) }
+        let (error, allows_utf8mb4) = (doubt.error.clone(), doubt.allows_utf8mb4);
+        match self.with_driver(session::result_charset)?.as_deref() {
+            // The server sends text as its columns have it.
+            None => Ok(()),
+            Some("utf8mb4") if allows_utf8mb4 => Ok(()),
+            Some(_) => Err(error),
+        }
     }
 
     /// Frees the prepared statement on the server, if one has run.
@@ -276,8 +296,8 @@ impl QueryExecutor {
             0 => ServerWarnings::default(),
             count => self.with_driver(|conn| ServerWarnings::read(conn, count))?,
         };
-        let bits = self.bit_warning.take();
-        warnings.report(&self.bound.sql, self.warning_policy, bits)
+        let others = mem::take(&mut self.value_warnings);
+        warnings.report(&self.bound.sql, self.warning_policy, others)
     }
 
     /// Reads the server's version and the session's settings.
@@ -327,6 +347,18 @@ impl Drop for QueryExecutor {
         // its descriptor.
         self.cancel.deregister();
     }
+}
+
+/// Returns the warning that FLOATs arrive rounded, if there is one: the text protocol
+/// has six digits of them (MySQL source, `Protocol_text`).
+fn rounded_floats(schema: &Schema) -> Option<String> {
+    let mut columns = schema.columns.iter();
+    let float = columns.find(|column| matches!(column.column_type, ColumnType::Float(_)))?;
+    Some(format!(
+        "the server sends six digits of FLOATs such as {:?} for this kind of statement; a SELECT \
+         or a CALL has all",
+        float.name
+    ))
 }
 
 /// Returns the result set of the statement `bound`, or an error if there is none.

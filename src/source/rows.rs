@@ -9,10 +9,8 @@ use std::mem::{self, ManuallyDrop};
 use mysql::{Binary, QueryResult, Text, prelude::Protocol as WireProtocol};
 
 use super::{
-    RowSource,
-    bits::StoredBits,
-    columns,
-    correction::{Corrections, DoubtfulText},
+    RowSource, columns,
+    correction::{Corrections, ValueContext},
     driver::{DriverPanic, catch_panic},
     errors::{broken_protocol, query_error},
 };
@@ -60,8 +58,7 @@ impl<'conn> RowStream<'conn> {
         rows: Rows<'conn>,
         note: Option<String>,
         cancel: &CancelToken,
-        stored_bits: &StoredBits,
-        doubtful: &DoubtfulText,
+        context: ValueContext<'_>,
     ) -> Result<Self> {
         let mut stream = Self {
             schema: Schema {
@@ -83,7 +80,7 @@ impl<'conn> RowStream<'conn> {
         };
         let columns = set.as_ref();
         let schema = columns::schema(columns)?;
-        let corrections = Corrections::new(columns, &schema, stored_bits, doubtful)?;
+        let corrections = Corrections::new(columns, &schema, context)?;
         (stream.schema, stream.corrections) = (schema, corrections);
         Ok(stream)
     }

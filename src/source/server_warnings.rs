@@ -81,7 +81,7 @@ impl ServerWarnings {
     }
 
     /// Returns what the user of the statement `sql` should know of its result, with
-    /// `other` as the last.
+    /// `others` as the last.
     ///
     /// # Errors
     /// [`ErrorKind::Query`] if something is missing for which `sql` does not ask
@@ -90,7 +90,7 @@ impl ServerWarnings {
         self,
         sql: &str,
         policy: WarningPolicy,
-        other: Option<String>,
+        others: Vec<String>,
     ) -> Result<Vec<String>> {
         let is_missing = |group: &&WarningGroup| {
             group.consequence == Consequence::Incomplete && !group.is_requested(sql)
@@ -99,7 +99,7 @@ impl ServerWarnings {
             return Err(group.error());
         }
         let reports = self.groups.iter().map(WarningGroup::report);
-        let reports: Vec<String> = reports.chain(self.unread).chain(other).collect();
+        let reports: Vec<String> = reports.chain(self.unread).chain(others).collect();
         if policy == WarningPolicy::Fail && !reports.is_empty() {
             return Err(Error::new(ErrorKind::Query, reports.join("; ")).with_hint(
                 "mend the query or its data; without --strict-warnings, this is a warning",
@@ -113,11 +113,11 @@ impl WarningGroup {
     /// Whether the statement `sql` itself asks for the limit that makes its result
     /// incomplete: MariaDB's clause LIMIT ROWS EXAMINED.
     fn is_requested(&self, sql: &str) -> bool {
-        let words: Vec<&str> = sql.split_whitespace().collect();
-        let has_clause = words.windows(2).any(|pair| {
-            pair[0].eq_ignore_ascii_case("ROWS") && pair[1].eq_ignore_ascii_case("EXAMINED")
-        });
-        self.code == codes::LIMIT_EXCEEDED && has_clause
+        // The server's words tell this limit from max_recursive_iterations, and the
+        // statement's from the limit of a view or a procedure.
+        self.code == codes::LIMIT_EXCEEDED
+            && self.first.contains("ROWS EXAMINED")
+            && sql.to_ascii_uppercase().contains("EXAMINED")
     }
 
     fn error(&self) -> Error {

@@ -141,12 +141,12 @@ pub(super) fn limit_rows(conn: &mut Conn, rows: u64) -> Result<()> {
         .map_err(|error| query_error("the server refused to limit the rows", error))
 }
 
-/// Whether the server sends text as its columns have it, so that every character
-/// arrives.
-pub(super) fn sends_text_unconverted(conn: &mut Conn) -> Result<bool> {
-    let answer = driver::ask(conn, "SELECT @@SESSION.character_set_results IS NULL")
+/// Returns the character set that the server converts text to; `None` if it sends text
+/// as its columns have it.
+pub(super) fn result_charset(conn: &mut Conn) -> Result<Option<String>> {
+    let answer = driver::ask(conn, "SELECT @@SESSION.character_set_results")
         .map_err(|error| query_error("cannot read the session's character set", error))?;
-    Ok(answer.first().and_then(|row| number(row, 0)) == Some(1))
+    Ok(answer.first().and_then(|row| text(row, 0)))
 }
 
 /// Reads which quotes the session's SQL mode recognizes.

@@ -209,6 +209,35 @@ fn a_procedure_that_chooses_a_character_set_is_exact_or_an_error() {
     });
 }
 
+/// MySQL announces JSON as bytes, but converts it like text.
+#[test]
+fn json_of_a_procedure_that_chooses_a_character_set_is_exact_or_an_error() {
+    each_server(|db| {
+        db.sql("CREATE TABLE t (id INT PRIMARY KEY, j JSON)");
+        db.sql(r#"INSERT INTO t VALUES (1, '{"a": "😀"}'), (2, '{"a": "Ã©"}'), (3, '[1]')"#);
+        for (settings, id, is_exact) in [
+            ("SET character_set_results = latin1", 1, false),
+            ("SET NAMES utf8mb3", 1, false),
+            ("SET character_set_results = latin1", 3, true),
+            ("SET NAMES utf8mb4", 1, true),
+            ("SET character_set_results = NULL", 1, true),
+            ("DO 0", 2, true),
+        ] {
+            db.sql("DROP PROCEDURE IF EXISTS p");
+            db.sql(&format!(
+                "CREATE PROCEDURE p() BEGIN {settings}; SELECT j FROM t WHERE id = {id}; END"
+            ));
+            let stored = db.export(&format!("SELECT j FROM t WHERE id = {id}")).run();
+            let run = db.export("CALL p()").run();
+            if is_exact {
+                assert_eq!(run.ended(0, "").stdout, stored.stdout, "{settings} {id}");
+            } else {
+                run.failed(4, &["row 1, column \"j\"", HINT]);
+            }
+        }
+    });
+}
+
 /// The message for text that may have lost a character.
 fn lost(charset: &str) -> String {
     format!(

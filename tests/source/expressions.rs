@@ -281,15 +281,19 @@ fn bits_that_mysql_sends_as_a_decimal_are_a_warning() {
     each_server(|db| {
         db.sql("CREATE TABLE t (id INT, `b``b` BIT(8), p DECIMAL(9,2))");
         db.sql("INSERT INTO t VALUES (1, 49, 2.50)");
-        db.sql("CREATE VIEW v AS SELECT id, `b``b` AS c FROM t");
-        let warning = "gold_digger: warning: MySQL sends the bits of b`b in IF or CASE as if they were \
+        db.sql("CREATE TABLE one (id INT PRIMARY KEY, `b``b` BIT(8))");
+        db.sql("INSERT INTO one VALUES (1, 49)");
+        db.sql("CREATE VIEW v AS SELECT id, `b``b` FROM t");
+        let warning = "gold_digger: warning: MySQL may have sent the bits of b`b in IF or CASE as if they were \
              digits of a DECIMAL; add 0 to it in the query, as in IF(x, b`b+0, 0)\n";
         for (sql, is_wrong) in [
             ("SELECT IF(id, `b``b`, 1) AS x FROM t", true),
             (
-                "SELECT CASE WHEN id = 1 THEN c ELSE 1 END AS x FROM v",
+                "SELECT CASE WHEN id = 1 THEN `b``b` ELSE 1 END AS x FROM v",
                 true,
             ),
+            ("SELECT IF(id, NULLIF(`b``b`, 0), 0) AS x FROM t", true),
+            ("SELECT IF(id, `b``b`, 0) AS x FROM one WHERE id = 1", true),
             ("SELECT IF(id, `b``b`+0, 1) AS x FROM t", false),
             ("SELECT IF(`b``b` = 49, 49.0, p) AS x FROM t", false),
             ("SELECT COALESCE(`b``b`, 1) AS x FROM t", false),

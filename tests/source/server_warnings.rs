@@ -257,7 +257,7 @@ fn warnings_about_no_value_are_only_counted() {
 #[test]
 fn incomplete_results_are_errors() {
     each_server(|db| {
-        let recursion = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000) SELECT i FROM n";
+        let recursion = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000) SELECT i FROM n /* rows examined */";
         db.sql("CREATE TABLE t (i INT)");
         db.sql("INSERT INTO t VALUES (1), (2), (3), (4)");
         for protocol in ["--protocol=binary", "--protocol=text"] {
@@ -287,7 +287,7 @@ fn incomplete_results_are_errors() {
                 .count();
             assert_eq!(lines, 5002);
             // The statement asks for it.
-            let limited = "SELECT i FROM t LIMIT ROWS EXAMINED 2";
+            let limited = "SELECT i FROM t LIMIT ROWS/**/EXAMINED 2";
             let run = || db.export(limited).arg(protocol);
             let warning = format!(
                 "the server returns an incomplete result: {words} LIMIT ROWS EXAMINED 2. {end}"
