@@ -8,7 +8,9 @@ use mysql::{Column, consts::ColumnType as WireType, prelude::Queryable};
 use super::{
     QueryExecutor, codes,
     driver::{ask, number, text},
-    tables::{Names, after_string, all, literal, qualified_names, quoted_identifier},
+    tables::{
+        Names, after_string, all, is_identifier_char, literal, qualified_names, quoted_identifier,
+    },
 };
 
 impl QueryExecutor {
@@ -17,7 +19,7 @@ impl QueryExecutor {
     /// computes a DECIMAL.
     ///
     /// A DECIMAL without decimals is a rare type for an IF: any BIT column that the
-    /// statement names may be the reason. One with decimals is the type of amounts,
+    /// statement has as an argument may be the reason. One with decimals is the type of amounts,
     /// which many queries choose by a BIT: only whole branches count.
     ///
     /// # Errors
@@ -55,7 +57,7 @@ impl QueryExecutor {
     }
 
     /// Returns the names of the BIT columns that a branch of IF or CASE returns, or,
-    /// with `wherever`, that the statement names at all.
+    /// with `wherever`, that stand alone in any argument.
     fn bits_in_branches(&mut self, wherever: bool) -> mysql::Result<Vec<String>> {
         self.explain("EXPLAIN FORMAT=TRADITIONAL")?;
         let notes = all(self.conn.query_iter("SHOW WARNINGS")?)?;
@@ -69,10 +71,10 @@ impl QueryExecutor {
         let database = database.first().and_then(|row| text(row, 0));
         let mut tables: Names = qualified_names(&rewritten, None);
         tables.extend(qualified_names(&self.bound.sql, database.as_deref()));
-        let columns = match wherever {
-            true => tables.iter().map(|(_, name)| name.clone()).collect(),
-            false => columns_in_branches(&rewritten),
-        };
+        let mut columns = lone_operands(&rewritten, wherever);
+        if wherever {
+            columns.extend(lone_operands(&self.bound.sql, true));
+        }
         if columns.is_empty() || tables.is_empty() {
             return Ok(Vec::new());
         }
@@ -93,53 +95,75 @@ impl QueryExecutor {
     }
 }
 
-/// Returns the names of the columns in a rewritten statement that are a whole argument
-/// of a function, after its first one, or what THEN or ELSE returns.
-fn columns_in_branches(rewritten: &str) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    let (mut before, mut rest, mut depth) = ("", rewritten, 0_usize);
-    while let Some(at) = rest.find(['(', ')', '\'', '`']) {
-        before = if at > 0 { &rest[..at] } else { before };
-        let here = &rest[at..];
-        match here.as_bytes()[0] {
-            b'(' => depth += 1,
-            b')' => depth = depth.saturating_sub(1),
-            b'\'' => {
-                (before, rest) = ("", after_string(here));
-                continue;
+/// A part of a statement.
+#[derive(Debug, PartialEq)]
+enum Token {
+    /// A name or a keyword in lower case; of a qualified name, the last part.
+    Word(String),
+    /// Any other character.
+    Sign(char),
+    /// A string.
+    Text,
+}
+
+/// Splits a statement into tokens. It ends at a quoted name that has no end.
+fn tokens(text: &str) -> Vec<Token> {
+    let (mut found, mut rest) = (Vec::new(), text.trim_start());
+    while let Some(first) = rest.chars().next() {
+        let (token, after) = match first {
+            '\'' => (Token::Text, after_string(rest)),
+            '`' => match quoted_identifier(rest) {
+                Some((name, after)) => (Token::Word(name.to_lowercase()), after),
+                None => break,
+            },
+            _ if is_identifier_char(first) => {
+                let end = rest.find(|c| !is_identifier_char(c)).unwrap_or(rest.len());
+                (Token::Word(rest[..end].to_lowercase()), &rest[end..])
             }
-            _ => {
-                let Some((name, after)) = qualified_name(here) else {
-                    break;
-                };
-                if depth > 0 && is_branch(before, after) {
-                    found.insert(name);
-                }
-                (before, rest) = ("", after);
-                continue;
-            }
+            _ => (Token::Sign(first), &rest[first.len_utf8()..]),
+        };
+        // A dot joins the parts of a name, of which the last one counts.
+        if let (Token::Word(_), Some(Token::Sign('.'))) = (&token, found.last()) {
+            found.truncate(found.len().saturating_sub(2));
         }
-        (before, rest) = (&here[..1], &here[1..]);
+        found.push(token);
+        rest = after.trim_start();
     }
     found
 }
 
-/// Returns the last part of the name at the beginning of `text`, and the text after it.
-fn qualified_name(text: &str) -> Option<(String, &str)> {
-    let (mut name, mut rest) = quoted_identifier(text)?;
-    while let Some(part) = rest.strip_prefix('.') {
-        (name, rest) = quoted_identifier(part)?;
+/// Returns the names in a statement that stand alone as an argument of a function or
+/// after THEN or ELSE. With `first`, the first argument of a function counts too.
+fn lone_operands(text: &str, first: bool) -> BTreeSet<String> {
+    let is_word = |token: &Token, words: &[&str]| match token {
+        Token::Word(word) => words.contains(&word.as_str()),
+        _ => false,
+    };
+    let begins = |token: &Token| {
+        *token == Token::Sign(',')
+            || first && *token == Token::Sign('(')
+            || is_word(token, &["then", "else"])
+    };
+    let ends = |token: &Token| {
+        matches!(token, Token::Sign(',' | ')')) || is_word(token, &["when", "else", "end"])
+    };
+    let (mut found, mut depth) = (BTreeSet::new(), 0_usize);
+    for window in tokens(text).windows(3) {
+        match window[0] {
+            Token::Sign('(') => depth += 1,
+            Token::Sign(')') => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if let Token::Word(name) = &window[1]
+            && depth > 0
+            && !name.starts_with(|c: char| c.is_ascii_digit())
+            && begins(&window[0])
+            && ends(&window[2])
+        {
+            found.insert(name.clone());
+        }
     }
-    Some((name, rest))
-}
-
-/// Whether an operand between `before` and `after` is all that a branch returns.
-fn is_branch(before: &str, after: &str) -> bool {
-    let (before, after) = (before.trim_end(), after.trim_start());
-    let begins = [",", "then", "else"];
-    let ends = [",", ")", "when", "else", "end"];
-    begins.iter().any(|word| before.ends_with(word))
-        && ends.iter().any(|word| after.starts_with(word))
+    found
 }
 
 #[cfg(test)]
@@ -147,31 +171,46 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_in_branches_are_found() {
-        for (rewritten, expected) in [
+    fn lone_operands_are_found() {
+        for (statement, branches, all) in [
             (
                 "select if(`d`.`t`.`id`,`d`.`t`.`b`,1) AS `x` from `d`.`t`",
                 "b",
+                "b id",
             ),
             (
-                "select if(`d`.`t`.`id`,1,`d`.`t`.`b``)`) AS `x` from `d`.`t`",
+                "select if(`d`.`t`.`id`,1,`d`.`t`.`B``)`) AS `x` from `d`.`t`",
                 "b`)",
+                "b`) id",
             ),
             (
                 "select (case when `t`.`f` then `t`.`b` when ',' then 1 else `t`.`c` end) AS `x`",
+                "b c",
                 "b c",
             ),
             (
                 "select if((`t`.`f` = 1),`t`.`p`,0) AS `x`,`t`.`b` AS `b` from `d`.`t`",
                 "p",
+                "p",
             ),
-            ("select 1 from `d`.`t` group by `t`.`a`,`t`.`b`", ""),
-            ("select if(1,',`b`)',(`t`.`b` + 0)) AS `x`", ""),
-            ("select if(1,`t`.`b", ""),
-            ("", ""),
+            (
+                "SELECT IF(id, NULLIF(t . b, 0), MAX(c)) FROM t",
+                "",
+                "b c id",
+            ),
+            (
+                "select 1 from `d`.`t` group by `t`.`a`,`t`.`b`,`t`.`c`",
+                "",
+                "",
+            ),
+            ("select if(1,',`b`)',(`t`.`b` + 0)) AS `x`", "", ""),
+            ("select if(1,`t`.`b", "", ""),
+            (".`a`", "", ""),
+            ("", "", ""),
         ] {
-            let found: Vec<String> = columns_in_branches(rewritten).into_iter().collect();
-            assert_eq!(found.join(" "), expected, "{rewritten}");
+            let names = |first| Vec::from_iter(lone_operands(statement, first)).join(" ");
+            let found = (names(false), names(true));
+            assert_eq!(found, (branches.to_owned(), all.to_owned()), "{statement}");
         }
     }
 }

@@ -64,6 +64,10 @@ pub(super) const OLD_AUTH_MODE: u16 = 1251;
 /// value.
 pub(super) const GROUP_CONCAT_CUT: u16 = 1260;
 
+/// ER_TRUNCATED_WRONG_VALUE: a warning that a value has another form than its use
+/// needs.
+pub(super) const TRUNCATED_VALUE: u16 = 1292;
+
 /// ER_SERVER_IS_IN_SECURE_AUTH_MODE: as [`OLD_AUTH_MODE`], where the server
 /// refuses such accounts.
 pub(super) const SECURE_AUTH_MODE: u16 = 1275;
@@ -240,7 +244,7 @@ pub(super) const ALTERED: [u16; 48] = [
     GROUP_CONCAT_CUT,
     1264, // ER_WARN_DATA_OUT_OF_RANGE
     1265, // WARN_DATA_TRUNCATED
-    1292, // ER_TRUNCATED_WRONG_VALUE
+    TRUNCATED_VALUE,
     1300, // ER_INVALID_CHARACTER_STRING
     1366, // ER_TRUNCATED_WRONG_VALUE_FOR_FIELD
     1367, // ER_ILLEGAL_VALUE_FOR_TYPE

@@ -219,10 +219,11 @@ impl QueryExecutor {
             prepare::Statement::Text(reason) => {
                 let result = self.conn.query_iter(&self.bound.sql);
                 let rows = expect_result_set(result, &self.cancel, &self.bound, &self.keyword)?;
+                let why = reason.clone();
                 let rows = RowStream::new(Rows::Text(rows), reason, &self.cancel, context)?;
                 if self.protocol == Protocol::Auto {
-                    self.value_warnings
-                        .extend(rounded_floats(RowSource::schema(&rows)));
+                    let warning = rounded_floats(RowSource::schema(&rows), why.as_deref());
+                    self.value_warnings.extend(warning);
                 }
                 Ok(rows)
             }
@@ -350,13 +351,14 @@ impl Drop for QueryExecutor {
 }
 
 /// Returns the warning that FLOATs arrive rounded, if there is one: the text protocol
-/// has six digits of them (MySQL source, `Protocol_text`).
-fn rounded_floats(schema: &Schema) -> Option<String> {
+/// has six digits of them (MySQL source, `Protocol_text`). `reason` says why it was
+/// used, if the statement could have been prepared.
+fn rounded_floats(schema: &Schema, reason: Option<&str>) -> Option<String> {
     let mut columns = schema.columns.iter();
     let float = columns.find(|column| matches!(column.column_type, ColumnType::Float(_)))?;
+    let reason = reason.unwrap_or("this kind of statement goes as text");
     Some(format!(
-        "the server sends six digits of FLOATs such as {:?} for this kind of statement; a SELECT \
-         or a CALL has all",
+        "FLOATs such as {:?} have six digits only: {reason}",
         float.name
     ))
 }

@@ -48,6 +48,10 @@ impl ServerWarnings {
             let Some(consequence) = codes::consequence(&level, code) else {
                 return;
             };
+            let message = text(&row, 2).unwrap_or_default();
+            if code == codes::TRUNCATED_VALUE && keeps_zero_date(&message) {
+                return;
+            }
             match groups.iter().position(|group| group.code == code) {
                 Some(known) => groups[known].count += 1,
                 None if groups.len() == MAX_CODES => skipped += 1,
@@ -55,7 +59,7 @@ impl ServerWarnings {
                     code,
                     consequence,
                     count: 1,
-                    first: text(&row, 2).unwrap_or_default(),
+                    first: message,
                 }),
             }
         };
@@ -107,6 +111,14 @@ impl ServerWarnings {
         }
         Ok(reports)
     }
+}
+
+/// Whether a warning is about a zero date in a temporary table. In its default SQL
+/// mode, MySQL warns of it and keeps it.
+fn keeps_zero_date(message: &str) -> bool {
+    let value = message.split('\'').nth(1).unwrap_or_default();
+    let has_digit = value.bytes().any(|byte| matches!(byte, b'1'..=b'9'));
+    value.starts_with("0000-00-00") && !has_digit && message.contains(" for column ")
 }
 
 impl WarningGroup {

@@ -318,7 +318,7 @@ pub(super) fn qualified_names(text: &str, database: Option<&str>) -> Names {
 
 /// Whether `c` may be in a name without quotes (MySQL manual, "Schema Object
 /// Names").
-fn is_identifier_char(c: char) -> bool {
+pub(super) fn is_identifier_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_' || c == '$' || !c.is_ascii()
 }
 

@@ -137,8 +137,8 @@ fn floats_have_all_their_digits_in_the_binary_protocol() {
         let run = db
             .export("EXECUTE s")
             .args(["--init", &init, "--format", "csv"]);
-        let warning = "gold_digger: warning: the server sends six digits of FLOATs such as \"v\" for this kind of \
-             statement; a SELECT or a CALL has all\n";
+        let warning = "gold_digger: warning: FLOATs such as \"v\" have six digits only: this kind of \
+             statement goes as text\n";
         let run = run.run().ended(0, warning);
         assert_eq!(
             String::from_utf8_lossy(&run.stdout),
