@@ -186,7 +186,8 @@ mod tests {
             (
                 "select (case when `t`.`f` then `t`.`b` when ',' then 1 else `t`.`c` end) AS `x`",
                 "b c",
-                "b c",
+                // A keyword that no column is called by.
+                "b c case",
             ),
             (
                 "select if((`t`.`f` = 1),`t`.`p`,0) AS `x`,`t`.`b` AS `b` from `d`.`t`",
