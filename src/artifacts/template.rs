@@ -153,13 +153,39 @@ pub fn expand<F: FnOnce() -> Now>(
     now: &LazyCell<Now, F>,
     names: Names<'_>,
 ) -> Result<OsString, String> {
+    expand_with(path, now, names, String::into_bytes)
+}
+
+/// Returns what [`expand`] returns, with a `0` for each byte that a placeholder made,
+/// except for dots and slashes. It has the same length.
+///
+/// # Errors
+/// As [`expand`].
+pub fn outline<F: FnOnce() -> Now>(
+    path: &OsStr,
+    now: &LazyCell<Now, F>,
+    names: Names<'_>,
+) -> Result<OsString, String> {
+    let shown = |byte| match byte {
+        b'.' | b'/' => byte,
+        _ => b'0',
+    };
+    let zeros = |text: String| text.bytes().map(shown).collect();
+    expand_with(path, now, names, zeros)
+}
+
+/// Replaces the placeholders of `path`, each by what `show` makes of its text.
+fn expand_with<F: FnOnce() -> Now>(
+    path: &OsStr,
+    now: &LazyCell<Now, F>,
+    names: Names<'_>,
+    show: impl Fn(String) -> Vec<u8>,
+) -> Result<OsString, String> {
     let mut expanded = Vec::with_capacity(path.len());
     for part in parts(path)? {
         match part {
             Part::Literal(bytes) => expanded.extend_from_slice(bytes),
-            Part::Placeholder(name) => {
-                expanded.extend_from_slice(replacement(name, now, names)?.as_bytes());
-            }
+            Part::Placeholder(name) => expanded.extend(show(replacement(name, now, names)?)),
         }
     }
     if expanded.contains(&0) {
@@ -184,18 +210,6 @@ pub fn placeholder_with_time_of_day(path: &OsStr) -> Option<String> {
         true => format!("{{{name}}}"),
         false => format!("{{{name}:{form}}}"),
     })
-}
-
-/// Returns `path` with a `0` in the place of each placeholder.
-pub fn with_zeros(path: &OsStr) -> OsString {
-    let mut bytes = Vec::new();
-    for part in parts(path).unwrap_or_default() {
-        bytes.extend_from_slice(match part {
-            Part::Literal(literal) => literal,
-            Part::Placeholder(_) => b"0",
-        });
-    }
-    OsString::from_vec(bytes)
 }
 
 /// Returns the placeholders of `path` that are the names of parameters.

@@ -38,19 +38,24 @@ pub(super) fn hidden_arguments() -> [Arg; 2] {
 /// Prepares the arguments for clap. The first is the program's name.
 ///
 /// SQL may begin with a comment, `-- …`. No flag has white space there, so a space
-/// before it makes the argument a positional one. `-h` without a value asks for
-/// help, and with one names the host.
+/// before it makes the argument a positional one. `-h` as the only argument asks for
+/// help; beside others it names the host.
 ///
 /// # Errors
 /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for a password among the
-/// arguments, which is not shown.
+/// arguments, which is not shown, and for `-h` without a host beside others: a shell
+/// makes it of `-h $HOST` whose variable is empty.
 pub(super) fn prepare(mut arguments: Vec<OsString>) -> Result<Vec<OsString>> {
-    let subcommands = [COMPLETION, MAN, VERIFY];
-    if arguments
-        .get(1)
-        .is_some_and(|first| subcommands.iter().any(|name| first == name))
-    {
-        return Ok(arguments);
+    match &arguments[..] {
+        [_, only] if only == "-h" => arguments[1] = SHORT_HELP.into(),
+        [_, first, others @ ..] => {
+            let is_subcommand = |name: &&&str| first == **name;
+            if let Some(name) = [COMPLETION, MAN, VERIFY].iter().find(is_subcommand) {
+                refuse_help_beside(others, name)?;
+                return Ok(arguments);
+            }
+        }
+        _ => {}
     }
     for index in 1..arguments.len() {
         let argument = arguments[index].as_encoded_bytes();
@@ -62,13 +67,34 @@ pub(super) fn prepare(mut arguments: Vec<OsString>) -> Result<Vec<OsString>> {
             let mut prefixed = OsString::from(" ");
             prefixed.push(&arguments[index]);
             arguments[index] = prefixed;
-        } else if argument == b"-h" && next.is_none_or(|next| next.starts_with(b"-")) {
-            arguments[index] = SHORT_HELP.into();
+        } else if names_host(argument) && next.is_none_or(|next| next.starts_with(b"-")) {
+            let hint = "write -h HOST; --help prints help, and so does -h as the only argument";
+            return Err(Error::config("-h is the host here, and has no value").with_hint(hint));
         } else {
             refuse_password(argument, next)?;
         }
     }
     Ok(arguments)
+}
+
+/// Whether `argument` is `-h`, or ends with it as in `-vh`, and its value is the next
+/// argument.
+fn names_host(argument: &[u8]) -> bool {
+    let cluster = argument.strip_prefix(b"-").unwrap_or_default();
+    let before = cluster.strip_suffix(b"h");
+    before.is_some_and(|before| before.iter().all(|byte| *byte == b'v'))
+}
+
+/// Refuses `-h` among several arguments of the subcommand `name`, which would print
+/// help in the place of its task.
+fn refuse_help_beside(arguments: &[OsString], name: &str) -> Result<()> {
+    let mut flags = arguments.iter().take_while(|argument| *argument != "--");
+    let has_help = flags.any(|argument| argument.as_encoded_bytes().starts_with(b"-h"));
+    if !has_help || matches!(arguments, [only] if only == "-h") {
+        return Ok(());
+    }
+    let hint = format!("{name} --help prints help, and so does {name} -h");
+    Err(Error::config("-h beside other arguments is no help").with_hint(hint))
 }
 
 fn is_comment(argument: &[u8]) -> bool {

@@ -1,14 +1,10 @@
 //! Reads what the name of a target says about its format, and refuses a name that
-//! promises a format which does not exist here.
+//! says a format which does not exist here.
 
-use std::{
-    ffi::OsStr,
-    path::{Path, PathBuf},
-};
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
 
 use super::{origin::Origin, settings::keys};
 use crate::{
-    artifacts::template,
     error::Error,
     format::{BuiltIn, FORMATS},
     sink,
@@ -30,44 +26,61 @@ const COMPRESSED: [(&str, Option<&str>); 11] = [
     ("tgz", None),
 ];
 
-/// What the name of a target says about its format.
+/// The extensions of other programs' tables and documents, which no format has.
+const FOREIGN: [&str; 24] = [
+    "arrow", "avro", "dbf", "duckdb", "feather", "geojson", "htm", "html", "ipc", "jsonl",
+    "ndjson", "ods", "orc", "parquet", "psv", "sql", "sqlite", "sqlite3", "xls", "xlsb", "xlsm",
+    "xlsx", "xml", "yaml",
+];
+
+/// The format that the name of a target says.
 #[derive(Debug)]
-pub(super) enum Promise {
-    /// Nothing: it has no extension, or is a stream.
-    Nothing,
+pub(super) enum FormatByName {
+    /// None: the name has no extension, or is a stream.
+    None,
     /// This format.
-    Format(&'static BuiltIn),
-    /// What does not exist here: the extension, without its dot.
+    Known(&'static BuiltIn),
+    /// One that does not exist here: the extension, without its dot.
     Unknown(String),
 }
 
-/// Returns what the name of `path` says, which was made of `template`.
+/// Returns the format that the name of `path` says. `outline` is the path with zeros
+/// in the place of what placeholders made, see
+/// [`template::outline`](crate::artifacts::template::outline).
 ///
-/// Numbers, dates, versions such as `v1`, and what a placeholder has made are no
-/// extension: `orders.2026-11-27` says nothing, and `orders.csv.1` says CSV. A name
-/// such as `.csv`, which is only an extension, says CSV too.
-pub(super) fn promise(path: &Path, template: &OsStr) -> Promise {
-    let whole = path.extension().and_then(OsStr::to_str);
-    if let Some(format) = whole.and_then(BuiltIn::by_extension) {
-        return Promise::Format(format);
-    }
-    let template = PathBuf::from(template::with_zeros(template));
-    let name = template.file_name().unwrap_or_default().to_string_lossy();
-    let mut rest = &*name;
-    while let Some((before, extension)) = rest.rsplit_once('.') {
-        if let Some(format) = BuiltIn::by_extension(extension) {
-            return Promise::Format(format);
+/// Numbers, dates and versions such as `v1` are no extension: `orders.2026-11-27`
+/// says nothing, and `orders.csv.1` says CSV. What a placeholder made is one only if
+/// some program has it: `orders.{database}` says nothing of the database `shop`, but
+/// is no name for TSV if the database is called `parquet`. A name such as `.csv`,
+/// which is only an extension, says CSV too.
+pub(super) fn format_by_name(path: &Path, outline: &OsStr) -> FormatByName {
+    let mut name = path.file_name().unwrap_or_default().as_bytes();
+    let outline = Path::new(outline).file_name().unwrap_or_default();
+    let mut outline = outline.as_bytes();
+    while let Some(dot) = name.iter().rposition(|byte| *byte == b'.') {
+        let extension = String::from_utf8_lossy(&name[dot + 1..]);
+        if let Some(format) = BuiltIn::by_extension(&extension) {
+            return FormatByName::Known(format);
         }
         // A hidden file, such as `.orders`, has no extension.
-        if before.is_empty() || sink::is_stream(path) {
+        if dot == 0 || sink::is_stream(path) {
             break;
         }
-        if !is_number(extension) {
-            return Promise::Unknown(extension.to_owned());
+        // Both names have their dots in the same places.
+        let literal = String::from_utf8_lossy(outline.get(dot + 1..).unwrap_or_default());
+        if is_foreign(&extension) || !is_number(&extension) && !is_number(&literal) {
+            return FormatByName::Unknown(extension.into_owned());
         }
-        rest = before;
+        (name, outline) = (&name[..dot], outline.get(..dot).unwrap_or_default());
     }
-    Promise::Nothing
+    FormatByName::None
+}
+
+/// Whether `extension` is that of a compressed file, or of another program's format.
+fn is_foreign(extension: &str) -> bool {
+    let mut compressed = COMPRESSED.iter().map(|(name, _)| *name);
+    let is_it = |name: &str| name.eq_ignore_ascii_case(extension);
+    compressed.any(is_it) || FOREIGN.into_iter().any(is_it)
 }
 
 /// Whether `suffix` numbers or dates a file: `1`, `v2`, `2026-11-27`,
@@ -130,16 +143,16 @@ mod tests {
 
     /// What the name `path` says: a format's name, a dot with an unknown extension,
     /// or nothing.
-    fn said(path: &str, template: &str) -> String {
-        match promise(Path::new(path), OsStr::new(template)) {
-            Promise::Nothing => String::new(),
-            Promise::Format(format) => format.name.to_owned(),
-            Promise::Unknown(extension) => format!(".{extension}"),
+    fn said(path: &str, outline: &str) -> String {
+        match format_by_name(Path::new(path), OsStr::new(outline)) {
+            FormatByName::None => String::new(),
+            FormatByName::Known(format) => format.name.to_owned(),
+            FormatByName::Unknown(extension) => format!(".{extension}"),
         }
     }
 
     #[test]
-    fn a_name_promises_a_format_by_its_extension() {
+    fn a_name_says_a_format_by_its_extension() {
         for (name, expected) in [
             ("a.csv", "csv"),
             ("d.x/a.CSV", "csv"),
@@ -174,16 +187,22 @@ mod tests {
     }
 
     #[test]
-    fn what_a_placeholder_makes_is_no_extension() {
-        for (name, template, expected) in [
-            ("a.shop", "a.{database}", ""),
-            ("a-27.Nov", "a-{date:%d.%b}", ""),
-            ("a.csv.Nov", "a.csv.{date:%b}", "csv"),
-            ("a.parquet.Nov", "a.parquet.{date:%b}", ".parquet"),
-            ("27.csv", "{date:%d.csv}", "csv"),
-            ("a.shop.x", "a.{database}.x", ".x"),
+    fn what_a_placeholder_makes_is_an_extension_only_if_some_program_has_it() {
+        for (name, outline, expected) in [
+            ("a.shop", "a.0000", ""),
+            ("a-27.Nov", "a-00.000", ""),
+            ("a.csv.Nov", "a.csv.000", "csv"),
+            ("a.parquet.Nov", "a.parquet.000", ".parquet"),
+            ("27.csv", "00.000", "csv"),
+            ("a.shop.x", "a.0000.x", ".x"),
+            ("a.vx", "a.v0", ""),
+            ("a.parquet", "a.0000000", ".parquet"),
+            ("a.Xlsx.1", "a.0000.1", ".Xlsx"),
+            ("a.csv.gz", "a.csv.00", ".gz"),
+            ("a.datshop", "a.dat0000", ".datshop"),
+            ("d/a.shop/", "d/a.0000/", ""),
         ] {
-            assert_eq!(said(name, template), expected, "{template}");
+            assert_eq!(said(name, outline), expected, "{name}");
         }
     }
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    extension::{self, Promise},
+    extension::{self, FormatByName, format_by_name},
     layers::Layers,
     origin::{Origin, WithOrigin},
     selection::{command_line_query, if_applicable},
@@ -96,18 +96,13 @@ pub(super) fn destination(
             database,
             parameters: &parameters,
         };
-        let path = template::expand(&template, now, names).map_err(|problem| {
-            origin
-                .refuse(keys::OUTPUT_PATH, &problem)
-                .with_hint(template::HINT)
-        })?;
-        let path = PathBuf::from(path);
-        match extension::promise(&path, &template) {
-            Promise::Format(chosen) => format = format.or(Some((chosen, origin.clone()))),
-            Promise::Unknown(extension) => {
+        let (path, by_name) = named_path(&template, &origin, now, names)?;
+        match by_name {
+            FormatByName::Known(chosen) => format = format.or(Some((chosen, origin.clone()))),
+            FormatByName::Unknown(extension) => {
                 refused = Some(extension::refuse(&path, &extension, &origin));
             }
-            Promise::Nothing => {}
+            FormatByName::None => {}
         }
         target = Some((Target::Path(path), origin));
     }
@@ -125,6 +120,24 @@ pub(super) fn destination(
         format_origin,
         parameters,
     })
+}
+
+/// Returns the path that `template` stands for, and the format that its name says.
+fn named_path(
+    template: &OsStr,
+    origin: &Origin,
+    now: &LazyNow,
+    names: Names<'_>,
+) -> Result<(PathBuf, FormatByName)> {
+    let refuse = |problem: String| {
+        origin
+            .refuse(keys::OUTPUT_PATH, &problem)
+            .with_hint(template::HINT)
+    };
+    let path = PathBuf::from(template::expand(template, now, names).map_err(refuse)?);
+    let outline = template::outline(template, now, names).map_err(refuse)?;
+    let by_name = format_by_name(&path, &outline);
+    Ok((path, by_name))
 }
 
 /// Returns the values of the parameters in `path`, each from the highest layer that

@@ -117,6 +117,10 @@ pub(super) fn read_password(path: &Path, origin: &Origin) -> Result<SecretString
         .map_err(|_| refuse("which is not UTF-8".to_owned()).with_hint("save it as UTF-8"))?;
     // Editors on Windows put a byte order mark before the text.
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    if text.starts_with('\u{feff}') {
+        let what = "which has more than one byte order mark (U+FEFF)".to_owned();
+        return Err(refuse(what).with_hint("save it as UTF-8 without one"));
+    }
     let line = text.strip_suffix('\n').unwrap_or(text);
     let line = line.strip_suffix('\r').unwrap_or(line);
     if line.trim_matches(['\r', '\n']).is_empty() {

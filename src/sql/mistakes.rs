@@ -31,8 +31,32 @@ pub(super) fn hint_for_several(text: &str) -> &'static str {
     }
 }
 
-/// The commands of the `mysql` client that are words of their own.
-const CLIENT_COMMANDS: [&str; 2] = ["DELIMITER", "SOURCE"];
+/// The commands of the `mysql` client that are words of their own and begin no
+/// statement (MySQL manual, "mysql Client Commands").
+const CLIENT_COMMANDS: [&str; 22] = [
+    "CHARSET",
+    "CLEAR",
+    "CONNECT",
+    "DELIMITER",
+    "EDIT",
+    "EGO",
+    "EXIT",
+    "GO",
+    "NOPAGER",
+    "NOTEE",
+    "NOWARNING",
+    "PAGER",
+    "PRINT",
+    "PROMPT",
+    "QUIT",
+    "REHASH",
+    "RESETCONNECTION",
+    "SOURCE",
+    "STATUS",
+    "SYSTEM",
+    "TEE",
+    "WARNINGS",
+];
 
 /// Returns the error for a command of the `mysql` client, with which `text` begins,
 /// on this line.
@@ -44,6 +68,10 @@ pub(super) fn client_command(text: &str, line: usize) -> Error {
     let hint = match command.as_str() {
         "DELIMITER" => "leave it out: the query is one statement, and needs no delimiter",
         "SOURCE" | "\\." => "--query-file FILE reads the query from a file",
+        "EXIT" | "QUIT" | "\\q" => "leave it out: the program ends after the query",
+        "STATUS" | "\\s" => "\"SHOW STATUS\" lists the server's counters",
+        "CONNECT" | "\\r" => "--host, --user and --database name the server and the database",
+        "TEE" | "\\T" => "-o FILE writes the rows to a file",
         "\\u" => "--database NAME chooses the database",
         "\\G" => "leave it out; --format json --pretty writes one value a line",
         _ => "leave it out",

@@ -122,6 +122,12 @@ fn a_password_file_holds_one_line_and_nothing_else() {
             ),
             ("\n\n".to_owned(), "which is empty".to_owned()),
             ("\u{feff}".to_owned(), "which is empty".to_owned()),
+            (
+                format!("\u{feff}\u{feff}{password}"),
+                "which has more than one byte order mark (U+FEFF)\n  hint: save it as UTF-8 \
+                 without one"
+                    .to_owned(),
+            ),
         ] {
             let message = format!("gold_digger: --password-file names {shown}, {what}\n");
             run(wrong.as_bytes()).ended(2, &message);

@@ -28,3 +28,55 @@ fn a_name_whose_extension_no_format_has_exits_2() {
         run().args(["--format", "csv", "-o", name]).args(["--dump-config"]).run().ended(0, "");
     }
 }
+
+#[test]
+fn an_extension_that_a_parameter_makes_is_checked_once_expanded() {
+    for (template, parameter, wanted) in [
+        (
+            "x.{e}",
+            "e=parquet",
+            Err(".parquet, which is no format's extension"),
+        ),
+        (
+            "x.{e}.1",
+            "e=NDJSON",
+            Err(".NDJSON, which is no format's extension"),
+        ),
+        (
+            "x.csv.{e}",
+            "e=gz",
+            Err(".gz, and nothing is compressed here"),
+        ),
+        (
+            "x.p{e}",
+            "e=arquet",
+            Err(".parquet, which is no format's extension"),
+        ),
+        (
+            "x.{e}",
+            "e=tar.zst",
+            Err(".zst, and nothing is compressed here"),
+        ),
+        ("x.{e}", "e=json", Ok("json")),
+        ("x.{e}.1", "e=csv", Ok("csv")),
+        ("x.{e}", "e=shop", Ok("tsv")),
+        ("x.{database}-{e}", "e=1", Ok("tsv")),
+    ] {
+        let run = unreachable_server().args(["-o", template, "--param", parameter]);
+        let outcome = run.args(["--dump-config", "SELECT 1"]).run();
+        match wanted {
+            Err(message) => drop(outcome.failed_with_any_length(2, &[message])),
+            Ok(format) => {
+                let shown = outcome.ended(0, "").stdout;
+                let shown: serde_json::Value = serde_json::from_slice(&shown).expect("JSON");
+                assert_eq!(
+                    shown["output"]["format"]["value"], format,
+                    "{template} {parameter}"
+                );
+            }
+        }
+    }
+    let run = GoldDigger::new().env("DATABASE_URL", "mysql://me@127.0.0.1:1/xlsx");
+    let run = run.args(["-o", "x.{database}", "SELECT 1"]).run();
+    run.failed_with_any_length(2, &[".xlsx, which is no format's extension"]);
+}
