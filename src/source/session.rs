@@ -20,12 +20,16 @@ const LIFT_ROW_LIMIT: &str = "SET SESSION sql_select_limit = 1844674407370955161
 
 /// Lets the reader be slow for 24 days, the longest timeout in seconds that servers
 /// on every system accept (MySQL manual, "Server System Variables"), and makes the
-/// server keep its notes: those of EXPLAIN name the tables of a statement.
+/// server keep its notes: those of EXPLAIN name the tables of a statement. MariaDB's
+/// limits of an idle transaction, which may hold a snapshot, are removed (MariaDB's
+/// documentation, "Transaction Timeouts"; since 10.3).
 ///
-/// The latter is in a comment that servers execute. ProxySQL removes it: it would
-/// otherwise bind the session to one server from then on.
+/// The latter are in comments that servers execute. ProxySQL removes them: they
+/// would otherwise bind the session to one server from then on.
 const CLIENT_LIMITS: &str = "SET SESSION net_write_timeout = 2147483, SESSION wait_timeout = 2147483 \
-     /*!40101 , SESSION sql_notes = 1 */";
+     /*!40101 , SESSION sql_notes = 1 */ \
+     /*M!100300 , SESSION idle_transaction_timeout = 0, SESSION idle_readonly_transaction_timeout = 0, \
+     SESSION idle_write_transaction_timeout = 0 */";
 
 /// Makes the server keep every warning, as they tell what is wrong with the rows
 /// ([`super::server_warnings`]). It is a statement of its own, because MySQL refuses

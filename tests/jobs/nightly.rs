@@ -11,6 +11,7 @@ use crate::support::{
     Database, GoldDigger, Outcome, at_terminal, each_server, file_names, on_a_server, poll_until,
 };
 
+mod coverage;
 mod endings;
 mod files;
 mod mistakes;
