@@ -122,7 +122,11 @@ pub(super) fn follow_links(path: &Path) -> io::Result<PathBuf> {
     Err(nix::Error::ELOOP.into())
 }
 
-/// Returns whether `path` is the name of one of this process's open descriptors.
+/// Returns whether `path` is the name of one of this process's open descriptors. The
+/// name of a file in a folder that a descriptor has opened is none.
 pub(super) fn is_descriptor(path: &Path) -> bool {
-    path.starts_with("/dev/fd") || path.starts_with("/proc/self/fd")
+    ["/dev/fd", "/proc/self/fd"].into_iter().any(|folder| {
+        let number = path.strip_prefix(folder).ok();
+        number.is_some_and(|number| number.components().count() == 1)
+    })
 }
