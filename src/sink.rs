@@ -22,6 +22,7 @@ mod commit;
 mod errors;
 mod file;
 mod in_place;
+mod lock;
 mod memory;
 mod paths;
 mod stdio;
@@ -31,9 +32,10 @@ mod temp_file;
 
 pub use commit::{Commit, Restart, Sink, Staged};
 pub use in_place::write_or_overwrite;
+pub use lock::{TargetLock, lock_target};
 pub use memory::{SharedBytes, WriterSink};
 pub(crate) use paths::folder;
-pub use paths::{is_stream, lock_folder, resolve};
+pub use paths::{is_stream, resolve};
 pub use stdio::record_closed_descriptors;
 #[cfg(feature = "cli")]
 pub(crate) use stdio::standard_output;

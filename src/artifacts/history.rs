@@ -64,7 +64,7 @@ impl History {
     /// unchanged.
     pub fn record(path: &Path, name: &str, success: LastSuccess) -> Result<()> {
         // Other runs may change the file at the same time.
-        let _locked = sink::lock_folder(path);
+        let _locked = sink::lock_target(path);
         let failed = |error: Error| Error::new(ErrorKind::Output, error.message());
         let mut history = Self::load(path).map_err(failed)?;
         history.exports.insert(name.to_owned(), success);

@@ -27,8 +27,9 @@ struct DatedFile {
 }
 
 /// Removes the files of the export called `name` that are older than the newest
-/// ones that `naming` keeps, and their folders once those are empty. `target` is
-/// the new file. `warn` reports what cannot be removed.
+/// ones that `naming` keeps, and their folders once those are empty. A file that is
+/// missing or is not what its manifest says does not count as one of those. `target`
+/// is the new file. `warn` reports what cannot be removed.
 pub fn remove_old(name: Option<&str>, naming: &OutputName, target: &Path, warn: impl Fn(String)) {
     let Some(keep) = naming.keep else {
         return;
@@ -51,7 +52,13 @@ pub fn remove_old(name: Option<&str>, naming: &OutputName, target: &Path, warn: 
     let mut files: Vec<DatedFile> = files.collect();
     files.sort_by(|one, other| other.time.cmp(&one.time));
     let keep = usize::try_from(keep.get()).unwrap_or(usize::MAX);
-    for file in files.iter().skip(keep) {
+    let mut whole = 0;
+    let is_old = |file: &&DatedFile| {
+        let is_old = whole >= keep;
+        whole += usize::from(matches!(find(file), Found::Whole));
+        is_old
+    };
+    for file in files.iter().filter(is_old) {
         if let Err(error) = remove(file) {
             let path = file.path.display();
             warn(format!("the old file {path} stays: {error}"));
@@ -88,16 +95,35 @@ fn match_own_file(path: &Path, name: Option<&str>, naming: &OutputName) -> Optio
     })
 }
 
+/// What is at the path of a file that a manifest describes.
+enum Found {
+    /// A regular file of the size that its manifest says.
+    Whole,
+    /// Something else.
+    Other,
+    /// Nothing.
+    Nothing,
+    /// It cannot be seen.
+    Failed(io::Error),
+}
+
+fn find(file: &DatedFile) -> Found {
+    match fs::symlink_metadata(&file.path) {
+        Ok(found) if found.is_file() && found.len() == file.manifest.bytes => Found::Whole,
+        Ok(_) => Found::Other,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Found::Nothing,
+        Err(error) => Found::Failed(error),
+    }
+}
+
 /// Removes a file and its manifest, the file first: a file without a manifest is
 /// never removed later.
 fn remove(file: &DatedFile) -> io::Result<()> {
-    match fs::symlink_metadata(&file.path) {
-        Ok(found) if !found.is_file() || found.len() != file.manifest.bytes => {
-            return Err(io::Error::other("it is not what its manifest says"));
-        }
-        Ok(_) => fs::remove_file(&file.path)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
+    match find(file) {
+        Found::Whole => fs::remove_file(&file.path)?,
+        Found::Other => return Err(io::Error::other("it is not what its manifest says")),
+        Found::Nothing => {}
+        Found::Failed(error) => return Err(error),
     }
     fs::remove_file(manifest::path(&file.path))
 }

@@ -289,35 +289,38 @@ fn replacement<F: FnOnce() -> Now>(
         Some((name, form)) => (name, Some(form)),
         None => (placeholder, None),
     };
+    let component = |text| path_component(placeholder, text);
     if let Some(default) = default_form(name) {
         let form = form.unwrap_or(default);
+        if form.is_empty() {
+            return Err(format!("has the empty placeholder {{{placeholder}}}"));
+        }
         let now = now.as_ref().map_err(String::clone)?;
-        return match strtime::format(form, now) {
-            Ok(text) if text.is_empty() => {
-                Err(format!("has the empty placeholder {{{placeholder}}}"))
-            }
-            Ok(text) => Ok(text),
-            Err(error) => Err(format!(
-                "has a wrong strftime form in {{{placeholder}}}: {error}"
-            )),
-        };
+        // A form may have slashes of its own, which separate folders.
+        let components = form
+            .split('/')
+            .map(|form| match strtime::format(form, now) {
+                Ok(text) if form.is_empty() => Ok(text),
+                Ok(text) => component(text),
+                Err(error) => Err(format!(
+                    "has a wrong strftime form in {{{placeholder}}}: {error}"
+                )),
+            });
+        return Ok(components.collect::<Result<Vec<_>, _>>()?.join("/"));
     }
     match (name, form, names.database) {
-        (DATABASE, None, Some(database)) if database.contains('/') => {
-            Err("takes in {database} a name that holds a /".to_owned())
-        }
-        (DATABASE, None, Some(database)) => Ok(database.to_owned()),
+        (DATABASE, None, Some(database)) => component(database.to_owned()),
         (DATABASE, None, None) => Err("holds {database}, but no database is named".to_owned()),
         (_, None, _) if names.parameters.contains_key(name) => {
-            part_of_name(name, &names.parameters[name])
+            component(names.parameters[name].clone())
         }
         _ => Err(format!("has the unknown placeholder {{{placeholder}}}")),
     }
 }
 
-/// Returns the value of the parameter `name`, if it can be a part of a file's name: it
-/// leads to no other folder. An error does not show it, as it may be personal.
-fn part_of_name(name: &str, value: &str) -> Result<String, String> {
+/// Returns `value`, which replaces `placeholder`, if it can be a part of a file's name:
+/// it leads to no other folder. An error does not show it, as it may be personal.
+fn path_component(placeholder: &str, value: String) -> Result<String, String> {
     let problem = if value.is_empty() {
         "an empty value"
     } else if value.contains('/') {
@@ -327,9 +330,9 @@ fn part_of_name(name: &str, value: &str) -> Result<String, String> {
     } else if value.contains(is_terminal_control) {
         "a value that holds a control character"
     } else {
-        return Ok(value.to_owned());
+        return Ok(value);
     };
-    Err(format!("takes in {{{name}}} {problem}"))
+    Err(format!("takes in {{{placeholder}}} {problem}"))
 }
 
 #[cfg(test)]
@@ -381,6 +384,11 @@ mod tests {
             (b"date}.csv", "} without its {"),
             (b"{date:}", "empty placeholder"),
             (b"{date:%!}", "wrong strftime form"),
+            (b"{date:%D}", "takes in {date:%D} a value that holds a /"),
+            (
+                b"{date:%Y/..}",
+                "takes in {date:%Y/..} a value that leads to another folder",
+            ),
             (b"{\xff}", "not UTF-8"),
             (b"{day:%Y}", "unknown placeholder {day:%Y}"),
             (b"{up}", "takes in {up} a value that holds a /"),
@@ -401,14 +409,24 @@ mod tests {
             let refused = expanded(path).expect_err(problem);
             assert!(refused.contains(problem), "{refused}");
         }
-        let now: LazyCell<Now> = LazyCell::new(now);
-        for (database, problem) in [(None, "no database"), (Some("a/b"), "/")] {
+        for (database, problem) in [
+            (None, "no database"),
+            (Some("a/b"), "takes in {database} a value that holds a /"),
+            (Some(".."), "leads to another folder"),
+            (Some("."), "leads to another folder"),
+            (Some(""), "empty value"),
+            (Some("a\n"), "control character"),
+        ] {
             let names = Names {
                 database,
                 parameters: &BTreeMap::new(),
             };
+            let now: LazyCell<Now> = LazyCell::new(now);
             let refused = expand("{database}".as_ref(), &now, names);
-            assert!(refused.is_err_and(|found| found.contains(problem)));
+            assert!(
+                refused.is_err_and(|found| found.contains(problem)),
+                "{problem}"
+            );
         }
     }
 

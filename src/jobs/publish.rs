@@ -67,8 +67,7 @@ impl StagedExport {
     /// file than its own.
     pub(super) fn publish(self) -> Result<()> {
         // Another run to the same target must not publish between the steps.
-        let path = self.file.as_deref().map(manifest::path);
-        let _locked = path.and_then(|path| sink::lock_folder(&sink::resolve(&path)));
+        let _locked = self.file.as_deref().and_then(sink::lock_target);
         if let Some(file) = &self.file {
             manifest::remove_outdated(file)?;
         }

@@ -1,20 +1,11 @@
 //! Paths of targets: follows their links, tells files from streams, and creates
-//! and locks their folders.
+//! their folders.
 
 use std::{
-    fs::{self, File, TryLockError},
+    fs::{self, File},
     io,
     path::{Path, PathBuf},
-    thread,
-    time::{Duration, Instant},
 };
-
-/// How long [`lock_folder`] waits for the lock. Another run holds it for the time
-/// of a few renames.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// How long [`lock_folder`] sleeps between two attempts.
-const LOCK_INTERVAL: Duration = Duration::from_millis(1);
 
 /// The most symbolic links that are followed. Linux takes a longer chain for a
 /// loop as well (path_resolution(7)).
@@ -41,23 +32,6 @@ pub fn is_stream(path: &Path) -> bool {
     };
     is_descriptor(&path)
         || fs::metadata(&path).is_ok_and(|found| !found.is_file() && !found.is_dir())
-}
-
-/// Locks the folder of `path` against other runs until the returned handle is
-/// dropped. Returns `None` if the folder cannot be opened, or if the lock is not
-/// available within two seconds. On a file system without locks, the handle holds
-/// no lock.
-#[must_use]
-pub fn lock_folder(path: &Path) -> Option<File> {
-    let folder = File::open(folder(path)).ok()?;
-    let deadline = Instant::now() + LOCK_TIMEOUT;
-    while let Err(TryLockError::WouldBlock) = folder.try_lock() {
-        if Instant::now() > deadline {
-            return None;
-        }
-        thread::sleep(LOCK_INTERVAL);
-    }
-    Some(folder)
 }
 
 /// Returns the folder that contains `path`: `.` for a bare name, and `path` itself
@@ -122,7 +96,11 @@ pub(super) fn follow_links(path: &Path) -> io::Result<PathBuf> {
     Err(nix::Error::ELOOP.into())
 }
 
-/// Returns whether `path` is the name of one of this process's open descriptors.
+/// Returns whether `path` is the name of one of this process's open descriptors. The
+/// name of a file in a folder that a descriptor has opened is none.
 pub(super) fn is_descriptor(path: &Path) -> bool {
-    path.starts_with("/dev/fd") || path.starts_with("/proc/self/fd")
+    ["/dev/fd", "/proc/self/fd"].into_iter().any(|folder| {
+        let number = path.strip_prefix(folder).ok();
+        number.is_some_and(|number| number.components().count() == 1)
+    })
 }

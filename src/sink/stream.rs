@@ -10,7 +10,10 @@ use std::{
     thread,
 };
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    unistd::close,
+};
 
 use super::{
     Restart, Sink, Staged,
@@ -153,7 +156,24 @@ impl Sink for StreamSink {
     }
 
     fn finish(self: Box<Self>) -> Result<Staged> {
+        let Self { file, name, .. } = &*self;
+        if file.metadata().is_ok_and(|found| found.is_file()) {
+            sync(file).map_err(|error| write_error(name, "sync", error))?;
+            // The descriptor itself may be shared with other processes.
+            let closed = file.try_clone().and_then(|file| Ok(close(file)?));
+            closed.map_err(|error| write_error(name, "close", error))?;
+        }
         Ok(Staged::written())
+    }
+}
+
+/// Syncs a regular file. File systems with quotas, on a network or in FUSE may report
+/// only then, or when the file is closed, that bytes which it took are lost.
+fn sync(file: &File) -> io::Result<()> {
+    match file.sync_all() {
+        // Files that the kernel makes up have nothing to sync (fsync(2)).
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+        synced => synced,
     }
 }
 

@@ -31,6 +31,10 @@ const SUFFIX: &str = ".gold_digger";
 /// The number of random letters and digits before [`SUFFIX`].
 const RANDOM_LENGTH: usize = 6;
 
+/// What the lock of a target has in their place: one that a killed run has left is
+/// removed like its temporary file.
+const LOCKED: &str = "locked";
+
 /// How many times another run may remove the new file before its creation fails.
 const MAX_ATTEMPTS: u32 = 100;
 
@@ -215,6 +219,15 @@ fn prefix(target: &Path) -> Option<OsString> {
     let name = target.file_name()?.as_bytes();
     let repeated = &name[..name.len().min(MAX_REPEATED_LENGTH)];
     Some(OsString::from_vec([b".", repeated, b"."].concat()))
+}
+
+/// Returns the path of the file by which `target` is locked; `None` if `target` has no
+/// name.
+pub(super) fn lock_path(target: &Path) -> Option<PathBuf> {
+    let mut name = prefix(target)?;
+    name.push(LOCKED);
+    name.push(SUFFIX);
+    Some(folder(target).join(name))
 }
 
 /// Returns whether `name` is that of a temporary file whose names begin with

@@ -186,6 +186,52 @@ fn descriptors_are_written_at_their_position() {
     });
 }
 
+/// A descriptor may be that of a folder.
+#[test]
+fn a_file_in_the_folder_of_a_descriptor_is_whole() {
+    each_server(|db| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let shell = ["sh", "-c", "exec \"$@\" 3<\"$FOLDER\"", "sh"];
+        for (target, earlier) in [
+            ("/dev/fd/3/x.csv", "a\n1\n2\n"),
+            ("/proc/self/fd/3/x.csv", "a\n1\n2\n3\n"),
+            ("/dev/fd/3/new.csv", ""),
+        ] {
+            let file = folder
+                .path()
+                .join(target.rsplit('/').next().expect("a name"));
+            if !earlier.is_empty() {
+                fs::write(&file, earlier).expect("a file");
+            }
+            let export = |sql: &str| {
+                let run = GoldDigger::wrapped_in(&shell)
+                    .env("FOLDER", folder.path())
+                    .env("DATABASE_URL", db.url());
+                run.args([sql, "--manifest", "-o", target]).run()
+            };
+            export("SELECT nothing").ended_with(4);
+            assert_eq!(fs::read_to_string(&file).unwrap_or_default(), earlier);
+            export(ONE_ROW).wrote("");
+            assert_eq!(fs::read(&file).expect("the file"), b"a\n1\n");
+        }
+        assert_eq!(
+            file_names(folder.path()),
+            [
+                "new.csv",
+                "new.csv.manifest.json",
+                "x.csv",
+                "x.csv.manifest.json"
+            ]
+        );
+        let export = GoldDigger::wrapped_in(&shell).env("FOLDER", folder.path());
+        let export = export.env("DATABASE_URL", db.url());
+        let run = export
+            .args([ONE_ROW, "--format", "csv", "-o", "/dev/fd/3"])
+            .run();
+        run.failed(5, &["cannot open /dev/fd/3: ", "directory"]);
+    });
+}
+
 #[test]
 fn a_full_non_blocking_pipe_is_waited_for() {
     each_server(|db| {

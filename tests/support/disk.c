@@ -1,6 +1,7 @@
 /* Simulates a disk that fails or hangs. The library is loaded before the C library
  * (LD_PRELOAD) and intercepts calls on files whose path contains FAULT_NAME.
- * FAULT_CALL is write, sync, sync-folder or rename. FAULT_AFTER is the number of
+ * FAULT_CALL is write, sync, sync-folder, close or rename. A close that fails closes
+ * the file nevertheless, as on Linux. FAULT_AFTER is the number of
  * bytes that are written before the first fault. The call then fails with
  * FAULT_ERRNO. If that is 0, the call creates the file FAULT_GATE.reached and
  * waits until the file FAULT_GATE is gone. */
@@ -76,6 +77,18 @@ int fdatasync(int file) {
     if (!real)
         real = (int (*)(int))dlsym(RTLD_NEXT, "fdatasync");
     return sync_fails(file) ? -1 : real(file);
+}
+
+int close(int file) {
+    static int (*real)(int);
+    if (!real)
+        real = (int (*)(int))dlsym(RTLD_NEXT, "close");
+    int failed = fails_on("close", file), error = errno;
+    int closed = real(file);
+    if (!failed)
+        return closed;
+    errno = error;
+    return -1;
 }
 
 int rename(const char *from, const char *to) {

@@ -316,3 +316,49 @@ fn a_dated_folder_is_removed_with_its_last_file() {
         assert_eq!(file_names(&exports.path("by")), ["2026-01-02"]);
     });
 }
+
+/// Files that were moved away, and left their manifests, are not among the newest.
+#[test]
+fn manifests_without_their_files_do_not_count() {
+    on_a_server(|db| {
+        let exports = ExportFile::new(
+            db,
+            "[[export]]\nname = 'a'\nsql = 'SELECT 1 AS a'\npath = 'by/a-{date}.csv'
+             create_dirs = true\nmanifest = true\nkeep = 2",
+        );
+        let run_on = |day: u32| {
+            let time = format!("2026-01-{day:02} 03:00:00");
+            exports
+                .run_wrapped_in(&["faketime", "-f", &time], &[])
+                .run()
+        };
+        let files = || {
+            let mut names = file_names(&exports.path("by"));
+            names.retain(|name| name.ends_with(".csv"));
+            names
+        };
+        let path = |day: u32| exports.path(&format!("by/a-2026-01-{day:02}.csv"));
+        for day in [1, 2] {
+            run_on(day).ended(0, "");
+        }
+        fs::remove_file(path(2)).expect("it is there");
+        run_on(3).ended(0, "");
+        assert_eq!(files(), ["a-2026-01-01.csv", "a-2026-01-03.csv"]);
+        // Nor does a file that has changed.
+        fs::write(path(3), "of another size").expect("a file");
+        run_on(4).ended(0, "");
+        assert_eq!(
+            files(),
+            ["a-2026-01-01.csv", "a-2026-01-03.csv", "a-2026-01-04.csv"]
+        );
+        let changed = ["a-2026-01-03.csv stays: it is not what its manifest says"];
+        run_on(5).failed_with_any_length(0, &[]);
+        run_on(6).failed_with_any_length(0, &changed);
+        assert_eq!(
+            files(),
+            ["a-2026-01-03.csv", "a-2026-01-05.csv", "a-2026-01-06.csv"]
+        );
+        // Their manifests go with the older files.
+        assert_eq!(file_names(&exports.path("by")).len(), 6);
+    });
+}

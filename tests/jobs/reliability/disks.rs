@@ -146,6 +146,44 @@ fn disks_that_are_full_or_broken_end_exports() {
     });
 }
 
+/// File systems with quotas, on a network or in FUSE may tell only at the end that the
+/// bytes were not kept.
+#[test]
+fn files_behind_descriptors_that_are_not_kept_end_exports() {
+    on_a_server(|db| {
+        for case in Case::writing_to(Output::Stdout) {
+            for (call, verb) in [("sync", "cannot sync "), ("close", "cannot close ")] {
+                for (errno, parts) in [
+                    (122, ["Disk quota exceeded", "make room"]),
+                    (5, ["Input/output error", "look at the disk"]),
+                ] {
+                    let run = on_failing_disk(&case, db.export(&rows(60)), call, errno, 0);
+                    let parts = [verb, parts[0], parts[1], "what was written is incomplete"];
+                    let outcome = case.run(run);
+                    outcome.failed(5, &[&["standard output"][..], &parts].concat());
+                    let shell = ["sh", "-c", "exec \"$@\" 3>>\"$LOG\"", "sh"];
+                    let run = GoldDigger::wrapped_in(&shell)
+                        .env("LOG", case.target())
+                        .env("DATABASE_URL", db.url())
+                        .args([&rows(3), "--format", case.variant.format, "-o", "/dev/fd/3"]);
+                    let run = on_failing_disk(&case, run, call, errno, 0).run();
+                    run.failed(5, &[&["/dev/fd/3"][..], &parts].concat());
+                }
+            }
+        }
+        // Pipes and devices are not synced.
+        let run = db.export(&rows(3)).env("LD_PRELOAD", &*DISK);
+        let run = run.env("FAULT_CALL", "sync").env("FAULT_ERRNO", "22");
+        let run = run.env("FAULT_AFTER", "0").env("FAULT_NAME", "");
+        run.run().ended(0, "");
+        let null = fs::File::options().write(true).open("/dev/null");
+        let run = db.export(&rows(3)).env("LD_PRELOAD", &*DISK);
+        let run = run.env("FAULT_CALL", "sync").env("FAULT_ERRNO", "5");
+        let run = run.env("FAULT_AFTER", "0").env("FAULT_NAME", "");
+        run.stdout(null.expect("it")).wait().ended(0, "");
+    });
+}
+
 #[test]
 fn the_file_size_limit_ends_exports() {
     on_a_server(|db| {

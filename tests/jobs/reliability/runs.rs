@@ -310,3 +310,23 @@ fn the_last_of_two_runs_to_one_target_leaves_a_complete_file() {
         }
     });
 }
+
+/// `flock -n FOLDER gold_digger …` keeps a second run of a timetable from starting.
+#[test]
+fn a_lock_of_others_on_the_folder_costs_no_time() {
+    on_a_server(|db| {
+        for case in Case::writing_to(Output::File) {
+            let folder = case.folder.path().to_str().expect("plain");
+            let run = GoldDigger::wrapped_in(&["flock", "-n", folder]);
+            let run = case.with_options(run.env("DATABASE_URL", db.url()));
+            let outcome = run.args(["SELECT 1 AS a", "--manifest"]).run();
+            let elapsed = outcome.wrote("").elapsed;
+            assert!(elapsed < Duration::from_millis(1500), "{elapsed:?}");
+            let format = case.variant.format;
+            let files = [format!("x.{format}"), format!("x.{format}.manifest.json")];
+            let mut names = file_names(case.folder.path());
+            names.retain(|name| name.starts_with(['.', 'x']));
+            assert_eq!(names, files);
+        }
+    });
+}
