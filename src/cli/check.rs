@@ -46,22 +46,28 @@ fn export_text(plan: &RunPlan, export: &ExportPlan, checked: &CheckedExport) -> 
 /// Returns the facts as aligned lines, followed by the table of columns.
 fn facts_text(plan: &RunPlan, export: &ExportPlan, facts: &ExportFacts) -> String {
     let (connect, session) = (&plan.connect, &facts.session);
-    let access = match plan.session.access {
-        Access::ReadOnly if session.is_read_only => "read-only",
-        Access::ReadOnly => "read-write, as an init statement says",
-        Access::ReadWrite => "read-write",
+    let access = match (plan.session.access, session.is_read_only) {
+        (Access::ReadOnly, Some(true)) => "read-only",
+        (Access::ReadOnly, Some(false)) => "read-write, as an init statement says",
+        (Access::ReadOnly, None) => "asked to be read-only",
+        (Access::ReadWrite, _) => "read-write",
+    };
+    let or_untold = |fact: &str| match fact {
+        "" => "the server does not tell".to_owned(),
+        fact => fact.to_owned(),
+    };
+    let time_zone = match &*session.time_zone {
+        "" => "not told",
+        zone => zone,
     };
     let database = connect.database.as_deref().unwrap_or("none");
     let format = export.format.name();
     let mut lines = vec![
-        ("server", session.version.clone()),
+        ("server", or_untold(&session.version)),
         ("login", format!("{} at {}", connect.user, connect.endpoint)),
         ("encryption", encryption(connect, session)),
         ("database", database.to_owned()),
-        (
-            "session",
-            format!("{access}, time zone {}", session.time_zone),
-        ),
+        ("session", format!("{access}, time zone {time_zone}")),
         ("time-outs", timeouts(session)),
         ("target", format!("{} as {format}", export.target)),
     ];

@@ -5,6 +5,7 @@ use super::{
     guard,
     load::LoadObserver,
     plan::{ExportPlan, RunPlan},
+    session::{is_refusal, not_run},
 };
 use crate::{
     artifacts::history::LastSuccess,
@@ -96,10 +97,20 @@ pub fn check(plan: &RunPlan, cancel: &CancelToken) -> Result<CheckReport> {
         }
     };
     let mut exports = Vec::new();
+    // All exports log in alike, so that one refusal is enough.
+    let mut refusal: Option<Error> = None;
     for export in &plan.exports {
         let name = export.name.as_ref();
         let last = name.and_then(|name| history.exports.get(name));
-        let result = cancel.prefer_cause(check_export(plan, export, last, cancel));
+        let result = match &refusal {
+            Some(refusal) => Err(not_run(refusal)),
+            None => cancel.prefer_cause(check_export(plan, export, last, cancel)),
+        };
+        if let (None, Err(error)) = (&refusal, &result)
+            && is_refusal(error)
+        {
+            refusal = Some(error.clone());
+        }
         cancel.wait_for_abort();
         if name.is_some()
             && result.is_err()

@@ -233,14 +233,19 @@ fn prepare_session(context: ExportContext<'_>, session: &mut dyn Session) -> Res
         return Ok(());
     }
     let facts = session.facts()?;
-    tracing::info!("the server is {}", facts.version);
+    let [version, time_zone] =
+        [facts.version, facts.time_zone].map(|fact| (!fact.is_empty()).then_some(fact));
+    let told = version
+        .as_deref()
+        .unwrap_or("one that does not tell its version");
+    tracing::info!("the server is {told}");
     if plan.connect.tls.is_some() {
         let version = facts.tls_version.as_deref().unwrap_or("TLS");
         tracing::info!("the connection is encrypted by {version}");
     }
     context.status.status.update(|details| {
-        details.server_version = Some(facts.version);
-        details.time_zone = Some(facts.time_zone);
+        details.server_version = version;
+        details.time_zone = time_zone;
     });
     Ok(())
 }

@@ -1,15 +1,18 @@
 //! The sessions of a run: the traits that a run needs, and their implementation for
 //! a server. Tests implement them in memory.
 
+use std::sync::Mutex;
+
 use super::plan::{ExportPlan, RunPlan};
 use crate::{
     cancel::CancelToken,
-    error::Result,
+    error::{Error, ErrorKind, Result},
     sink::{self, Sink, SinkOptions},
     source::{
         BinlogPosition, ConnectOptions, QueryExecutor, RowSource, SessionFacts, SessionOptions,
         SessionUse, SnapshotCoverage, SnapshotMode, snapshot,
     },
+    sync::lock,
 };
 
 /// Opens the sessions and the sinks of a run.
@@ -85,6 +88,19 @@ pub(super) struct Server {
     pub snapshot: SnapshotMode,
     /// Opens the sink instead of an export's target, if it is `Some`.
     pub open_sink: Option<SinkFactory>,
+    /// What is known of logins to the server.
+    login: Mutex<Login>,
+}
+
+/// What is known of the logins of a run. They are all alike.
+enum Login {
+    /// None has ended. The first one is made alone.
+    Untried,
+    /// One has ended, and others may succeed.
+    Possible,
+    /// One failed for good: all others would. Another attempt could lock the account,
+    /// or have the server block this machine.
+    Refused(Error),
 }
 
 impl Server {
@@ -95,14 +111,54 @@ impl Server {
             session: plan.session.clone(),
             snapshot: plan.snapshot,
             open_sink: None,
+            login: Mutex::new(Login::Untried),
         }
+    }
+}
+
+impl Server {
+    /// Opens a session, unless one was refused for good.
+    fn log_in(&self, cancel: &CancelToken) -> Result<QueryExecutor> {
+        let connect =
+            || QueryExecutor::connect(&self.connect, &self.session, SessionUse::Exclusive, cancel);
+        let mut login = lock(&self.login);
+        let result = match &*login {
+            Login::Untried => connect(),
+            Login::Refused(error) => return Err(not_run(error)),
+            Login::Possible => {
+                drop(login);
+                let result = connect();
+                login = lock(&self.login);
+                result
+            }
+        };
+        *login = match &result {
+            Err(error) if is_refusal(error) => Login::Refused(error.clone()),
+            _ => Login::Possible,
+        };
+        result
+    }
+}
+
+/// Whether `error` is of a login that would fail again.
+pub(super) fn is_refusal(error: &Error) -> bool {
+    error.kind() == ErrorKind::Connect && !error.is_transient()
+}
+
+/// Returns the error of an export that did not run because an earlier login was
+/// refused by `refusal`.
+pub(super) fn not_run(refusal: &Error) -> Error {
+    let what = format!("it did not run: {}", refusal.message());
+    let error = Error::new(refusal.kind(), what);
+    match refusal.hint() {
+        Some(hint) => error.with_hint(hint),
+        None => error,
     }
 }
 
 impl Backend for Server {
     fn connect(&self, cancel: &CancelToken) -> Result<Box<dyn Session>> {
-        let executor =
-            QueryExecutor::connect(&self.connect, &self.session, SessionUse::Exclusive, cancel)?;
+        let executor = self.log_in(cancel)?;
         tracing::info!(
             "connected to {} as {}",
             self.connect.endpoint,

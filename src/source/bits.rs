@@ -14,6 +14,7 @@ use mysql::{
 use super::{
     codes,
     driver::{ask, number, text},
+    errors::allow_refusal,
 };
 
 /// The widest BIT whose values have one meaning however the server sends them: the
@@ -52,7 +53,7 @@ impl StoredBits {
         Ok(())
     }
 
-    /// Asks which server it is, once.
+    /// Asks which server it is, once. A server that does not tell is not MariaDB.
     ///
     /// # Errors
     /// The driver's error if the connection fails.
@@ -60,7 +61,9 @@ impl StoredBits {
         if let Some(known) = self.is_mariadb {
             return Ok(known);
         }
-        let rows = ask(conn, "SELECT VERSION()")?;
+        let Ok(rows) = allow_refusal(ask(conn, "SELECT VERSION()"))? else {
+            return Ok(false);
+        };
         let version = rows.first().and_then(|row| text(row, 0));
         let is_mariadb = version.is_some_and(|version| version.contains("MariaDB"));
         self.is_mariadb = Some(is_mariadb);

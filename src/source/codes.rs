@@ -20,7 +20,7 @@ pub(super) const ACCESS_DENIED: u16 = 1045;
 
 /// ER_UNKNOWN_COM_ERROR: the server or a proxy does not know a command of the
 /// protocol.
-pub(super) const UNKNOWN_COMMAND: u16 = 1047;
+const UNKNOWN_COMMAND: u16 = 1047;
 
 /// ER_NO_DB_ERROR: a table is named without its database, and none is selected.
 pub(super) const NO_DATABASE: u16 = 1046;
@@ -34,6 +34,9 @@ pub(super) const SERVER_SHUTDOWN: u16 = 1053;
 /// ER_PARSE_ERROR: the statement is wrong, or unknown to this version of the
 /// server.
 pub(super) const PARSE_ERROR: u16 = 1064;
+
+/// ER_UNKNOWN_ERROR: the code of servers that have no codes of their own.
+const UNKNOWN_ERROR: u16 = 1105;
 
 /// ER_HOST_IS_BLOCKED.
 pub(super) const HOST_BLOCKED: u16 = 1129;
@@ -54,7 +57,7 @@ pub(super) const TOO_MANY_USER_CONNECTIONS: u16 = 1203;
 pub(super) const USER_LIMIT_REACHED: u16 = 1226;
 
 /// ER_NOT_SUPPORTED_YET.
-pub(super) const NOT_SUPPORTED_YET: u16 = 1235;
+const NOT_SUPPORTED_YET: u16 = 1235;
 
 /// ER_NOT_SUPPORTED_AUTH_MODE: the account's password has the hash of servers
 /// before 4.1.
@@ -73,7 +76,7 @@ pub(super) const TRUNCATED_VALUE: u16 = 1292;
 pub(super) const SECURE_AUTH_MODE: u16 = 1275;
 
 /// ER_UNSUPPORTED_PS: the statement cannot be prepared.
-pub(super) const UNSUPPORTED_PREPARED_STATEMENT: u16 = 1295;
+const UNSUPPORTED_PREPARED_STATEMENT: u16 = 1295;
 
 /// ER_WARN_ALLOWED_PACKET_OVERFLOWED: a warning that a value became NULL because
 /// it is longer than `max_allowed_packet`.
@@ -89,7 +92,7 @@ pub(super) const QUERY_INTERRUPTED: u16 = 1317;
 pub(super) const TABLE_DEF_CHANGED: u16 = 1412;
 
 /// ER_MAX_PREPARED_STMT_COUNT_REACHED.
-pub(super) const TOO_MANY_PREPARED_STATEMENTS: u16 = 1461;
+const TOO_MANY_PREPARED_STATEMENTS: u16 = 1461;
 
 /// ER_PLUGIN_IS_NOT_LOADED: the server lacks the account's authentication plugin.
 pub(super) const PLUGIN_NOT_LOADED: u16 = 1524;
@@ -171,14 +174,33 @@ pub(super) const CONNECTION_LOST: [u16; 9] = [
 ];
 
 /// The server or a proxy does not prepare statements, or not this one.
-pub(super) const NOT_PREPARED: [u16; 3] = [
+const NOT_PREPARED: [u16; 5] = [
     UNKNOWN_COMMAND,
+    UNKNOWN_ERROR,
+    NOT_SUPPORTED_YET,
     UNSUPPORTED_PREPARED_STATEMENT,
     TOO_MANY_PREPARED_STATEMENTS,
 ];
 
-/// The server or a proxy does not know a statement, such as SHOW WARNINGS.
-pub(super) const UNKNOWN_STATEMENT: [u16; 3] = [UNKNOWN_COMMAND, PARSE_ERROR, NOT_SUPPORTED_YET];
+/// Whether the error `code` of a PREPARE says that there is no such command for the
+/// statement. Otherwise, the statement may be wrong.
+pub(super) fn is_not_prepared(code: u16) -> bool {
+    NOT_PREPARED.contains(&code) || PROXYSQL.contains(&code) || is_foreign(code)
+}
+
+/// Whether neither MySQL nor MariaDB has the error `code`. ClickHouse has codes below
+/// theirs, and TiDB and MatrixOne above; 2000 to 2999 are the client libraries'.
+const fn is_foreign(code: u16) -> bool {
+    matches!(code, ..1000 | 8000..9000 | 20_000..)
+}
+
+/// Whether the error `code` ends the statement or the connection, instead of refusing
+/// what was asked for.
+pub(super) fn is_end(code: u16) -> bool {
+    let is_waiting_over = LOCK_REFUSED.contains(&code) || QUERY_TIMEOUT.contains(&code);
+    let is_lost = CONNECTION_LOST.contains(&code) || QUERY_KILLED.contains(&code);
+    is_waiting_over || is_lost || code == SERVER_SHUTDOWN
+}
 
 /// A login failed for a reason that passes: the server has no connection left,
 /// for anybody or for this account, or is shutting down.
@@ -289,10 +311,10 @@ pub(super) const ALTERED: [u16; 48] = [
 
 /// The warnings of tables and views whose rows or values may not be what they should.
 const IN_DOUBT: [u16; 4] = [
-    1030, // ER_GET_ERRNO: a storage engine's error
-    1105, // ER_UNKNOWN_ERROR: an error of a plugin, such as a storage engine
-    1296, // ER_GET_ERRMSG: an error of a storage engine in its own words
-    1356, // ER_VIEW_INVALID: in information_schema
+    1030,          // ER_GET_ERRNO: a storage engine's error
+    UNKNOWN_ERROR, // of a plugin, such as a storage engine
+    1296,          // ER_GET_ERRMSG: an error of a storage engine in its own words
+    1356,          // ER_VIEW_INVALID: in information_schema
 ];
 
 /// The codes of [`ALTERED`] that count as a mere note, too. Notes with other codes

@@ -5,10 +5,7 @@ mod addresses;
 mod request;
 
 use std::{
-    io::{self, Read},
-    net::TcpStream,
-    os::unix::net::UnixStream,
-    sync::mpsc,
+    sync::{Mutex, mpsc},
     thread,
     time::{Duration, Instant},
 };
@@ -25,15 +22,11 @@ use super::{
     refusal::{self, ConnectError},
     tls,
 };
-use crate::error::Result;
+use crate::{error::Result, sync::lock};
 
 /// The statement that makes the session's text UTF-8, whatever the character sets
 /// of the server and the account are.
 pub(super) const SET_NAMES: &str = "SET NAMES utf8mb4";
-
-/// The bytes of a server's greeting that are read to recognize it. Every server
-/// sends as many, and its version is at the beginning.
-const GREETING_LENGTH: u64 = 64;
 
 /// An open session, and the connection's id as the server knows it.
 pub(super) struct Session {
@@ -146,7 +139,9 @@ impl From<AttemptError> for LoginError {
 ///
 /// A login by client_ed25519 or PARSEC is tried a second time: the driver cuts a
 /// server's challenge short if its last byte is zero, which happens in one of 256
-/// logins, and then answers the wrong challenge or panics.
+/// logins, and then answers the wrong challenge or panics. A login that was denied is
+/// tried again only where one has succeeded before, because each counts for locks of
+/// accounts.
 fn open(
     connection: &ConnectOptions,
     attempt: &Attempt,
@@ -155,13 +150,16 @@ fn open(
     let deadline = Instant::now() + time_per_address * attempt.addresses;
     let login = || log_in(connection, attempt, time_per_address, deadline);
     let first = match login() {
-        Ok(session) => return Ok(session),
+        Ok(session) => {
+            remember_mariadb(&connection.endpoint, &session.conn);
+            return Ok(session);
+        }
         Err(first) => first,
     };
     let is_challenge_cut = connection.password.is_some()
         && match first.fault {
             // Only MariaDB has these plugins.
-            LoginFault::Denied => is_mariadb(connection, attempt, deadline),
+            LoginFault::Denied => is_known_mariadb(&connection.endpoint),
             LoginFault::DriverPanic => true,
             LoginFault::Other => false,
         };
@@ -214,27 +212,25 @@ fn log_in(
     }
 }
 
-/// Whether a MariaDB server greets there. Its greeting has a version with its
-/// name at the end.
-fn is_mariadb(connection: &ConnectOptions, attempt: &Attempt, deadline: Instant) -> bool {
-    let (endpoint, host) = (connection.endpoint.clone(), attempt.host.clone());
-    let greeting = run_with_timeout(time_until(deadline), move || {
-        let mut greeting = Vec::new();
-        match endpoint {
-            Endpoint::Socket(path) => UnixStream::connect(path)?
-                .take(GREETING_LENGTH)
-                .read_to_end(&mut greeting),
-            Endpoint::Tcp { port, .. } => {
-                let host = host.trim_matches(['[', ']']);
-                TcpStream::connect((host, port))?
-                    .take(GREETING_LENGTH)
-                    .read_to_end(&mut greeting)
-            }
-        }?;
-        io::Result::Ok(greeting)
-    });
-    let is_named = |greeting: Vec<u8>| String::from_utf8_lossy(&greeting).contains("MariaDB");
-    greeting.is_some_and(|greeting| greeting.is_ok_and(is_named))
+/// The servers that are known to be MariaDB since a login there succeeded.
+///
+/// Asking a server that refuses logins would need another connection, and one without
+/// a login counts as an error of this machine: after `max_connect_errors` of them, the
+/// server blocks all its clients (MySQL manual, "Host Cache").
+static KNOWN_MARIADB: Mutex<Vec<Endpoint>> = Mutex::new(Vec::new());
+
+fn is_known_mariadb(endpoint: &Endpoint) -> bool {
+    lock(&KNOWN_MARIADB).contains(endpoint)
+}
+
+/// Remembers the server of `conn` if it is MariaDB. Its versions begin with 10, and
+/// before 11 it sends 5.5.5 in front of them for old clients.
+fn remember_mariadb(endpoint: &Endpoint, conn: &Conn) {
+    let is_mariadb = matches!(conn.server_version(), (10.., _, _) | (5, 5, 5));
+    let mut known = lock(&KNOWN_MARIADB);
+    if is_mariadb && !known.contains(endpoint) {
+        known.push(endpoint.clone());
+    }
 }
 
 /// Runs `work` on a thread of its own and waits at most `timeout` for its result.

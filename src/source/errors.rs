@@ -147,6 +147,18 @@ fn with_server_hint(described: Error, code: u16) -> Error {
     }
 }
 
+/// Separates the server's refusal of a question beside the query, which the export
+/// does not need, from errors that end the session. Returns the server's message.
+pub(super) fn allow_refusal<T>(answer: mysql::Result<T>) -> mysql::Result<Result<T, String>> {
+    match answer {
+        Ok(value) => Ok(Ok(value)),
+        Err(mysql::Error::MySqlError(error)) if !codes::is_end(error.code) => {
+            Ok(Err(error.message))
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// Describes `error` without the driver's own wrapping.
 pub(super) fn describe(error: &mysql::Error) -> String {
     use mysql::Error;

@@ -9,7 +9,7 @@ use mysql_common::named_params::ParsedNamedParams;
 
 use super::{
     codes,
-    errors::{query_error, statement_error},
+    errors::{describe as describe_error, query_error, statement_error},
     options::Protocol,
 };
 use crate::{
@@ -65,7 +65,9 @@ pub(super) fn prepare(
     };
     let statement = match try_prepare(conn, bound)? {
         Ok(statement) => statement,
-        Err(reason) => return use_text(&reason),
+        Err(Refusal::NotPrepared(reason)) => return use_text(&reason),
+        Err(Refusal::Unclear(error)) if may_use_text => return use_text(&describe_error(&error)),
+        Err(Refusal::Unclear(error)) => return Err(statement_error(error, bound)),
     };
     // If text is not allowed, a statement without announced columns is executed: it
     // may return rows.
@@ -99,7 +101,11 @@ pub(super) fn is_wanted(protocol: Protocol, keyword: &str, bound: &BoundQuery) -
 /// # Errors
 /// [`ErrorKind::Query`] if the server finds a mistake in the statement.
 pub(super) fn describe(conn: &mut Conn, bound: &BoundQuery) -> Result<Option<mysql::Statement>> {
-    Ok(try_prepare(conn, bound)?.ok())
+    match try_prepare(conn, bound)? {
+        Ok(statement) => Ok(Some(statement)),
+        Err(Refusal::NotPrepared(_)) => Ok(None),
+        Err(Refusal::Unclear(error)) => Err(statement_error(error, bound)),
+    }
 }
 
 /// Returns the columns of a statement that is ready to run, as far as they are known
@@ -128,29 +134,43 @@ pub(super) fn columns(
     }
 }
 
-/// Returns the prepared statement, or the reason why the server or the driver does
-/// not prepare it.
+/// Why a statement was not prepared.
+enum Refusal {
+    /// The driver, the server or a proxy does not prepare it.
+    NotPrepared(String),
+    /// The server's error does not say whether the statement is wrong.
+    Unclear(mysql::Error),
+}
+
+/// The class of SQL states of a statement that is wrong, or that names what does not
+/// exist or may not be seen ("syntax error or access rule violation").
+const MISTAKE: &str = "42";
+
+/// Returns the prepared statement, or why it is not prepared.
 ///
 /// # Errors
-/// [`ErrorKind::Query`] if the server finds a mistake in the statement.
-fn try_prepare(conn: &mut Conn, bound: &BoundQuery) -> Result<Result<mysql::Statement, String>> {
+/// [`ErrorKind::Query`] if the server finds a mistake in the statement, or if the
+/// connection fails.
+fn try_prepare(conn: &mut Conn, bound: &BoundQuery) -> Result<Result<mysql::Statement, Refusal>> {
     if is_misread(&bound.sql) {
         let reason = "the driver would take something in it for a parameter";
-        return Ok(Err(reason.to_owned()));
+        return Ok(Err(Refusal::NotPrepared(reason.to_owned())));
     }
-    match conn.prep(&bound.sql) {
-        Ok(statement) => Ok(Ok(statement)),
-        Err(mysql::Error::MySqlError(error))
-            if codes::NOT_PREPARED.contains(&error.code)
-                || codes::PROXYSQL.contains(&error.code) =>
-        {
-            Ok(Err(format!(
-                "server error {} ({}): {}",
-                error.code, error.state, error.message
-            )))
+    let error = match conn.prep(&bound.sql) {
+        Ok(statement) => return Ok(Ok(statement)),
+        Err(error) => error,
+    };
+    match &error {
+        mysql::Error::MySqlError(server) if codes::is_end(server.code) => {}
+        mysql::Error::MySqlError(server) if codes::is_not_prepared(server.code) => {
+            return Ok(Err(Refusal::NotPrepared(describe_error(&error))));
         }
-        Err(error) => Err(statement_error(error, bound)),
+        mysql::Error::MySqlError(server) if !server.state.starts_with(MISTAKE) => {
+            return Ok(Err(Refusal::Unclear(error)));
+        }
+        _ => {}
     }
+    Err(statement_error(error, bound))
 }
 
 /// Whether the driver would send another text than `sql`: it looks for `:name` in

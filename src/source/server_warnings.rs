@@ -6,7 +6,7 @@ use mysql::{Conn, Row, prelude::Queryable};
 use super::{
     codes::{self, Consequence},
     driver::{self, number, text},
-    errors::query_error,
+    errors::{allow_refusal, query_error},
     options::WarningPolicy,
 };
 use crate::error::{Error, ErrorKind, Result};
@@ -64,13 +64,10 @@ impl ServerWarnings {
             }
         };
         let warnings = conn.query_iter("SHOW WARNINGS");
-        match warnings.and_then(|warnings| driver::for_each(warnings, look)) {
-            Ok(()) => {}
-            // The server or a proxy has no such statement.
-            Err(mysql::Error::MySqlError(error))
-                if codes::UNKNOWN_STATEMENT.contains(&error.code) => {}
-            Err(error) => return Err(query_error("cannot read the server's warnings", error)),
-        }
+        let read = warnings.and_then(|warnings| driver::for_each(warnings, look));
+        // A server that refuses has no such statement.
+        let _ = allow_refusal(read)
+            .map_err(|error| query_error("cannot read the server's warnings", error))?;
         let unread = match seen - skipped {
             read if read < count.into() => {
                 format!("the server shows {read} of its {count} warnings")

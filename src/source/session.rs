@@ -2,13 +2,14 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use mysql::{Conn, prelude::Queryable};
+use mysql::Conn;
 
 use super::{
     codes, connect,
     driver::{self, number, text},
-    errors::query_error,
+    errors::{allow_refusal, query_error},
     options::{Access, SessionOptions},
+    tables::literal,
     tls,
 };
 use crate::{error::Result, sql::QuotingMode};
@@ -62,15 +63,24 @@ pub(super) fn prepare(conn: &mut Conn, session: &SessionOptions) -> Result<Optio
             .map_err(|error| query_error("the server refused --statement-timeout", error))?;
     }
     if let Some(zone) = &session.time_zone {
-        conn.exec_iter("SET time_zone = ?", (zone,))
-            .and_then(driver::finish)
-            .map_err(|error| {
-                query_error(&format!("the server refused the time zone {zone:?}"), error).with_hint(
-                    "offsets such as +00:00 always work; names need the server's time zone tables",
-                )
-            })?;
+        driver::run(conn, &set_time_zone(zone)).map_err(|error| {
+            query_error(&format!("the server refused the time zone {zone:?}"), error).with_hint(
+                "offsets such as +00:00 always work; names need the server's time zone tables",
+            )
+        })?;
     }
     Ok(row_limit)
+}
+
+/// Returns the statement that sets the session's time zone. It is sent as text, because
+/// some servers and proxies do not prepare statements.
+fn set_time_zone(zone: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "+-_/:".contains(c);
+    let zone = match zone.chars().all(is_plain) {
+        true => format!("'{zone}'"),
+        false => literal(zone),
+    };
+    format!("SET time_zone = {zone}")
 }
 
 /// Removes the limits that the server has for all sessions.
@@ -242,14 +252,14 @@ pub struct SessionFacts {
     /// proxy, it is the connection between the proxy and the server.
     pub tls_version: Option<String>,
     /// The session's variable `time_zone`; if that is `SYSTEM`, the server's
-    /// `system_time_zone`.
+    /// `system_time_zone`. Empty: the server does not report it.
     pub time_zone: String,
     /// The most seconds that a statement may run (`max_execution_time` of MySQL,
     /// `max_statement_time` of MariaDB). `None`: there is no limit.
     pub statement_limit: Option<f64>,
     /// Whether the server refuses statements that write (`transaction_read_only`,
-    /// or `tx_read_only` of older servers).
-    pub is_read_only: bool,
+    /// or `tx_read_only` of older servers). `None`: the server does not report it.
+    pub is_read_only: Option<bool>,
     /// The seconds that the server waits for a slow reader of rows, as it returns
     /// them. Empty: the server does not report it.
     pub net_write_timeout: String,
@@ -264,16 +274,18 @@ const SESSION_VARIABLES: &str = "SHOW SESSION VARIABLES WHERE Variable_name IN (
      'time_zone', 'system_time_zone', 'max_execution_time', 'max_statement_time', \
      'net_write_timeout', 'wait_timeout', 'tx_read_only', 'transaction_read_only')";
 
-/// Reads the server's version and the settings of the session of `conn`.
+/// Reads the server's version and the settings of the session of `conn`, as far as the
+/// server tells them.
 pub(super) fn facts(conn: &mut Conn) -> Result<SessionFacts> {
     let failed = |error| query_error("cannot read the session's variables", error);
-    let rows = driver::ask(conn, SESSION_VARIABLES).map_err(failed)?;
+    let answer = |answer| allow_refusal(answer).map_err(failed);
+    let rows = answer(driver::ask(conn, SESSION_VARIABLES))?.unwrap_or_default();
     let pairs = rows
         .iter()
         .filter_map(|row| Some((text(row, 0)?, text(row, 1)?)));
     let mut variables: HashMap<String, String> = pairs.collect();
     let status = "SHOW SESSION STATUS LIKE 'Ssl_version'";
-    let version = driver::ask(conn, status).map_err(failed)?;
+    let version = answer(driver::ask(conn, status))?.unwrap_or_default();
     let version = version.first().and_then(|row| text(row, 1));
     let mut take = |name| variables.remove(name).unwrap_or_default();
     let (zone, system) = (take("time_zone"), take("system_time_zone"));
@@ -289,7 +301,10 @@ pub(super) fn facts(conn: &mut Conn) -> Result<SessionFacts> {
         tls_version: version.filter(|version| !version.is_empty()),
         time_zone: if zone == "SYSTEM" { system } else { zone },
         statement_limit: limit.ok().filter(|seconds| *seconds > 0.0),
-        is_read_only: read_only.iter().any(|value| value == "ON"),
+        is_read_only: read_only
+            .iter()
+            .any(|value| !value.is_empty())
+            .then(|| read_only.iter().any(|value| value == "ON")),
         net_write_timeout: take("net_write_timeout"),
         wait_timeout: take("wait_timeout"),
     })

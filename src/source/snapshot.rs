@@ -28,7 +28,7 @@ use self::{
 use super::{
     QueryExecutor, SessionUse, codes,
     driver::{ask, run, text},
-    errors::query_error,
+    errors::{allow_refusal, query_error},
     options::{Access, ConnectOptions, SessionOptions, SnapshotMode},
 };
 use crate::{
@@ -272,7 +272,7 @@ fn begin(conn: &mut Conn) -> Result<()> {
     // With logging, MariaDB holds the metadata lock of every table that was read
     // until the transaction ends. Without the privilege to switch it off, the
     // transaction blocks ALTER TABLE.
-    let _ = allow_server_error(run(conn, "SET SESSION sql_log_bin = 0")).map_err(failed)?;
+    let _ = allow_refusal(run(conn, "SET SESSION sql_log_bin = 0")).map_err(failed)?;
     match run(
         conn,
         "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
@@ -292,16 +292,6 @@ fn begin(conn: &mut Conn) -> Result<()> {
         }
     }
     run(conn, SAVEPOINT).map_err(failed)
-}
-
-/// Separates an error of the server, whose message it returns, from a failure of
-/// the connection.
-fn allow_server_error<T>(answer: mysql::Result<T>) -> mysql::Result<Result<T, String>> {
-    match answer {
-        Ok(value) => Ok(Ok(value)),
-        Err(mysql::Error::MySqlError(error)) => Ok(Err(error.message)),
-        Err(error) => Err(error),
-    }
 }
 
 impl QueryExecutor {

@@ -1,7 +1,16 @@
 //! Logins: every authentication plugin of the servers, and the message of every
 //! refusal.
 
-use std::{fs, io::Read, sync::mpsc, time::Duration};
+use std::{
+    fs,
+    io::Read,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    time::Duration,
+};
 
 use mysql::prelude::Queryable;
 
@@ -434,12 +443,76 @@ fn a_challenge_that_the_driver_truncates_is_requested_again() {
     };
     let (mariadb, mysql) = ("5.5.5-10.11.99-MariaDB", "8.0.99-fake");
     // The server does not say why it refuses a proof.
-    assert_eq!(proof_lengths(mariadb, 0, "client_ed25519"), [64, 64]);
+    // Nothing says that the server is MariaDB before a login has succeeded.
+    assert_eq!(proof_lengths(mariadb, 0, "client_ed25519"), [64]);
     assert_eq!(proof_lengths(mysql, 0, "client_ed25519"), [64]);
-    assert_eq!(proof_lengths(mariadb, b'x', "parsec"), [96, 96]);
+    assert_eq!(proof_lengths(mariadb, b'x', "parsec"), [96]);
     assert_eq!(proof_lengths(mysql, b'x', "parsec"), [96]);
     // The driver panics before it answers and sends COM_QUIT.
     assert_eq!(proof_lengths(mysql, 0, "parsec"), [1, 1]);
+}
+
+/// Runs three exports against a server that accepts the first `accepted` logins and
+/// denies all others. Returns the outcome and the number of connections.
+fn run_list(version: &'static str, accepted: usize, args: &[&str]) -> (Outcome, usize) {
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&count);
+    let port = fake::serve(move |mut session| {
+        session.version = version;
+        if counted.fetch_add(1, Ordering::SeqCst) < accepted {
+            return session.answer(&["a"], &[&[b"x"]]);
+        }
+        session.greet_without_tls();
+        if session.receive().is_some() {
+            session.send(b"\xff\x15\x04#28000Access denied for user 'me'");
+        }
+    });
+    let folder = tempfile::tempdir().expect("a folder");
+    let list = folder.path().join("exports.toml");
+    let export = |name| {
+        let file = folder.path().join(name);
+        format!("[[export]]\nname = '{name}'\nsql = 'SELECT 1'\npath = {file:?}\nformat = 'csv'\n")
+    };
+    let exports = ["one", "two", "three"].map(export);
+    fs::write(&list, exports.concat()).expect("a list");
+    let run = GoldDigger::new().env("DATABASE_URL", fake::url(port));
+    let outcome = run.arg("--config").arg(&list).args(args).run();
+    (outcome, count.load(Ordering::SeqCst))
+}
+
+#[test]
+fn a_refused_login_is_the_only_connection_of_the_run() {
+    for args in [
+        &[][..],
+        &["--connections", "3"],
+        &["--check"],
+        &["--retry", "2"],
+    ] {
+        let (outcome, connections) = run_list("10.11.99-MariaDB", 0, args);
+        assert_eq!(
+            outcome.status.code(),
+            Some(3),
+            "{args:?}: {}",
+            outcome.stderr
+        );
+        assert_eq!(connections, 1, "{args:?}");
+        let text = String::from_utf8_lossy(&outcome.stdout).into_owned() + &outcome.stderr;
+        assert_eq!(
+            text.matches("it did not run: cannot connect").count(),
+            2,
+            "{text}"
+        );
+    }
+    // A second login tells a challenge that the driver cut from a wrong password.
+    for (version, connections) in [("10.11.99-MariaDB", 3), ("8.0.99-fake", 2)] {
+        let (outcome, made) = run_list(version, 1, &[]);
+        assert_eq!(
+            (outcome.status.code(), made),
+            (Some(3), connections),
+            "{}",
+            outcome.stderr
+        );
+    }
 }
 
 #[test]

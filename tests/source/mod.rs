@@ -6,6 +6,7 @@ mod connecting;
 mod expressions;
 mod hostile;
 mod login;
+mod other_servers;
 mod protocols;
 mod server_warnings;
 mod session;

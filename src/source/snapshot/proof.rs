@@ -6,9 +6,9 @@ use super::{
     super::{
         QueryExecutor,
         driver::{ask, text},
-        errors::query_error,
+        errors::{allow_refusal, query_error},
     },
-    allow_server_error, begin,
+    begin,
     position::{BinlogPosition, binary_log_status, snapshot_status},
 };
 use crate::error::Result;
@@ -57,7 +57,7 @@ pub(super) fn find_proof(conn: &mut Conn) -> Result<Result<ConsistencyProof, Str
     if has_gtids {
         return Ok(Ok(ConsistencyProof::Gtid));
     }
-    let monitor = allow_server_error(ask(conn, INNODB_MONITOR)).map_err(failed)?;
+    let monitor = allow_refusal(ask(conn, INNODB_MONITOR)).map_err(failed)?;
     Ok(match monitor {
         Ok(_) => Ok(ConsistencyProof::BinaryLog),
         Err(message) => Err(format!(
@@ -89,7 +89,7 @@ fn check_binary_log(conn: &mut Conn) -> Result<Result<bool, String>> {
             "what the server replicates is not in its binary log".to_owned()
         ));
     }
-    let status = match allow_server_error(binary_log_status(conn)).map_err(failed)? {
+    let status = match allow_refusal(binary_log_status(conn)).map_err(failed)? {
         Ok(status) => status,
         Err(message) => {
             return Ok(Err(format!(
@@ -112,7 +112,7 @@ fn check_binary_log(conn: &mut Conn) -> Result<Result<bool, String>> {
 /// Returns the value that `query` (SELECT or SHOW) reads. `None`: the server does
 /// not know it.
 fn value(conn: &mut Conn, query: &str) -> Result<Option<String>> {
-    let answer = allow_server_error(ask(conn, query)).map_err(failed)?;
+    let answer = allow_refusal(ask(conn, query)).map_err(failed)?;
     let column = usize::from(query.starts_with("SHOW"));
     Ok(answer.ok().and_then(|rows| text(rows.first()?, column)))
 }
@@ -131,7 +131,7 @@ pub(super) fn read_position(
         ConsistencyProof::SnapshotStatus => {
             // Prepared XA transactions become visible at another time than their
             // binary log position, so none may exist.
-            let prepared = allow_server_error(ask(conn, "XA RECOVER")).map_err(failed)?;
+            let prepared = allow_refusal(ask(conn, "XA RECOVER")).map_err(failed)?;
             let has_none = prepared.map_or(true, |rows| rows.is_empty());
             Ok(has_none.then(BinlogPosition::default))
         }
