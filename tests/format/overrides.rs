@@ -157,6 +157,40 @@ fn a_flag_beside_a_target_gives_equal_values_or_no_statement() {
 }
 
 #[test]
+fn a_file_name_is_no_pattern() {
+    on_a_server(|db| {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (target, names) in [
+            ("duckdb", &["x[1].csv", "x*.csv", "x?.csv"][..]),
+            ("clickhouse", &["x*.tsv", "x?.tsv"]),
+            ("bigquery", &["x*.csv"]),
+            ("snowflake", &["x*.csv", "x?.csv"]),
+        ] {
+            for name in names {
+                let run = db.export("SELECT 1 AS a").args(["--for", target, "-o"]);
+                let run = run.arg(folder.path().join(name)).arg("--load-statement");
+                run.arg(folder.path().join("x.sql"))
+                    .run()
+                    .failed_with_any_length(2, &["there is no statement", "for a pattern"]);
+            }
+        }
+        // A folder's name is no value of a column.
+        let place = folder.path().join("a=7");
+        fs::create_dir(&place).expect("a folder");
+        let statement = statement(db, "SELECT 1 AS a", &["--for=duckdb"], &place, "copy.csv");
+        let statement = statement.expect("a statement");
+        compare(
+            db,
+            "SELECT 1 AS a",
+            "duckdb",
+            "copy".as_ref(),
+            &statement,
+            1,
+        );
+    });
+}
+
+#[test]
 fn numbers_of_expressions_are_not_clamped() {
     each_server(|db| {
         db.sql("CREATE TABLE e (do DOUBLE, fl FLOAT(7,2))");
