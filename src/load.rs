@@ -32,7 +32,10 @@ use std::any::Any;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::{
-    format::{BinaryEncoding, Csv, Format, Header, LineEnding, TextOptions, Tsv},
+    format::{
+        BinaryEncoding, ByteOrderMark, Csv, CsvFormulas, Format, Header, LineEnding, TextOptions,
+        Tsv,
+    },
     schema::{Column, ColumnType, Schema},
 };
 
@@ -132,6 +135,20 @@ impl LoadTarget {
         self.statement.is_some()
     }
 
+    /// Checks that no value of `format`, other than a text, can look like its text
+    /// for NULL, if the target takes it for NULL between quotes, too. Texts and the
+    /// like are compared one by one by [`LimitCheck`].
+    ///
+    /// # Errors
+    /// The problem, as the end of a sentence that begins with the text for NULL.
+    pub fn check_null_text(&self, format: &dyn Format) -> Result<(), &'static str> {
+        let null = format.null_text().filter(|_| !self.limits.quoted_null);
+        match null.is_some_and(|null| limits::can_be_value(&null, &format.text_options())) {
+            true => Err("can also be a value of the data, which the target would take for NULL"),
+            false => Ok(()),
+        }
+    }
+
     /// Returns the value of the setting called `setting` in the preset.
     #[must_use]
     pub fn preset_value(&self, setting: &str) -> Option<&'static str> {
@@ -139,6 +156,9 @@ impl LoadTarget {
         preset.find_map(|(name, value)| (*name == setting).then_some(*value))
     }
 }
+
+/// Columns, each with its type in the file.
+type TypedColumns<'a> = Vec<(&'a Column, SqlType)>;
 
 /// A file that is to be loaded.
 #[derive(Clone, Copy)]
@@ -187,6 +207,31 @@ impl<'a> Load<'a> {
         }
     }
 
+    /// Checks that the path has none of `characters`, which make it a pattern for
+    /// the target: it would load other files, too.
+    fn is_no_pattern(&self, characters: &[char]) -> Result<(), String> {
+        match self.file.chars().find(|c| characters.contains(c)) {
+            Some(found) => Err(format!(
+                "the target takes a file's name with {found} for a pattern"
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns the options of a CSV file that is as [`Self::csv`] says and has a
+    /// header, and the types of its columns. Bytes are written as `binary`, which
+    /// `--binary` calls `name`.
+    fn plain_csv(
+        &self,
+        binary: BinaryEncoding,
+        name: &str,
+    ) -> Result<(&'a Csv, TypedColumns<'a>), String> {
+        let csv = self.csv()?;
+        plain_csv(csv)?;
+        self.needs_binary(&csv.text, binary, name)?;
+        Ok((csv, self.columns(&csv.text)))
+    }
+
     /// Returns the file's name without its folder.
     fn file_name(&self) -> &'a str {
         self.file.rsplit('/').next().unwrap_or_default()
@@ -198,7 +243,7 @@ impl<'a> Load<'a> {
     }
 
     /// Returns the columns and their types. `text` are the options of the file.
-    fn columns(&self, text: &TextOptions) -> Vec<(&'a Column, SqlType)> {
+    fn columns(&self, text: &TextOptions) -> TypedColumns<'a> {
         let instants = self.is_utc();
         let columns = self.schema.columns.iter();
         columns
@@ -263,16 +308,50 @@ fn lines<S: AsRef<str>>(items: impl IntoIterator<Item = S>) -> String {
     format!("(\n{}\n)", items.join(",\n"))
 }
 
-/// Returns the reason why a file that does not begin with the columns' names, or
-/// whose lines end in CRLF, has no statement.
+/// Returns the reason why a file that does not begin with the columns' names, whose
+/// lines end in CRLF, or whose texts are changed, has no statement.
 fn plain_csv(csv: &Csv) -> Result<(), String> {
-    match (csv.header, csv.line_ending) {
-        (Header::None, _) => Err("the statement is known for files with a header only".to_owned()),
-        (_, LineEnding::Crlf) => {
-            Err("the statement is known for lines that end in LF only".to_owned())
-        }
-        _ => Ok(()),
-    }
+    let only = match csv {
+        Csv {
+            header: Header::None,
+            ..
+        } => "files with a header",
+        Csv {
+            line_ending: LineEnding::Crlf,
+            ..
+        } => "lines that end in LF",
+        Csv {
+            bom: ByteOrderMark::Utf8,
+            ..
+        } => "files without a byte order mark",
+        Csv {
+            formulas: CsvFormulas::Escape,
+            ..
+        } => "--csv-formulas keep, which leaves texts as they are,",
+        _ => return Ok(()),
+    };
+    Err(format!("the statement is known for {only} only"))
+}
+
+/// Returns whether a column has moments, written in UTC.
+fn has_instants(columns: &[(&Column, SqlType)]) -> bool {
+    let mut types = columns.iter().map(|(_, sql_type)| sql_type);
+    types.any(|sql_type| matches!(sql_type, SqlType::Instant(_)))
+}
+
+/// Returns the columns' names between `quote`s, and each with its type.
+fn named_types(
+    columns: &[(&Column, SqlType)],
+    quoted: fn(&str, char) -> String,
+    quote: char,
+    type_name: impl Fn(SqlType) -> String,
+) -> (Vec<String>, Vec<String>) {
+    let named = columns.iter().map(|(column, sql_type)| {
+        let name = quoted(&column.name, quote);
+        let typed = format!("{name} {}", type_name(*sql_type));
+        (name, typed)
+    });
+    named.unzip()
 }
 
 #[cfg(test)]

@@ -102,6 +102,14 @@ impl Format for Csv {
     fn header(&self) -> Header {
         self.header
     }
+
+    fn text_options(&self) -> TextOptions {
+        self.text
+    }
+
+    fn null_text(&self) -> Option<String> {
+        Some(self.null.clone().into())
+    }
 }
 
 /// The text that CSV writes for NULL, without quotes. It cannot hold a quote or a

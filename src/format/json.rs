@@ -73,6 +73,10 @@ impl Format for Json {
     fn open(&self, schema: &Schema) -> Result<Box<dyn RowWriter>> {
         Ok(Box::new(JsonWriter::new(self, schema)?))
     }
+
+    fn text_options(&self) -> TextOptions {
+        self.text
+    }
 }
 
 /// The form of numbers that many readers of JSON would round.

@@ -80,6 +80,10 @@ impl Format for Tsv {
     fn header(&self) -> Header {
         self.header
     }
+
+    fn text_options(&self) -> TextOptions {
+        self.text
+    }
 }
 
 /// Encodes one result set as TSV.

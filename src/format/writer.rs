@@ -3,7 +3,7 @@
 
 use std::{any::Any, fmt};
 
-use super::{EncodeBuffer, column::ValueProblem};
+use super::{EncodeBuffer, TextOptions, column::ValueProblem};
 use crate::{error::Result, row::Row, schema::Schema};
 
 /// A format with its options. It creates a writer for each result set.
@@ -60,6 +60,16 @@ pub trait Format: Any + fmt::Debug + Send + Sync {
     /// The beginning of the documents: with a line of column names or without.
     fn header(&self) -> Header {
         Header::None
+    }
+
+    /// The options for values.
+    fn text_options(&self) -> TextOptions {
+        TextOptions::default()
+    }
+
+    /// The text for NULL, if the same text can be data, where it is between quotes.
+    fn null_text(&self) -> Option<String> {
+        None
     }
 }
 

@@ -1,13 +1,10 @@
 //! The load statement of an export, and the check of its values against what the
 //! target of the load can hold.
 
-use std::any::Any;
-
 use super::plan::{ExportPlan, LoadPlan};
 use crate::{
     cancel::CancelToken,
     error::{Error, ErrorKind, Result},
-    format::{Csv, TextOptions, Tsv},
     load::{LimitCheck, Load, STANDARD_INPUT, UTC},
     pipeline::{RowObserver, value_error},
     row::Row,
@@ -35,7 +32,8 @@ impl<'a> LoadObserver<'a> {
         Some(Self {
             plan: export.load.as_ref()?,
             export,
-            time_zone,
+            // That name means the server's own zone.
+            time_zone: time_zone.filter(|zone| !zone.eq_ignore_ascii_case("SYSTEM")),
             check: None,
             statement: None,
             warnings: Vec::new(),
@@ -88,8 +86,8 @@ impl RowObserver for LoadObserver<'_> {
             Err(reason) => tracing::info!("no load statement for {}: {reason}", target.name),
         }
         self.warn_of_time_zone(schema);
-        let (text, null) = options(self.export);
-        let check = LimitCheck::new(target, schema, text, null);
+        let format = &self.export.format;
+        let check = LimitCheck::new(target, schema, format.text_options(), format.null_text());
         self.check = check.is_needed().then(|| (schema.clone(), check));
         Ok(())
     }
@@ -107,17 +105,6 @@ impl RowObserver for LoadObserver<'_> {
             self.warnings.extend(check.warnings(rows));
         }
         Ok(())
-    }
-}
-
-/// Returns the options for values of the export's format, and the text for NULL of
-/// a CSV file.
-fn options(export: &ExportPlan) -> (TextOptions, Option<String>) {
-    let any: &dyn Any = &*export.format;
-    match (any.downcast_ref::<Csv>(), any.downcast_ref::<Tsv>()) {
-        (Some(csv), _) => (csv.text, Some(csv.null.clone().into())),
-        (_, Some(tsv)) => (tsv.text, None),
-        _ => (TextOptions::default(), None),
     }
 }
 

@@ -1,7 +1,7 @@
 //! BigQuery: LOAD DATA from Cloud Storage (BigQuery manual, "Load statements",
 //! "Loading CSV data from Cloud Storage").
 
-use super::{Limits, Load, LoadTarget, NULL_WORD, SqlType, backslashed, lines, plain_csv};
+use super::{Limits, Load, LoadTarget, NULL_WORD, SqlType, backslashed, lines, named_types};
 use crate::format::BinaryEncoding;
 
 /// The entry in the table of targets.
@@ -26,23 +26,16 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
 };
 
 fn statement(load: &Load<'_>) -> Result<String, String> {
-    let csv = load.csv()?;
-    plain_csv(csv)?;
-    let columns = load.columns(&csv.text);
-    load.needs_binary(&csv.text, BinaryEncoding::Base64, "base64")?;
-    let types = columns.iter().map(|(column, sql_type)| {
-        format!(
-            "{} {}",
-            backslashed(&column.name, '`'),
-            type_name(*sql_type)
-        )
-    });
+    let (csv, columns) = load.plain_csv(BinaryEncoding::Base64, "base64")?;
+    load.is_no_pattern(&['*'])?;
+    let (_, types) = named_types(&columns, backslashed, '`', type_name);
     let text = |text: String| backslashed(&text, '\'');
     let (delimiter, null) = (text(csv.delimiter.into()), text(csv.null.clone().into()));
     Ok(format!(
         "LOAD DATA INTO {} {} FROM FILES (\n  \
          format = 'CSV', uris = [{}], skip_leading_rows = 1, field_delimiter = {delimiter},\n  \
-         null_marker = {null}, allow_quoted_newlines = true, preserve_ascii_control_characters = true\n);\n",
+         null_marker = {null}, allow_quoted_newlines = true, preserve_ascii_control_characters = true,\n  \
+         time_zone = 'UTC'\n);\n",
         backslashed(&format!("DATASET.{}", load.table), '`'),
         lines(types),
         text(format!("gs://BUCKET/{}", load.file_name()))

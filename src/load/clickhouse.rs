@@ -1,7 +1,7 @@
 //! ClickHouse: INSERT … FROM INFILE of its clients (ClickHouse manual, "INSERT
 //! INTO Statement" and "TabSeparated").
 
-use super::{Limits, Load, LoadTarget, SqlType, backslashed, lines};
+use super::{Limits, Load, LoadTarget, SqlType, backslashed, lines, named_types};
 use crate::format::{BinaryEncoding, Header};
 
 /// The entry in the table of targets.
@@ -35,17 +35,11 @@ fn statement(load: &Load<'_>) -> Result<String, String> {
     let tsv = load.tsv()?;
     let columns = load.columns(&tsv.text);
     load.needs_binary(&tsv.text, BinaryEncoding::Raw, "raw")?;
-    if load.file.contains(['*', '?', '{', '}']) {
-        return Err("ClickHouse takes the file's name for a pattern".to_owned());
-    }
+    load.is_no_pattern(&['*', '?', '{', '}'])?;
     let table = backslashed(load.table, '`');
-    let names: Vec<String> = columns
-        .iter()
-        .map(|(column, _)| backslashed(&column.name, '`'))
-        .collect();
-    let types = names.iter().zip(&columns);
-    let types =
-        types.map(|(name, (_, sql_type))| format!("{name} Nullable({})", type_name(*sql_type)));
+    let (names, types) = named_types(&columns, backslashed, '`', |sql_type| {
+        format!("Nullable({})", type_name(sql_type))
+    });
     let format = match tsv.header {
         Header::Names => "TabSeparatedWithNames",
         Header::None => "TabSeparated",

@@ -33,6 +33,7 @@ const MAX_DIGITS: u32 = 38;
 fn statement(load: &Load<'_>) -> Result<String, String> {
     let csv = load.csv()?;
     plain_csv(csv)?;
+    load.is_no_pattern(&['*', '?', '['])?;
     let mut columns = Vec::new();
     let mut values = Vec::new();
     for (column, sql_type) in load.columns(&csv.text) {
@@ -66,10 +67,11 @@ fn statement(load: &Load<'_>) -> Result<String, String> {
     Ok(format!(
         "CREATE TABLE {} AS SELECT {} FROM read_csv({},\n  \
          auto_detect = false, header = true, delim = {delimiter}, quote = '\"', escape = '\"', \
-         nullstr = {null}, allow_quoted_nulls = false, max_line_size = {LONGEST_LINE}, columns = {{\n{}\n}});\n",
+         nullstr = {null}, allow_quoted_nulls = false, max_line_size = {LONGEST_LINE},\n  \
+         hive_partitioning = false, compression = 'none', columns = {{\n{}\n}});\n",
         doubled(load.table, '"'),
         values.join(", "),
-        doubled(load.file, '\''),
+        doubled(&load.path(), '\''),
         columns.join(",\n")
     ))
 }

@@ -3,7 +3,7 @@
 
 use super::LoadTarget;
 use crate::{
-    format::{TextOptions, ValueError, ZeroDates},
+    format::{BinaryEncoding, Booleans, TextOptions, ValueError, ZeroDates},
     row::{Row, Value},
     schema::{ColumnType, Schema},
 };
@@ -94,6 +94,7 @@ pub struct LimitCheck {
 #[derive(Clone, Copy, Debug)]
 enum Check {
     Text,
+    Bytes,
     Date,
     Integer,
     Bits,
@@ -115,7 +116,12 @@ impl LimitCheck {
         let limits = target.limits;
         let null = null.filter(|_| !limits.quoted_null);
         let checks_text = !limits.nul || null.is_some() || limits.longest_text.is_some();
+        // Encoded bytes are compared with the text for NULL before the query runs.
+        let checks_bytes = null.as_ref().is_some_and(|null| {
+            null.is_empty() || matches!(text.binary, BinaryEncoding::Utf8 | BinaryEncoding::Raw)
+        });
         let check = |column_type| match column_type {
+            ColumnType::Binary if checks_bytes => Some(Check::Bytes),
             ColumnType::Bit { .. } => limits.check_of_bits(),
             ColumnType::Text | ColumnType::Json if limits.spreadsheet => {
                 Some(Check::SpreadsheetText)
@@ -162,6 +168,7 @@ impl LimitCheck {
             let problem = match (check, row.value(column)) {
                 (_, Value::Null) => None,
                 (Check::Text, Value::Bytes(text)) => self.text_problem(text),
+                (Check::Bytes, Value::Bytes(bytes)) => self.null_problem(bytes),
                 (Check::Date, value) => self.date_problem(value),
                 (Check::Integer, value) => self.integer_problem(value),
                 (Check::Bits, value) => self.integer_problem(Value::UInt(bits(value))),
@@ -234,11 +241,8 @@ impl LimitCheck {
                 "CAST the column to BINARY in the query, or REPLACE the character",
             ));
         }
-        if self.null.as_deref() == Some(text) {
-            return Some((
-                "is the text that stands for NULL in this file",
-                "--csv-null chooses another one",
-            ));
+        if let Some(problem) = self.null_problem(text) {
+            return Some(problem);
         }
         let longest = self.limits.longest_text;
         longest.filter(|longest| text.len() > *longest).map(|_| {
@@ -247,6 +251,13 @@ impl LimitCheck {
                 "leave the column out, or shorten it in the query with LEFT()",
             )
         })
+    }
+
+    fn null_problem(&self, value: &[u8]) -> Option<Problem> {
+        (self.null.as_deref() == Some(value)).then_some((
+            "is the text that stands for NULL in this file",
+            "--csv-null chooses another one",
+        ))
     }
 
     fn date_problem(&self, value: Value<'_>) -> Option<Problem> {
@@ -297,6 +308,28 @@ impl LimitCheck {
         self.long_texts += u64::from(is_long);
         self.likely_numbers += u64::from(looks_like_number(text));
     }
+}
+
+/// Returns whether a number, a date, a time, a boolean or encoded bytes can be
+/// written as `text`, which is not empty.
+pub(super) fn can_be_value(text: &str, options: &TextOptions) -> bool {
+    let consists_of = |others: &[u8]| {
+        let mut bytes = text.bytes();
+        bytes.all(|byte| byte.is_ascii_digit() || others.contains(&byte))
+    };
+    let is_boolean = options.booleans != Booleans::Number && matches!(text, "true" | "false");
+    let has_digit = text.bytes().any(|byte| byte.is_ascii_digit());
+    let is_encoded = !text.is_empty()
+        && match options.binary {
+            BinaryEncoding::Hex => text.len().is_multiple_of(2) && consists_of(b"abcdef"),
+            BinaryEncoding::Base64 => {
+                let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte);
+                text.len().is_multiple_of(4) && text.bytes().all(is_base64)
+            }
+            BinaryEncoding::Postgres => text.starts_with("\\x"),
+            BinaryEncoding::Utf8 | BinaryEncoding::Raw => false,
+        };
+    is_boolean || is_encoded || has_digit && consists_of(b"+-.eE: ")
 }
 
 /// Returns whether a text begins with a digit, and consists of digits and of what

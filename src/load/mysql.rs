@@ -1,6 +1,6 @@
 //! MySQL and MariaDB: LOAD DATA (MySQL manual, "LOAD DATA Statement").
 
-use super::{Limits, Load, LoadTarget, backslashed, doubled, lines};
+use super::{Limits, Load, LoadTarget, backslashed, doubled, lines, types};
 use crate::{
     format::{BinaryEncoding, Header, TextOptions},
     schema::{Column, ColumnType},
@@ -30,6 +30,12 @@ fn statement(load: &Load<'_>) -> Result<String, String> {
     let types = load.schema.columns.iter();
     // Without NULL, the first TIMESTAMP of a table would be NOT NULL.
     let types = types.map(|column| format!("{} {} NULL", name(column), type_name(column)));
+    let mut types_of_server = load.schema.columns.iter();
+    if load.time_zone.is_none()
+        && types_of_server.any(|column| column.server_type.starts_with("TIMESTAMP"))
+    {
+        return Err("TIMESTAMPs are in the server's time zone, which may be another one where they are loaded".to_owned());
+    }
     let zone = load.time_zone.map_or_else(String::new, |zone| {
         format!(", time_zone = {}", backslashed(zone, '\''))
     });
@@ -70,6 +76,7 @@ fn input(
 ) -> Result<(String, Option<String>), String> {
     let variable = format!("@c{}", index + 1);
     let value = match column.column_type {
+        _ if types::is_boolean(column, text.booleans) => format!("({variable} = 'true')"),
         ColumnType::Binary => match text.binary {
             BinaryEncoding::Hex => format!("UNHEX({variable})"),
             BinaryEncoding::Base64 => format!("FROM_BASE64({variable})"),
@@ -88,13 +95,16 @@ fn name(column: &Column) -> String {
 }
 
 /// Returns a type that holds all values of `column`. The metadata tell neither
-/// the members of an ENUM nor the type of a long text of an expression.
+/// the members of an ENUM nor the type of a long text of an expression, and the
+/// M and D of a FLOAT(M,D) of an expression are too small for some values.
 fn type_name(column: &Column) -> &str {
     let name = column.server_type.as_str();
     match column.column_type {
         ColumnType::Binary if name == "GEOMETRY" => name,
         ColumnType::Binary => "LONGBLOB",
         ColumnType::Text => "LONGTEXT",
+        ColumnType::Float(_) => "FLOAT",
+        ColumnType::Double(_) => "DOUBLE",
         _ => name,
     }
 }

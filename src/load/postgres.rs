@@ -2,7 +2,7 @@
 //! Formats"). Its CSV format would be exact too, but psql before version 18 takes
 //! a line `\.` within a quoted value for the end.
 
-use super::{Limits, Load, LoadTarget, SqlType, doubled, lines};
+use super::{Limits, Load, LoadTarget, SqlType, doubled, has_instants, lines, named_types};
 use crate::format::{BinaryEncoding, Header};
 
 /// The entry in the table of targets.
@@ -41,16 +41,8 @@ fn statement(load: &Load<'_>) -> Result<String, String> {
         ));
     }
     let table = doubled(load.table, '"');
-    let names: Vec<String> = columns
-        .iter()
-        .map(|(column, _)| doubled(&column.name, '"'))
-        .collect();
-    let types = names.iter().zip(&columns);
-    let types = types.map(|(name, (_, sql_type))| format!("{name} {}", type_name(*sql_type)));
-    let has_instants = columns
-        .iter()
-        .any(|(_, sql_type)| matches!(sql_type, SqlType::Instant(_)));
-    let zone = match has_instants {
+    let (names, types) = named_types(&columns, doubled, '"', type_name);
+    let zone = match has_instants(&columns) {
         true => "SET timezone = 'UTC';\n",
         false => "",
     };

@@ -1,7 +1,10 @@
 //! Amazon Redshift: COPY from S3 (Redshift guide, "COPY", "Data conversion
-//! parameters", "Loading a column of the VARBYTE data type").
+//! parameters", "Loading a column of the VARBYTE data type",
+//! "Using a manifest to specify data files", "timezone").
 
-use super::{Limits, Load, LoadTarget, NULL_WORD, SqlType, doubled, lines, plain_csv};
+use super::{
+    Limits, Load, LoadTarget, NULL_WORD, SqlType, doubled, has_instants, lines, named_types,
+};
 use crate::format::BinaryEncoding;
 
 /// The entry in the table of targets.
@@ -27,27 +30,33 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
 };
 
 fn statement(load: &Load<'_>) -> Result<String, String> {
-    let csv = load.csv()?;
-    plain_csv(csv)?;
-    let columns = load.columns(&csv.text);
-    load.needs_binary(&csv.text, BinaryEncoding::Hex, "hex")?;
-    let names: Vec<String> = columns
-        .iter()
-        .map(|(column, _)| doubled(&column.name, '"'))
-        .collect();
-    let types = names.iter().zip(&columns);
-    let types = types.map(|(name, (_, sql_type))| format!("{name} {}", type_name(*sql_type)));
+    let (csv, columns) = load.plain_csv(BinaryEncoding::Hex, "hex")?;
+    let (names, types) = named_types(&columns, doubled, '"', type_name);
+    let zone = match has_instants(&columns) {
+        true => "SET timezone = 'UTC';\n",
+        false => "",
+    };
+    let object = format!("s3://BUCKET/{}", load.file_name());
+    let list = format!("{object}.copy.json");
+    // JSON has no line ends, which would end the comment.
+    let (shown_list, entry) = (
+        serde_json::Value::from(list.as_str()),
+        serde_json::json!({"entries": [{"url": object, "mandatory": true}]}),
+    );
     let text = |text: String| doubled(&text, '\'');
     let (delimiter, null) = (text(csv.delimiter.into()), text(csv.null.clone().into()));
     let table = doubled(load.table, '"');
     Ok(format!(
-        "CREATE TABLE IF NOT EXISTS {table} {};\n\
-         COPY {table} ({}) FROM {} IAM_ROLE default\n\
+        "-- COPY takes all objects whose names begin with the one it is given, unless that is a\n\
+         -- manifest. First put this text at {shown_list}:\n\
+         -- {entry}\n\
+         {zone}CREATE TABLE IF NOT EXISTS {table} {};\n\
+         COPY {table} ({}) FROM {} IAM_ROLE default MANIFEST\n\
          FORMAT CSV DELIMITER {delimiter} IGNOREHEADER 1 NULL AS {null} ENCODING UTF8\n\
          DATEFORMAT 'YYYY-MM-DD' TIMEFORMAT 'YYYY-MM-DD HH:MI:SS';\n",
         lines(types),
         names.join(", "),
-        text(format!("s3://BUCKET/{}", load.file_name()))
+        text(list)
     ))
 }
 

@@ -1,7 +1,9 @@
-//! Snowflake: PUT and COPY INTO (Snowflake manual, "COPY INTO <table>", "Format
+//! Snowflake: PUT and COPY INTO (Snowflake manual, "PUT", "COPY INTO <table>", "Format
 //! type options").
 
-use super::{Limits, Load, LoadTarget, NULL_WORD, SqlType, backslashed, doubled, lines, plain_csv};
+use super::{
+    Limits, Load, LoadTarget, NULL_WORD, SqlType, backslashed, doubled, lines, named_types,
+};
 use crate::format::BinaryEncoding;
 
 /// The entry in the table of targets.
@@ -26,13 +28,9 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
 };
 
 fn statement(load: &Load<'_>) -> Result<String, String> {
-    let csv = load.csv()?;
-    plain_csv(csv)?;
-    let columns = load.columns(&csv.text);
-    load.needs_binary(&csv.text, BinaryEncoding::Hex, "hex")?;
-    let types = columns.iter().map(|(column, sql_type)| {
-        format!("{} {}", doubled(&column.name, '"'), type_name(*sql_type))
-    });
+    let (csv, columns) = load.plain_csv(BinaryEncoding::Hex, "hex")?;
+    load.is_no_pattern(&['*', '?'])?;
+    let (_, types) = named_types(&columns, doubled, '"', type_name);
     let text = |text: String| backslashed(&text, '\'');
     let (delimiter, null) = (text(csv.delimiter.into()), text(csv.null.clone().into()));
     let table = doubled(load.table, '"');
@@ -40,7 +38,7 @@ fn statement(load: &Load<'_>) -> Result<String, String> {
     Ok(format!(
         "ALTER SESSION SET TIMEZONE = 'UTC';\n\
          CREATE TABLE IF NOT EXISTS {table} {};\n\
-         PUT {} {stage};\n\
+         PUT {} {stage} OVERWRITE = TRUE;\n\
          COPY INTO {table} FROM {stage} FILES = ({}) ON_ERROR = ABORT_STATEMENT FILE_FORMAT = (\n  \
          TYPE = CSV SKIP_HEADER = 1 FIELD_DELIMITER = {delimiter} RECORD_DELIMITER = '\\n' FIELD_OPTIONALLY_ENCLOSED_BY = '\"'\n  \
          ESCAPE = NONE ESCAPE_UNENCLOSED_FIELD = NONE NULL_IF = ({null}) EMPTY_FIELD_AS_NULL = FALSE\n  \

@@ -2,7 +2,7 @@
 //! Shell"). It reads every value as text and knows no NULL, so the file goes into
 //! a table for the time of the load, with a text for NULL that is not in the data.
 
-use super::{Limits, Load, LoadTarget, SqlType, backslashed, doubled, lines, plain_csv};
+use super::{Limits, Load, LoadTarget, SqlType, backslashed, doubled, lines, named_types};
 use crate::format::BinaryEncoding;
 
 /// The entry in the table of targets.
@@ -29,10 +29,7 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
 const NULL: &str = "\u{10ffff}";
 
 fn statement(load: &Load<'_>) -> Result<String, String> {
-    let csv = load.csv()?;
-    plain_csv(csv)?;
-    let columns = load.columns(&csv.text);
-    load.needs_binary(&csv.text, BinaryEncoding::Hex, "hex")?;
+    let (csv, columns) = load.plain_csv(BinaryEncoding::Hex, "hex")?;
     let (delimiter, null) = (String::from(csv.delimiter), String::from(csv.null.clone()));
     if delimiter != "," || null.is_empty() {
         return Err("the statement is known for commas and a text for NULL only".to_owned());
@@ -42,18 +39,18 @@ fn statement(load: &Load<'_>) -> Result<String, String> {
         return Err("the file's name has a line end, and .import is one line".to_owned());
     }
     let null = doubled(&null, '\'');
-    let types = columns.iter().map(|(column, sql_type)| {
-        format!("{} {}", doubled(&column.name, '"'), type_name(*sql_type))
+    let (names, types) = named_types(&columns, doubled, '"', |sql_type| {
+        type_name(sql_type).into()
     });
     let loaded = (1..=columns.len()).map(|number| format!("c{number}"));
     let loaded: Vec<String> = loaded.collect();
     let values = loaded.iter().zip(&columns);
     let values = values.map(|(name, (_, sql_type))| match sql_type {
         SqlType::Bytes => format!("unhex(nullif({name}, {null}))"),
+        SqlType::Boolean => format!("nullif({name}, {null}) = 'true'"),
         _ => format!("nullif({name}, {null})"),
     });
     let table = doubled(load.table, '"');
-    let names = columns.iter().map(|(column, _)| doubled(&column.name, '"'));
     Ok(format!(
         ".bail on\n\
          CREATE TABLE IF NOT EXISTS {table} {};\n\
@@ -64,7 +61,7 @@ fn statement(load: &Load<'_>) -> Result<String, String> {
         lines(types),
         loaded.join(", "),
         backslashed(&load.path(), '"'),
-        names.collect::<Vec<_>>().join(", "),
+        names.join(", "),
         values.collect::<Vec<_>>().join(",\n  ")
     ))
 }

@@ -67,7 +67,7 @@ impl SqlType {
 }
 
 /// Returns whether `column` is written as `true` and `false`.
-fn is_boolean(column: &Column, booleans: Booleans) -> bool {
+pub(super) fn is_boolean(column: &Column, booleans: Booleans) -> bool {
     match booleans {
         Booleans::Number => false,
         Booleans::Tinyint1 => column.column_type == ColumnType::TinyInt1,

@@ -5,6 +5,7 @@ mod formats;
 mod loading;
 mod memory;
 mod options;
+mod overrides;
 pub mod readers;
 mod targets;
 mod types;

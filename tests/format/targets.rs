@@ -265,7 +265,7 @@ pub fn compare(db: &Database, sql: &str, target: &str, place: &OsStr, statement:
 
 /// Runs `program` with `script` as its standard input.
 #[track_caller]
-fn run_script(program: &mut Command, script: &str) -> String {
+pub fn run_script(program: &mut Command, script: &str) -> String {
     let mut child = program
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -302,6 +302,30 @@ pub fn load_into_mysql(db: &Database, script: &str) {
     assert_eq!(shown, "", "warnings of LOAD DATA");
 }
 
+/// Loads by psql, and returns a file of the rows, each value as hexadecimal digits.
+#[track_caller]
+pub fn load_into_postgres(
+    postgres: &Postgres,
+    script: &str,
+    names: &[String],
+    folder: &Path,
+) -> OsString {
+    let values = names.iter().map(|name| {
+        let name = name.replace('"', "\"\"");
+        format!("coalesce(encode(convert_to(\"{name}\"::text, 'UTF8'), 'hex'), 'NULL')")
+    });
+    let values: Vec<String> = values.collect();
+    let values = values.join(", ");
+    let output = postgres.psql(&format!(
+        "{script}SELECT {values} FROM copy; DROP TABLE copy;"
+    ));
+    let shown = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{shown}");
+    let rows = folder.join("rows");
+    fs::write(&rows, output.stdout).expect("a file");
+    rows.into_os_string()
+}
+
 /// Exports the table for `target`, all columns and then only one, without the rows
 /// of `ranges`, has `load` load it by the statement, and compares all values. `load`
 /// gets the columns' names and a folder, and returns the place of what it loaded.
@@ -319,7 +343,7 @@ fn loads_every_value(
     let only = ["text_plain".to_owned()];
     for (columns, names, warning) in [("*", &names[..], warning), ("text_plain", &only, "")] {
         let folder = tempfile::Builder::new()
-            .prefix("it's \"a\" \\[1] ;")
+            .prefix("it's \"a\" \\1 ;")
             .tempdir();
         let folder = folder.expect("a folder whose name must be quoted");
         let sql = query(columns, ranges);
@@ -355,20 +379,7 @@ const ZERO_DATES: &str =
 fn postgres_loads_every_value() {
     let postgres = Postgres::start();
     let load = |statement: &str, names: &[String], folder: &Path| {
-        let values = names.iter().map(|name| {
-            let name = name.replace('"', "\"\"");
-            format!("coalesce(encode(convert_to(\"{name}\"::text, 'UTF8'), 'hex'), 'NULL')")
-        });
-        let values: Vec<String> = values.collect();
-        let values = values.join(", ");
-        let output = postgres.psql(&format!(
-            "{statement}SELECT {values} FROM copy; DROP TABLE copy;"
-        ));
-        let shown = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{shown}");
-        let rows = folder.join("rows");
-        fs::write(&rows, output.stdout).expect("a file");
-        rows.into_os_string()
+        load_into_postgres(&postgres, statement, names, folder)
     };
     each_server(|db| {
         loads_every_value(db, "postgres", &[NUL, IMPOSSIBLE_DATES], ZERO_DATES, load);
