@@ -4,24 +4,23 @@
 
 use std::{
     cell::LazyCell,
+    cmp::Reverse,
     ffi::OsStr,
     fs, io,
     path::{Path, PathBuf},
 };
 
-use jiff::Zoned;
-
 use crate::{
     artifacts::{
         manifest::{self, Manifest},
-        template::{self, OutputName},
+        template::{self, NameTime, OutputName},
     },
     sink::{self, folder},
 };
 
 /// A file of the export, and the time in its name.
 struct DatedFile {
-    time: Zoned,
+    time: NameTime,
     path: PathBuf,
     manifest: Manifest,
 }
@@ -47,10 +46,15 @@ pub fn remove_old(name: Option<&str>, naming: &OutputName, target: &Path, warn: 
     };
     let dated = |path: PathBuf| match_own_file(&path, name, naming);
     // A wrong clock may have dated a file later: such a file is not older.
-    let is_no_later = |file: &DatedFile| naming.time.as_ref().is_some_and(|now| file.time <= *now);
+    let is_no_later = |file: &DatedFile| {
+        naming
+            .time
+            .as_ref()
+            .is_some_and(|now| file.time.civil() <= now.civil())
+    };
     let files = found.flatten().filter_map(dated).filter(is_no_later);
     let mut files: Vec<DatedFile> = files.collect();
-    files.sort_by(|one, other| other.time.cmp(&one.time));
+    files.sort_by_key(|file| Reverse(file.time.civil()));
     let keep = usize::try_from(keep.get()).unwrap_or(usize::MAX);
     let mut whole = 0;
     let is_old = |file: &&DatedFile| {
@@ -78,7 +82,7 @@ fn match_own_file(path: &Path, name: Option<&str>, naming: &OutputName) -> Optio
     let file = path.to_str()?.strip_suffix(manifest::SUFFIX)?;
     let file = PathBuf::from(file);
     let manifest = Manifest::read(path).ok()?;
-    let time: Zoned = manifest.named_for.as_deref()?.parse().ok()?;
+    let time: NameTime = manifest.named_for.as_deref()?.parse().ok()?;
     let now = LazyCell::new(|| Ok(time.clone()));
     let template = naming.template.as_os_str();
     let expected = template::expand(template, &now, naming.names()).ok()?;

@@ -6,13 +6,19 @@ use std::{
     collections::BTreeMap,
     env,
     ffi::{OsStr, OsString},
+    fmt,
     num::NonZeroU32,
     os::unix::ffi::{OsStrExt, OsStringExt},
     path::PathBuf,
-    str,
+    str::{self, FromStr},
 };
 
-use jiff::{Timestamp, Zoned, fmt::strtime, tz::TimeZone};
+use jiff::{
+    Timestamp, Zoned,
+    civil::DateTime,
+    fmt::strtime::{self, BrokenDownTime},
+    tz::TimeZone,
+};
 use serde::{Deserialize, Serialize};
 
 use super::run_date::RunDate;
@@ -24,7 +30,7 @@ pub struct OutputName {
     /// The path with its placeholders.
     pub template: PathBuf,
     /// The time that replaced them; `None` if no placeholder is a time.
-    pub time: Option<Zoned>,
+    pub time: Option<NameTime>,
     /// The default database.
     pub database: Option<String>,
     /// The values of the parameters that the path has.
@@ -64,9 +70,59 @@ const TIMES: [(&str, &str); 3] = [
     ("timestamp", "%Y%m%dT%H%M%S"),
 ];
 
-/// The current time in the local time zone, or the reason why it is not known, as
-/// the end of a sentence.
-pub type Now = Result<Zoned, String>;
+/// A time that names files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum NameTime {
+    /// A time in a time zone.
+    Zoned(Zoned),
+    /// A date and a time as they are given: a date alone, or a time that the local
+    /// time zone does not have because clocks were put forward over it.
+    Civil(DateTime),
+}
+
+impl NameTime {
+    /// What a calendar and a clock on the wall show.
+    #[must_use]
+    pub fn civil(&self) -> DateTime {
+        match self {
+            Self::Zoned(zoned) => zoned.datetime(),
+            Self::Civil(civil) => *civil,
+        }
+    }
+}
+
+impl fmt::Display for NameTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Zoned(zoned) => zoned.fmt(f),
+            Self::Civil(civil) => civil.fmt(f),
+        }
+    }
+}
+
+/// Parses what [`Display`](fmt::Display) writes.
+impl FromStr for NameTime {
+    type Err = jiff::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let zoned = text.parse().map(Self::Zoned);
+        zoned.or_else(|_| text.parse().map(Self::Civil))
+    }
+}
+
+impl From<&NameTime> for BrokenDownTime {
+    fn from(time: &NameTime) -> Self {
+        match time {
+            NameTime::Zoned(zoned) => zoned.into(),
+            NameTime::Civil(civil) => (*civil).into(),
+        }
+    }
+}
+
+/// The time that files are named for, or the reason why it is not known, as the end
+/// of a sentence.
+pub type Now = Result<NameTime, String>;
 
 /// Returns the current time in the time zone of `TZ`, or of the system; in UTC if
 /// neither sets one.
@@ -74,17 +130,21 @@ pub type Now = Result<Zoned, String>;
 /// # Errors
 /// If `TZ` is set and cannot be used.
 pub fn now() -> Now {
-    Ok(Timestamp::now().to_zoned(local_zone()?))
+    Ok(NameTime::Zoned(Timestamp::now().to_zoned(local_zone()?)))
 }
 
-/// Returns the time of `date` in the local time zone; the first moment of the day if
-/// it has no time.
+/// Returns the time of `date`: in the local time zone if a time of day is given and
+/// exists there. It always shows the date and the time that are given.
 ///
 /// # Errors
-/// As [`now`], or if `date` is out of range.
+/// As [`now`], if a time of day is given.
 pub fn time_of(date: RunDate) -> Now {
-    let zoned = date.start.to_zoned(local_zone()?);
-    zoned.map_err(|error| format!("takes a date that cannot be used: {error}"))
+    if !date.has_time {
+        return Ok(NameTime::Civil(date.start));
+    }
+    let zoned = date.start.to_zoned(local_zone()?).ok();
+    let exact = zoned.filter(|zoned| zoned.datetime() == date.start);
+    Ok(exact.map_or(NameTime::Civil(date.start), NameTime::Zoned))
 }
 
 fn local_zone() -> Result<TimeZone, String> {

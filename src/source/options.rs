@@ -227,7 +227,7 @@ impl fmt::Display for Endpoint {
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 #[serde(rename_all = "snake_case")]
 pub enum Protocol {
-    /// Binary for SELECT, WITH, VALUES and TABLE where the server can, else text
+    /// Binary for SELECT, WITH, VALUES, TABLE and CALL where the server can, else text
     #[default]
     Auto,
     /// The server formats every value

@@ -133,20 +133,60 @@ fn a_date_names_the_files_of_a_run_that_was_missed() {
         ] {
             assert_eq!(files_of(db, config, args), [wanted], "{args:?}");
         }
-        // The manifest says what the name stands for; and the first moment of the day
-        // is not always midnight.
+        // The manifest says what the name stands for. The date is the given one, also
+        // where the local time zone has no such day or time.
         let folder = tempfile::tempdir().expect("a folder");
-        let run = db.export(sql).env("TZ", "America/Sao_Paulo").arg("-o");
-        let run = run.arg(folder.path().join("{date}.csv"));
-        run.args(["--date", "2017-10-15", "--manifest"])
-            .run()
-            .wrote("");
-        let manifest = fs::read(folder.path().join("2017-10-15.csv.manifest.json"));
-        let manifest: Json = serde_json::from_slice(&manifest.expect("it")).expect("JSON");
-        assert_eq!(
-            manifest["named_for"],
-            "2017-10-15T01:00:00-02:00[America/Sao_Paulo]"
-        );
+        for (zone, date, template, name, named_for) in [
+            (
+                "America/Sao_Paulo",
+                "2017-10-15",
+                "{date}",
+                "2017-10-15",
+                "2017-10-15T00:00:00",
+            ),
+            (
+                "Pacific/Apia",
+                "2011-12-30",
+                "{date:%d-%b}",
+                "30-Dec",
+                "2011-12-30T00:00:00",
+            ),
+            (
+                "UTC",
+                "9999-12-31",
+                "{date}",
+                "9999-12-31",
+                "9999-12-31T00:00:00",
+            ),
+            (
+                "Europe/Berlin",
+                "2026-03-29T02:30:00",
+                "{timestamp}",
+                "20260329T023000",
+                "2026-03-29T02:30:00",
+            ),
+            (
+                "Europe/Berlin",
+                "2026-03-29T03:30:00",
+                "{time:%H%z}",
+                "03+0200",
+                "2026-03-29T03:30:00+02:00[Europe/Berlin]",
+            ),
+            (
+                "UTC",
+                "9999-12-31T23:59:59",
+                "{timestamp}",
+                "99991231T235959",
+                "9999-12-31T23:59:59",
+            ),
+        ] {
+            let run = db.export(sql).env("TZ", zone).arg("-o");
+            let run = run.arg(folder.path().join(format!("{template}.csv")));
+            run.args(["--date", date, "--manifest"]).run().wrote("");
+            let manifest = fs::read(folder.path().join(format!("{name}.csv.manifest.json")));
+            let manifest: Json = serde_json::from_slice(&manifest.expect(name)).expect("JSON");
+            assert_eq!(manifest["named_for"], named_for);
+        }
 
         // A query's parameter is not the placeholder of its name, and a warning names
         // the export.
