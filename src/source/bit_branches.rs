@@ -84,7 +84,7 @@ impl QueryExecutor {
 fn columns_in_branches(rewritten: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let (mut before, mut rest, mut depth) = ("", rewritten, 0_usize);
-    while let Some(at) = rest.find(['(', ')', '\'', '`']) {
+    while let Some(at) = rest.find(['(', ')', '\'', '`', '"']) {
         before = if at > 0 { &rest[..at] } else { before };
         let here = &rest[at..];
         match here.as_bytes()[0] {
@@ -152,6 +152,10 @@ mod tests {
                 "p",
             ),
             ("select 1 from `d`.`t` group by `t`.`a`,`t`.`b`", ""),
+            (
+                "select if(\"t\".\"id\",'\"',\"d\".\"t\".\"b\"\"`\") AS \"x\"",
+                "b\"`",
+            ),
             ("select if(1,',`b`)',(`t`.`b` + 0)) AS `x`", ""),
             ("select if(1,`t`.`b", ""),
             ("", ""),
