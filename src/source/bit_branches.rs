@@ -112,7 +112,7 @@ fn tokens(text: &str) -> Vec<Token> {
     while let Some(first) = rest.chars().next() {
         let (token, after) = match first {
             '\'' => (Token::Text, after_string(rest)),
-            '`' => match quoted_identifier(rest) {
+            '`' | '"' => match quoted_identifier(rest) {
                 Some((name, after)) => (Token::Word(name.to_lowercase()), after),
                 None => break,
             },
@@ -206,6 +206,11 @@ mod tests {
             ),
             ("select if(1,',`b`)',(`t`.`b` + 0)) AS `x`", "", ""),
             ("select if(1,`t`.`b", "", ""),
+            (
+                "select if(\"t\".\"id\",'\"',\"d\".\"t\".\"b\"\"`\") AS \"x\"",
+                "b\"`",
+                "b\"` id",
+            ),
             (".`a`", "", ""),
             ("", "", ""),
         ] {

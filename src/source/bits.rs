@@ -15,6 +15,7 @@ use super::{
     codes,
     driver::{ask, number, text},
     errors::allow_refusal,
+    tables::quoted_identifier,
 };
 
 /// The widest BIT whose values have one meaning however the server sends them: the
@@ -125,7 +126,7 @@ fn selects_a_column(rewritten: &str) -> bool {
         return false;
     };
     let mut names = 0;
-    while let Some(after) = after_name(rest) {
+    while let Some((_, after)) = quoted_identifier(rest) {
         names += 1;
         match after.strip_prefix('.') {
             Some(next) => rest = next,
@@ -133,20 +134,6 @@ fn selects_a_column(rewritten: &str) -> bool {
         }
     }
     false
-}
-
-/// Returns the text after the quoted name at the beginning of `text`. The quote is
-/// `"` in the SQL mode ANSI_QUOTES.
-fn after_name(text: &str) -> Option<&str> {
-    let quote = text.chars().next().filter(|c| matches!(c, '`' | '"'))?;
-    let mut rest = &text[1..];
-    loop {
-        let (_, after) = rest.split_once(quote)?;
-        match after.strip_prefix(quote) {
-            Some(after) => rest = after,
-            None => return Some(after),
-        }
-    }
 }
 
 /// The possible meanings of the bytes of a BIT expression.

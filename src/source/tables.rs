@@ -2,7 +2,7 @@
 //! are not transactional. The server's EXPLAIN and its rewritten statement name
 //! the tables.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use mysql::{
     Conn, QueryResult, Row,
@@ -37,7 +37,7 @@ pub(super) type Names = BTreeSet<(String, String)>;
 /// What EXPLAIN says of a statement's tables.
 enum Explained {
     /// The names in the rewritten statement, and perhaps those in the original one.
-    Names(VecDeque<Names>),
+    Names(Names),
     /// The names do not matter: all tables of the server are transactional.
     Irrelevant,
     /// The server does not show the rewritten statement.
@@ -111,42 +111,49 @@ impl QueryExecutor {
             .iter()
             .filter(|row| number(row, 1) == Some(codes::REWRITTEN_STATEMENT));
         let rewritten = rewritten.filter_map(|row| text(row, 2));
-        let mut names: VecDeque<Names> =
-            rewritten.map(|text| qualified_names(&text, None)).collect();
-        if names.is_empty() {
+        let rewritten: Vec<String> = rewritten.collect();
+        if rewritten.is_empty() {
             return Ok(Explained::Hidden);
         }
-        if explained.iter().any(is_read_already) {
-            let rows = ask(conn, "SELECT DATABASE()")?;
-            let database = rows.first().and_then(|row| text(row, 0));
-            names.push_back(qualified_names(&self.bound.sql, database.as_deref()));
+        let mut names = Names::new();
+        for text in &rewritten {
+            names.append(&mut qualified_names(text, None));
+        }
+        let is_unnamed = |row: &Row| is_read_already(row) || is_left_out(row, &rewritten);
+        if explained.iter().any(is_unnamed) {
+            let rows = ask(conn, "SELECT DATABASE(), @@SESSION.sql_mode")?;
+            let column = |index| rows.first().and_then(|row| text(row, index));
+            let sql = self.bound.without_strings(&column(1).unwrap_or_default());
+            names.append(&mut qualified_names(&sql, column(0).as_deref()));
         }
         Ok(Explained::Names(names))
     }
 
     /// Looks up the tables among `names`, and those in the definitions of views.
-    fn check_tables(&mut self, mut names: VecDeque<Names>) -> mysql::Result<SnapshotCoverage> {
+    fn check_tables(&mut self, mut names: Names) -> mysql::Result<SnapshotCoverage> {
         let (mut seen, mut found, mut hidden) = (BTreeSet::new(), Vec::new(), None);
-        while let Some(names_here) = names.pop_front() {
-            for name in names_here {
-                // Otherwise it is the name of a column and its table.
-                let is_table = self.table_cache.schemas.contains(&name.0);
-                if !is_table || !seen.insert(name.clone()) {
-                    continue;
-                }
-                match self.table_cache.look_up(&mut self.conn, &name)? {
-                    TableKind::NotTransactional(engine) => {
-                        found.push(format!("{}.{} ({engine})", name.0, name.1));
+        while !names.is_empty() {
+            // The others are names of columns and their tables.
+            names.retain(|name| self.table_cache.schemas.contains(&name.0));
+            names.retain(|name| seen.insert(name.clone()));
+            self.table_cache.look_up(&mut self.conn, &names)?;
+            let mut within_views = Names::new();
+            for name in &names {
+                let shown = format!("{}.{}", name.0, name.1);
+                match self.table_cache.tables.get(name) {
+                    Some(TableKind::NotTransactional(engine)) => {
+                        found.push(format!("{shown} ({engine})"));
                     }
-                    TableKind::View(definition) if definition.is_empty() => {
-                        hidden = Some(format!("{}.{} does not show what it is", name.0, name.1));
+                    Some(TableKind::View(definition)) if definition.is_empty() => {
+                        hidden = Some(format!("{shown} does not show what it is"));
                     }
-                    TableKind::View(definition) => {
-                        names.push_back(qualified_names(&definition, None));
+                    Some(TableKind::View(definition)) => {
+                        within_views.append(&mut qualified_names(definition, None));
                     }
-                    TableKind::Other => {}
+                    Some(TableKind::Other) | None => {}
                 }
             }
+            names = within_views;
         }
         Ok(match hidden {
             _ if !found.is_empty() => SnapshotCoverage::NotTransactional(found),
@@ -225,38 +232,71 @@ impl TableCache {
         Ok(known)
     }
 
-    /// Reads what `name` is: a table or a view, or neither.
-    fn look_up(&mut self, conn: &mut Conn, name: &(String, String)) -> mysql::Result<TableKind> {
-        if let Some(kind) = self.tables.get(name) {
-            return Ok(kind.clone());
+    /// Reads what each of `names` is: a table or a view, or neither.
+    fn look_up(&mut self, conn: &mut Conn, names: &Names) -> mysql::Result<()> {
+        let unknown = names.iter().filter(|name| !self.tables.contains_key(name));
+        let unknown: Vec<_> = unknown.cloned().collect();
+        for names in unknown.chunks(MAX_NAMES) {
+            let mut kinds = vec![TableKind::Other; names.len()];
+            let every = (0..names.len()).collect();
+            for row in ask_each(conn, "TABLE_TYPE, ENGINE", "TABLES", names, every)? {
+                let index: Option<usize> = number(&row, 0);
+                let Some(kind) = index.and_then(|index| kinds.get_mut(index)) else {
+                    continue;
+                };
+                match (text(&row, 1), text(&row, 2)) {
+                    (Some(table_type), _) if table_type == "VIEW" => {
+                        *kind = TableKind::View(String::new());
+                    }
+                    (_, Some(engine)) if !self.engines.contains(&engine) => {
+                        *kind = TableKind::NotTransactional(engine);
+                    }
+                    _ => {}
+                }
+            }
+            let is_view = |index: &usize| matches!(kinds[*index], TableKind::View(_));
+            let views = (0..names.len()).filter(is_view).collect();
+            for row in ask_each(conn, "VIEW_DEFINITION", "VIEWS", names, views)? {
+                let index: Option<usize> = number(&row, 0);
+                if let Some(kind) = index.and_then(|index| kinds.get_mut(index)) {
+                    *kind = TableKind::View(text(&row, 1).unwrap_or_default());
+                }
+            }
+            self.tables.extend(names.iter().cloned().zip(kinds));
         }
-        // The conditions are constants: otherwise, MariaDB opens every table of the
-        // server.
-        let this_table = format!(
-            "WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
-            literal(&name.0),
-            literal(&name.1)
-        );
-        let tables =
-            format!("SELECT TABLE_TYPE, ENGINE FROM information_schema.TABLES {this_table}");
-        let rows = ask(conn, &tables)?;
-        let column = |index| rows.first().and_then(|row| text(row, index));
-        let kind = match (column(0), column(1)) {
-            (Some(kind), _) if kind == "VIEW" => {
-                let views =
-                    format!("SELECT VIEW_DEFINITION FROM information_schema.VIEWS {this_table}");
-                let rows = ask(conn, &views)?;
-                let definition = rows.first().and_then(|row| text(row, 0));
-                TableKind::View(definition.unwrap_or_default())
-            }
-            (_, Some(engine)) if !self.engines.contains(&engine) => {
-                TableKind::NotTransactional(engine)
-            }
-            _ => TableKind::Other,
-        };
-        self.tables.insert(name.clone(), kind.clone());
-        Ok(kind)
+        Ok(())
     }
+}
+
+/// The most names in one question.
+const MAX_NAMES: usize = 200;
+
+/// Reads `columns` of a table of information_schema for those of `names` that have one
+/// of the `indices`, in one question. The first column of a row is the index.
+///
+/// The conditions are constants, and each name has a SELECT of its own: otherwise,
+/// MariaDB opens every table of the server.
+fn ask_each(
+    conn: &mut Conn,
+    columns: &str,
+    table: &str,
+    names: &[(String, String)],
+    indices: Vec<usize>,
+) -> mysql::Result<Vec<Row>> {
+    let question = |index: usize| {
+        let (schema, name) = &names[index];
+        format!(
+            "SELECT {index}, {columns} FROM information_schema.{table} \
+             WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {}",
+            literal(schema),
+            literal(name)
+        )
+    };
+    if indices.is_empty() {
+        return Ok(Vec::new());
+    }
+    let questions: Vec<String> = indices.into_iter().map(question).collect();
+    all(conn.query_iter(questions.join(" UNION ALL "))?)
 }
 
 /// Returns `name` as a string literal that has one meaning in every SQL mode.
@@ -268,17 +308,30 @@ pub(super) fn literal(name: &str) -> String {
 /// table. The rewritten statement does not name such a table, so that the names of
 /// the original text are looked up.
 fn is_read_already(row: &Row) -> bool {
-    let value = |name: &str| {
-        let mut columns = row.columns_ref().iter();
-        let column = columns.position(|column| column.name_str() == name)?;
-        text(row, column)
-    };
-    value("table").is_none()
-        || value("type").is_none_or(|access| matches!(access.as_str(), "system" | "const"))
+    by_name(row, "table").is_none()
+        || by_name(row, "type").is_none_or(|access| matches!(access.as_str(), "system" | "const"))
+}
+
+/// Whether the `rewritten` statement lacks the SELECT of a row of EXPLAIN. MariaDB
+/// replaces a subquery by its value, and numbers what it shows as `select#2`. A
+/// statement with a single SELECT has no number.
+fn is_left_out(row: &Row, rewritten: &[String]) -> bool {
+    let id = by_name(row, "id").filter(|id| id != "1");
+    id.is_some_and(|id| {
+        let shown = format!("/* select#{id} */");
+        !rewritten.iter().any(|text| text.contains(&shown))
+    })
+}
+
+/// Returns the text in the column `name` of a row.
+fn by_name(row: &Row, name: &str) -> Option<String> {
+    let mut columns = row.columns_ref().iter();
+    text(row, columns.position(|column| column.name_str() == name)?)
 }
 
 /// Returns the qualified names in a statement: those that a dot joins. With a
-/// `database`, it also returns each other name, qualified by that.
+/// `database`, it also returns each other name, qualified by that. A `"` encloses a
+/// name: servers enclose strings by `'` in what they rewrite.
 pub(super) fn qualified_names(text: &str, database: Option<&str>) -> Names {
     let mut names = BTreeSet::new();
     // The last name, and whether a dot follows it.
@@ -288,7 +341,7 @@ pub(super) fn qualified_names(text: &str, database: Option<&str>) -> Names {
         let (name, after) = match first {
             // A string has no names.
             '\'' => (None, after_string(rest)),
-            '`' => match quoted_identifier(rest) {
+            '`' | '"' => match quoted_identifier(rest) {
                 Some((name, after)) => (Some(name), after),
                 None => return names,
             },
@@ -322,17 +375,19 @@ pub(super) fn is_identifier_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_' || c == '$' || !c.is_ascii()
 }
 
-/// Returns the name between backticks at the beginning of `text`, and the text
-/// after it. Returns `None` if the name does not end.
+/// Returns the name between quotes at the beginning of `text`, and the text after it.
+/// The quote is `"` in the SQL mode ANSI_QUOTES. Returns `None` if there is no quote, or
+/// if the name does not end.
 pub(super) fn quoted_identifier(text: &str) -> Option<(String, &str)> {
+    let quote = text.chars().next().filter(|c| matches!(c, '`' | '"'))?;
     let mut name = String::new();
-    let mut rest = text.strip_prefix('`')?;
+    let mut rest = &text[1..];
     loop {
-        let (part, after) = rest.split_once('`')?;
+        let (part, after) = rest.split_once(quote)?;
         name += part;
-        match after.strip_prefix('`') {
+        match after.strip_prefix(quote) {
             Some(after) => {
-                name.push('`');
+                name.push(quote);
                 rest = after;
             }
             None => return Some((name, after)),
@@ -370,6 +425,10 @@ mod tests {
         assert_eq!(found(text, None), "d/id sh`op/ü shop/m");
         assert_eq!(found("`a`.`b`.`c`", None), "a/b b/c");
         assert_eq!(found("`", None), "");
+        assert_eq!(
+            found("select \"d\".\"i\"\"d\",'\"' from \"d\".\"t`\"", None),
+            "d/i\"d d/t`"
+        );
         let text = "select o.id from shop . orders o, (lines)";
         let all = "db/from db/lines db/o db/select db/shop o/id shop/orders";
         assert_eq!(found(text, Some("db")), all);

@@ -1,6 +1,8 @@
 //! Replaces the `:name` parameters of a query by the `?` of the protocol.
 
-use super::{Parameter, ParameterValue, Query, QuotingMode, Statement, placeholder::Position};
+use super::{
+    Parameter, ParameterValue, Query, QuotingMode, Statement, lexer::Lexer, placeholder::Position,
+};
 use crate::error::{Error, Result};
 
 /// A statement in the form that the protocol takes.
@@ -12,6 +14,23 @@ pub struct BoundQuery {
     pub values: Vec<String>,
     /// Where the text stands, if it has a [place](Query::with_place).
     pub place: Option<String>,
+}
+
+impl BoundQuery {
+    /// Returns the words, quoted names and symbols of the statement, as a server with
+    /// `sql_mode` reads it. A string becomes `''`. It ends where it cannot be read.
+    pub(crate) fn without_strings(&self, sql_mode: &str) -> String {
+        let has_ansi_quotes = sql_mode.split(',').any(|mode| mode == "ANSI_QUOTES");
+        let mut lexer = Lexer::new(&self.sql, QuotingMode::from_sql_mode(sql_mode));
+        let mut words = String::new();
+        while let Ok(Some(token)) = lexer.next_token() {
+            let word = &self.sql[token.range];
+            let is_string = word.starts_with('\'') || word.starts_with('"') && !has_ansi_quotes;
+            words += if is_string { "''" } else { word };
+            words.push(' ');
+        }
+        words
+    }
 }
 
 impl Query {

@@ -299,12 +299,15 @@ fn bits_that_mysql_sends_as_a_decimal_are_a_warning() {
             ("SELECT COALESCE(`b``b`, 1) AS x FROM t", false),
         ] {
             for protocol in ["auto", "text"] {
-                let run = db.export(sql).args(["--protocol", protocol]).run();
-                let is_wrong = is_wrong && !db.is_mariadb();
-                let run = run.ended(0, if is_wrong { warning } else { "" });
-                let rows = String::from_utf8(run.stdout).expect("UTF-8");
-                let number = rows.split(['\n', '.']).nth(1);
-                assert_eq!(number, Some(if is_wrong { "1" } else { "49" }), "{sql}");
+                for mode in ["", "ANSI_QUOTES"] {
+                    let init = format!("--init=SET SESSION sql_mode = '{mode}'");
+                    let run = db.export(sql).args(["--protocol", protocol, &init]).run();
+                    let is_wrong = is_wrong && !db.is_mariadb();
+                    let run = run.ended(0, if is_wrong { warning } else { "" });
+                    let rows = String::from_utf8(run.stdout).expect("UTF-8");
+                    let number = rows.split(['\n', '.']).nth(1);
+                    assert_eq!(number, Some(if is_wrong { "1" } else { "49" }), "{sql}");
+                }
             }
             let strict = db.export(sql).arg("--strict-warnings").run();
             let code = if is_wrong && !db.is_mariadb() { 4 } else { 0 };

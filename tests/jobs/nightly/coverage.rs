@@ -1,7 +1,7 @@
 //! The tables of a query that no snapshot covers.
 
 use super::ExportFile;
-use crate::support::{GlobalVariable, each_server, each_server_alone, on_new_mariadb};
+use crate::support::{Database, GlobalVariable, each_server, each_server_alone, on_new_mariadb};
 
 #[test]
 fn tables_without_transactions_are_named() {
@@ -60,6 +60,117 @@ fn tables_without_transactions_are_named() {
         let exports = ExportFile::with_queries(db, "[run]\nsnapshot = true", &show);
         let unknown = ["is not known: SHOW does not tell"];
         exports.run(&[]).run().failed_with_any_length(0, &unknown);
+    });
+}
+
+/// Checks for each query, which has a name that the warning begins with, whether the
+/// table `old` is named.
+fn assert_old_is_named(db: &Database, mode: &str, queries: &[(&str, &str, bool)]) {
+    println!("sql_mode {mode}");
+    let reason = "these tables are not transactional, and not part of the snapshot";
+    let init = format!("[session]\ninit = [\"SET SESSION sql_mode = '{mode}'\"]");
+    let head = format!("{init}\n[output]\nallow_empty = true\n[run]\nsnapshot = true");
+    let exported: Vec<(&str, &str)> = queries.iter().map(|(name, sql, _)| (*name, *sql)).collect();
+    let exports = ExportFile::with_queries(db, &head, &exported);
+    let stderr = exports.run(&[]).run().ended_with(0);
+    let warnings: Vec<&str> = stderr
+        .lines()
+        .filter(|line| line.contains("warning"))
+        .collect();
+    let named = queries.iter().filter(|(_, _, is_named)| *is_named);
+    let expected = named.map(|(name, ..)| {
+        format!(
+            "gold_digger: warning: {name}: {reason}: {}.old (MyISAM)",
+            db.name
+        )
+    });
+    assert_eq!(warnings, expected.collect::<Vec<_>>(), "{stderr}");
+}
+
+#[test]
+fn tables_without_transactions_are_named_however_the_query_is_written() {
+    each_server(|db| {
+        for sql in [
+            "CREATE TABLE kept (id INT PRIMARY KEY) ENGINE = InnoDB",
+            "CREATE TABLE old (id INT PRIMARY KEY) ENGINE = MyISAM",
+            "INSERT INTO kept VALUES (1), (2), (3)",
+            "CREATE VIEW folded AS SELECT id FROM kept WHERE EXISTS (SELECT 1 FROM old)",
+        ] {
+            db.sql(sql);
+        }
+        let queries = [
+            ("plain", "SELECT o.id FROM old AS o", true),
+            (
+                "exists",
+                "SELECT id FROM kept WHERE EXISTS (SELECT 1 FROM old)",
+                true,
+            ),
+            ("view", "SELECT f.id FROM folded AS f", true),
+            (
+                "most",
+                "SELECT id FROM kept WHERE id = (SELECT MAX(id) FROM old)",
+                true,
+            ),
+            (
+                "in",
+                "SELECT id FROM kept WHERE id IN (SELECT id FROM old)",
+                true,
+            ),
+            (
+                "either",
+                "SELECT id FROM kept UNION SELECT id FROM old",
+                true,
+            ),
+            (
+                "comment",
+                "SELECT /* it's */ o.id FROM old AS o WHERE o.id = 1",
+                true,
+            ),
+            (
+                "string",
+                "SELECT k.id, 'old' AS text FROM kept AS k WHERE k.id = 1",
+                false,
+            ),
+            (
+                "other",
+                "SELECT id FROM kept WHERE EXISTS (SELECT 1 FROM kept)",
+                false,
+            ),
+        ];
+        // The configuration file takes the backslashes.
+        let ansi = [
+            (
+                "quoted",
+                r#"SELECT \"o\".\"id\" FROM \"old\" AS \"o\""#,
+                true,
+            ),
+            (
+                "one",
+                r#"SELECT \"o\".\"id\" FROM \"old\" AS \"o\" WHERE \"o\".\"id\" = 1"#,
+                true,
+            ),
+        ];
+        let double = [(
+            "double",
+            r#"SELECT \"old\" AS text FROM kept WHERE id = 1"#,
+            false,
+        )];
+        for rows in [1, 3] {
+            db.sql("DELETE FROM old");
+            for row in 0..rows {
+                db.sql(&format!("INSERT INTO old VALUES ({})", row + 1));
+            }
+            let default = [&queries[..], &double].concat();
+            assert_old_is_named(db, "", &default);
+            assert_old_is_named(db, "NO_BACKSLASH_ESCAPES", &default);
+            let modes: &[&str] = match db.is_mariadb() {
+                true => &["ANSI_QUOTES", "ANSI", "ORACLE", "MSSQL"],
+                false => &["ANSI_QUOTES", "ANSI,NO_BACKSLASH_ESCAPES"],
+            };
+            for mode in modes {
+                assert_old_is_named(db, mode, &[&queries[..], &ansi].concat());
+            }
+        }
     });
 }
 
