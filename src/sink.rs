@@ -8,9 +8,9 @@ use std::{
 };
 
 use self::{
-    errors::{io_error, output_error},
+    errors::{READ_ONLY, io_error, output_error, path_error},
     file::FileSink,
-    paths::{create_folders, follow_links, is_descriptor},
+    paths::{check_owner, create_folders, follow_links, is_descriptor},
     stream::StreamSink,
 };
 use crate::{
@@ -66,15 +66,17 @@ pub fn open(target: &Target, options: SinkOptions, cancel: &CancelToken) -> Resu
                 .with_hint("name a file in it"),
         );
     }
-    let path = follow_links(named).map_err(|error| {
-        io_error(named.display(), "open", error).with_hint("is that a path for a file?")
-    })?;
+    let failed = |error| path_error(named.display(), "open", error, "is that a path for a file?");
+    let path = follow_links(named).map_err(failed)?;
     if is_descriptor(&path) {
         return StreamSink::descriptor(named, &path, cancel);
     }
     match fs::metadata(&path) {
         Ok(found) if found.is_dir() => Err(is_directory(named)),
-        Ok(found) if !found.is_file() => StreamSink::special_file(named, &path, cancel),
+        Ok(found) if !found.is_file() => {
+            check_owner(&path).map_err(failed)?;
+            StreamSink::special_file(named, &path, cancel)
+        }
         // It does not exist or cannot be read: creating the file shows which.
         Ok(_) | Err(_) => {
             if options.create_dirs == CreateDirs::Create {
@@ -94,15 +96,22 @@ pub fn open(target: &Target, options: SinkOptions, cancel: &CancelToken) -> Resu
 /// # Errors
 /// [`ErrorKind::Output`](crate::error::ErrorKind::Output).
 pub fn check_replaceable(path: &Path) -> Result<()> {
-    let failed = |error: io::Error| {
-        io_error(path.display(), "replace", error)
-            .with_hint("it is read-only for you: make it writable, or remove it")
-    };
+    let failed = |error| path_error(path.display(), "replace", error, READ_ONLY);
     let final_path = follow_links(path).map_err(failed)?;
     if final_path.is_dir() {
         return Err(is_directory(path));
     }
     file::check_replaceable_by_me(&final_path).map_err(failed)
+}
+
+/// Checks that no other user has put there what `path` leads to, nor a link to it, in a
+/// folder in which everyone may create files, as /tmp.
+///
+/// # Errors
+/// [`ErrorKind::Output`](crate::error::ErrorKind::Output).
+pub fn check_origin(path: &Path) -> Result<()> {
+    let found = follow_links(path).and_then(|path| check_owner(&path));
+    found.map_err(|error| path_error(path.display(), "open", error, "is that a path for a file?"))
 }
 
 /// Returns the error of a target that is a directory.

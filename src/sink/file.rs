@@ -23,8 +23,9 @@ use ring::digest;
 
 use super::{
     Checksum, Commit, Restart, Sink, SinkOptions, Staged, check_replaceable,
-    errors::{io_error, output_error, write_error},
+    errors::{READ_ONLY, io_error, output_error, path_error, write_error},
     folder,
+    paths::{STICKY_BIT, check_owner},
     temp_file::{self, TempFile},
 };
 use crate::{
@@ -40,9 +41,6 @@ const SYNC_EVERY: usize = 16 << 20;
 
 /// How often the watcher checks whether the temporary file still exists.
 const WATCH_INTERVAL: Duration = Duration::from_millis(500);
-
-/// The mode bit of a folder in which only owners may replace files (chmod(2)).
-pub(super) const STICKY_BIT: u32 = 0o1000;
 
 /// Writes a regular file.
 pub(super) struct FileSink {
@@ -167,8 +165,7 @@ impl FileSink {
         let name = named.display().to_string();
         // A rename ignores the target's mode, so a read-only target is refused here.
         if let Err(error) = check_replaceable_by_me(path) {
-            let hint = "it is read-only for you: make it writable, or remove it";
-            return Err(io_error(&name, "replace", error).with_hint(hint));
+            return Err(path_error(&name, "replace", error, READ_ONLY));
         }
         let failed = |error: io::Error| {
             let hint = match error.kind() {
@@ -268,8 +265,10 @@ impl Sink for FileSink {
 /// (chmod(2)).
 ///
 /// # Errors
-/// That of the system, or [`io::ErrorKind::PermissionDenied`].
+/// That of the system, or [`io::ErrorKind::PermissionDenied`]; those of
+/// [`check_owner`], also for root.
 pub(super) fn check_replaceable_by_me(path: &Path) -> io::Result<()> {
+    check_owner(path)?;
     if let Err(error @ (Errno::EACCES | Errno::EROFS | Errno::EPERM)) =
         eaccess(path, AccessFlags::W_OK)
     {

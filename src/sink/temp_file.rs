@@ -17,7 +17,7 @@ use nix::{
     unistd::{UnlinkatFlags, unlinkat},
 };
 
-use super::{Partial, folder};
+use super::{Partial, folder, paths::check_owner};
 
 /// The maximum length of a file name, in bytes.
 const MAX_NAME_LENGTH: usize = 255;
@@ -138,7 +138,7 @@ impl TempFile {
             && fs::metadata(&path).is_ok_and(|file| file.len() > 0)
         {
             let kept = partial.display();
-            match fs::rename(&path, &partial) {
+            match check_owner(&partial).and_then(|()| fs::rename(&path, &partial)) {
                 Ok(()) => {
                     tracing::warn!("what had come is kept as {kept}");
                     return;
@@ -156,11 +156,13 @@ impl TempFile {
     }
 }
 
-/// Gives `file` the owner, group and mode of the file at `target`, if it exists.
+/// Gives `file` the owner, group and mode of the file at `target`, if it exists and is
+/// no other user's in a folder like /tmp.
 fn copy_permissions(file: &File, target: &Path) -> io::Result<()> {
     let Ok(earlier) = fs::metadata(target) else {
         return Ok(());
     };
+    check_owner(target)?;
     // Only root may change the owner, but an owner may choose among their groups.
     // If neither is allowed, the new file keeps this process's user and group.
     if fchown(file, Some(earlier.uid()), Some(earlier.gid())).is_err() {

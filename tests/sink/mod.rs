@@ -1,3 +1,4 @@
 //! Where rows are written: files, standard output, pipes and devices.
 
 mod output;
+mod shared_folders;
