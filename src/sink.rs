@@ -25,6 +25,7 @@ mod in_place;
 mod lock;
 mod memory;
 mod paths;
+mod permissions;
 mod stdio;
 mod stream;
 mod target;
@@ -55,6 +56,17 @@ pub(crate) use temp_file::partial;
 /// the likely cause; [`ErrorKind::Config`](crate::error::ErrorKind::Config) for
 /// [`Target::Custom`].
 pub fn open(target: &Target, options: SinkOptions, cancel: &CancelToken) -> Result<Box<dyn Sink>> {
+    open_like(target, None, options, cancel)
+}
+
+/// Opens `target` as [`open`] does. A regular file gets the permissions of the one at
+/// `model`, if there is one.
+fn open_like(
+    target: &Target,
+    model: Option<&Path>,
+    options: SinkOptions,
+    cancel: &CancelToken,
+) -> Result<Box<dyn Sink>> {
     let named = match target {
         Target::Stdout => return StreamSink::stdout(cancel),
         Target::Path(path) => path.as_path(),
@@ -85,7 +97,7 @@ pub fn open(target: &Target, options: SinkOptions, cancel: &CancelToken) -> Resu
                         .with_hint("may you create folders there?")
                 })?;
             }
-            FileSink::create(named, &path, options, cancel)
+            FileSink::create(named, &path, model, options, cancel)
         }
     }
 }
@@ -146,6 +158,20 @@ pub(crate) fn remove(path: &Path, verb: &str) -> Result<()> {
 /// # Errors
 /// [`ErrorKind::Output`](crate::error::ErrorKind::Output).
 pub fn write_atomically(path: &Path, bytes: &[u8], cancel: &CancelToken) -> Result<Staged> {
+    write_atomically_like(path, None, bytes, cancel)
+}
+
+/// Writes `bytes` to `path` as [`write_atomically`] does. The file gets the permissions
+/// of the one at `model`, if there is one.
+///
+/// # Errors
+/// [`ErrorKind::Output`](crate::error::ErrorKind::Output).
+pub(crate) fn write_atomically_like(
+    path: &Path,
+    model: Option<&Path>,
+    bytes: &[u8],
+    cancel: &CancelToken,
+) -> Result<Staged> {
     // An option creates the folders of outputs, not this one.
     let is_missing = |folder: &Path| {
         let found = fs::metadata(folder);
@@ -155,7 +181,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8], cancel: &CancelToken) -> Resu
         let problem = "its folder is missing";
         return Err(output_error(path.display(), "create", problem).with_hint("create it first"));
     }
-    let mut sink = open(&Target::file(path), SinkOptions::default(), cancel)?;
+    let mut sink = open_like(&Target::file(path), model, SinkOptions::default(), cancel)?;
     sink.write(bytes)?;
     sink.finish()
 }

@@ -26,6 +26,7 @@ use super::{
     errors::{READ_ONLY, io_error, output_error, path_error, write_error},
     folder,
     paths::{STICKY_BIT, check_owner},
+    permissions::Permissions,
     temp_file::{self, TempFile},
 };
 use crate::{
@@ -152,13 +153,15 @@ impl Commit for StagedFile {
 impl FileSink {
     /// Creates the temporary file in the folder of `path`, and starts its watcher.
     /// `named` is the target as the user named it, and `path` is where its links
-    /// lead.
+    /// lead. The file gets the permissions of the one at `model`, or else of the one at
+    /// `path`.
     ///
     /// # Errors
     /// [`ErrorKind::Output`](crate::error::ErrorKind::Output).
     pub(super) fn create(
         named: &Path,
         path: &Path,
+        model: Option<&Path>,
         options: SinkOptions,
         cancel: &CancelToken,
     ) -> Result<Box<dyn Sink>> {
@@ -181,7 +184,14 @@ impl FileSink {
             io_error(&name, "create", error).with_hint(hint)
         };
         temp_file::remove_stale_files(path);
-        let (file, temp_file) = TempFile::create(path, options.partial).map_err(failed)?;
+        let create = || {
+            let permissions = match model.map_or(Ok(None), Permissions::of)? {
+                None => Permissions::of(path)?,
+                found => found,
+            };
+            TempFile::create(path, permissions.as_ref(), options.partial)
+        };
+        let (file, temp_file) = create().map_err(failed)?;
         let watcher = watch_for_removal(temp_file.path().to_owned(), &name, cancel);
         let temp_file = DiscardGuard::new(temp_file, cancel);
         Ok(Box::new(Self {
