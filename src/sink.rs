@@ -8,9 +8,9 @@ use std::{
 };
 
 use self::{
-    errors::{io_error, output_error},
+    errors::{READ_ONLY, io_error, output_error, path_error},
     file::FileSink,
-    paths::{create_folders, follow_links, is_descriptor},
+    paths::{check_owner, create_folders, follow_links, is_descriptor},
     stream::StreamSink,
 };
 use crate::{
@@ -25,6 +25,7 @@ mod in_place;
 mod lock;
 mod memory;
 mod paths;
+mod permissions;
 mod stdio;
 mod stream;
 mod target;
@@ -55,6 +56,17 @@ pub(crate) use temp_file::partial;
 /// the likely cause; [`ErrorKind::Config`](crate::error::ErrorKind::Config) for
 /// [`Target::Custom`].
 pub fn open(target: &Target, options: SinkOptions, cancel: &CancelToken) -> Result<Box<dyn Sink>> {
+    open_like(target, None, options, cancel)
+}
+
+/// Opens `target` as [`open`] does. A regular file gets the permissions of the one at
+/// `model`, if there is one.
+fn open_like(
+    target: &Target,
+    model: Option<&Path>,
+    options: SinkOptions,
+    cancel: &CancelToken,
+) -> Result<Box<dyn Sink>> {
     let named = match target {
         Target::Stdout => return StreamSink::stdout(cancel),
         Target::Path(path) => path.as_path(),
@@ -66,15 +78,17 @@ pub fn open(target: &Target, options: SinkOptions, cancel: &CancelToken) -> Resu
                 .with_hint("name a file in it"),
         );
     }
-    let path = follow_links(named).map_err(|error| {
-        io_error(named.display(), "open", error).with_hint("is that a path for a file?")
-    })?;
+    let failed = |error| path_error(named.display(), "open", error, "is that a path for a file?");
+    let path = follow_links(named).map_err(failed)?;
     if is_descriptor(&path) {
         return StreamSink::descriptor(named, &path, cancel);
     }
     match fs::metadata(&path) {
         Ok(found) if found.is_dir() => Err(is_directory(named)),
-        Ok(found) if !found.is_file() => StreamSink::special_file(named, &path, cancel),
+        Ok(found) if !found.is_file() => {
+            check_owner(&path).map_err(failed)?;
+            StreamSink::special_file(named, &path, cancel)
+        }
         // It does not exist or cannot be read: creating the file shows which.
         Ok(_) | Err(_) => {
             if options.create_dirs == CreateDirs::Create {
@@ -83,7 +97,7 @@ pub fn open(target: &Target, options: SinkOptions, cancel: &CancelToken) -> Resu
                         .with_hint("may you create folders there?")
                 })?;
             }
-            FileSink::create(named, &path, options, cancel)
+            FileSink::create(named, &path, model, options, cancel)
         }
     }
 }
@@ -94,15 +108,22 @@ pub fn open(target: &Target, options: SinkOptions, cancel: &CancelToken) -> Resu
 /// # Errors
 /// [`ErrorKind::Output`](crate::error::ErrorKind::Output).
 pub fn check_replaceable(path: &Path) -> Result<()> {
-    let failed = |error: io::Error| {
-        io_error(path.display(), "replace", error)
-            .with_hint("it is read-only for you: make it writable, or remove it")
-    };
+    let failed = |error| path_error(path.display(), "replace", error, READ_ONLY);
     let final_path = follow_links(path).map_err(failed)?;
     if final_path.is_dir() {
         return Err(is_directory(path));
     }
     file::check_replaceable_by_me(&final_path).map_err(failed)
+}
+
+/// Checks that no other user has put there what `path` leads to, nor a link to it, in a
+/// folder in which everyone may create files, as /tmp.
+///
+/// # Errors
+/// [`ErrorKind::Output`](crate::error::ErrorKind::Output).
+pub fn check_origin(path: &Path) -> Result<()> {
+    let found = follow_links(path).and_then(|path| check_owner(&path));
+    found.map_err(|error| path_error(path.display(), "open", error, "is that a path for a file?"))
 }
 
 /// Returns the error of a target that is a directory.
@@ -137,6 +158,20 @@ pub(crate) fn remove(path: &Path, verb: &str) -> Result<()> {
 /// # Errors
 /// [`ErrorKind::Output`](crate::error::ErrorKind::Output).
 pub fn write_atomically(path: &Path, bytes: &[u8], cancel: &CancelToken) -> Result<Staged> {
+    write_atomically_like(path, None, bytes, cancel)
+}
+
+/// Writes `bytes` to `path` as [`write_atomically`] does. The file gets the permissions
+/// of the one at `model`, if there is one.
+///
+/// # Errors
+/// [`ErrorKind::Output`](crate::error::ErrorKind::Output).
+pub(crate) fn write_atomically_like(
+    path: &Path,
+    model: Option<&Path>,
+    bytes: &[u8],
+    cancel: &CancelToken,
+) -> Result<Staged> {
     // An option creates the folders of outputs, not this one.
     let is_missing = |folder: &Path| {
         let found = fs::metadata(folder);
@@ -146,7 +181,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8], cancel: &CancelToken) -> Resu
         let problem = "its folder is missing";
         return Err(output_error(path.display(), "create", problem).with_hint("create it first"));
     }
-    let mut sink = open(&Target::file(path), SinkOptions::default(), cancel)?;
+    let mut sink = open_like(&Target::file(path), model, SinkOptions::default(), cancel)?;
     sink.write(bytes)?;
     sink.finish()
 }

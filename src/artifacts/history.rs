@@ -48,6 +48,9 @@ impl History {
             let message = format!("cannot read the state file {}: {problem}", path.display());
             Error::config(message).with_hint("mend or remove it: without it, nothing is compared")
         };
+        if let Err(error) = sink::check_origin(path) {
+            return Err(failed(error.message().to_owned()).with_source(error));
+        }
         match fs::read(path) {
             Ok(bytes) => serde_json::from_slice(&bytes)
                 .map_err(|error| failed(error.to_string()).with_source(error)),

@@ -90,8 +90,8 @@ impl Manifest {
     }
 }
 
-/// Writes the manifest of the file at `target`. The caller commits it after the
-/// file.
+/// Writes the manifest of the file at `target`, with the permissions of the file that
+/// is there. The caller commits it after the file.
 ///
 /// # Errors
 /// [`ErrorKind::Output`], if it cannot be written.
@@ -100,7 +100,8 @@ pub fn write(manifest: &Manifest, target: &Path, cancel: &CancelToken) -> Result
         let message = format!("cannot make the manifest: {error}");
         Error::new(ErrorKind::Output, message).with_source(error)
     })?;
-    sink::write_atomically(&path(target), format!("{text}\n").as_bytes(), cancel)
+    let (model, text) = (sink::resolve(target), format!("{text}\n"));
+    sink::write_atomically_like(&path(target), Some(&model), text.as_bytes(), cancel)
 }
 
 /// Removes the manifest of the file at `target`, which is about to be replaced, so

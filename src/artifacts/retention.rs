@@ -77,10 +77,13 @@ pub fn remove_old(name: Option<&str>, naming: &OutputName, target: &Path, warn: 
 }
 
 /// Returns the file of the manifest at `path` if it belongs to the export called
-/// `name`: the export's template gives its name for the time in the manifest.
+/// `name`: the export's template gives its name for the time in the manifest, and no
+/// other user has put it there.
 fn match_own_file(path: &Path, name: Option<&str>, naming: &OutputName) -> Option<DatedFile> {
     let file = path.to_str()?.strip_suffix(manifest::SUFFIX)?;
     let file = PathBuf::from(file);
+    sink::check_origin(path).ok()?;
+    sink::check_origin(&file).ok()?;
     let manifest = Manifest::read(path).ok()?;
     let time: NameTime = manifest.named_for.as_deref()?.parse().ok()?;
     let now = LazyCell::new(|| Ok(time.clone()));

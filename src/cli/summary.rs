@@ -251,6 +251,7 @@ pub fn write(
     text.push('\n');
     let text = redact_json(&text);
     if fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo()) {
+        sink::check_origin(path)?;
         return write_to_fifo(path, &text);
     }
     sink::write_or_overwrite(path, text.as_bytes())

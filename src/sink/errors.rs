@@ -18,6 +18,21 @@ pub(super) fn io_error(target: impl Display, verb: &str, error: io::Error) -> Er
     output_error(target, verb, &error).with_source(error)
 }
 
+/// Creates the error of a path that is not followed or opened, or of a file that is not
+/// replaced. `hint` is for an error of the system; what belongs to another user has
+/// its own.
+pub(super) fn path_error(target: impl Display, verb: &str, error: io::Error, hint: &str) -> Error {
+    let is_of_other = error.kind() == io::ErrorKind::PermissionDenied && error.get_ref().is_some();
+    let hint = match is_of_other {
+        true => "have it removed, or name a file in a folder of your own",
+        false => hint,
+    };
+    io_error(target, verb, error).with_hint(hint)
+}
+
+/// The hint for a file that may not be replaced.
+pub(super) const READ_ONLY: &str = "it is read-only for you: make it writable, or remove it";
+
 /// Creates the error of an open output that cannot be written, synced or renamed.
 /// Its hint depends on the cause.
 pub(super) fn write_error(target: &str, verb: &str, error: io::Error) -> Error {

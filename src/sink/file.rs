@@ -23,8 +23,10 @@ use ring::digest;
 
 use super::{
     Checksum, Commit, Restart, Sink, SinkOptions, Staged, check_replaceable,
-    errors::{io_error, output_error, write_error},
+    errors::{READ_ONLY, io_error, output_error, path_error, write_error},
     folder,
+    paths::{STICKY_BIT, check_owner},
+    permissions::Permissions,
     temp_file::{self, TempFile},
 };
 use crate::{
@@ -40,9 +42,6 @@ const SYNC_EVERY: usize = 16 << 20;
 
 /// How often the watcher checks whether the temporary file still exists.
 const WATCH_INTERVAL: Duration = Duration::from_millis(500);
-
-/// The mode bit of a folder in which only owners may replace files (chmod(2)).
-pub(super) const STICKY_BIT: u32 = 0o1000;
 
 /// Writes a regular file.
 pub(super) struct FileSink {
@@ -154,21 +153,22 @@ impl Commit for StagedFile {
 impl FileSink {
     /// Creates the temporary file in the folder of `path`, and starts its watcher.
     /// `named` is the target as the user named it, and `path` is where its links
-    /// lead.
+    /// lead. The file gets the permissions of the one at `model`, or else of the one at
+    /// `path`.
     ///
     /// # Errors
     /// [`ErrorKind::Output`](crate::error::ErrorKind::Output).
     pub(super) fn create(
         named: &Path,
         path: &Path,
+        model: Option<&Path>,
         options: SinkOptions,
         cancel: &CancelToken,
     ) -> Result<Box<dyn Sink>> {
         let name = named.display().to_string();
         // A rename ignores the target's mode, so a read-only target is refused here.
         if let Err(error) = check_replaceable_by_me(path) {
-            let hint = "it is read-only for you: make it writable, or remove it";
-            return Err(io_error(&name, "replace", error).with_hint(hint));
+            return Err(path_error(&name, "replace", error, READ_ONLY));
         }
         let failed = |error: io::Error| {
             let hint = match error.kind() {
@@ -184,7 +184,14 @@ impl FileSink {
             io_error(&name, "create", error).with_hint(hint)
         };
         temp_file::remove_stale_files(path);
-        let (file, temp_file) = TempFile::create(path, options.partial).map_err(failed)?;
+        let create = || {
+            let permissions = match model.map_or(Ok(None), Permissions::of)? {
+                None => Permissions::of(path)?,
+                found => found,
+            };
+            TempFile::create(path, permissions.as_ref(), options.partial)
+        };
+        let (file, temp_file) = create().map_err(failed)?;
         let watcher = watch_for_removal(temp_file.path().to_owned(), &name, cancel);
         let temp_file = DiscardGuard::new(temp_file, cancel);
         Ok(Box::new(Self {
@@ -268,8 +275,10 @@ impl Sink for FileSink {
 /// (chmod(2)).
 ///
 /// # Errors
-/// That of the system, or [`io::ErrorKind::PermissionDenied`].
+/// That of the system, or [`io::ErrorKind::PermissionDenied`]; those of
+/// [`check_owner`], also for root.
 pub(super) fn check_replaceable_by_me(path: &Path) -> io::Result<()> {
+    check_owner(path)?;
     if let Err(error @ (Errno::EACCES | Errno::EROFS | Errno::EPERM)) =
         eaccess(path, AccessFlags::W_OK)
     {

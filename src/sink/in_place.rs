@@ -5,27 +5,19 @@ use std::{
     error::Error as _,
     fs::{self, File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::MetadataExt,
     path::Path,
 };
-
-use nix::unistd::geteuid;
 
 use super::{
     Staged,
     errors::write_error,
-    file::STICKY_BIT,
-    folder,
-    paths::{follow_links, resolve},
+    paths::{check_owner, follow_links},
     write_atomically,
 };
 use crate::{
     cancel::CancelToken,
     error::{Error, Result},
 };
-
-/// The mode bit of a file or folder that everyone may write to.
-const WRITABLE_BY_OTHERS: u32 = 0o002;
 
 /// Writes `bytes` to `path`, as a whole or not at all. An existing file that cannot
 /// be replaced is written in place.
@@ -68,16 +60,7 @@ fn open_irreplaceable(path: &Path, error: &Error) -> Option<File> {
 }
 
 /// Returns whether the file at `path` is a regular one that no other user can have
-/// put there: its folder has no sticky bit for everyone (chmod(2)), or it belongs to
-/// root, to this account or to the folder's owner.
+/// put there.
 fn is_trusted(path: &Path) -> bool {
-    let (Ok(file), Ok(folder)) = (
-        fs::symlink_metadata(path),
-        fs::metadata(folder(&resolve(path))),
-    ) else {
-        return false;
-    };
-    let shared = STICKY_BIT | WRITABLE_BY_OTHERS;
-    let owners = [0, geteuid().as_raw(), folder.uid()];
-    file.is_file() && (folder.mode() & shared != shared || owners.contains(&file.uid()))
+    fs::symlink_metadata(path).is_ok_and(|file| file.is_file()) && check_owner(path).is_ok()
 }

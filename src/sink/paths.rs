@@ -1,11 +1,20 @@
-//! Paths of targets: follows their links, tells files from streams, and creates
-//! their folders.
+//! Paths of targets: follows their links, tells files from streams and the files of
+//! other users, and creates their folders.
 
 use std::{
     fs::{self, File},
     io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
+
+use nix::unistd::geteuid;
+
+/// The mode bit of a folder in which only owners may replace files (chmod(2)).
+pub(super) const STICKY_BIT: u32 = 0o1000;
+
+/// The mode bit of a folder that everyone may write to.
+const WRITABLE_BY_OTHERS: u32 = 0o002;
 
 /// The most symbolic links that are followed. Linux takes a longer chain for a
 /// loop as well (path_resolution(7)).
@@ -78,7 +87,7 @@ pub(super) fn create_folders(path: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// `ELOOP` after [`MAX_LINKS`] links; that of the system, if a link cannot be
-/// read.
+/// read; those of [`check_owner`] for a link.
 pub(super) fn follow_links(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_owned();
     for _ in 0..MAX_LINKS {
@@ -86,7 +95,10 @@ pub(super) fn follow_links(path: &Path) -> io::Result<PathBuf> {
             return Ok(path);
         }
         match fs::read_link(&path) {
-            Ok(next) => path = folder(&path).join(next),
+            Ok(next) => {
+                check_owner(&path)?;
+                path = folder(&path).join(next);
+            }
             // EINVAL: the path exists and is not a link.
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Ok(path),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(path),
@@ -94,6 +106,34 @@ pub(super) fn follow_links(path: &Path) -> io::Result<PathBuf> {
         }
     }
     Err(nix::Error::ELOOP.into())
+}
+
+/// Checks that no other user has put there what is at `path`, if its folder is one in
+/// which everyone may create files and only owners may replace them, as /tmp. What
+/// belongs to the folder's owner is trusted. The rule is the kernel's own
+/// (fs.protected_symlinks, fs.protected_fifos, fs.protected_regular), which can be
+/// off, and says nothing of renames.
+///
+/// # Errors
+/// [`io::ErrorKind::PermissionDenied`], with a text of its own.
+pub(super) fn check_owner(path: &Path) -> io::Result<()> {
+    let (Ok(found), Ok(folder)) = (fs::symlink_metadata(path), fs::metadata(folder(path))) else {
+        return Ok(());
+    };
+    let shared = STICKY_BIT | WRITABLE_BY_OTHERS;
+    let owners = [geteuid().as_raw(), folder.uid()];
+    if folder.mode() & shared != shared || found.is_dir() || owners.contains(&found.uid()) {
+        return Ok(());
+    }
+    let kind = if found.is_symlink() {
+        "symbolic link"
+    } else if found.is_file() {
+        "file"
+    } else {
+        "special file"
+    };
+    let problem = format!("it is another user's {kind}, in a folder that everyone may write to");
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, problem))
 }
 
 /// Returns whether `path` is the name of one of this process's open descriptors. The

@@ -7,7 +7,7 @@ use std::{
     io,
     os::unix::{
         ffi::{OsStrExt, OsStringExt},
-        fs::{MetadataExt, OpenOptionsExt, fchown},
+        fs::{MetadataExt, OpenOptionsExt},
     },
     path::{Path, PathBuf},
 };
@@ -17,7 +17,7 @@ use nix::{
     unistd::{UnlinkatFlags, unlinkat},
 };
 
-use super::{Partial, folder};
+use super::{Partial, folder, paths::check_owner, permissions::Permissions};
 
 /// The maximum length of a file name, in bytes.
 const MAX_NAME_LENGTH: usize = 255;
@@ -50,14 +50,17 @@ pub(super) struct TempFile {
 }
 
 impl TempFile {
-    /// Creates the file in the folder of `target` and locks it. It gets the
-    /// permissions of the file that it will replace, or those that the umask
-    /// leaves.
+    /// Creates the file in the folder of `target` and locks it. It gets `permissions`,
+    /// or those that the umask leaves.
     ///
     /// # Errors
     /// That of the system; [`io::ErrorKind::InvalidInput`] for a target without a
     /// name, [`io::ErrorKind::ResourceBusy`] after [`MAX_ATTEMPTS`].
-    pub(super) fn create(target: &Path, partial: Partial) -> io::Result<(File, Self)> {
+    pub(super) fn create(
+        target: &Path,
+        permissions: Option<&Permissions>,
+        partial: Partial,
+    ) -> io::Result<(File, Self)> {
         let prefix = prefix(target).ok_or(io::ErrorKind::InvalidInput)?;
         let partial = match partial {
             Partial::Remove => None,
@@ -70,7 +73,7 @@ impl TempFile {
             return Err(io::Error::other(problem));
         }
         // A replacement must never be readable by more people than the original.
-        let mode = if target.exists() { 0o600 } else { 0o666 };
+        let mode = if permissions.is_some() { 0o600 } else { 0o666 };
         let mut builder = tempfile::Builder::new();
         builder
             .prefix(&prefix)
@@ -90,7 +93,7 @@ impl TempFile {
                 // Without locks, no run removes a file as stale.
                 Ok(()) | Err(TryLockError::Error(_)) => {}
             }
-            copy_permissions(&file, target)?;
+            permissions.map_or(Ok(()), |permissions| permissions.apply(&file))?;
             let folder = match File::open(folder(target)) {
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => None,
                 folder => Some(folder?),
@@ -138,7 +141,7 @@ impl TempFile {
             && fs::metadata(&path).is_ok_and(|file| file.len() > 0)
         {
             let kept = partial.display();
-            match fs::rename(&path, &partial) {
+            match check_owner(&partial).and_then(|()| fs::rename(&path, &partial)) {
                 Ok(()) => {
                     tracing::warn!("what had come is kept as {kept}");
                     return;
@@ -154,19 +157,6 @@ impl TempFile {
             _ => fs::remove_file(path),
         };
     }
-}
-
-/// Gives `file` the owner, group and mode of the file at `target`, if it exists.
-fn copy_permissions(file: &File, target: &Path) -> io::Result<()> {
-    let Ok(earlier) = fs::metadata(target) else {
-        return Ok(());
-    };
-    // Only root may change the owner, but an owner may choose among their groups.
-    // If neither is allowed, the new file keeps this process's user and group.
-    if fchown(file, Some(earlier.uid()), Some(earlier.gid())).is_err() {
-        let _ = fchown(file, None, Some(earlier.gid()));
-    }
-    file.set_permissions(earlier.permissions())
 }
 
 /// Removes temporary files of killed runs to `target`. A living run holds a lock

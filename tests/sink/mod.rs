@@ -1,3 +1,5 @@
 //! Where rows are written: files, standard output, pipes and devices.
 
 mod output;
+mod permissions;
+mod shared_folders;
