@@ -97,7 +97,14 @@ impl UnresolvedExport {
         let (query, parameters) = self.query.ok_or_else(|| query::missing(name))?;
         let guards = guards_of(name, layers)?;
         let manifest = output_name(layers, &self.destination, now, database)?;
-        let load = preset::load_plan(name, &self.destination, self.statement_file, layers)?;
+        let format = format::format(layers, self.destination.format)?;
+        let load = preset::load_plan(
+            name,
+            &self.destination,
+            &*format,
+            self.statement_file,
+            layers,
+        )?;
         Ok(ExportPlan {
             load,
             name: name.map(str::to_owned),
@@ -106,7 +113,7 @@ impl UnresolvedExport {
             protocol: self.protocol,
             target: self.destination.target,
             flush: layers.value(keys::FLUSH).unwrap_or_default(),
-            format: format::format(layers, self.destination.format)?,
+            format,
             empty_result: if layers.is_on(keys::ALLOW_EMPTY) {
                 EmptyResult::Allow
             } else {

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     artifacts::template::{self, Names},
     error::{Error, Result},
+    format::{BuiltIn, Format},
     jobs::plan::LoadPlan,
     load::{LOAD_TARGETS, LoadTarget, table_name},
 };
@@ -46,6 +47,7 @@ pub(super) fn with_preset<T>(
         .into_iter()
         .chain(targets)
         .find(is_shared);
+    let chosen = layers.get(keys::OUTPUT_FORMAT);
     let mut layer = Layer::default();
     for (target, sets_session) in [(Some(first), false), (shared, true)] {
         let Some(WithOrigin { value: target, .. }) = target else {
@@ -54,6 +56,12 @@ pub(super) fn with_preset<T>(
         for (name, value) in target.preset {
             let setting = Setting::named(name)
                 .ok_or_else(|| Error::config(format!("there is no setting {name}")))?;
+            // What another format lacks is not chosen with it.
+            let lacks =
+                |format: &WithOrigin<&BuiltIn>| !setting.has_value(value, format.value.name);
+            if chosen.as_ref().is_some_and(lacks) {
+                continue;
+            }
             if (setting.section() == keys::TIME_ZONE.setting().section()) == sets_session {
                 layer.parse(setting, value.as_ref(), Origin::Preset(target.name))?;
             }
@@ -68,6 +76,23 @@ pub(super) fn with_preset<T>(
 /// # Errors
 /// [`ErrorKind::Config`](crate::error::ErrorKind::Config), naming both.
 pub(super) fn check_format(layers: &Layers, chosen: &Destination) -> Result<()> {
+    if let Some(target) = layers.get(keys::OUTPUT_FOR)
+        && !target.value.has_statement()
+    {
+        let expected = target.value.preset_value("output.format");
+        let format = chosen.format.name;
+        return match expected.filter(|expected| *expected != format) {
+            Some(expected) => {
+                let what = format!(
+                    "{} opens {expected}, and the format is {format}",
+                    target.value.name
+                );
+                let refused = target.origin.refuse(keys::OUTPUT_FOR, &what);
+                Err(refused.with_hint(format!("choose --format {expected}, or leave --for out")))
+            }
+            None => Ok(()),
+        };
+    }
     let (Some(target), Some(named)) = (
         layers.get(keys::OUTPUT_FOR),
         layers.get(keys::OUTPUT_FORMAT),
@@ -128,6 +153,7 @@ pub(super) fn statement_file(
 pub(super) fn load_plan(
     name: Option<&str>,
     destination: &Destination,
+    format: &dyn Format,
     statement_file: Option<WithOrigin<PathBuf>>,
     layers: &Layers,
 ) -> Result<Option<LoadPlan>> {
@@ -144,6 +170,10 @@ pub(super) fn load_plan(
             target.name
         );
         return refuse(&what);
+    }
+    if let Err(problem) = target.check_null_text(format) {
+        let refused = layers.refuse(keys::CSV_NULL, problem);
+        return Err(refused.with_hint("choose a text such as <NULL>"));
     }
     let path = destination.target.path().map(|path| path.to_string_lossy());
     let by_file = || table_name(path.as_deref().unwrap_or_default());

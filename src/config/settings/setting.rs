@@ -93,6 +93,13 @@ impl Setting {
             .find(|setting| setting.name == name)
     }
 
+    /// Whether the format called `format` has the value called `value`.
+    #[must_use]
+    pub fn has_value(&self, value: &str, format: &str) -> bool {
+        let mut values = self.format_values.iter();
+        values.all(|(name, formats)| *name != value || formats.contains(&format))
+    }
+
     /// The error for `text`, which `origin` gives this setting and which has
     /// `problem`.
     pub(in crate::config) fn refuse_text(
