@@ -251,6 +251,17 @@ impl<'a> Load<'a> {
             .collect()
     }
 
+    /// Refuses TIMESTAMPs in another time zone than UTC, for a target whose times all
+    /// have a zone.
+    fn needs_instants(&self) -> Result<(), String> {
+        let mut columns = self.schema.columns.iter();
+        let has_timestamp = columns.any(|column| column.server_type.starts_with("TIMESTAMP"));
+        match has_timestamp && !self.is_utc() {
+            true => Err(format!("its TIMESTAMPs need --time-zone {UTC}")),
+            false => Ok(()),
+        }
+    }
+
     /// Returns whether TIMESTAMPs are written in UTC, so that they are instants.
     fn is_utc(&self) -> bool {
         self.time_zone

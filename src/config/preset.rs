@@ -48,6 +48,8 @@ pub(super) fn with_preset<T>(
         .chain(targets)
         .find(is_shared);
     let chosen = layers.get(keys::OUTPUT_FORMAT);
+    let sets_zone = |sql: &String| sql.to_ascii_lowercase().contains("time_zone");
+    let init_sets_zone = layers.list(keys::INIT).iter().any(sets_zone);
     let mut layer = Layer::default();
     for (target, sets_session) in [(Some(first), false), (shared, true)] {
         let Some(WithOrigin { value: target, .. }) = target else {
@@ -62,7 +64,10 @@ pub(super) fn with_preset<T>(
             if chosen.as_ref().is_some_and(lacks) {
                 continue;
             }
-            if (setting.section() == keys::TIME_ZONE.setting().section()) == sets_session {
+            // An init statement that sets the zone is the user's own choice.
+            let is_set = setting.name == keys::TIME_ZONE.setting().name && init_sets_zone;
+            if (setting.section() == keys::TIME_ZONE.setting().section()) == sets_session && !is_set
+            {
                 layer.parse(setting, value.as_ref(), Origin::Preset(target.name))?;
             }
         }

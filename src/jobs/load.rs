@@ -66,7 +66,7 @@ impl<'a> LoadObserver<'a> {
             && columns.any(|column| is_timestamp(&column.server_type))
         {
             self.warnings.push(format!(
-                "TIMESTAMPs are in the server's time zone, which {} does not know; \
+                "TIMESTAMPs are in the session's time zone, which {} does not know; \
                  [session] time_zone = \"{UTC}\" makes them moments",
                 self.plan.target.name
             ));

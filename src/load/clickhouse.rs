@@ -36,6 +36,7 @@ fn statement(load: &Load<'_>) -> Result<String, String> {
     let columns = load.columns(&tsv.text);
     load.needs_binary(&tsv.text, BinaryEncoding::Raw, "raw")?;
     load.is_no_pattern(&['*', '?', '{', '}'])?;
+    load.needs_instants()?;
     let table = backslashed(load.table, '`');
     let (names, types) = named_types(&columns, backslashed, '`', |sql_type| {
         format!("Nullable({})", type_name(sql_type))

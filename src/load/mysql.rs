@@ -55,7 +55,7 @@ fn statement(load: &Load<'_>) -> Result<String, String> {
     // The mode makes backslashes escapes, takes every date that a server can
     // have, and refuses what does not fit.
     Ok(format!(
-        "SET SESSION sql_mode = 'STRICT_ALL_TABLES,ALLOW_INVALID_DATES'{zone};\n\
+        "SET SESSION sql_mode = 'STRICT_ALL_TABLES,ALLOW_INVALID_DATES,NO_AUTO_VALUE_ON_ZERO'{zone};\n\
          CREATE TABLE IF NOT EXISTS {table} {} CHARACTER SET utf8mb4;\n\
          LOAD DATA LOCAL INFILE {} INTO TABLE {table} CHARACTER SET utf8mb4\n\
          FIELDS TERMINATED BY '\\t' ENCLOSED BY '' ESCAPED BY '\\\\' LINES TERMINATED BY '\\n'{ignored}\n\

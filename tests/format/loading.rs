@@ -218,7 +218,7 @@ fn each_export_has_its_target() {
         let shown = run(exports);
         assert_eq!(
             shown
-                .matches("TIMESTAMPs are in the server's time zone")
+                .matches("TIMESTAMPs are in the session's time zone")
                 .count(),
             2,
             "{shown}"

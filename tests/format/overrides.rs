@@ -265,12 +265,25 @@ fn the_zone_of_a_server_is_no_zone_of_a_statement() {
             statement(db, "SELECT a FROM z", &system, folder.path(), "copy.tsv"),
             None
         );
+        let other = ["--for=clickhouse", "--time-zone=+05:30"];
+        assert_eq!(
+            statement(db, "SELECT a FROM z", &other, folder.path(), "copy.tsv"),
+            None
+        );
+        // An init statement that sets the zone wins over the target's zone.
+        let init = "SET time_zone = '+05:30'";
+        let sql = "SELECT FROM_UNIXTIME(0) AS a";
+        for target in ["mysql", "postgres"] {
+            let run = db.export(sql).args(["--for", target, "--init", init]);
+            let rows = String::from_utf8(run.run().stdout).expect("UTF-8");
+            assert!(rows.contains("1970-01-01 05:30:00"), "{rows}");
+        }
         let found = statement(db, "SELECT b FROM z", &system, folder.path(), "copy.tsv");
         assert!(!found.expect("a statement").contains("SYSTEM"));
         let run = db.export("SELECT a FROM z").args(system);
         let shown = run.run().ended_with(0);
         assert!(
-            shown.contains("warning: TIMESTAMPs are in the server's time zone"),
+            shown.contains("warning: TIMESTAMPs are in the session's time zone"),
             "{shown}"
         );
     });

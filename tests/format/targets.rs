@@ -11,7 +11,7 @@ use std::{
 
 use mysql::{Params, prelude::Queryable};
 
-use crate::support::{Database, Postgres, each_server, installed};
+use crate::support::{Database, Postgres, each_server, installed, on_a_server};
 
 const COMPARE: &str = include_str!("targets/compare.py");
 
@@ -352,6 +352,31 @@ fn loads_every_value(
         let place = load(&statement, names, folder.path());
         compare(db, &sql, target, &place, &statement, NASTY.len() as u64);
     }
+}
+
+#[test]
+fn the_id_0_of_an_automatic_column_stays() {
+    on_a_server(|db| {
+        db.sql("CREATE TABLE source (id INT, name VARCHAR(10))");
+        db.sql("INSERT INTO source VALUES (5, 'five'), (0, 'zero')");
+        db.sql("CREATE TABLE copy (id INT NOT NULL AUTO_INCREMENT PRIMARY KEY, name VARCHAR(10))");
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        let run = db.export("SELECT * FROM source").args(["--for", "mysql"]);
+        run.arg("-o")
+            .arg(at("copy.tsv"))
+            .arg("--load-statement")
+            .arg(at("copy.sql"))
+            .run()
+            .ended(0, "");
+        let statement = fs::read_to_string(at("copy.sql")).expect("a statement");
+        load_into_mysql(db, &statement);
+        let ids: Vec<u32> = db
+            .connect()
+            .query("SELECT id FROM copy ORDER BY id")
+            .expect("the rows");
+        assert_eq!(ids, [0, 5]);
+    });
 }
 
 #[test]
