@@ -99,7 +99,7 @@ impl Query {
             })?;
             bound.sql.push_str(&self.text[from..place.start]);
             let values = parameter.value.texts();
-            if values.len() != 1 && placeholder.position == Position::Other {
+            if values.len() != 1 && placeholder.position != Position::InList {
                 let what = format!("the list {name} stands where the query takes one value");
                 return Err(Error::config(what)
                     .with_hint(format!("a list is for IN (:{name}) and NOT IN (:{name})")));
@@ -151,7 +151,7 @@ impl Query {
             let mut statements = self.parses.iter().flatten();
             statements.any(|statement| {
                 let mut places = self.parameter_names(statement).zip(&statement.parameters);
-                places.any(|(found, place)| found == name && place.position == Position::InList)
+                places.any(|(found, place)| found == name && place.position != Position::Other)
             })
         };
         let is_doubtful = |parameter: &&Parameter| match &parameter.value {
@@ -245,6 +245,28 @@ mod tests {
             let refused = "the list a stands where the query takes one value";
             assert_eq!(bind(sql, &[given]), Err(refused.to_owned()), "{sql}");
         }
+    }
+
+    #[test]
+    fn a_text_with_a_comma_in_a_list_is_doubtful() {
+        for (sql, doubtful) in [
+            ("SELECT 1 IN (:a)", true),
+            ("SELECT 1 IN ((:a))", true),
+            ("SELECT 1 IN (2, (((:a))))", true),
+            ("SELECT (1, 2) IN ((:a, 2))", false),
+            ("SELECT (1, 2) IN ((2, :a))", false),
+            ("SELECT 1 IN ((:a + 1))", false),
+            ("SELECT 1 IN (ABS(:a))", false),
+            ("SELECT 1 IN ((SELECT :a))", false),
+        ] {
+            let query = Query::parse(sql).expect("one statement");
+            let given = ["a=1,2".parse().expect("a parameter")];
+            assert_eq!(!query.doubtful_lists(&given).is_empty(), doubtful, "{sql}");
+        }
+    }
+
+    #[test]
+    fn texts_that_are_no_parameters_are_refused() {
         for bad in [
             "a", "=1", "1a=1", "a b=1", "ä=1", "a=[]", "a=[", "a=[x]", "a=[1.5]", "a=[null]",
             "a=[1],", "a=[[1]]",

@@ -18,6 +18,9 @@ pub(super) struct Placeholder {
 pub(super) enum Position {
     /// It is a whole element of `IN (…)`.
     InList,
+    /// It is alone in parentheses of its own within `IN (…)`: `IN ((:ids))`. A list
+    /// does not fit, but may be meant.
+    Nested,
     /// It is anything else.
     Other,
 }
@@ -27,11 +30,25 @@ pub(super) enum Position {
 enum Last {
     /// The word `IN`.
     In,
-    /// What an element of `IN (…)` begins behind: `(` or `,`.
-    Separator,
+    /// `(`, behind which an element of `IN (…)` begins.
+    Open,
+    /// `,`, behind which another one begins.
+    Comma,
     /// A placeholder that began as an element and must end as one.
     Element,
+    /// A placeholder that began alone in nested parentheses and must end so.
+    NestedElement,
     #[default]
+    Other,
+}
+
+/// What a pair of parentheses is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Parentheses {
+    /// Those of `IN (…)`.
+    InList,
+    /// Others around a whole element of `IN (…)`.
+    Nested,
     Other,
 }
 
@@ -47,8 +64,8 @@ fn begins_query(word: &str) -> bool {
 #[derive(Default)]
 pub(super) struct Finder {
     found: Vec<Placeholder>,
-    /// For each parenthesis that is open, whether it is that of `IN (…)`.
-    open: Vec<bool>,
+    /// The parentheses that are open.
+    open: Vec<Parentheses>,
     last: Last,
 }
 
@@ -56,32 +73,44 @@ impl Finder {
     /// Takes the next token, whose text is `text`.
     pub(super) fn push(&mut self, token: &Token, text: &str) {
         let last = mem::take(&mut self.last);
-        let is_end = matches!(text, ")" | ",");
-        if let (Last::Element, true, Some(element)) = (last, is_end, self.found.last_mut()) {
-            element.position = Position::InList;
+        let position = match (last, text) {
+            (Last::Element, ")" | ",") => Position::InList,
+            (Last::NestedElement, ")") => Position::Nested,
+            _ => Position::Other,
+        };
+        if let (true, Some(element)) = (position != Position::Other, self.found.last_mut()) {
+            element.position = position;
         }
-        let in_list = self.open.last() == Some(&true);
+        let begins_element = matches!(last, Last::Open | Last::Comma);
+        let around = self.open.last().copied().unwrap_or(Parentheses::Other);
         match (token.kind, text) {
             (TokenKind::Parameter, _) => {
                 self.found.push(Placeholder {
                     range: token.range.clone(),
                     position: Position::Other,
                 });
-                if in_list && last == Last::Separator {
-                    self.last = Last::Element;
-                }
+                self.last = match (around, last) {
+                    (Parentheses::InList, Last::Open | Last::Comma) => Last::Element,
+                    (Parentheses::Nested, Last::Open) => Last::NestedElement,
+                    _ => Last::Other,
+                };
             }
             (TokenKind::Word, word) if word.eq_ignore_ascii_case("IN") => self.last = Last::In,
-            (TokenKind::Word, word) if last == Last::Separator && begins_query(word) => {
-                if let Some(in_list) = self.open.last_mut() {
-                    *in_list = false;
+            (TokenKind::Word, word) if begins_element && begins_query(word) => {
+                if let Some(around) = self.open.last_mut() {
+                    *around = Parentheses::Other;
                 }
             }
             (TokenKind::Symbol, "(") => {
-                self.open.push(last == Last::In);
-                self.last = Last::Separator;
+                self.open.push(match (last, around) {
+                    (Last::In, _) => Parentheses::InList,
+                    (Last::Open | Last::Comma, Parentheses::InList)
+                    | (Last::Open, Parentheses::Nested) => Parentheses::Nested,
+                    _ => Parentheses::Other,
+                });
+                self.last = Last::Open;
             }
-            (TokenKind::Symbol, ",") => self.last = Last::Separator,
+            (TokenKind::Symbol, ",") => self.last = Last::Comma,
             (TokenKind::Symbol, ")") => drop(self.open.pop()),
             _ => {}
         }
