@@ -7,6 +7,7 @@ mod expressions;
 mod hostile;
 mod login;
 mod protocols;
+mod round_trips;
 mod server_warnings;
 mod session;
 mod tampering;
