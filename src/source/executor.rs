@@ -19,7 +19,7 @@ use super::{
     prepare,
     rows::{RowStream, Rows},
     server_warnings::ServerWarnings,
-    session::{self, SessionFacts, SessionLock},
+    session::{self, Encryption, SessionFacts, SessionLock},
     tables::TableCache,
 };
 use crate::{
@@ -42,6 +42,7 @@ pub struct QueryExecutor {
     pub(super) conn: Conn,
     pub(super) interrupt: Arc<InterruptHandle>,
     pub(super) cancel: CancelToken,
+    encryption: Encryption,
     /// The statement that runs next.
     pub(super) bound: BoundQuery,
     /// Its first keyword, in upper case.
@@ -87,6 +88,10 @@ impl QueryExecutor {
             )),
             conn,
             cancel: cancel.clone(),
+            encryption: match connection.tls {
+                Some(_) => Encryption::Tls,
+                None => Encryption::None,
+            },
             bound: BoundQuery::default(),
             keyword: String::new(),
             protocol: Protocol::Auto,
@@ -306,7 +311,8 @@ impl QueryExecutor {
     /// # Errors
     /// [`ErrorKind::Query`] if the server does not return them.
     pub fn facts(&mut self) -> Result<SessionFacts> {
-        self.with_driver(session::facts)
+        let encryption = self.encryption;
+        self.with_driver(|conn| session::facts(conn, encryption))
     }
 
     /// Returns the columns of the bound statement and the wire protocol of its rows

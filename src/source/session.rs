@@ -99,6 +99,9 @@ fn raise_limits(conn: &mut Conn) -> Result<()> {
         }
         result => result.map_err(failed),
     };
+    if raise_limits_at_once(conn).map_err(failed)? {
+        return allow_refusal(driver::run(conn, KEEP_WARNINGS), "limit of warnings");
+    }
     if let Err(error) = driver::run(conn, LIFT_ROW_LIMIT) {
         // A server without the variable has no such limit.
         let is_refused = matches!(error, mysql::Error::MySqlError(_));
@@ -110,6 +113,25 @@ fn raise_limits(conn: &mut Conn) -> Result<()> {
     allow_refusal(driver::run(conn, CLIENT_LIMITS), "limits for slow readers")?;
     allow_refusal(driver::run(conn, KEEP_WARNINGS), "limit of warnings")?;
     allow_refusal(limit_statement(conn, None), "limit for statements")
+}
+
+/// Removes all limits that need no privilege, by one statement. Returns `false` if the
+/// server refuses it, perhaps for one of them alone.
+fn raise_limits_at_once(conn: &mut Conn) -> mysql::Result<bool> {
+    for variable in [LIMIT_OF_MYSQL, LIMIT_OF_MARIADB] {
+        let others = LIFT_ROW_LIMIT.trim_start_matches("SET ");
+        match driver::run(
+            conn,
+            &format!("{CLIENT_LIMITS}, {others}, SESSION {variable} = 0"),
+        ) {
+            Ok(()) => return Ok(true),
+            Err(mysql::Error::MySqlError(error))
+                if error.code == codes::UNKNOWN_SYSTEM_VARIABLE => {}
+            Err(mysql::Error::MySqlError(_)) => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(false)
 }
 
 /// Runs the init statements. Returns the limit of rows that they have set, and
@@ -171,6 +193,12 @@ pub(super) fn quoting_mode(conn: &mut Conn) -> Result<QuotingMode> {
     Ok(QuotingMode::from_sql_mode(&sql_mode.unwrap_or_default()))
 }
 
+/// MySQL's variable for the longest time of a statement, in milliseconds.
+const LIMIT_OF_MYSQL: &str = "max_execution_time";
+
+/// MariaDB's variable for it, in seconds.
+const LIMIT_OF_MARIADB: &str = "max_statement_time";
+
 /// Makes the server end statements that run for longer than `timeout`. `None`
 /// removes the limit.
 ///
@@ -180,8 +208,8 @@ pub(super) fn quoting_mode(conn: &mut Conn) -> Result<QuotingMode> {
 /// because a proxy's version does not say which server runs the statement.
 fn limit_statement(conn: &mut Conn, timeout: Option<Duration>) -> mysql::Result<()> {
     let time = timeout.unwrap_or_default();
-    let of_mysql = format!("SET SESSION max_execution_time = {}", time.as_millis());
-    let of_mariadb = format!("SET SESSION max_statement_time = {:.6}", time.as_secs_f64());
+    let of_mysql = format!("SET SESSION {LIMIT_OF_MYSQL} = {}", time.as_millis());
+    let of_mariadb = format!("SET SESSION {LIMIT_OF_MARIADB} = {:.6}", time.as_secs_f64());
     match driver::run(conn, &of_mysql) {
         Err(mysql::Error::MySqlError(error)) if error.code == codes::UNKNOWN_SYSTEM_VARIABLE => {
             driver::run(conn, &of_mariadb)
@@ -248,8 +276,8 @@ pub struct SessionFacts {
     /// The server's variable `version`. Empty: the server does not report it.
     pub version: String,
     /// The TLS version of the server's end of the connection, such as `TLSv1.3`
-    /// (its status `Ssl_version`). `None`: that end is not encrypted. Behind a
-    /// proxy, it is the connection between the proxy and the server.
+    /// (its status `Ssl_version`). `None`: one of the ends is not encrypted. Behind
+    /// a proxy, it is the connection between the proxy and the server.
     pub tls_version: Option<String>,
     /// The session's variable `time_zone`; if that is `SYSTEM`, the server's
     /// `system_time_zone`. Empty: the server does not report it.
@@ -274,9 +302,16 @@ const SESSION_VARIABLES: &str = "SHOW SESSION VARIABLES WHERE Variable_name IN (
      'time_zone', 'system_time_zone', 'max_execution_time', 'max_statement_time', \
      'net_write_timeout', 'wait_timeout', 'tx_read_only', 'transaction_read_only')";
 
+/// Whether this program's end of the connection is encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Encryption {
+    None,
+    Tls,
+}
+
 /// Reads the server's version and the settings of the session of `conn`, as far as the
 /// server tells them.
-pub(super) fn facts(conn: &mut Conn) -> Result<SessionFacts> {
+pub(super) fn facts(conn: &mut Conn, encryption: Encryption) -> Result<SessionFacts> {
     let failed = |error| query_error("cannot read the session's variables", error);
     let answer = |answer| allow_refusal(answer).map_err(failed);
     let rows = answer(driver::ask(conn, SESSION_VARIABLES))?.unwrap_or_default();
@@ -284,9 +319,14 @@ pub(super) fn facts(conn: &mut Conn) -> Result<SessionFacts> {
         .iter()
         .filter_map(|row| Some((text(row, 0)?, text(row, 1)?)));
     let mut variables: HashMap<String, String> = pairs.collect();
-    let status = "SHOW SESSION STATUS LIKE 'Ssl_version'";
-    let version = answer(driver::ask(conn, status))?.unwrap_or_default();
-    let version = version.first().and_then(|row| text(row, 1));
+    let tls_version = match encryption {
+        Encryption::None => None,
+        Encryption::Tls => {
+            let status = "SHOW SESSION STATUS LIKE 'Ssl_version'";
+            let rows = answer(driver::ask(conn, status))?.unwrap_or_default();
+            rows.first().and_then(|row| text(row, 1))
+        }
+    };
     let mut take = |name| variables.remove(name).unwrap_or_default();
     let (zone, system) = (take("time_zone"), take("system_time_zone"));
     let limit = match (take("max_execution_time"), take("max_statement_time")) {
@@ -298,7 +338,7 @@ pub(super) fn facts(conn: &mut Conn) -> Result<SessionFacts> {
     let read_only = [take("tx_read_only"), take("transaction_read_only")];
     Ok(SessionFacts {
         version: take("version"),
-        tls_version: version.filter(|version| !version.is_empty()),
+        tls_version: tls_version.filter(|version| !version.is_empty()),
         time_zone: if zone == "SYSTEM" { system } else { zone },
         statement_limit: limit.ok().filter(|seconds| *seconds > 0.0),
         is_read_only: read_only

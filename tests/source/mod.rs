@@ -8,6 +8,7 @@ mod hostile;
 mod login;
 mod other_servers;
 mod protocols;
+mod round_trips;
 mod server_warnings;
 mod session;
 mod tampering;

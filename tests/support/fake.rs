@@ -271,6 +271,28 @@ pub fn proxy(
     })
 }
 
+/// Starts a proxy in front of the server on `port`. Returns its port and the commands
+/// that clients send after their logins and that have an answer: the text of a query or
+/// of a statement to prepare, and `EXECUTE`.
+pub fn recording_proxy(port: u16) -> (u16, Arc<Mutex<Vec<String>>>) {
+    let commands: Arc<Mutex<Vec<String>>> = Arc::default();
+    let recorded = Arc::clone(&commands);
+    let port = proxy(port, move |side, bytes| {
+        // A command begins a new sequence of packets.
+        let begins = |packet: &&[u8]| side == Side::Client && packet[3] == 0;
+        for packet in packets(bytes).filter(begins) {
+            let command = match packet.get(4) {
+                Some(0x17) => "EXECUTE".into(),
+                // The connection or a statement is closed.
+                Some(0x01 | 0x19) | None => continue,
+                Some(_) => String::from_utf8_lossy(&packet[5..]).into_owned(),
+            };
+            recorded.lock().expect("a lock").push(command);
+        }
+    });
+    (port, commands)
+}
+
 /// Where and how a [`CuttingProxy`] cuts the server's answer to the query.
 #[derive(Clone, Copy, Debug)]
 pub struct Cut {

@@ -1,7 +1,9 @@
 //! The tables of a query that no snapshot covers.
 
 use super::ExportFile;
-use crate::support::{Database, GlobalVariable, each_server, each_server_alone, on_new_mariadb};
+use crate::support::{
+    Database, GlobalVariable, each_server, each_server_alone, fake::recording_proxy, on_new_mariadb,
+};
 
 #[test]
 fn tables_without_transactions_are_named() {
@@ -171,6 +173,25 @@ fn tables_without_transactions_are_named_however_the_query_is_written() {
                 assert_old_is_named(db, mode, &[&queries[..], &ansi].concat());
             }
         }
+    });
+}
+
+#[test]
+fn all_names_of_a_query_are_looked_up_in_one_question() {
+    each_server(|db| {
+        db.sql("CREATE TABLE old (id INT PRIMARY KEY) ENGINE = MyISAM");
+        db.sql("INSERT INTO old VALUES (1)");
+        let aliases: Vec<String> = (0..60).map(|i| format!("old AS alias_{i}")).collect();
+        let sql = format!("SELECT 1 AS a FROM {}", aliases.join(", "));
+        let exports = ExportFile::with_queries(db, "[run]\nsnapshot = true", &[("a", &sql)]);
+        let (port, commands) = recording_proxy(db.server.port);
+        let run = exports.run(&[]).env("DATABASE_URL", db.url_by_port(port));
+        let stderr = run.run().ended_with(0);
+        let named = format!("not part of the snapshot: {}.old (MyISAM)\n", db.name);
+        assert!(stderr.contains(&named), "{stderr}");
+        let commands = commands.lock().expect("a lock");
+        let is_question = |sql: &&String| sql.contains("information_schema.TABLES WHERE TABLE_");
+        assert_eq!(commands.iter().filter(is_question).count(), 1);
     });
 }
 
