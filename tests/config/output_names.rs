@@ -1,4 +1,4 @@
-//! What the name of the output says about its format.
+//! What the name of the output says about its format, and what may be in its place.
 
 use crate::support::GoldDigger;
 
@@ -26,5 +26,19 @@ fn a_name_whose_extension_no_format_has_exits_2() {
         run().env("OUTPUT_FILE", name).run().ended(2, &expected);
         // Whoever names the format may choose the name.
         run().args(["--format", "csv", "-o", name]).args(["--dump-config"]).run().ended(0, "");
+    }
+}
+
+/// Both servers allow databases with such names.
+#[test]
+fn a_database_whose_name_leads_to_another_folder_exits_2() {
+    for (database, problem) in [
+        ("..", "leads to another folder"),
+        (".", "leads to another folder"),
+        ("../x", "holds a /"),
+    ] {
+        let run = unreachable_server().args(["SELECT 1", "--database", database]);
+        let run = run.args(["-o", "/nowhere/{database}/x.csv"]).run();
+        run.failed(2, &["takes in {database} a value that ", problem]);
     }
 }
