@@ -1,4 +1,4 @@
-//! What the name of the output says about its format.
+//! What the name of the output says about its format, and what may be in its place.
 
 use crate::support::GoldDigger;
 
@@ -79,4 +79,18 @@ fn an_extension_that_a_parameter_makes_is_checked_once_expanded() {
     let run = GoldDigger::new().env("DATABASE_URL", "mysql://me@127.0.0.1:1/xlsx");
     let run = run.args(["-o", "x.{database}", "SELECT 1"]).run();
     run.failed_with_any_length(2, &[".xlsx, which is no format's extension"]);
+}
+
+/// Both servers allow databases with such names.
+#[test]
+fn a_database_whose_name_leads_to_another_folder_exits_2() {
+    for (database, problem) in [
+        ("..", "leads to another folder"),
+        (".", "leads to another folder"),
+        ("../x", "holds a /"),
+    ] {
+        let run = unreachable_server().args(["SELECT 1", "--database", database]);
+        let run = run.args(["-o", "/nowhere/{database}/x.csv"]).run();
+        run.failed(2, &["takes in {database} a value that ", problem]);
+    }
 }

@@ -313,20 +313,33 @@ fn the_last_of_two_runs_to_one_target_leaves_a_complete_file() {
 
 /// `flock -n FOLDER gold_digger …` keeps a second run of a timetable from starting.
 #[test]
-fn a_lock_of_others_on_the_folder_costs_no_time() {
+fn only_a_lock_of_the_target_itself_is_waited_for() {
     on_a_server(|db| {
         for case in Case::writing_to(Output::File) {
-            let folder = case.folder.path().to_str().expect("plain");
-            let run = GoldDigger::wrapped_in(&["flock", "-n", folder]);
-            let run = case.with_options(run.env("DATABASE_URL", db.url()));
-            let outcome = run.args(["SELECT 1 AS a", "--manifest"]).run();
+            let format = case.variant.format;
+            let lock = format!(".x.{format}.locked.gold_digger");
+            let files = [format!("x.{format}"), format!("x.{format}.manifest.json")];
+            let path = |name: &str| case.folder.path().join(name);
+            let run = |locked: PathBuf| {
+                let run = GoldDigger::wrapped_in(&["flock", "-n", locked.to_str().expect("plain")]);
+                let run = case.with_options(run.env("DATABASE_URL", db.url()));
+                let outcome = run.args(["SELECT 1 AS a", "--manifest"]).run();
+                let mut names = file_names(case.folder.path());
+                names.retain(|name| name.starts_with(['.', 'x']));
+                (outcome, names)
+            };
+            // A killed run has left its lock.
+            fs::write(path(&lock), "").expect("a file");
+            let (outcome, names) = run(path("."));
             let elapsed = outcome.wrote("").elapsed;
             assert!(elapsed < Duration::from_millis(1500), "{elapsed:?}");
-            let format = case.variant.format;
-            let files = [format!("x.{format}"), format!("x.{format}.manifest.json")];
-            let mut names = file_names(case.folder.path());
-            names.retain(|name| name.starts_with(['.', 'x']));
             assert_eq!(names, files);
+
+            let (outcome, names) = run(path(&lock));
+            let elapsed = outcome.elapsed;
+            outcome.failed_with_any_length(0, &["warning: ", &lock, " is still locked"]);
+            assert!(elapsed > Duration::from_secs(2), "{elapsed:?}");
+            assert_eq!(names, [&[lock][..], &files].concat());
         }
     });
 }
