@@ -35,6 +35,9 @@ pub(super) const SERVER_SHUTDOWN: u16 = 1053;
 /// server.
 pub(super) const PARSE_ERROR: u16 = 1064;
 
+/// ER_NO_SUCH_THREAD: KILL names no connection.
+pub(super) const NO_SUCH_THREAD: u16 = 1094;
+
 /// ER_UNKNOWN_ERROR: the code of servers that have no codes of their own.
 const UNKNOWN_ERROR: u16 = 1105;
 

@@ -218,7 +218,7 @@ fn connection_fault(error: &mysql::Error) -> Option<ConnectionFault> {
 
 /// Whether a read timed out: systems report either kind (std,
 /// `TcpStream::set_read_timeout`).
-const fn is_timeout(kind: io::ErrorKind) -> bool {
+pub(super) const fn is_timeout(kind: io::ErrorKind) -> bool {
     matches!(kind, io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 

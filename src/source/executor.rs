@@ -9,7 +9,8 @@ use mysql::{
 
 use super::{
     bits::StoredBits,
-    columns, connect,
+    columns,
+    connect::{self, Purpose},
     correction::DoubtfulText,
     driver::{self, catch_panic},
     errors::{catch_driver_panic, query_error, statement_error},
@@ -70,7 +71,7 @@ impl QueryExecutor {
         cancel: &CancelToken,
     ) -> Result<Self> {
         let connect::Session { conn, id } =
-            connect::connect(connection, connection.connect_timeout)?;
+            connect::connect(connection, connection.connect_timeout, Purpose::Export)?;
         let lock = SessionLock::new();
         let mut executor = Self {
             interrupt: Arc::new(InterruptHandle::new(

@@ -217,6 +217,11 @@ impl SessionLock {
         Self(number.map_or_else(String::new, |number| format!("gold_digger.{number:032x}")))
     }
 
+    /// The lock's name, which needs no quoting.
+    pub fn name(&self) -> &str {
+        &self.0
+    }
+
     /// Acquires the lock for the session of `conn`. On a server without such locks,
     /// no query can be killed later.
     pub fn acquire(&self, conn: &mut Conn) -> Result<()> {
