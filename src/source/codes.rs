@@ -187,6 +187,19 @@ pub(super) fn is_not_prepared(code: u16) -> bool {
     NOT_PREPARED.contains(&code) || PROXYSQL.contains(&code) || is_foreign(code)
 }
 
+/// Whether the error `code` says that the server does not know the statement. MySQL and
+/// MariaDB know it.
+pub(super) fn is_unknown_statement(code: u16) -> bool {
+    let unknown = [
+        UNKNOWN_COMMAND,
+        PARSE_ERROR,
+        UNKNOWN_ERROR,
+        UNKNOWN_SYSTEM_VARIABLE,
+        NOT_SUPPORTED_YET,
+    ];
+    unknown.contains(&code) || is_foreign(code)
+}
+
 /// Whether neither MySQL nor MariaDB has the error `code`. ClickHouse has codes below
 /// theirs, and TiDB and MatrixOne above; 2000 to 2999 are the client libraries'.
 const fn is_foreign(code: u16) -> bool {

@@ -21,7 +21,8 @@ use crate::{
 /// use.
 const SMALLEST_DEFAULT_PACKET: usize = 1 << 20;
 
-const READ_WRITE_HINT: &str = "--read-write lets the statement write, outside a snapshot";
+pub(super) const READ_WRITE_HINT: &str =
+    "--read-write lets the statement write, outside a snapshot";
 
 /// Runs `work`, which calls the driver.
 ///
