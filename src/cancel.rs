@@ -55,7 +55,7 @@ struct State {
 /// Interrupts the work of another thread.
 pub trait Interrupt: Send + Sync {
     /// Interrupts the work. It runs on the thread that cancels, and may block for
-    /// one second at most.
+    /// a few seconds.
     fn interrupt(&self, scope: Scope) -> Interrupted;
 }
 

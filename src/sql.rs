@@ -23,6 +23,7 @@ mod lexer;
 mod mistakes;
 mod parameter;
 mod placeholder;
+mod reading;
 
 pub use bind::BoundQuery;
 #[cfg(feature = "cli")]
@@ -185,6 +186,19 @@ impl Query {
     pub fn keyword(&self) -> &str {
         let first = self.parses.iter().flatten().next();
         first.map_or("", |statement| &self.text[statement.keyword.clone()])
+    }
+
+    /// Whether the statement reads only, in every mode in which the text is one
+    /// statement, but for what functions do. In doubt, it does not.
+    #[must_use]
+    pub fn reads_only(&self) -> bool {
+        let modes = QuotingMode::ALL.iter().zip(&self.parses);
+        modes
+            .filter_map(|(mode, parsed)| Some((*mode, parsed.as_ref().ok()?)))
+            .all(|(mode, statement)| {
+                let text = &self.text[statement.range.clone()];
+                reading::reads_only(text, &self.text[statement.keyword.clone()], mode)
+            })
     }
 
     /// Turns the reason for a failed parse into an error for the user.

@@ -226,9 +226,10 @@ fn record_source(status: &Status, source: &dyn RowSource) {
 fn prepare_session(context: ExportContext<'_>, session: &mut dyn Session) -> Result<()> {
     let ExportContext { plan, export, .. } = context;
     session.bind(export)?;
-    if let Some(warning) = session.warning() {
-        context.warn(warning);
-    }
+    let warnings = session.new_warnings();
+    warnings
+        .into_iter()
+        .for_each(|warning| context.warn(warning));
     if !plan.reads_server_facts && export.manifest.is_none() {
         return Ok(());
     }

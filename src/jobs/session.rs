@@ -1,7 +1,7 @@
 //! The sessions of a run: the traits that a run needs, and their implementation for
 //! a server. Tests implement them in memory.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use super::plan::{ExportPlan, RunPlan};
 use crate::{
@@ -50,8 +50,8 @@ pub(super) trait Session: Send {
     /// Binds the query of `export` and its parameters, to run next.
     fn bind(&mut self, export: &ExportPlan) -> Result<()>;
 
-    /// Returns a warning about the session, if there is one.
-    fn warning(&self) -> Option<String>;
+    /// Returns the warnings about the session that no session of the run has told.
+    fn new_warnings(&self) -> Vec<String>;
 
     /// Reads the server's version and the session's settings.
     fn facts(&mut self) -> Result<SessionFacts>;
@@ -90,6 +90,8 @@ pub(super) struct Server {
     pub open_sink: Option<SinkFactory>,
     /// What is known of logins to the server.
     login: Mutex<Login>,
+    /// The warnings about sessions that were told.
+    told: Arc<Mutex<Vec<String>>>,
 }
 
 /// What is known of the logins of a run. They are all alike.
@@ -112,6 +114,7 @@ impl Server {
             snapshot: plan.snapshot,
             open_sink: None,
             login: Mutex::new(Login::Untried),
+            told: Arc::default(),
         }
     }
 }
@@ -167,6 +170,7 @@ impl Backend for Server {
         Ok(Box::new(ServerSession {
             executor,
             options: self.session.clone(),
+            told: Arc::clone(&self.told),
         }))
     }
 
@@ -176,6 +180,7 @@ impl Backend for Server {
             Box::new(ServerSession {
                 executor,
                 options: self.session.clone(),
+                told: Arc::clone(&self.told),
             })
         };
         let sessions = opened.sessions.into_iter().map(session).collect();
@@ -199,6 +204,8 @@ impl Backend for Server {
 struct ServerSession {
     executor: QueryExecutor,
     options: SessionOptions,
+    /// The warnings about sessions that the run has told.
+    told: Arc<Mutex<Vec<String>>>,
 }
 
 impl Session for ServerSession {
@@ -215,8 +222,12 @@ impl Session for ServerSession {
             .bind(&export.query, &export.parameters, export.protocol)
     }
 
-    fn warning(&self) -> Option<String> {
-        self.executor.warning()
+    fn new_warnings(&self) -> Vec<String> {
+        let mut told = lock(&self.told);
+        let mut new = self.executor.warnings_of_session();
+        new.retain(|warning| !told.contains(warning));
+        told.extend(new.iter().cloned());
+        new
     }
 
     fn facts(&mut self) -> Result<SessionFacts> {

@@ -143,8 +143,8 @@ impl Session for MemorySession {
         Ok(())
     }
 
-    fn warning(&self) -> Option<String> {
-        None
+    fn new_warnings(&self) -> Vec<String> {
+        Vec::new()
     }
 
     fn facts(&mut self) -> Result<SessionFacts> {

@@ -35,6 +35,9 @@ pub(super) const SERVER_SHUTDOWN: u16 = 1053;
 /// server.
 pub(super) const PARSE_ERROR: u16 = 1064;
 
+/// ER_NO_SUCH_THREAD: KILL names no connection.
+pub(super) const NO_SUCH_THREAD: u16 = 1094;
+
 /// ER_UNKNOWN_ERROR: the code of servers that have no codes of their own.
 const UNKNOWN_ERROR: u16 = 1105;
 
@@ -186,6 +189,19 @@ const NOT_PREPARED: [u16; 5] = [
 /// statement. Otherwise, the statement may be wrong.
 pub(super) fn is_not_prepared(code: u16) -> bool {
     NOT_PREPARED.contains(&code) || PROXYSQL.contains(&code) || is_foreign(code)
+}
+
+/// Whether the error `code` says that the server does not know the statement. MySQL and
+/// MariaDB know it.
+pub(super) fn is_unknown_statement(code: u16) -> bool {
+    let unknown = [
+        UNKNOWN_COMMAND,
+        PARSE_ERROR,
+        UNKNOWN_ERROR,
+        UNKNOWN_SYSTEM_VARIABLE,
+        NOT_SUPPORTED_YET,
+    ];
+    unknown.contains(&code) || is_foreign(code)
 }
 
 /// Whether neither MySQL nor MariaDB has the error `code`. ClickHouse has codes below

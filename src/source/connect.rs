@@ -28,23 +28,40 @@ use crate::{error::Result, sync::lock};
 /// of the server and the account are.
 pub(super) const SET_NAMES: &str = "SET NAMES utf8mb4";
 
+/// What a session is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Running statements whose results are used.
+    Export,
+    /// One KILL, as fast as it can be: nothing that the server answers is used.
+    Kill,
+}
+
 /// An open session, and the connection's id as the server knows it.
 pub(super) struct Session {
     pub conn: Conn,
     pub id: u32,
 }
 
-/// Opens a session within `timeout`. The results of its statements are UTF-8, and
-/// over TLS they are proven to come from the server.
+/// Opens a session within `timeout`. For an export, the results of its statements are
+/// UTF-8, and over TLS they are proven to come from the server.
 ///
 /// # Errors
 /// [`ErrorKind::Connect`](crate::error::ErrorKind::Connect), with the address and
 /// a hint.
-pub(super) fn connect(connection: &ConnectOptions, timeout: Duration) -> Result<Session> {
-    try_connect(connection, timeout).map_err(|error| error.into_error(connection))
+pub(super) fn connect(
+    connection: &ConnectOptions,
+    timeout: Duration,
+    purpose: Purpose,
+) -> Result<Session> {
+    try_connect(connection, timeout, purpose).map_err(|error| error.into_error(connection))
 }
 
-fn try_connect(connection: &ConnectOptions, timeout: Duration) -> Result<Session, ConnectError> {
+fn try_connect(
+    connection: &ConnectOptions,
+    timeout: Duration,
+    purpose: Purpose,
+) -> Result<Session, ConnectError> {
     let deadline = Instant::now() + timeout;
     if connection.tls.is_some() && !tls::is_provider_installed() {
         return Err(ConnectError::new(
@@ -53,7 +70,7 @@ fn try_connect(connection: &ConnectOptions, timeout: Duration) -> Result<Session
         ));
     }
     let attempts = resolve(connection, timeout)?;
-    try_attempts(connection, &attempts, deadline)?.ok_or_else(|| no_answer(timeout))
+    try_attempts(connection, &attempts, deadline, purpose)?.ok_or_else(|| no_answer(timeout))
 }
 
 /// Makes `attempts` one after the other until one succeeds. Returns `None` if
@@ -62,6 +79,7 @@ fn try_attempts(
     connection: &ConnectOptions,
     attempts: &[Attempt],
     deadline: Instant,
+    purpose: Purpose,
 ) -> Result<Option<Session>, ConnectError> {
     let mut last = None;
     let mut addresses: u32 = attempts.iter().map(|attempt| attempt.addresses).sum();
@@ -70,7 +88,7 @@ fn try_attempts(
         // others.
         let time_per_address = time_until(deadline) / addresses;
         addresses -= attempt.addresses;
-        match open(connection, attempt, time_per_address) {
+        match open(connection, attempt, time_per_address, purpose) {
             Ok(session) => return Ok(Some(session)),
             Err(AttemptError::Final(error)) => return Err(error),
             Err(AttemptError::Unreached(error)) => {
@@ -146,9 +164,10 @@ fn open(
     connection: &ConnectOptions,
     attempt: &Attempt,
     time_per_address: Duration,
+    purpose: Purpose,
 ) -> Result<Session, AttemptError> {
     let deadline = Instant::now() + time_per_address * attempt.addresses;
-    let login = || log_in(connection, attempt, time_per_address, deadline);
+    let login = || log_in(connection, attempt, time_per_address, deadline, purpose);
     let first = match login() {
         Ok(session) => {
             remember_mariadb(&connection.endpoint, &session.conn);
@@ -179,13 +198,16 @@ fn log_in(
     attempt: &Attempt,
     time_per_address: Duration,
     deadline: Instant,
+    purpose: Purpose,
 ) -> Result<Session, LoginError> {
     let request = ConnectRequest::new(connection, attempt, time_per_address).map_err(|error| {
         let what = format!("the certificates cannot be handed on in memory: {error}");
         AttemptError::Final(ConnectError::new(what, "is /proc mounted?").with_source(error))
     })?;
     // The driver panics on some greetings that break the protocol.
-    let opened = run_with_timeout(time_until(deadline), || catch_panic(|| request.open()));
+    let opened = run_with_timeout(time_until(deadline), move || {
+        catch_panic(|| request.open(purpose))
+    });
     match opened.ok_or(AttemptError::Timeout)? {
         Ok(Ok(Ok(session))) => Ok(session),
         Ok(Ok(Err(tampering))) => {
@@ -266,7 +288,7 @@ mod tests {
         let options = ConnectOptions::socket("/nonexistent/socket")
             .user("reader")
             .password("hunter2");
-        let error = connect(&options, Duration::from_secs(5)).err();
+        let error = connect(&options, Duration::from_secs(5), Purpose::Export).err();
         let error = error.expect("no server is there");
         assert_eq!(error.kind(), ErrorKind::Connect);
         let source = error.source().expect("a source");

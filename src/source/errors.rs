@@ -21,7 +21,8 @@ use crate::{
 /// use.
 const SMALLEST_DEFAULT_PACKET: usize = 1 << 20;
 
-const READ_WRITE_HINT: &str = "--read-write lets the statement write, outside a snapshot";
+pub(super) const READ_WRITE_HINT: &str =
+    "--read-write lets the statement write, outside a snapshot";
 
 /// Runs `work`, which calls the driver.
 ///
@@ -218,7 +219,7 @@ fn connection_fault(error: &mysql::Error) -> Option<ConnectionFault> {
 
 /// Whether a read timed out: systems report either kind (std,
 /// `TcpStream::set_read_timeout`).
-const fn is_timeout(kind: io::ErrorKind) -> bool {
+pub(super) const fn is_timeout(kind: io::ErrorKind) -> bool {
     matches!(kind, io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 

@@ -10,16 +10,17 @@ use mysql::{
 use super::{
     RowSource,
     bits::StoredBits,
-    columns, connect,
+    columns,
+    connect::{self, Purpose},
     correction::{DoubtfulText, ValueContext},
     driver::{self, catch_panic},
-    errors::{catch_driver_panic, query_error, statement_error},
+    errors::{READ_WRITE_HINT, catch_driver_panic, query_error, statement_error},
     interrupt::{InterruptHandle, SessionUse},
     options::{Compression, ConnectOptions, Protocol, SessionOptions, WarningPolicy},
     prepare,
     rows::{RowStream, Rows},
     server_warnings::ServerWarnings,
-    session::{self, Encryption, SessionFacts, SessionLock},
+    session::{self, Encryption, SessionFacts, SessionLock, WriteGuard},
     tables::TableCache,
 };
 use crate::{
@@ -50,8 +51,7 @@ pub struct QueryExecutor {
     pub(super) protocol: Protocol,
     /// The prepared statement that runs or has run.
     pub(super) prepared: Option<mysql::Statement>,
-    /// The limit of rows that the init statements have set for each statement.
-    row_limit: Option<u64>,
+    session: session::Prepared,
     warning_policy: WarningPolicy,
     pub(super) warning: Option<String>,
     pub(super) table_cache: TableCache,
@@ -76,7 +76,7 @@ impl QueryExecutor {
         cancel: &CancelToken,
     ) -> Result<Self> {
         let connect::Session { conn, id } =
-            connect::connect(connection, connection.connect_timeout)?;
+            connect::connect(connection, connection.connect_timeout, Purpose::Export)?;
         let lock = SessionLock::new();
         let mut executor = Self {
             interrupt: Arc::new(InterruptHandle::new(
@@ -96,7 +96,10 @@ impl QueryExecutor {
             keyword: String::new(),
             protocol: Protocol::Auto,
             prepared: None,
-            row_limit: None,
+            session: session::Prepared {
+                row_limit: None,
+                guard: WriteGuard::Server,
+            },
             warning_policy: session.warnings,
             warning: None,
             table_cache: TableCache::default(),
@@ -106,7 +109,7 @@ impl QueryExecutor {
         };
         // From here on, a cancellation ends the session while the server is silent.
         cancel.on_interrupt(executor.interrupt.clone())?;
-        executor.row_limit = executor.with_driver(|conn| {
+        executor.session = executor.with_driver(|conn| {
             lock.acquire(conn)?;
             session::prepare(conn, session)
         })?;
@@ -150,7 +153,7 @@ impl QueryExecutor {
     /// # Errors
     /// [`ErrorKind::Query`] if the server refuses a setting or an init statement.
     pub fn reset_session(&mut self, session: &SessionOptions) -> Result<()> {
-        self.row_limit = self.with_driver(|conn| {
+        self.session = self.with_driver(|conn| {
             driver::run(conn, connect::SET_NAMES)
                 .map_err(|error| query_error("cannot set the character set again", error))?;
             session::prepare(conn, session)
@@ -165,7 +168,8 @@ impl QueryExecutor {
     /// # Errors
     /// [`ErrorKind::Config`] if the text is not one statement under the session's
     /// SQL mode, or if names and values of parameters do not match;
-    /// [`ErrorKind::Query`] if the SQL mode cannot be read.
+    /// [`ErrorKind::Query`] if the SQL mode cannot be read, or if the statement may
+    /// write in a session that the server should have made read-only and could not.
     pub fn bind(
         &mut self,
         query: &Query,
@@ -177,17 +181,27 @@ impl QueryExecutor {
         } else {
             QuotingMode::Default
         };
+        if self.session.guard == WriteGuard::Program && !query.reads_only() {
+            let what = format!(
+                "the statement ({} …) may write, and this server has no read-only sessions",
+                query.keyword()
+            );
+            return Err(Error::new(ErrorKind::Query, what).with_hint(READ_WRITE_HINT));
+        }
         self.bound = query.bind(mode, parameters)?;
         self.keyword = query.keyword().to_uppercase();
         self.protocol = protocol;
         Ok(())
     }
 
-    /// The warning about the session that the user should see, if there is one: the
-    /// server does not compress, although compression was requested.
+    /// The warnings about the session that the user should see: the server does not
+    /// compress, although compression was requested, or has no read-only sessions.
     #[must_use]
-    pub fn warning(&self) -> Option<String> {
-        self.warning.clone()
+    pub fn warnings_of_session(&self) -> Vec<String> {
+        let unguarded = "the server has no read-only sessions: only statements that read by their \
+                         first word are run, and what functions in them write is not refused";
+        let unguarded = (self.session.guard == WriteGuard::Program).then(|| unguarded.to_owned());
+        self.warning.iter().cloned().chain(unguarded).collect()
     }
 
     /// Runs the bound statement up to its first row: prepared, so that the server
@@ -202,7 +216,7 @@ impl QueryExecutor {
     }
 
     fn try_run(&mut self) -> Result<RowStream<'_>> {
-        if let Some(rows) = self.row_limit {
+        if let Some(rows) = self.session.row_limit {
             session::limit_rows(&mut self.conn, rows)?;
         }
         let prepared = prepare::prepare(&mut self.conn, self.protocol, &self.keyword, &self.bound)?;

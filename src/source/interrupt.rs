@@ -10,15 +10,21 @@ use mysql::Conn;
 use nix::sys::socket::{Shutdown, shutdown};
 
 use super::{
-    connect::{connect, run_with_timeout},
+    codes,
+    connect::{Purpose, connect, run_with_timeout},
     driver::{catch_panic, run},
+    errors::{describe, io_error, is_timeout},
     options::ConnectOptions,
     session::SessionLock,
 };
-use crate::cancel::{Interrupt, Interrupted, Scope};
+use crate::{
+    cancel::{Interrupt, Interrupted, Scope},
+    error::Error,
+};
 
-/// The most time that killing a query may add to the end of a run.
-const KILL_TIMEOUT: Duration = Duration::from_millis(800);
+/// The most time that killing a query may add to the end of a run. Over TLS, it takes
+/// the way to the server and back five times.
+const KILL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What another thread needs to end a connection's work.
 #[derive(Clone)]
@@ -84,17 +90,25 @@ impl InterruptHandle {
         // After a failure, the server ends the query when it next writes to the
         // closed connection.
         let started = Instant::now();
-        let is_killed = self.try_kill_query().is_some();
-        let outcome = if is_killed {
-            "the query was killed"
-        } else {
-            "no query was killed"
+        let killed = self.try_kill_query();
+        let outcome = match &killed {
+            Killed::Query => "the query was killed",
+            Killed::NotFound => "no query was killed",
+            Killed::Unknown(reason) => reason,
         };
         tracing::debug!(
             "{outcome} on the server ({:.3} s)",
             started.elapsed().as_secs_f64()
         );
-        is_killed
+        if let Killed::Unknown(_) = killed {
+            tracing::warn!(
+                "the query may still run on the server, where it could not be killed within {} s; \
+                 KILL QUERY {} ends it",
+                KILL_TIMEOUT.as_secs_f64(),
+                self.id
+            );
+        }
+        matches!(killed, Killed::Query)
     }
 
     /// Whether `conn` is connected to this connection's server.
@@ -102,17 +116,71 @@ impl InterruptHandle {
         self.lock.owner(conn) == Some(self.id)
     }
 
-    fn try_kill_query(&self) -> Option<()> {
-        let handle = self.clone();
-        let started = Instant::now();
-        let mut conn = connect(&self.connection, KILL_TIMEOUT).ok()?.conn;
-        let kill = move || {
-            if !handle.is_same_server(&mut conn) {
-                return None;
-            }
-            run(&mut conn, &format!("KILL QUERY {}", handle.id)).ok()
+    fn try_kill_query(&self) -> Killed {
+        let deadline = Instant::now() + KILL_TIMEOUT;
+        let mut conn = match connect(&self.connection, KILL_TIMEOUT, Purpose::Kill) {
+            Ok(session) => session.conn,
+            Err(error) if source_of(&error).is_some_and(is_gone) => return Killed::NotFound,
+            Err(error) => return Killed::Unknown(error.message().to_owned()),
         };
-        let left = KILL_TIMEOUT.saturating_sub(started.elapsed());
-        run_with_timeout(left, || catch_panic(kill))?.ok()?
+        let handle = self.clone();
+        let left = deadline.saturating_duration_since(Instant::now());
+        run_with_timeout(left, move || catch_panic(|| handle.kill_by(&mut conn)))
+            .and_then(Result::ok)
+            .unwrap_or_else(|| Killed::Unknown("the kill was not answered".to_owned()))
     }
+
+    /// Kills the query over `conn`. One statement finds the session and kills it, as
+    /// each statement takes as long as the way to the server and back.
+    fn kill_by(&self, conn: &mut Conn) -> Killed {
+        let kill = format!(
+            "KILL QUERY IF(IS_USED_LOCK('{}') = {}, {}, 0)",
+            self.lock.name(),
+            self.id,
+            self.id
+        );
+        match run(conn, &kill) {
+            Ok(()) => Killed::Query,
+            Err(mysql::Error::MySqlError(error)) if error.code == codes::NO_SUCH_THREAD => {
+                Killed::NotFound
+            }
+            // Not every server takes an expression there.
+            Err(mysql::Error::MySqlError(_)) if !self.is_same_server(conn) => Killed::NotFound,
+            Err(mysql::Error::MySqlError(_)) => {
+                match run(conn, &format!("KILL QUERY {}", self.id)) {
+                    Ok(()) => Killed::Query,
+                    Err(error) => Killed::Unknown(describe(&error)),
+                }
+            }
+            Err(error) if is_gone(&error) => Killed::NotFound,
+            Err(error) => Killed::Unknown(describe(&error)),
+        }
+    }
+}
+
+/// Returns the driver's error within `error`, if there is one.
+fn source_of(error: &Error) -> Option<&mysql::Error> {
+    std::error::Error::source(error)?.downcast_ref()
+}
+
+/// Whether the connection was refused or lost, and not merely late: no server is there
+/// any more, and with it the query.
+fn is_gone(error: &mysql::Error) -> bool {
+    use mysql::{DriverError, Error};
+    match error {
+        Error::MySqlError(server) => server.code == codes::SERVER_SHUTDOWN,
+        Error::DriverError(error) => matches!(error, DriverError::CouldNotConnect(_)),
+        error => io_error(error).is_some_and(|error| !is_timeout(error.kind())),
+    }
+}
+
+/// What became of a query that was to be killed.
+enum Killed {
+    /// The server has killed it.
+    Query,
+    /// The session is not on the server that was reached: it has ended, or is on
+    /// another one. Or no server is there.
+    NotFound,
+    /// The server could not be asked, for this reason.
+    Unknown(String),
 }

@@ -39,20 +39,49 @@ const CLIENT_LIMITS: &str = "SET SESSION net_write_timeout = 2147483, SESSION wa
 const KEEP_WARNINGS: &str =
     "SET SESSION wait_timeout = 2147483 /*!40101 , SESSION max_error_count = 65535 */";
 
+/// What a session is like after its preparation.
+pub(super) struct Prepared {
+    /// The limit of rows that the init statements have set for the export's statement.
+    /// It is lifted until then ([`limit_rows`]), so that it does not apply to the
+    /// program's own questions.
+    pub row_limit: Option<u64>,
+    /// Who refuses statements that write.
+    pub guard: WriteGuard,
+}
+
+/// Who refuses statements that write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WriteGuard {
+    /// The server, or nobody, as the user says.
+    Server,
+    /// The program, by the words of a statement: the server cannot.
+    Program,
+}
+
+/// Makes the session read-only. A server that does not know the statement (TiDB,
+/// MatrixOne, Sphinx) leaves it to the program.
+fn refuse_writes(conn: &mut Conn) -> Result<WriteGuard> {
+    match driver::run(conn, "SET SESSION TRANSACTION READ ONLY") {
+        Ok(()) => Ok(WriteGuard::Server),
+        Err(mysql::Error::MySqlError(error)) if codes::is_unknown_statement(error.code) => {
+            tracing::info!("the server has no read-only sessions: {}", error.message);
+            Ok(WriteGuard::Program)
+        }
+        Err(error) => Err(
+            query_error("the server refused to make the session read-only", error)
+                .with_hint("--read-write leaves the session as the server gives it"),
+        ),
+    }
+}
+
 /// Sets what must hold for every statement of the session. It is repeated between
 /// the exports of a session, because an earlier one may have changed it.
-///
-/// Returns the limit of rows that the init statements have set for the export's
-/// statement. It is lifted until then ([`limit_rows`]), so that it does not apply to
-/// the program's own questions.
-pub(super) fn prepare(conn: &mut Conn, session: &SessionOptions) -> Result<Option<u64>> {
+pub(super) fn prepare(conn: &mut Conn, session: &SessionOptions) -> Result<Prepared> {
     raise_limits(conn)?;
-    if session.access == Access::ReadOnly {
-        driver::run(conn, "SET SESSION TRANSACTION READ ONLY").map_err(|error| {
-            query_error("the server refused to make the session read-only", error)
-                .with_hint("--read-write leaves the session as the server gives it")
-        })?;
-    }
+    let guard = match session.access {
+        Access::ReadOnly => refuse_writes(conn)?,
+        Access::ReadWrite => WriteGuard::Server,
+    };
     let row_limit = if session.init.is_empty() {
         None
     } else {
@@ -69,7 +98,7 @@ pub(super) fn prepare(conn: &mut Conn, session: &SessionOptions) -> Result<Optio
             )
         })?;
     }
-    Ok(row_limit)
+    Ok(Prepared { row_limit, guard })
 }
 
 /// Returns the statement that sets the session's time zone. It is sent as text, because
@@ -247,6 +276,11 @@ impl SessionLock {
     pub fn new() -> Self {
         let number = tls::random_number();
         Self(number.map_or_else(String::new, |number| format!("gold_digger.{number:032x}")))
+    }
+
+    /// The lock's name, which needs no quoting.
+    pub fn name(&self) -> &str {
+        &self.0
     }
 
     /// Acquires the lock for the session of `conn`. On a server without such locks,

@@ -144,7 +144,7 @@ fn a_refused_read_only_session_suggests_read_write() {
         session.accept();
         while let Some(command) = session.receive() {
             if command.starts_with(b"\x03SET SESSION TRANSACTION") {
-                session.send(b"\xff\x28\x04#42000no such thing here");
+                session.send(b"\xff\xcb\x04#42000no such right here");
             } else {
                 session.ok();
             }
@@ -157,7 +157,7 @@ fn a_refused_read_only_session_suggests_read_write() {
         4,
         &[
             "read-only",
-            "1064 (42000): no such thing here",
+            "1227 (42000): no such right here",
             "--read-write",
         ],
     );

@@ -38,6 +38,8 @@ fn answer(session: &mut Session, packet: &[u8], refused: &[&str], (code, state):
         let code = code.to_le_bytes();
         let error = [b"\xff", &code[..], b"#", state.as_bytes(), b"not here"];
         session.send(&error.concat());
+    } else if command == "PREPARE" {
+        session.send(b"\xff\x17\x04#08S01unknown command");
     } else if command.contains("wanted") {
         session.columns(&["wanted"]);
         session.row(&["x"]);
@@ -99,4 +101,37 @@ fn a_refusal_to_prepare_is_told_from_a_mistake_and_from_a_lost_connection() {
     ] {
         prepare(error).failed(4, &[&error.0.to_string(), "not here"]);
     }
+}
+
+#[test]
+fn where_the_server_has_no_read_only_sessions_the_program_refuses_to_write() {
+    let run = |error, args: &[&str], sql: &str| {
+        let refused = &["SET SESSION TRANSACTION", "SHOW"];
+        stranger(refused, error).args(args).arg(sql).run()
+    };
+    // TiDB, Sphinx, MatrixOne and opensrv.
+    for error in [
+        (1235, "42000"),
+        (1064, "42000"),
+        (20_105, "HY000"),
+        (1105, "HY000"),
+    ] {
+        let outcome = run(error, &[], "SELECT 'x' AS wanted");
+        assert_eq!(outcome.stdout, b"wanted\nx\n", "{}", outcome.stderr);
+        let warning = "the server has no read-only sessions";
+        assert_eq!(
+            outcome.stderr.matches(warning).count(),
+            1,
+            "{}",
+            outcome.stderr
+        );
+        for sql in [
+            "DELETE FROM wanted",
+            "WITH a AS (SELECT 1) DELETE FROM wanted",
+        ] {
+            run(error, &[], sql).failed(4, &["may write", "--read-write"]);
+        }
+        run(error, &["--read-write"], "DELETE FROM wanted").ended_with(0);
+    }
+    run((1227, "42000"), &[], "SELECT 'x' AS wanted").failed(4, &["1227", "--read-write"]);
 }

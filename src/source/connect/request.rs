@@ -13,7 +13,7 @@ use super::{
         tls::{self, MemFd, Tampering, TlsSetup, pem},
         tls_options::CleartextPlugin,
     },
-    SET_NAMES, Session,
+    Purpose, SET_NAMES, Session,
     addresses::Attempt,
 };
 
@@ -72,12 +72,17 @@ impl ConnectRequest {
         })
     }
 
-    /// Connects and logs in, and verifies a TLS channel.
-    pub fn open(self) -> mysql::Result<Result<Session, Tampering>> {
+    /// Connects and logs in. For an export, it also sets the character set and
+    /// verifies a TLS channel.
+    pub fn open(self, purpose: Purpose) -> mysql::Result<Result<Session, Tampering>> {
         if let Some(tls) = &self.tls {
             tls.install();
         }
         let mut conn = Conn::new(self.options)?;
+        if purpose == Purpose::Kill {
+            let id = conn.connection_id();
+            return Ok(Ok(Session { conn, id }));
+        }
         // A server can ignore the character set of the handshake (MySQL manual,
         // "Connection Character Sets and Collations",
         // --skip-character-set-client-handshake).

@@ -6,6 +6,7 @@ use std::{
     io::Read,
     os::unix::fs::symlink,
     path::PathBuf,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
     thread,
     time::{Duration, Instant},
 };
@@ -15,7 +16,8 @@ use super::{
     temp_file,
 };
 use crate::support::{
-    GoldDigger, Running, SHORT_TIMEOUT, Signal, each_server, file_names, on_a_server, poll_until,
+    GoldDigger, Running, SHORT_TIMEOUT, Signal, each_server, fake, file_names, on_a_server,
+    poll_until,
 };
 
 #[test]
@@ -93,6 +95,45 @@ fn statements_inside_procedures_are_killed_too() {
             run.wait()
                 .ended(143, "gold_digger: ended by SIGTERM; no row had come\n");
             assert_query_killed(db, tag, signalled);
+        }
+    });
+}
+
+/// Every packet takes 50 ms to the server and 50 ms back.
+#[test]
+fn queries_are_killed_over_slow_tls_and_it_is_told_where_they_are_not() {
+    each_server(|db| {
+        let sql = format!("SELECT SLEEP(100) AS {}", db.name);
+        let server = db.server.port;
+        let slow = fake::proxy(server, |_, _| thread::sleep(Duration::from_millis(50)));
+        let first = AtomicBool::new(true);
+        let once = fake::serve(move |mut session| match first.swap(false, Relaxed) {
+            true => session.forward(server),
+            false => drop(session.receive()),
+        });
+        let untold = "gold_digger: ended by SIGINT; no row had come\n";
+        let cases = [
+            (slow, "--tls=required", true),
+            (once, "--tls=disabled", false),
+        ];
+        for (port, tls, is_killed) in cases {
+            let run = GoldDigger::new().env("DATABASE_URL", db.url_by_port(port));
+            let run = run.args([tls, &sql]).start();
+            let running = || db.connections_running(&db.name).first().copied();
+            let id = poll_until(Duration::from_secs(10), running).expect("it runs");
+            run.signal(Signal::SIGINT);
+            let outcome = run.wait();
+            assert_eq!(db.connections_running(&db.name).is_empty(), is_killed);
+            outcome.assert_stderr_contains(&[untold]);
+            let is_told = outcome.stderr.contains("may still run");
+            assert_eq!(is_told, !is_killed, "{}", outcome.stderr);
+            if !is_killed {
+                let told = format!(
+                    "may still run on the server, where it could not be killed within 2 s; KILL QUERY {id} ends it"
+                );
+                outcome.assert_stderr_contains(&[&told]);
+                db.sql(&format!("KILL {id}"));
+            }
         }
     });
 }
