@@ -188,7 +188,7 @@ fn layer(matches: &ArgMatches) -> Layer {
 }
 
 /// The command line's grammar. `-h` alone, which asks for help, is not part of it:
-/// see [`usage::prepare`].
+/// the module `usage` handles it.
 #[must_use]
 pub fn command() -> Command {
     let mut seen = HashSet::new();

@@ -22,7 +22,7 @@ impl Layer {
         self.insert(key.setting(), value.into(), origin);
     }
 
-    /// Sets a value that [`Kind::parse`] made for `setting`.
+    /// Sets a value that `Kind::parse` made for `setting`.
     pub fn insert(&mut self, setting: &Setting, value: Value, origin: Origin) {
         self.0.insert(setting.name, WithOrigin { value, origin });
     }

@@ -1,4 +1,4 @@
-//! Snowflake: PUT and COPY INTO (Snowflake manual, "PUT", "COPY INTO <table>", "Format
+//! Snowflake: PUT and COPY INTO (Snowflake manual, "PUT", "COPY INTO table", "Format
 //! type options").
 
 use super::{

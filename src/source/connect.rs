@@ -248,7 +248,9 @@ fn is_known_mariadb(endpoint: &Endpoint) -> bool {
 /// Remembers the server of `conn` if it is MariaDB. Its versions begin with 10, and
 /// before 11 it sends 5.5.5 in front of them for old clients.
 fn remember_mariadb(endpoint: &Endpoint, conn: &Conn) {
-    let is_mariadb = matches!(conn.server_version(), (10.., _, _) | (5, 5, 5));
+    // The driver panics where it could not read the version.
+    let version = catch_panic(|| conn.server_version());
+    let is_mariadb = matches!(version, Ok((10.., _, _) | (5, 5, 5)));
     let mut known = lock(&KNOWN_MARIADB);
     if is_mariadb && !known.contains(endpoint) {
         known.push(endpoint.clone());

@@ -168,7 +168,8 @@ pub enum Compression {
     #[default]
     None,
     /// zlib, if the server supports it. If it does not,
-    /// [`QueryExecutor::warning`](super::QueryExecutor::warning) says so.
+    /// [`QueryExecutor::warnings_of_session`](super::QueryExecutor::warnings_of_session)
+    /// says so.
     Zlib,
 }
 
