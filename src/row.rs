@@ -75,6 +75,14 @@ pub enum Value<'a> {
     Time(Time),
 }
 
+/// Returns the number that the bytes of a BIT(n) are: its bits, the most significant
+/// first. Of more than eight bytes, the last eight count.
+#[inline]
+pub(crate) fn bits_of(bytes: &[u8]) -> u64 {
+    let add = |bits, byte: &u8| bits << 8 | u64::from(*byte);
+    bytes.iter().fold(0, add)
+}
+
 /// A calendar date with a time of day, as the server stores it. It can also be
 /// `0000-00-00` or a date whose month or day is zero (MySQL manual, "Date and
 /// Time Data Types").

@@ -23,6 +23,7 @@ mod owned_row;
 mod prepare;
 mod refusal;
 mod result_set;
+mod rewritten;
 mod rows;
 mod server_warnings;
 mod session;

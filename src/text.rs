@@ -138,6 +138,13 @@ pub fn redact_json(json: &str) -> String {
     shown
 }
 
+/// Returns the warning about `count` values, if there are any: the number and what
+/// is said of `one` or of `many`.
+pub(crate) fn warning(count: u64, one: &str, many: &str) -> Option<String> {
+    let what = if count == 1 { one } else { many };
+    (count > 0).then(|| format!("{count} {what}"))
+}
+
 /// Returns `count` with `noun`, which is in the plural unless the count is 1.
 pub(crate) fn counted(count: u64, noun: &str) -> String {
     match count {

@@ -9,8 +9,9 @@ use super::{
     temporal,
 };
 use crate::{
-    row::{Row, Value},
+    row::{Row, Value, bits_of},
     schema::{Column, ColumnType, FloatLayout, Schema},
+    text::warning,
 };
 
 /// The policy for leading zeros of numbers.
@@ -349,13 +350,6 @@ impl Altered {
     }
 }
 
-/// Returns the warning about `count` values, if there are any: the number and what
-/// is said of `one` or of `many`.
-pub(super) fn warning(count: u64, one: &str, many: &str) -> Option<String> {
-    let what = if count == 1 { one } else { many };
-    (count > 0).then(|| format!("{count} {what}"))
-}
-
 /// Checks that the bytes of a text column are UTF-8.
 #[inline]
 fn text(bytes: &[u8], invalid: InvalidUtf8) -> Result<Rendered<'_>, ValueProblem> {
@@ -483,8 +477,7 @@ fn bits(bytes: &[u8]) -> Result<u64, ValueProblem> {
     if bytes.len() > 8 {
         return Err(TYPE_MISMATCH);
     }
-    let add = |bits, byte: &u8| bits << 8 | u64::from(*byte);
-    Ok(bytes.iter().fold(0, add))
+    Ok(bits_of(bytes))
 }
 
 /// Returns whether the month or the day of a date is zero.

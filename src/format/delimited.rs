@@ -1,11 +1,8 @@
 //! The parts that CSV and TSV share: the header line, and the descriptions of
 //! their columns.
 
-use super::{
-    EncodeBuffer, NulTexts,
-    column::{ColumnFormatter, warning},
-};
-use crate::schema::Schema;
+use super::{EncodeBuffer, NulTexts, column::ColumnFormatter};
+use crate::{schema::Schema, text::warning};
 
 /// Whether a text holds NUL, which not every reader takes.
 #[derive(PartialEq, Eq)]

@@ -4,8 +4,9 @@
 use super::LoadTarget;
 use crate::{
     format::{BinaryEncoding, Booleans, TextOptions, ValueError, ZeroDates},
-    row::{Row, Value},
+    row::{Row, Value, bits_of},
     schema::{ColumnType, Schema},
+    text::warning,
 };
 
 /// The values that a target can hold. The metadata of a result cannot tell, so
@@ -200,30 +201,26 @@ impl LimitCheck {
     /// Returns the warnings about a result of `rows` rows.
     #[must_use]
     pub fn warnings(&self, rows: u64) -> Vec<String> {
-        let counted = |count: u64, one: &str, many: &str, what: &str| {
-            let problem = if count == 1 { one } else { many };
-            (count > 0).then(|| format!("{count} {problem}{what}"))
-        };
-        const UNLESS: &str = " when it opens the file, unless its column is imported as text";
         let too_many = self.limits.spreadsheet && rows >= SPREADSHEET_ROWS;
         [
-            counted(
+            warning(
                 self.long_numbers,
-                "number has more than 15 digits: Excel rounds it",
-                "numbers have more than 15 digits: Excel rounds each",
-                UNLESS,
+                "number has more than 15 digits: Excel rounds it when it opens the file, \
+                 unless its column is imported as text",
+                "numbers have more than 15 digits: Excel rounds each when it opens the file, \
+                 unless its column is imported as text",
             ),
-            counted(
+            warning(
                 self.likely_numbers,
-                "text looks like a number or a date: Excel converts it",
-                "texts look like numbers or dates: Excel converts each",
-                UNLESS,
+                "text looks like a number or a date: Excel converts it when it opens the file, \
+                 unless its column is imported as text",
+                "texts look like numbers or dates: Excel converts each when it opens the file, \
+                 unless its column is imported as text",
             ),
-            counted(
+            warning(
                 self.long_texts,
-                "text has",
-                "texts have",
-                " more than the 32767 characters that a cell of Excel holds",
+                "text has more than the 32767 characters that a cell of Excel holds",
+                "texts have more than the 32767 characters that a cell of Excel holds",
             ),
             too_many.then(|| {
                 format!("{rows} rows and the header are more than the {SPREADSHEET_ROWS} of a sheet of Excel")
@@ -363,11 +360,10 @@ fn date(value: Value<'_>) -> Option<(u16, u8, u8)> {
 
 /// Returns the bits of a BIT(n), which are bytes, the most significant first.
 fn bits(value: Value<'_>) -> u64 {
-    let Value::Bytes(bytes) = value else {
-        return 0;
-    };
-    let add = |bits, byte: &u8| bits << 8 | u64::from(*byte);
-    bytes.iter().fold(0, add)
+    match value {
+        Value::Bytes(bytes) => bits_of(bytes),
+        _ => 0,
+    }
 }
 
 /// Returns the number of days of a month in the Gregorian calendar, also for years

@@ -3,14 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use mysql::{Column, consts::ColumnType as WireType, prelude::Queryable};
+use mysql::{Column, consts::ColumnType as WireType};
 
 use super::{
-    QueryExecutor, codes,
-    driver::{ask, number, text},
-    tables::{
-        Names, after_string, all, is_identifier_char, literal, qualified_names, quoted_identifier,
-    },
+    QueryExecutor,
+    driver::{ask, text},
+    rewritten::{Names, Token, qualified_names, rewritten_statements, tokens},
+    tables::literal,
 };
 
 impl QueryExecutor {
@@ -19,8 +18,8 @@ impl QueryExecutor {
     /// computes a DECIMAL.
     ///
     /// A DECIMAL without decimals is a rare type for an IF: any BIT column that the
-    /// statement has as an argument may be the reason. One with decimals is the type of amounts,
-    /// which many queries choose by a BIT: only whole branches count.
+    /// statement has as an argument may be the reason. One with decimals is the type of
+    /// amounts, which many queries choose by a BIT: only whole branches count.
     ///
     /// # Errors
     /// The driver's error if the connection fails.
@@ -60,20 +59,16 @@ impl QueryExecutor {
     /// with `wherever`, that stand alone in any argument.
     fn bits_in_branches(&mut self, wherever: bool) -> mysql::Result<Vec<String>> {
         self.explain("EXPLAIN FORMAT=TRADITIONAL")?;
-        let notes = all(self.conn.query_iter("SHOW WARNINGS")?)?;
-        let mut notes = notes.iter();
-        let rewritten = notes.find(|row| number(row, 1) == Some(codes::REWRITTEN_STATEMENT));
-        let Some(rewritten) = rewritten.and_then(|row| text(row, 2)) else {
+        let Some(rewritten) = rewritten_statements(&mut self.conn)?.into_iter().next() else {
             return Ok(Vec::new());
         };
         // The rewritten statement has values in the place of a table with one row.
-        let database = ask(&mut self.conn, "SELECT DATABASE()")?;
-        let database = database.first().and_then(|row| text(row, 0));
+        let (database, original) = self.original_words()?;
         let mut tables: Names = qualified_names(&rewritten, None);
-        tables.extend(qualified_names(&self.bound.sql, database.as_deref()));
+        tables.extend(qualified_names(&original, database.as_deref()));
         let mut columns = lone_operands(&rewritten, wherever);
         if wherever {
-            columns.extend(lone_operands(&self.bound.sql, true));
+            columns.extend(lone_operands(&original, true));
         }
         if columns.is_empty() || tables.is_empty() {
             return Ok(Vec::new());
@@ -95,39 +90,15 @@ impl QueryExecutor {
     }
 }
 
-/// A part of a statement.
-#[derive(Debug, PartialEq)]
-enum Token {
-    /// A name or a keyword in lower case; of a qualified name, the last part.
-    Word(String),
-    /// Any other character.
-    Sign(char),
-    /// A string.
-    Text,
-}
-
-/// Splits a statement into tokens. It ends at a quoted name that has no end.
-fn tokens(text: &str) -> Vec<Token> {
-    let (mut found, mut rest) = (Vec::new(), text.trim_start());
-    while let Some(first) = rest.chars().next() {
-        let (token, after) = match first {
-            '\'' => (Token::Text, after_string(rest)),
-            '`' | '"' => match quoted_identifier(rest) {
-                Some((name, after)) => (Token::Word(name.to_lowercase()), after),
-                None => break,
-            },
-            _ if is_identifier_char(first) => {
-                let end = rest.find(|c| !is_identifier_char(c)).unwrap_or(rest.len());
-                (Token::Word(rest[..end].to_lowercase()), &rest[end..])
-            }
-            _ => (Token::Sign(first), &rest[first.len_utf8()..]),
-        };
-        // A dot joins the parts of a name, of which the last one counts.
-        if let (Token::Word(_), Some(Token::Sign('.'))) = (&token, found.last()) {
+/// Returns the tokens of a statement, with one for the parts of a qualified name: the
+/// last of them.
+fn operands(text: &str) -> Vec<Token> {
+    let mut found = Vec::new();
+    for token in tokens(text) {
+        if let (Token::Name(_), Some(Token::Sign('.'))) = (&token, found.last()) {
             found.truncate(found.len().saturating_sub(2));
         }
         found.push(token);
-        rest = after.trim_start();
     }
     found
 }
@@ -136,7 +107,7 @@ fn tokens(text: &str) -> Vec<Token> {
 /// after THEN or ELSE. With `first`, the first argument of a function counts too.
 fn lone_operands(text: &str, first: bool) -> BTreeSet<String> {
     let is_word = |token: &Token, words: &[&str]| match token {
-        Token::Word(word) => words.contains(&word.as_str()),
+        Token::Name(name) => words.iter().any(|word| name.eq_ignore_ascii_case(word)),
         _ => false,
     };
     let begins = |token: &Token| {
@@ -148,19 +119,19 @@ fn lone_operands(text: &str, first: bool) -> BTreeSet<String> {
         matches!(token, Token::Sign(',' | ')')) || is_word(token, &["when", "else", "end"])
     };
     let (mut found, mut depth) = (BTreeSet::new(), 0_usize);
-    for window in tokens(text).windows(3) {
+    for window in operands(text).windows(3) {
         match window[0] {
             Token::Sign('(') => depth += 1,
             Token::Sign(')') => depth = depth.saturating_sub(1),
             _ => {}
         }
-        if let Token::Word(name) = &window[1]
+        if let Token::Name(name) = &window[1]
             && depth > 0
             && !name.starts_with(|c: char| c.is_ascii_digit())
             && begins(&window[0])
             && ends(&window[2])
         {
-            found.insert(name.clone());
+            found.insert(name.to_lowercase());
         }
     }
     found

@@ -12,11 +12,11 @@ use mysql::{
 };
 
 use super::{
-    codes,
-    driver::{ask, number, text},
+    driver::{ask, text},
     errors::allow_refusal,
-    tables::quoted_identifier,
+    rewritten::{quoted_identifier, rewritten_statements},
 };
+use crate::row::bits_of;
 
 /// The widest BIT whose values have one meaning however the server sends them: the
 /// code of the digit 0 needs six bits.
@@ -105,14 +105,11 @@ fn column_name(column: &Column) -> ColumnName {
 fn is_stored(conn: &mut Conn, (schema, table, column): &ColumnName) -> mysql::Result<bool> {
     let [schema, table, column] = [schema, table, column].map(|name| name.replace('`', "``"));
     let explain = format!("EXPLAIN FORMAT=TRADITIONAL SELECT `{column}` FROM `{schema}`.`{table}`");
-    let notes = ask(conn, &explain).and_then(|_| ask(conn, "SHOW WARNINGS"));
-    match notes {
-        Ok(notes) => {
-            let mut notes = notes.iter();
-            let rewritten = notes.find(|row| number(row, 1) == Some(codes::REWRITTEN_STATEMENT));
-            let rewritten = rewritten.and_then(|row| text(row, 2));
-            Ok(rewritten.is_some_and(|text| selects_a_column(&text)))
-        }
+    let rewritten = ask(conn, &explain).and_then(|_| rewritten_statements(conn));
+    match rewritten {
+        Ok(statements) => Ok(statements
+            .first()
+            .is_some_and(|text| selects_a_column(text))),
         // The account may not explain it, or there is no such table.
         Err(mysql::Error::MySqlError(_)) => Ok(false),
         Err(error) => Err(error),
@@ -173,8 +170,7 @@ fn fits(value: u64, width: u32) -> bool {
 /// type says.
 fn from_bits(bytes: &[u8], width: u32) -> Option<u64> {
     let is_short = !bytes.is_empty() && bytes.len() <= width.div_ceil(8).min(8) as usize;
-    let add = |bits, byte: &u8| bits << 8 | u64::from(*byte);
-    let value = is_short.then(|| bytes.iter().fold(0, add))?;
+    let value = is_short.then(|| bits_of(bytes))?;
     fits(value, width).then_some(value)
 }
 

@@ -121,6 +121,13 @@ fn count_down(remaining: usize) -> mysql::Result<usize> {
     remaining.checked_sub(1).ok_or_else(unexpected)
 }
 
+/// Returns all rows of an answer that may be long.
+pub(super) fn all<P: Protocol>(answer: QueryResult<'_, '_, '_, P>) -> mysql::Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for_each(answer, |row| rows.push(row))?;
+    Ok(rows)
+}
+
 /// Returns the text in a column of `row`, if there is one.
 pub(super) fn text(row: &Row, column: usize) -> Option<String> {
     row.get_opt(column)?.ok()

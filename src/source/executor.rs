@@ -238,10 +238,9 @@ impl QueryExecutor {
             prepare::Statement::Text(reason) => {
                 let result = self.conn.query_iter(&self.bound.sql);
                 let rows = expect_result_set(result, &self.cancel, &self.bound, &self.keyword)?;
-                let why = reason.clone();
                 let rows = RowStream::new(Rows::Text(rows), reason, &self.cancel, context)?;
                 if self.protocol == Protocol::Auto {
-                    let warning = rounded_floats(RowSource::schema(&rows), why.as_deref());
+                    let warning = rounded_floats(rows.schema(), rows.note());
                     self.value_warnings.extend(warning);
                 }
                 Ok(rows)

@@ -121,7 +121,7 @@ fn raise_limits(conn: &mut Conn) -> Result<()> {
     let failed = |error| query_error("cannot raise the session's limits", error);
     // A server that refuses the timeouts may end the session later; that error is
     // reported then.
-    let allow_refusal = |result: mysql::Result<()>, what: &str| match result {
+    let keep_if_refused = |result: mysql::Result<()>, what: &str| match result {
         Err(mysql::Error::MySqlError(error)) => {
             tracing::info!("the server keeps its {what}: {}", error.message);
             Ok(())
@@ -129,7 +129,7 @@ fn raise_limits(conn: &mut Conn) -> Result<()> {
         result => result.map_err(failed),
     };
     if raise_limits_at_once(conn).map_err(failed)? {
-        return allow_refusal(driver::run(conn, KEEP_WARNINGS), "limit of warnings");
+        return keep_if_refused(driver::run(conn, KEEP_WARNINGS), "limit of warnings");
     }
     if let Err(error) = driver::run(conn, LIFT_ROW_LIMIT) {
         // A server without the variable has no such limit.
@@ -139,9 +139,9 @@ fn raise_limits(conn: &mut Conn) -> Result<()> {
             return Err(query_error(what, error));
         }
     }
-    allow_refusal(driver::run(conn, CLIENT_LIMITS), "limits for slow readers")?;
-    allow_refusal(driver::run(conn, KEEP_WARNINGS), "limit of warnings")?;
-    allow_refusal(limit_statement(conn, None), "limit for statements")
+    keep_if_refused(driver::run(conn, CLIENT_LIMITS), "limits for slow readers")?;
+    keep_if_refused(driver::run(conn, KEEP_WARNINGS), "limit of warnings")?;
+    keep_if_refused(limit_statement(conn, None), "limit for statements")
 }
 
 /// Removes all limits that need no privilege, by one statement. Returns `false` if the

@@ -4,15 +4,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mysql::{
-    Conn, QueryResult, Row,
-    prelude::{Protocol, Queryable},
-};
+use mysql::{Conn, Row, prelude::Queryable};
 
 use super::{
-    QueryExecutor, codes,
-    driver::{ask, for_each, number, text},
+    QueryExecutor,
+    driver::{all, ask, number, text},
     errors::{catch_driver_panic, query_error},
+    rewritten::{Names, qualified_names, rewritten_statements},
 };
 use crate::{error::Result, text::hex};
 
@@ -29,10 +27,6 @@ pub enum SnapshotCoverage {
     /// The server does not name the tables, for this reason.
     Unknown(String),
 }
-
-/// Names that are qualified by another one: a table by its database, or a column
-/// by its table.
-pub(super) type Names = BTreeSet<(String, String)>;
 
 /// What EXPLAIN says of a statement's tables.
 enum Explained {
@@ -105,13 +99,7 @@ impl QueryExecutor {
             }
             explained => explained?,
         };
-        let conn = &mut self.conn;
-        let notes = all(conn.query_iter("SHOW WARNINGS")?)?;
-        let rewritten = notes
-            .iter()
-            .filter(|row| number(row, 1) == Some(codes::REWRITTEN_STATEMENT));
-        let rewritten = rewritten.filter_map(|row| text(row, 2));
-        let rewritten: Vec<String> = rewritten.collect();
+        let rewritten = rewritten_statements(&mut self.conn)?;
         if rewritten.is_empty() {
             return Ok(Explained::Hidden);
         }
@@ -121,10 +109,8 @@ impl QueryExecutor {
         }
         let is_unnamed = |row: &Row| is_read_already(row) || is_left_out(row, &rewritten);
         if explained.iter().any(is_unnamed) {
-            let rows = ask(conn, "SELECT DATABASE(), @@SESSION.sql_mode")?;
-            let column = |index| rows.first().and_then(|row| text(row, index));
-            let sql = self.bound.without_strings(&column(1).unwrap_or_default());
-            names.append(&mut qualified_names(&sql, column(0).as_deref()));
+            let (database, sql) = self.original_words()?;
+            names.append(&mut qualified_names(&sql, database.as_deref()));
         }
         Ok(Explained::Names(names))
     }
@@ -162,6 +148,16 @@ impl QueryExecutor {
         })
     }
 
+    /// Returns the session's database, and the words of the bound statement as the
+    /// session's SQL mode reads them, without strings and comments.
+    pub(super) fn original_words(&mut self) -> mysql::Result<(Option<String>, String)> {
+        let rows = ask(&mut self.conn, "SELECT DATABASE(), @@SESSION.sql_mode")?;
+        let column = |index| rows.first().and_then(|row| text(row, index));
+        let words = self.bound.without_strings(&column(1).unwrap_or_default());
+        Ok((column(0), words))
+    }
+
+    /// Explains the bound statement by the words `explain`.
     pub(super) fn explain(&mut self, explain: &str) -> mysql::Result<Vec<Row>> {
         let sql = format!("{explain} {}", self.bound.sql);
         if self.bound.values.is_empty() {
@@ -169,13 +165,6 @@ impl QueryExecutor {
         }
         all(self.conn.exec_iter(&sql, self.bound.params())?)
     }
-}
-
-/// Returns all rows of an answer that may be long.
-pub(super) fn all<P: Protocol>(answer: QueryResult<'_, '_, '_, P>) -> mysql::Result<Vec<Row>> {
-    let mut rows = Vec::new();
-    for_each(answer, |row| rows.push(row))?;
-    Ok(rows)
 }
 
 /// The facts about tables that a session has read from the server.
@@ -327,110 +316,4 @@ fn is_left_out(row: &Row, rewritten: &[String]) -> bool {
 fn by_name(row: &Row, name: &str) -> Option<String> {
     let mut columns = row.columns_ref().iter();
     text(row, columns.position(|column| column.name_str() == name)?)
-}
-
-/// Returns the qualified names in a statement: those that a dot joins. With a
-/// `database`, it also returns each other name, qualified by that. A `"` encloses a
-/// name: servers enclose strings by `'` in what they rewrite.
-pub(super) fn qualified_names(text: &str, database: Option<&str>) -> Names {
-    let mut names = BTreeSet::new();
-    // The last name, and whether a dot follows it.
-    let (mut previous, mut is_qualifier): (Option<String>, bool) = (None, false);
-    let mut rest = text;
-    while let Some(first) = rest.chars().next() {
-        let (name, after) = match first {
-            // A string has no names.
-            '\'' => (None, after_string(rest)),
-            '`' | '"' => match quoted_identifier(rest) {
-                Some((name, after)) => (Some(name), after),
-                None => return names,
-            },
-            _ if is_identifier_char(first) => {
-                let end = rest.find(|c| !is_identifier_char(c)).unwrap_or(rest.len());
-                (Some(rest[..end].to_owned()), &rest[end..])
-            }
-            _ => (None, &rest[first.len_utf8()..]),
-        };
-        rest = after;
-        match name {
-            Some(name) => {
-                if let (Some(qualifier), true) = (previous.take(), is_qualifier) {
-                    names.insert((qualifier, name.clone()));
-                } else if let Some(database) = database {
-                    names.insert((database.to_owned(), name.clone()));
-                }
-                (previous, is_qualifier) = (Some(name), false);
-            }
-            None if first == '.' => is_qualifier = previous.is_some(),
-            None if first.is_whitespace() => {}
-            None => (previous, is_qualifier) = (None, false),
-        }
-    }
-    names
-}
-
-/// Whether `c` may be in a name without quotes (MySQL manual, "Schema Object
-/// Names").
-pub(super) fn is_identifier_char(c: char) -> bool {
-    c.is_ascii_alphanumeric() || c == '_' || c == '$' || !c.is_ascii()
-}
-
-/// Returns the name between quotes at the beginning of `text`, and the text after it.
-/// The quote is `"` in the SQL mode ANSI_QUOTES. Returns `None` if there is no quote, or
-/// if the name does not end.
-pub(super) fn quoted_identifier(text: &str) -> Option<(String, &str)> {
-    let quote = text.chars().next().filter(|c| matches!(c, '`' | '"'))?;
-    let mut name = String::new();
-    let mut rest = &text[1..];
-    loop {
-        let (part, after) = rest.split_once(quote)?;
-        name += part;
-        match after.strip_prefix(quote) {
-            Some(after) => {
-                name.push(quote);
-                rest = after;
-            }
-            None => return Some((name, after)),
-        }
-    }
-}
-
-/// Returns the text after the string at the beginning of `text`.
-pub(super) fn after_string(text: &str) -> &str {
-    // The opening quote does not end the string.
-    let mut is_escaped = true;
-    let end = text.find(|c| {
-        let ends = c == '\'' && !is_escaped;
-        is_escaped = c == '\\' && !is_escaped;
-        ends
-    });
-    end.map_or("", |end| &text[end + 1..])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn found(text: &str, database: Option<&str>) -> String {
-        let names = qualified_names(text, database);
-        let shown = names
-            .iter()
-            .map(|(schema, table)| format!("{schema}/{table}"));
-        shown.collect::<Vec<_>>().join(" ")
-    }
-
-    #[test]
-    fn qualified_names_are_found() {
-        let text = "select `d`.`id` AS `a.b`,'`x`.`y` \\' `x`.`y`' from (`shop`.`m` `d` join `sh``op`.`ü`)";
-        assert_eq!(found(text, None), "d/id sh`op/ü shop/m");
-        assert_eq!(found("`a`.`b`.`c`", None), "a/b b/c");
-        assert_eq!(found("`", None), "");
-        assert_eq!(
-            found("select \"d\".\"i\"\"d\",'\"' from \"d\".\"t`\"", None),
-            "d/i\"d d/t`"
-        );
-        let text = "select o.id from shop . orders o, (lines)";
-        let all = "db/from db/lines db/o db/select db/shop o/id shop/orders";
-        assert_eq!(found(text, Some("db")), all);
-    }
 }

@@ -22,12 +22,16 @@ impl BoundQuery {
     pub(crate) fn without_strings(&self, sql_mode: &str) -> String {
         let has_ansi_quotes = sql_mode.split(',').any(|mode| mode == "ANSI_QUOTES");
         let mut lexer = Lexer::new(&self.sql, QuotingMode::from_sql_mode(sql_mode));
-        let mut words = String::new();
+        let (mut words, mut end) = (String::new(), 0);
         while let Ok(Some(token)) = lexer.next_token() {
+            // A doubled quote within a name divides it into two tokens.
+            if token.range.start > end {
+                words.push(' ');
+            }
+            end = token.range.end;
             let word = &self.sql[token.range];
             let is_string = word.starts_with('\'') || word.starts_with('"') && !has_ansi_quotes;
             words += if is_string { "''" } else { word };
-            words.push(' ');
         }
         words
     }
@@ -173,6 +177,17 @@ impl Query {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_have_no_strings_and_no_comments() {
+        let sql = "SELECT `a``b`, 'it''s', \"x\" /* it's */ FROM d.t -- end";
+        let query = Query::parse(sql).expect("one statement");
+        let bound = query.bind(QuotingMode::Default, &[]).expect("a statement");
+        assert_eq!(
+            bound.without_strings(""),
+            "SELECT `a``b`, '''', '' FROM d.t"
+        );
+    }
 
     #[test]
     fn parameters_become_question_marks() {

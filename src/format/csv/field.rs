@@ -4,12 +4,13 @@
 use super::{
     super::{
         EncodeBuffer, NulTexts,
-        column::{Altered, warning},
+        column::Altered,
         delimited::{Nul, nul_warning},
         encode::{self, Encoding},
     },
     Csv, CsvFormulas, CsvQuote,
 };
+use crate::text::warning;
 
 /// Writes the fields of one document.
 pub(super) struct FieldWriter {
