@@ -53,6 +53,7 @@ mod types;
 
 pub use limits::{LimitCheck, Limits};
 use types::SqlType;
+pub(crate) use types::has_timestamps;
 
 /// The targets of `--for`. A new target needs a file of its own, a `mod` line and
 /// an entry here.
@@ -179,16 +180,21 @@ pub struct Load<'a> {
 impl<'a> Load<'a> {
     /// Returns the options of a TSV file.
     fn tsv(&self) -> Result<&'a Tsv, String> {
-        let any: &dyn Any = self.format;
-        let found = any.downcast_ref().ok_or("TSV");
-        found.map_err(|format| self.only(format))
+        self.options("TSV")
     }
 
     /// Returns the options of a CSV file whose lines end in LF or CRLF.
     fn csv(&self) -> Result<&'a Csv, String> {
+        self.options("CSV")
+    }
+
+    /// Returns the options of a file of the format `F`, which is called `expected`.
+    fn options<F: Format>(&self, expected: &str) -> Result<&'a F, String> {
         let any: &dyn Any = self.format;
-        let found = any.downcast_ref().ok_or("CSV");
-        found.map_err(|format| self.only(format))
+        let name = self.format.name();
+        any.downcast_ref().ok_or_else(|| {
+            format!("the statement is known for {expected} only, and the format is {name}")
+        })
     }
 
     /// Checks that bytes, if a column has them, are written as `expected`, which
@@ -237,11 +243,6 @@ impl<'a> Load<'a> {
         self.file.rsplit('/').next().unwrap_or_default()
     }
 
-    fn only(&self, format: &str) -> String {
-        let name = self.format.name();
-        format!("the statement is known for {format} only, and the format is {name}")
-    }
-
     /// Returns the columns and their types. `text` are the options of the file.
     fn columns(&self, text: &TextOptions) -> TypedColumns<'a> {
         let instants = self.is_utc();
@@ -254,9 +255,7 @@ impl<'a> Load<'a> {
     /// Refuses TIMESTAMPs in another time zone than UTC, for a target whose times all
     /// have a zone.
     fn needs_instants(&self) -> Result<(), String> {
-        let mut columns = self.schema.columns.iter();
-        let has_timestamp = columns.any(|column| column.server_type.starts_with("TIMESTAMP"));
-        match has_timestamp && !self.is_utc() {
+        match has_timestamps(self.schema) && !self.is_utc() {
             true => Err(format!("its TIMESTAMPs need --time-zone {UTC}")),
             false => Ok(()),
         }

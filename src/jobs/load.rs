@@ -5,7 +5,7 @@ use super::plan::{ExportPlan, LoadPlan};
 use crate::{
     cancel::CancelToken,
     error::{Error, ErrorKind, Result},
-    load::{LimitCheck, Load, STANDARD_INPUT, UTC},
+    load::{LimitCheck, Load, STANDARD_INPUT, UTC, has_timestamps},
     pipeline::{RowObserver, value_error},
     row::Row,
     schema::Schema,
@@ -59,12 +59,7 @@ impl<'a> LoadObserver<'a> {
     /// the server.
     fn warn_of_time_zone(&mut self, schema: &Schema) {
         let wants_utc = self.plan.target.preset_value("session.time_zone").is_some();
-        let mut columns = schema.columns.iter();
-        let is_timestamp = |name: &str| name.starts_with("TIMESTAMP");
-        if wants_utc
-            && self.time_zone.is_none()
-            && columns.any(|column| is_timestamp(&column.server_type))
-        {
+        if wants_utc && self.time_zone.is_none() && has_timestamps(schema) {
             self.warnings.push(format!(
                 "TIMESTAMPs are in the session's time zone, which {} does not know; \
                  [session] time_zone = \"{UTC}\" makes them moments",

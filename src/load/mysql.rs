@@ -1,6 +1,6 @@
 //! MySQL and MariaDB: LOAD DATA (MySQL manual, "LOAD DATA Statement").
 
-use super::{Limits, Load, LoadTarget, backslashed, doubled, lines, types};
+use super::{Limits, Load, LoadTarget, backslashed, doubled, has_timestamps, lines, types};
 use crate::{
     format::{BinaryEncoding, Header, TextOptions},
     schema::{Column, ColumnType},
@@ -30,10 +30,7 @@ fn statement(load: &Load<'_>) -> Result<String, String> {
     let types = load.schema.columns.iter();
     // Without NULL, the first TIMESTAMP of a table would be NOT NULL.
     let types = types.map(|column| format!("{} {} NULL", name(column), type_name(column)));
-    let mut types_of_server = load.schema.columns.iter();
-    if load.time_zone.is_none()
-        && types_of_server.any(|column| column.server_type.starts_with("TIMESTAMP"))
-    {
+    if load.time_zone.is_none() && has_timestamps(load.schema) {
         return Err("TIMESTAMPs are in the server's time zone, which may be another one where they are loaded".to_owned());
     }
     let zone = load.time_zone.map_or_else(String::new, |zone| {
