@@ -12,7 +12,7 @@ use super::{
     layers::Layers,
     origin::{Origin, WithOrigin},
     selection::{command_line_query, if_applicable},
-    settings::keys,
+    settings::{Key, keys},
 };
 use crate::{
     artifacts::{
@@ -90,7 +90,7 @@ pub(super) fn destination(
             target = Some((Target::Stdout, origin));
             continue;
         }
-        parameters = parameters_of(&template, &origin, layers)?;
+        parameters = parameters_of(&template, keys::OUTPUT_PATH, &origin, layers)?;
         check_run_date(&template, layers)?;
         let names = Names {
             database,
@@ -140,10 +140,11 @@ fn named_path(
     Ok((path, by_name))
 }
 
-/// Returns the values of the parameters in `path`, each from the highest layer that
+/// Returns the values of the parameters in `path`, the value of `key`, each from the highest layer that
 /// has it. A name without a value is left out.
 pub(super) fn parameters_of(
     path: &OsStr,
+    key: Key<OsString>,
     origin: &Origin,
     layers: &Layers,
 ) -> Result<BTreeMap<String, String>> {
@@ -157,7 +158,7 @@ pub(super) fn parameters_of(
         };
         let [value] = found.value.texts() else {
             let what = format!("takes in {{{name}}} a list, and a name has one value");
-            return Err(origin.refuse(keys::OUTPUT_PATH, &what));
+            return Err(origin.refuse(key, &what));
         };
         parameters.insert(name.to_owned(), value.clone());
     }

@@ -137,7 +137,7 @@ pub(super) fn statement_file(
         let what = "names a file; -v prints the statement on standard error";
         return Err(origin.refuse(keys::LOAD_STATEMENT, what));
     }
-    let parameters = output::parameters_of(&value, &origin, layers)?;
+    let parameters = output::parameters_of(&value, keys::LOAD_STATEMENT, &origin, layers)?;
     let names = Names {
         database,
         parameters: &parameters,

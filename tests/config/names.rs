@@ -98,6 +98,16 @@ fn values_that_are_no_parts_of_names_are_refused() {
             .run();
         run.ended(2, &format!("gold_digger: {message}\n"));
     }
+    // The path of a load statement is refused by its own key.
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("x.toml");
+    let output = "path = 'x.tsv'\nfor = 'postgres'\nload_statement = '{a}.sql'";
+    let query = "sql = 'SELECT 1 AS a'\nparams.a = [1, 2]";
+    fs::write(&config, format!("[output]\n{output}\n[query]\n{query}\n")).expect("a file");
+    let run = GoldDigger::new().env("DATABASE_URL", "mysql://me@127.0.0.1:1/");
+    let run = run.arg("--config").arg(&config).run();
+    let what = "[output] load_statement takes in {a} a list, and a name has one value";
+    run.failed_with_any_length(2, &[what]);
 }
 
 #[test]
