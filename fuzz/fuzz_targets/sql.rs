@@ -3,7 +3,7 @@
 
 #![no_main]
 
-use gold_digger::sql::{Parameter, Query, QuotingMode};
+use gold_digger::sql::{Dialect, Parameter, Query};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
@@ -15,13 +15,16 @@ fuzz_target!(|text: &str| {
         .flat_map(|parameter| parameter.parse())
         .collect();
     for parameters in [&parameters[..], &parameters[..1], &[]] {
-        for mode in [
-            QuotingMode::Default,
-            QuotingMode::from_sql_mode("ANSI_QUOTES"),
-            QuotingMode::from_sql_mode("NO_BACKSLASH_ESCAPES"),
-            QuotingMode::from_sql_mode("ANSI_QUOTES,NO_BACKSLASH_ESCAPES"),
+        for (version, mode) in [
+            ("9.7.4", ""),
+            ("9.7.4", "ANSI_QUOTES"),
+            ("9.7.4", "NO_BACKSLASH_ESCAPES"),
+            ("11.8.9-MariaDB", ""),
+            ("11.8.9-MariaDB", "ANSI_QUOTES"),
+            ("11.8.9-MariaDB", "ANSI_QUOTES,MSSQL"),
+            ("11.8.9-MariaDB", "MSSQL,NO_BACKSLASH_ESCAPES"),
         ] {
-            if let Ok(bound) = query.bind(mode, parameters) {
+            if let Ok(bound) = query.bind(Dialect::of_session(version, mode), parameters) {
                 // Each value has a question mark; the text may contain others.
                 assert!(bound.sql.matches('?').count() >= bound.values.len());
                 // Everything except the parameters is in the text, in the same order.

@@ -79,7 +79,7 @@ pub(super) const TRUNCATED_VALUE: u16 = 1292;
 pub(super) const SECURE_AUTH_MODE: u16 = 1275;
 
 /// ER_UNSUPPORTED_PS: the statement cannot be prepared.
-const UNSUPPORTED_PREPARED_STATEMENT: u16 = 1295;
+pub(super) const UNSUPPORTED_PREPARED_STATEMENT: u16 = 1295;
 
 /// ER_WARN_ALLOWED_PACKET_OVERFLOWED: a warning that a value became NULL because
 /// it is longer than `max_allowed_packet`.

@@ -27,7 +27,7 @@ use crate::{
     cancel::CancelToken,
     error::{Error, ErrorKind, Result},
     schema::{ColumnType, Schema},
-    sql::{BoundQuery, Parameter, Query, QuotingMode},
+    sql::{BoundQuery, Dialect, Parameter, Query},
     text::counted,
 };
 
@@ -46,8 +46,6 @@ pub struct QueryExecutor {
     encryption: Encryption,
     /// The statement that runs next.
     pub(super) bound: BoundQuery,
-    /// Its first keyword, in upper case.
-    pub(super) keyword: String,
     pub(super) protocol: Protocol,
     /// The prepared statement that runs or has run.
     pub(super) prepared: Option<mysql::Statement>,
@@ -93,7 +91,6 @@ impl QueryExecutor {
                 None => Encryption::None,
             },
             bound: BoundQuery::default(),
-            keyword: String::new(),
             protocol: Protocol::Auto,
             prepared: None,
             session: session::Prepared {
@@ -162,12 +159,11 @@ impl QueryExecutor {
     }
 
     /// Makes `query` with `parameters` the statement that [`run`](Self::run)
-    /// executes. Nothing is sent, except a query for the session's SQL mode if the
+    /// executes. Nothing is sent, except a query for the session's SQL mode and version if the
     /// meaning of the text depends on it.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] if the text is not one statement under the session's
-    /// SQL mode, or if names and values of parameters do not match;
+    /// [`ErrorKind::Config`] if the text is not one statement for the session, or if names and values of parameters do not match;
     /// [`ErrorKind::Query`] if the SQL mode cannot be read, or if the statement may
     /// write in a session that the server should have made read-only and could not.
     pub fn bind(
@@ -176,10 +172,10 @@ impl QueryExecutor {
         parameters: &[Parameter],
         protocol: Protocol,
     ) -> Result<()> {
-        let mode = if query.depends_on_mode() {
-            self.with_driver(session::quoting_mode)?
+        let dialect = if query.depends_on_dialect() {
+            self.with_driver(session::dialect)?
         } else {
-            QuotingMode::Default
+            Dialect::default()
         };
         if self.session.guard == WriteGuard::Program && !query.reads_only() {
             let what = format!(
@@ -188,8 +184,7 @@ impl QueryExecutor {
             );
             return Err(Error::new(ErrorKind::Query, what).with_hint(READ_WRITE_HINT));
         }
-        self.bound = query.bind(mode, parameters)?;
-        self.keyword = query.keyword().to_uppercase();
+        self.bound = query.bind(dialect, parameters)?;
         self.protocol = protocol;
         Ok(())
     }
@@ -219,25 +214,25 @@ impl QueryExecutor {
         if let Some(rows) = self.session.row_limit {
             session::limit_rows(&mut self.conn, rows)?;
         }
-        let prepared = prepare::prepare(&mut self.conn, self.protocol, &self.keyword, &self.bound)?;
+        let prepared = prepare::prepare(&mut self.conn, self.protocol, &self.bound)?;
         self.learn_of_bits(&prepared)?;
         self.doubtful = DoubtfulText::default();
         let context = ValueContext {
             stored_bits: &self.stored_bits,
             doubtful: &self.doubtful,
-            runs_others: RUNS_OTHERS.contains(&self.keyword.as_str()),
+            runs_others: RUNS_OTHERS.contains(&self.bound.keyword.as_str()),
         };
         match prepared {
             prepare::Statement::Prepared(statement) => {
                 self.prepared = Some(statement.clone());
                 let params = self.bound.params();
                 let result = self.conn.exec_iter(&statement, params);
-                let rows = expect_result_set(result, &self.cancel, &self.bound, &self.keyword)?;
+                let rows = expect_result_set(result, &self.cancel, &self.bound)?;
                 RowStream::new(Rows::Binary(rows), None, &self.cancel, context)
             }
             prepare::Statement::Text(reason) => {
                 let result = self.conn.query_iter(&self.bound.sql);
-                let rows = expect_result_set(result, &self.cancel, &self.bound, &self.keyword)?;
+                let rows = expect_result_set(result, &self.cancel, &self.bound)?;
                 let rows = RowStream::new(Rows::Text(rows), reason, &self.cancel, context)?;
                 if self.protocol == Protocol::Auto {
                     let warning = rounded_floats(rows.schema(), rows.note());
@@ -251,8 +246,8 @@ impl QueryExecutor {
     /// Learns what the metadata does not say of the statement's BIT columns.
     fn learn_of_bits(&mut self, statement: &prepare::Statement) -> Result<()> {
         let conn = &mut self.conn;
-        let columns = prepare::columns(conn, statement, &self.keyword, &self.bound)?;
-        let learned = match &*self.keyword {
+        let columns = prepare::columns(conn, statement, &self.bound)?;
+        let learned = match &*self.bound.keyword {
             // Their columns are known only when they run.
             keyword if RUNS_OTHERS.contains(&keyword) => {
                 self.stored_bits.is_mariadb(conn).map(drop)
@@ -344,7 +339,7 @@ impl QueryExecutor {
         if statement.columns().is_empty() {
             return Ok(None);
         }
-        let is_prepared = prepare::is_wanted(self.protocol, &self.keyword, &self.bound);
+        let is_prepared = prepare::is_wanted(self.protocol, &self.bound);
         let protocol = if is_prepared { "binary" } else { "text" };
         Ok(Some((columns::schema(&statement.columns())?, protocol)))
     }
@@ -387,7 +382,6 @@ fn expect_result_set<'conn, P: WireProtocol>(
     result: mysql::Result<QueryResult<'conn, 'conn, 'conn, P>>,
     cancel: &CancelToken,
     bound: &BoundQuery,
-    keyword: &str,
 ) -> Result<QueryResult<'conn, 'conn, 'conn, P>> {
     let result = result.map_err(|error| {
         if !matches!(error, mysql::Error::MySqlError(_)) {
@@ -403,7 +397,8 @@ fn expect_result_set<'conn, P: WireProtocol>(
         return Err(Error::new(
             ErrorKind::Query,
             format!(
-                "the statement ({keyword} …) ran, but it has no result set; it affected {}",
+                "the statement ({} …) ran, but it has no result set; it affected {}",
+                bound.keyword,
                 counted(affected, "row")
             ),
         )

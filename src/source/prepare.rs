@@ -2,19 +2,20 @@
 //! binary rows, which cost the server half as much as text. The text protocol runs
 //! every statement.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use mysql::{Column, Conn, prelude::Queryable};
 use mysql_common::named_params::ParsedNamedParams;
 
 use super::{
-    codes,
+    codes, driver,
     errors::{describe as describe_error, query_error, statement_error},
     options::Protocol,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
     sql::BoundQuery,
+    text::hex,
 };
 
 /// The first keywords of statements that servers can prepare and that have one
@@ -42,10 +43,10 @@ pub(super) enum Statement {
 pub(super) fn prepare(
     conn: &mut Conn,
     protocol: Protocol,
-    keyword: &str,
     bound: &BoundQuery,
 ) -> Result<Statement> {
-    if !is_wanted(protocol, keyword, bound) {
+    if !is_wanted(protocol, bound) {
+        check_is_one(conn, bound)?;
         return Ok(Statement::Text(None));
     }
     let may_use_text = protocol == Protocol::Auto && bound.values.is_empty();
@@ -65,15 +66,19 @@ pub(super) fn prepare(
     };
     let statement = match try_prepare(conn, bound)? {
         Ok(statement) => statement,
-        Err(Refusal::NotPrepared(reason)) => return use_text(&reason),
-        Err(Refusal::Unclear(error)) if may_use_text => return use_text(&describe_error(&error)),
-        Err(Refusal::Unclear(error)) => return Err(statement_error(error, bound)),
+        Err(Refusal::Unclear(error)) if !may_use_text => return Err(statement_error(error, bound)),
+        Err(refusal) => {
+            if may_use_text {
+                check_refused_is_one(conn, bound, &refusal)?;
+            }
+            return use_text(&refusal.to_string());
+        }
     };
     // If text is not allowed, a statement without announced columns is executed: it
     // may return rows.
     let reason = if usize::from(statement.num_params()) != bound.values.len() {
         "the server finds another number of parameters in it"
-    } else if may_use_text && keyword != CALL && statement.columns().is_empty() {
+    } else if may_use_text && bound.keyword != CALL && statement.columns().is_empty() {
         "it announces no columns"
     } else {
         return Ok(Statement::Prepared(statement));
@@ -84,14 +89,18 @@ pub(super) fn prepare(
     use_text(reason)
 }
 
+/// Whether the statement is of a kind that servers can prepare and that has one
+/// result set.
+fn is_prepared(bound: &BoundQuery) -> bool {
+    PREPARED.contains(&bound.keyword.as_str())
+}
+
 /// Whether the statement should be prepared under `protocol`.
-pub(super) fn is_wanted(protocol: Protocol, keyword: &str, bound: &BoundQuery) -> bool {
+pub(super) fn is_wanted(protocol: Protocol, bound: &BoundQuery) -> bool {
     match protocol {
         Protocol::Text => false,
         Protocol::Binary => true,
-        Protocol::Auto => {
-            !bound.values.is_empty() || keyword == CALL || PREPARED.contains(&keyword)
-        }
+        Protocol::Auto => !bound.values.is_empty() || bound.keyword == CALL || is_prepared(bound),
     }
 }
 
@@ -103,8 +112,8 @@ pub(super) fn is_wanted(protocol: Protocol, keyword: &str, bound: &BoundQuery) -
 pub(super) fn describe(conn: &mut Conn, bound: &BoundQuery) -> Result<Option<mysql::Statement>> {
     match try_prepare(conn, bound)? {
         Ok(statement) => Ok(Some(statement)),
-        Err(Refusal::NotPrepared(_)) => Ok(None),
         Err(Refusal::Unclear(error)) => Err(statement_error(error, bound)),
+        Err(_) => Ok(None),
     }
 }
 
@@ -116,12 +125,11 @@ pub(super) fn describe(conn: &mut Conn, bound: &BoundQuery) -> Result<Option<mys
 pub(super) fn columns(
     conn: &mut Conn,
     statement: &Statement,
-    keyword: &str,
     bound: &BoundQuery,
 ) -> Result<Arc<[Column]>> {
     match statement {
         Statement::Prepared(statement) => Ok(statement.columns()),
-        Statement::Text(None) if PREPARED.contains(&keyword) => {
+        Statement::Text(None) if is_prepared(bound) => {
             let Some(statement) = describe(conn, bound)? else {
                 return Ok(Arc::default());
             };
@@ -134,12 +142,67 @@ pub(super) fn columns(
     }
 }
 
+/// Makes sure that the server reads one statement in a text that is to run as it is.
+///
+/// The server would run each of several, and the driver cannot switch that off. PREPARE
+/// runs nothing, and is an error for several statements, also where the server does
+/// not prepare the first of them.
+///
+/// # Errors
+/// [`ErrorKind::Query`] if the server finds a mistake in the text, such as a second
+/// statement, or if it cannot be asked and servers read the text differently.
+fn check_is_one(conn: &mut Conn, bound: &BoundQuery) -> Result<()> {
+    if !bound.may_be_several() {
+        return Ok(());
+    }
+    match try_prepare(conn, bound)? {
+        Ok(statement) => conn
+            .close(statement)
+            .map_err(|error| query_error("closing the statement failed", error)),
+        Err(refusal) => check_refused_is_one(conn, bound, &refusal),
+    }
+}
+
+/// Does the same for a text that has not been prepared because of `refusal`.
+fn check_refused_is_one(conn: &mut Conn, bound: &BoundQuery, refusal: &Refusal) -> Result<()> {
+    let is_known = match refusal {
+        _ if !bound.may_be_several() => true,
+        Refusal::Misread => match prepare_by_name(conn, bound)? {
+            None | Some(Refusal::Unsupported(_)) => true,
+            Some(_) => false,
+        },
+        Refusal::Unsupported(_) => true,
+        Refusal::NotPrepared(_) | Refusal::Unclear(_) => false,
+    };
+    if is_known || bound.is_certain {
+        return Ok(());
+    }
+    let what =
+        "servers disagree on whether the text is one statement, and this one cannot be asked";
+    Err(Error::new(ErrorKind::Query, format!("{what}: {refusal}"))
+        .with_hint("write the statement without ; in quotes and comments"))
+}
+
 /// Why a statement was not prepared.
 enum Refusal {
-    /// The driver, the server or a proxy does not prepare it.
+    /// The driver would send another text.
+    Misread,
+    /// The server has read the statement, and does not prepare its kind.
+    Unsupported(String),
+    /// The server or a proxy does not prepare it.
     NotPrepared(String),
     /// The server's error does not say whether the statement is wrong.
     Unclear(mysql::Error),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Misread => f.write_str("the driver would take something in it for a parameter"),
+            Self::Unsupported(reason) | Self::NotPrepared(reason) => f.write_str(reason),
+            Self::Unclear(error) => f.write_str(&describe_error(error)),
+        }
+    }
 }
 
 /// The class of SQL states of a statement that is wrong, or that names what does not
@@ -153,20 +216,47 @@ const MISTAKE: &str = "42";
 /// connection fails.
 fn try_prepare(conn: &mut Conn, bound: &BoundQuery) -> Result<Result<mysql::Statement, Refusal>> {
     if is_misread(&bound.sql) {
-        let reason = "the driver would take something in it for a parameter";
-        return Ok(Err(Refusal::NotPrepared(reason.to_owned())));
+        return Ok(Err(Refusal::Misread));
     }
-    let error = match conn.prep(&bound.sql) {
-        Ok(statement) => return Ok(Ok(statement)),
-        Err(error) => error,
-    };
+    match conn.prep(&bound.sql) {
+        Ok(statement) => Ok(Ok(statement)),
+        Err(error) => refusal(error, bound).map(Err),
+    }
+}
+
+/// Prepares the statement by SQL, which the driver sends as it is, and frees it. Returns
+/// why it is not prepared, if so.
+///
+/// # Errors
+/// As [`try_prepare`].
+fn prepare_by_name(conn: &mut Conn, bound: &BoundQuery) -> Result<Option<Refusal>> {
+    let text = hex(bound.sql.as_bytes());
+    let prepared = driver::run(conn, &format!("SET @gold_digger = _utf8mb4 X'{text}'"))
+        .and_then(|()| driver::run(conn, "PREPARE gold_digger FROM @gold_digger"))
+        .and_then(|()| driver::run(conn, "DEALLOCATE PREPARE gold_digger"));
+    match prepared {
+        Ok(()) => Ok(None),
+        Err(error) => refusal(error, bound).map(Some),
+    }
+}
+
+/// Returns why the statement is not prepared, from the error of the attempt.
+///
+/// # Errors
+/// As [`try_prepare`].
+fn refusal(error: mysql::Error, bound: &BoundQuery) -> Result<Refusal> {
     match &error {
         mysql::Error::MySqlError(server) if codes::is_end(server.code) => {}
+        mysql::Error::MySqlError(server)
+            if server.code == codes::UNSUPPORTED_PREPARED_STATEMENT =>
+        {
+            return Ok(Refusal::Unsupported(describe_error(&error)));
+        }
         mysql::Error::MySqlError(server) if codes::is_not_prepared(server.code) => {
-            return Ok(Err(Refusal::NotPrepared(describe_error(&error))));
+            return Ok(Refusal::NotPrepared(describe_error(&error)));
         }
         mysql::Error::MySqlError(server) if !server.state.starts_with(MISTAKE) => {
-            return Ok(Err(Refusal::Unclear(error)));
+            return Ok(Refusal::Unclear(error));
         }
         _ => {}
     }

@@ -12,7 +12,7 @@ use super::{
     tables::literal,
     tls,
 };
-use crate::{error::Result, sql::QuotingMode};
+use crate::{error::Result, sql::Dialect};
 
 /// Removes the limit of rows that the server may have for its sessions
 /// (`sql_select_limit`). ProxySQL tracks the variable, so that the session is not
@@ -214,12 +214,16 @@ pub(super) fn result_charset(conn: &mut Conn) -> Result<Option<String>> {
     Ok(answer.first().and_then(|row| text(row, 0)))
 }
 
-/// Reads which quotes the session's SQL mode recognizes.
-pub(super) fn quoting_mode(conn: &mut Conn) -> Result<QuotingMode> {
-    let answer = driver::ask(conn, "SELECT @@SESSION.sql_mode")
+/// Returns how the session reads quotes and comments.
+pub(super) fn dialect(conn: &mut Conn) -> Result<Dialect> {
+    let answer = driver::ask(conn, "SELECT VERSION(), @@SESSION.sql_mode")
         .map_err(|error| query_error("cannot read the session's SQL mode", error))?;
-    let sql_mode = answer.first().and_then(|row| text(row, 0));
-    Ok(QuotingMode::from_sql_mode(&sql_mode.unwrap_or_default()))
+    let column = |index| answer.first().and_then(|row| text(row, index));
+    let (version, sql_mode) = (column(0), column(1));
+    Ok(Dialect::of_session(
+        &version.unwrap_or_default(),
+        &sql_mode.unwrap_or_default(),
+    ))
 }
 
 /// MySQL's variable for the longest time of a statement, in milliseconds.

@@ -51,7 +51,7 @@ impl QueryExecutor {
     }
 
     fn find_tables(&mut self) -> Result<SnapshotCoverage> {
-        let keyword = &self.keyword;
+        let keyword = &self.bound.keyword;
         if !EXPLAINED.contains(&keyword.as_str()) {
             return Ok(SnapshotCoverage::Unknown(format!(
                 "{keyword} does not tell"
@@ -151,16 +151,19 @@ impl QueryExecutor {
     /// Returns the session's database, and the words of the bound statement as the
     /// session's SQL mode reads them, without strings and comments.
     pub(super) fn original_words(&mut self) -> mysql::Result<(Option<String>, String)> {
-        let rows = ask(&mut self.conn, "SELECT DATABASE(), @@SESSION.sql_mode")?;
+        let question = "SELECT DATABASE(), @@SESSION.sql_mode, VERSION()";
+        let rows = ask(&mut self.conn, question)?;
         let column = |index| rows.first().and_then(|row| text(row, index));
-        let words = self.bound.without_strings(&column(1).unwrap_or_default());
+        let (sql_mode, version) = (column(1).unwrap_or_default(), column(2).unwrap_or_default());
+        let words = self.bound.without_strings(&version, &sql_mode);
         Ok((column(0), words))
     }
 
     /// Explains the bound statement by the words `explain`.
     pub(super) fn explain(&mut self, explain: &str) -> mysql::Result<Vec<Row>> {
         let sql = format!("{explain} {}", self.bound.sql);
-        if self.bound.values.is_empty() {
+        // A prepared text runs one statement only.
+        if self.bound.values.is_empty() && !self.bound.may_be_several() {
             return ask(&mut self.conn, &sql);
         }
         all(self.conn.exec_iter(&sql, self.bound.params())?)

@@ -1,7 +1,7 @@
 //! Replaces the `:name` parameters of a query by the `?` of the protocol.
 
 use super::{
-    Parameter, ParameterValue, Query, QuotingMode, Statement, lexer::Lexer, placeholder::Position,
+    Dialect, Parameter, ParameterValue, Query, Statement, lexer::Lexer, placeholder::Position,
 };
 use crate::error::{Error, Result};
 
@@ -12,16 +12,26 @@ pub struct BoundQuery {
     pub sql: String,
     /// The values, in the order of the question marks.
     pub values: Vec<String>,
+    /// The first keyword, in upper case; `(` for a parenthesized query.
+    pub keyword: String,
+    /// Whether the text is the same statement in every dialect.
+    pub is_certain: bool,
     /// Where the text stands, if it has a [place](Query::with_place).
     pub place: Option<String>,
 }
 
 impl BoundQuery {
-    /// Returns the words, quoted names and symbols of the statement, as a server with
-    /// `sql_mode` reads it. A string becomes `''`. It ends where it cannot be read.
-    pub(crate) fn without_strings(&self, sql_mode: &str) -> String {
+    /// Whether some server may read several statements: none does without a `;`.
+    pub(crate) fn may_be_several(&self) -> bool {
+        self.sql.contains(';')
+    }
+
+    /// Returns the words, quoted names and symbols of the statement, as a server of
+    /// this `version` reads it in this `sql_mode`. A string becomes `''`, and a name in
+    /// brackets is enclosed by backticks. It ends where it cannot be read.
+    pub(crate) fn without_strings(&self, version: &str, sql_mode: &str) -> String {
         let has_ansi_quotes = sql_mode.split(',').any(|mode| mode == "ANSI_QUOTES");
-        let mut lexer = Lexer::new(&self.sql, QuotingMode::from_sql_mode(sql_mode));
+        let mut lexer = Lexer::new(&self.sql, Dialect::of_session(version, sql_mode));
         let (mut words, mut end) = (String::new(), 0);
         while let Ok(Some(token)) = lexer.next_token() {
             // A doubled quote within a name divides it into two tokens.
@@ -30,8 +40,15 @@ impl BoundQuery {
             }
             end = token.range.end;
             let word = &self.sql[token.range];
-            let is_string = word.starts_with('\'') || word.starts_with('"') && !has_ansi_quotes;
-            words += if is_string { "''" } else { word };
+            match word.as_bytes() {
+                [b'\'', ..] => words += "''",
+                [b'"', ..] if !has_ansi_quotes => words += "''",
+                [b'[', .., b']'] => {
+                    let name = word[1..word.len() - 1].replace("]]", "]");
+                    words += &format!("`{}`", name.replace('`', "``"));
+                }
+                _ => words += word,
+            }
         }
         words
     }
@@ -44,18 +61,16 @@ impl Query {
     ///
     /// # Errors
     /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) if the text is not
-    /// one statement in `mode`, a parameter has no value, a value has no
+    /// one statement in `dialect`, a parameter has no value, a value has no
     /// parameter, a list stands elsewhere than in `IN (…)`, or the statement has
     /// both `:name` and `?`.
-    pub fn bind(&self, mode: QuotingMode, parameters: &[Parameter]) -> Result<BoundQuery> {
-        let statement = self.parses[mode as usize].as_ref();
+    pub fn bind(&self, dialect: Dialect, parameters: &[Parameter]) -> Result<BoundQuery> {
+        let statement = self.parses[dialect.index()].as_ref();
         let statement = statement.map_err(|reason| self.explain(*reason))?;
         if parameters.is_empty() && statement.parameters.is_empty() {
-            let sql = self.text[statement.range.clone()].to_owned();
             return Ok(BoundQuery {
-                sql,
-                values: Vec::new(),
-                place: self.place.clone(),
+                sql: self.text[statement.range.clone()].to_owned(),
+                ..self.bound(statement)
             });
         }
         if statement.has_question_mark {
@@ -81,16 +96,23 @@ impl Query {
         }
     }
 
+    /// Returns what binding makes of `statement`, without its text and values.
+    fn bound(&self, statement: &Statement) -> BoundQuery {
+        BoundQuery {
+            keyword: self.text[statement.keyword.clone()].to_uppercase(),
+            is_certain: !self.depends_on_dialect(),
+            place: self.place.clone(),
+            ..BoundQuery::default()
+        }
+    }
+
     /// Replaces each parameter of `statement` by `?` and collects the values.
     fn replace_parameters(
         &self,
         statement: &Statement,
         parameters: &[Parameter],
     ) -> Result<BoundQuery> {
-        let mut bound = BoundQuery {
-            place: self.place.clone(),
-            ..BoundQuery::default()
-        };
+        let mut bound = self.bound(statement);
         let mut from = statement.range.start;
         for placeholder in &statement.parameters {
             let place = &placeholder.range;
@@ -122,27 +144,27 @@ impl Query {
         places.map(|place| &self.text[place.start + 1..place.end])
     }
 
-    /// The result of [`bind`](Self::bind) in each mode; one entry if the modes
-    /// agree.
-    fn bind_in_each_mode(
+    /// The result of [`bind`](Self::bind) in each dialect; one entry if all agree.
+    fn bind_in_each_dialect(
         &self,
         parameters: &[Parameter],
     ) -> impl Iterator<Item = Result<BoundQuery>> {
-        let modes = if self.depends_on_mode() {
-            &QuotingMode::ALL[..]
+        let dialects = if self.depends_on_dialect() {
+            &Dialect::ALL[..]
         } else {
-            &[QuotingMode::Default]
+            &Dialect::ALL[..1]
         };
-        modes.iter().map(|mode| self.bind(*mode, parameters))
+        let dialects = dialects.iter();
+        dialects.map(|dialect| self.bind(*dialect, parameters))
     }
 
-    /// Checks `parameters` against the text before the session's mode is known.
+    /// Checks `parameters` against the text before the session's dialect is known.
     ///
     /// # Errors
-    /// The error of [`bind`](Self::bind) in the first mode, if it fails in every
-    /// mode.
+    /// The error of [`bind`](Self::bind) in the first dialect, if it fails in
+    /// every one.
     pub fn check_parameters(&self, parameters: &[Parameter]) -> Result<()> {
-        let results = self.bind_in_each_mode(parameters);
+        let results = self.bind_in_each_dialect(parameters);
         let ok_or_first = results.reduce(|first, next| if next.is_ok() { next } else { first });
         ok_or_first.map_or(Ok(()), |result| result.map(drop))
     }
@@ -166,7 +188,7 @@ impl Query {
         doubtful.map(|parameter| parameter.name.as_str()).collect()
     }
 
-    /// Returns whether the text has the parameter `:name` in any mode.
+    /// Returns whether the text has the parameter `:name` in any dialect.
     #[must_use]
     pub fn has_parameter(&self, name: &str) -> bool {
         let mut statements = self.parses.iter().flatten();
@@ -182,10 +204,17 @@ mod tests {
     fn words_have_no_strings_and_no_comments() {
         let sql = "SELECT `a``b`, 'it''s', \"x\" /* it's */ FROM d.t -- end";
         let query = Query::parse(sql).expect("one statement");
-        let bound = query.bind(QuotingMode::Default, &[]).expect("a statement");
+        let bound = query.bind(Dialect::default(), &[]).expect("a statement");
         assert_eq!(
-            bound.without_strings(""),
+            bound.without_strings("", ""),
             "SELECT `a``b`, '''', '' FROM d.t"
+        );
+        let query = Query::parse("SELECT [a]]`b], 'c' FROM [d].t").expect("one statement");
+        let mssql = Dialect::of_session("11.8.9-MariaDB", "MSSQL");
+        let bound = query.bind(mssql, &[]).expect("a statement");
+        assert_eq!(
+            bound.without_strings("11.8.9-MariaDB", "MSSQL"),
+            "SELECT `a]``b`, '' FROM `d`.t"
         );
     }
 
@@ -198,7 +227,7 @@ mod tests {
                 .collect();
             let bound = Query::parse(sql)
                 .expect("one statement")
-                .bind(QuotingMode::Default, &given);
+                .bind(Dialect::default(), &given);
             bound
                 .map(|bound| (bound.sql, bound.values))
                 .map_err(|error| error.message().to_owned())

@@ -1,13 +1,13 @@
 //! Splits SQL text into tokens: words, quoted texts, terminators and parameters.
-//! It skips white space and comments, and knows every SQL mode that changes
-//! quoting.
+//! It skips white space and comments, and knows how each server reads quotes and
+//! comments.
 //!
 //! Sources: MySQL manual, "Comments", "String Literals" and "Server SQL Modes";
 //! MariaDB documentation, "Comment Syntax".
 
 use std::ops::Range;
 
-use super::QuotingMode;
+use super::dialect::Dialect;
 
 /// Why a text is not one statement. Each offset, in bytes, is where the cause
 /// begins.
@@ -54,12 +54,12 @@ pub(super) struct Token {
     pub range: Range<usize>,
 }
 
-/// Returns the tokens of a text one by one, as a server in `mode` reads them.
+/// Returns the tokens of a text one by one, as a server of `dialect` reads them.
 pub(super) struct Lexer<'a> {
     text: &'a [u8],
     /// The offset of the next byte to read.
     at: usize,
-    mode: QuotingMode,
+    dialect: Dialect,
     /// Within `/*! … */`: the offset where it begins, and the one where it ends
     /// for a server that skips it.
     executable: Option<(usize, usize)>,
@@ -67,11 +67,11 @@ pub(super) struct Lexer<'a> {
 
 impl<'a> Lexer<'a> {
     /// Creates a lexer at the beginning of `text`.
-    pub(super) fn new(text: &'a str, mode: QuotingMode) -> Self {
+    pub(super) fn new(text: &'a str, dialect: Dialect) -> Self {
         Self {
             text: text.as_bytes(),
             at: 0,
-            mode,
+            dialect,
             executable: None,
         }
     }
@@ -106,7 +106,7 @@ impl<'a> Lexer<'a> {
                     self.skip_line();
                     continue;
                 }
-                [b'/', b'*', b'!', ..] | [b'/', b'*', b'M', b'!', ..] => {
+                [b'/', b'*', ..] if self.dialect.executable_comment(self.rest()).is_some() => {
                     self.open_executable_comment()?;
                     continue;
                 }
@@ -120,6 +120,10 @@ impl<'a> Lexer<'a> {
                 }
                 [quote @ (b'\'' | b'"' | b'`'), ..] => {
                     self.skip_quoted(quote)?;
+                    TokenKind::Quoted
+                }
+                [b'[', ..] if self.dialect.has_brackets() => {
+                    self.skip_quoted(b']')?;
                     TokenKind::Quoted
                 }
                 [b':', ..] if parameter_name_length(&self.rest()[1..]) > 0 => {
@@ -171,16 +175,17 @@ impl<'a> Lexer<'a> {
         self.at += length;
     }
 
-    /// Moves past the quoted text that begins here.
+    /// Moves past the quoted text that begins here and ends with `quote`.
     fn skip_quoted(&mut self, quote: u8) -> std::result::Result<(), ParseError> {
         let start = self.at;
-        let escapes = self.mode.escapes_within(quote);
+        let escapes = self.dialect.escapes_within(quote);
         self.at += 1;
         loop {
-            // A doubled quote is read as the end of one text and the beginning
+            // Another doubled quote is read as the end of one text and the beginning
             // of another, which ends at the same place.
             match *self.rest() {
                 [b'\\', _, ..] if escapes => self.at += 2,
+                [b']', b']', ..] if quote == b']' => self.at += 2,
                 [byte, ..] => {
                     self.at += 1;
                     if byte == quote {
@@ -203,11 +208,7 @@ impl<'a> Lexer<'a> {
             return Err(ParseError::AmbiguousComment(outer));
         }
         self.executable = Some((begin, comment_end(self.text, begin, Nesting::Once)?));
-        self.at += if self.rest().starts_with(b"/*!") {
-            3
-        } else {
-            4
-        };
+        self.at += self.dialect.executable_comment(self.rest()).unwrap_or(0);
         let version = self
             .rest()
             .iter()

@@ -2,14 +2,14 @@
 //! the `mysql` client, invisible characters, and a session's setting before the query.
 
 use super::{
-    QuotingMode,
+    dialect::Dialect,
     lexer::{Lexer, ParseError, Token, TokenKind, is_invisible_letter},
 };
 use crate::error::Error;
 
 /// Returns the first word of `text`, or nothing.
 fn first_word(text: &str) -> &str {
-    let first = Lexer::new(text, QuotingMode::Default).next_token();
+    let first = Lexer::new(text, Dialect::default()).next_token();
     first.ok().flatten().map_or("", |token| &text[token.range])
 }
 

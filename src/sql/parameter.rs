@@ -10,12 +10,12 @@ use super::lexer::parameter_name_length;
 /// The value for each `:name` of a statement.
 ///
 /// ```
-/// use gold_digger::sql::{Parameter, Query, QuotingMode};
+/// use gold_digger::sql::{Dialect, Parameter, Query};
 ///
 /// let query = Query::parse("SELECT * FROM orders WHERE day = :day AND shop IN (:shops)")?;
 /// let day: Parameter = "day=2026-11-21".parse()?;
 /// let shops: Parameter = "shops=[7, 8]".parse()?;
-/// let bound = query.bind(QuotingMode::Default, &[day, shops])?;
+/// let bound = query.bind(Dialect::default(), &[day, shops])?;
 /// assert_eq!(bound.sql, "SELECT * FROM orders WHERE day = ? AND shop IN (?, ?)");
 /// assert_eq!(bound.values, ["2026-11-21", "7", "8"]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -2,7 +2,7 @@
 //! be asked to refuse what writes.
 
 use super::{
-    QuotingMode,
+    dialect::Dialect,
     lexer::{Lexer, TokenKind},
 };
 
@@ -19,15 +19,15 @@ const WRITING: [&str; 4] = ["DELETE", "INSERT", "REPLACE", "UPDATE"];
 
 /// Whether the statement `sql`, which begins with `keyword`, reads only. In doubt, it
 /// does not.
-pub(super) fn reads_only(sql: &str, keyword: &str, mode: QuotingMode) -> bool {
+pub(super) fn reads_only(sql: &str, keyword: &str, dialect: Dialect) -> bool {
     let is_one_of = |words: &[&str]| words.iter().any(|word| keyword.eq_ignore_ascii_case(word));
-    is_one_of(&READING) || is_one_of(&WRAPPING) && !has_writing_word(sql, mode).unwrap_or(true)
+    is_one_of(&READING) || is_one_of(&WRAPPING) && !has_writing_word(sql, dialect).unwrap_or(true)
 }
 
 /// Whether a word of `sql` begins a statement that writes. `FOR UPDATE` is a clause, and
 /// `REPLACE(` and `INSERT(` are functions. Returns `None` if the text cannot be read.
-fn has_writing_word(sql: &str, mode: QuotingMode) -> Option<bool> {
-    let mut lexer = Lexer::new(sql, mode);
+fn has_writing_word(sql: &str, dialect: Dialect) -> Option<bool> {
+    let mut lexer = Lexer::new(sql, dialect);
     let (mut before_last, mut last) = (String::new(), String::new());
     loop {
         let token = lexer.next_token().ok()?;

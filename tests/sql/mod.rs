@@ -1,4 +1,5 @@
 //! Statements: which of them export, and which are refused.
 
+mod one_statement;
 mod parameters;
 mod statements;
