@@ -256,7 +256,7 @@ fn session_mistakes_exit_2() {
     let cases: &[Mistake] = &[
         (&["--connect-timeout", "30", SELECT], &["'30' for '--connect-timeout <DURATION>'", "30s"]),
         (&["--connect-timeout", "0s", SELECT], &["'--connect-timeout <DURATION>'", "1ms"]),
-        (&["--read-timeout", "-5s", SELECT], &["-5"]),
+        (&["--read-timeout", "-5s", SELECT], &["'-5s' for '--read-timeout <DURATION>'"]),
         (&["--read-timeout", "5 parsecs", SELECT], &["'--read-timeout <DURATION>'", "unit"]),
         (&["--statement-timeout", "366d", SELECT], &["'--statement-timeout <DURATION>'", "365d"]),
         (&["--init", "SET a = 1; SET b = 2", SELECT], &["'--init <SQL>'", "more than one statement"]),
