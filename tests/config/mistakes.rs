@@ -285,6 +285,7 @@ fn output_mistakes_exit_2() {
         (&["--header=nope", SELECT], &["'nope' for '--header", "true or false"]),
         (&["--binary", "raw", SELECT], &["--binary raw has no meaning for csv", "tsv"]),
         (&["--csv-null", "x", "-o", "x.json", SELECT], &["--csv-null has no meaning for json"]),
+        (&["--duplicate-columns", "suffix", SELECT], &["--duplicate-columns has no meaning for csv", "--format json"]),
         (&["--csv-delimiter", "1", SELECT], &["'1' for '--csv-delimiter <CHAR>'", "numbers"]),
         (&["--csv-delimiter", ",,", SELECT], &["one ASCII character"]),
         (&["--csv-delimiter", "\"", SELECT], &["a meaning of its own"]),
