@@ -329,24 +329,26 @@ impl QueryExecutor {
     }
 
     /// Returns the columns of the bound statement and the wire protocol of its rows
-    /// (`binary` or `text`), without running it. Returns `None` if the server does
-    /// not announce columns before it runs the statement.
+    /// (`binary` or `text`), without running it, or the reason why they are not known,
+    /// as a sentence without its full stop.
     ///
     /// # Errors
     /// [`ErrorKind::Query`] if the server finds a mistake in the statement, or if a
     /// column has an unknown type or a name that is not UTF-8.
-    pub fn describe(&mut self) -> Result<Option<(Schema, &'static str)>> {
+    pub fn describe(&mut self) -> Result<Result<(Schema, &'static str), String>> {
         let (conn, bound) = (&mut self.conn, &self.bound);
         let described = catch_driver_panic(&self.cancel, || prepare::describe(conn, bound));
-        let Some(statement) = described? else {
-            return Ok(None);
+        let statement = match described? {
+            Ok(statement) => statement,
+            Err(reason) => return Ok(Err(format!("the statement is not prepared: {reason}"))),
         };
         if statement.columns().is_empty() {
-            return Ok(None);
+            let reason = "the server announces none before the statement runs";
+            return Ok(Err(reason.to_owned()));
         }
         let is_prepared = prepare::is_wanted(self.protocol, &self.keyword, &self.bound);
         let protocol = if is_prepared { "binary" } else { "text" };
-        Ok(Some((columns::schema(&statement.columns())?, protocol)))
+        Ok(Ok((columns::schema(&statement.columns())?, protocol)))
     }
 }
 
