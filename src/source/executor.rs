@@ -227,13 +227,13 @@ impl QueryExecutor {
             doubtful: &self.doubtful,
             runs_others: RUNS_OTHERS.contains(&self.keyword.as_str()),
         };
-        match prepared {
+        let rows = match prepared {
             prepare::Statement::Prepared(statement) => {
                 self.prepared = Some(statement.clone());
                 let params = self.bound.params();
                 let result = self.conn.exec_iter(&statement, params);
                 let rows = expect_result_set(result, &self.cancel, &self.bound, &self.keyword)?;
-                RowStream::new(Rows::Binary(rows), None, &self.cancel, context)
+                RowStream::new(Rows::Binary(rows), None, &self.cancel, context)?
             }
             prepare::Statement::Text(reason) => {
                 let result = self.conn.query_iter(&self.bound.sql);
@@ -243,9 +243,12 @@ impl QueryExecutor {
                     let warning = rounded_floats(rows.schema(), rows.note());
                     self.value_warnings.extend(warning);
                 }
-                Ok(rows)
+                rows
             }
-        }
+        };
+        let warning = columns::lost_characters(rows.schema(), &self.bound.sql);
+        self.value_warnings.extend(warning);
+        Ok(rows)
     }
 
     /// Learns what the metadata does not say of the statement's BIT columns.
