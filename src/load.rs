@@ -45,6 +45,7 @@ mod duckdb;
 mod excel;
 mod limits;
 mod mysql;
+mod names;
 mod postgres;
 mod redshift;
 mod snowflake;
@@ -52,6 +53,7 @@ mod sqlite;
 mod types;
 
 pub use limits::{LimitCheck, Limits};
+use names::{Case, EmptyNames, Longest, NameRules};
 use types::SqlType;
 pub(crate) use types::has_timestamps;
 
@@ -85,6 +87,8 @@ pub struct LoadTarget {
     pub preset: &'static [(&'static str, &'static str)],
     /// The values that the target cannot hold.
     pub limits: Limits,
+    /// The names that its columns can have.
+    names: NameRules,
     /// Makes the statement; `None` if the target opens files without one.
     statement: Option<MakeStatement>,
 }
@@ -125,9 +129,21 @@ impl LoadTarget {
     /// its full stop.
     pub fn statement(&self, load: &Load<'_>) -> Result<String, String> {
         match self.statement {
-            Some(statement) => statement(load),
+            Some(statement) => {
+                self.check_names(load.schema)?;
+                statement(load)
+            }
             None => Err(format!("{} opens files without one", self.name)),
         }
+    }
+
+    /// Checks that a table of the target can have the columns of `schema`.
+    ///
+    /// # Errors
+    /// The first name that it cannot have, as a sentence without its full stop. The
+    /// query can give another one with AS.
+    pub fn check_names(&self, schema: &Schema) -> Result<(), String> {
+        self.names.check(schema)
     }
 
     /// Returns whether the target loads files by a statement.

@@ -72,12 +72,11 @@ fn facts_text(plan: &RunPlan, export: &ExportPlan, facts: &ExportFacts) -> Strin
         ("target", format!("{} as {format}", export.target)),
     ];
     let result_set = match &facts.result_set {
-        None => {
-            let text = "the server announces none before the statement runs";
-            lines.push(("columns", text.to_owned()));
+        Err(reason) => {
+            lines.push(("columns", reason.clone()));
             None
         }
-        Some(result_set) => {
+        Ok(result_set) => {
             lines.push(("protocol", result_set.protocol.to_owned()));
             Some(result_set)
         }

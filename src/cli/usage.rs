@@ -16,6 +16,7 @@ use crate::{
     error::{Error, Result},
 };
 
+mod dashed_values;
 mod foreign_flags;
 
 /// Further positional arguments, which are always a mistake.
@@ -38,8 +39,9 @@ pub(super) fn hidden_arguments() -> [Arg; 2] {
 /// Prepares the arguments for clap. The first is the program's name.
 ///
 /// SQL may begin with a comment, `-- …`. No flag has white space there, so a space
-/// before it makes the argument a positional one. `-h` as the only argument asks for
-/// help; beside others it names the host.
+/// before it makes the argument a positional one. A value such as `-05:00` becomes one
+/// argument with its flag. `-h` as the only argument asks for help; beside others it
+/// names the host.
 ///
 /// # Errors
 /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for a password among the
@@ -57,7 +59,9 @@ pub(super) fn prepare(mut arguments: Vec<OsString>) -> Result<Vec<OsString>> {
         }
         _ => {}
     }
-    for index in 1..arguments.len() {
+    let mut index = 0;
+    while index + 1 < arguments.len() {
+        index += 1;
         let argument = arguments[index].as_encoded_bytes();
         let next = arguments.get(index + 1).map(|next| next.as_encoded_bytes());
         if argument == b"--" {
@@ -72,6 +76,7 @@ pub(super) fn prepare(mut arguments: Vec<OsString>) -> Result<Vec<OsString>> {
             return Err(Error::config("-h is the host here, and has no value").with_hint(hint));
         } else {
             refuse_password(argument, next)?;
+            dashed_values::join_value(&mut arguments, index);
         }
     }
     Ok(arguments)
@@ -218,6 +223,12 @@ pub(super) fn explain(mut error: clap::Error, arguments: &[OsString]) -> UsageEr
     let flag = match error.kind() {
         ErrorKind::UnknownArgument => typed.as_str(),
         _ if lacks_value => "-q",
+        ErrorKind::InvalidValue if shown(ContextKind::InvalidValue).is_empty() => {
+            return match dashed_values::explain(arguments, "") {
+                Some(explained) => explained.into(),
+                None => UsageError::Clap(Box::new(error)),
+            };
+        }
         _ => return UsageError::Clap(Box::new(error)),
     };
     if let Some(hint) = hint_for_flag(flag) {
@@ -226,6 +237,9 @@ pub(super) fn explain(mut error: clap::Error, arguments: &[OsString]) -> UsageEr
             false => format!("there is no flag {flag}"),
         };
         return Error::config(what).with_hint(hint).into();
+    }
+    if let Some(explained) = dashed_values::explain(arguments, flag) {
+        return explained.into();
     }
     let (flag, near) = (
         flag.trim_start_matches('-'),

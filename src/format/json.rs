@@ -4,21 +4,27 @@
 //! Only the type of its column decides whether a value is written as a number. A
 //! number keeps every digit of the server's text.
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize, de::IgnoredAny};
+use serde::{Deserialize, Serialize};
 
+use self::{
+    names::{check_json_columns, quoted, unique_names},
+    text::{NOT_A_NUMBER, NOT_JSON, embed, is_beyond_double, is_number, write_escaped},
+};
 use super::{
-    BuiltIn, CHUNK, EncodeBuffer, Format, RowWriter, TextOptions, ValueError,
+    BuiltIn, EncodeBuffer, Format, RowWriter, TextOptions, ValueError,
     column::{Altered, ColumnFormatter, Padding, Rendered, ValueProblem},
     encode,
-    number::parse_number,
 };
 use crate::{
-    error::{Error, Result},
+    error::Result,
     row::Row,
     schema::{Column, ColumnType, Schema},
 };
+
+mod names;
+mod text;
 
 /// The entry in the table of formats.
 pub(super) static FORMAT: BuiltIn = BuiltIn {
@@ -227,70 +233,6 @@ impl JsonWriter {
     }
 }
 
-/// Returns `text` as a JSON string.
-fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
-}
-
-/// Returns the key of each column. The keys are unique, because the names within
-/// an object should be (RFC 8259, section 4).
-///
-/// # Errors
-/// [`ErrorKind::Config`](crate::error::ErrorKind::Config) if names are equal and
-/// `policy` is [`DuplicateColumns::Error`].
-fn unique_names(columns: &[Column], policy: DuplicateColumns) -> Result<Vec<String>> {
-    let mut taken: HashSet<&str> = HashSet::new();
-    let (mut repeated, mut names) = (Vec::new(), Vec::with_capacity(columns.len()));
-    let all: HashSet<&str> = columns.iter().map(|column| column.name.as_str()).collect();
-    let mut made: HashSet<String> = HashSet::new();
-    for column in columns {
-        let name = column.name.as_str();
-        if taken.insert(name) {
-            names.push(name.to_owned());
-            continue;
-        }
-        if !repeated.contains(&name) {
-            repeated.push(name);
-        }
-        let suffixed = (2_u64..)
-            .map(|number| format!("{name}_{number}"))
-            .find(|candidate| !all.contains(candidate.as_str()) && !made.contains(candidate));
-        // There are more numbers than columns, so a name is always found.
-        let suffixed = suffixed.unwrap_or_default();
-        made.insert(suffixed.clone());
-        names.push(suffixed);
-    }
-    if repeated.is_empty() || policy == DuplicateColumns::Suffix {
-        return Ok(names);
-    }
-    let list: Vec<String> = repeated.iter().map(|name| format!("{name:?}")).collect();
-    Err(Error::config(format!(
-        "the query gives more than one column the name {}, which JSON objects cannot hold",
-        list.join(" and ")
-    ))
-    .with_hint("name them apart with AS, or choose --duplicate-columns suffix"))
-}
-
-/// Checks that each of the `named` columns exists and is text.
-fn check_json_columns(columns: &[Column], named: &[String]) -> Result<()> {
-    for name in named {
-        let is_text =
-            |column: &Column| matches!(column.column_type, ColumnType::Text | ColumnType::Json);
-        let mut found = columns
-            .iter()
-            .filter(|column| column.name == *name)
-            .map(is_text);
-        let problem = match (found.next(), found.all(|is_text| is_text)) {
-            (None, _) => "names no column of the result",
-            (Some(true), true) => continue,
-            (Some(_), _) => "names a column that is not text",
-        };
-        return Err(Error::config(format!("--json-column {name:?} {problem}"))
-            .with_hint("names are compared to the letter"));
-    }
-    Ok(())
-}
-
 impl RowWriter for JsonWriter {
     fn start(&mut self, out: &mut EncodeBuffer<'_>) -> Result<()> {
         out.extend(&self.head);
@@ -423,104 +365,4 @@ impl Field {
 fn write_null(start: usize, out: &mut EncodeBuffer<'_>) {
     out.bytes.truncate(start);
     out.bytes.extend_from_slice(b"null");
-}
-
-/// Appends the text between the quotes of a string (RFC 8259, section 7).
-#[inline]
-fn write_escaped(text: &str, out: &mut EncodeBuffer<'_>) {
-    let mut bytes = text.as_bytes();
-    let is_special = |byte| (byte == b'"') | (byte == b'\\') | (byte < 0x20);
-    while let Some(index) = encode::find(bytes, is_special) {
-        out.extend(&bytes[..index]);
-        write_escape(bytes[index], out.bytes);
-        bytes = &bytes[index + 1..];
-    }
-    out.extend(bytes);
-}
-
-/// Appends the escape of `byte`.
-fn write_escape(byte: u8, out: &mut Vec<u8>) {
-    let letter = match byte {
-        b'"' | b'\\' => byte,
-        b'\n' => b'n',
-        b'\r' => b'r',
-        b'\t' => b't',
-        0x08 => b'b',
-        0x0c => b'f',
-        control => {
-            out.extend_from_slice(b"\\u00");
-            return encode::write_hex(&[control], out);
-        }
-    };
-    out.extend_from_slice(&[b'\\', letter]);
-}
-
-const NOT_JSON: ValueProblem = ValueProblem::new(
-    "is not valid JSON",
-    "leave its --json-column out to write it as a string",
-);
-const LONE_SURROGATE: ValueProblem = ValueProblem::new(
-    "holds an escape of half a character (a lone surrogate such as \\ud800), which many readers refuse",
-    "leave its --json-column out to write it as a string",
-);
-const NOT_A_NUMBER: ValueProblem = ValueProblem::new(
-    "is not a number, though its column is numeric",
-    "report it: the server or a proxy broke the protocol",
-);
-
-/// Appends text that is JSON without changing its tokens, so that numbers keep
-/// their digits. A line end can only occur between tokens, where a space has the
-/// same meaning and keeps the row on one line.
-///
-/// # Errors
-/// [`NOT_JSON`] if `text` is not valid JSON, and [`LONE_SURROGATE`].
-fn embed(text: &str, out: &mut EncodeBuffer<'_>) -> Result<(), ValueProblem> {
-    serde_json::from_str::<IgnoredAny>(text).map_err(|_| NOT_JSON)?;
-    if has_lone_surrogate(text.as_bytes()) {
-        return Err(LONE_SURROGATE);
-    }
-    let without_line_ends = |byte: &u8| match byte {
-        b'\n' | b'\r' => b' ',
-        byte => *byte,
-    };
-    for piece in text.as_bytes().chunks(CHUNK) {
-        out.bytes.extend(piece.iter().map(without_line_ends));
-        out.spill_if_large();
-    }
-    Ok(())
-}
-
-/// Returns whether a string of the valid JSON `json` has the escape of a surrogate
-/// without its other half, which stands for no character (RFC 8259, section 8.2).
-fn has_lone_surrogate(mut json: &[u8]) -> bool {
-    while let Some(backslash) = encode::find(json, |byte| byte == b'\\') {
-        json = &json[backslash..];
-        let escape = match (code_unit(json), json.get(6..).and_then(code_unit)) {
-            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => 12,
-            (Some(0xd800..=0xdfff), _) => return true,
-            (Some(_), _) => 6,
-            (None, _) => 2,
-        };
-        json = json.get(escape..).unwrap_or_default();
-    }
-    false
-}
-
-/// The UTF-16 code unit of an escape `\uXXXX` at the beginning of `json`.
-fn code_unit(json: &[u8]) -> Option<u16> {
-    let digits = json.strip_prefix(b"\\u")?.get(..4)?;
-    u16::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()
-}
-
-/// Returns whether the integer `number` is beyond ±(2^53 − 1), where doubles no
-/// longer represent every integer (RFC 8259, section 6).
-fn is_beyond_double(number: &[u8]) -> bool {
-    const MAX_SAFE: &[u8] = b"9007199254740991";
-    let digits = number.strip_prefix(b"-").unwrap_or(number);
-    digits.len() > MAX_SAFE.len() || (digits.len() == MAX_SAFE.len() && digits > MAX_SAFE)
-}
-
-/// Returns whether `text` is a number in JSON's grammar.
-fn is_number(text: &[u8]) -> bool {
-    parse_number(text).is_some_and(|number| number.is_json_number())
 }

@@ -53,9 +53,9 @@ pub struct CheckedExport {
 pub struct ExportFacts {
     /// The server and the session.
     pub session: SessionFacts,
-    /// The columns and the protocol of the rows; `None` if the server does not
-    /// announce them before the statement runs.
-    pub result_set: Option<ResultSetFacts>,
+    /// The columns and the protocol of the rows, or the reason why they are not known
+    /// before the statement runs.
+    pub result_set: Result<ResultSetFacts, String>,
 }
 
 /// The facts of the result set of an export.
@@ -178,11 +178,15 @@ fn check_export(
         QueryExecutor::connect(&plan.connect, &read_only, SessionUse::Exclusive, cancel)?;
     executor.bind(&export.query, &export.parameters, export.protocol)?;
     let session = executor.facts()?;
-    let Some((schema, protocol)) = executor.describe()? else {
-        return Ok(ExportFacts {
-            session,
-            result_set: None,
-        });
+    let (schema, protocol) = match executor.describe()? {
+        Ok(described) => described,
+        Err(reason) => {
+            let result_set = Err(reason);
+            return Ok(ExportFacts {
+                session,
+                result_set,
+            });
+        }
     };
     guard::check_columns(&export.guards, &schema, last)?;
     let mut load = LoadObserver::new(export, plan.session.time_zone.as_deref());
@@ -200,7 +204,7 @@ fn check_export(
     });
     Ok(ExportFacts {
         session,
-        result_set: Some(ResultSetFacts {
+        result_set: Ok(ResultSetFacts {
             protocol,
             columns: columns.collect(),
             load_statement: load.and_then(|load| load.statement),

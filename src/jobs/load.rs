@@ -76,7 +76,13 @@ impl RowObserver for LoadObserver<'_> {
             Ok(statement) => self.statement = Some(statement),
             Err(reason) if self.plan.statement_file.is_some() => {
                 let what = format!("there is no statement that loads this file: {reason}");
-                return Err(Error::config(what).with_hint("leave --load-statement out"));
+                let hint = match target.check_names(schema) {
+                    Err(_) => {
+                        "rename the column in the query with AS, or leave --load-statement out"
+                    }
+                    Ok(()) => "leave --load-statement out",
+                };
+                return Err(Error::config(what).with_hint(hint));
             }
             Err(reason) => tracing::info!("no load statement for {}: {reason}", target.name),
         }

@@ -1,7 +1,10 @@
 //! BigQuery: LOAD DATA from Cloud Storage (BigQuery manual, "Load statements",
 //! "Loading CSV data from Cloud Storage").
 
-use super::{Limits, Load, LoadTarget, NULL_WORD, SqlType, backslashed, lines, named_types};
+use super::{
+    Case, EmptyNames, Limits, Load, LoadTarget, Longest, NULL_WORD, NameRules, SqlType,
+    backslashed, lines, named_types,
+};
 use crate::format::BinaryEncoding;
 
 /// The entry in the table of targets.
@@ -21,6 +24,12 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
         quoted_null: false,
         years: Some((1, 9999)),
         ..Limits::NONE
+    },
+    // BigQuery manual, "Specifying a schema", "Column names".
+    names: NameRules {
+        case: Case::Ignored,
+        empty: EmptyNames::Refused,
+        longest: Longest::Characters(300),
     },
     statement: Some(statement),
 };

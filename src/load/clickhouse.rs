@@ -1,7 +1,10 @@
 //! ClickHouse: INSERT … FROM INFILE of its clients (ClickHouse manual, "INSERT
 //! INTO Statement" and "TabSeparated").
 
-use super::{Limits, Load, LoadTarget, SqlType, backslashed, lines, named_types};
+use super::{
+    Case, EmptyNames, Limits, Load, LoadTarget, Longest, NameRules, SqlType, backslashed, lines,
+    named_types,
+};
 use crate::format::{BinaryEncoding, Header};
 
 /// The entry in the table of targets.
@@ -21,6 +24,11 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
     limits: Limits {
         years: Some((1900, 2299)),
         ..Limits::NONE
+    },
+    names: NameRules {
+        case: Case::Differs,
+        empty: EmptyNames::Refused,
+        longest: Longest::Any,
     },
     statement: Some(statement),
 };

@@ -1,6 +1,8 @@
 //! DuckDB: read_csv with the type of every column (DuckDB manual, "CSV Import").
 
-use super::{Limits, Load, LoadTarget, SqlType, doubled, plain_csv};
+use super::{
+    Case, EmptyNames, Limits, Load, LoadTarget, Longest, NameRules, SqlType, doubled, plain_csv,
+};
 use crate::format::BinaryEncoding;
 
 /// The entry in the table of targets.
@@ -19,6 +21,12 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
     limits: Limits {
         years: Some((1, 9999)),
         ..Limits::NONE
+    },
+    // DuckDB manual, "Keywords and Identifiers".
+    names: NameRules {
+        case: Case::AsciiIgnored,
+        empty: EmptyNames::Refused,
+        longest: Longest::Any,
     },
     statement: Some(statement),
 };

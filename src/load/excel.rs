@@ -1,6 +1,6 @@
 //! Excel and other spreadsheets, which open CSV files themselves.
 
-use super::{Limits, LoadTarget};
+use super::{Limits, LoadTarget, NameRules};
 
 /// The entry in the table of targets.
 pub(super) static TARGET: LoadTarget = LoadTarget {
@@ -19,5 +19,6 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
         spreadsheet: true,
         ..Limits::NONE
     },
+    names: NameRules::ANY,
     statement: None,
 };

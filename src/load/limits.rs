@@ -23,6 +23,8 @@ pub struct Limits {
     pub(super) largest_integer: Option<u64>,
     /// The most bytes of a text.
     pub(super) longest_text: Option<usize>,
+    /// The most bytes of a value of bytes.
+    pub(super) longest_bytes: Option<usize>,
     /// Whether the target is a spreadsheet, which reads numbers with 15 digits, and
     /// takes texts that look like numbers for numbers.
     pub(super) spreadsheet: bool,
@@ -36,6 +38,7 @@ impl Limits {
         years: None,
         largest_integer: None,
         longest_text: None,
+        longest_bytes: None,
         spreadsheet: false,
     };
 
@@ -96,6 +99,7 @@ pub struct LimitCheck {
 enum Check {
     Text,
     Bytes,
+    EncodedBytes,
     Date,
     Integer,
     Bits,
@@ -123,6 +127,7 @@ impl LimitCheck {
         });
         let check = |column_type| match column_type {
             ColumnType::Binary if checks_bytes => Some(Check::Bytes),
+            ColumnType::Binary if limits.longest_bytes.is_some() => Some(Check::EncodedBytes),
             ColumnType::Bit { .. } => limits.check_of_bits(),
             ColumnType::Text | ColumnType::Json if limits.spreadsheet => {
                 Some(Check::SpreadsheetText)
@@ -169,7 +174,10 @@ impl LimitCheck {
             let problem = match (check, row.value(column)) {
                 (_, Value::Null) => None,
                 (Check::Text, Value::Bytes(text)) => self.text_problem(text),
-                (Check::Bytes, Value::Bytes(bytes)) => self.null_problem(bytes),
+                (Check::Bytes, Value::Bytes(bytes)) => self
+                    .null_problem(bytes)
+                    .or_else(|| self.length_problem(bytes)),
+                (Check::EncodedBytes, Value::Bytes(bytes)) => self.length_problem(bytes),
                 (Check::Date, value) => self.date_problem(value),
                 (Check::Integer, value) => self.integer_problem(value),
                 (Check::Bits, value) => self.integer_problem(Value::UInt(bits(value))),
@@ -245,6 +253,16 @@ impl LimitCheck {
         longest.filter(|longest| text.len() > *longest).map(|_| {
             (
                 "is longer than any text of the target of --for",
+                "leave the column out, or shorten it in the query with LEFT()",
+            )
+        })
+    }
+
+    fn length_problem(&self, bytes: &[u8]) -> Option<Problem> {
+        let longest = self.limits.longest_bytes;
+        longest.filter(|longest| bytes.len() > *longest).map(|_| {
+            (
+                "has more bytes than any value of the target of --for",
                 "leave the column out, or shorten it in the query with LEFT()",
             )
         })

@@ -1,6 +1,9 @@
 //! MySQL and MariaDB: LOAD DATA (MySQL manual, "LOAD DATA Statement").
 
-use super::{Limits, Load, LoadTarget, backslashed, doubled, has_timestamps, lines, types};
+use super::{
+    Case, EmptyNames, Limits, Load, LoadTarget, Longest, NameRules, backslashed, doubled,
+    has_timestamps, lines, types,
+};
 use crate::{
     format::{BinaryEncoding, Header, TextOptions},
     schema::{Column, ColumnType},
@@ -17,6 +20,12 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
         ("session.time_zone", "+00:00"),
     ],
     limits: Limits::NONE,
+    // MySQL manual, "Identifier Length Limits", "Identifier Case Sensitivity".
+    names: NameRules {
+        case: Case::Ignored,
+        empty: EmptyNames::Refused,
+        longest: Longest::Characters(64),
+    },
     statement: Some(statement),
 };
 

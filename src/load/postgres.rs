@@ -2,7 +2,10 @@
 //! Formats"). Its CSV format would be exact too, but psql before version 18 takes
 //! a line `\.` within a quoted value for the end.
 
-use super::{Limits, Load, LoadTarget, SqlType, doubled, has_instants, lines, named_types};
+use super::{
+    Case, EmptyNames, Limits, Load, LoadTarget, Longest, NameRules, SqlType, doubled, has_instants,
+    lines, named_types,
+};
 use crate::format::{BinaryEncoding, Header};
 
 /// The entry in the table of targets.
@@ -20,6 +23,13 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
         nul: false,
         years: Some((1, 9999)),
         ..Limits::NONE
+    },
+    // PostgreSQL manual, "Identifiers and Key Words": it cuts a longer name, and then the
+    // header differs from it.
+    names: NameRules {
+        case: Case::Differs,
+        empty: EmptyNames::Refused,
+        longest: Longest::Bytes(63),
     },
     statement: Some(statement),
 };

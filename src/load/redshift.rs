@@ -3,7 +3,8 @@
 //! "Using a manifest to specify data files", "timezone").
 
 use super::{
-    Limits, Load, LoadTarget, NULL_WORD, SqlType, doubled, has_instants, lines, named_types,
+    Case, EmptyNames, Limits, Load, LoadTarget, Longest, NULL_WORD, NameRules, SqlType, doubled,
+    has_instants, lines, named_types,
 };
 use crate::format::BinaryEncoding;
 
@@ -23,11 +24,26 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
         nul: false,
         quoted_null: false,
         years: Some((1, 9999)),
-        longest_text: Some(65_535),
+        longest_text: Some(LONGEST_TEXT),
+        longest_bytes: Some(LONGEST_BYTES),
         ..Limits::NONE
+    },
+    // Redshift guide, "Names and identifiers".
+    names: NameRules {
+        case: Case::AsciiIgnored,
+        empty: EmptyNames::Refused,
+        longest: Longest::Bytes(127),
     },
     statement: Some(statement),
 };
+
+/// The most bytes of a VARCHAR (Redshift guide, "Character types").
+const LONGEST_TEXT: usize = 65_535;
+
+/// The most bytes of a VARBYTE that every cluster takes. By now it may have sixteen
+/// times as many (Redshift guide, "VARBYTE type"), but COPY takes no row of more than
+/// 4 MB ("Data sources"), in which they are hexadecimal.
+const LONGEST_BYTES: usize = 1_024_000;
 
 fn statement(load: &Load<'_>) -> Result<String, String> {
     let (csv, columns) = load.plain_csv(BinaryEncoding::Hex, "hex")?;
@@ -75,9 +91,11 @@ fn type_name(sql_type: SqlType) -> String {
         SqlType::Date => "DATE",
         SqlType::DateTime(_) => "TIMESTAMP",
         SqlType::Instant(_) => "TIMESTAMPTZ",
-        SqlType::Bytes => "VARBYTE(1024000)",
+        SqlType::Bytes => return format!("VARBYTE({LONGEST_BYTES})"),
         // Its TIME has 24 hours, and its SUPER changes documents.
-        SqlType::Decimal(..) | SqlType::Time(_) | SqlType::Json | SqlType::Text => "VARCHAR(65535)",
+        SqlType::Decimal(..) | SqlType::Time(_) | SqlType::Json | SqlType::Text => {
+            return format!("VARCHAR({LONGEST_TEXT})");
+        }
     };
     name.to_owned()
 }

@@ -2,7 +2,8 @@
 //! type options").
 
 use super::{
-    Limits, Load, LoadTarget, NULL_WORD, SqlType, backslashed, doubled, lines, named_types,
+    Case, EmptyNames, Limits, Load, LoadTarget, Longest, NULL_WORD, NameRules, SqlType,
+    backslashed, doubled, lines, named_types,
 };
 use crate::format::BinaryEncoding;
 
@@ -23,6 +24,12 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
         quoted_null: false,
         years: Some((1, 9999)),
         ..Limits::NONE
+    },
+    // Snowflake manual, "Identifier requirements".
+    names: NameRules {
+        case: Case::Differs,
+        empty: EmptyNames::Refused,
+        longest: Longest::Characters(255),
     },
     statement: Some(statement),
 };

@@ -2,7 +2,10 @@
 //! Shell"). It reads every value as text and knows no NULL, so the file goes into
 //! a table for the time of the load, with a text for NULL that is not in the data.
 
-use super::{Limits, Load, LoadTarget, SqlType, backslashed, doubled, lines, named_types};
+use super::{
+    Case, EmptyNames, Limits, Load, LoadTarget, Longest, NameRules, SqlType, backslashed, doubled,
+    lines, named_types,
+};
 use crate::format::BinaryEncoding;
 
 /// The entry in the table of targets.
@@ -20,6 +23,11 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
         quoted_null: false,
         largest_integer: Some(i64::MAX as u64),
         ..Limits::NONE
+    },
+    names: NameRules {
+        case: Case::AsciiIgnored,
+        empty: EmptyNames::Allowed,
+        longest: Longest::Any,
     },
     statement: Some(statement),
 };

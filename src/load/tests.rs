@@ -71,3 +71,47 @@ fn warehouses_get_the_statements_of_their_manuals() {
     let found = |target| statement(target, columns(), "/data/t'.csv").expect("a statement");
     insta::assert_snapshot!(["bigquery", "snowflake", "redshift"].map(found).join("\n"));
 }
+
+#[test]
+fn names_that_a_table_cannot_have_are_refused() {
+    let long = "x".repeat(301);
+    let alike = |a, b| {
+        Some(format!(
+            "{a:?} and {b:?}, columns 1 and 2, are one name for the target"
+        ))
+    };
+    let empty = || Some("column 1 has an empty name".to_owned());
+    let longer = |limit| {
+        Some(format!(
+            "the name of column 1 is longer than {limit}: {long:?}"
+        ))
+    };
+    #[rustfmt::skip]
+    let cases = [
+        ("mysql", empty(), alike("a", "A"), alike("\u{e4}", "\u{c4}"), longer("64 characters")),
+        ("postgres", empty(), None, None, longer("63 bytes")),
+        ("clickhouse", empty(), None, None, None),
+        ("duckdb", empty(), alike("a", "A"), None, None),
+        ("sqlite", None, alike("a", "A"), None, None),
+        ("bigquery", empty(), alike("a", "A"), alike("\u{e4}", "\u{c4}"), longer("300 characters")),
+        ("snowflake", empty(), None, None, longer("255 characters")),
+        ("redshift", empty(), alike("a", "A"), None, longer("127 bytes")),
+    ];
+    for (target, empty, ascii, other, long_name) in cases {
+        for (names, expected) in [
+            (["", "b"], empty),
+            (["a", "A"], ascii),
+            (["\u{e4}", "\u{c4}"], other),
+            ([long.as_str(), "b"], long_name),
+            (
+                ["a", "a"],
+                Some("columns 1 and 2 are both called \"a\"".to_owned()),
+            ),
+            (["a", "b"], None),
+        ] {
+            let columns = names.map(|name| column(name, "TEXT", ColumnType::Text));
+            let found = statement(target, columns.to_vec(), "t.csv");
+            assert_eq!(found.err(), expected, "{target} {names:?}");
+        }
+    }
+}

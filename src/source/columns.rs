@@ -2,12 +2,13 @@
 //! "Column Definition").
 
 use mysql::consts::{ColumnFlags, ColumnType as WireType};
-use mysql_common::constants::UnknownColumnType;
+use mysql_common::{constants::UnknownColumnType, packets::InvalidCatalog};
 
 use super::type_name::type_name;
 use crate::{
     error::{Error, ErrorKind, Result},
     schema::{Column, ColumnType, FloatLayout, Schema},
+    text::warning,
 };
 
 /// The number of the character set `binary`, of columns that are not text.
@@ -18,6 +19,10 @@ pub(super) const FLOATING_DECIMALS: u8 = 31;
 
 /// The most digits of a second's fraction.
 const MAX_FRACTION_DIGITS: usize = 6;
+
+/// What to do where a procedure chooses a character set.
+pub(super) const SET_NAMES_HINT: &str =
+    "let the procedure SET NAMES utf8mb4, or leave its SET NAMES out";
 
 const CAST_HINT: &str = "CAST it in the query, for example to CHAR";
 
@@ -53,18 +58,57 @@ pub fn schema(columns: &[mysql::Column]) -> Result<Schema> {
     })
 }
 
-/// Returns the error for a column whose type number the driver does not know. The
-/// driver then fails before it returns the column's name.
-pub(super) fn unknown_type(error: &mysql::Error) -> Option<Error> {
+/// Returns the error for columns that the driver cannot read: one has a type number
+/// that it does not know, so that it fails before it returns the column's name, or
+/// their definitions do not begin as all do.
+pub(super) fn unreadable(error: &mysql::Error) -> Option<Error> {
     let mysql::Error::IoError(error) = error else {
         return None;
     };
-    let UnknownColumnType(number) = error.get_ref()?.downcast_ref()?;
-    let what = format!(
-        "a column of the result has the type number {number}, which this version does not know"
-    );
-    Some(Error::new(ErrorKind::Query, what).with_hint(CAST_HINT))
+    let cause = error.get_ref()?;
+    let (what, hint) = if let Some(UnknownColumnType(number)) = cause.downcast_ref() {
+        let what = format!(
+            "a column of the result has the type number {number}, which this version does not know"
+        );
+        (what, CAST_HINT)
+    } else {
+        // A definition begins with the catalog "def" in the session's character set.
+        cause.downcast_ref::<InvalidCatalog>()?;
+        let what = "the names of the columns cannot be read: they seem to come in UTF-16 or UTF-32, \
+                    as after SET character_set_results in a procedure";
+        (what.to_owned(), SET_NAMES_HINT)
+    };
+    Some(Error::new(ErrorKind::Query, what).with_hint(hint))
 }
+
+/// Returns the warning that names of columns may have lost characters, if there is
+/// one. Servers have names in utf8mb3, without the characters beyond U+FFFF, and send
+/// a `?` for each.
+pub(super) fn lost_characters(schema: &Schema, sql: &str) -> Option<String> {
+    if sql.bytes().all(|byte| byte < FIRST_BYTE_BEYOND_UTF8MB3) {
+        return None;
+    }
+    let without = sql.replace(|c: char| c > LAST_OF_UTF8MB3, "?");
+    let is_lost = |name: &str| {
+        let written = sql.matches(name).count();
+        written == 0 || without.matches(name).count() > written
+    };
+    let names = schema.columns.iter().map(|column| column.name.as_str());
+    let lost = names.filter(|name| name.contains('?') && is_lost(name));
+    warning(
+        lost.count() as u64,
+        "column's name has a `?` where the query has a character beyond U+FFFF, which no name can have; \
+         AS gives it another one",
+        "columns' names have a `?` where the query has a character beyond U+FFFF, which no name can have; \
+         AS gives them others",
+    )
+}
+
+/// The last character of utf8mb3.
+const LAST_OF_UTF8MB3: char = '\u{ffff}';
+
+/// The smallest first byte of a character beyond [`LAST_OF_UTF8MB3`] in UTF-8.
+const FIRST_BYTE_BEYOND_UTF8MB3: u8 = 0xf0;
 
 fn describe(index: usize, column: &mysql::Column) -> Result<Column> {
     let name = std::str::from_utf8(column.name_ref()).map_err(|error| {

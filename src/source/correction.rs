@@ -9,7 +9,7 @@ use mysql::{Column, Value};
 use super::{
     bits::{self, Reading, StoredBits},
     charset::{CharacterSet, Decoder},
-    columns::BINARY,
+    columns::{BINARY, SET_NAMES_HINT},
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -18,8 +18,6 @@ use crate::{
 
 const NUMBER_HINT: &str =
     "add 0 to it in the query, as in COALESCE(a, b)+0, so that the server sends a number";
-
-const SET_NAMES_HINT: &str = "let the procedure SET NAMES utf8mb4, or leave its SET NAMES out";
 
 /// The first text that may have lost characters, if there is one.
 pub(super) type DoubtfulText = Arc<OnceLock<Doubt>>;

@@ -62,8 +62,8 @@ fn describe_statement_error(error: &mysql::Error, bound: &BoundQuery) -> Error {
         };
         return described.with_excerpt(excerpt::excerpt(sql, &server.message));
     }
-    if let Some(unknown) = columns::unknown_type(error) {
-        return unknown;
+    if let Some(unreadable) = columns::unreadable(error) {
+        return unreadable;
     }
     let length = sql.len();
     if length < SMALLEST_DEFAULT_PACKET {
@@ -98,6 +98,9 @@ fn describe_query_error(context: &str, error: &mysql::Error) -> Error {
         } else {
             with_server_hint(described, server.code)
         };
+    }
+    if let Some(unreadable) = columns::unreadable(error) {
+        return unreadable;
     }
     match connection_fault(error) {
         Some(ConnectionFault::Timeout) => described

@@ -222,13 +222,13 @@ impl QueryExecutor {
             doubtful: &self.doubtful,
             runs_others: RUNS_OTHERS.contains(&self.bound.keyword.as_str()),
         };
-        match prepared {
+        let rows = match prepared {
             prepare::Statement::Prepared(statement) => {
                 self.prepared = Some(statement.clone());
                 let params = self.bound.params();
                 let result = self.conn.exec_iter(&statement, params);
                 let rows = expect_result_set(result, &self.cancel, &self.bound)?;
-                RowStream::new(Rows::Binary(rows), None, &self.cancel, context)
+                RowStream::new(Rows::Binary(rows), None, &self.cancel, context)?
             }
             prepare::Statement::Text(reason) => {
                 let result = self.conn.query_iter(&self.bound.sql);
@@ -238,9 +238,12 @@ impl QueryExecutor {
                     let warning = rounded_floats(rows.schema(), rows.note());
                     self.value_warnings.extend(warning);
                 }
-                Ok(rows)
+                rows
             }
-        }
+        };
+        let warning = columns::lost_characters(rows.schema(), &self.bound.sql);
+        self.value_warnings.extend(warning);
+        Ok(rows)
     }
 
     /// Learns what the metadata does not say of the statement's BIT columns.
@@ -324,24 +327,26 @@ impl QueryExecutor {
     }
 
     /// Returns the columns of the bound statement and the wire protocol of its rows
-    /// (`binary` or `text`), without running it. Returns `None` if the server does
-    /// not announce columns before it runs the statement.
+    /// (`binary` or `text`), without running it, or the reason why they are not known,
+    /// as a sentence without its full stop.
     ///
     /// # Errors
     /// [`ErrorKind::Query`] if the server finds a mistake in the statement, or if a
     /// column has an unknown type or a name that is not UTF-8.
-    pub fn describe(&mut self) -> Result<Option<(Schema, &'static str)>> {
+    pub fn describe(&mut self) -> Result<Result<(Schema, &'static str), String>> {
         let (conn, bound) = (&mut self.conn, &self.bound);
         let described = catch_driver_panic(&self.cancel, || prepare::describe(conn, bound));
-        let Some(statement) = described? else {
-            return Ok(None);
+        let statement = match described? {
+            Ok(statement) => statement,
+            Err(reason) => return Ok(Err(format!("the statement is not prepared: {reason}"))),
         };
         if statement.columns().is_empty() {
-            return Ok(None);
+            let reason = "the server announces none before the statement runs";
+            return Ok(Err(reason.to_owned()));
         }
         let is_prepared = prepare::is_wanted(self.protocol, &self.bound);
         let protocol = if is_prepared { "binary" } else { "text" };
-        Ok(Some((columns::schema(&statement.columns())?, protocol)))
+        Ok(Ok((columns::schema(&statement.columns())?, protocol)))
     }
 }
 

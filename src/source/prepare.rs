@@ -104,16 +104,19 @@ pub(super) fn is_wanted(protocol: Protocol, bound: &BoundQuery) -> bool {
     }
 }
 
-/// Prepares the statement under every protocol, to learn its columns. Returns
-/// `None` if it cannot be prepared.
+/// Prepares the statement under every protocol, to learn its columns. Returns the
+/// reason if it cannot be prepared.
 ///
 /// # Errors
 /// [`ErrorKind::Query`] if the server finds a mistake in the statement.
-pub(super) fn describe(conn: &mut Conn, bound: &BoundQuery) -> Result<Option<mysql::Statement>> {
+pub(super) fn describe(
+    conn: &mut Conn,
+    bound: &BoundQuery,
+) -> Result<Result<mysql::Statement, String>> {
     match try_prepare(conn, bound)? {
-        Ok(statement) => Ok(Some(statement)),
+        Ok(statement) => Ok(Ok(statement)),
         Err(Refusal::Unclear(error)) => Err(statement_error(error, bound)),
-        Err(_) => Ok(None),
+        Err(refusal) => Ok(Err(refusal.to_string())),
     }
 }
 
@@ -130,7 +133,7 @@ pub(super) fn columns(
     match statement {
         Statement::Prepared(statement) => Ok(statement.columns()),
         Statement::Text(None) if is_prepared(bound) => {
-            let Some(statement) = describe(conn, bound)? else {
+            let Ok(statement) = describe(conn, bound)? else {
                 return Ok(Arc::default());
             };
             let columns = statement.columns();

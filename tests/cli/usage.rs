@@ -130,6 +130,52 @@ fn flags_of_other_programs_name_ours() {
 }
 
 #[test]
+fn an_argument_after_a_flag_may_begin_with_a_dash() {
+    // No flag begins with a digit.
+    let run = |args: &str| {
+        let dump = unreachable_server().args(["--format=csv", "--dump-config"]);
+        let dump = dump.args(args.split(' ')).arg(SELECT).run().ended(0, "");
+        String::from_utf8(dump.stdout).expect("JSON")
+    };
+    for (args, value) in [
+        ("--time-zone -05:00", "-05:00"),
+        ("--csv-null -1", "-1"),
+        ("--csv-null=-x", "-x"),
+        ("--csv-null -", "-"),
+        ("--expect-column a -v --expect-column -5x", "-5x"),
+        ("-o -1.csv", "-1.csv"),
+    ] {
+        let dump = run(args);
+        assert!(dump.contains(&format!("\"{value}\"")), "{args}: {dump}");
+    }
+    for (args, parts) in [
+        (
+            ["-P", "-1"],
+            "error: invalid value '-1' for '--port <PORT>'",
+        ),
+        (["--min-rows", "-1"], "'-1' for '--min-rows <N>'"),
+    ] {
+        let run = unreachable_server().args(args).arg(SELECT).run();
+        run.failed_with_any_length(2, &[parts]);
+    }
+    let after = |flag: &str| {
+        let what = format!("--{flag} has no value, and the next argument begins with a dash");
+        let hint = format!("write --{flag}=VALUE if that argument is its value");
+        (what, hint)
+    };
+    let [null, output, column] = ["csv-null", "output", "json-column"].map(after);
+    #[rustfmt::skip]
+    assert_refused(&[
+        (&["--csv-null", "-x", SELECT], &null.0, &null.1),
+        (&["--csv-null", "--zzz", SELECT], &null.0, &null.1),
+        (&["--csv-null", "--csv-bom", SELECT], &null.0, &null.1),
+        (&["--csv-null", "--", SELECT], &null.0, &null.1),
+        (&["-o", "-x.csv", SELECT], &output.0, &output.1),
+        (&["-o", "-", "--json-column", "-v", SELECT], &column.0, &column.1),
+    ]);
+}
+
+#[test]
 fn words_that_are_no_query_name_the_flag_that_is_meant() {
     let table = |word: &str| {
         format!(

@@ -68,6 +68,11 @@ const IMPOSSIBLE: &[(&str, &str, &str)] = &[
         "SELECT 1 x, REPEAT('x', 65536) y",
         "is longer than any text",
     ),
+    (
+        "redshift",
+        "SELECT 1 x, CAST(REPEAT('x', 1024001) AS BINARY) y",
+        "has more bytes than any value",
+    ),
 ];
 
 #[test]
@@ -90,6 +95,11 @@ fn values_that_a_target_cannot_hold_are_errors() {
                     .args(["--for", target, "--protocol", protocol]);
                 run.run().failed(4, &["row 1, column ", problem, "hint: "]);
             }
+        }
+        // The longest that fits, which is no text for NULL either.
+        for sql in ["REPEAT('x', 1024000)", "'<NULL>'"] {
+            let sql = format!("SELECT CAST({sql} AS BINARY) y");
+            db.export(&sql).arg("--for=redshift").run().ended(0, "");
         }
         let kept = ["--for=postgres", "--zero-dates=keep"];
         let zero = db.export("SELECT id, b FROM t WHERE id = 5");

@@ -190,6 +190,45 @@ fn a_file_name_is_no_pattern() {
     });
 }
 
+/// The table that the statement creates could not have them.
+#[test]
+fn names_that_are_empty_or_alike_have_no_statement() {
+    on_a_server(|db| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        let twice = "columns 1 and 3 are both called \"a\"";
+        for target in [
+            "mysql",
+            "postgres",
+            "clickhouse",
+            "duckdb",
+            "sqlite",
+            "bigquery",
+            "snowflake",
+            "redshift",
+        ] {
+            for (sql, problem) in [
+                ("SELECT 1 AS a, 2 AS b, 3 AS a", twice),
+                ("SELECT 1 AS a, ''", "column 2 has an empty name"),
+            ] {
+                if (target, problem) == ("sqlite", "column 2 has an empty name") {
+                    continue;
+                }
+                let run = || db.export(sql).args(["--for", target]);
+                let message = format!(
+                    "gold_digger: there is no statement that loads this file: {problem}\n  hint: rename the column in the query with AS, or leave --load-statement out\n"
+                );
+                let written = run().arg("-o").arg(path("t")).arg("--load-statement");
+                written.arg(path("t.sql")).run().ended(2, &message);
+                assert!(!path("t").exists() && !path("t.sql").exists());
+                let verbose = run().arg("-v").run();
+                let reason = format!("no load statement for {target}: {problem}");
+                verbose.assert_stderr_contains(&[&reason]);
+            }
+        }
+    });
+}
+
 #[test]
 fn numbers_of_expressions_are_not_clamped() {
     each_server(|db| {

@@ -260,3 +260,55 @@ fn characters_that_utf8_lacks_are_exact_as_bytes() {
         assert_eq!(bytes.stdout, b"s\tg\n8740\ta4\n");
     });
 }
+
+#[test]
+fn columns_in_utf_16_or_utf_32_are_an_error_that_names_the_cause() {
+    each_server(|db| {
+        for charset in ["ucs2", "utf16", "utf16le", "utf32"] {
+            db.sql("DROP PROCEDURE IF EXISTS p");
+            db.sql(&format!(
+                "CREATE PROCEDURE p() BEGIN SET character_set_results = {charset}; SELECT 'a' AS x; END"
+            ));
+            let message = format!(
+                "gold_digger: the names of the columns cannot be read: they seem to come in UTF-16 or UTF-32, as after SET character_set_results in a procedure\n  hint: {HINT}\n"
+            );
+            for protocol in ["--protocol=text", "--protocol=binary"] {
+                let run = db.export("CALL p()").arg(protocol).run();
+                run.ended(4, &message);
+            }
+        }
+    });
+}
+
+/// Servers have names in utf8mb3.
+#[test]
+fn names_that_lost_characters_are_warned_of() {
+    let warning = |count: &str| {
+        format!(
+            "gold_digger: warning: {count} a `?` where the query has a character beyond U+FFFF, which no name can have; AS gives "
+        )
+    };
+    let one = warning("1 column's name has") + "it another one\n";
+    let two = warning("2 columns' names have") + "them others\n";
+    each_server(|db| {
+        for (sql, stderr) in [
+            ("SELECT '😀'", &*one),
+            ("SELECT CONCAT('😀', 'a'), LENGTH('😀'), '😀' AS b", &two),
+            ("SELECT * FROM (SELECT '😀') q", &one),
+            ("SELECT '😀' AS b", ""),
+            ("SELECT '😀' AS b, 1 AS 'é漢?'", ""),
+            ("SELECT 1 AS '?'", ""),
+        ] {
+            for protocol in ["--protocol=text", "--protocol=binary"] {
+                db.export(sql).arg(protocol).run().ended(0, stderr);
+            }
+        }
+        let alias = db.export("SELECT 1 AS '😀'").run();
+        match db.is_mariadb() {
+            true => alias.ended(0, &one),
+            false => alias.failed(4, &["server error 3854", "utf8mb3"]),
+        };
+        let strict = db.export("SELECT '😀'").arg("--strict-warnings").run();
+        strict.failed(4, &["1 column's name has a `?`"]);
+    });
+}

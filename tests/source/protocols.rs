@@ -160,6 +160,10 @@ fn a_refused_preparation_falls_back_to_text_once() {
         );
         outcome.assert_stderr_contains(&["the text protocol is used: server error 1461 (42000)"]);
         assert_eq!(runs(), Some(4));
+        let check = db.export("SELECT bump() AS a").arg("--check").run();
+        let shown = String::from_utf8(check.ended(0, "").stdout).expect("UTF-8");
+        let reason = "columns     the statement is not prepared: server error 1461 (42000): ";
+        assert!(shown.contains(reason), "{shown}");
         let float = db.export("SELECT CAST(1 AS FLOAT) AS f").run();
         float.assert_stderr_contains(&["warning: FLOATs such as \"f\" have six digits only: the text protocol is used: server error 1461"]);
         db.export("SELECT 1")

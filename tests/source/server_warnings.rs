@@ -371,6 +371,52 @@ fn warnings_that_the_server_does_not_keep_are_reported() {
     });
 }
 
+/// These need a plugin, a federated table or a broken file; a procedure gives them
+/// after its result.
+#[test]
+fn warnings_that_are_hard_to_come_by_mean_what_their_codes_say() {
+    let (incomplete, error) = ("the result is incomplete", "the server reports an error");
+    let altered = "the server has altered a value";
+    each_server(|db| {
+        for (code, meaning) in [
+            (1429, Some(incomplete)),
+            (1430, Some(incomplete)),
+            (1684, Some(incomplete)),
+            (3641, Some(incomplete)),
+            (6119, Some(incomplete)),
+            (1030, Some(error)),
+            (1105, Some(error)),
+            (1296, Some(error)),
+            (1406, Some(altered)),
+            (1690, Some(altered)),
+            (1365, None),
+            (1642, None),
+        ] {
+            db.sql("DROP PROCEDURE IF EXISTS p");
+            db.sql(&format!(
+                "CREATE PROCEDURE p() BEGIN SELECT 1 AS a;
+                 SIGNAL SQLSTATE '01000' SET MYSQL_ERRNO = {code}, MESSAGE_TEXT = 'its words'; END"
+            ));
+            for protocol in ["--protocol=binary", "--protocol=text"] {
+                println!("{code} {protocol}");
+                let run = || db.export("CALL p()").arg(protocol);
+                let Some(meaning) = meaning else {
+                    run().arg("--strict-warnings").run().ended(0, "");
+                    continue;
+                };
+                let words = format!("{meaning}: its words");
+                if meaning == incomplete {
+                    run().run().failed(4, &[&words, "1 row had come"]);
+                    continue;
+                }
+                assert_warns(run(), &[&words]);
+                let strict = run().arg("--strict-warnings").run();
+                strict.failed(4, &[&words, "1 row had come", STRICT_HINT]);
+            }
+        }
+    });
+}
+
 /// Both servers count no warnings at the end of a procedure's result set, and keep
 /// those of its last statement only; MariaDB those of the last one that reads a table.
 #[test]

@@ -342,7 +342,8 @@ settings! {
         )
         .flag("duplicate-columns")
         .value("WHAT")
-        .default("error");
+        .default("error")
+        .only_for(&["json"]);
         CREATE_DIRS: bool = switch(
             "output.create_dirs",
             "Create the folders of FILE that are missing",

@@ -1,0 +1,113 @@
+//! What a target takes for the names of a table's columns.
+
+use crate::schema::Schema;
+
+/// The rules for the names of the columns of one table.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NameRules {
+    pub case: Case,
+    pub empty: EmptyNames,
+    pub longest: Longest,
+}
+
+/// Whether names that differ only in case are one name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Case {
+    /// They are two names.
+    Differs,
+    /// They are one name if only ASCII letters differ.
+    AsciiIgnored,
+    /// They are one name.
+    Ignored,
+}
+
+/// Whether a name may be empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum EmptyNames {
+    Allowed,
+    Refused,
+}
+
+/// The longest name.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Longest {
+    Any,
+    Bytes(usize),
+    Characters(usize),
+}
+
+impl NameRules {
+    /// The target takes every name, and names that differ only in case.
+    pub(super) const ANY: Self = Self {
+        case: Case::Differs,
+        empty: EmptyNames::Allowed,
+        longest: Longest::Any,
+    };
+
+    /// Checks that a table can have the columns of `schema`.
+    ///
+    /// # Errors
+    /// The first name that it cannot have, as a sentence without its full stop.
+    pub(super) fn check(self, schema: &Schema) -> Result<(), String> {
+        let mut seen: Vec<(String, usize)> = Vec::new();
+        for (index, column) in schema.columns.iter().enumerate() {
+            let (name, number) = (&column.name, index + 1);
+            if name.is_empty() && self.empty == EmptyNames::Refused {
+                return Err(format!("column {number} has an empty name"));
+            }
+            if self.longest.is_below(name) {
+                let limit = self.longest.describe();
+                return Err(format!(
+                    "the name of column {number} is longer than {limit}: {name:?}"
+                ));
+            }
+            seen.push((self.case.fold(name), number));
+        }
+        // Sorted, because a result can have thousands of columns.
+        seen.sort();
+        let mut pairs = seen.windows(2).filter(|pair| pair[0].0 == pair[1].0);
+        match pairs.next() {
+            None => Ok(()),
+            Some(pair) => {
+                let (first, second) = (pair[0].1, pair[1].1);
+                let [one, other] = [first, second].map(|number| &schema.columns[number - 1].name);
+                Err(match one == other {
+                    true => format!("columns {first} and {second} are both called {one:?}"),
+                    false => format!(
+                        "{one:?} and {other:?}, columns {first} and {second}, are one name for the target"
+                    ),
+                })
+            }
+        }
+    }
+}
+
+impl Case {
+    /// Returns `name` so that one name is one text.
+    fn fold(self, name: &str) -> String {
+        match self {
+            Self::Differs => name.to_owned(),
+            Self::AsciiIgnored => name.to_ascii_lowercase(),
+            Self::Ignored => name.to_lowercase(),
+        }
+    }
+}
+
+impl Longest {
+    /// Returns whether the limit is below the length of `name`.
+    fn is_below(self, name: &str) -> bool {
+        match self {
+            Self::Any => false,
+            Self::Bytes(limit) => name.len() > limit,
+            Self::Characters(limit) => name.chars().count() > limit,
+        }
+    }
+
+    fn describe(self) -> String {
+        match self {
+            Self::Any => String::new(),
+            Self::Bytes(limit) => format!("{limit} bytes"),
+            Self::Characters(limit) => format!("{limit} characters"),
+        }
+    }
+}
