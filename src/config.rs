@@ -217,11 +217,18 @@ impl Shared {
         reporting: &ReportOptions,
         interaction: &Interaction<'_>,
     ) -> Result<RunPlan, Rejected> {
-        let mut inputs = Vec::new();
+        let option_files = layers.option_files.iter();
+        let mut inputs: Vec<_> = option_files
+            .map(|path| ("the option file", path.clone()))
+            .collect();
         let mut add_input =
             |layers: &Layers, key, what| inputs.extend(layers.value(key).map(|path| (what, path)));
         add_input(&layers, keys::CONFIG, "the configuration file");
         add_input(&layers, keys::PASSWORD_FILE, "the password file");
+        add_input(&layers, keys::SERVER_PUBLIC_KEY, "the server's public key");
+        add_input(&layers, keys::TLS_CA_FILE, "the file of CAs");
+        add_input(&layers, keys::TLS_CERT, "the certificate");
+        add_input(&layers, keys::TLS_KEY, "the private key");
         let (mut paths, mut warnings) = (Vec::<OsString>::new(), Vec::new());
         let exports = each_export(&mut layers, tables, |layers, name| {
             add_input(layers, keys::QUERY_FILE, "the file of the query");
@@ -346,10 +353,13 @@ fn list_exports(layers: &mut Layers, tables: Vec<ExportTable>, now: &LazyNow) ->
 /// Returns all layers, the flags first, and the exports of the configuration file.
 fn layers(flags: Layer, interaction: &Interaction<'_>) -> Result<(Layers, Vec<ExportTable>)> {
     let mut exports = Vec::new();
-    let mut layers = Layers(vec![flags, Layer::of_environment()?]);
+    let mut layers = Layers {
+        list: vec![flags, Layer::of_environment()?],
+        option_files: Vec::new(),
+    };
     if let Some(path) = layers.value(keys::CONFIG) {
         let (file, tables) = file::load(&path)?;
-        layers.0.push(file);
+        layers.list.push(file);
         exports = tables;
         tracing::debug!("read the configuration file {}", path.display());
     }
@@ -365,7 +375,8 @@ fn layers(flags: Layer, interaction: &Interaction<'_>) -> Result<(Layers, Vec<Ex
             defaults.set(keys::DEFAULTS_FILE, path, Origin::Default);
         }
     }
-    layers.0.extend([
+    layers.option_files = option_files.files;
+    layers.list.extend([
         option_files.layer,
         Layer::of_client_environment()?,
         defaults,

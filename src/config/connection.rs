@@ -62,19 +62,19 @@ impl ConnectionSettings {
         let mut settings = Self::default();
         // Layers below a URL are not read: their values may be for another program.
         let highest_url = layers.all(keys::DATABASE_URL).next();
-        let mut read = layers.0.len();
+        let mut read = layers.list.len();
         if let Some((index, url)) = highest_url {
-            settings = Self::from_url(&mut layers.0[index], &url)?;
+            settings = Self::from_url(&mut layers.list[index], &url)?;
             read = index + 1;
         }
-        for layer in layers.0[..read].iter().rev() {
+        for layer in layers.list[..read].iter().rev() {
             settings.add(layer)?;
         }
         if settings.is_empty() {
             return Err(no_server());
         }
         settings.tcp_transport |= tls::encryption_request(layers).is_some();
-        settings.secret_files = layers.0.iter().filter_map(file_with_password).collect();
+        settings.secret_files = layers.list.iter().filter_map(file_with_password).collect();
         settings.fill_in()?;
         Ok(settings)
     }

@@ -4,7 +4,7 @@
 //!
 //! [`resolve`](super::resolve) decides what the values mean together.
 
-use std::{any::Any, collections::BTreeMap, env, ffi::OsStr};
+use std::{any::Any, collections::BTreeMap, env, ffi::OsStr, path::PathBuf};
 
 use super::{
     origin::{Origin, WithOrigin},
@@ -113,25 +113,30 @@ impl Layer {
 
 /// All layers, the highest first.
 #[derive(Debug)]
-pub struct Layers(pub Vec<Layer>);
+pub struct Layers {
+    /// The layers of values.
+    pub list: Vec<Layer>,
+    /// The option files that were read, those included by others too.
+    pub option_files: Vec<PathBuf>,
+}
 
 impl Layers {
     /// The values of `key`, the highest first, each with the index of its layer.
     pub fn all<T: Any + Clone>(&self, key: Key<T>) -> impl Iterator<Item = (usize, WithOrigin<T>)> {
-        let layers = self.0.iter().enumerate();
+        let layers = self.list.iter().enumerate();
         layers.filter_map(move |(index, layer)| Some((index, layer.get(key)?)))
     }
 
     /// The value of `key` that applies, and its origin.
     #[must_use]
     pub fn get<T: Any + Clone>(&self, key: Key<T>) -> Option<WithOrigin<T>> {
-        self.0.iter().find_map(|layer| layer.get(key))
+        self.list.iter().find_map(|layer| layer.get(key))
     }
 
     /// The value of `key` that applies.
     #[must_use]
     pub fn value<T: Any + Clone>(&self, key: Key<T>) -> Option<T> {
-        self.0.iter().find_map(|layer| layer.value(key))
+        self.list.iter().find_map(|layer| layer.value(key))
     }
 
     /// Whether the switch of `key` is on.
@@ -149,7 +154,7 @@ impl Layers {
     /// The value of `setting` that applies, whatever its type is.
     pub(super) fn entry(&self, setting: impl Into<&'static Setting>) -> Option<&WithOrigin<Value>> {
         let setting = setting.into();
-        self.0.iter().find_map(|layer| layer.entry(setting))
+        self.list.iter().find_map(|layer| layer.entry(setting))
     }
 
     /// The origin of the value of `setting` that applies.
@@ -177,9 +182,9 @@ impl Layers {
         let Some(layer) = layer else {
             return work(self);
         };
-        self.0.insert(index, layer);
+        self.list.insert(index, layer);
         let result = work(self);
-        self.0.remove(index);
+        self.list.remove(index);
         result
     }
 }

@@ -42,6 +42,8 @@ const LOGIN_HINT: &str = "write host, user and password as text into ~/.my.cnf, 
 /// Reads option files into a layer.
 pub(super) struct OptionFiles<'a> {
     pub layer: Layer,
+    /// The files that were read.
+    pub files: Vec<PathBuf>,
     groups: Vec<String>,
     warn: &'a dyn Fn(String),
 }
@@ -63,6 +65,7 @@ impl<'a> OptionFiles<'a> {
         let groups = GROUPS.map(str::to_owned).into_iter();
         Self {
             layer: Layer::default(),
+            files: Vec::new(),
             groups: groups.chain(with_suffix.into_iter().flatten()).collect(),
             warn,
         }
@@ -81,6 +84,7 @@ impl<'a> OptionFiles<'a> {
         let Some(bytes) = self.contents(path, presence)? else {
             return Ok(());
         };
+        self.files.push(path.to_owned());
         let mut group_is_ours = None;
         for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
             let text = String::from_utf8_lossy(line);

@@ -73,7 +73,7 @@ pub(super) fn destination(
     let mut format = None;
     let mut refused = None;
     let mut parameters = BTreeMap::new();
-    for layer in &layers.0 {
+    for layer in &layers.list {
         let named = layer.get(keys::OUTPUT_FORMAT);
         format = format.or(named.map(|named| (named.value, named.origin)));
         let Some(WithOrigin {

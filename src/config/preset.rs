@@ -72,7 +72,7 @@ pub(super) fn with_preset<T>(
             }
         }
     }
-    let above_defaults = layers.0.len() - 1;
+    let above_defaults = layers.list.len() - 1;
     layers.with(above_defaults, Some(layer), |layers| work(layers))
 }
 

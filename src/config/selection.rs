@@ -109,7 +109,7 @@ pub(super) fn command_line_target(layers: &Layers) -> Option<WithOrigin<OsString
 
 /// The layers above those of single exports: flags and the environment.
 fn overriding_layers(layers: &Layers) -> impl Iterator<Item = &Layer> {
-    layers.0[..EXPORT_LAYER].iter()
+    layers.list[..EXPORT_LAYER].iter()
 }
 
 /// The value of `key`, if it applies. A value of the configuration file for its

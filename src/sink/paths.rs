@@ -21,15 +21,46 @@ const WRITABLE_BY_OTHERS: u32 = 0o002;
 const MAX_LINKS: usize = 40;
 
 /// Returns the canonical path of the file that `path` leads to. The file need not
-/// exist yet. Returns `path` itself if its folder or a link cannot be read.
+/// exist yet, and its folder need not either. Returns `path` itself if a link cannot
+/// be read.
 #[must_use]
 pub fn resolve(path: &Path) -> PathBuf {
     let resolve = || {
         let path = follow_links(path).ok()?;
-        let folder = fs::canonicalize(folder(&path)).ok()?;
+        let folder = folder(&path);
+        let folder = fs::canonicalize(folder).or_else(|_| canonical_of_missing(folder));
+        let folder = folder.ok()?;
         Some(folder.join(path.file_name()?))
     };
     resolve().unwrap_or_else(|| path.to_owned())
+}
+
+/// Returns the canonical path that `folder` has as soon as its missing parts exist.
+///
+/// # Errors
+/// `ELOOP` after [`MAX_LINKS`] links; that of the system, if there is no current folder.
+fn canonical_of_missing(folder: &Path) -> io::Result<PathBuf> {
+    let parts = |path: &Path| -> Vec<PathBuf> {
+        let parts = path.components().rev();
+        parts.map(|part| PathBuf::from(part.as_os_str())).collect()
+    };
+    let (mut found, mut left, mut links) = (std::env::current_dir()?, parts(folder), 0);
+    while let Some(part) = left.pop() {
+        if part == Path::new("..") {
+            found.pop();
+            continue;
+        }
+        let next = found.join(&part);
+        match fs::read_link(&next) {
+            Ok(_) if links == MAX_LINKS => return Err(nix::Error::ELOOP.into()),
+            Ok(target) => {
+                links += 1;
+                left.extend(parts(&target));
+            }
+            Err(_) => found = next,
+        }
+    }
+    Ok(found)
 }
 
 /// Returns whether `path` is written directly, without a temporary file: it exists

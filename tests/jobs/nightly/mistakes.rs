@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::ExportFile;
-use crate::support::on_a_server;
+use crate::support::{GoldDigger, on_a_server};
 
 const EXPORT_A: &str = "[[export]]\nname = 'a'\nsql = 'SELECT 1 AS a'\npath = 'a.csv'\n";
 const EXPORT_B: &str = "[[export]]\nname = 'b'\nsql = 'SELECT 1 AS a'\n";
@@ -107,6 +107,20 @@ fn targets_that_two_outputs_share_are_refused() {
             &format!("{EXPORT_B}path = 'sub/../a.csv'"),
             &[],
             &["the rows of a and the rows of b would go to the same place"],
+        ),
+        (
+            &format!(
+                "{EXPORT_B}path = 'new/x.csv'\ncreate_dirs = true\n[[export]]\nname = 'c'\nsql = 'SELECT 1'\npath = 'new/../new/./x.csv'\ncreate_dirs = true"
+            ),
+            &[],
+            &["the rows of b and the rows of c would go to the same place"],
+        ),
+        (
+            &format!(
+                "{EXPORT_B}path = 'new/x.csv'\ncreate_dirs = true\n[[export]]\nname = 'c'\nsql = 'SELECT 1'\npath = 'other/../new/x.csv'\ncreate_dirs = true"
+            ),
+            &[],
+            &["the rows of b and the rows of c would go to the same place"],
         ),
         (
             &format!("{EXPORT_B}path = 'a.csv.manifest.json'\n[output]\nmanifest = true"),
@@ -261,6 +275,23 @@ fn files_that_the_run_reads_are_not_overwritten() {
             &["the configuration file and the summary would go to the same place"],
         );
         assert_eq!(fs::read(&config).expect("the configuration"), before);
+        let included = exports.path("included.cnf");
+        fs::write(&included, "[client]\n").expect("a file");
+        let options = exports.path("own.cnf");
+        let text = format!("!include {}\n", included.display());
+        fs::write(&options, &text).expect("a file");
+        for (flag, file) in [
+            ("-o", &options),
+            ("-o", &included),
+            ("--summary", &included),
+        ] {
+            let run = GoldDigger::new().env("DATABASE_URL", db.url());
+            let run = run.args(["--format", "csv", "-e", "SELECT 1"]);
+            let run = run.arg("--defaults-file").arg(&options).arg(flag).arg(file);
+            let parts = ["the option file and the ", " would go to the same place"];
+            run.run().failed(2, &parts);
+        }
+        assert_eq!(fs::read_to_string(&options).expect("the file"), text);
     });
 }
 
