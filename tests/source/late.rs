@@ -56,6 +56,8 @@ fn start(folder: &Path, name: &str, url: &str, tls: &str) -> Running {
 
 /// Returns the most threads and descriptors that the process has until it ends.
 fn most_threads_and_descriptors(run: &mut Running) -> [usize; 2] {
+    // At first, a process has the descriptors of the one that started it.
+    run.wait_for_signal_handlers();
     let mut most = [0; 2];
     while let Ok(None) = run.child.try_wait() {
         let found = ["task", "fd"].map(|folder| {
