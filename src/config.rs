@@ -39,7 +39,7 @@ mod query;
 pub(crate) mod query_text;
 pub mod reporting;
 mod run;
-mod secrets;
+pub(crate) mod secrets;
 mod selection;
 pub mod settings;
 mod timeout;

@@ -1,6 +1,23 @@
 //! Prepares text for people and machines: redacts passwords, escapes control
 //! characters, and writes hexadecimal digits.
 
+#[cfg(feature = "cli")]
+mod misplaced;
+
+#[cfg(not(feature = "cli"))]
+use std::borrow::Cow;
+
+#[cfg(feature = "cli")]
+pub(crate) use self::misplaced::{
+    hide_passwords_of, hide_passwords_of_part, may_hold_password, without_misplaced,
+};
+
+/// Returns `text`: only the program is given texts that may be in a wrong place.
+#[cfg(not(feature = "cli"))]
+const fn without_misplaced(text: &str) -> Cow<'_, str> {
+    Cow::Borrowed(text)
+}
+
 /// Returns `text` in a form that is safe to show: without passwords, with spaces
 /// for line ends, and with every other control character escaped.
 ///
@@ -16,9 +33,11 @@ pub fn printable(text: &str) -> String {
 /// Returns `text` with spaces for line feeds and tabs, without carriage returns,
 /// and with every other control character escaped, so that it cannot control a
 /// terminal.
+///
+/// Passwords that were found in the wrong place are not shown.
 pub(crate) fn escape(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
+    for c in without_misplaced(text).chars() {
         match c {
             '\n' | '\t' => shown.push(' '),
             '\r' => {}
@@ -46,6 +65,7 @@ pub(crate) fn is_terminal_control(c: char) -> bool {
 /// ```
 #[must_use]
 pub fn redact(text: &str) -> String {
+    let text = &*without_misplaced(text);
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('@') {
@@ -118,7 +138,7 @@ pub fn redact_json(json: &str) -> String {
         });
         let (string, after) = string.split_at(close.unwrap_or(string.len()));
         text += before;
-        text += &redact(string);
+        text += &redact_json_string(string);
         // The closing quote, unless the text ends before it.
         let end = after.len().min(1);
         text += &after[..end];
@@ -136,6 +156,19 @@ pub fn redact_json(json: &str) -> String {
         }
     }
     shown
+}
+
+/// Returns what stands between the quotes of a JSON string, without passwords.
+fn redact_json_string(string: &str) -> String {
+    let Ok(text) = serde_json::from_str::<String>(&format!("\"{string}\"")) else {
+        return redact(string);
+    };
+    let redacted = redact(&text);
+    if redacted == text {
+        return string.to_owned();
+    }
+    let json = serde_json::Value::from(redacted).to_string();
+    json[1..json.len() - 1].to_owned()
 }
 
 /// Returns the warning about `count` values, if there are any: the number and what

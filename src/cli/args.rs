@@ -20,6 +20,7 @@ use crate::{
         layers::Layer,
         origin::Origin,
         reporting::{ReportOptions, Verbosity},
+        secrets::hide_misplaced,
         settings::{Kind, SETTINGS, Setting, Value, keys},
     },
     error::Error,
@@ -99,7 +100,11 @@ impl Args {
     /// # Errors
     /// See [`UsageError`].
     pub fn parse_arguments(arguments: impl Iterator<Item = OsString>) -> Result<Self, UsageError> {
-        let arguments = usage::prepare(arguments.collect())?;
+        let arguments: Vec<OsString> = arguments.collect();
+        for argument in arguments.iter().skip(1) {
+            hide_misplaced(&argument.to_string_lossy());
+        }
+        let arguments = usage::prepare(arguments)?;
         let matches = command()
             .args(usage::hidden_arguments())
             .try_get_matches_from(&arguments)

@@ -30,7 +30,7 @@ use crate::{
     error::{Error, ErrorKind},
     jobs::{Event as RunEvent, ExportStatus, Observer, RunReport},
     sink::standard_output,
-    text::{counted, escape, printable, redact_json},
+    text::{counted, escape, printable, redact_json, without_misplaced},
 };
 
 /// The style of the label of an error.
@@ -174,6 +174,8 @@ pub fn usage(error: &UsageError) -> ExitCode {
     }
     // Not with clap's colours: its coloured text would show the arguments unescaped.
     let text = error.to_string();
+    // A password may have line ends of its own.
+    let text = without_misplaced(&text);
     let lines: Vec<String> = text.trim_end().lines().map(printable).collect();
     let shown = lines.join("\n");
     match shown.strip_prefix("error:") {

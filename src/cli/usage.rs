@@ -12,7 +12,7 @@ use clap::{
 use self::foreign_flags::hint_for_flag;
 use super::args::{COMPLETION, MAN, SQL, UsageError, VERIFY};
 use crate::{
-    config::query_text::{begins_a_statement, hint_for_word},
+    config::query_text::{begins_a_statement, hint_for_word, may_be_sql},
     error::{Error, Result},
 };
 
@@ -140,7 +140,12 @@ fn refuse_password(argument: &[u8], next: Option<&[u8]>) -> Result<()> {
 fn is_no_query(word: &[u8]) -> bool {
     let is_flag = word.starts_with(b"-");
     let has_space = word.iter().any(u8::is_ascii_whitespace);
-    !is_flag && !has_space && !str::from_utf8(word).is_ok_and(begins_a_statement)
+    let is_sql = if has_space {
+        may_be_sql
+    } else {
+        begins_a_statement
+    };
+    !is_flag && !str::from_utf8(word).is_ok_and(is_sql)
 }
 
 /// Refuses several queries, and arguments beside the query.

@@ -8,6 +8,7 @@ use std::{any::Any, collections::BTreeMap, env, ffi::OsStr, path::PathBuf};
 
 use super::{
     origin::{Origin, WithOrigin},
+    secrets::hide_misplaced,
     settings::{Key, SETTINGS, Setting, Value},
 };
 use crate::error::{Error, Result};
@@ -90,6 +91,7 @@ impl Layer {
                 continue;
             };
             if let Some(text) = env::var_os(name).filter(|text| !text.is_empty()) {
+                hide_misplaced(&text.to_string_lossy());
                 layer.parse(setting, &text, origin(name))?;
             }
         }

@@ -15,10 +15,14 @@ use std::{
 use super::{
     layers::Layer,
     origin::{Origin, Place},
+    secrets::hide_misplaced,
     settings::{Kind, SETTINGS, Setting, Value, keys},
     tls::TlsMode,
 };
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    text::hide_passwords_of_part,
+};
 
 /// The groups that are read.
 const GROUPS: [&str; 3] = ["client", "client-mariadb", "gold_digger"];
@@ -88,6 +92,7 @@ impl<'a> OptionFiles<'a> {
         let mut group_is_ours = None;
         for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
             let text = String::from_utf8_lossy(line);
+            hide_misplaced(&text);
             let at = Position {
                 path,
                 line: index + 1,
@@ -104,7 +109,7 @@ impl<'a> OptionFiles<'a> {
                 Line::Option(option) => match group_is_ours {
                     None => return Err(at.refuse("an option stands before any [group]")),
                     Some(false) => {}
-                    Some(true) => self.option(option, at)?,
+                    Some(true) => self.option(option, &text, at)?,
                 },
             }
         }
@@ -172,12 +177,17 @@ impl<'a> OptionFiles<'a> {
         Ok(())
     }
 
-    /// Reads one `name`, or `name=value`. An option that is no setting is ignored.
-    fn option(&mut self, text: &str, at: Position<'_>) -> Result<()> {
+    /// Reads one `name`, or `name=value`, of `line`. An option that is no setting is
+    /// ignored.
+    fn option(&mut self, text: &str, line: &str, at: Position<'_>) -> Result<()> {
         let (name, value) = match text.split_once('=') {
             Some((name, value)) => (name.trim_end(), Some(unquoted(value.trim()))),
             None => (text.trim_end(), None),
         };
+        if let Some(value) = &value {
+            // A `#` may have ended it, and escapes stand for other characters.
+            hide_passwords_of_part(value, line);
+        }
         let name = name.replace('_', "-");
         let name = name.strip_prefix("loose-").unwrap_or(&name);
         let Some(setting) = setting_of(name) else {

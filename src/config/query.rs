@@ -33,6 +33,7 @@ pub(super) fn query(
         Place::CommandLine => error,
         Place::Setting(place) | Place::File(place) => error.with_location(place),
     };
+    query_text::refuse_address(&text).map_err(with_place)?;
     let query = Query::parse(text).map_err(with_place)?;
     query_text::refuse_no_query(&query).map_err(with_place)?;
     // The layers above the export's own may be for another export.

@@ -6,7 +6,7 @@ use crate::{
     error::{Error, Result},
     format::BuiltIn,
     sql::Query,
-    text::redact,
+    text::{may_hold_password, redact},
 };
 
 /// The first words of statements that return rows, and of the most usual others.
@@ -23,6 +23,50 @@ pub(crate) fn begins_a_statement(text: &str) -> bool {
     FIRST_WORDS
         .iter()
         .any(|first| first.eq_ignore_ascii_case(word))
+}
+
+/// Whether `text` begins with a statement, perhaps after comments and parentheses.
+pub(crate) fn may_be_sql(text: &str) -> bool {
+    let mut rest = text.trim_start_matches(|c: char| c == '(' || c.is_whitespace());
+    loop {
+        let is_line_comment = rest.starts_with('#')
+            || rest
+                .strip_prefix("--")
+                .is_some_and(|rest| rest.starts_with(char::is_whitespace));
+        let after = if is_line_comment {
+            rest.split_once('\n')
+        } else if rest.starts_with("/*") {
+            rest.split_once("*/")
+        } else {
+            return begins_a_statement(rest);
+        };
+        match after {
+            Some((comment, _)) if comment.starts_with("/*!") => return true,
+            Some((_, after)) => {
+                rest = after.trim_start_matches(|c: char| c == '(' || c.is_whitespace());
+            }
+            None => return false,
+        }
+    }
+}
+
+/// Refuses `text` as a query if it is a URL or an account with its password. It may hold
+/// spaces and quotes, and is not shown.
+///
+/// # Errors
+/// [`ErrorKind::Config`](crate::error::ErrorKind::Config).
+pub(super) fn refuse_address(text: &str) -> Result<()> {
+    let text = text.trim();
+    let (first, _) = text.split_once(':').unwrap_or_default();
+    let is_name = |c: char| !c.is_whitespace() && !"()'`\"".contains(c);
+    let is_address = !first.is_empty() && first.trim_matches(['"', '\'']).chars().all(is_name);
+    if is_word(text) || may_be_sql(text) || !is_address || !may_hold_password(text) {
+        return Ok(());
+    }
+    Err(
+        Error::config("the query is a server's address or an account, which is not shown")
+            .with_hint("--db-url URL names the server"),
+    )
 }
 
 /// Refuses a `query` that is only a word, and one that chooses a database.

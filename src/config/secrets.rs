@@ -9,17 +9,20 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use anstream::adapter::strip_str;
+use percent_encoding::percent_decode_str;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
     database_url::parse_url,
     layers::Layer,
     origin::{Origin, WithOrigin},
+    query_text::may_be_sql,
     settings::keys,
 };
 use crate::{
     error::{Error, ErrorKind, Result, Signal},
-    text::printable,
+    text::{hide_passwords_of, hide_passwords_of_part, printable},
 };
 
 /// The maximum size of a password file in bytes.
@@ -28,6 +31,29 @@ const MAX_PASSWORD_FILE: u64 = 64 << 10;
 /// The folder of Docker's secrets. They are readable by everyone in their container,
 /// and by nobody outside (Docker docs, "Manage sensitive data with Docker secrets").
 const CONTAINER_SECRETS: &str = "/run/secrets";
+
+/// Hides what may be a password in `text`, which was given to the program in any
+/// place, from all later messages. SQL text is shown as it is: it has `:` and `@` of its
+/// own.
+pub(crate) fn hide_misplaced(text: &str) {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    let value = match text.split_once('=') {
+        // The value of a flag.
+        Some((flag, value)) if flag.starts_with('-') && flag.chars().all(is_name) => value,
+        _ => text,
+    };
+    let after_short_flag = text.strip_prefix('-').and_then(|flag| flag.get(1..));
+    if may_be_sql(value) || after_short_flag.is_some_and(may_be_sql) {
+        return;
+    }
+    hide_passwords_of(text);
+    hide_passwords_of(&percent_decode_str(text).decode_utf8_lossy());
+    // clap's messages leave out what controls a terminal.
+    hide_passwords_of_part(&strip_str(text).to_string(), text);
+    if let (true, Some((flag, _))) = (text.starts_with('-'), text.split_once('=')) {
+        hide_passwords_of_part(flag, text);
+    }
+}
 
 /// The source of the password.
 #[derive(Clone, Debug)]

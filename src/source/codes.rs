@@ -50,6 +50,10 @@ pub(super) const HOST_NOT_PRIVILEGED: u16 = 1130;
 /// ER_NET_READ_INTERRUPTED: the server's read from the client timed out.
 pub(super) const NET_READ_TIMEOUT: u16 = 1159;
 
+/// ER_NEW_ABORTING_CONNECTION: the server has ended a session that it had just begun, as
+/// `init_connect` failed.
+pub(super) const INIT_CONNECT_FAILED: u16 = 1184;
+
 /// ER_UNKNOWN_SYSTEM_VARIABLE.
 pub(super) const UNKNOWN_SYSTEM_VARIABLE: u16 = 1193;
 

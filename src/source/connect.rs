@@ -2,16 +2,17 @@
 //! for name resolution, connecting and login together.
 
 mod addresses;
+mod deadline;
 mod request;
 
 use std::{
-    sync::{Mutex, mpsc},
-    thread,
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
 use mysql::Conn;
 
+pub(super) use self::deadline::{NoResult, SocketMark, run_with_timeout};
 use self::{
     addresses::{Attempt, resolve},
     request::ConnectRequest,
@@ -41,6 +42,8 @@ pub(super) enum Purpose {
 pub(super) struct Session {
     pub conn: Conn,
     pub id: u32,
+    /// What its socket is marked by, which ends the session of a KILL that is late.
+    pub mark: SocketMark,
 }
 
 /// Opens a session within `timeout`. For an export, the results of its statements are
@@ -204,11 +207,15 @@ fn log_in(
         let what = format!("the certificates cannot be handed on in memory: {error}");
         AttemptError::Final(ConnectError::new(what, "is /proc mounted?").with_source(error))
     })?;
+    let (limit, mark) = (time_until(deadline), request.mark);
     // The driver panics on some greetings that break the protocol.
-    let opened = run_with_timeout(time_until(deadline), move || {
+    let opened = run_with_timeout(limit, Some(mark), move || {
         catch_panic(|| request.open(purpose))
     });
-    match opened.ok_or(AttemptError::Timeout)? {
+    match opened.map_err(|no_result| match no_result {
+        NoResult::Late => AttemptError::Timeout,
+        not_started => AttemptError::Final(not_started.into_error(limit)),
+    })? {
         Ok(Ok(Ok(session))) => Ok(session),
         Ok(Ok(Err(tampering))) => {
             Err(AttemptError::Final(ConnectError::from_tampering(tampering)).into())
@@ -255,27 +262,6 @@ fn remember_mariadb(endpoint: &Endpoint, conn: &Conn) {
     if is_mariadb && !known.contains(endpoint) {
         known.push(endpoint.clone());
     }
-}
-
-/// Runs `work` on a thread of its own and waits at most `timeout` for its result.
-/// Returns `None` if it is late, or if the thread cannot be started.
-///
-/// A late thread is left running: neither name resolution nor the driver's
-/// handshake can be interrupted, and a server that sends a byte now and then
-/// defeats a timeout on reads.
-pub(super) fn run_with_timeout<T: Send + 'static>(
-    timeout: Duration,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Option<T> {
-    let (send, receive) = mpsc::sync_channel(1);
-    let started = thread::Builder::new().spawn(move || {
-        // It fails if the receiver has given up.
-        let _ = send.send(work());
-    });
-    if let Err(error) = started {
-        tracing::warn!("cannot start a thread: {error}");
-    }
-    receive.recv_timeout(timeout).ok()
 }
 
 #[cfg(test)]

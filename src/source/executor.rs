@@ -73,7 +73,7 @@ impl QueryExecutor {
         session_use: SessionUse,
         cancel: &CancelToken,
     ) -> Result<Self> {
-        let connect::Session { conn, id } =
+        let connect::Session { conn, id, .. } =
             connect::connect(connection, connection.connect_timeout, Purpose::Export)?;
         let lock = SessionLock::new();
         let mut executor = Self {

@@ -11,7 +11,7 @@ use nix::sys::socket::{Shutdown, shutdown};
 
 use super::{
     codes,
-    connect::{Purpose, connect, run_with_timeout},
+    connect::{Purpose, Session, connect, run_with_timeout},
     driver::{catch_panic, run},
     errors::{describe, io_error, is_timeout},
     options::ConnectOptions,
@@ -118,14 +118,19 @@ impl InterruptHandle {
 
     fn try_kill_query(&self) -> Killed {
         let deadline = Instant::now() + KILL_TIMEOUT;
-        let mut conn = match connect(&self.connection, KILL_TIMEOUT, Purpose::Kill) {
-            Ok(session) => session.conn,
-            Err(error) if source_of(&error).is_some_and(is_gone) => return Killed::NotFound,
-            Err(error) => return Killed::Unknown(error.message().to_owned()),
-        };
+        let Session { mut conn, mark, .. } =
+            match connect(&self.connection, KILL_TIMEOUT, Purpose::Kill) {
+                Ok(session) => session,
+                Err(error) if source_of(&error).is_some_and(is_gone) => return Killed::NotFound,
+                Err(error) => return Killed::Unknown(error.message().to_owned()),
+            };
         let handle = self.clone();
         let left = deadline.saturating_duration_since(Instant::now());
-        run_with_timeout(left, move || catch_panic(|| handle.kill_by(&mut conn)))
+        let killed = run_with_timeout(left, Some(mark), move || {
+            catch_panic(|| handle.kill_by(&mut conn))
+        });
+        killed
+            .ok()
             .and_then(Result::ok)
             .unwrap_or_else(|| Killed::Unknown("the kill was not answered".to_owned()))
     }

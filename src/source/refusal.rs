@@ -183,7 +183,7 @@ fn tls_error(error: &mysql::Error) -> Option<&rustls::Error> {
 
 /// What a server's error at the login means, and what to do about it, by its
 /// codes. Errors whose text depends on the connection are in [`from_server`].
-const SERVER_REFUSALS: [(&[u16], &str, &str); 13] = [
+const SERVER_REFUSALS: [(&[u16], &str, &str); 14] = [
     (
         &[codes::DATABASE_ACCESS_DENIED],
         "the account may not use that database",
@@ -231,6 +231,11 @@ const SERVER_REFUSALS: [(&[u16], &str, &str); 13] = [
         &[codes::SECURE_TRANSPORT_REQUIRED],
         "the server wants encrypted connections only",
         "--tls verify-identity encrypts",
+    ),
+    (
+        &[codes::INIT_CONNECT_FAILED],
+        "the server's own statements for new sessions failed",
+        "an administrator mends or empties its init_connect; the server's log says what is wrong",
     ),
     (
         &[codes::NET_READ_TIMEOUT, codes::CLIENT_INTERACTION_TIMEOUT],

@@ -315,7 +315,6 @@ fn mistakes_in_the_choice_of_files_exit_2() {
     ];
     assert_all_refused(&sandbox, cases);
 }
-
 #[test]
 fn environment_mistakes_exit_2() {
     let sandbox = Sandbox::new();

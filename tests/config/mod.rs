@@ -3,6 +3,7 @@
 mod configuration;
 mod credentials;
 mod logins;
+mod misplaced;
 mod mistakes;
 mod names;
 mod output_names;

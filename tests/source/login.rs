@@ -558,3 +558,23 @@ fn a_session_may_start_in_any_character_set() {
         }
     });
 }
+
+/// The server runs init_connect for accounts without special rights, and ends the
+/// session where it fails.
+#[test]
+fn a_failing_init_connect_is_named() {
+    each_server_alone(|db| {
+        create_account(db, "visitor", "BY 'f-pass'");
+        let at = url(db, "visitor:f-pass", "127.0.0.1");
+        let _set = GlobalVariable::set(db, "init_connect", "'SELEKT 1'");
+        for mode in ["disabled", "required"] {
+            run(&at, &["--tls", mode]).failed(
+                3,
+                &[
+                    "the server's own statements for new sessions failed: server error 1184",
+                    "hint: an administrator mends or empties its init_connect",
+                ],
+            );
+        }
+    });
+}

@@ -5,6 +5,7 @@ mod charsets;
 mod connecting;
 mod expressions;
 mod hostile;
+mod late;
 mod login;
 mod other_servers;
 mod protocols;

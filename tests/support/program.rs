@@ -4,6 +4,7 @@ use std::{
     ffi::OsStr,
     io::{Read, Write},
     os::unix::process::CommandExt,
+    path::Path,
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant},
@@ -66,6 +67,11 @@ impl GoldDigger {
 
     pub fn env_remove(mut self, name: &str) -> Self {
         self.command.env_remove(name);
+        self
+    }
+
+    pub fn current_dir(mut self, folder: impl AsRef<Path>) -> Self {
+        self.command.current_dir(folder);
         self
     }
 

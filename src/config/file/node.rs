@@ -8,6 +8,8 @@ use serde::{
 };
 use toml::Spanned;
 
+use crate::config::secrets::hide_misplaced;
+
 /// A TOML value, with the places of its parts.
 pub(super) enum Node {
     Text(String),
@@ -38,6 +40,7 @@ impl<'de> Visitor<'de> for NodeVisitor {
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Node, E> {
+        hide_misplaced(text);
         Ok(Node::Text(text.to_owned()))
     }
 

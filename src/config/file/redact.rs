@@ -2,7 +2,10 @@
 //! secret, even if it is in the wrong place.
 
 use super::{EXPORT, NAME};
-use crate::config::settings::{Kind, SETTINGS, Setting, keys};
+use crate::{
+    config::settings::{Kind, SETTINGS, Setting, keys},
+    text::may_hold_password,
+};
 
 /// Returns `line`, or the part of it that cannot be secret. A value is shown only
 /// if its key is known, or nearly so, and takes no secret, and if nothing else is
@@ -16,10 +19,11 @@ pub(super) fn shown(line: &str, section: &str) -> String {
     let key = key.trim();
     let (section, last) = key.rsplit_once('.').unwrap_or((section, key));
     let value = match plain(value) {
-        Some(value) if is_harmless(section, last) => value,
+        Some(shown) if is_harmless(section, last) && !may_hold_password(value) => shown,
         _ => HIDDEN,
     };
-    let key = if is_near(last) { key } else { HIDDEN };
+    let is_key = key.chars().all(is_bare) && is_near(last);
+    let key = if is_key { key } else { HIDDEN };
     format!("{key} = {value}")
 }
 

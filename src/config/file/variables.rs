@@ -7,6 +7,7 @@ use crate::{
     artifacts::template,
     config::{
         origin::Origin,
+        secrets::hide_misplaced,
         settings::{Kind, Setting, keys},
     },
     error::{Error, Result},
@@ -56,6 +57,7 @@ pub(super) fn expand<'a>(
         rest = after;
     }
     expanded += rest;
+    hide_misplaced(&expanded);
     Ok(Cow::Owned(expanded))
 }
 

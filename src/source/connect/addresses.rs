@@ -11,7 +11,7 @@ use super::{
         refusal::ConnectError,
         tls_options::{TlsOptions, Verification},
     },
-    no_answer, run_with_timeout,
+    run_with_timeout,
 };
 
 /// One call of the driver to reach the server.
@@ -43,10 +43,10 @@ pub(super) fn resolve(
         Endpoint::Tcp { host, port } => (host, *port),
     };
     let name = (host.clone(), port);
-    let resolved = run_with_timeout(timeout, move || {
+    let resolved = run_with_timeout(timeout, None, move || {
         name.to_socket_addrs().map(Iterator::collect::<Vec<_>>)
     });
-    let resolved = resolved.ok_or_else(|| no_answer(timeout))?;
+    let resolved = resolved.map_err(|no_result| no_result.into_error(timeout))?;
     let mut resolved = resolved.map_err(|error| {
         // Another attempt may succeed: the names of containers, for example,
         // appear some time after their start.

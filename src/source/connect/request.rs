@@ -13,8 +13,9 @@ use super::{
         tls::{self, MemFd, Tampering, TlsSetup, pem},
         tls_options::CleartextPlugin,
     },
-    Purpose, SET_NAMES, Session,
+    Purpose, SET_NAMES, Session, SocketMark,
     addresses::Attempt,
+    deadline::set_write_timeout,
 };
 
 /// The largest packet in bytes, which is the protocol's own limit (MySQL manual,
@@ -37,6 +38,9 @@ pub(super) struct ConnectRequest {
     options: OptsBuilder,
     tls: Option<TlsSetup>,
     database: Option<String>,
+    read_timeout: Option<Duration>,
+    /// What its socket is marked by while it is opened.
+    pub mark: SocketMark,
     _server_key: Option<MemFd>,
 }
 
@@ -61,13 +65,17 @@ impl ConnectRequest {
             // place. A folder cannot be read as a key, which ends the login.
             None => Some(PathBuf::from("/")),
         };
+        let mark = SocketMark::new();
         let options = options(connection, attempt, timeout)
+            .write_timeout(Some(mark.write_timeout()))
             .ssl_opts(tls.as_ref().map(|tls| tls.options.clone()))
             .server_key_path(key_path);
         Ok(Self {
             options,
             tls,
             database: connection.database.clone(),
+            read_timeout: connection.read_timeout,
+            mark,
             _server_key: server_key,
         })
     }
@@ -78,10 +86,11 @@ impl ConnectRequest {
         if let Some(tls) = &self.tls {
             tls.install();
         }
+        let mark = self.mark;
         let mut conn = Conn::new(self.options)?;
         if purpose == Purpose::Kill {
             let id = conn.connection_id();
-            return Ok(Ok(Session { conn, id }));
+            return Ok(Ok(Session { conn, id, mark }));
         }
         // A server can ignore the character set of the handshake (MySQL manual,
         // "Connection Character Sets and Collations",
@@ -97,7 +106,11 @@ impl ConnectRequest {
                 conn.select_db(database)?;
             }
         }
-        Ok(Ok(Session { conn, id }))
+        if let Some(timeout) = self.read_timeout {
+            // A server that does not read is silent too.
+            set_write_timeout(&conn, timeout)?;
+        }
+        Ok(Ok(Session { conn, id, mark }))
     }
 }
 
@@ -129,8 +142,6 @@ fn options(connection: &ConnectOptions, attempt: &Attempt, timeout: Duration) ->
         })
         .enable_cleartext_plugin(connection.cleartext_plugin == CleartextPlugin::Allow)
         .read_timeout(connection.read_timeout)
-        // A server that does not read is silent too.
-        .write_timeout(connection.read_timeout)
         .tcp_connect_timeout(Some(timeout))
         .tcp_keepalive_time_ms(Some(KEEPALIVE_TIME_MS))
         .tcp_keepalive_probe_interval_secs(Some(KEEPALIVE_INTERVAL_S))

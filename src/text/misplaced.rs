@@ -1,0 +1,168 @@
+//! Passwords in texts that were given to the program, perhaps in a wrong place. From
+//! then on, no message shows them, whatever characters they hold and whatever stands
+//! around the text.
+
+use std::{
+    borrow::Cow,
+    ops::Range,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+/// A password of fewer bytes is hidden only between what stands around it: alone, it
+/// may be a part of any word.
+const SHORTEST_ALONE: usize = 6;
+
+/// The fewest bytes of a password with what stands around it.
+const SHORTEST: usize = 3;
+
+const HIDDEN: &str = "***";
+
+/// The names of a password among the parameters of a URL.
+const PARAMETERS: [&str; 2] = ["?password=", "&password="];
+
+/// What is hidden, wherever it stands.
+static MISPLACED: Mutex<Vec<Misplaced>> = Mutex::new(Vec::new());
+
+/// A text in which a password is hidden.
+#[derive(PartialEq, Eq)]
+struct Misplaced {
+    text: String,
+    /// The password's place in it.
+    place: Range<usize>,
+}
+
+/// Its list is complete at every point that can panic.
+fn misplaced() -> MutexGuard<'static, Vec<Misplaced>> {
+    MISPLACED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A part of a text that may be a password.
+#[derive(Debug, PartialEq, Eq)]
+struct Found<'a> {
+    /// The user's name before it.
+    user: Option<&'a str>,
+    password: &'a str,
+}
+
+/// Returns the parts of `text` that may be passwords, if it is a URL or an account: in
+/// `USER:PASSWORD@HOST`, with or without a scheme, up to the last `@`; behind the
+/// user's name in a URL without a host; behind `password=` in a URL.
+fn passwords(text: &str) -> Vec<Found<'_>> {
+    let mut found = Vec::new();
+    let scheme = text.find("://").map(|at| at + 3);
+    let account = &text[scheme.unwrap_or(0)..];
+    let is_account = |user: &str| !PARAMETERS.iter().any(|name| user.contains(name));
+    if let Some((user, rest)) = account.split_once(':').filter(|(user, _)| is_account(user)) {
+        let is_port = || rest.starts_with(|c: char| c.is_ascii_digit());
+        let password = match rest.rfind('@') {
+            Some(at) => &rest[..at],
+            None if scheme.is_some() && !user.contains(['/', '?']) && !is_port() => rest,
+            None => "",
+        };
+        let user = Some(user);
+        found.push(Found { user, password });
+    }
+    let parameters = PARAMETERS.iter();
+    let parameters = parameters.filter_map(|name| Some(text.find(name)? + name.len()));
+    if let Some(begin) = parameters.min() {
+        let rest = &text[begin..];
+        let around = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`');
+        let passwords = [rest, rest.trim_end_matches(around)];
+        found.extend(passwords.map(|password| Found {
+            user: None,
+            password,
+        }));
+    }
+    found.retain(|found| !found.password.is_empty());
+    found
+}
+
+/// Returns whether a part of `text` may be a password.
+pub(crate) fn may_hold_password(text: &str) -> bool {
+    !passwords(text).is_empty()
+}
+
+/// Hides what may be a password in `text` from all later messages.
+pub(crate) fn hide_passwords_of(text: &str) {
+    for Found { user, password } in passwords(text) {
+        let quoted = format!("{password:?}");
+        // Messages quote texts as Rust does.
+        let quoted = &quoted[1..quoted.len() - 1];
+        for form in [password, quoted] {
+            hide(&[":"], form, "@", SHORTEST);
+            hide(&["password="], form, "", SHORTEST);
+            // Where the text is cut before its `@`.
+            hide(&[user.unwrap_or_default(), ":"], form, "", SHORTEST);
+            hide(&[], form, "", SHORTEST_ALONE);
+        }
+    }
+}
+
+/// Hides what may be a password in `part`, the beginning of `text` that messages show
+/// where its end is taken for something else.
+pub(crate) fn hide_passwords_of_part(part: &str, text: &str) {
+    hide_passwords_of(part);
+    let count = |text: &str| text.matches('@').count();
+    if count(part) < count(text) {
+        hide_passwords_of(&format!("{part}@"));
+    }
+}
+
+/// Hides `password` wherever it stands between `before` and `after`, if all of this has
+/// at least `shortest` bytes.
+fn hide(before: &[&str], password: &str, after: &str, shortest: usize) {
+    let before = before.concat();
+    let place = before.len()..before.len() + password.len();
+    let text = before + password + after;
+    let hidden = Misplaced { text, place };
+    let mut known = misplaced();
+    if hidden.text.len() >= shortest && !known.contains(&hidden) {
+        known.push(hidden);
+    }
+}
+
+/// Returns `text` without the passwords that were found in other texts before.
+pub(crate) fn without_misplaced(text: &str) -> Cow<'_, str> {
+    let mut places: Vec<Range<usize>> = Vec::new();
+    for hidden in &*misplaced() {
+        let found = text.match_indices(&hidden.text);
+        places.extend(found.map(|(at, _)| at + hidden.place.start..at + hidden.place.end));
+    }
+    if places.is_empty() {
+        return Cow::Borrowed(text);
+    }
+    places.sort_by_key(|place| place.start);
+    let (mut shown, mut end) = (String::with_capacity(text.len()), 0);
+    for place in places {
+        // Places that overlap are one.
+        if place.start >= end {
+            shown.extend([&text[end..place.start], HIDDEN]);
+        }
+        end = end.max(place.end);
+    }
+    Cow::Owned(shown + &text[end..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_end_at_the_last_at_sign() {
+        for (text, found) in [
+            ("mysql://u:p s'@w@h/d", &["p s'@w"][..]),
+            ("u:p w@h", &["p w"]),
+            ("--user=u:p@h", &["p"]),
+            ("mysql://u:p s", &["p s"]),
+            ("mysql://u:p@h/d?password=q&r' ", &["p", "q&r' ", "q&r"]),
+            ("http://h:80/", &[]),
+            ("http://h/a:b", &[]),
+            ("c:d", &[]),
+            ("me@h", &[]),
+            ("a@b:c", &[]),
+        ] {
+            let passwords: Vec<&str> = passwords(text).iter().map(|it| it.password).collect();
+            assert_eq!(passwords, found, "{text}");
+        }
+    }
+}
