@@ -321,7 +321,8 @@ pub fn glob(path: &OsStr) -> Option<String> {
             }
         }
     }
-    Some(pattern)
+    // Placeholders side by side. A literal `*` is `[*]`.
+    Some(pattern.replace("**", "*"))
 }
 
 /// Doubles the braces of `path`, so that none of them begins a placeholder.
@@ -502,5 +503,17 @@ mod tests {
             assert_eq!(placeholder.as_deref(), found, "{path}");
         }
         assert!(has_time("{time:%H}".as_ref()) && !has_time("{dates}{timer}".as_ref()));
+    }
+
+    #[test]
+    fn a_glob_matches_placeholders_side_by_side() {
+        for (template, expected) in [
+            ("o-{x}{date:%d}.csv", "o-*.csv"),
+            ("{date:%Y/%m}/a*{x}.csv", "*/*/a[*]*.csv"),
+        ] {
+            let pattern = glob(OsStr::new(template)).expect("a pattern");
+            assert_eq!(pattern, expected);
+            assert!(glob::Pattern::new(&pattern).is_ok());
+        }
     }
 }

@@ -49,7 +49,7 @@ impl UnresolvedExport {
     ) -> Result<Self> {
         let export = Self::destination(layers, now, database)?;
         Ok(Self {
-            query: Some(query::query(layers, export.protocol, name)?),
+            query: Some(query::query(layers, name)?),
             ..export
         })
     }

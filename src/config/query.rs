@@ -12,7 +12,6 @@ use super::{layers::Layers, origin::Origin, query_text, settings::keys};
 use crate::{
     artifacts::template,
     error::{Error, Result},
-    source::Protocol,
     sql::{Parameter, Query},
 };
 
@@ -23,11 +22,7 @@ use crate::{
 /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for a query that is
 /// missing, unreadable, or not one statement, and for parameters that do not
 /// fit it.
-pub(super) fn query(
-    layers: &Layers,
-    protocol: Protocol,
-    name: Option<&str>,
-) -> Result<(Query, Vec<Parameter>)> {
+pub(super) fn query(layers: &Layers, name: Option<&str>) -> Result<(Query, Vec<Parameter>)> {
     let (number, text, place) = text(layers, name)?;
     let with_place = |error: Error| match &place {
         Place::CommandLine => error,
@@ -39,12 +34,6 @@ pub(super) fn query(
     // The layers above the export's own may be for another export.
     let highest = if name.is_some() { number } else { 0 };
     let parameters = parameters(layers, highest..=number, &query)?;
-    if protocol == Protocol::Text && !parameters.is_empty() {
-        return Err(Error::config(
-            "parameters need prepared statements, which --protocol text does without",
-        )
-        .with_hint("leave --protocol out"));
-    }
     query.check_parameters(&parameters).map_err(with_place)?;
     let query = match place {
         Place::File(place) => query.with_place(place),

@@ -3,7 +3,7 @@
 use std::{mem, sync::Arc};
 
 use mysql::{
-    Conn, Params, QueryResult, Value,
+    Conn, QueryResult,
     prelude::{Protocol as WireProtocol, Queryable},
 };
 
@@ -172,7 +172,7 @@ impl QueryExecutor {
         parameters: &[Parameter],
         protocol: Protocol,
     ) -> Result<()> {
-        let dialect = if query.depends_on_dialect() {
+        let dialect = if query.depends_on_dialect_with(parameters) {
             self.with_driver(session::dialect)?
         } else {
             Dialect::default()
@@ -225,8 +225,7 @@ impl QueryExecutor {
         let rows = match prepared {
             prepare::Statement::Prepared(statement) => {
                 self.prepared = Some(statement.clone());
-                let params = self.bound.params();
-                let result = self.conn.exec_iter(&statement, params);
+                let result = self.conn.exec_iter(&statement, ());
                 let rows = expect_result_set(result, &self.cancel, &self.bound)?;
                 RowStream::new(Rows::Binary(rows), None, &self.cancel, context)?
             }
@@ -347,17 +346,6 @@ impl QueryExecutor {
         let is_prepared = prepare::is_wanted(self.protocol, &self.bound);
         let protocol = if is_prepared { "binary" } else { "text" };
         Ok(Ok((columns::schema(&statement.columns())?, protocol)))
-    }
-}
-
-impl BoundQuery {
-    /// Returns the values in the driver's form.
-    pub(super) fn params(&self) -> Params {
-        let values = self.values.iter().map(|value| Value::from(value.as_str()));
-        match values.collect::<Vec<_>>() {
-            values if values.is_empty() => Params::Empty,
-            values => Params::Positional(values),
-        }
     }
 }
 

@@ -49,7 +49,7 @@ pub(super) fn prepare(
         check_is_one(conn, bound)?;
         return Ok(Statement::Text(None));
     }
-    let may_use_text = protocol == Protocol::Auto && bound.values.is_empty();
+    let may_use_text = protocol == Protocol::Auto;
     let use_text = |reason: &str| {
         if may_use_text {
             return Ok(Statement::Text(Some(format!(
@@ -57,12 +57,7 @@ pub(super) fn prepare(
             ))));
         }
         let what = format!("the statement cannot use the binary protocol: {reason}");
-        let hint = if bound.values.is_empty() {
-            "choose --protocol auto"
-        } else {
-            "--param needs a statement that the server can prepare"
-        };
-        Err(Error::new(ErrorKind::Query, what).with_hint(hint))
+        Err(Error::new(ErrorKind::Query, what).with_hint("choose --protocol auto"))
     };
     let statement = match try_prepare(conn, bound)? {
         Ok(statement) => statement,
@@ -76,8 +71,8 @@ pub(super) fn prepare(
     };
     // If text is not allowed, a statement without announced columns is executed: it
     // may return rows.
-    let reason = if usize::from(statement.num_params()) != bound.values.len() {
-        "the server finds another number of parameters in it"
+    let reason = if statement.num_params() != 0 {
+        "the server finds parameters in it"
     } else if may_use_text && bound.keyword != CALL && statement.columns().is_empty() {
         "it announces no columns"
     } else {
@@ -100,7 +95,7 @@ pub(super) fn is_wanted(protocol: Protocol, bound: &BoundQuery) -> bool {
     match protocol {
         Protocol::Text => false,
         Protocol::Binary => true,
-        Protocol::Auto => !bound.values.is_empty() || bound.keyword == CALL || is_prepared(bound),
+        Protocol::Auto => bound.keyword == CALL || is_prepared(bound),
     }
 }
 

@@ -163,10 +163,10 @@ impl QueryExecutor {
     pub(super) fn explain(&mut self, explain: &str) -> mysql::Result<Vec<Row>> {
         let sql = format!("{explain} {}", self.bound.sql);
         // A prepared text runs one statement only.
-        if self.bound.values.is_empty() && !self.bound.may_be_several() {
+        if !self.bound.may_be_several() {
             return ask(&mut self.conn, &sql);
         }
-        all(self.conn.exec_iter(&sql, self.bound.params())?)
+        all(self.conn.exec_iter(&sql, ())?)
     }
 }
 

@@ -1,17 +1,19 @@
-//! Replaces the `:name` parameters of a query by the `?` of the protocol.
+//! Replaces the `:name` parameters of a query by string literals.
+//!
+//! The markers of the protocol (`?`) would not do: servers give a marker the type of what
+//! stands beside it, so that MySQL takes `COALESCE(?, 1)` for a number and MariaDB
+//! compares `id = ?` as DOUBLE, where a literal in quotes is compared as an integer.
 
 use super::{
     Dialect, Parameter, ParameterValue, Query, Statement, lexer::Lexer, placeholder::Position,
 };
 use crate::error::{Error, Result};
 
-/// A statement in the form that the protocol takes.
+/// A statement in the form that is sent.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct BoundQuery {
-    /// The text, with `?` for each parameter.
+    /// The text, with the values of the parameters.
     pub sql: String,
-    /// The values, in the order of the question marks.
-    pub values: Vec<String>,
     /// The first keyword, in upper case; `(` for a parenthesized query.
     pub keyword: String,
     /// Whether the text is the same statement in every dialect.
@@ -56,14 +58,14 @@ impl BoundQuery {
 
 impl Query {
     /// Returns the statement to send: without its terminator and the text after
-    /// it, and with a `?` in place of each parameter, or one for each value of a
-    /// list.
+    /// it, and with a string literal in place of each parameter, or one for each value
+    /// of a list. Where the grammar takes no string, as in LIMIT, it is the number.
     ///
     /// # Errors
     /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) if the text is not
     /// one statement in `dialect`, a parameter has no value, a value has no
-    /// parameter, a list stands elsewhere than in `IN (…)`, or the statement has
-    /// both `:name` and `?`.
+    /// parameter, a list stands elsewhere than in `IN (…)`, a value is no whole number
+    /// where the grammar takes nothing else, or the statement has both `:name` and `?`.
     pub fn bind(&self, dialect: Dialect, parameters: &[Parameter]) -> Result<BoundQuery> {
         let statement = self.parses[dialect.index()].as_ref();
         let statement = statement.map_err(|reason| self.explain(*reason))?;
@@ -79,7 +81,7 @@ impl Query {
                     .with_hint("write every parameter as :name"),
             );
         }
-        let bound = self.replace_parameters(statement, parameters)?;
+        let bound = self.replace_parameters(statement, dialect, parameters)?;
         let is_used = |parameter: &&Parameter| {
             self.parameter_names(statement)
                 .any(|name| name == parameter.name)
@@ -106,13 +108,15 @@ impl Query {
         }
     }
 
-    /// Replaces each parameter of `statement` by `?` and collects the values.
+    /// Replaces each parameter of `statement` by its values.
     fn replace_parameters(
         &self,
         statement: &Statement,
+        dialect: Dialect,
         parameters: &[Parameter],
     ) -> Result<BoundQuery> {
         let mut bound = self.bound(statement);
+        bound.is_certain &= !parameters.iter().any(has_backslash);
         let mut from = statement.range.start;
         for placeholder in &statement.parameters {
             let place = &placeholder.range;
@@ -130,12 +134,38 @@ impl Query {
                 return Err(Error::config(what)
                     .with_hint(format!("a list is for IN (:{name}) and NOT IN (:{name})")));
             }
-            bound.sql += &vec!["?"; values.len()].join(", ");
-            bound.values.extend_from_slice(values);
+            let is_number =
+                |text: &String| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+            let sql = match placeholder.position {
+                Position::WholeNumber if values.iter().all(is_number) => values.concat(),
+                Position::WholeNumber => {
+                    let what =
+                        format!("the query takes a whole number for :{name}, without a sign");
+                    return Err(Error::config(what));
+                }
+                _ => {
+                    let literals = values.iter().map(|value| literal(value, dialect));
+                    literals.collect::<Vec<_>>().join(", ")
+                }
+            };
+            // The literal must not become part of what stands beside it, such as x'41'.
+            if self.text[..place.start].ends_with(joins_literal) {
+                bound.sql.push(' ');
+            }
+            bound.sql.push_str(&sql);
+            if self.text[place.end..].starts_with(joins_literal) {
+                bound.sql.push(' ');
+            }
             from = place.end;
         }
         bound.sql.push_str(&self.text[from..statement.range.end]);
         Ok(bound)
+    }
+
+    /// Returns whether [`bind`](Self::bind) with `parameters` depends on the dialect.
+    #[must_use]
+    pub fn depends_on_dialect_with(&self, parameters: &[Parameter]) -> bool {
+        self.depends_on_dialect() || parameters.iter().any(has_backslash)
     }
 
     /// The names of the parameters of `statement`, without the colons.
@@ -149,7 +179,7 @@ impl Query {
         &self,
         parameters: &[Parameter],
     ) -> impl Iterator<Item = Result<BoundQuery>> {
-        let dialects = if self.depends_on_dialect() {
+        let dialects = if self.depends_on_dialect_with(parameters) {
             &Dialect::ALL[..]
         } else {
             &Dialect::ALL[..1]
@@ -196,6 +226,26 @@ impl Query {
     }
 }
 
+/// Returns `value` as a string literal of `dialect`.
+fn literal(value: &str, dialect: Dialect) -> String {
+    let mut value = value.replace('\'', "''");
+    if dialect.escapes_within(b'\'') {
+        value = value.replace('\\', "\\\\");
+    }
+    format!("'{value}'")
+}
+
+/// Whether a literal of the parameter depends on the dialect.
+fn has_backslash(parameter: &Parameter) -> bool {
+    let mut texts = parameter.value.texts().iter();
+    texts.any(|text| text.contains('\\'))
+}
+
+/// Whether `c` would become a part of a literal beside it.
+fn joins_literal(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '_' | '$' | '\'' | '"' | '`' | ']') || !c.is_ascii()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_become_question_marks() {
+    fn parameters_become_literals() {
         let bind = |sql: &str, given: &[&str]| {
             let given: Vec<Parameter> = given
                 .iter()
@@ -229,28 +279,47 @@ mod tests {
                 .expect("one statement")
                 .bind(Dialect::default(), &given);
             bound
-                .map(|bound| (bound.sql, bound.values))
+                .map(|bound| bound.sql)
                 .map_err(|error| error.message().to_owned())
         };
-        let values = |list: &[&str]| {
-            list.iter()
-                .map(|value| (*value).to_owned())
-                .collect::<Vec<_>>()
+        let is = |sql: &str, given: &[&str], expected: &str| {
+            assert_eq!(bind(sql, given), Ok(expected.to_owned()), "{sql}");
         };
-        assert_eq!(
-            bind(
-                "SELECT :a, ':a', \":a\", `:a`, :Ab_1, :a -- :a\n, @x:=1;",
-                &["a=1=2", "Ab_1="]
-            ),
-            Ok((
-                "SELECT ?, ':a', \":a\", `:a`, ?, ? -- :a\n, @x:=1".to_owned(),
-                values(&["1=2", "", "1=2"])
-            ))
+        is(
+            "SELECT :a, ':a', \":a\", `:a`, :Ab_1, :a -- :a\n, @x:=1;",
+            &["a=1=2", "Ab_1="],
+            "SELECT '1=2', ':a', \":a\", `:a`, '', '1=2' -- :a\n, @x:=1",
         );
-        assert_eq!(
-            bind("SELECT ':a', ?", &[]),
-            Ok(("SELECT ':a', ?".to_owned(), Vec::new()))
-        );
+        is("SELECT ':a', ?", &[], "SELECT ':a', ?");
+        is("SELECT :a", &["a=it's \\ ;"], "SELECT 'it''s \\\\ ;'");
+        is("SELECT x:a, 'b':a:a", &["a=1"], "SELECT x '1', 'b' '1' '1'");
+        is("SELECT :a'b', N:a", &["a=1"], "SELECT '1' 'b', N '1'");
+        for (sql, expected) in [
+            ("LIMIT :a", "LIMIT 5"),
+            ("LIMIT :a, :a", "LIMIT 5, 5"),
+            ("LIMIT 1,:a", "LIMIT 1,5"),
+            ("LIMIT :a OFFSET :a", "LIMIT 5 OFFSET 5"),
+            ("LIMIT ROWS EXAMINED :a", "LIMIT ROWS EXAMINED 5"),
+            ("FETCH FIRST :a ROWS ONLY", "FETCH FIRST 5 ROWS ONLY"),
+            ("ROWS :a PRECEDING", "ROWS 5 PRECEDING"),
+            ("INTERVAL :a DAY PRECEDING", "INTERVAL '5' DAY PRECEDING"),
+            ("NTILE(:a)", "NTILE(5)"),
+            ("LAG(:a, :a, :a)", "LAG('5', 5, '5')"),
+            ("lead(f(b, c), :a)", "lead(f(b, c), 5)"),
+            ("f(:a, :a)", "f('5', '5')"),
+        ] {
+            is(
+                &format!("SELECT {sql}"),
+                &["a=5"],
+                &format!("SELECT {expected}"),
+            );
+        }
+        for value in ["a=", "a=-1", "a=1.5", "a=abc"] {
+            assert_eq!(
+                bind("SELECT 1 LIMIT :a", &[value]),
+                Err("the query takes a whole number for :a, without a sign".to_owned())
+            );
+        }
         assert_eq!(
             bind("SELECT :a, :b", &["a=1"]),
             Err("the query's parameter :b has no value".to_owned())
@@ -268,12 +337,10 @@ mod tests {
             Err("the query has a ? beside its :name parameters".to_owned())
         );
         let lists = ["a=[1, \"x\"]", "b=[\"[\"]"];
-        assert_eq!(
-            bind("SELECT :b, 1 in(0,:a ), 1 NOT IN (:a,:b)", &lists),
-            Ok((
-                "SELECT ?, 1 in(0,?, ? ), 1 NOT IN (?, ?,?)".to_owned(),
-                values(&["[", "1", "x", "1", "x", "["])
-            ))
+        is(
+            "SELECT :b, 1 in(0,:a ), 1 NOT IN (:a,:b)",
+            &lists,
+            "SELECT '[', 1 in(0,'1', 'x' ), 1 NOT IN ('1', 'x','[')",
         );
         for (sql, given) in [
             ("SELECT 1 = :a", "a=[1,2]"),

@@ -16,8 +16,10 @@ use super::lexer::parameter_name_length;
 /// let day: Parameter = "day=2026-11-21".parse()?;
 /// let shops: Parameter = "shops=[7, 8]".parse()?;
 /// let bound = query.bind(Dialect::default(), &[day, shops])?;
-/// assert_eq!(bound.sql, "SELECT * FROM orders WHERE day = ? AND shop IN (?, ?)");
-/// assert_eq!(bound.values, ["2026-11-21", "7", "8"]);
+/// assert_eq!(
+///     bound.sql,
+///     "SELECT * FROM orders WHERE day = '2026-11-21' AND shop IN ('7', '8')"
+/// );
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,14 +35,14 @@ pub struct Parameter {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum ParameterValue {
-    /// One value, bound as text.
+    /// One value, a text.
     Text(String),
-    /// The values of an `IN (…)` list, each bound as text; never empty.
+    /// The values of an `IN (…)` list, each a text; never empty.
     List(Vec<String>),
 }
 
 impl ParameterValue {
-    /// The values, one for each `?`.
+    /// The values, one for each literal.
     #[must_use]
     pub fn texts(&self) -> &[String] {
         match self {

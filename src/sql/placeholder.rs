@@ -1,5 +1,6 @@
-//! Finds the `:name` placeholders of a statement, and which of them are elements of
-//! an `IN (…)` list, where a list of values fits.
+//! Finds the `:name` placeholders of a statement: which of them are elements of an
+//! `IN (…)` list, where a list of values fits, and which stand where the grammar takes
+//! whole numbers only.
 
 use std::{mem, ops::Range};
 
@@ -21,6 +22,9 @@ pub(super) enum Position {
     /// It is alone in parentheses of its own within `IN (…)`: `IN ((:ids))`. A list
     /// does not fit, but may be meant.
     Nested,
+    /// The grammar takes a whole number or a marker of the protocol there, and no
+    /// string: in LIMIT, in a frame of a window, and in some window functions.
+    WholeNumber,
     /// It is anything else.
     Other,
 }
@@ -38,8 +42,32 @@ enum Last {
     Element,
     /// A placeholder that began alone in nested parentheses and must end so.
     NestedElement,
+    /// Another placeholder.
+    Placeholder,
+    /// LIMIT or another word before a whole number.
+    BeforeNumber,
+    /// The whole number after LIMIT, or a placeholder for one.
+    Limit,
+    /// A function whose first argument is a whole number: NTILE.
+    Ntile,
+    /// A function whose second argument is one: LEAD, LAG and NTH_VALUE.
+    Offset,
     #[default]
     Other,
+}
+
+impl Last {
+    /// What a word is.
+    fn of_word(word: &str) -> Self {
+        match word.to_ascii_uppercase().as_str() {
+            "IN" => Self::In,
+            // `LIMIT`, `OFFSET`, `FETCH FIRST` and `NEXT`, and `LIMIT ROWS EXAMINED`.
+            "LIMIT" | "OFFSET" | "FIRST" | "NEXT" | "EXAMINED" => Self::BeforeNumber,
+            "NTILE" => Self::Ntile,
+            "LEAD" | "LAG" | "NTH_VALUE" => Self::Offset,
+            _ => Self::Other,
+        }
+    }
 }
 
 /// What a pair of parentheses is.
@@ -49,7 +77,27 @@ enum Parentheses {
     InList,
     /// Others around a whole element of `IN (…)`.
     Nested,
+    /// Those of a function whose next argument is a whole number.
+    WholeNumber,
+    /// Those of a function whose argument after the next comma is one.
+    Offset,
     Other,
+}
+
+impl Parentheses {
+    /// Goes on to the next argument.
+    fn pass_comma(&mut self) {
+        *self = match self {
+            Self::Offset => Self::WholeNumber,
+            Self::WholeNumber => Self::Other,
+            Self::InList | Self::Nested | Self::Other => return,
+        };
+    }
+}
+
+/// Returns whether `word` ends the number in the frame of a window.
+fn ends_frame(word: &str) -> bool {
+    word.eq_ignore_ascii_case("PRECEDING") || word.eq_ignore_ascii_case("FOLLOWING")
 }
 
 /// Returns whether `word` makes a query of what stands in parentheses.
@@ -74,28 +122,33 @@ impl Finder {
     pub(super) fn push(&mut self, token: &Token, text: &str) {
         let last = mem::take(&mut self.last);
         let position = match (last, text) {
-            (Last::Element, ")" | ",") => Position::InList,
-            (Last::NestedElement, ")") => Position::Nested,
-            _ => Position::Other,
+            (Last::Element, ")" | ",") => Some(Position::InList),
+            (Last::NestedElement, ")") => Some(Position::Nested),
+            (Last::Placeholder, word) if ends_frame(word) => Some(Position::WholeNumber),
+            _ => None,
         };
-        if let (true, Some(element)) = (position != Position::Other, self.found.last_mut()) {
+        if let (Some(position), Some(element)) = (position, self.found.last_mut()) {
             element.position = position;
         }
         let begins_element = matches!(last, Last::Open | Last::Comma);
         let around = self.open.last().copied().unwrap_or(Parentheses::Other);
         match (token.kind, text) {
             (TokenKind::Parameter, _) => {
-                self.found.push(Placeholder {
-                    range: token.range.clone(),
-                    position: Position::Other,
-                });
-                self.last = match (around, last) {
-                    (Parentheses::InList, Last::Open | Last::Comma) => Last::Element,
-                    (Parentheses::Nested, Last::Open) => Last::NestedElement,
-                    _ => Last::Other,
+                let (position, last) = match (around, last) {
+                    (_, Last::BeforeNumber) => (Position::WholeNumber, Last::Limit),
+                    (Parentheses::WholeNumber, Last::Open | Last::Comma) => {
+                        (Position::WholeNumber, Last::Other)
+                    }
+                    (Parentheses::InList, Last::Open | Last::Comma) => {
+                        (Position::Other, Last::Element)
+                    }
+                    (Parentheses::Nested, Last::Open) => (Position::Other, Last::NestedElement),
+                    _ => (Position::Other, Last::Placeholder),
                 };
+                let range = token.range.clone();
+                self.found.push(Placeholder { range, position });
+                self.last = last;
             }
-            (TokenKind::Word, word) if word.eq_ignore_ascii_case("IN") => self.last = Last::In,
             (TokenKind::Word, word) if begins_element && begins_query(word) => {
                 if let Some(around) = self.open.last_mut() {
                     *around = Parentheses::Other;
@@ -106,12 +159,23 @@ impl Finder {
                     (Last::In, _) => Parentheses::InList,
                     (Last::Open | Last::Comma, Parentheses::InList)
                     | (Last::Open, Parentheses::Nested) => Parentheses::Nested,
+                    (Last::Ntile, _) => Parentheses::WholeNumber,
+                    (Last::Offset, _) => Parentheses::Offset,
                     _ => Parentheses::Other,
                 });
                 self.last = Last::Open;
             }
-            (TokenKind::Symbol, ",") => self.last = Last::Comma,
+            // `LIMIT 10, 20`
+            (TokenKind::Symbol, ",") if last == Last::Limit => self.last = Last::BeforeNumber,
+            (TokenKind::Symbol, ",") => {
+                if let Some(around) = self.open.last_mut() {
+                    around.pass_comma();
+                }
+                self.last = Last::Comma;
+            }
             (TokenKind::Symbol, ")") => drop(self.open.pop()),
+            (TokenKind::Word, _) if last == Last::BeforeNumber => self.last = Last::Limit,
+            (TokenKind::Word, word) => self.last = Last::of_word(word),
             _ => {}
         }
     }

@@ -110,7 +110,7 @@ fn query_mistakes_exit_2() {
         (&["--param", "a=1", SELECT], &["--param gives a a value", "no :a"]),
         (&["--param", "a=1", "SELECT :a, :b"], &[":b has no value", "--param b=VALUE"]),
         (&["--param", "a=1", "SELECT :a, ?"], &["a ? beside"]),
-        (&["--param", "a=1", "--protocol", "text", "SELECT :a"], &["--protocol text"]),
+        (&["--param", "a=-1", "SELECT 1 LIMIT :a"], &["the query takes a whole number for :a, without a sign"]),
         (&["--protocol", "binry", SELECT], &["'binry' for '--protocol <PROTOCOL>'", "'binary'"]),
     ];
     assert_all_refused(&sandbox, cases);

@@ -173,7 +173,7 @@ fn a_refused_preparation_falls_back_to_text_once() {
         db.export("SELECT :a")
             .arg("--param=a=1")
             .run()
-            .failed(4, &["1461", "--param needs"]);
+            .ended_with(0);
     });
 }
 
@@ -187,7 +187,7 @@ fn a_proxy_that_cannot_prepare_works() {
 }
 
 #[test]
-fn parameters_are_bound_and_never_inserted_as_text() {
+fn parameters_are_literals_whatever_they_hold() {
     each_server(|db| {
         db.sql("CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(50))");
         db.sql(r#"INSERT INTO t VALUES (1, 'a'), (2, '\' OR 1=1 -- '), (3, '00123'), (4, 'ä\\😀'), (5, '')"#);

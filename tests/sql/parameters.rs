@@ -1,4 +1,4 @@
-//! Parameters that are lists.
+//! Parameters: their values, and lists.
 
 use std::fs;
 
@@ -56,6 +56,111 @@ fn a_text_with_a_comma_in_the_place_of_a_list_is_a_warning() {
             let run = db.export(sql).args(["--param", "ids=1,2"]).run();
             assert_eq!(run.stdout, b"id\n1\n");
             assert!(!run.stderr.contains("comma"), "{}", run.stderr);
+        }
+    });
+}
+
+#[test]
+fn a_parameter_is_what_a_literal_in_quotes_is() {
+    each_server(|db| {
+        db.sql("CREATE TABLE t (id BIGINT, d DATE, y YEAR, f FLOAT)");
+        db.sql("INSERT INTO t VALUES (9007199254740992, '2026-01-02', 2026, 1.5)");
+        db.sql("INSERT INTO t VALUES (9007199254740993, NULL, NULL, NULL)");
+        for (sql, value) in [
+            ("IF(1, :p, NULL)", "é1"),
+            ("IFNULL(NULL, :p)", "é1"),
+            ("CASE WHEN 0 THEN NULL ELSE :p END", "é1"),
+            ("COALESCE(:p, 1)", "00123"),
+            ("IF(1, :p, d)", "00123"),
+            ("IF(1, :p, y)", "9007199254740993"),
+            ("COALESCE(:p, f)", "9007199254740993"),
+            ("id = :p", "9007199254740993"),
+            ("id = ANY (SELECT :p)", "9007199254740993"),
+            ("id >= ALL (SELECT :p)", "9007199254740993"),
+            ("id IN (SELECT :p UNION SELECT '1')", "9007199254740993"),
+            ("id % :p", "10"),
+            ("GREATEST(id, :p)", "9007199254740993"),
+        ] {
+            let export = |sql: &str, protocol: &str| {
+                let sql = format!("SELECT {sql} AS x FROM t ORDER BY id");
+                db.export(&sql)
+                    .args(["--protocol", protocol, "--format", "json"])
+            };
+            for protocol in ["auto", "text"] {
+                let literal = export(&sql.replace(":p", &format!("'{value}'")), protocol).run();
+                let bound = export(sql, protocol)
+                    .args(["--param", &format!("p={value}")])
+                    .run();
+                assert_eq!(literal.status.code(), Some(0), "{}", literal.stderr);
+                let bytes = String::from_utf8(literal.stdout).expect("UTF-8");
+                bound.wrote(bytes);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_parameter_keeps_every_character_in_every_sql_mode() {
+    each_server(|db| {
+        let mut modes = vec!["", "ANSI_QUOTES", "NO_BACKSLASH_ESCAPES"];
+        if db.is_mariadb() {
+            modes.extend(["MSSQL", "ORACLE"]);
+        }
+        for mode in modes {
+            for value in [
+                "'",
+                "\\",
+                "\\'",
+                "''\\\\'",
+                "'; SELECT 2 -- ",
+                "\"`[]\\",
+                "%_\\%",
+                "\n\\n",
+                "/* :p ? */",
+                "😀\u{a0}",
+            ] {
+                let run = db
+                    .export("SELECT :p AS p, OCTET_LENGTH(:p) AS n")
+                    .args(["--init", &format!("SET sql_mode = '{mode}'")])
+                    .args(["--param", &format!("p={value}"), "--format", "json"])
+                    .run();
+                let row = serde_json::json!([{ "p": value, "n": value.len() }]);
+                assert_eq!(
+                    run.status.code(),
+                    Some(0),
+                    "{mode} {value:?}: {}",
+                    run.stderr
+                );
+                let found: serde_json::Value =
+                    serde_json::from_slice(&run.stdout).expect("a document");
+                assert_eq!(found, row, "{mode} {value:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_parameter_is_a_number_where_no_string_may_be() {
+    each_server(|db| {
+        db.sql("CREATE TABLE t (id INT)");
+        db.sql("INSERT INTO t VALUES (1), (2), (3)");
+        for (sql, rows) in [
+            ("SELECT id FROM t ORDER BY id LIMIT :n", "id\n1\n2\n"),
+            ("SELECT id FROM t ORDER BY id LIMIT :n OFFSET :n", "id\n3\n"),
+            (
+                "SELECT NTILE(:n) OVER (ORDER BY id) AS x FROM t",
+                "x\n1\n1\n2\n",
+            ),
+            (
+                "SELECT LAG(id, :n) OVER (ORDER BY id) AS x FROM t",
+                "x\nNULL\nNULL\n1\n",
+            ),
+            (
+                "SELECT SUM(id) OVER (ORDER BY id ROWS BETWEEN :n PRECEDING AND :n FOLLOWING) AS x FROM t",
+                "x\n6\n6\n6\n",
+            ),
+        ] {
+            db.export(sql).args(["--param", "n=2"]).run().wrote(rows);
         }
     });
 }
