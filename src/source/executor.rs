@@ -17,11 +17,12 @@ use super::{
     errors::{READ_WRITE_HINT, catch_driver_panic, query_error, statement_error},
     interrupt::{InterruptHandle, SessionUse},
     options::{Compression, ConnectOptions, Protocol, SessionOptions, WarningPolicy},
-    prepare,
+    prepare, previous,
     rows::{RowStream, Rows},
     server_warnings::ServerWarnings,
     session::{self, Encryption, SessionFacts, SessionLock, WriteGuard},
     tables::TableCache,
+    time_zone::TimeZone,
 };
 use crate::{
     cancel::CancelToken,
@@ -50,13 +51,14 @@ pub struct QueryExecutor {
     /// The prepared statement that runs or has run.
     pub(super) prepared: Option<mysql::Statement>,
     session: session::Prepared,
-    warning_policy: WarningPolicy,
+    pub(super) warning_policy: WarningPolicy,
     pub(super) warning: Option<String>,
     pub(super) table_cache: TableCache,
     pub(super) stored_bits: StoredBits,
     /// The warnings about the values of the statement that runs.
     value_warnings: Vec<String>,
     pub(super) doubtful: DoubtfulText,
+    pub(super) time_zone: TimeZone,
 }
 
 impl QueryExecutor {
@@ -96,6 +98,7 @@ impl QueryExecutor {
             session: session::Prepared {
                 row_limit: None,
                 guard: WriteGuard::Server,
+                warning: None,
             },
             warning_policy: session.warnings,
             warning: None,
@@ -103,6 +106,7 @@ impl QueryExecutor {
             stored_bits: StoredBits::default(),
             value_warnings: Vec::new(),
             doubtful: DoubtfulText::default(),
+            time_zone: TimeZone::new(session.time_zone.as_deref()),
         };
         // From here on, a cancellation ends the session while the server is silent.
         cancel.on_interrupt(executor.interrupt.clone())?;
@@ -196,7 +200,8 @@ impl QueryExecutor {
         let unguarded = "the server has no read-only sessions: only statements that read by their \
                          first word are run, and what functions in them write is not refused";
         let unguarded = (self.session.guard == WriteGuard::Program).then(|| unguarded.to_owned());
-        self.warning.iter().cloned().chain(unguarded).collect()
+        let warnings = self.warning.iter().chain(&self.session.warning);
+        warnings.cloned().chain(unguarded).collect()
     }
 
     /// Runs the bound statement up to its first row: prepared, so that the server
@@ -215,7 +220,7 @@ impl QueryExecutor {
             session::limit_rows(&mut self.conn, rows)?;
         }
         let prepared = prepare::prepare(&mut self.conn, self.protocol, &self.bound)?;
-        self.learn_of_bits(&prepared)?;
+        self.learn_of_columns(&prepared)?;
         self.doubtful = DoubtfulText::default();
         let context = ValueContext {
             stored_bits: &self.stored_bits,
@@ -240,13 +245,16 @@ impl QueryExecutor {
                 rows
             }
         };
+        self.time_zone.expect(rows.schema());
         let warning = columns::lost_characters(rows.schema(), &self.bound.sql);
         self.value_warnings.extend(warning);
+        self.value_warnings.extend(previous::warning(&self.bound));
         Ok(rows)
     }
 
-    /// Learns what the metadata does not say of the statement's BIT columns.
-    fn learn_of_bits(&mut self, statement: &prepare::Statement) -> Result<()> {
+    /// Learns what the metadata does not say of the statement's BIT columns and
+    /// TIMESTAMPs.
+    fn learn_of_columns(&mut self, statement: &prepare::Statement) -> Result<()> {
         let conn = &mut self.conn;
         let columns = prepare::columns(conn, statement, &self.bound)?;
         let learned = match &*self.bound.keyword {
@@ -257,7 +265,10 @@ impl QueryExecutor {
             _ => self.stored_bits.learn(conn, &columns),
         };
         let learned = learned.and_then(|()| {
+            self.time_zone.learn(&mut self.conn, &columns)?;
             self.value_warnings = self.bit_branch_warning(&columns)?.into_iter().collect();
+            let warning = self.rollup_warning(&columns)?;
+            self.value_warnings.extend(warning);
             Ok(())
         });
         learned.map_err(|error| query_error("cannot ask about the statement's columns", error))
