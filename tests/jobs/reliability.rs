@@ -19,7 +19,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::{
-    Database, GoldDigger, Outcome, Running, SHORT_TIMEOUT, file_names, poll_until,
+    Database, GoldDigger, Outcome, Running, file_names, poll_until, short_timeout, wait_for,
 };
 
 pub(super) mod disks;
@@ -147,8 +147,7 @@ impl Case {
             };
             (fs::metadata(path).ok()?.len() > 100_000).then_some(())
         };
-        let written = poll_until(Duration::from_secs(30), is_written);
-        assert!(written.is_some(), "no row came: {:?}", self.variant);
+        wait_for(&format!("rows come: {:?}", self.variant), is_written);
     }
 
     /// Returns the bytes of the target.
@@ -309,11 +308,11 @@ fn count_long_values(bytes: &[u8]) -> usize {
     runs.filter(|run| run.len() == 20_000).count()
 }
 
-/// Asserts that the server stops each query with `tag` within [`SHORT_TIMEOUT`] of
+/// Asserts that the server stops each query with `tag` within [`short_timeout`] of
 /// `since`.
 #[track_caller]
 fn assert_query_killed(db: &Database, tag: &str, since: Instant) {
-    let left = SHORT_TIMEOUT.saturating_sub(since.elapsed());
+    let left = short_timeout().saturating_sub(since.elapsed());
     let killed = poll_until(left, || {
         db.connections_running(tag).is_empty().then_some(())
     });

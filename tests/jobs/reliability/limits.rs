@@ -6,7 +6,7 @@ use std::{fs, path::Path, time::Instant};
 use serde_json::Value;
 
 use super::{Case, Output, is_full, run_with_fault, slow_query};
-use crate::support::{GoldDigger, SHORT_TIMEOUT, each_server, on_a_server};
+use crate::support::{GoldDigger, each_server, on_a_server, short_timeout};
 
 #[test]
 fn ten_million_rows_fit_into_64_mib() {
@@ -184,7 +184,7 @@ fn exports_survive_jumps_of_the_clock() {
             };
             let started = Instant::now();
             let cases = Case::all();
-            let (outcomes, _) = run_with_fault(&cases, export, 2 * SHORT_TIMEOUT, |_| {
+            let (outcomes, _) = run_with_fault(&cases, export, 2 * short_timeout(), |_| {
                 fs::write(&clock, jump).expect("a file");
             });
             for (case, outcome) in cases.iter().zip(outcomes) {
