@@ -99,7 +99,8 @@ start_server() {
         mariadb-install-db --no-defaults "${account[@]}" --datadir="$folder/data" \
             --auth-root-authentication-method=normal --skip-test-db >"$folder/log" 2>&1
     else
-        program=$MYSQLD options=(--mysqlx=OFF)
+        # Debian's MySQL does not start without a folder that its package makes.
+        program=$MYSQLD options=(--mysqlx=OFF --secure-file-priv=)
         "$program" --no-defaults "${account[@]}" --datadir="$folder/data" --initialize-insecure >"$folder/log" 2>&1
     fi || { cat "$folder/log" >&2; die "$kind could not be set up"; }
     password=$(new_password)

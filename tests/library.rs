@@ -22,7 +22,7 @@ use gold_digger::{
     source::{ConnectOptions, QueryExecutor, SessionOptions, SessionUse},
 };
 
-use crate::support::{Database, SHORT_TIMEOUT, each_server, file_names, poll_until};
+use crate::support::{Database, each_server, file_names, poll_until, short_timeout, wait_for};
 
 /// The server of `db`, as a user of the library names it.
 fn server(db: &Database) -> ConnectOptions {
@@ -221,7 +221,7 @@ fn another_thread_ends_an_export_and_kills_its_query() {
         let result = thread::scope(|scope| {
             let token = &token;
             let run = scope.spawn(move || export.run(token));
-            poll_until(Duration::from_secs(10), running).expect("the query runs");
+            wait_for("the query runs", running);
             let cause = Error::new(ErrorKind::Signal(Signal::Interrupt), "enough");
             token.cancel_all(&cause);
             run.join().expect("no panic")
@@ -231,7 +231,7 @@ fn another_thread_ends_an_export_and_kills_its_query() {
         assert!(started.elapsed() < Duration::from_secs(30));
         assert_eq!(status.rows(), 0);
         let gone = || db.connections_running(&tag).is_empty().then_some(());
-        poll_until(SHORT_TIMEOUT, gone).expect("the query is killed");
+        poll_until(short_timeout(), gone).expect("the query is killed");
         assert!(file_names(folder.path()).is_empty());
     });
 }

@@ -111,11 +111,12 @@ fn listen<T: Send + 'static>(
     events: &mpsc::Sender<Event<T>>,
     armed: &Arc<AtomicBool>,
 ) -> std::io::Result<()> {
-    let signals: Vec<i32> = handled_signals().map(number).collect();
-    for &number in &signals {
+    let numbers: Vec<i32> = handled_signals().map(number).collect();
+    // First, because a signal is lost that only the handlers below take.
+    let mut signals = Signals::new(&numbers)?;
+    for number in numbers {
         flag::register_conditional_shutdown(number, 128 + number, Arc::clone(armed))?;
     }
-    let mut signals = Signals::new(signals)?;
     let (events, armed) = (events.clone(), Arc::clone(armed));
     thread::Builder::new().spawn(move || {
         for number in signals.forever() {

@@ -8,6 +8,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
+        mpsc,
     },
     time::{Duration, Instant},
 };
@@ -15,12 +16,18 @@ use std::{
 use mysql::prelude::Queryable;
 
 use crate::support::{
-    Database, GoldDigger, Running, SHORT_TIMEOUT, Signal, each_server, fake, make_fifo, poll_until,
+    Database, GoldDigger, Running, Signal, each_server, fake, make_fifo, poll_until, short_timeout,
+    wait_until,
 };
 
 /// Returns a query without rows for 100 s, recognizable in the process list.
 fn slow_query(db: &Database) -> String {
     format!("SELECT SLEEP(100) AS {}", db.name)
+}
+
+/// Returns a query for a lock.
+fn get_lock(db: &Database) -> String {
+    format!("SELECT GET_LOCK('{}', 100) AS a", db.name)
 }
 
 fn is_running(db: &Database) -> bool {
@@ -30,14 +37,13 @@ fn is_running(db: &Database) -> bool {
 /// Asserts that no query of the test runs on the server within two seconds.
 #[track_caller]
 fn assert_killed(db: &Database) {
-    let killed = poll_until(SHORT_TIMEOUT, || (!is_running(db)).then_some(()));
+    let killed = poll_until(short_timeout(), || (!is_running(db)).then_some(()));
     killed.expect("the query is killed on the server");
 }
 
 #[track_caller]
 fn wait_until_running(db: &Database) {
-    let running = poll_until(Duration::from_secs(20), || is_running(db).then_some(()));
-    running.expect("the query runs");
+    wait_until("the query runs", || is_running(db));
 }
 
 /// Asserts that the run ends within two seconds with `code` and `stderr`, and that
@@ -46,7 +52,7 @@ fn wait_until_running(db: &Database) {
 fn assert_ends_promptly(db: &Database, run: Running, code: i32, stderr: &str) {
     let asked = Instant::now();
     run.wait().ended(code, stderr);
-    assert!(asked.elapsed() < SHORT_TIMEOUT, "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < short_timeout(), "{:?}", asked.elapsed());
     assert_killed(db);
 }
 
@@ -138,7 +144,7 @@ fn a_signal_ends_a_run_whose_output_blocks() {
         );
         assert_eq!(outcome.stderr.lines().count(), 1);
         assert!(
-            asked.elapsed() < SHORT_TIMEOUT,
+            asked.elapsed() < short_timeout(),
             "{:?} (blocked: {is_blocked})",
             asked.elapsed()
         );
@@ -148,36 +154,21 @@ fn a_signal_ends_a_run_whose_output_blocks() {
 
 #[test]
 fn a_signal_ends_a_run_that_is_still_connecting() {
-    let port = fake::serve(|mut session| while session.receive().is_some() {});
+    let (connected, is_connected) = mpsc::channel();
+    let port = fake::serve(move |mut session| {
+        let _ = connected.send(());
+        while session.receive().is_some() {}
+    });
     let run = GoldDigger::new()
-        .args(["--db-url", &fake::url(port), "SELECT 1"])
+        .args(["--db-url", &fake::url(port), "--connect-timeout=100s"])
+        .arg("SELECT 1")
         .start();
-    run.wait_for_signal_handlers();
+    is_connected.recv().expect("it connects");
     run.signal(Signal::SIGINT);
     let asked = Instant::now();
     run.wait()
         .ended(130, "gold_digger: ended by SIGINT; no row had come\n");
-    assert!(asked.elapsed() < SHORT_TIMEOUT, "{:?}", asked.elapsed());
-}
-
-#[test]
-fn a_second_signal_ends_the_run_immediately() {
-    // The run blocks while connecting, so it waits for the shutdown timeout of the
-    // first signal.
-    let port = fake::serve(|mut session| while session.receive().is_some() {});
-    let mut run = GoldDigger::new()
-        .args(["--db-url", &fake::url(port), "SELECT 1"])
-        .start();
-    run.wait_for_signal_handlers();
-    run.signal(Signal::SIGINT);
-    // An immediate second signal counts as the same request, a later one does not.
-    let ended = poll_until(SHORT_TIMEOUT, || {
-        run.signal(Signal::SIGTERM);
-        run.child.try_wait().expect("the child can be waited for")
-    });
-    ended.expect("it ends");
-    // An orderly end would have printed a message.
-    run.wait().ended(143, "");
+    assert!(asked.elapsed() < short_timeout(), "{:?}", asked.elapsed());
 }
 
 #[test]
@@ -187,14 +178,17 @@ fn timeout_leaves_no_file_and_no_query() {
         let folder = tempfile::tempdir().expect("a folder");
         let runs: Vec<Running> = (0..8)
             .map(|number| {
-                let run = GoldDigger::wrapped_in(&["timeout", "1"]).env("DATABASE_URL", db.url());
+                let run = GoldDigger::wrapped_in(&["timeout", "100"]).env("DATABASE_URL", db.url());
                 let run = run.arg(slow_query(db)).arg("-o");
                 run.arg(folder.path().join(number.to_string())).start()
             })
             .collect();
+        wait_until("all run", || db.connections_running(&db.name).len() == 8);
+        // What it is sent, it passes on like the end of the time.
+        runs.iter().for_each(|run| run.signal(Signal::SIGTERM));
         for run in runs {
             run.wait()
-                .failed(124, &["gold_digger: ended by SIGTERM; no row had come"]);
+                .failed(143, &["gold_digger: ended by SIGTERM; no row had come"]);
         }
         assert_killed(db);
         assert!(is_empty(folder.path()), "a file was left behind");
@@ -205,14 +199,18 @@ fn timeout_leaves_no_file_and_no_query() {
 fn an_ignored_signal_stays_ignored() {
     each_server(|db| {
         let shell = ["sh", "-c", "trap '' HUP; exec \"$@\"", "sh"];
-        let sql = format!("SELECT SLEEP(1) AS {}", db.name);
+        let mut holder = db.connect();
+        let locked: Option<u8> = holder.query_first(get_lock(db)).expect("an answer");
+        assert_eq!(locked, Some(1));
         let run = GoldDigger::wrapped_in(&shell)
             .env("DATABASE_URL", db.url())
-            .arg(&sql)
+            .arg(get_lock(db))
             .start();
-        wait_until_running(db);
+        wait_until("it waits", || !db.connections_waiting(&db.name).is_empty());
+        assert!(!run.handles(Signal::SIGHUP) && run.handles(Signal::SIGINT));
         run.signal(Signal::SIGHUP);
-        run.wait().wrote(format!("{}\n0\n", db.name));
+        drop(holder);
+        run.wait().wrote("a\n1\n");
     });
 }
 
@@ -238,23 +236,22 @@ fn only_the_query_itself_is_killed() {
                 while session.receive().is_some() {}
             }
         });
-        let slept: Option<u32> = std::thread::scope(|scope| {
-            let busy = scope.spawn(|| other.query_first("SELECT SLEEP(3)").expect("an answer"));
+        let mut holder = db.connect();
+        let locked: Option<u8> = holder.query_first(get_lock(db)).expect("an answer");
+        assert_eq!(locked, Some(1));
+        let answer: Option<u8> = std::thread::scope(|scope| {
+            let busy = scope.spawn(|| other.query_first(get_lock(db)).expect("an answer"));
             let run = GoldDigger::new()
                 .env("DATABASE_URL", db.url_by_port(port))
                 .arg("SELECT SLEEP(100)")
                 .start();
-            let both_run = poll_until(Duration::from_secs(10), || {
-                let sql = format!(
-                    "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID = {id} AND INFO = 'SELECT SLEEP(3)'"
-                );
-                let count: Option<u32> = db.connect().query_first(sql).expect("the process list");
-                (count == Some(1) && selects.load(Ordering::SeqCst) == 1).then_some(())
+            wait_until("both queries run", || {
+                db.connections_waiting(&db.name) == [id] && selects.load(Ordering::SeqCst) == 1
             });
-            both_run.expect("both queries run");
             run.signal(Signal::SIGTERM);
             run.wait()
                 .ended(143, "gold_digger: ended by SIGTERM; no row had come\n");
+            drop(holder);
             busy.join().expect("the other query's thread")
         });
         assert_eq!(
@@ -262,8 +259,8 @@ fn only_the_query_itself_is_killed() {
             2,
             "the program has read the process list"
         );
-        // MySQL answers 1 if a sleep was interrupted, MariaDB with an error.
-        assert_eq!(slept, Some(0), "the other query was not interrupted");
+        // MySQL answers NULL if the wait was interrupted, MariaDB with an error.
+        assert_eq!(answer, Some(1), "the other query was not interrupted");
     });
 }
 

@@ -5,13 +5,12 @@ use std::{
     os::unix::fs::{PermissionsExt, symlink},
     path::Path,
     process::Command,
-    time::Duration,
 };
 
 use serde_json::Value as Json;
 
 use crate::support::{
-    GoldDigger, Signal, each_server, file_names, make_fifo, on_a_server, poll_until,
+    GoldDigger, Signal, each_server, file_names, make_fifo, on_a_server, wait_for,
 };
 
 const TWO_ROWS: &str = "SELECT 1 AS a, 'x' AS b UNION SELECT 2, NULL";
@@ -150,7 +149,7 @@ fn the_summary_of_an_interrupted_run_has_all_documented_fields() {
             .arg(&path)
             .start();
         let is_running = || (!db.connections_running(&db.name).is_empty()).then_some(());
-        poll_until(Duration::from_secs(20), is_running).expect("it runs");
+        wait_for("it runs", is_running);
         run.signal(Signal::SIGTERM);
         run.wait().ended_with(143);
         let text = fs::read_to_string(&path).expect("the summary");

@@ -1,8 +1,8 @@
 //! Guards: a result that violates one is not published.
 
-use std::{fs, time::Duration};
+use std::fs;
 
-use crate::support::{GoldDigger, SHORT_TIMEOUT, each_server, on_a_server, poll_until};
+use crate::support::{GoldDigger, each_server, on_a_server, poll_until, short_timeout};
 
 const THREE_ROWS: &str = "SELECT 1 AS a, 2 AS b UNION ALL SELECT 3, 4 UNION ALL SELECT 5, 6";
 
@@ -84,8 +84,8 @@ fn too_many_rows_end_the_query() {
         let run = db.export(&sql).args(["--max-rows", "1000", "-o"]);
         let outcome = run.arg(folder.path().join("x.csv")).run();
         let parts = ["more than 1000 rows; 1001 rows had come"];
-        assert!(outcome.failed(6, &parts).elapsed < Duration::from_secs(10));
-        let killed = poll_until(SHORT_TIMEOUT, || {
+        assert!(outcome.failed(6, &parts).elapsed < 5 * short_timeout());
+        let killed = poll_until(short_timeout(), || {
             db.connections_running(&db.name).is_empty().then_some(())
         });
         killed.expect("the query is killed on the server");

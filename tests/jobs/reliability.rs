@@ -8,6 +8,7 @@
 //! `scripts/test --full`.
 
 use std::{
+    cell::RefCell,
     env,
     fs::{self, File},
     path::{Path, PathBuf},
@@ -19,7 +20,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::{
-    Database, GoldDigger, Outcome, Running, SHORT_TIMEOUT, file_names, poll_until,
+    Database, GoldDigger, Outcome, Running, file_names, poll_until, short_timeout, wait_for,
 };
 
 pub(super) mod disks;
@@ -147,8 +148,7 @@ impl Case {
             };
             (fs::metadata(path).ok()?.len() > 100_000).then_some(())
         };
-        let written = poll_until(Duration::from_secs(30), is_written);
-        assert!(written.is_some(), "no row came: {:?}", self.variant);
+        wait_for(&format!("rows come: {:?}", self.variant), is_written);
     }
 
     /// Returns the bytes of the target.
@@ -276,27 +276,38 @@ fn paced_query(tag: &str, count: u32, pace: &str) -> String {
     )
 }
 
-/// A query that returns six such rows at once and then waits for a lock, as long as
-/// this value lives. (Many concurrent `SLEEP()`s share a mutex in MariaDB, which
+/// A query that returns six such rows at once and then waits for a lock, until
+/// it is released. (Many concurrent `SLEEP()`s share a mutex in MariaDB, which
 /// then takes seconds to kill them.)
 struct StalledQuery {
     sql: String,
-    _holder: Conn,
+    holder: RefCell<Option<Conn>>,
 }
 
 impl StalledQuery {
     fn new(db: &Database) -> Self {
+        Self::with_pace(db, "0")
+    }
+
+    /// Does the same with `pace` before each of the six rows.
+    fn with_pace(db: &Database, pace: &str) -> Self {
         let tag = &db.name;
         let mut holder = db.connect();
+        // The session of an earlier query may still have it.
         let locked: Option<u8> = holder
-            .query_first(format!("SELECT GET_LOCK('stalled_{tag}', 0)"))
+            .query_first(format!("SELECT GET_LOCK('stalled_{tag}', 100)"))
             .expect("an answer");
         assert_eq!(locked, Some(1));
-        let wait = format!("IF(i < 7, 0, GET_LOCK('stalled_{tag}', 100 + i))");
+        let wait = format!("IF(i < 7, {pace}, GET_LOCK('stalled_{tag}', 100 + i))");
         Self {
             sql: paced_query(tag, 7, &wait),
-            _holder: holder,
+            holder: RefCell::new(Some(holder)),
         }
+    }
+
+    /// Lets the exports of the query end, after a seventh row.
+    fn release(&self) {
+        self.holder.take();
     }
 
     fn export(&self, db: &Database) -> GoldDigger {
@@ -309,11 +320,11 @@ fn count_long_values(bytes: &[u8]) -> usize {
     runs.filter(|run| run.len() == 20_000).count()
 }
 
-/// Asserts that the server stops each query with `tag` within [`SHORT_TIMEOUT`] of
+/// Asserts that the server stops each query with `tag` within [`short_timeout`] of
 /// `since`.
 #[track_caller]
 fn assert_query_killed(db: &Database, tag: &str, since: Instant) {
-    let left = SHORT_TIMEOUT.saturating_sub(since.elapsed());
+    let left = short_timeout().saturating_sub(since.elapsed());
     let killed = poll_until(left, || {
         db.connections_running(tag).is_empty().then_some(())
     });

@@ -12,6 +12,7 @@ use std::{
 use crate::support::{
     GoldDigger, Outcome, Signal, each_server,
     fake::{self, Session},
+    short_timeout,
 };
 
 /// The most memory that an export may use, in KiB, whatever sizes a server
@@ -35,7 +36,7 @@ fn export_from_hostile_server(port: u16, flags: &[&str]) -> Outcome {
         .run();
     let message = &outcome.stderr;
     assert!(
-        outcome.elapsed < Duration::from_secs(5),
+        outcome.elapsed < Duration::from_secs(3) + short_timeout(),
         "{:?}: {message}",
         outcome.elapsed
     );

@@ -9,7 +9,6 @@ use std::{
         atomic::{AtomicUsize, Ordering},
         mpsc,
     },
-    time::Duration,
 };
 
 use mysql::prelude::Queryable;
@@ -17,7 +16,7 @@ use mysql::prelude::Queryable;
 use crate::support::{
     ANOTHER_HOST, Database, GlobalVariable, GoldDigger, Outcome, Signal,
     certificates::{Authority, Validity},
-    each_server, each_server_alone, fake, on_new_mariadb, poll_until,
+    each_server, each_server_alone, fake, on_new_mariadb, wait_for,
 };
 
 /// Creates the account `name`, after dropping an earlier one.
@@ -313,14 +312,14 @@ fn an_account_at_its_limit_has_its_own_message() {
         let at = url(db, "single:s-pass", "127.0.0.1");
         let first = GoldDigger::new()
             .env("DATABASE_URL", &at)
-            .arg("SELECT SLEEP(20)")
+            .arg("SELECT SLEEP(100)")
             .start();
         let is_running = || {
             let sql = "SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'single' AND info LIKE '%SLEEP%'";
             let count: Option<u32> = db.connect().query_first(sql).expect("a list");
             count.filter(|count| *count > 0)
         };
-        assert!(poll_until(Duration::from_secs(10), is_running).is_some());
+        wait_for("it runs", is_running);
         run(&at, &[]).failed(
             3,
             &["the account has used up what it is allowed: server error 1226"],
@@ -346,7 +345,7 @@ fn a_full_server_has_its_own_message() {
         );
         drop(connections);
         let can_connect = || run(&at, &[]).status.success().then_some(());
-        assert!(poll_until(Duration::from_secs(10), can_connect).is_some());
+        wait_for("a connection is free", can_connect);
     });
 }
 
@@ -396,12 +395,12 @@ fn connections_use_keepalive() {
         let port = fake::proxy(db.server.port, |_, _| {});
         let running = GoldDigger::new()
             .env("DATABASE_URL", db.url_by_port(port))
-            .arg("SELECT SLEEP(20)")
+            .arg("SELECT SLEEP(100)")
             .start();
         // The kernel's table has addresses and ports in hexadecimal. A timer field
         // that begins with 02: is the keepalive timer.
         let server = format!("0100007F:{port:04X}");
-        let found = poll_until(Duration::from_secs(10), || {
+        wait_for("the connection has a keepalive timer", || {
             let table = fs::read_to_string("/proc/net/tcp").expect("the kernel's table");
             let has_keepalive = |line: &&str| {
                 let fields: Vec<&str> = line.split_whitespace().collect();
@@ -411,7 +410,6 @@ fn connections_use_keepalive() {
         });
         running.signal(Signal::SIGTERM);
         running.wait().ended_with(143);
-        assert!(found.is_some());
     });
 }
 

@@ -1,10 +1,7 @@
 //! An attacker between the program and the server who reads, injects or modifies
 //! bytes.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex};
 
 use mysql::prelude::Queryable;
 
@@ -12,7 +9,7 @@ use super::tls::each_server_with_tls;
 use crate::support::{
     GoldDigger, Signal,
     fake::{self, Side},
-    poll_until,
+    wait_for,
 };
 
 #[test]
@@ -179,7 +176,7 @@ fn packets_modified_before_encryption_have_no_effect() {
             Queryable::query_first::<u32, _>(&mut db.connect(), sql).expect("a list")
         };
         let is_running = || (count() == Some(1)).then_some(());
-        assert!(poll_until(Duration::from_secs(10), is_running).is_some());
+        wait_for("it runs", is_running);
         running.signal(Signal::SIGINT);
         running.wait().ended_with(130);
         assert_eq!(count(), Some(0));

@@ -1,12 +1,12 @@
 //! Which statements export and which are refused. A refused statement publishes
 //! nothing.
 
-use std::{fs, time::Duration};
+use std::fs;
 
 use mysql::prelude::Queryable;
 
 use crate::support::{
-    Database, GlobalVariable, GoldDigger, each_server, each_server_alone, poll_until,
+    Database, GlobalVariable, GoldDigger, each_server, each_server_alone, wait_for,
 };
 
 /// Exports to an existing file. Asserts exit code 4, `parts` in the message and an
@@ -202,14 +202,14 @@ fn a_lock_that_is_not_had_is_tried_again() {
         run().run().failed(4, &parts);
         let retried = run().args(["--retry", "5"]).start();
         let waits = || (!db.connections_running("SELECT id FROM t").is_empty()).then_some(());
-        poll_until(Duration::from_secs(10), waits).expect("it waits");
+        wait_for("it waits", waits);
         // The lock outlasts the first attempt.
         let is_over = || {
             db.connections_running("SELECT id FROM t")
                 .is_empty()
                 .then_some(())
         };
-        poll_until(Duration::from_secs(10), is_over).expect("the first attempt fails");
+        wait_for("the first attempt fails", is_over);
         other.query_drop("UNLOCK TABLES").expect("it is freed");
         let outcome = retried.wait();
         assert_eq!(

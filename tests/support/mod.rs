@@ -3,6 +3,7 @@
 use std::{
     env, fs,
     path::{Path, PathBuf},
+    thread,
     time::Duration,
 };
 
@@ -11,8 +12,21 @@ use nix::{sys::stat::Mode, unistd::mkfifo};
 /// An address of this machine that the program takes for another host.
 pub const ANOTHER_HOST: &str = "127.1";
 
-/// The longest time that an immediate reaction may take.
-pub const SHORT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Returns the longest time that an immediate reaction may take: two seconds, as many
+/// times as there are threads for each processor that want to run now, or wanted to in
+/// the last minute (proc_loadavg(5)).
+pub fn short_timeout() -> Duration {
+    let load = fs::read_to_string("/proc/loadavg").expect("the load");
+    let mut fields = load.split([' ', '/']);
+    let mut number = |skipped| -> f64 {
+        let field = fields.nth(skipped).and_then(|field| field.parse().ok());
+        field.expect("a number")
+    };
+    let (of_last_minute, now) = (number(0), number(2));
+    let processors = thread::available_parallelism().expect("their number").get();
+    let share = of_last_minute.max(now) / processors as f64;
+    Duration::from_secs(2).mul_f64(share.max(1.0))
+}
 
 /// Returns the names of the entries of `folder`, sorted.
 pub fn file_names(folder: &Path) -> Vec<String> {
@@ -52,7 +66,9 @@ mod program;
 mod server;
 
 pub use postgres::Postgres;
-pub use program::{GoldDigger, Outcome, Running, Signal, at_terminal, poll_until};
+pub use program::{
+    GoldDigger, Outcome, Running, Signal, at_terminal, poll_until, wait_for, wait_until,
+};
 pub use server::{
     Database, GlobalVariable, Server, changing_certificates, each_logging_server, each_server,
     each_server_alone, on_a_server, on_new_mariadb,

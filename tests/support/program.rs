@@ -6,6 +6,7 @@ use std::{
     os::unix::process::CommandExt,
     path::Path,
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
+    sync::{Arc, LazyLock},
     thread,
     time::{Duration, Instant},
 };
@@ -16,9 +17,31 @@ use nix::{
     sys::signal::{kill, killpg},
     unistd::Pid,
 };
+use signal_hook::flag;
 
-/// A run that takes longer than this counts as hung.
+/// A run that takes longer than this counts as hung, and a condition that does not
+/// come true within it as false.
 const DEADLINE: Duration = Duration::from_secs(120);
+
+/// Lets signals end the programs that the tests start, also if the tests were started
+/// with the signals ignored, as `nohup` and a shell's `&` do: a program inherits that
+/// of a signal, but not that it is handled.
+static SIGNALS_END_PROGRAMS: LazyLock<()> = LazyLock::new(|| {
+    let status = std::fs::read_to_string("/proc/self/status").expect("my status");
+    let ignored = signal_mask(&status, "SigIgn:").expect("a mask");
+    for signal in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM] {
+        if ignored & (1 << (signal as i32 - 1)) != 0 {
+            flag::register(signal as i32, Arc::default()).expect("it can be handled");
+        }
+    }
+});
+
+/// Returns a set of signals in the text of a process's status: bit 0 is signal 1
+/// (proc_pid_status(5)).
+fn signal_mask(status: &str, name: &str) -> Option<u64> {
+    let mask = status.lines().find_map(|line| line.strip_prefix(name))?;
+    u64::from_str_radix(mask.trim(), 16).ok()
+}
 
 /// A call of the binary. Its environment has none of the program's variables.
 pub struct GoldDigger {
@@ -33,6 +56,7 @@ impl GoldDigger {
 
     /// Calls the binary through the command `wrapper`, such as `nohup`.
     pub fn wrapped_in(wrapper: &[&str]) -> Self {
+        LazyLock::force(&SIGNALS_END_PROGRAMS);
         let program = env!("CARGO_BIN_EXE_gold_digger");
         let mut words = wrapper.iter().copied().chain([program]);
         let mut command = Command::new(words.next().expect("a program"));
@@ -132,17 +156,17 @@ impl Running {
         kill(Pid::from_raw(id), signal).expect("the process is there");
     }
 
+    /// Whether the process handles `signal` itself.
+    pub fn handles(&self, signal: Signal) -> bool {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let mask = status.ok().and_then(|text| signal_mask(&text, "SigCgt:"));
+        mask.is_some_and(|mask| mask & (1 << (signal as i32 - 1)) != 0)
+    }
+
     /// Waits until the process handles signals itself.
     pub fn wait_for_signal_handlers(&self) {
-        let status = format!("/proc/{}/status", self.child.id());
-        let ready = poll_until(Duration::from_secs(10), || {
-            let text = std::fs::read_to_string(&status).ok()?;
-            let mask = text.lines().find_map(|line| line.strip_prefix("SigCgt:"))?;
-            let mask = u64::from_str_radix(mask.trim(), 16).ok()?;
-            // SIGTERM is the last signal that the program registers.
-            (mask & (1 << 14) != 0).then_some(())
-        });
-        ready.expect("signals are handled");
+        // It is the last one that the program registers.
+        wait_until("signals are handled", || self.handles(Signal::SIGTERM));
     }
 
     /// Waits for the end of the process; kills it if it hangs.
@@ -286,9 +310,22 @@ pub fn poll_until<T>(time: Duration, mut condition: impl FnMut() -> Option<T>) -
     }
 }
 
+/// Calls `condition` every 5 ms until it returns a value.
+#[track_caller]
+pub fn wait_for<T>(what: &str, condition: impl FnMut() -> Option<T>) -> T {
+    poll_until(DEADLINE, condition).unwrap_or_else(|| panic!("it does not come true: {what}"))
+}
+
+/// Calls `condition` every 5 ms until it is true.
+#[track_caller]
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    wait_for(what, || condition().then_some(()));
+}
+
 /// Returns what a terminal shows while a shell runs `command`. If `dialogue` is
 /// given, waits for its prompt and types its answer.
 pub fn at_terminal(command: &str, dialogue: Option<(&str, &str)>) -> String {
+    LazyLock::force(&SIGNALS_END_PROGRAMS);
     let mut terminal = Command::new("script");
     terminal
         .args([

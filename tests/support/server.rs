@@ -320,8 +320,20 @@ impl Database<'_> {
 
     /// Returns the ids of the connections that run a statement that contains `tag`.
     pub fn connections_running(&self, tag: &str) -> Vec<u32> {
+        self.connections(tag, "")
+    }
+
+    /// Returns those of them that wait for a lock of GET_LOCK.
+    pub fn connections_waiting(&self, tag: &str) -> Vec<u32> {
+        self.connections(tag, " AND STATE = 'User lock'")
+    }
+
+    fn connections(&self, tag: &str, condition: &str) -> Vec<u32> {
+        // The list shows a statement for a moment after its answer: also this one, of
+        // the last call, which contains the tag too.
         let sql = format!(
-            "SELECT ID FROM information_schema.PROCESSLIST WHERE INFO LIKE '%{tag}%' AND ID <> CONNECTION_ID()"
+            "SELECT ID FROM information_schema.PROCESSLIST
+             WHERE INFO LIKE '%{tag}%' AND INFO NOT LIKE '%information_schema.PROCESSLIST%'{condition}"
         );
         self.connect().query(sql).expect("the process list")
     }

@@ -1,16 +1,14 @@
 //! How runs of many exports end: failures, publishing, and signals.
 
-use std::{
-    fs,
-    time::{Duration, Instant},
-};
+use std::{fs, time::Instant};
 
 use mysql::prelude::Queryable;
 use serde_json::{Value as Json, json};
 
 use super::{ExportFile, statuses, waiting_query};
 use crate::support::{
-    Database, Outcome, SHORT_TIMEOUT, Signal, each_server, make_fifo, on_a_server, poll_until,
+    Database, Outcome, Signal, each_server, make_fifo, on_a_server, poll_until, short_timeout,
+    wait_for,
 };
 
 const FAULTY: [&str; 6] = ["orders", "lines", "stock", "lost", "empty", "last"];
@@ -55,12 +53,10 @@ fn run_and_kill(db: &Database, exports: &ExportFile) -> (Outcome, Json) {
     conn.query_drop(format!("DO GET_LOCK('{lock}', 0)"))
         .expect("a lock");
     let run = exports.run(&["--summary"]).arg(&summary).start();
-    let id = poll_until(Duration::from_secs(10), || {
-        db.connections_running(&lock).first().copied()
+    let id = wait_for("it waits", || {
+        db.connections_waiting(&lock).first().copied()
     });
-    if let Some(id) = id {
-        conn.query_drop(format!("KILL {id}")).expect("it is there");
-    }
+    conn.query_drop(format!("KILL {id}")).expect("it is there");
     let outcome = run.wait();
     let text = fs::read(&summary).expect("the summary");
     fs::remove_file(summary).expect("it is there");
@@ -203,7 +199,7 @@ fn no_file_is_published_before_all_are_complete() {
             (complete.count() == 1).then_some(())
         };
         let outcome = exports.run_while_waiting(&["-v"], || {
-            poll_until(Duration::from_secs(10), first_is_complete).expect("the first is complete");
+            wait_for("the first is complete", first_is_complete);
             assert!(!exports.path("one.csv").exists());
         });
         outcome.ended_with(0);
@@ -302,12 +298,12 @@ fn a_signal_ends_the_run_cleanly() {
             let summary = exports.path("summary.json");
             let run = exports.run(&["--summary"]).arg(&summary).start();
             let both_run = || (db.connections_running(&db.name).len() == 2).then_some(());
-            poll_until(Duration::from_secs(10), both_run).expect("both run");
+            wait_for("both run", both_run);
             let signalled = Instant::now();
             run.signal(Signal::SIGTERM);
             let stderr = run.wait().ended_with(143);
             assert!(
-                signalled.elapsed() < SHORT_TIMEOUT,
+                signalled.elapsed() < short_timeout(),
                 "{:?}",
                 signalled.elapsed()
             );
@@ -328,7 +324,7 @@ fn a_signal_ends_the_run_cleanly() {
                 exports.file_names(),
                 ["first.csv", "nightly.toml", "summary.json"]
             );
-            poll_until(SHORT_TIMEOUT, || {
+            poll_until(short_timeout(), || {
                 db.connections_running(&db.name).is_empty().then_some(())
             })
             .expect("both are killed");

@@ -16,7 +16,7 @@ use super::{ExportFile, statuses, waiting_query};
 use crate::support::{
     Database, GlobalVariable, Server, Signal, each_logging_server, each_server, each_server_alone,
     fake::{self, Side},
-    poll_until,
+    wait_for,
 };
 
 #[test]
@@ -140,7 +140,7 @@ fn is_consistent_during_writes(db: &Database, runs: u32, args: &[&str]) -> bool 
         for _ in 0..runs {
             let before = written.load(Relaxed);
             let has_written = || (written.load(Relaxed) > before).then_some(());
-            poll_until(Duration::from_secs(10), has_written).expect("the writer writes");
+            wait_for("the writer writes", has_written);
             let outcome = exports.run(args).run();
             if outcome.status.code() != Some(0) {
                 is_consistent = Err(outcome.stderr);
@@ -336,9 +336,11 @@ fn the_snapshot_survives_exports_that_fail() {
             failed,
         ];
         outcome.failed_with_any_length(6, &parts);
-        exports.assert_file("after.csv", "n\n0\n");
+        for name in ["before.csv", "after.csv"] {
+            exports.assert_file(name, "n\n0\n");
+        }
         let is_killed = || db.connections_running("endless").is_empty().then_some(());
-        poll_until(Duration::from_secs(5), is_killed).expect("all are killed");
+        wait_for("all are killed", is_killed);
     });
 }
 
@@ -374,7 +376,7 @@ fn a_snapshot_that_is_lost_is_not_replaced() {
         let head = "[connection]\nretry = 3\n[run]\nsnapshot = true";
         let exports = ExportFile::with_queries(db, head, &queries);
         let outcome = exports.run_while_waiting(&[], || {
-            let id = db.connections_running(&db.name)[0];
+            let id = db.connections_waiting(&db.name)[0];
             db.sql(&format!("KILL {id}"));
         });
         let parts = [

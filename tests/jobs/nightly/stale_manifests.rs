@@ -1,11 +1,11 @@
 //! Manifests of files that are replaced: none outlives its file, at whatever moment a
 //! run ends.
 
-use std::{fs, os::unix::fs::symlink, path::Path, time::Duration};
+use std::{fs, os::unix::fs::symlink, path::Path};
 
 use crate::{
     jobs::reliability::disks::DISK,
-    support::{GoldDigger, Signal, file_names, on_a_server, poll_until},
+    support::{GoldDigger, Signal, file_names, on_a_server, wait_until},
 };
 
 fn manifest(generator: &str, file: &str) -> String {
@@ -80,8 +80,7 @@ fn a_run_that_is_killed_leaves_no_manifest_of_another_file() {
                 .env("FAULT_GATE", &gate)
                 .start();
             let reached = gates.path().join("gate.reached");
-            let blocked = poll_until(Duration::from_secs(10), || reached.exists().then_some(()));
-            blocked.expect("the rename is blocked");
+            wait_until("the rename is blocked", || reached.exists());
             run.signal(Signal::SIGKILL);
             let _ = run.wait();
             assert_eq!(

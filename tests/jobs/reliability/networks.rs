@@ -17,10 +17,9 @@ use serde_json::Value;
 
 use super::{Case, OLD_CONTENT, Output, Variant, is_full, variants};
 use crate::support::{
-    Database, GlobalVariable, GoldDigger, Running, SHORT_TIMEOUT, Signal, each_server,
-    each_server_alone,
+    Database, GlobalVariable, GoldDigger, Running, Signal, each_server, each_server_alone,
     fake::{self, Cut, CuttingProxy, End},
-    file_names, make_fifo, on_a_server, poll_until,
+    file_names, make_fifo, on_a_server, short_timeout, wait_for,
 };
 
 /// The number of rows of the table. One of them is larger than a network packet.
@@ -170,7 +169,7 @@ fn only_a_complete_answer_succeeds() {
                 for &by in ends {
                     proxy.cut(Some(Cut { after, by }));
                     let outcome = case.run(through(db, &proxy));
-                    assert!(outcome.elapsed < SHORT_TIMEOUT, "{:?}", outcome.elapsed);
+                    assert!(outcome.elapsed < short_timeout(), "{:?}", outcome.elapsed);
                     let lost = "connection to the server was lost";
                     let rows = case.assert_failed(outcome, 4, &[lost, "--retry"]);
                     let rows = usize::try_from(rows).expect("few");
@@ -530,7 +529,7 @@ fn a_user_without_a_free_connection_is_retried() {
             .arg(sleep)
             .start();
         let runs = || (db.connections_running(sleep).len() == 1).then_some(());
-        poll_until(Duration::from_secs(10), runs).expect("it runs");
+        wait_for("it runs", runs);
         let second = GoldDigger::new().env("DATABASE_URL", &url);
         let second = second.args(["--retry", "1", "SELECT 1"]).run();
         second.failed_with_any_length(
@@ -561,7 +560,7 @@ fn a_signal_ends_the_wait_for_a_retry() {
     );
     run.wait().ended(143, "");
     assert!(
-        signalled.elapsed() < SHORT_TIMEOUT,
+        signalled.elapsed() < short_timeout(),
         "{:?}",
         signalled.elapsed()
     );

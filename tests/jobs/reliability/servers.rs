@@ -5,9 +5,9 @@ use std::{thread, time::Duration};
 
 use mysql::prelude::Queryable;
 
-use super::{Case, Output, rows_in_message, run_with_fault, slow_query};
+use super::{Case, Output, StalledQuery, rows_in_message, run_with_fault, slow_query};
 use crate::support::{
-    Database, GoldDigger, Outcome, Running, SHORT_TIMEOUT, Server, Signal, each_server, poll_until,
+    Database, GoldDigger, Outcome, Running, Server, Signal, each_server, short_timeout, wait_for,
 };
 
 /// The number of rows of a query that runs longer than any of these tests.
@@ -35,7 +35,7 @@ fn killed_queries_and_connections_end_exports() {
             ("KILL QUERY", ["1317 (70100)", "somebody killed it"]),
         ] {
             let cases = Case::all();
-            let (outcomes, _) = run_with_fault(&cases, export, SHORT_TIMEOUT, |_| {
+            let (outcomes, _) = run_with_fault(&cases, export, short_timeout(), |_| {
                 let mut conn = db.connect();
                 let ids = db.connections_running(&db.name);
                 assert_eq!(ids.len(), cases.len());
@@ -58,10 +58,10 @@ fn a_statement_timeout_keeps_the_rows_that_had_arrived() {
             db.export(&slow_query(&db.name, ROWS))
                 .args(["--statement-timeout", "4s"])
         };
-        let (outcomes, _) = run_with_fault(&cases, export, time + SHORT_TIMEOUT, |_| {});
+        let (outcomes, _) = run_with_fault(&cases, export, time + short_timeout(), |_| {});
         for outcome in &outcomes {
             let took = outcome.elapsed;
-            assert!(took > time && took < time + SHORT_TIMEOUT, "{took:?}");
+            assert!(took > time && took < time + short_timeout(), "{took:?}");
         }
         let code = if db.is_mariadb() {
             "1969 (70100)"
@@ -93,7 +93,7 @@ fn servers_that_stall_die_or_shut_down_end_exports() {
         let cases = Case::all();
         let timeout = Duration::from_secs(1);
         let with_timeout = || export(&db).args(["--read-timeout", "1s"]);
-        let (outcomes, _) = run_with_fault(&cases, with_timeout, timeout + SHORT_TIMEOUT, |_| {
+        let (outcomes, _) = run_with_fault(&cases, with_timeout, timeout + short_timeout(), |_| {
             server.signal(Signal::SIGSTOP);
         });
         server.signal(Signal::SIGCONT);
@@ -108,15 +108,17 @@ fn servers_that_stall_die_or_shut_down_end_exports() {
 
         // Without a timeout, the export waits for the server.
         let cases = Case::all();
-        let short = || db.export(&slow_query(&db.name, 15));
-        let (outcomes, _) = run_with_fault(&cases, short, 5 * SHORT_TIMEOUT, |_| {
+        let stalled = StalledQuery::new(&db);
+        let short = || stalled.export(&db);
+        let (outcomes, _) = run_with_fault(&cases, short, 5 * short_timeout(), |_| {
             server.signal(Signal::SIGSTOP);
             thread::sleep(2 * timeout);
             server.signal(Signal::SIGCONT);
+            stalled.release();
         });
         for (case, outcome) in cases.iter().zip(outcomes) {
             outcome.wrote("");
-            assert_eq!(case.count_long_values(), 15);
+            assert_eq!(case.count_long_values(), 7);
         }
 
         // The time that the server takes to exit does not count.
@@ -126,7 +128,7 @@ fn servers_that_stall_die_or_shut_down_end_exports() {
                 server.signal(signal);
                 server.wait_for_exit();
             };
-            let (outcomes, _) = run_with_fault(&cases, || export(&db), SHORT_TIMEOUT, fault);
+            let (outcomes, _) = run_with_fault(&cases, || export(&db), short_timeout(), fault);
             (cases, outcomes)
         };
 
@@ -149,7 +151,7 @@ fn servers_that_stall_die_or_shut_down_end_exports() {
         assert_all_failed(&cases, outcomes, &[part, "--retry"]);
         server.restart();
         let is_back = || (db.connections_running(&db.name).len() == 1).then_some(());
-        poll_until(Duration::from_secs(60), is_back).expect("the query runs again");
+        wait_for("the query runs again", is_back);
         run_with_retries.signal(Signal::SIGTERM);
         let stderr = run_with_retries.wait().ended_with(143);
         assert!(
