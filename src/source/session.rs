@@ -330,8 +330,11 @@ impl SessionLock {
 
     /// Acquires the lock for the session of `conn`. On a server without such locks,
     /// no query can be killed later.
+    ///
+    /// It is a SELECT of nothing else, by which Vitess keeps the connection that has the
+    /// lock for the session. DO would leave the lock on a pooled connection.
     pub fn acquire(&self, conn: &mut Conn) -> Result<()> {
-        let acquired = driver::run(conn, &format!("DO GET_LOCK('{}', 0)", self.0));
+        let acquired = driver::run(conn, &format!("SELECT GET_LOCK('{}', 0)", self.0));
         let acquired = allow_refusal(acquired)
             .map_err(|error| query_error("cannot mark the session", error))?;
         if let Err(reason) = acquired {

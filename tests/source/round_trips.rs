@@ -13,7 +13,7 @@ fn a_plain_export_needs_few_round_trips() {
         };
         let facts = "SHOW SESSION VARIABLES WHERE Variable_name IN ";
         let bare = [
-            &["SET NAMES utf8mb4", "DO GET_LOCK('gold_digger."][..],
+            &["SET NAMES utf8mb4", "SELECT GET_LOCK('gold_digger."][..],
             &limits,
             &[
                 "SET SESSION wait_timeout",
