@@ -347,15 +347,55 @@ pub(super) fn can_be_value(text: &str, options: &TextOptions) -> bool {
     is_boolean || is_encoded || has_digit && consists_of(b"+-.eE: ")
 }
 
-/// Returns whether a text begins with a digit, and consists of digits and of what
-/// stands between them in numbers, dates and times. A text that begins with a sign
-/// is taken for a formula.
+/// Returns whether a spreadsheet in English may take a text for a boolean, a number, a
+/// date or a time. A text that begins with a sign is taken for a formula.
 fn looks_like_number(text: &str) -> bool {
     let text = text.trim();
-    let is_part = |byte: u8| byte.is_ascii_digit() || b"-+/:., %eE".contains(&byte);
-    text.starts_with(|c: char| c.is_ascii_digit() || c == '.')
+    if is_one_of(text, &["true", "false"]) {
+        return true;
+    }
+    let words = || {
+        let words = text.split(|c: char| !c.is_alphabetic());
+        words.filter(|word| !word.is_empty())
+    };
+    let is_month = |word: &str| {
+        let months = MONTHS.iter();
+        word.len() >= 3 && months.clone().any(|month| begins_with(month, word))
+    };
+    let is_sign = |c: char| c.is_alphanumeric() || "-+/:., %()$€£¥".contains(c);
+    let begins = text.starts_with(|c: char| c.is_ascii_digit() || ".($€£¥".contains(c))
+        || text.starts_with(char::is_alphabetic) && words().next().is_some_and(is_month);
+    begins
         && text.bytes().any(|byte| byte.is_ascii_digit())
-        && text.bytes().all(is_part)
+        && text.chars().all(is_sign)
+        && words().all(|word| is_month(word) || is_one_of(word, &["e", "t", "z", "am", "pm"]))
+}
+
+/// The names of months. Spreadsheets read their first three letters too.
+const MONTHS: [&str; 12] = [
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+];
+
+/// Whether `text` is one of `words`, in letters of either case.
+fn is_one_of(text: &str, words: &[&str]) -> bool {
+    words.iter().any(|word| text.eq_ignore_ascii_case(word))
+}
+
+/// Whether `word` begins with `part`, in letters of either case.
+fn begins_with(word: &str, part: &str) -> bool {
+    let beginning = word.get(..part.len());
+    beginning.is_some_and(|beginning| beginning.eq_ignore_ascii_case(part))
 }
 
 /// A problem, as the end of a sentence that begins with the value, and a hint.
@@ -416,4 +456,51 @@ fn significant(number: &[u8]) -> usize {
     let first = digits.iter().position(|digit| *digit != b'0');
     let last = digits.iter().rposition(|digit| *digit != b'0');
     first.zip(last).map_or(0, |(first, last)| last + 1 - first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::looks_like_number;
+
+    #[test]
+    fn texts_that_spreadsheets_change_are_known() {
+        for text in [
+            "00123",
+            "1-2",
+            "5%",
+            "1e5",
+            "(5)",
+            "$5",
+            "5 €",
+            "TRUE",
+            "false",
+            "10:00 PM",
+            "Jan 5",
+            "MAR1",
+            "1-sept-26",
+            "2026-01-02T03:04:05Z",
+            " 7 ",
+        ] {
+            assert!(looks_like_number(text), "{text}");
+        }
+        for text in [
+            "",
+            "true story",
+            "abc",
+            "A1",
+            "E5",
+            "Marx 1",
+            "Mayor 5",
+            "1a",
+            "x'1",
+            "-5",
+            "T1",
+            "may",
+            "1 jan b",
+            "№ 5",
+            "ja 5",
+        ] {
+            assert!(!looks_like_number(text), "{text}");
+        }
+    }
 }
