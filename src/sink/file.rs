@@ -253,11 +253,14 @@ impl Sink for FileSink {
             path,
             name,
             hash,
+            _watcher: watcher,
             temp_file,
             ..
         } = *self;
         let synced = syncer.map_or(Ok(()), Syncer::finish);
         let synced = synced.and_then(|()| file.sync_all());
+        // It would otherwise take the file's end after a failure for somebody's work.
+        drop(watcher);
         synced.map_err(|error| write_error(&name, "sync", error))?;
         let staged = StagedFile {
             path,
