@@ -57,7 +57,7 @@ pub(super) struct FileSink {
     /// The hash of all bytes so far; `None` if no checksum is wanted.
     hash: Option<digest::Context>,
     /// Stops the watcher when it is dropped, which is before the file is removed.
-    _watcher: Sender<()>,
+    watcher: Sender<()>,
     /// Discards the temporary file, unless it was committed or discarded before.
     temp_file: DiscardGuard,
 }
@@ -204,7 +204,7 @@ impl FileSink {
                 Checksum::None => None,
                 Checksum::Sha256 => Some(digest::Context::new(&digest::SHA256)),
             },
-            _watcher: watcher,
+            watcher,
             temp_file,
         }))
     }
@@ -253,7 +253,7 @@ impl Sink for FileSink {
             path,
             name,
             hash,
-            _watcher: watcher,
+            watcher,
             temp_file,
             ..
         } = *self;
