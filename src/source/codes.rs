@@ -210,12 +210,12 @@ const fn is_foreign(code: u16) -> bool {
     matches!(code, ..1000 | 8000..9000 | 20_000..)
 }
 
-/// Whether the error `code` ends the statement or the connection, instead of refusing
-/// what was asked for.
+/// Whether the error `code` ends the statement or the connection, or says that the
+/// account may run no statement now, instead of refusing what was asked for.
 pub(super) fn is_end(code: u16) -> bool {
     let is_waiting_over = LOCK_REFUSED.contains(&code) || QUERY_TIMEOUT.contains(&code);
     let is_lost = CONNECTION_LOST.contains(&code) || QUERY_KILLED.contains(&code);
-    is_waiting_over || is_lost || code == SERVER_SHUTDOWN
+    is_waiting_over || is_lost || code == SERVER_SHUTDOWN || code == USER_LIMIT_REACHED
 }
 
 /// A login failed for a reason that passes: the server has no connection left,

@@ -133,6 +133,10 @@ fn with_server_hint(described: Error, code: u16) -> Error {
                  PROCESSLIST on the server shows who",
             )
             .with_retry(Retry::Later),
+        codes::USER_LIMIT_REACHED => described.with_hint(
+            "the account has a limit for each hour, such as MAX_QUERIES_PER_HOUR, and the \
+             program's own statements count too: raise it, or run again when the hour is over",
+        ),
         codes::TABLE_DEF_CHANGED => {
             described.with_hint("a table was altered after the snapshot began: run all again")
         }

@@ -96,6 +96,7 @@ impl QueryExecutor {
             session: session::Prepared {
                 row_limit: None,
                 guard: WriteGuard::Server,
+                warning: None,
             },
             warning_policy: session.warnings,
             warning: None,
@@ -196,7 +197,8 @@ impl QueryExecutor {
         let unguarded = "the server has no read-only sessions: only statements that read by their \
                          first word are run, and what functions in them write is not refused";
         let unguarded = (self.session.guard == WriteGuard::Program).then(|| unguarded.to_owned());
-        self.warning.iter().cloned().chain(unguarded).collect()
+        let warnings = self.warning.iter().chain(&self.session.warning);
+        warnings.cloned().chain(unguarded).collect()
     }
 
     /// Runs the bound statement up to its first row: prepared, so that the server

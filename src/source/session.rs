@@ -47,6 +47,8 @@ pub(super) struct Prepared {
     pub row_limit: Option<u64>,
     /// Who refuses statements that write.
     pub guard: WriteGuard,
+    /// What the user should know of the init statements.
+    pub warning: Option<String>,
 }
 
 /// Who refuses statements that write.
@@ -69,7 +71,7 @@ fn refuse_writes(conn: &mut Conn) -> Result<WriteGuard> {
         }
         Err(error) => Err(
             query_error("the server refused to make the session read-only", error)
-                .with_hint("--read-write leaves the session as the server gives it"),
+                .hint_or("--read-write leaves the session as the server gives it"),
         ),
     }
 }
@@ -82,8 +84,8 @@ pub(super) fn prepare(conn: &mut Conn, session: &SessionOptions) -> Result<Prepa
         Access::ReadOnly => refuse_writes(conn)?,
         Access::ReadWrite => WriteGuard::Server,
     };
-    let row_limit = if session.init.is_empty() {
-        None
+    let (row_limit, warning) = if session.init.is_empty() {
+        (None, None)
     } else {
         run_init_statements(conn, &session.init)?
     };
@@ -98,7 +100,11 @@ pub(super) fn prepare(conn: &mut Conn, session: &SessionOptions) -> Result<Prepa
             )
         })?;
     }
-    Ok(Prepared { row_limit, guard })
+    Ok(Prepared {
+        row_limit,
+        guard,
+        warning,
+    })
 }
 
 /// Returns the statement that sets the session's time zone. It is sent as text, because
@@ -121,20 +127,23 @@ fn raise_limits(conn: &mut Conn) -> Result<()> {
     let failed = |error| query_error("cannot raise the session's limits", error);
     // A server that refuses the timeouts may end the session later; that error is
     // reported then.
-    let keep_if_refused = |result: mysql::Result<()>, what: &str| match result {
-        Err(mysql::Error::MySqlError(error)) => {
-            tracing::info!("the server keeps its {what}: {}", error.message);
-            Ok(())
+    let keep_if_refused = |result: mysql::Result<()>, what: &str| -> Result<()> {
+        if let Err(reason) = allow_refusal(result).map_err(failed)? {
+            tracing::info!("the server keeps its {what}: {reason}");
         }
-        result => result.map_err(failed),
+        Ok(())
     };
     if raise_limits_at_once(conn).map_err(failed)? {
         return keep_if_refused(driver::run(conn, KEEP_WARNINGS), "limit of warnings");
     }
     if let Err(error) = driver::run(conn, LIFT_ROW_LIMIT) {
+        let is_refused =
+            matches!(&error, mysql::Error::MySqlError(error) if !codes::is_end(error.code));
+        if !is_refused {
+            return Err(failed(error));
+        }
         // A server without the variable has no such limit.
-        let is_refused = matches!(error, mysql::Error::MySqlError(_));
-        if !is_refused || row_limit(conn).map_err(failed)?.is_some() {
+        if row_limit(conn).map_err(failed)?.is_some() {
             let what = "the server limits the rows of every result (sql_select_limit)";
             return Err(query_error(what, error));
         }
@@ -156,16 +165,23 @@ fn raise_limits_at_once(conn: &mut Conn) -> mysql::Result<bool> {
             Ok(()) => return Ok(true),
             Err(mysql::Error::MySqlError(error))
                 if error.code == codes::UNKNOWN_SYSTEM_VARIABLE => {}
-            Err(mysql::Error::MySqlError(_)) => break,
-            Err(error) => return Err(error),
+            Err(error) => return allow_refusal(Err(error)).map(|_: Result<bool, _>| false),
         }
     }
     Ok(false)
 }
 
-/// Runs the init statements. Returns the limit of rows that they have set, and
-/// lifts it.
-fn run_init_statements(conn: &mut Conn, statements: &[String]) -> Result<Option<u64>> {
+/// Sets the character sets that this program depends on. NULL sends each column in its
+/// own character set, which is decoded.
+const READABLE_TEXT: &str = "SET character_set_client = utf8mb4, character_set_results = \
+     IF(@@SESSION.character_set_results IS NULL, NULL, 'utf8mb4')";
+
+/// Runs the init statements. Returns the limit of rows that they have set, which it
+/// lifts, and the warning about the character set that they have set, if there is one.
+fn run_init_statements(
+    conn: &mut Conn,
+    statements: &[String],
+) -> Result<(Option<u64>, Option<String>)> {
     for statement in statements {
         tracing::debug!("running an init statement");
         driver::run(conn, statement).map_err(|error| {
@@ -175,17 +191,42 @@ fn run_init_statements(conn: &mut Conn, statements: &[String]) -> Result<Option<
             )
         })?;
     }
-    // They may have set another character set.
-    driver::run(conn, connect::SET_NAMES).map_err(|error| {
-        query_error(&format!("the server refused {}", connect::SET_NAMES), error)
-    })?;
+    let warning = restore_character_sets(conn)
+        .map_err(|error| query_error("the server refused the session's character set", error))?;
     let failed = |error| query_error("cannot read sql_select_limit", error);
     let limit = row_limit(conn).map_err(failed)?;
     if let Some(rows) = limit {
         tracing::info!("the init statements limit the result to {rows} rows");
         driver::run(conn, LIFT_ROW_LIMIT).map_err(failed)?;
     }
-    Ok(limit)
+    Ok((limit, warning))
+}
+
+/// Makes the server read statements as UTF-8 after the init statements, and send text
+/// that this program can read: in utf8mb4, or in the character set of each column, as
+/// they have chosen. The collation of literals stays as they have set it, if it is one of
+/// utf8mb4: a literal in another character set may lose characters without a word.
+/// Returns the warning that it did not stay.
+fn restore_character_sets(conn: &mut Conn) -> mysql::Result<Option<String>> {
+    // Before any question: the answer may have come in UTF-16.
+    if let Err(error) = driver::run(conn, READABLE_TEXT) {
+        return match allow_refusal(Err(error))? {
+            // A server that does not compute what it sets.
+            Err(_) => driver::run(conn, connect::SET_NAMES).map(|()| None),
+            Ok(()) => Ok(None),
+        };
+    }
+    let answer = driver::ask(conn, "SELECT @@SESSION.character_set_connection LIMIT 1")?;
+    let set = answer.first().and_then(|row| text(row, 0));
+    let Some(set) = set.filter(|set| set != "utf8mb4") else {
+        return Ok(None);
+    };
+    driver::run(conn, "SET character_set_connection = utf8mb4")?;
+    Ok(Some(format!(
+        "the init statements make literals {set}, which may lose characters: they are utf8mb4 \
+         again, with its default collation; SET NAMES utf8mb4 COLLATE … in their place chooses \
+         another"
+    )))
 }
 
 /// Returns the most rows that the server returns of a statement, if there is a limit.
@@ -194,7 +235,7 @@ fn row_limit(conn: &mut Conn) -> mysql::Result<Option<u64>> {
     let limit = match driver::ask(conn, "SELECT @@SESSION.sql_select_limit LIMIT 1") {
         Ok(rows) => rows.first().and_then(|row| number(row, 0)),
         // The server has no such variable.
-        Err(mysql::Error::MySqlError(_)) => None,
+        Err(mysql::Error::MySqlError(error)) if codes::is_unknown_statement(error.code) => None,
         Err(error) => return Err(error),
     };
     Ok(limit.filter(|rows| *rows != u64::MAX))
@@ -290,14 +331,13 @@ impl SessionLock {
     /// Acquires the lock for the session of `conn`. On a server without such locks,
     /// no query can be killed later.
     pub fn acquire(&self, conn: &mut Conn) -> Result<()> {
-        match driver::run(conn, &format!("DO GET_LOCK('{}', 0)", self.0)) {
-            Ok(()) => Ok(()),
-            Err(mysql::Error::MySqlError(error)) => {
-                tracing::info!("the query could not be killed: {}", error.message);
-                Ok(())
-            }
-            Err(error) => Err(query_error("cannot mark the session", error)),
+        let acquired = driver::run(conn, &format!("DO GET_LOCK('{}', 0)", self.0));
+        let acquired = allow_refusal(acquired)
+            .map_err(|error| query_error("cannot mark the session", error))?;
+        if let Err(reason) = acquired {
+            tracing::info!("the query could not be killed: {reason}");
         }
+        Ok(())
     }
 
     /// Returns the id of the connection that holds the lock on the server of `conn`.

@@ -110,3 +110,92 @@ fn an_account_without_privileges_has_the_same_session() {
         db.sql(&format!("DROP USER {user}"));
     });
 }
+
+#[test]
+fn init_statements_choose_the_collation_of_literals() {
+    let compare =
+        "SELECT COUNT(*) AS n FROM (SELECT 'a' k UNION ALL SELECT 'B') z WHERE k IN ('A', 'b')";
+    let warning = "gold_digger: warning: the init statements make literals latin1, which may lose characters: they are utf8mb4 again, with its default collation; SET NAMES utf8mb4 COLLATE … in their place chooses another\n";
+    each_server(|db| {
+        for (init, count, stderr) in [
+            ("SET NAMES utf8mb4 COLLATE utf8mb4_bin", 0, ""),
+            ("SET collation_connection = utf8mb4_bin", 0, ""),
+            (
+                "SET character_set_results = ucs2, collation_connection = utf8mb4_bin",
+                0,
+                "",
+            ),
+            (
+                "SET character_set_client = latin1, character_set_results = latin1",
+                2,
+                "",
+            ),
+            ("SET NAMES latin1 COLLATE latin1_bin", 2, warning),
+        ] {
+            for protocol in ["--protocol=binary", "--protocol=text"] {
+                let outcome = db.export(compare).args(["--init", init, protocol]).run();
+                let outcome = outcome.ended(0, stderr);
+                assert_eq!(outcome.stdout, format!("n\n{count}\n").as_bytes(), "{init}");
+                let text = db
+                    .export("SELECT '€東😀' AS a")
+                    .args(["--init", init, protocol]);
+                assert_eq!(text.run().stdout, "a\n€東😀\n".as_bytes(), "{init}");
+            }
+        }
+    });
+}
+
+/// Text that is sent as its columns have it is decoded.
+#[test]
+fn init_statements_may_leave_text_in_the_character_sets_of_its_columns() {
+    each_server(|db| {
+        db.sql("CREATE TABLE t (a VARCHAR(9) CHARACTER SET latin1, b VARCHAR(9) CHARACTER SET cp1251, c TEXT CHARACTER SET utf8mb4)");
+        db.sql("INSERT INTO t VALUES ('€ü', 'Жя', '東😀')");
+        for (init, sets) in [
+            ("SET character_set_results = NULL", "\\N"),
+            ("SET character_set_results = latin1", "utf8mb4"),
+        ] {
+            for protocol in ["--protocol=binary", "--protocol=text"] {
+                let sql = "SELECT a, b, c, @@character_set_results AS d FROM t";
+                let run = db
+                    .export(sql)
+                    .args(["--init", init, protocol, "--tls=required"]);
+                run.run()
+                    .wrote(format!("a\tb\tc\td\n€ü\tЖя\t東😀\t{sets}\n"));
+            }
+        }
+    });
+}
+
+/// The server counts the program's own statements, but not the execution of a prepared
+/// one: the rows would come, cut by the limit that could not be lifted.
+#[test]
+fn a_quota_of_statements_is_an_error_that_names_it() {
+    each_server_alone(|db| {
+        make_table(db);
+        let _limit = GlobalVariable::set(db, "sql_select_limit", "2");
+        let port = db.server.port;
+        for queries in 1..6 {
+            let user = format!("q{queries}_{}", db.name);
+            db.sql(&format!(
+                "CREATE USER {user} IDENTIFIED BY 'secret' WITH MAX_QUERIES_PER_HOUR {queries}"
+            ));
+            db.sql(&format!("GRANT SELECT ON {}.* TO {user}", db.name));
+            let url = format!("mysql://{user}:secret@127.0.0.1:{port}/{}", db.name);
+            for access in ["--read-write=true", "--read-write=false"] {
+                let run = db
+                    .export("SELECT i FROM t")
+                    .arg(access)
+                    .env("DATABASE_URL", &url);
+                let outcome = run.run();
+                if outcome.stdout.len() == 14_602 {
+                    outcome.ended(0, "");
+                } else {
+                    outcome.failed(4, &["server error 1226", "MAX_QUERIES_PER_HOUR"]);
+                }
+                db.sql("FLUSH USER_RESOURCES");
+            }
+            db.sql(&format!("DROP USER {user}"));
+        }
+    });
+}

@@ -91,12 +91,14 @@ fn each_export_starts_with_the_initial_session_settings() {
             ("two", numbers),
             ("call", "CALL p()"),
             ("text", "SELECT * FROM t ORDER BY id"),
+            ("literals", "SELECT 'a' = 'A' AS same"),
         ];
-        let head = "[session]\ntime_zone = '+00:00'\ninit = ['SET @n = 0']\n[run]\nsnapshot = true";
+        let head = "[session]\ntime_zone = '+00:00'\ninit = ['SET @n = 0', 'SET collation_connection = utf8mb4_bin']\n[run]\nsnapshot = true";
         let exports = ExportFile::with_queries(db, head, &queries);
         exports.run(&["--quiet"]).run().ended(0, "");
         exports.assert_file("one.csv", "n\n1\n2\n");
         exports.assert_file("two.csv", "n\n1\n2\n");
+        exports.assert_file("literals.csv", "same\n0\n");
         exports.assert_file("text.csv", "id,at,text\n1,2026-01-02 03:04:05,東京\n2,,ö\n");
     });
 }
