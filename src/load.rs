@@ -27,7 +27,7 @@
 //! assert!(statement.contains("INTO TABLE `orders`"));
 //! ```
 
-use std::any::Any;
+use std::{any::Any, ptr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
@@ -166,6 +166,12 @@ impl LoadTarget {
         }
     }
 
+    /// Returns whether its statements name the time zone of TIMESTAMPs, so that it loads
+    /// them from any.
+    pub(crate) fn knows_time_zones(&self) -> bool {
+        ptr::eq(self, &raw const mysql::TARGET)
+    }
+
     /// Returns the value of the setting called `setting` in the preset.
     #[must_use]
     pub fn preset_value(&self, setting: &str) -> Option<&'static str> {
@@ -279,8 +285,7 @@ impl<'a> Load<'a> {
 
     /// Returns whether TIMESTAMPs are written in UTC, so that they are instants.
     fn is_utc(&self) -> bool {
-        self.time_zone
-            .is_some_and(|zone| zone == UTC || zone.eq_ignore_ascii_case("UTC"))
+        self.time_zone.is_some_and(is_utc)
     }
 
     /// Returns the path in a form that no client takes for an option or a command.
@@ -298,6 +303,11 @@ const NULL_WORD: &str = "<NULL>";
 
 /// UTC as an offset, which servers know also without time zone tables.
 pub const UTC: &str = "+00:00";
+
+/// Returns whether a session's time zone is UTC by its name.
+pub(crate) fn is_utc(zone: &str) -> bool {
+    zone == UTC || zone.eq_ignore_ascii_case("UTC")
+}
 
 /// Returns the table name for a file: its name up to the first dot.
 ///

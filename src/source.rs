@@ -29,6 +29,7 @@ mod server_warnings;
 mod session;
 pub mod snapshot;
 mod tables;
+mod time_zone;
 mod tls;
 pub mod tls_options;
 mod type_name;

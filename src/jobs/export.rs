@@ -299,6 +299,11 @@ fn after_rows(
         .into_iter()
         .for_each(|warning| context.warn(warning));
     session.check_text()?;
+    if let Some(warning) = session.check_time_zone()? {
+        let status = &context.status.status;
+        status.update(|details| details.time_zone = None);
+        context.warn(warning);
+    }
     if let Some(zone) = context.status.status.details().time_zone {
         tracing::info!(
             "the rows came over the {protocol} protocol, TIMESTAMPs in the time zone {zone}"

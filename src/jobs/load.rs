@@ -5,7 +5,7 @@ use super::plan::{ExportPlan, LoadPlan};
 use crate::{
     cancel::CancelToken,
     error::{Error, ErrorKind, Result},
-    load::{LimitCheck, Load, STANDARD_INPUT, UTC, has_timestamps},
+    load::{LimitCheck, Load, STANDARD_INPUT, UTC, has_timestamps, is_utc},
     pipeline::{RowObserver, value_error},
     row::Row,
     schema::Schema,
@@ -55,15 +55,21 @@ impl<'a> LoadObserver<'a> {
         })
     }
 
-    /// Warns about TIMESTAMPs that are no moments, because they are in the zone of
-    /// the server.
+    /// Warns about TIMESTAMPs that are no moments, because they are in another zone than
+    /// UTC and the statement does not say so.
     fn warn_of_time_zone(&mut self, schema: &Schema) {
-        let wants_utc = self.plan.target.preset_value("session.time_zone").is_some();
-        if wants_utc && self.time_zone.is_none() && has_timestamps(schema) {
+        let target = self.plan.target;
+        let zone = match self.time_zone {
+            _ if target.preset_value("session.time_zone").is_none() => return,
+            None => "the session's time zone".to_owned(),
+            Some(zone) if is_utc(zone) || target.knows_time_zones() => return,
+            Some(zone) => format!("the time zone {zone}"),
+        };
+        if has_timestamps(schema) {
             self.warnings.push(format!(
-                "TIMESTAMPs are in the session's time zone, which {} does not know; \
+                "TIMESTAMPs are in {zone}, which {} does not know; \
                  [session] time_zone = \"{UTC}\" makes them moments",
-                self.plan.target.name
+                target.name
             ));
         }
     }

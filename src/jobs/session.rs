@@ -71,6 +71,9 @@ pub(super) trait Session: Send {
     /// Checks that no text of the rows may have lost characters.
     fn check_text(&mut self) -> Result<()>;
 
+    /// Returns the warning that the time zone of the rows' TIMESTAMPs is not known.
+    fn check_time_zone(&mut self) -> Result<Option<String>>;
+
     /// Frees the server's resources of the query.
     fn close_statement(&mut self);
 
@@ -252,6 +255,10 @@ impl Session for ServerSession {
 
     fn check_text(&mut self) -> Result<()> {
         self.executor.check_text()
+    }
+
+    fn check_time_zone(&mut self) -> Result<Option<String>> {
+        self.executor.check_time_zone()
     }
 
     fn close_statement(&mut self) {

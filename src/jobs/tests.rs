@@ -190,6 +190,10 @@ impl Session for MemorySession {
         Ok(())
     }
 
+    fn check_time_zone(&mut self) -> Result<Option<String>> {
+        Ok(None)
+    }
+
     fn close_statement(&mut self) {}
 
     fn check_snapshot(&mut self) -> Result<()> {

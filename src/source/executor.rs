@@ -22,6 +22,7 @@ use super::{
     server_warnings::ServerWarnings,
     session::{self, Encryption, SessionFacts, SessionLock, WriteGuard},
     tables::TableCache,
+    time_zone::TimeZone,
 };
 use crate::{
     cancel::CancelToken,
@@ -50,13 +51,14 @@ pub struct QueryExecutor {
     /// The prepared statement that runs or has run.
     pub(super) prepared: Option<mysql::Statement>,
     session: session::Prepared,
-    warning_policy: WarningPolicy,
+    pub(super) warning_policy: WarningPolicy,
     pub(super) warning: Option<String>,
     pub(super) table_cache: TableCache,
     pub(super) stored_bits: StoredBits,
     /// The warnings about the values of the statement that runs.
     value_warnings: Vec<String>,
     pub(super) doubtful: DoubtfulText,
+    pub(super) time_zone: TimeZone,
 }
 
 impl QueryExecutor {
@@ -104,6 +106,7 @@ impl QueryExecutor {
             stored_bits: StoredBits::default(),
             value_warnings: Vec::new(),
             doubtful: DoubtfulText::default(),
+            time_zone: TimeZone::new(session.time_zone.as_deref()),
         };
         // From here on, a cancellation ends the session while the server is silent.
         cancel.on_interrupt(executor.interrupt.clone())?;
@@ -217,7 +220,7 @@ impl QueryExecutor {
             session::limit_rows(&mut self.conn, rows)?;
         }
         let prepared = prepare::prepare(&mut self.conn, self.protocol, &self.bound)?;
-        self.learn_of_bits(&prepared)?;
+        self.learn_of_columns(&prepared)?;
         self.doubtful = DoubtfulText::default();
         let context = ValueContext {
             stored_bits: &self.stored_bits,
@@ -243,13 +246,15 @@ impl QueryExecutor {
                 rows
             }
         };
+        self.time_zone.expect(rows.schema());
         let warning = columns::lost_characters(rows.schema(), &self.bound.sql);
         self.value_warnings.extend(warning);
         Ok(rows)
     }
 
-    /// Learns what the metadata does not say of the statement's BIT columns.
-    fn learn_of_bits(&mut self, statement: &prepare::Statement) -> Result<()> {
+    /// Learns what the metadata does not say of the statement's BIT columns and
+    /// TIMESTAMPs.
+    fn learn_of_columns(&mut self, statement: &prepare::Statement) -> Result<()> {
         let conn = &mut self.conn;
         let columns = prepare::columns(conn, statement, &self.bound)?;
         let learned = match &*self.bound.keyword {
@@ -260,6 +265,7 @@ impl QueryExecutor {
             _ => self.stored_bits.learn(conn, &columns),
         };
         let learned = learned.and_then(|()| {
+            self.time_zone.learn(&mut self.conn, &columns)?;
             self.value_warnings = self.bit_branch_warning(&columns)?.into_iter().collect();
             Ok(())
         });

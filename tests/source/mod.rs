@@ -12,4 +12,5 @@ mod round_trips;
 mod server_warnings;
 mod session;
 mod tampering;
+mod time_zones;
 mod tls;

@@ -1,0 +1,135 @@
+//! The time zone of TIMESTAMPs, which no report may name wrongly.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::support::{Database, each_server};
+
+const HINT: &str =
+    "--time-zone chooses the zone: neither the statement nor what it calls may set another one";
+
+fn make_table(db: &Database) {
+    db.sql("CREATE TABLE t (at TIMESTAMP NULL, d DATETIME)");
+    db.sql("INSERT INTO t VALUES (FROM_UNIXTIME(1767323045), '2026-01-02 03:04:05')");
+    for (name, select) in [("at", "at"), ("d", "d")] {
+        db.sql(&format!(
+            "CREATE PROCEDURE p_{name}() BEGIN SET time_zone = '+05:00'; SELECT {select} FROM t; END"
+        ));
+    }
+    db.sql("CREATE PROCEDURE same() BEGIN SELECT at FROM t; END");
+    db.sql("CREATE FUNCTION f() RETURNS INT DETERMINISTIC BEGIN SET time_zone = '+05:00'; RETURN 1; END");
+}
+
+/// The statements that set the zone, and what is said of them.
+fn changing(db: &Database) -> Vec<(&'static str, &'static str)> {
+    let changed = "the statement changed the session's time zone from +00:00 to +05:00";
+    let mut all = vec![
+        ("CALL p_at()", changed),
+        ("SELECT at FROM t WHERE f() = 1", changed),
+    ];
+    let own = "the statement sets the time zone for itself";
+    if db.is_mariadb() {
+        all.push((
+            "SET STATEMENT time_zone = '+05:00' FOR SELECT at FROM t",
+            own,
+        ));
+    } else {
+        let hint = "SELECT /*+ SET_VAR(time_zone = '+05:00') */ at FROM t";
+        all.push((
+            hint,
+            "the statement sets the time zone for itself, by SET_VAR",
+        ));
+    }
+    all
+}
+
+#[test]
+fn a_statement_that_sets_another_zone_is_an_error_if_one_is_chosen() {
+    each_server(|db| {
+        make_table(db);
+        for (sql, what) in changing(db) {
+            for args in [
+                &["--time-zone=+00:00"][..],
+                &["--time-zone=+00:00", "--protocol=text"],
+                &["--for=postgres"],
+            ] {
+                let error = format!("{what}: in which one its TIMESTAMPs are is not known");
+                db.export(sql).args(args).run().failed(4, &[&error, HINT]);
+            }
+        }
+        for sql in [
+            "CALL same()",
+            "CALL p_d()",
+            "SELECT at FROM t",
+            "SELECT /* SET_VAR(time_zone='x') */ at FROM t",
+            "SELECT d FROM t WHERE f() = 1",
+        ] {
+            let run = db.export(sql).arg("--time-zone=+00:00");
+            let rows = run.run().ended(0, "").stdout;
+            assert!(rows.ends_with(b"2026-01-02 03:04:05\n"), "{sql}");
+        }
+    });
+}
+
+#[test]
+fn no_report_names_a_zone_that_the_statement_changed() {
+    each_server(|db| {
+        make_table(db);
+        for (sql, what) in changing(db) {
+            for protocol in ["--protocol=auto", "--protocol=text"] {
+                let folder = tempfile::tempdir().expect("a folder");
+                let [out, summary] = ["a.csv", "summary.json"].map(|name| folder.path().join(name));
+                let init = "SET time_zone = '+00:00'";
+                let run = || db.export(sql).args(["--init", init, protocol]);
+                let run_to = run().args(["-v", "--manifest", "--summary"]).arg(&summary);
+                let stderr = run_to.arg("-o").arg(&out).run().ended_with(0);
+                let warning = format!("warning: {what}: in which one");
+                assert!(stderr.contains(&warning), "{sql}: {stderr}");
+                assert!(!stderr.contains("in the time zone"), "{stderr}");
+                let rows = fs::read_to_string(&out).expect("the rows");
+                assert_eq!(rows, "at\n2026-01-02 08:04:05\n", "{sql}");
+                let manifest = folder.path().join("a.csv.manifest.json");
+                for path in [summary, manifest] {
+                    let report = fs::read(&path).expect("a report");
+                    let report: Value = serde_json::from_slice(&report).expect("JSON");
+                    assert_eq!(report["time_zone"], Value::Null, "{report}");
+                }
+                let strict = run().arg("--strict-warnings").run();
+                strict.failed(4, &[what, HINT]);
+            }
+        }
+    });
+}
+
+#[test]
+fn times_of_another_zone_are_reported_where_the_target_takes_them_for_no_moments() {
+    each_server(|db| {
+        make_table(db);
+        for (target, zone, is_told) in [
+            ("postgres", "+05:30", true),
+            ("duckdb", "+05:30", true),
+            ("clickhouse", "+05:30", true),
+            ("mysql", "+05:30", false),
+            ("postgres", "+00:00", false),
+            ("postgres", "SYSTEM", true),
+        ] {
+            let run = db
+                .export("SELECT at FROM t")
+                .args(["--for", target, "--time-zone", zone]);
+            let stderr = run.run().ended_with(0);
+            let zone = match zone {
+                "SYSTEM" => "the session's time zone".to_owned(),
+                zone => format!("the time zone {zone}"),
+            };
+            let warning = format!(
+                "gold_digger: warning: TIMESTAMPs are in {zone}, which {target} does not know; [session] time_zone = \"+00:00\" makes them moments\n"
+            );
+            assert_eq!(stderr, if is_told { warning } else { String::new() });
+            let dates = db
+                .export("SELECT d FROM t")
+                .args(["--for", target, "--time-zone=+05:30"]);
+            dates.run().ended(0, "");
+        }
+    });
+}
