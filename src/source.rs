@@ -21,6 +21,7 @@ mod interrupt;
 mod options;
 mod owned_row;
 mod prepare;
+mod previous;
 mod refusal;
 mod result_set;
 mod rewritten;

@@ -1,9 +1,13 @@
-//! Finds BIT columns in the branches of IF and CASE that make a DECIMAL. MySQL sends
-//! the bits there, for every client: b'110001' looks like the number 1.
+//! Finds BIT columns of which a server sends wrong values to every client: MySQL in the
+//! branches of IF and CASE that make a DECIMAL, where b'110001' looks like the number 1,
+//! and MariaDB in the totals of WITH ROLLUP.
 
 use std::collections::BTreeSet;
 
-use mysql::{Column, consts::ColumnType as WireType};
+use mysql::{
+    Column,
+    consts::{ColumnFlags, ColumnType as WireType},
+};
 
 use super::{
     QueryExecutor,
@@ -53,6 +57,33 @@ impl QueryExecutor {
                 bits[0]
             ))),
         }
+    }
+
+    /// Returns the warning that totals of WITH ROLLUP may have a BIT in the place of NULL:
+    /// MariaDB leaves the value of the last group in a BIT column that is a key of the
+    /// groups. An expression over it is right.
+    ///
+    /// # Errors
+    /// The driver's error if the connection fails.
+    pub(super) fn rollup_warning(&mut self, columns: &[Column]) -> mysql::Result<Option<String>> {
+        let is_stored_bit = |column: &&Column| {
+            column.column_type() == WireType::MYSQL_TYPE_BIT
+                && !column.flags().contains(ColumnFlags::BINARY_FLAG)
+        };
+        let Some(bit) = columns.iter().find(is_stored_bit) else {
+            return Ok(None);
+        };
+        let is_rollup =
+            |token| matches!(token, Token::Name(name) if name.eq_ignore_ascii_case("rollup"));
+        let has_rollup = tokens(&self.bound.without_strings("", "")).any(is_rollup);
+        if !has_rollup || !self.stored_bits.is_mariadb(&mut self.conn)? {
+            return Ok(None);
+        }
+        let name = bit.org_name_str();
+        Ok(Some(format!(
+            "MariaDB may have sent the bits of the last group for {name} where a total of WITH \
+             ROLLUP has NULL; add 0 to it in the query, as in SELECT {name}+0 … GROUP BY {name}"
+        )))
     }
 
     /// Returns the names of the BIT columns that a branch of IF or CASE returns, or,

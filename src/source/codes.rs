@@ -253,7 +253,7 @@ pub(super) enum Consequence {
 /// the other one.
 pub(super) fn consequence(level: &str, code: u16) -> Option<Consequence> {
     match level {
-        "Note" if !ALTERED_NOTES.contains(&code) => None,
+        "Note" if !ALTERED.contains(&code) || MERE_NOTES.contains(&code) => None,
         _ if INCOMPLETE.contains(&code) => Some(Consequence::Incomplete),
         _ if ALTERED.contains(&code) || IN_DOUBT.contains(&code) => Some(Consequence::Altered),
         // The statement has succeeded in spite of an error.
@@ -274,7 +274,8 @@ const INCOMPLETE: [u16; 7] = [
 ];
 
 /// The warnings that a value was altered.
-pub(super) const ALTERED: [u16; 48] = [
+pub(super) const ALTERED: [u16; 52] = [
+    1139, // ER_REGEXP_ERROR of MariaDB: a match that it gave up
     1256, // ER_TOO_BIG_FOR_UNCOMPRESS
     1257, // ER_ZLIB_Z_MEM_ERROR
     1258, // ER_ZLIB_Z_BUF_ERROR
@@ -315,10 +316,13 @@ pub(super) const ALTERED: [u16; 48] = [
     4043, // ER_JSON_PATH_DEPTH of MariaDB
     4044, // ER_JSON_PATH_NO_WILDCARD of MariaDB
     4045, // ER_JSON_PATH_ARRAY of MariaDB
+    4046, // ER_JSON_ONE_OR_ALL of MariaDB
     4048, // ER_GEOJSON_INCORRECT of MariaDB
     4049, // ER_GEOJSON_TOO_FEW_POINTS of MariaDB
     4050, // ER_GEOJSON_NOT_CLOSED of MariaDB
+    4051, // ER_JSON_PATH_EMPTY of MariaDB
     4076, // ER_GEOJSON_EMPTY_COORDINATES of MariaDB
+    4183, // ER_SFORMAT_ERROR of MariaDB
     SORTED_BY_PREFIX,
     4203, // ER_VECTOR_BINARY_FORMAT_INVALID of MariaDB
     4204, // ER_VECTOR_FORMAT_INVALID of MariaDB
@@ -333,7 +337,6 @@ const IN_DOUBT: [u16; 4] = [
     1356,          // ER_VIEW_INVALID: in information_schema
 ];
 
-/// The codes of [`ALTERED`] that count as a mere note, too. Notes with other codes
-/// are about what a statement means, such as a time of day that a comparison with a
-/// date ignores.
-const ALTERED_NOTES: [u16; 2] = [1916, 1917];
+/// The codes of [`ALTERED`] whose notes are about what a statement means, such as a time
+/// of day that a comparison with a date ignores, or spaces after a number.
+const MERE_NOTES: [u16; 2] = [1265, TRUNCATED_VALUE];

@@ -17,7 +17,7 @@ use super::{
     errors::{READ_WRITE_HINT, catch_driver_panic, query_error, statement_error},
     interrupt::{InterruptHandle, SessionUse},
     options::{Compression, ConnectOptions, Protocol, SessionOptions, WarningPolicy},
-    prepare,
+    prepare, previous,
     rows::{RowStream, Rows},
     server_warnings::ServerWarnings,
     session::{self, Encryption, SessionFacts, SessionLock, WriteGuard},
@@ -249,6 +249,7 @@ impl QueryExecutor {
         self.time_zone.expect(rows.schema());
         let warning = columns::lost_characters(rows.schema(), &self.bound.sql);
         self.value_warnings.extend(warning);
+        self.value_warnings.extend(previous::warning(&self.bound));
         Ok(rows)
     }
 
@@ -267,6 +268,8 @@ impl QueryExecutor {
         let learned = learned.and_then(|()| {
             self.time_zone.learn(&mut self.conn, &columns)?;
             self.value_warnings = self.bit_branch_warning(&columns)?.into_iter().collect();
+            let warning = self.rollup_warning(&columns)?;
+            self.value_warnings.extend(warning);
             Ok(())
         });
         learned.map_err(|error| query_error("cannot ask about the statement's columns", error))

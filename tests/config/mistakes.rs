@@ -262,6 +262,7 @@ fn session_mistakes_exit_2() {
         (&["--read-timeout", "5 parsecs", SELECT], &["'--read-timeout <DURATION>'", "unit"]),
         (&["--statement-timeout", "366d", SELECT], &["'--statement-timeout <DURATION>'", "365d"]),
         (&["--init", "SET a = 1; SET b = 2", SELECT], &["'--init <SQL>'", "more than one statement"]),
+        (&["--init", "/* x */ use mysql", SELECT], &["'--init <SQL>'", "--database NAME"]),
         (&["--time-zone", "", SELECT], &["'--time-zone <ZONE>'", "empty"]),
     ];
     assert_all_refused(&sandbox, cases);

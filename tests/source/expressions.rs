@@ -315,3 +315,62 @@ fn bits_that_mysql_sends_as_a_decimal_are_a_warning() {
         }
     });
 }
+
+#[test]
+fn bits_that_mariadb_leaves_in_totals_are_a_warning() {
+    each_server(|db| {
+        db.sql("CREATE TABLE t (id INT, b BIT(3))");
+        db.sql("INSERT INTO t VALUES (1, 1), (1, 2), (2, 2)");
+        let warning = "gold_digger: warning: MariaDB may have sent the bits of the last group for b where a total of WITH ROLLUP has NULL; add 0 to it in the query, as in SELECT b+0 … GROUP BY b\n";
+        for (sql, total, is_wrong) in [
+            (
+                "SELECT b, COUNT(*) FROM t GROUP BY b WITH ROLLUP",
+                "\\N\t3",
+                true,
+            ),
+            (
+                "SELECT b AS k, id, COUNT(*) FROM t GROUP BY 1, id WITH ROLLUP",
+                "\\N\t\\N\t3",
+                true,
+            ),
+            (
+                "SELECT * FROM (SELECT b, COUNT(*) FROM t GROUP BY b WITH ROLLUP) AS q",
+                "\\N\t3",
+                true,
+            ),
+            (
+                "SELECT b+0, COUNT(*) FROM t GROUP BY b WITH ROLLUP",
+                "\\N\t3",
+                false,
+            ),
+            (
+                "SELECT MAX(b), id, COUNT(*) FROM t GROUP BY id WITH ROLLUP",
+                "2\t\\N\t3",
+                false,
+            ),
+            (
+                "SELECT b, 'ROLLUP' AS n, COUNT(*) FROM t GROUP BY b",
+                "2\tROLLUP\t2",
+                false,
+            ),
+        ] {
+            for protocol in ["--protocol=auto", "--protocol=text"] {
+                let is_wrong = is_wrong && db.is_mariadb();
+                let run = || db.export(sql).args([protocol, "--header=false"]);
+                let outcome = run().run().ended(0, if is_wrong { warning } else { "" });
+                let rows = String::from_utf8(outcome.stdout).expect("UTF-8");
+                let total = if is_wrong {
+                    total.replacen("\\N", "2", 1)
+                } else {
+                    total.to_owned()
+                };
+                assert_eq!(rows.lines().last(), Some(&*total), "{sql}");
+                let strict = run().arg("--strict-warnings").run();
+                assert_eq!(
+                    strict.ended_with(if is_wrong { 4 } else { 0 }).is_empty(),
+                    !is_wrong
+                );
+            }
+        }
+    });
+}

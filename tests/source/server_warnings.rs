@@ -26,7 +26,8 @@ const fn mysql(words: &'static str) -> Words {
 /// What a SELECT of one row selects, and the warnings about it. The codes are, in this
 /// order: 1292, 1264, 1300, 1411, 1441, 1525, 1258, 1259, 1265, 6527, 1916 as a note
 /// and as a warning, 1918, 1958, 1977, 1366, 4037 and 3141, 1292 and 3155, 1292 and
-/// 3156, 4038, 4040, 4041, 4042, 4044, 4048 and 4050.
+/// 3156, 4038, 4040, 4041, 4042, 1264 as a note, 4183, 4051, 4046, 1139, 4044, 4048 and
+/// 4050.
 const ALTERED: &[(&str, Words)] = &[
     (
         "CAST('x' AS SIGNED)",
@@ -142,6 +143,26 @@ const ALTERED: &[(&str, Words)] = &[
         mariadb("Syntax error in JSON path in argument 2 to function 'json_extract' at position 2"),
     ),
     (
+        "CAST(1e300 AS FLOAT)",
+        mariadb("Out of range value for column 'CAST(1e300 AS FLOAT)' at row 1"),
+    ),
+    (
+        "SFORMAT('{', 'a')",
+        mariadb("SFORMAT error: invalid format string"),
+    ),
+    (
+        "JSON_REMOVE('{}', '$')",
+        mariadb("Path expression '$' is not allowed in argument 2 to function 'json_remove'."),
+    ),
+    (
+        "JSON_SEARCH('{}', 'x', 'a')",
+        mariadb("Argument 2 to function 'json_search' must be \"one\" or \"all\"."),
+    ),
+    (
+        "CONCAT(REPEAT('a', 50000), 'b') REGEXP '^(a+)+$'",
+        mariadb("Regex error 'match limit exceeded'"),
+    ),
+    (
         "JSON_ARRAY_APPEND('[1]', '$[*]', 1)",
         mariadb(
             "Wildcards or range in JSON path not allowed in argument 2 to function 'json_array_append'",
@@ -245,6 +266,8 @@ fn warnings_about_no_value_are_only_counted() {
             "LOG(0)",
             "CAST(-1 AS UNSIGNED)",
             "SQL_CALC_FOUND_ROWS 1",
+            "CAST('10:20:30.123456789' AS TIME(2))",
+            "CAST('1 ' AS SIGNED)",
         ] {
             let run = || db.export(&format!("SELECT {expression}"));
             run().arg("--strict-warnings").run().ended(0, "");
@@ -448,6 +471,30 @@ fn a_procedure_has_the_warnings_of_its_last_statement() {
                 "{procedure}: {stderr}"
             );
         }
+    });
+}
+
+#[test]
+fn questions_about_the_statement_before_are_reported() {
+    each_server(|db| {
+        for (sql, what) in [
+            ("SHOW WARNINGS", "SHOW WARNINGS"),
+            ("SHOW ERRORS", "SHOW ERRORS"),
+            ("SELECT FOUND_ROWS() AS n", "FOUND_ROWS()"),
+            ("SELECT ROW_COUNT() AS n", "ROW_COUNT()"),
+            ("SELECT @@SESSION.warning_count AS n", "@@warning_count"),
+            ("SELECT @@error_count AS n", "@@error_count"),
+        ] {
+            for protocol in ["--protocol=auto", "--protocol=text"] {
+                let warning =
+                    format!("{what} tells of this program's own statements, not of one of yours");
+                let run = || db.export(sql).args([protocol, "--allow-empty"]);
+                assert_warns(run(), &[&warning]);
+                run().arg("--strict-warnings").run().failed(4, &[&warning]);
+            }
+        }
+        let text = "SELECT 'FOUND_ROWS()' AS a";
+        db.export(text).run().wrote("a\nFOUND_ROWS()\n");
     });
 }
 

@@ -76,7 +76,14 @@ pub(super) fn pattern(text: &str) -> Result<Pattern, String> {
 
 pub(super) fn one_statement(text: &str) -> Result<String, String> {
     let parsed = Query::parse(text).map_err(|error| error.message().to_owned());
-    parsed.map(|_| text.to_owned())
+    match parsed?.keyword().eq_ignore_ascii_case("USE") {
+        true => Err(
+            "USE is not for here: --database NAME chooses the database, which also \
+                     names files"
+                .to_owned(),
+        ),
+        false => Ok(text.to_owned()),
+    }
 }
 
 pub(super) fn output_format(text: &str) -> Result<&'static BuiltIn, String> {
