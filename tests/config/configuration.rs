@@ -338,7 +338,7 @@ fn the_configuration_file_sets_up_the_session() {
         fs::write(
             &config,
             "[session]\n\
-             init = [\n\"SET @a = 'ä'\", # a list of several lines\n\"SET NAMES latin1\",\n'SET time_zone = \"+05:00\"'\n]\n\
+             init = [\n\"SET @a = 'ä'\", # a list of several lines\n\"SET character_set_client = latin1, character_set_results = latin1\",\n'SET time_zone = \"+05:00\"'\n]\n\
              time_zone = '+02:00'\nstatement_timeout = '90m'\n\
              [query]\nparams = { day = '2026-11-21', unused = 1, n = 7 }\n",
         )
