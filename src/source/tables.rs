@@ -1,6 +1,6 @@
-//! Finds the tables of a statement that no snapshot covers: those whose engines
-//! are not transactional. The server's EXPLAIN and its rewritten statement name
-//! the tables.
+//! Finds what a statement reads that no snapshot covers: tables whose engines are not
+//! transactional, locked rows and full-text indexes. The server's EXPLAIN and its
+//! rewritten statement name the tables.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,89 +10,126 @@ use super::{
     QueryExecutor,
     driver::{all, ask, number, text},
     errors::{catch_driver_panic, query_error},
-    rewritten::{Names, qualified_names, rewritten_statements},
+    rewritten::{
+        CurrentRead, Names, current_reads, may_read_current_rows, qualified_names,
+        rewritten_statements,
+    },
 };
 use crate::{error::Result, text::hex};
 
 /// The first keywords of statements that EXPLAIN accepts.
 const EXPLAINED: [&str; 5] = ["SELECT", "WITH", "TABLE", "VALUES", "("];
 
-/// Whether a snapshot covers all tables of a statement.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SnapshotCoverage {
-    /// It covers all tables that the server names.
-    Complete,
-    /// It does not cover these tables, each as `database.table (ENGINE)`.
+/// A reason why a snapshot may not cover all that a statement reads.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SnapshotGap {
+    /// These tables are not transactional, each as `database.table (ENGINE)`.
     NotTransactional(Vec<String>),
+    /// The statement locks rows, and reads their newest versions.
+    LockingRead,
+    /// The statement searches in a full-text index.
+    FullText,
     /// The server does not name the tables, for this reason.
     Unknown(String),
 }
+
+impl From<CurrentRead> for SnapshotGap {
+    fn from(read: CurrentRead) -> Self {
+        match read {
+            CurrentRead::Locking => Self::LockingRead,
+            CurrentRead::FullText => Self::FullText,
+        }
+    }
+}
+
+/// What is known of a statement's tables.
+type Gaps = BTreeSet<SnapshotGap>;
 
 /// What EXPLAIN says of a statement's tables.
 enum Explained {
     /// The names in the rewritten statement, and perhaps those in the original one.
     Names(Names),
-    /// The names do not matter: all tables of the server are transactional.
+    /// The names do not matter: a snapshot covers all tables of the server.
     Irrelevant,
     /// The server does not show the rewritten statement.
     Hidden,
 }
 
 impl QueryExecutor {
-    /// Finds the tables of the bound statement that are not transactional, also
-    /// those within views, but not those within functions.
+    /// Finds what the bound statement reads besides the snapshot: tables that are not
+    /// transactional, also those within views, but not those within functions, locked
+    /// rows and full-text indexes.
     ///
     /// # Errors
     /// [`ErrorKind::Query`](crate::error::ErrorKind::Query) if the connection
     /// fails.
-    pub fn snapshot_coverage(&mut self) -> Result<SnapshotCoverage> {
+    pub fn snapshot_gaps(&mut self) -> Result<Vec<SnapshotGap>> {
         let cancel = self.cancel.clone();
-        catch_driver_panic(&cancel, || self.find_tables())
+        let gaps = catch_driver_panic(&cancel, || self.find_gaps())?;
+        Ok(gaps.into_iter().collect())
     }
 
-    fn find_tables(&mut self) -> Result<SnapshotCoverage> {
+    fn find_gaps(&mut self) -> Result<Gaps> {
         let keyword = &self.bound.keyword;
         if !EXPLAINED.contains(&keyword.as_str()) {
-            return Ok(SnapshotCoverage::Unknown(format!(
-                "{keyword} does not tell"
-            )));
+            let reason = format!("{keyword} does not tell");
+            return Ok(Gaps::from([SnapshotGap::Unknown(reason)]));
         }
-        match self.try_find_tables() {
+        let failed = |error| query_error("cannot ask for the query's tables", error);
+        let mut gaps = self.gaps_of_words().map_err(failed)?;
+        match self.gaps_of_tables() {
             // The server refuses to explain the statement.
-            Err(mysql::Error::MySqlError(error)) => Ok(SnapshotCoverage::Unknown(error.message)),
+            Err(mysql::Error::MySqlError(error)) => {
+                gaps.insert(SnapshotGap::Unknown(error.message));
+            }
             // The driver finds other parameters in the text than were bound.
             Err(mysql::Error::DriverError(error)) => {
-                Ok(SnapshotCoverage::Unknown(error.to_string()))
+                gaps.insert(SnapshotGap::Unknown(error.to_string()));
             }
-            Err(error) => Err(query_error("cannot ask for the query's tables", error)),
-            Ok(tables) => Ok(tables),
+            Err(error) => return Err(failed(error)),
+            Ok(mut found) => gaps.append(&mut found),
         }
+        Ok(gaps)
     }
 
-    fn try_find_tables(&mut self) -> mysql::Result<SnapshotCoverage> {
-        let names = match self.explain_names()? {
+    /// Finds what the original words tell. The server does not show locks in what it
+    /// rewrites, and leaves subqueries out.
+    fn gaps_of_words(&mut self) -> mysql::Result<Gaps> {
+        if !may_read_current_rows(&self.bound.sql) {
+            return Ok(Gaps::new());
+        }
+        let (_, words) = self.original_words()?;
+        Ok(gaps_of_text(&words).collect())
+    }
+
+    fn gaps_of_tables(&mut self) -> mysql::Result<Gaps> {
+        let mut gaps = Gaps::new();
+        let names = match self.explain_names(&mut gaps)? {
             Explained::Names(names) => names,
-            Explained::Irrelevant => return Ok(SnapshotCoverage::Complete),
+            Explained::Irrelevant => return Ok(gaps),
             Explained::Hidden => {
                 let reason =
                     "the server does not show the notes of EXPLAIN (sql_notes, note_verbosity)";
-                return Ok(SnapshotCoverage::Unknown(reason.to_owned()));
+                gaps.insert(SnapshotGap::Unknown(reason.to_owned()));
+                return Ok(gaps);
             }
         };
         self.table_cache.load(&mut self.conn)?;
-        self.check_tables(names)
+        self.check_tables(names, &mut gaps)?;
+        Ok(gaps)
     }
 
     /// Explains the statement and returns the qualified names in it: those that the
-    /// server has resolved, because only the server knows aliases and views.
-    fn explain_names(&mut self) -> mysql::Result<Explained> {
+    /// server has resolved, because only the server knows aliases and views. Adds what
+    /// the rewritten statement reads besides the snapshot to `gaps`.
+    fn explain_names(&mut self, gaps: &mut Gaps) -> mysql::Result<Explained> {
         // MariaDB returns the rewritten statement only for EXTENDED. That is a
         // syntax error for MySQL, which returns it for one of its formats.
         let explained = match self.explain("EXPLAIN EXTENDED") {
             Err(mysql::Error::MySqlError(_)) => {
                 // MySQL runs some subqueries to explain a statement, which this
                 // check avoids.
-                if self.table_cache.are_all_transactional(&mut self.conn)? {
+                if self.table_cache.are_all_covered(&mut self.conn)? {
                     return Ok(Explained::Irrelevant);
                 }
                 self.explain("EXPLAIN FORMAT=TRADITIONAL")?
@@ -106,6 +143,7 @@ impl QueryExecutor {
         let mut names = Names::new();
         for text in &rewritten {
             names.append(&mut qualified_names(text, None));
+            gaps.extend(gaps_of_text(text));
         }
         let is_unnamed = |row: &Row| is_read_already(row) || is_left_out(row, &rewritten);
         if explained.iter().any(is_unnamed) {
@@ -115,9 +153,10 @@ impl QueryExecutor {
         Ok(Explained::Names(names))
     }
 
-    /// Looks up the tables among `names`, and those in the definitions of views.
-    fn check_tables(&mut self, mut names: Names) -> mysql::Result<SnapshotCoverage> {
-        let (mut seen, mut found, mut hidden) = (BTreeSet::new(), Vec::new(), None);
+    /// Looks up the tables among `names`, and those in the definitions of views, and
+    /// adds what no snapshot covers to `gaps`.
+    fn check_tables(&mut self, mut names: Names, gaps: &mut Gaps) -> mysql::Result<()> {
+        let (mut seen, mut found) = (BTreeSet::new(), Vec::new());
         while !names.is_empty() {
             // The others are names of columns and their tables.
             names.retain(|name| self.table_cache.schemas.contains(&name.0));
@@ -131,21 +170,22 @@ impl QueryExecutor {
                         found.push(format!("{shown} ({engine})"));
                     }
                     Some(TableKind::View(definition)) if definition.is_empty() => {
-                        hidden = Some(format!("{shown} does not show what it is"));
+                        let reason = format!("{shown} does not show what it is");
+                        gaps.insert(SnapshotGap::Unknown(reason));
                     }
                     Some(TableKind::View(definition)) => {
                         within_views.append(&mut qualified_names(definition, None));
+                        gaps.extend(gaps_of_text(definition));
                     }
                     Some(TableKind::Other) | None => {}
                 }
             }
             names = within_views;
         }
-        Ok(match hidden {
-            _ if !found.is_empty() => SnapshotCoverage::NotTransactional(found),
-            Some(reason) => SnapshotCoverage::Unknown(reason),
-            None => SnapshotCoverage::Complete,
-        })
+        if !found.is_empty() {
+            gaps.insert(SnapshotGap::NotTransactional(found));
+        }
+        Ok(())
     }
 
     /// Returns the session's database, and the words of the bound statement as the
@@ -178,19 +218,24 @@ pub(super) struct TableCache {
     /// The names of the transactional engines.
     engines: BTreeSet<String>,
     tables: BTreeMap<(String, String), TableKind>,
-    are_all_transactional: Option<bool>,
+    are_all_covered: Option<bool>,
 }
 
-/// Returns a row if the account sees a table that is not transactional, other than
-/// the server's own.
-const ANY_NOT_TRANSACTIONAL: &str = "SELECT 1 FROM information_schema.TABLES
+/// Returns a row if the account sees a table that is not transactional, or that has a
+/// full-text index, other than the server's own.
+const ANY_NOT_COVERED: &str = "SELECT 1 FROM information_schema.TABLES
      WHERE TABLE_TYPE = 'BASE TABLE' AND TABLE_SCHEMA NOT IN ('sys', 'performance_schema')
      AND ENGINE NOT IN (SELECT ENGINE FROM information_schema.ENGINES WHERE TRANSACTIONS = 'YES')
+     UNION ALL SELECT 1 FROM information_schema.STATISTICS WHERE INDEX_TYPE = 'FULLTEXT'
      LIMIT 1";
+
+/// The `TABLE_TYPE` of MariaDB's sequences. Their engine is transactional, but their
+/// values are not.
+const SEQUENCE: &str = "SEQUENCE";
 
 #[derive(Clone)]
 enum TableKind {
-    /// A table of this engine, which is not transactional.
+    /// A table of this engine, which is not transactional, or a sequence.
     NotTransactional(String),
     /// A view with this definition, which is empty if the account may not see it.
     View(String),
@@ -213,14 +258,14 @@ impl TableCache {
         Ok(())
     }
 
-    /// Whether every table that the account sees is transactional, except for the
+    /// Whether a snapshot covers every table that the account sees, except for the
     /// server's own.
-    fn are_all_transactional(&mut self, conn: &mut Conn) -> mysql::Result<bool> {
-        if let Some(known) = self.are_all_transactional {
+    fn are_all_covered(&mut self, conn: &mut Conn) -> mysql::Result<bool> {
+        if let Some(known) = self.are_all_covered {
             return Ok(known);
         }
-        let known = ask(conn, ANY_NOT_TRANSACTIONAL)?.is_empty();
-        self.are_all_transactional = Some(known);
+        let known = ask(conn, ANY_NOT_COVERED)?.is_empty();
+        self.are_all_covered = Some(known);
         Ok(known)
     }
 
@@ -240,6 +285,9 @@ impl TableCache {
                     (Some(table_type), _) if table_type == "VIEW" => {
                         *kind = TableKind::View(String::new());
                     }
+                    (Some(table_type), _) if table_type == SEQUENCE => {
+                        *kind = TableKind::NotTransactional(table_type);
+                    }
                     (_, Some(engine)) if !self.engines.contains(&engine) => {
                         *kind = TableKind::NotTransactional(engine);
                     }
@@ -258,6 +306,11 @@ impl TableCache {
         }
         Ok(())
     }
+}
+
+/// Returns the gaps that the text of a statement shows.
+fn gaps_of_text(text: &str) -> impl Iterator<Item = SnapshotGap> {
+    current_reads(text).into_iter().map(SnapshotGap::from)
 }
 
 /// The most names in one question.
