@@ -171,6 +171,7 @@ fn try_export(context: ExportContext<'_>, shared: Option<SessionRef<'_>>) -> Res
         true => session.snapshot_gaps()?,
         false => Vec::new(),
     };
+    refuse_altered(&gaps)?;
     // Opened before the query, which may run for hours, and after the connection.
     // Connecting is the only step that cannot be cancelled from another thread, so no
     // temporary file must exist yet.
@@ -270,9 +271,32 @@ fn open_sink(context: ExportContext<'_>) -> Result<Box<dyn Sink>> {
     Ok(sink)
 }
 
+/// Checks that no table of the query was altered after the snapshot began.
+fn refuse_altered(gaps: &[SnapshotGap]) -> Result<()> {
+    let altered = gaps.iter().find_map(|gap| match gap {
+        SnapshotGap::Altered(tables) => Some(tables),
+        _ => None,
+    });
+    let Some(tables) = altered else {
+        return Ok(());
+    };
+    let (noun, verb) = match tables.len() {
+        1 => ("table", "was"),
+        _ => ("tables", "were"),
+    };
+    let what = format!(
+        "the {noun} {} {verb} altered after the snapshot began, which does not hold its former state",
+        tables.join(", ")
+    );
+    Err(Error::new(ErrorKind::Query, what)
+        .with_hint("run the export again, in a snapshot that begins later"))
+}
+
 /// Warns about what the query reads besides the snapshot.
 fn warn_of_gap(context: ExportContext<'_>, gap: SnapshotGap) {
     context.warn(match gap {
+        // The export has failed.
+        SnapshotGap::Altered(_) => return,
         SnapshotGap::NotTransactional(tables) => format!(
             "these tables are not transactional, and not part of the snapshot: {}",
             tables.join(", ")
