@@ -250,8 +250,7 @@ fn warnings_of(db: &Database, sql: &str) -> Vec<String> {
     texts.map(str::to_owned).collect()
 }
 
-/// Checks the warnings of queries, which begin with these words, with all tables of the
-/// server transactional and with others.
+/// Checks that each query has one warning, which begins with these words, or none.
 fn assert_warnings(db: &Database, queries: &[(&str, &str)]) {
     for (sql, start) in queries {
         let warnings = warnings_of(db, sql);
