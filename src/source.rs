@@ -47,7 +47,7 @@ pub use result_set::ResultSet;
 pub use rows::RowStream;
 pub use session::SessionFacts;
 pub use snapshot::BinlogPosition;
-pub use tables::SnapshotCoverage;
+pub use tables::SnapshotGap;
 pub use tls::install_tls_provider;
 
 use crate::{error::Result, row::Row, schema::Schema};

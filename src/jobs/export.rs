@@ -17,7 +17,7 @@ use crate::{
     pipeline::{BufferedOutput, Pipeline, RowObserver, copy_rows},
     schema::ColumnDescription,
     sink::{self, Checksum, Restart, Sink, SinkOptions, Staged, Target},
-    source::{Access, RowSource, SnapshotCoverage, SnapshotMode},
+    source::{Access, RowSource, SnapshotGap, SnapshotMode},
     text::counted,
 };
 
@@ -167,16 +167,17 @@ fn try_export(context: ExportContext<'_>, shared: Option<SessionRef<'_>>) -> Res
         }
     };
     prepare_session(context, session)?;
-    let coverage = match is_shared {
-        true => session.snapshot_coverage()?,
-        false => SnapshotCoverage::Complete,
+    let gaps = match is_shared {
+        true => session.snapshot_gaps()?,
+        false => Vec::new(),
     };
+    refuse_altered(&gaps)?;
     // Opened before the query, which may run for hours, and after the connection.
     // Connecting is the only step that cannot be cancelled from another thread, so no
     // temporary file must exist yet.
     let sink = open_sink(context)?;
     let source = session.run()?;
-    warn_of_coverage(context, coverage);
+    gaps.into_iter().for_each(|gap| warn_of_gap(context, gap));
     let status = &context.status.status;
     let protocol = source.protocol();
     record_source(status, &*source);
@@ -270,18 +271,46 @@ fn open_sink(context: ExportContext<'_>) -> Result<Box<dyn Sink>> {
     Ok(sink)
 }
 
-/// Warns about tables of the query that the snapshot may not cover.
-fn warn_of_coverage(context: ExportContext<'_>, coverage: SnapshotCoverage) {
-    match coverage {
-        SnapshotCoverage::Complete => {}
-        SnapshotCoverage::NotTransactional(tables) => context.warn(format!(
+/// Checks that no table of the query was altered after the snapshot began.
+fn refuse_altered(gaps: &[SnapshotGap]) -> Result<()> {
+    let altered = gaps.iter().find_map(|gap| match gap {
+        SnapshotGap::Altered(tables) => Some(tables),
+        _ => None,
+    });
+    let Some(tables) = altered else {
+        return Ok(());
+    };
+    let (noun, verb) = match tables.len() {
+        1 => ("table", "was"),
+        _ => ("tables", "were"),
+    };
+    let what = format!(
+        "the {noun} {} {verb} altered after the snapshot began, which does not hold its former state",
+        tables.join(", ")
+    );
+    Err(Error::new(ErrorKind::Query, what)
+        .with_hint("run the export again, in a snapshot that begins later"))
+}
+
+/// Warns about what the query reads besides the snapshot.
+fn warn_of_gap(context: ExportContext<'_>, gap: SnapshotGap) {
+    context.warn(match gap {
+        // The export has failed.
+        SnapshotGap::Altered(_) => return,
+        SnapshotGap::NotTransactional(tables) => format!(
             "these tables are not transactional, and not part of the snapshot: {}",
             tables.join(", ")
-        )),
-        SnapshotCoverage::Unknown(reason) => context.warn(format!(
+        ),
+        SnapshotGap::LockingRead => "the query locks rows (LOCK IN SHARE MODE, FOR SHARE, FOR \
+             UPDATE), and reads the newest ones, not those of the snapshot"
+            .to_owned(),
+        SnapshotGap::FullText => "the query searches in a full-text index (MATCH), which is not \
+             part of the snapshot: rows that were changed after it began may be missing"
+            .to_owned(),
+        SnapshotGap::Unknown(reason) => format!(
             "whether all that the query reads is part of the snapshot is not known: {reason}"
-        )),
-    }
+        ),
+    });
 }
 
 /// Reads the server's warnings and closes the statement. Also checks that a shared

@@ -10,7 +10,7 @@ use crate::{
     sink::{self, Sink, SinkOptions},
     source::{
         BinlogPosition, ConnectOptions, QueryExecutor, RowSource, SessionFacts, SessionOptions,
-        SessionUse, SnapshotCoverage, SnapshotMode, snapshot,
+        SessionUse, SnapshotGap, SnapshotMode, snapshot,
     },
     sync::lock,
 };
@@ -56,8 +56,8 @@ pub(super) trait Session: Send {
     /// Reads the server's version and the session's settings.
     fn facts(&mut self) -> Result<SessionFacts>;
 
-    /// Checks whether the snapshot covers all tables of the query.
-    fn snapshot_coverage(&mut self) -> Result<SnapshotCoverage>;
+    /// Returns what the query reads besides the snapshot.
+    fn snapshot_gaps(&mut self) -> Result<Vec<SnapshotGap>>;
 
     /// Runs the query, up to its first row.
     fn run(&mut self) -> Result<Box<dyn RowSource + '_>>;
@@ -237,8 +237,8 @@ impl Session for ServerSession {
         self.executor.facts()
     }
 
-    fn snapshot_coverage(&mut self) -> Result<SnapshotCoverage> {
-        self.executor.snapshot_coverage()
+    fn snapshot_gaps(&mut self) -> Result<Vec<SnapshotGap>> {
+        self.executor.snapshot_gaps()
     }
 
     fn run(&mut self) -> Result<Box<dyn RowSource + '_>> {

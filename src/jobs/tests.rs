@@ -24,7 +24,7 @@ use crate::{
     schema::{Column, ColumnType, Schema},
     sink::{Commit, Restart, Sink, SinkOptions, Staged, Target},
     source::{
-        BinlogPosition, ConnectOptions, RowSource, SessionFacts, SessionOptions, SnapshotCoverage,
+        BinlogPosition, ConnectOptions, RowSource, SessionFacts, SessionOptions, SnapshotGap,
         SnapshotMode,
     },
     sql::Query,
@@ -151,8 +151,8 @@ impl Session for MemorySession {
         Err(Error::new(ErrorKind::Query, "there are none"))
     }
 
-    fn snapshot_coverage(&mut self) -> Result<SnapshotCoverage> {
-        Ok(SnapshotCoverage::Complete)
+    fn snapshot_gaps(&mut self) -> Result<Vec<SnapshotGap>> {
+        Ok(Vec::new())
     }
 
     fn run(&mut self) -> Result<Box<dyn RowSource + '_>> {

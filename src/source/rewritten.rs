@@ -38,6 +38,11 @@ pub(super) enum Token {
 /// Splits a statement into tokens. A `"` encloses a name: servers enclose strings by
 /// `'` in what they rewrite. It ends at a quoted name that has no end.
 pub(super) fn tokens(text: &str) -> impl Iterator<Item = Token> {
+    split(text).map(|(token, _)| token)
+}
+
+/// Returns the tokens of a statement, each with the text that it is made of.
+fn split(text: &str) -> impl Iterator<Item = (Token, &str)> {
     let mut rest = text;
     std::iter::from_fn(move || {
         rest = rest.trim_start();
@@ -54,9 +59,67 @@ pub(super) fn tokens(text: &str) -> impl Iterator<Item = Token> {
             }
             _ => (Token::Sign(first), &rest[first.len_utf8()..]),
         };
+        let source = &rest[..rest.len() - after.len()];
         rest = after;
-        Some(token)
+        Some((token, source))
     })
+}
+
+/// A way to read that does not use the snapshot of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum CurrentRead {
+    /// Rows that the statement locks: the newest ones (MySQL manual, "Locking Reads").
+    Locking,
+    /// A search in a full-text index, which has no versions (MySQL manual, "InnoDB
+    /// Full-Text Indexes").
+    FullText,
+}
+
+/// The clauses that lock rows.
+const LOCKING_CLAUSES: [&[&str]; 3] = [
+    &["FOR", "UPDATE"],
+    &["FOR", "SHARE"],
+    &["LOCK", "IN", "SHARE", "MODE"],
+];
+
+/// Returns how a statement reads besides the snapshot, as far as its text tells.
+pub(super) fn current_reads(text: &str) -> BTreeSet<CurrentRead> {
+    let words = keywords(text);
+    let locks = LOCKING_CLAUSES.iter().any(|clause| {
+        let mut windows = words.windows(clause.len());
+        windows.any(|window| window == *clause)
+    });
+    // The word is reserved, and has no other use in a query.
+    let searches = words.iter().any(|word| word == "MATCH");
+    let reads = [
+        (locks, CurrentRead::Locking),
+        (searches, CurrentRead::FullText),
+    ];
+    let reads = reads.into_iter().filter(|(is_used, _)| *is_used);
+    reads.map(|(_, read)| read).collect()
+}
+
+/// Whether a text may have one of the [`current_reads`]: a fast test of the text with
+/// its strings and comments.
+pub(super) fn may_read_current_rows(text: &str) -> bool {
+    let text = text.to_ascii_uppercase();
+    ["UPDATE", "SHARE", "MATCH"]
+        .iter()
+        .any(|word| text.contains(word))
+}
+
+/// Returns the words without quotes in a statement, in upper case. A word after `.`
+/// or `@` is a name.
+fn keywords(text: &str) -> Vec<String> {
+    let (mut found, mut is_name) = (Vec::new(), false);
+    for (token, source) in split(text) {
+        let is_quoted = source.starts_with(['`', '"']);
+        if matches!(token, Token::Name(_)) && !is_quoted && !is_name {
+            found.push(source.to_ascii_uppercase());
+        }
+        is_name = matches!(token, Token::Sign('.' | '@'));
+    }
+    found
 }
 
 /// Returns the qualified names in a statement: those that a dot joins. With a
@@ -145,5 +208,24 @@ mod tests {
         let text = "select o.id from shop . orders o, (lines)";
         let all = "db/from db/lines db/o db/select db/shop o/id shop/orders";
         assert_eq!(found(text, Some("db")), all);
+    }
+
+    #[test]
+    fn reads_besides_the_snapshot_are_found() {
+        use CurrentRead::{FullText, Locking};
+        for (text, reads) in [
+            ("select `a` from `d`.`t` lock in share mode", vec![Locking]),
+            (
+                "(SELECT a FROM t FOR\nUpdate) UNION SELECT 1",
+                vec![Locking],
+            ),
+            ("SELECT a FROM t FOR SHARE OF t NOWAIT", vec![Locking]),
+            ("select (match `d`.`t`.`s` against ('a'))", vec![FullText]),
+            ("SELECT t.match, @match, `match`, 'match' FROM t", vec![]),
+            ("select `for` `update`, 'for share', share, mode", vec![]),
+        ] {
+            let found: Vec<_> = current_reads(text).into_iter().collect();
+            assert_eq!(found, reads, "{text}");
+        }
     }
 }

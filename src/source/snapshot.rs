@@ -30,6 +30,7 @@ use super::{
     driver::{ask, run, text},
     errors::{allow_refusal, query_error},
     options::{Access, ConnectOptions, SessionOptions, SnapshotMode},
+    tables,
 };
 use crate::{
     cancel::CancelToken,
@@ -101,6 +102,11 @@ pub fn open(
         SnapshotMode::Locked if count > 1 => begin_locked(options, session, &mut sessions, cancel)?,
         _ => begin_compared(&mut sessions, cancel)?,
     };
+    let failed = |error| query_error("cannot read the server's time", error);
+    for session in &mut sessions {
+        let began = session.with_driver(|conn| tables::read_begin(conn).map_err(failed))?;
+        session.table_cache.began = began;
+    }
     Ok(Snapshot { sessions, position })
 }
 

@@ -235,3 +235,110 @@ fn a_server_that_hides_the_notes_of_explain_is_not_trusted() {
         assert!(stderr.contains(&warning), "{stderr}");
     });
 }
+
+/// Returns the warnings of an export in a snapshot, without what all begin with.
+fn warnings_of(db: &Database, sql: &str) -> Vec<String> {
+    let head = "[output]\nallow_empty = true\n[run]\nsnapshot = true";
+    let exports = ExportFile::with_queries(db, head, &[("a", sql)]);
+    let (outcome, summary) = exports.run_with_summary(&[]);
+    outcome.ended_with(0);
+    let warnings = summary["exports"][0]["warnings"].as_array();
+    let texts = warnings
+        .into_iter()
+        .flatten()
+        .filter_map(|text| text.as_str());
+    texts.map(str::to_owned).collect()
+}
+
+/// Checks that each query has one warning, which begins with these words, or none.
+fn assert_warnings(db: &Database, queries: &[(&str, &str)]) {
+    for (sql, start) in queries {
+        let warnings = warnings_of(db, sql);
+        let has_one = match (warnings.as_slice(), *start) {
+            ([], "") => true,
+            ([warning], start) => !start.is_empty() && warning.starts_with(start),
+            _ => false,
+        };
+        assert!(has_one, "{sql}: {warnings:?}");
+    }
+}
+
+const LOCKS: &str = "the query locks rows";
+const SEARCHES: &str = "the query searches in a full-text index";
+
+#[test]
+fn locked_rows_are_not_part_of_a_snapshot() {
+    each_server(|db| {
+        db.sql("CREATE TABLE t (id INT PRIMARY KEY, `match` INT) ENGINE = InnoDB");
+        db.sql("INSERT INTO t VALUES (1, 1), (2, 2)");
+        db.sql("CREATE VIEW v AS SELECT DISTINCT id FROM t LOCK IN SHARE MODE");
+        let mut queries = vec![
+            ("SELECT id FROM t LOCK IN SHARE MODE", LOCKS),
+            (
+                "SELECT id FROM t WHERE id = 1 lock in /* x */ share mode",
+                LOCKS,
+            ),
+            (
+                "SELECT (SELECT MAX(id) FROM t LOCK IN SHARE MODE) AS a",
+                LOCKS,
+            ),
+            (
+                "WITH c AS (SELECT id FROM t LOCK IN SHARE MODE) SELECT * FROM c",
+                LOCKS,
+            ),
+            (
+                "(SELECT id FROM t LOCK IN SHARE MODE) UNION SELECT 1",
+                LOCKS,
+            ),
+            ("SELECT id, 'LOCK IN SHARE MODE' AS a FROM t", ""),
+            ("SELECT id /* FOR UPDATE */ FROM t AS `for share`", ""),
+            // MySQL leaves the lock out of a view.
+            ("SELECT id FROM v", if db.is_mariadb() { LOCKS } else { "" }),
+        ];
+        if !db.is_mariadb() {
+            queries.push(("SELECT id FROM t FOR SHARE", LOCKS));
+            queries.push(("SELECT id FROM t FOR SHARE OF t SKIP LOCKED", LOCKS));
+        }
+        assert_warnings(db, &queries);
+    });
+}
+
+#[test]
+fn full_text_indexes_are_not_part_of_a_snapshot() {
+    each_server(|db| {
+        db.sql("CREATE TABLE t (id INT PRIMARY KEY, s TEXT, `match` INT, FULLTEXT (s)) ENGINE = InnoDB");
+        db.sql("INSERT INTO t VALUES (1, 'hello', 1)");
+        let search = "SELECT id FROM t WHERE MATCH (s) AGAINST ('hello')";
+        db.sql(&format!("CREATE VIEW v AS {search}"));
+        db.sql(&format!("CREATE VIEW w AS {search} LIMIT 5"));
+        assert_warnings(
+            db,
+            &[
+                (search, SEARCHES),
+                ("SELECT id FROM v", SEARCHES),
+                ("SELECT x.id FROM w AS x", SEARCHES),
+                ("SELECT t.match, 'match (s) against' AS a FROM t", ""),
+                ("SELECT `match` FROM t", ""),
+            ],
+        );
+    });
+}
+
+#[test]
+fn sequences_are_not_part_of_a_snapshot() {
+    each_server(|db| {
+        if !db.is_mariadb() {
+            return;
+        }
+        db.sql("CREATE SEQUENCE s");
+        let named = format!(
+            "these tables are not transactional, and not part of the snapshot: {}.s (SEQUENCE)",
+            db.name
+        );
+        let queries = [
+            ("SELECT next_not_cached_value AS a FROM s", &*named),
+            ("SELECT 1 AS one, LASTVAL(s) AS a", &named),
+        ];
+        assert_warnings(db, &queries);
+    });
+}

@@ -416,3 +416,72 @@ fn an_idle_transaction_keeps_its_snapshot() {
         exports.assert_file("b.csv", "a\n2\n");
     });
 }
+
+/// Waits until the server's clock shows another second.
+fn next_second(db: &Database) {
+    let mut conn = db.connect();
+    let mut second = || -> Option<String> { conn.query_first("SELECT SYSDATE()").expect("a time") };
+    let first = second();
+    poll_until(Duration::from_secs(10), || {
+        (second() != first).then_some(())
+    })
+    .expect("a clock");
+}
+
+#[test]
+fn a_table_that_was_altered_after_the_snapshot_began_is_refused() {
+    each_server(|db| {
+        // MySQL shows the state of the snapshot, not that a table was altered.
+        if !db.is_mariadb() {
+            return;
+        }
+        for sql in [
+            "CREATE TABLE parts (id INT PRIMARY KEY) PARTITION BY RANGE (id) \
+             (PARTITION p0 VALUES LESS THAN (10), PARTITION p1 VALUES LESS THAN (20))",
+            "INSERT INTO parts VALUES (1), (11)",
+            "CREATE TABLE orders (id INT PRIMARY KEY)",
+            "CREATE TABLE new_orders LIKE orders",
+            "CREATE TABLE wide (id INT PRIMARY KEY)",
+            "CREATE TABLE kept (id INT PRIMARY KEY)",
+            "INSERT INTO kept VALUES (1)",
+            "CREATE VIEW seen AS SELECT DISTINCT id FROM parts",
+        ] {
+            db.sql(sql);
+        }
+        let waiting = waiting_query(db);
+        let queries = [
+            ("first", "SELECT COUNT(*) AS n FROM parts"),
+            ("wait", &waiting),
+            ("parts", "SELECT id FROM parts"),
+            ("orders", "SELECT COUNT(*) AS n FROM orders"),
+            ("wide", "SELECT * FROM wide WHERE id = 1"),
+            ("seen", "SELECT s.id FROM seen AS s"),
+            ("kept", "SELECT parts.id FROM kept AS parts WHERE id = 1"),
+        ];
+        // The zone of the session does not matter.
+        let head = "[session]\ntime_zone = \"+13:00\"\n[run]\nsnapshot = true";
+        let exports = ExportFile::with_queries(db, head, &queries);
+        let outcome = exports.run_while_waiting(&[], || {
+            next_second(db);
+            db.sql("ALTER TABLE parts DROP PARTITION p1");
+            db.sql("RENAME TABLE orders TO old_orders, new_orders TO orders");
+            db.sql("ALTER TABLE wide ADD COLUMN n INT");
+        });
+        let stderr = outcome.ended_with(4);
+        for (export, table) in [
+            ("parts", "parts"),
+            ("orders", "orders"),
+            ("wide", "wide"),
+            ("seen", "parts"),
+        ] {
+            let error = format!(
+                "gold_digger: {export}: the table {}.{table} was altered after the snapshot began",
+                db.name
+            );
+            assert!(stderr.contains(&error), "{stderr}");
+        }
+        assert!(stderr.contains("4 of 7 exports failed"), "{stderr}");
+        exports.assert_file("first.csv", "n\n2\n");
+        exports.assert_file("kept.csv", "id\n1\n");
+    });
+}
