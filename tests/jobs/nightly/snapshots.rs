@@ -16,7 +16,7 @@ use super::{ExportFile, statuses, waiting_query};
 use crate::support::{
     Database, GlobalVariable, Server, Signal, each_logging_server, each_server, each_server_alone,
     fake::{self, Side},
-    wait_for,
+    wait_for, wait_until,
 };
 
 #[test]
@@ -422,10 +422,7 @@ fn next_second(db: &Database) {
     let mut conn = db.connect();
     let mut second = || -> Option<String> { conn.query_first("SELECT SYSDATE()").expect("a time") };
     let first = second();
-    poll_until(Duration::from_secs(10), || {
-        (second() != first).then_some(())
-    })
-    .expect("a clock");
+    wait_until("the clock shows another second", || second() != first);
 }
 
 #[test]
