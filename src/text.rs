@@ -138,7 +138,15 @@ pub fn redact_json(json: &str) -> String {
         });
         let (string, after) = string.split_at(close.unwrap_or(string.len()));
         text += before;
-        text += &redact_json_string(string);
+        let is_name = string
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        if is_name && after.starts_with("\":") {
+            // A key of ours, which may look like a password.
+            text += string;
+        } else {
+            text += &redact_json_string(string);
+        }
         // The closing quote, unless the text ends before it.
         let end = after.len().min(1);
         text += &after[..end];

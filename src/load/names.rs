@@ -55,6 +55,13 @@ impl NameRules {
             if name.is_empty() && self.empty == EmptyNames::Refused {
                 return Err(format!("column {number} has an empty name"));
             }
+            // DuckDB takes it for the end of a line and reads no rows, and ClickHouse and
+            // PostgreSQL find no such column.
+            if name.contains('\r') {
+                return Err(format!(
+                    "the name of column {number} has a carriage return: {name:?}"
+                ));
+            }
             if self.longest.is_below(name) {
                 let limit = self.longest.describe();
                 return Err(format!(

@@ -85,6 +85,10 @@ pub(super) const SECURE_AUTH_MODE: u16 = 1275;
 /// ER_UNSUPPORTED_PS: the statement cannot be prepared.
 pub(super) const UNSUPPORTED_PREPARED_STATEMENT: u16 = 1295;
 
+/// ER_NET_PACKET_TOO_LARGE: the statement is longer than `max_allowed_packet`. The server
+/// closes the connection.
+pub(super) const PACKET_TOO_LARGE: u16 = 1153;
+
 /// ER_WARN_ALLOWED_PACKET_OVERFLOWED: a warning that a value became NULL because
 /// it is longer than `max_allowed_packet`.
 pub(super) const VALUE_TOO_LARGE: u16 = 1301;

@@ -110,10 +110,10 @@ impl QueryExecutor {
         };
         // From here on, a cancellation ends the session while the server is silent.
         cancel.on_interrupt(executor.interrupt.clone())?;
-        executor.session = executor.with_driver(|conn| {
-            lock.acquire(conn)?;
-            session::prepare(conn, session)
-        })?;
+        if let Some(id) = executor.with_driver(|conn| lock.acquire(conn))? {
+            executor.interrupt.set_id(id);
+        }
+        executor.session = executor.with_driver(|conn| session::prepare(conn, session))?;
         if connection.compression == Compression::Zlib
             && executor.with_driver(session::is_uncompressed)?
         {

@@ -3,6 +3,10 @@
 
 use std::{
     os::fd::{AsRawFd, RawFd},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -31,7 +35,8 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) struct InterruptHandle {
     /// The descriptor is valid until [`CancelToken::deregister`](crate::cancel::CancelToken::deregister).
     socket: RawFd,
-    id: u32,
+    /// The number of the connection on the server that runs the query.
+    id: Arc<AtomicU32>,
     connection: ConnectOptions,
     lock: SessionLock,
     session_use: SessionUse,
@@ -69,11 +74,21 @@ impl InterruptHandle {
     ) -> Self {
         Self {
             socket: conn.as_raw_fd(),
-            id,
+            id: Arc::new(id.into()),
             connection: connection.clone(),
             lock,
             session_use,
         }
+    }
+
+    fn id(&self) -> u32 {
+        self.id.load(Ordering::Relaxed)
+    }
+
+    /// Sets the number of the connection to the one that the server tells. That of the
+    /// login is a proxy's own if a proxy answers the login.
+    pub(super) fn set_id(&self, id: u32) {
+        self.id.store(id, Ordering::Relaxed);
     }
 
     /// Shuts the socket down: a thread that reads from it returns at once, and the
@@ -105,7 +120,7 @@ impl InterruptHandle {
                 "the query may still run on the server, where it could not be killed within {} s; \
                  KILL QUERY {} ends it",
                 KILL_TIMEOUT.as_secs_f64(),
-                self.id
+                self.id()
             );
         }
         matches!(killed, Killed::Query)
@@ -113,7 +128,7 @@ impl InterruptHandle {
 
     /// Whether `conn` is connected to this connection's server.
     pub(super) fn is_same_server(&self, conn: &mut Conn) -> bool {
-        self.lock.owner(conn) == Some(self.id)
+        self.lock.owner(conn) == Some(self.id())
     }
 
     fn try_kill_query(&self) -> Killed {
@@ -141,8 +156,8 @@ impl InterruptHandle {
         let kill = format!(
             "KILL QUERY IF(IS_USED_LOCK('{}') = {}, {}, 0)",
             self.lock.name(),
-            self.id,
-            self.id
+            self.id(),
+            self.id()
         );
         match run(conn, &kill) {
             Ok(()) => Killed::Query,
@@ -152,7 +167,7 @@ impl InterruptHandle {
             // Not every server takes an expression there.
             Err(mysql::Error::MySqlError(_)) if !self.is_same_server(conn) => Killed::NotFound,
             Err(mysql::Error::MySqlError(_)) => {
-                match run(conn, &format!("KILL QUERY {}", self.id)) {
+                match run(conn, &format!("KILL QUERY {}", self.id())) {
                     Ok(()) => Killed::Query,
                     Err(error) => Killed::Unknown(describe(&error)),
                 }

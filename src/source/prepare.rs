@@ -178,7 +178,7 @@ fn check_refused_is_one(conn: &mut Conn, bound: &BoundQuery, refusal: &Refusal) 
     let what =
         "servers disagree on whether the text is one statement, and this one cannot be asked";
     Err(Error::new(ErrorKind::Query, format!("{what}: {refusal}"))
-        .with_hint("write the statement without ; in quotes and comments"))
+        .with_hint("write the statement without ; in quotes, comments and parameters"))
 }
 
 /// Why a statement was not prepared.
@@ -244,7 +244,8 @@ fn prepare_by_name(conn: &mut Conn, bound: &BoundQuery) -> Result<Option<Refusal
 /// As [`try_prepare`].
 fn refusal(error: mysql::Error, bound: &BoundQuery) -> Result<Refusal> {
     match &error {
-        mysql::Error::MySqlError(server) if codes::is_end(server.code) => {}
+        mysql::Error::MySqlError(server)
+            if codes::is_end(server.code) || server.code == codes::PACKET_TOO_LARGE => {}
         mysql::Error::MySqlError(server)
             if server.code == codes::UNSUPPORTED_PREPARED_STATEMENT =>
         {

@@ -39,9 +39,9 @@ pub(super) fn warning(bound: &BoundQuery) -> Option<String> {
 fn called(words: &[&str]) -> Option<String> {
     match words {
         [.., function @ ("FOUND_ROWS" | "ROW_COUNT"), "(", ")"] => Some(format!("{function}()")),
-        ["@", "@", variable @ ("WARNING_COUNT" | "ERROR_COUNT"), ..]
+        [_, "@", "@", variable @ ("WARNING_COUNT" | "ERROR_COUNT")]
         | [
-            _,
+            "@",
             "SESSION" | "LOCAL",
             ".",
             variable @ ("WARNING_COUNT" | "ERROR_COUNT"),
@@ -69,6 +69,8 @@ mod tests {
             ),
             ("SELECT @@warning_count AS n", Some("@@warning_count")),
             ("SELECT @@session.error_count", Some("@@error_count")),
+            ("SELECT @@error_count", Some("@@error_count")),
+            ("SELECT session.warning_count FROM session", None),
             ("SELECT @warning_count", None),
             ("SELECT COUNT(*) FROM t", None),
         ] {

@@ -328,19 +328,24 @@ impl SessionLock {
         &self.0
     }
 
-    /// Acquires the lock for the session of `conn`. On a server without such locks,
-    /// no query can be killed later.
+    /// Acquires the lock for the session of `conn`, and returns the number of the
+    /// connection on the server, which a proxy may have hidden. On a server without such
+    /// locks, no query can be killed later.
     ///
-    /// It is a SELECT of nothing else, by which Vitess keeps the connection that has the
-    /// lock for the session. DO would leave the lock on a pooled connection.
-    pub fn acquire(&self, conn: &mut Conn) -> Result<()> {
-        let acquired = driver::run(conn, &format!("SELECT GET_LOCK('{}', 0)", self.0));
-        let acquired = allow_refusal(acquired)
+    /// It is a SELECT, by which proxies keep the connection that has the lock for the
+    /// session. Vitess refuses it for what stands beside the lock, and nobody can be
+    /// killed there; after DO, the lock would stay on a pooled connection.
+    pub fn acquire(&self, conn: &mut Conn) -> Result<Option<u32>> {
+        let sql = format!("SELECT GET_LOCK('{}', 0), CONNECTION_ID()", self.0);
+        let acquired = allow_refusal(driver::ask(conn, &sql))
             .map_err(|error| query_error("cannot mark the session", error))?;
-        if let Err(reason) = acquired {
-            tracing::info!("the query could not be killed: {reason}");
+        match acquired {
+            Ok(rows) => Ok(rows.first().and_then(|row| number(row, 1))),
+            Err(reason) => {
+                tracing::info!("the query could not be killed: {reason}");
+                Ok(None)
+            }
         }
-        Ok(())
     }
 
     /// Returns the id of the connection that holds the lock on the server of `conn`.

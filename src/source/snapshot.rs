@@ -98,15 +98,16 @@ pub fn open(
         options.user,
         connections(count)
     );
-    let position = match mode {
-        SnapshotMode::Locked if count > 1 => begin_locked(options, session, &mut sessions, cancel)?,
-        _ => begin_compared(&mut sessions, cancel)?,
-    };
+    // Before the transactions begin: a table that is altered meanwhile counts too.
     let failed = |error| query_error("cannot read the server's time", error);
     for session in &mut sessions {
         let began = session.with_driver(|conn| tables::read_begin(conn).map_err(failed))?;
         session.table_cache.began = began;
     }
+    let position = match mode {
+        SnapshotMode::Locked if count > 1 => begin_locked(options, session, &mut sessions, cancel)?,
+        _ => begin_compared(&mut sessions, cancel)?,
+    };
     Ok(Snapshot { sessions, position })
 }
 

@@ -9,7 +9,7 @@ use mysql::{Conn, Row, prelude::Queryable};
 use super::{
     QueryExecutor,
     driver::{all, ask, number, text},
-    errors::{catch_driver_panic, query_error},
+    errors::{allow_refusal, catch_driver_panic, query_error},
     rewritten::{
         CurrentRead, Names, current_reads, may_read_current_rows, qualified_names,
         rewritten_statements,
@@ -90,7 +90,7 @@ impl QueryExecutor {
             Err(mysql::Error::MySqlError(error)) => {
                 gaps.insert(SnapshotGap::Unknown(error.message));
             }
-            // The driver finds other parameters in the text than were bound.
+            // The driver takes something in the text for a parameter.
             Err(mysql::Error::DriverError(error)) => {
                 gaps.insert(SnapshotGap::Unknown(error.to_string()));
             }
@@ -163,8 +163,8 @@ impl QueryExecutor {
     }
 
     /// Looks up the tables among the names, and those in the definitions of views, and
-    /// adds what no snapshot covers to `gaps`. That a `guessed` one is altered does not
-    /// count: it may be an alias.
+    /// adds what no snapshot covers to `gaps`. That a `guessed` one is altered is not known
+    /// for certain: it may be an alias.
     ///
     /// From its EXPLAIN on, the transaction holds the metadata locks of the tables, so
     /// that no other session alters them before their rows are read.
@@ -188,7 +188,12 @@ impl QueryExecutor {
                     TableKind::NotTransactional(engine) => {
                         found.push(format!("{shown} ({engine})"));
                     }
-                    TableKind::Altered if guessed.contains(name) => {}
+                    TableKind::Altered if guessed.contains(name) => {
+                        let reason = format!(
+                            "{shown} was altered after the snapshot began, if the query reads it"
+                        );
+                        gaps.insert(SnapshotGap::Unknown(reason));
+                    }
                     TableKind::Altered => altered.push(shown),
                     TableKind::View(definition) if definition.is_empty() => {
                         let reason = format!("{shown} does not show what it is");
@@ -362,11 +367,8 @@ const IN_UTC: &str = "SET STATEMENT time_zone = '+00:00' FOR ";
 /// returns as `CREATE_TIME` when the file of the table's definition was changed.
 /// SYSDATE does not depend on the session's `timestamp`.
 pub(super) fn read_begin(conn: &mut Conn) -> mysql::Result<Option<String>> {
-    match ask(conn, &format!("{IN_UTC}SELECT SYSDATE()")) {
-        Ok(rows) => Ok(rows.first().and_then(|row| text(row, 0))),
-        Err(mysql::Error::MySqlError(_)) => Ok(None),
-        Err(error) => Err(error),
-    }
+    let answer = allow_refusal(ask(conn, &format!("{IN_UTC}SELECT SYSDATE()")))?;
+    Ok(answer.ok().and_then(|rows| text(rows.first()?, 0)))
 }
 
 /// Returns the gaps that the text of a statement shows.

@@ -163,7 +163,7 @@ mod tests {
                 false,
             ),
             ("SELECT /* SET_VAR(time_zone='x') */ a", false, false),
-            ("SELECT /*+ SET_VAR", false, false),
+            ("SELECT /*+ SET_VAR */ a", false, false),
             (
                 "SET STATEMENT time_zone='+05:00' FOR SELECT a FROM t",
                 true,

@@ -5,7 +5,8 @@
 //! compares `id = ?` as DOUBLE, where a literal in quotes is compared as an integer.
 
 use super::{
-    Dialect, Parameter, ParameterValue, Query, Statement, lexer::Lexer, placeholder::Position,
+    Dialect, Parameter, ParameterValue, Query, Statement, lexer::Lexer, parse_statement,
+    placeholder::Position,
 };
 use crate::error::{Error, Result};
 
@@ -134,20 +135,7 @@ impl Query {
                 return Err(Error::config(what)
                     .with_hint(format!("a list is for IN (:{name}) and NOT IN (:{name})")));
             }
-            let is_number =
-                |text: &String| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-            let sql = match placeholder.position {
-                Position::WholeNumber if values.iter().all(is_number) => values.concat(),
-                Position::WholeNumber => {
-                    let what =
-                        format!("the query takes a whole number for :{name}, without a sign");
-                    return Err(Error::config(what));
-                }
-                _ => {
-                    let literals = values.iter().map(|value| literal(value, dialect));
-                    literals.collect::<Vec<_>>().join(", ")
-                }
-            };
+            let sql = sql_of(name, values, placeholder.position, dialect)?;
             // The literal must not become part of what stands beside it, such as x'41'.
             if self.text[..place.start].ends_with(joins_literal) {
                 bound.sql.push(' ');
@@ -159,6 +147,14 @@ impl Query {
             from = place.end;
         }
         bound.sql.push_str(&self.text[from..statement.range.end]);
+        // A value may end an executable comment for a server that skips it.
+        if bound.sql.contains("/*") && parse_statement(&bound.sql, dialect).is_err() {
+            let what =
+                "a parameter within /*! … */ has a value that ends the comment for some servers";
+            return Err(
+                Error::config(what).with_hint("write the statement without executable comments")
+            );
+        }
         Ok(bound)
     }
 
@@ -223,6 +219,32 @@ impl Query {
     pub fn has_parameter(&self, name: &str) -> bool {
         let mut statements = self.parses.iter().flatten();
         statements.any(|statement| self.parameter_names(statement).any(|found| found == name))
+    }
+}
+
+/// Returns the SQL of the `values` of the parameter `name`, which stands at `position`.
+fn sql_of(name: &str, values: &[String], position: Position, dialect: Dialect) -> Result<String> {
+    let is_whole = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_number = |text: &String| match (position, text.split_once('.')) {
+        (Position::Number, Some((whole, part))) => is_whole(whole) && is_whole(part),
+        _ => is_whole(text),
+    };
+    match position {
+        Position::WholeNumber | Position::Number if values.iter().all(is_number) => {
+            Ok(values.concat())
+        }
+        Position::WholeNumber => {
+            let what = format!("the query takes a whole number for :{name}, without a sign");
+            Err(Error::config(what))
+        }
+        Position::Number => {
+            let what = format!("the query takes a number for :{name}, without a sign");
+            Err(Error::config(what))
+        }
+        Position::InList | Position::Nested | Position::Other => {
+            let literals = values.iter().map(|value| literal(value, dialect));
+            Ok(literals.collect::<Vec<_>>().join(", "))
+        }
     }
 }
 
@@ -301,8 +323,23 @@ mod tests {
             ("LIMIT :a OFFSET :a", "LIMIT 5 OFFSET 5"),
             ("LIMIT ROWS EXAMINED :a", "LIMIT ROWS EXAMINED 5"),
             ("FETCH FIRST :a ROWS ONLY", "FETCH FIRST 5 ROWS ONLY"),
-            ("ROWS :a PRECEDING", "ROWS 5 PRECEDING"),
-            ("INTERVAL :a DAY PRECEDING", "INTERVAL '5' DAY PRECEDING"),
+            ("(ROWS :a PRECEDING)", "(ROWS 5 PRECEDING)"),
+            (
+                "(RANGE BETWEEN :a PRECEDING AND :a FOLLOWING)",
+                "(RANGE BETWEEN 5 PRECEDING AND 5 FOLLOWING)",
+            ),
+            (
+                "(RANGE INTERVAL :a DAY PRECEDING)",
+                "(RANGE INTERVAL '5' DAY PRECEDING)",
+            ),
+            (":a following", "'5' following"),
+            ("first n, :a", "first n, '5'"),
+            (
+                "1 FROM t WHERE offset IN (:a)",
+                "1 FROM t WHERE offset IN ('5')",
+            ),
+            ("NEXT LIMIT :a", "NEXT LIMIT 5"),
+            ("d.ntile(:a), d.lag(1, :a)", "d.ntile('5'), d.lag(1, '5')"),
             ("NTILE(:a)", "NTILE(5)"),
             ("LAG(:a, :a, :a)", "LAG('5', 5, '5')"),
             ("lead(f(b, c), :a)", "lead(f(b, c), 5)"),
@@ -319,6 +356,17 @@ mod tests {
                 bind("SELECT 1 LIMIT :a", &[value]),
                 Err("the query takes a whole number for :a, without a sign".to_owned())
             );
+        }
+        is(
+            "SELECT SUM(b) OVER (ORDER BY b RANGE :a PRECEDING)",
+            &["a=0.5"],
+            "SELECT SUM(b) OVER (ORDER BY b RANGE 0.5 PRECEDING)",
+        );
+        let ended =
+            "a parameter within /*! … */ has a value that ends the comment for some servers";
+        for value in ["a=*/ OR 1=1 -- ", "a=/*"] {
+            let sql = "SELECT 1 FROM t WHERE b = 1 /*!80000 AND c = :a */ AND d = 2 /* */";
+            assert_eq!(bind(sql, &[value]), Err(ended.to_owned()), "{value}");
         }
         assert_eq!(
             bind("SELECT :a, :b", &["a=1"]),

@@ -23,8 +23,10 @@ pub(super) enum Position {
     /// does not fit, but may be meant.
     Nested,
     /// The grammar takes a whole number or a marker of the protocol there, and no
-    /// string: in LIMIT, in a frame of a window, and in some window functions.
+    /// string: in LIMIT and in some window functions.
     WholeNumber,
+    /// It does so in the frame of a window, which takes fractions too.
+    Number,
     /// It is anything else.
     Other,
 }
@@ -42,8 +44,10 @@ enum Last {
     Element,
     /// A placeholder that began alone in nested parentheses and must end so.
     NestedElement,
-    /// Another placeholder.
-    Placeholder,
+    /// A placeholder in the frame of a window.
+    FrameBound,
+    /// `.`, behind which a function is one of a database.
+    Dot,
     /// LIMIT or another word before a whole number.
     BeforeNumber,
     /// The whole number after LIMIT, or a placeholder for one.
@@ -81,6 +85,8 @@ enum Parentheses {
     WholeNumber,
     /// Those of a function whose argument after the next comma is one.
     Offset,
+    /// Those of a window with a frame.
+    Frame,
     Other,
 }
 
@@ -90,9 +96,14 @@ impl Parentheses {
         *self = match self {
             Self::Offset => Self::WholeNumber,
             Self::WholeNumber => Self::Other,
-            Self::InList | Self::Nested | Self::Other => return,
+            Self::InList | Self::Nested | Self::Frame | Self::Other => return,
         };
     }
+}
+
+/// Returns whether `word` begins the frame of a window.
+fn begins_frame(word: &str) -> bool {
+    word.eq_ignore_ascii_case("ROWS") || word.eq_ignore_ascii_case("RANGE")
 }
 
 /// Returns whether `word` ends the number in the frame of a window.
@@ -124,7 +135,7 @@ impl Finder {
         let position = match (last, text) {
             (Last::Element, ")" | ",") => Some(Position::InList),
             (Last::NestedElement, ")") => Some(Position::Nested),
-            (Last::Placeholder, word) if ends_frame(word) => Some(Position::WholeNumber),
+            (Last::FrameBound, word) if ends_frame(word) => Some(Position::Number),
             _ => None,
         };
         if let (Some(position), Some(element)) = (position, self.found.last_mut()) {
@@ -143,7 +154,8 @@ impl Finder {
                         (Position::Other, Last::Element)
                     }
                     (Parentheses::Nested, Last::Open) => (Position::Other, Last::NestedElement),
-                    _ => (Position::Other, Last::Placeholder),
+                    (Parentheses::Frame, _) => (Position::Other, Last::FrameBound),
+                    _ => (Position::Other, Last::Other),
                 };
                 let range = token.range.clone();
                 self.found.push(Placeholder { range, position });
@@ -174,7 +186,18 @@ impl Finder {
                 self.last = Last::Comma;
             }
             (TokenKind::Symbol, ")") => drop(self.open.pop()),
-            (TokenKind::Word, _) if last == Last::BeforeNumber => self.last = Last::Limit,
+            (TokenKind::Symbol, ".") => self.last = Last::Dot,
+            (TokenKind::Word, _) if last == Last::Dot => {}
+            (TokenKind::Word, word)
+                if last == Last::BeforeNumber && word.starts_with(|c: char| c.is_ascii_digit()) =>
+            {
+                self.last = Last::Limit;
+            }
+            (TokenKind::Word, word) if begins_frame(word) => {
+                if let Some(around @ Parentheses::Other) = self.open.last_mut() {
+                    *around = Parentheses::Frame;
+                }
+            }
             (TokenKind::Word, word) => self.last = Last::of_word(word),
             _ => {}
         }

@@ -126,6 +126,15 @@ pub(crate) fn without_misplaced(text: &str) -> Cow<'_, str> {
     let mut places: Vec<Range<usize>> = Vec::new();
     for hidden in &*misplaced() {
         let found = text.match_indices(&hidden.text);
+        // Alone, it may be a part of a word.
+        let is_alone = hidden.place.len() == hidden.text.len();
+        let is_apart = |at: usize| {
+            let (before, after) = (&text[..at], &text[at + hidden.text.len()..]);
+            let joins = |c: char| c.is_alphanumeric();
+            !(before.ends_with(joins) && hidden.text.starts_with(joins)
+                || after.starts_with(joins) && hidden.text.ends_with(joins))
+        };
+        let found = found.filter(|(at, _)| !is_alone || is_apart(*at));
         places.extend(found.map(|(at, _)| at + hidden.place.start..at + hidden.place.end));
     }
     if places.is_empty() {

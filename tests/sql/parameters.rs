@@ -153,7 +153,7 @@ fn a_parameter_is_a_number_where_no_string_may_be() {
             ),
             (
                 "SELECT LAG(id, :n) OVER (ORDER BY id) AS x FROM t",
-                "x\nNULL\nNULL\n1\n",
+                "x\n\\N\n\\N\n1\n",
             ),
             (
                 "SELECT SUM(id) OVER (ORDER BY id ROWS BETWEEN :n PRECEDING AND :n FOLLOWING) AS x FROM t",

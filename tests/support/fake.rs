@@ -164,12 +164,13 @@ impl Session {
     }
 
     /// Accepts the login, refuses to prepare statements as some proxies do, and
-    /// answers every statement with OK until one begins with SELECT. The caller
-    /// answers that one.
+    /// answers every statement with OK until one begins with SELECT and does not take
+    /// the session's lock. The caller answers that one.
     pub fn wait_for_select(&mut self) -> Option<()> {
         self.accept()?;
         loop {
             match &*self.receive()?.to_ascii_uppercase() {
+                [b'\x03', sql @ ..] if sql.starts_with(b"SELECT GET_LOCK") => self.ok(),
                 [b'\x03', b'S', b'E', b'L', ..] => return Some(()),
                 [b'\x16', ..] => self.send(b"\xff\x17\x04#08S01unknown command"),
                 _ => self.ok(),

@@ -72,7 +72,7 @@ settings! {
             .flag("query-file");
         QUERY_PARAMS: Vec<Parameter> = parameters(
             "query.params",
-            "Bind VALUE, as text, to :NAME in the query; may be repeated",
+            "Give :NAME in the query the text VALUE; may be repeated",
         )
         .flag("param")
         .more(

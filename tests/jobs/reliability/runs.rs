@@ -137,6 +137,31 @@ fn queries_are_killed_over_slow_tls_and_it_is_told_where_they_are_not() {
     });
 }
 
+/// A proxy that answers logins itself, as MySQL Router and ProxySQL do, tells clients a
+/// number of its own instead of the connection's on the server.
+#[test]
+fn queries_are_killed_behind_a_proxy_that_hides_the_number_of_the_connection() {
+    each_server(|db| {
+        let hiding = fake::proxy(db.server.port, |side, bytes| {
+            // The greeting: protocol 10, the version, NUL, the number.
+            if side == fake::Side::Server && bytes.get(3..5) == Some(&[0, 10]) {
+                let version = bytes[5..].iter().position(|byte| *byte == 0);
+                let number = 5 + version.expect("the end of the version") + 1;
+                bytes[number..number + 4].fill(0);
+            }
+        });
+        let run = GoldDigger::new().env("DATABASE_URL", db.url_by_port(hiding));
+        let sql = format!("SELECT SLEEP(100) AS {}", db.name);
+        let run = run.args(["--tls=disabled", &sql]).start();
+        let running = || (!db.connections_running(&db.name).is_empty()).then_some(());
+        wait_for("it runs", running);
+        run.signal(Signal::SIGTERM);
+        run.wait()
+            .ended(143, "gold_digger: ended by SIGTERM; no row had come\n");
+        assert!(db.connections_running(&db.name).is_empty());
+    });
+}
+
 /// At any time of a signal, either the exit code is that of the signal and nothing
 /// has changed, or it is 0 and the file is complete.
 #[test]
