@@ -131,6 +131,7 @@ impl LoadTarget {
         match self.statement {
             Some(statement) => {
                 self.check_names(load.schema)?;
+                self.names.check_table(load.table)?;
                 statement(load)
             }
             None => Err(format!("{} opens files without one", self.name)),

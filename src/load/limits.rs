@@ -351,7 +351,7 @@ pub(super) fn can_be_value(text: &str, options: &TextOptions) -> bool {
 /// date or a time. A text that begins with a sign is taken for a formula.
 fn looks_like_number(text: &str) -> bool {
     let text = text.trim();
-    if is_one_of(text, &["true", "false"]) {
+    if is_one_of(text, &["true", "false"]) || is_one_of(text, &ERRORS) {
         return true;
     }
     let words = || {
@@ -363,13 +363,22 @@ fn looks_like_number(text: &str) -> bool {
         word.len() >= 3 && months.clone().any(|month| begins_with(month, word))
     };
     let is_sign = |c: char| c.is_alphanumeric() || "-+/:., %()$€£¥".contains(c);
-    let begins = text.starts_with(|c: char| c.is_ascii_digit() || ".($€£¥".contains(c))
+    let begins = text.starts_with(|c: char| c.is_ascii_digit() || ".(%$€£¥".contains(c))
         || text.starts_with(char::is_alphabetic) && words().next().is_some_and(is_month);
     begins
         && text.bytes().any(|byte| byte.is_ascii_digit())
         && text.chars().all(is_sign)
-        && words().all(|word| is_month(word) || is_one_of(word, &["e", "t", "z", "am", "pm"]))
+        && words().all(|word| {
+            is_month(word)
+                || is_one_of(word, &["e", "t", "z", "am", "pm"])
+                || is_one_of(word, &["a", "p"]) && text.contains([' ', ':'])
+        })
 }
+
+/// The errors of formulas.
+const ERRORS: [&str; 7] = [
+    "#n/a", "#ref!", "#name?", "#null!", "#num!", "#value!", "#div/0!",
+];
 
 /// The names of months. Spreadsheets read their first three letters too.
 const MONTHS: [&str; 12] = [
@@ -477,6 +486,9 @@ mod tests {
             "10:00 PM",
             "Jan 5",
             "MAR1",
+            "#N/A",
+            "5:30 p",
+            "%50",
             "1-sept-26",
             "2026-01-02T03:04:05Z",
             " 7 ",

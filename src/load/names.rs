@@ -44,6 +44,22 @@ impl NameRules {
         longest: Longest::Any,
     };
 
+    /// Checks that a table can have the name `table`, which is that of its file.
+    ///
+    /// # Errors
+    /// The reason, as a sentence without its full stop.
+    pub(super) fn check_table(self, table: &str) -> Result<(), String> {
+        match self.longest.is_below(table) {
+            true => {
+                let limit = self.longest.describe();
+                Err(format!(
+                    "the name of the file is longer than a table's may be, which is {limit}"
+                ))
+            }
+            false => Ok(()),
+        }
+    }
+
     /// Checks that a table can have the columns of `schema`.
     ///
     /// # Errors

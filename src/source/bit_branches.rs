@@ -10,7 +10,7 @@ use mysql::{
 };
 
 use super::{
-    QueryExecutor,
+    QueryExecutor, codes,
     driver::{ask, text},
     rewritten::{Names, Token, qualified_names, rewritten_statements, tokens},
     tables::literal,
@@ -46,6 +46,14 @@ impl QueryExecutor {
             return Ok(None);
         }
         match self.bits_in_branches(has_whole) {
+            Err(mysql::Error::MySqlError(error)) if error.code == codes::VIEW_NOT_EXPLAINED => {
+                Ok(has_whole.then(|| {
+                    "MySQL may have sent the bits of a BIT in IF or CASE as if they were digits \
+                     of a DECIMAL, which the account may not see of a view; add 0 to it in the \
+                     query, as in IF(x, bits+0, 0)"
+                        .to_owned()
+                }))
+            }
             // The server does not explain the statement, or has no such table.
             Err(mysql::Error::MySqlError(_) | mysql::Error::DriverError(_)) => Ok(None),
             Err(error) => Err(error),
@@ -75,7 +83,7 @@ impl QueryExecutor {
         };
         let is_rollup =
             |token| matches!(token, Token::Name(name) if name.eq_ignore_ascii_case("rollup"));
-        let has_rollup = tokens(&self.bound.without_strings("", "")).any(is_rollup);
+        let has_rollup = tokens(&self.bound.without_strings()).any(is_rollup);
         if !has_rollup || !self.stored_bits.is_mariadb(&mut self.conn)? {
             return Ok(None);
         }

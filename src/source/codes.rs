@@ -85,6 +85,9 @@ pub(super) const SECURE_AUTH_MODE: u16 = 1275;
 /// ER_UNSUPPORTED_PS: the statement cannot be prepared.
 pub(super) const UNSUPPORTED_PREPARED_STATEMENT: u16 = 1295;
 
+/// ER_VIEW_NO_EXPLAIN: the account may not see what a view of the statement reads.
+pub(super) const VIEW_NOT_EXPLAINED: u16 = 1345;
+
 /// ER_NET_PACKET_TOO_LARGE: the statement is longer than `max_allowed_packet`. The server
 /// closes the connection.
 pub(super) const PACKET_TOO_LARGE: u16 = 1153;

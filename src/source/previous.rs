@@ -6,7 +6,7 @@ use crate::sql::BoundQuery;
 
 /// Returns the warning that the statement asks about the one before it.
 pub(super) fn warning(bound: &BoundQuery) -> Option<String> {
-    let words: Vec<String> = tokens(&bound.without_strings("", ""))
+    let words: Vec<String> = tokens(&bound.without_strings())
         .map(|token| match token {
             Token::Name(name) => name.to_ascii_uppercase(),
             Token::Sign(sign) => sign.to_string(),

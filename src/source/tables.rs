@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use mysql::{Conn, Row, prelude::Queryable};
 
 use super::{
-    QueryExecutor,
+    QueryExecutor, codes,
     driver::{all, ask, number, text},
     errors::{allow_refusal, catch_driver_panic, query_error},
     rewritten::{
@@ -134,7 +134,7 @@ impl QueryExecutor {
         // MariaDB returns the rewritten statement only for EXTENDED. That is a
         // syntax error for MySQL, which returns it for one of its formats.
         let explained = match self.explain("EXPLAIN EXTENDED") {
-            Err(mysql::Error::MySqlError(_)) => {
+            Err(mysql::Error::MySqlError(error)) if error.code == codes::PARSE_ERROR => {
                 // MySQL runs some subqueries to explain a statement, which this
                 // check avoids.
                 if self.table_cache.are_all_covered(&mut self.conn)? {
@@ -224,7 +224,7 @@ impl QueryExecutor {
         let rows = ask(&mut self.conn, question)?;
         let column = |index| rows.first().and_then(|row| text(row, index));
         let (sql_mode, version) = (column(1).unwrap_or_default(), column(2).unwrap_or_default());
-        let words = self.bound.without_strings(&version, &sql_mode);
+        let words = self.bound.without_strings_for(&version, &sql_mode);
         Ok((column(0), words))
     }
 
@@ -253,11 +253,13 @@ pub(super) struct TableCache {
 }
 
 /// Returns a row if the account sees a table that is not transactional, or that has a
-/// full-text index, other than the server's own.
+/// full-text index, other than the server's own, or a view that hides its tables.
 const ANY_NOT_COVERED: &str = "SELECT 1 FROM information_schema.TABLES
      WHERE TABLE_TYPE = 'BASE TABLE' AND TABLE_SCHEMA NOT IN ('sys', 'performance_schema')
      AND ENGINE NOT IN (SELECT ENGINE FROM information_schema.ENGINES WHERE TRANSACTIONS = 'YES')
      UNION ALL SELECT 1 FROM information_schema.STATISTICS WHERE INDEX_TYPE = 'FULLTEXT'
+     UNION ALL SELECT 1 FROM information_schema.VIEWS
+     WHERE VIEW_DEFINITION = '' AND TABLE_SCHEMA <> 'sys'
      LIMIT 1";
 
 /// The `TABLE_TYPE` of MariaDB's sequences. Their engine is transactional, but their

@@ -109,7 +109,7 @@ fn ask(conn: &mut Conn) -> mysql::Result<Option<String>> {
 /// and sets the time zone.
 fn sets_it_for_itself(bound: &BoundQuery) -> bool {
     let words = match &*bound.keyword.to_ascii_uppercase() {
-        "SET" => bound.without_strings("", ""),
+        "SET" => bound.without_strings(),
         "EXECUTE" => bound.sql.replace('\'', " "),
         _ => return false,
     };

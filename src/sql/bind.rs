@@ -19,6 +19,8 @@ pub struct BoundQuery {
     pub keyword: String,
     /// Whether the text is the same statement in every dialect.
     pub is_certain: bool,
+    /// The dialect that it was bound in.
+    pub dialect: Dialect,
     /// Where the text stands, if it has a [place](Query::with_place).
     pub place: Option<String>,
 }
@@ -29,12 +31,21 @@ impl BoundQuery {
         self.sql.contains(';')
     }
 
-    /// Returns the words, quoted names and symbols of the statement, as a server of
-    /// this `version` reads it in this `sql_mode`. A string becomes `''`, and a name in
-    /// brackets is enclosed by backticks. It ends where it cannot be read.
-    pub(crate) fn without_strings(&self, version: &str, sql_mode: &str) -> String {
+    /// Returns the words, quoted names and symbols of the statement, in the dialect that
+    /// it was bound in. A string becomes `''`, and a name in brackets is enclosed by
+    /// backticks. It ends where it cannot be read.
+    pub(crate) fn without_strings(&self) -> String {
+        self.without_strings_in(self.dialect, self.dialect.has_ansi_quotes())
+    }
+
+    /// Does the same for a session of this `version` and `sql_mode`.
+    pub(crate) fn without_strings_for(&self, version: &str, sql_mode: &str) -> String {
         let has_ansi_quotes = sql_mode.split(',').any(|mode| mode == "ANSI_QUOTES");
-        let mut lexer = Lexer::new(&self.sql, Dialect::of_session(version, sql_mode));
+        self.without_strings_in(Dialect::of_session(version, sql_mode), has_ansi_quotes)
+    }
+
+    fn without_strings_in(&self, dialect: Dialect, has_ansi_quotes: bool) -> String {
+        let mut lexer = Lexer::new(&self.sql, dialect);
         let (mut words, mut end) = (String::new(), 0);
         while let Ok(Some(token)) = lexer.next_token() {
             // A doubled quote within a name divides it into two tokens.
@@ -73,7 +84,7 @@ impl Query {
         if parameters.is_empty() && statement.parameters.is_empty() {
             return Ok(BoundQuery {
                 sql: self.text[statement.range.clone()].to_owned(),
-                ..self.bound(statement)
+                ..self.bound(statement, dialect)
             });
         }
         if statement.has_question_mark {
@@ -100,10 +111,11 @@ impl Query {
     }
 
     /// Returns what binding makes of `statement`, without its text and values.
-    fn bound(&self, statement: &Statement) -> BoundQuery {
+    fn bound(&self, statement: &Statement, dialect: Dialect) -> BoundQuery {
         BoundQuery {
             keyword: self.text[statement.keyword.clone()].to_uppercase(),
             is_certain: !self.depends_on_dialect(),
+            dialect,
             place: self.place.clone(),
             ..BoundQuery::default()
         }
@@ -116,7 +128,7 @@ impl Query {
         dialect: Dialect,
         parameters: &[Parameter],
     ) -> Result<BoundQuery> {
-        let mut bound = self.bound(statement);
+        let mut bound = self.bound(statement, dialect);
         bound.is_certain &= !parameters.iter().any(has_backslash);
         let mut from = statement.range.start;
         for placeholder in &statement.parameters {
@@ -277,15 +289,12 @@ mod tests {
         let sql = "SELECT `a``b`, 'it''s', \"x\" /* it's */ FROM d.t -- end";
         let query = Query::parse(sql).expect("one statement");
         let bound = query.bind(Dialect::default(), &[]).expect("a statement");
-        assert_eq!(
-            bound.without_strings("", ""),
-            "SELECT `a``b`, '''', '' FROM d.t"
-        );
+        assert_eq!(bound.without_strings(), "SELECT `a``b`, '''', '' FROM d.t");
         let query = Query::parse("SELECT [a]]`b], 'c' FROM [d].t").expect("one statement");
         let mssql = Dialect::of_session("11.8.9-MariaDB", "MSSQL");
         let bound = query.bind(mssql, &[]).expect("a statement");
         assert_eq!(
-            bound.without_strings("11.8.9-MariaDB", "MSSQL"),
+            bound.without_strings_for("11.8.9-MariaDB", "MSSQL"),
             "SELECT `a]``b`, '' FROM `d`.t"
         );
     }

@@ -120,6 +120,11 @@ impl Dialect {
         }
     }
 
+    /// Whether `"…"` is a name, as far as the dialect tells.
+    pub(super) const fn has_ansi_quotes(self) -> bool {
+        matches!(self.escapes, Escapes::SingleQuotes)
+    }
+
     /// Whether `[…]` is a name.
     pub(super) const fn has_brackets(self) -> bool {
         matches!(self.syntax, Syntax::Mssql)

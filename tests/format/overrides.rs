@@ -210,6 +210,10 @@ fn names_that_are_empty_or_alike_have_no_statement() {
             for (sql, problem) in [
                 ("SELECT 1 AS a, 2 AS b, 3 AS a", twice),
                 ("SELECT 1 AS a, ''", "column 2 has an empty name"),
+                (
+                    "SELECT 1\r\n+ 1",
+                    "the name of column 1 has a carriage return: \"1\\r\\n+ 1\"",
+                ),
             ] {
                 if (target, problem) == ("sqlite", "column 2 has an empty name") {
                     continue;
@@ -226,6 +230,13 @@ fn names_that_are_empty_or_alike_have_no_statement() {
                 verbose.assert_stderr_contains(&[&reason]);
             }
         }
+        // PostgreSQL would cut the name of the table.
+        let long = db
+            .export("SELECT 1 AS a")
+            .args(["--for", "postgres", "-v", "-o"]);
+        let long = long.arg(path(&"é".repeat(32))).run();
+        let reason = "longer than a table's may be, which is 63 bytes";
+        long.assert_stderr_contains(&["no load statement for postgres", reason]);
     });
 }
 

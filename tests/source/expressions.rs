@@ -14,7 +14,7 @@ use gold_digger::{
 
 use crate::{
     format::readers::python,
-    support::{Database, each_server},
+    support::{Database, GoldDigger, each_server},
 };
 
 /// A column's type, the SQL of two values, and the expression that makes the server
@@ -372,5 +372,33 @@ fn bits_that_mariadb_leaves_in_totals_are_a_warning() {
                 );
             }
         }
+    });
+}
+
+/// An account that may read a view, and not what is in it.
+#[test]
+fn bits_in_branches_of_a_hidden_view_are_warned_of() {
+    each_server(|db| {
+        let name = &db.name;
+        db.sql("CREATE TABLE bits (id INT PRIMARY KEY, b BIT(8), m INT)");
+        db.sql("INSERT INTO bits VALUES (1, b'110001', 5), (2, b'1', 6)");
+        db.sql("CREATE VIEW seen AS SELECT id, b, m FROM bits");
+        db.sql(&format!(
+            "CREATE USER {name}_r@'127.0.0.1' IDENTIFIED BY 'p'"
+        ));
+        db.sql(&format!(
+            "GRANT SELECT ON {name}.seen TO {name}_r@'127.0.0.1'"
+        ));
+        let url = format!("mysql://{name}_r:p@127.0.0.1:{}/{name}", db.server.port);
+        let export = |sql: &str| GoldDigger::new().env("DATABASE_URL", &url).arg(sql).run();
+        let outcome = export("SELECT id, IF(id = 1, b, m) AS x FROM seen ORDER BY id");
+        if db.is_mariadb() {
+            outcome.wrote("id\tx\n1\t49\n2\t6\n");
+        } else {
+            outcome
+                .assert_stderr_contains(&["MySQL may have sent the bits of a BIT in IF or CASE"]);
+        }
+        export("SELECT id, IF(id = 1, b + 0, m) + 0.5 AS x FROM seen ORDER BY id")
+            .wrote("id\tx\n1\t49.5\n2\t6.5\n");
     });
 }

@@ -53,7 +53,12 @@ fn assert_login(db: &Database, login: &str) {
         // The first login has no cached password on the server, the second has one.
         db.sql("FLUSH PRIVILEGES");
         for _ in 0..2 {
-            run(url, &["--tls", mode]).wrote(format!("a\n{name}\n"));
+            let mut outcome = run(url, &["--tls", mode]);
+            if name == "ed" && outcome.stderr.contains("1045") {
+                // The driver cuts one of 256 challenges of ed25519, at a NUL.
+                outcome = run(url, &["--tls", mode]);
+            }
+            outcome.wrote(format!("a\n{name}\n"));
         }
         let wrong = url.replace("pass@", "wrong@");
         run(&wrong, &["--tls", mode]).failed(3, &["the login was refused: server error 1045"]);
