@@ -13,7 +13,7 @@ use super::{
     QueryExecutor, codes,
     driver::{ask, text},
     rewritten::{Names, Token, qualified_names, rewritten_statements, tokens},
-    tables::literal,
+    tables::{is_read_already, literal},
 };
 
 impl QueryExecutor {
@@ -97,7 +97,7 @@ impl QueryExecutor {
     /// Returns the names of the BIT columns that a branch of IF or CASE returns, or,
     /// with `wherever`, that stand alone in any argument.
     fn bits_in_branches(&mut self, wherever: bool) -> mysql::Result<Vec<String>> {
-        self.explain("EXPLAIN FORMAT=TRADITIONAL")?;
+        let explained = self.explain("EXPLAIN FORMAT=TRADITIONAL")?;
         let Some(rewritten) = rewritten_statements(&mut self.conn)?.into_iter().next() else {
             return Ok(Vec::new());
         };
@@ -106,8 +106,8 @@ impl QueryExecutor {
         let mut tables: Names = qualified_names(&rewritten, None);
         tables.extend(qualified_names(&original, database.as_deref()));
         let mut columns = lone_operands(&rewritten, wherever);
-        if wherever {
-            columns.extend(lone_operands(&original, true));
+        if wherever || explained.iter().any(is_read_already) {
+            columns.extend(lone_operands(&original, wherever));
         }
         if columns.is_empty() || tables.is_empty() {
             return Ok(Vec::new());
@@ -165,7 +165,7 @@ fn lone_operands(text: &str, first: bool) -> BTreeSet<String> {
             _ => {}
         }
         if let Token::Name(name) = &window[1]
-            && depth > 0
+            && (depth > 0 || matches!(window[0], Token::Name(_)))
             && !name.starts_with(|c: char| c.is_ascii_digit())
             && begins(&window[0])
             && ends(&window[2])
@@ -199,6 +199,7 @@ mod tests {
                 // A keyword that no column is called by.
                 "b c case",
             ),
+            ("SELECT CASE WHEN a THEN b ELSE 0 END, c FROM t", "b", "b"),
             (
                 "select if((`t`.`f` = 1),`t`.`p`,0) AS `x`,`t`.`b` AS `b` from `d`.`t`",
                 "p",

@@ -419,7 +419,7 @@ pub(super) fn literal(name: &str) -> String {
 /// Whether the server has read the table of a row of EXPLAIN already, or needs no
 /// table. The rewritten statement does not name such a table, so that the names of
 /// the original text are looked up.
-fn is_read_already(row: &Row) -> bool {
+pub(super) fn is_read_already(row: &Row) -> bool {
     by_name(row, "table").is_none()
         || by_name(row, "type").is_none_or(|access| matches!(access.as_str(), "system" | "const"))
 }
