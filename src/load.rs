@@ -55,7 +55,6 @@ mod types;
 pub use limits::{LimitCheck, Limits};
 use names::{Case, EmptyNames, Longest, NameRules};
 use types::SqlType;
-pub(crate) use types::has_timestamps;
 
 /// The targets of `--for`. A new target needs a file of its own, a `mod` line and
 /// an entry here.
@@ -278,7 +277,7 @@ impl<'a> Load<'a> {
     /// Refuses TIMESTAMPs in another time zone than UTC, for a target whose times all
     /// have a zone.
     fn needs_instants(&self) -> Result<(), String> {
-        match has_timestamps(self.schema) && !self.is_utc() {
+        match self.schema.has_timestamps() && !self.is_utc() {
             true => Err(format!("its TIMESTAMPs need --time-zone {UTC}")),
             false => Ok(()),
         }

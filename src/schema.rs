@@ -51,6 +51,21 @@ pub struct Column {
     pub column_type: ColumnType,
 }
 
+impl Column {
+    /// Whether the column is a TIMESTAMP, which the server shows in the session's time
+    /// zone.
+    pub(crate) fn is_timestamp(&self) -> bool {
+        self.server_type.starts_with("TIMESTAMP")
+    }
+}
+
+impl Schema {
+    /// Whether a column is a TIMESTAMP.
+    pub(crate) fn has_timestamps(&self) -> bool {
+        self.columns.iter().any(Column::is_timestamp)
+    }
+}
+
 /// A column's name and type in the form of manifests, summaries and histories.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ColumnDescription {

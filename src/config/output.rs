@@ -140,8 +140,8 @@ fn named_path(
     Ok((path, by_name))
 }
 
-/// Returns the values of the parameters in `path`, the value of `key`, each from the highest layer that
-/// has it. A name without a value is left out.
+/// Returns the values of the parameters in `path`, the value of `key`, each from the
+/// highest layer that has it. A name without a value is left out.
 pub(super) fn parameters_of(
     path: &OsStr,
     key: Key<OsString>,

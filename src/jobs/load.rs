@@ -5,7 +5,7 @@ use super::plan::{ExportPlan, LoadPlan};
 use crate::{
     cancel::CancelToken,
     error::{Error, ErrorKind, Result},
-    load::{LimitCheck, Load, STANDARD_INPUT, UTC, has_timestamps, is_utc},
+    load::{LimitCheck, Load, STANDARD_INPUT, UTC, is_utc},
     pipeline::{RowObserver, value_error},
     row::Row,
     schema::Schema,
@@ -65,7 +65,7 @@ impl<'a> LoadObserver<'a> {
             Some(zone) if is_utc(zone) || target.knows_time_zones() => return,
             Some(zone) => format!("the time zone {zone}"),
         };
-        if has_timestamps(schema) {
+        if schema.has_timestamps() {
             self.warnings.push(format!(
                 "TIMESTAMPs are in {zone}, which {} does not know; \
                  [session] time_zone = \"{UTC}\" makes them moments",

@@ -1,8 +1,8 @@
 //! MySQL and MariaDB: LOAD DATA (MySQL manual, "LOAD DATA Statement").
 
 use super::{
-    Case, EmptyNames, Limits, Load, LoadTarget, Longest, NameRules, backslashed, doubled,
-    has_timestamps, lines, types,
+    Case, EmptyNames, Limits, Load, LoadTarget, Longest, NameRules, backslashed, doubled, lines,
+    types,
 };
 use crate::{
     format::{BinaryEncoding, Header, TextOptions},
@@ -39,7 +39,7 @@ fn statement(load: &Load<'_>) -> Result<String, String> {
     let types = load.schema.columns.iter();
     // Without NULL, the first TIMESTAMP of a table would be NOT NULL.
     let types = types.map(|column| format!("{} {} NULL", name(column), type_name(column)));
-    if load.time_zone.is_none() && has_timestamps(load.schema) {
+    if load.time_zone.is_none() && load.schema.has_timestamps() {
         return Err("TIMESTAMPs are in the server's time zone, which may be another one where they are loaded".to_owned());
     }
     let zone = load.time_zone.map_or_else(String::new, |zone| {

@@ -2,7 +2,7 @@
 
 use crate::{
     format::{Booleans, TextOptions},
-    schema::{Column, ColumnType, Schema},
+    schema::{Column, ColumnType},
 };
 
 /// The type of a column in the file.
@@ -54,7 +54,7 @@ impl SqlType {
             ColumnType::Float(_) => Self::Float,
             ColumnType::Double(_) => Self::Double,
             ColumnType::Date => Self::Date,
-            ColumnType::DateTime { fraction } if instants && is_timestamp(column) => {
+            ColumnType::DateTime { fraction } if instants && column.is_timestamp() => {
                 Self::Instant(fraction)
             }
             ColumnType::DateTime { fraction } => Self::DateTime(fraction),
@@ -64,15 +64,6 @@ impl SqlType {
             _ => Self::Text,
         }
     }
-}
-
-/// Returns whether a column of `schema` is a TIMESTAMP, which is shown in a time zone.
-pub(crate) fn has_timestamps(schema: &Schema) -> bool {
-    schema.columns.iter().any(is_timestamp)
-}
-
-fn is_timestamp(column: &Column) -> bool {
-    column.server_type.starts_with("TIMESTAMP")
 }
 
 /// Returns whether `column` is written as `true` and `false`.

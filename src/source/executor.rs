@@ -163,11 +163,12 @@ impl QueryExecutor {
     }
 
     /// Makes `query` with `parameters` the statement that [`run`](Self::run)
-    /// executes. Nothing is sent, except a query for the session's SQL mode and version if the
-    /// meaning of the text depends on it.
+    /// executes. Nothing is sent, except a query for the session's SQL mode and version if
+    /// the meaning of the text depends on it.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] if the text is not one statement for the session, or if names and values of parameters do not match;
+    /// [`ErrorKind::Config`] if the text is not one statement for the session, or if
+    /// names and values of parameters do not match;
     /// [`ErrorKind::Query`] if the SQL mode cannot be read, or if the statement may
     /// write in a session that the server should have made read-only and could not.
     pub fn bind(

@@ -209,12 +209,9 @@ fn run_init_statements(
 /// Returns the warning that it did not stay.
 fn restore_character_sets(conn: &mut Conn) -> mysql::Result<Option<String>> {
     // Before any question: the answer may have come in UTF-16.
-    if let Err(error) = driver::run(conn, READABLE_TEXT) {
-        return match allow_refusal(Err(error))? {
-            // A server that does not compute what it sets.
-            Err(_) => driver::run(conn, connect::SET_NAMES).map(|()| None),
-            Ok(()) => Ok(None),
-        };
+    if allow_refusal(driver::run(conn, READABLE_TEXT))?.is_err() {
+        // The server does not compute what it sets.
+        return driver::run(conn, connect::SET_NAMES).map(|()| None);
     }
     let answer = driver::ask(conn, "SELECT @@SESSION.character_set_connection LIMIT 1")?;
     let set = answer.first().and_then(|row| text(row, 0));

@@ -51,8 +51,7 @@ impl TimeZone {
 
     /// Forgets the zone if a result with `schema` does not depend on it.
     pub fn expect(&mut self, schema: &Schema) {
-        let mut columns = schema.columns.iter();
-        if !columns.any(|column| column.server_type.starts_with("TIMESTAMP")) {
+        if !schema.has_timestamps() {
             self.before = None;
         }
     }

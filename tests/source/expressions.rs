@@ -379,17 +379,10 @@ fn bits_that_mariadb_leaves_in_totals_are_a_warning() {
 #[test]
 fn bits_in_branches_of_a_hidden_view_are_warned_of() {
     each_server(|db| {
-        let name = &db.name;
         db.sql("CREATE TABLE bits (id INT PRIMARY KEY, b BIT(8), m INT)");
         db.sql("INSERT INTO bits VALUES (1, b'110001', 5), (2, b'1', 6)");
         db.sql("CREATE VIEW seen AS SELECT id, b, m FROM bits");
-        db.sql(&format!(
-            "CREATE USER {name}_r@'127.0.0.1' IDENTIFIED BY 'p'"
-        ));
-        db.sql(&format!(
-            "GRANT SELECT ON {name}.seen TO {name}_r@'127.0.0.1'"
-        ));
-        let url = format!("mysql://{name}_r:p@127.0.0.1:{}/{name}", db.server.port);
+        let url = db.url_of_reader("seen");
         let export = |sql: &str| GoldDigger::new().env("DATABASE_URL", &url).arg(sql).run();
         let outcome = export("SELECT id, IF(id = 1, b, m) AS x FROM seen ORDER BY id");
         if db.is_mariadb() {

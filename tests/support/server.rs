@@ -370,6 +370,19 @@ impl Database<'_> {
         self.url_by_port(self.server.port)
     }
 
+    /// Creates an account that may read `view` only, and neither its definition nor its
+    /// tables. Returns its URL.
+    pub fn url_of_reader(&self, view: &str) -> String {
+        let (name, port) = (&self.name, self.server.port);
+        self.sql(&format!(
+            "CREATE USER {name}_r@'127.0.0.1' IDENTIFIED BY 'p'"
+        ));
+        self.sql(&format!(
+            "GRANT SELECT ON {name}.{view} TO {name}_r@'127.0.0.1'"
+        ));
+        format!("mysql://{name}_r:p@127.0.0.1:{port}/{name}")
+    }
+
     /// The URL over the Unix socket.
     pub fn socket_url(&self) -> String {
         let socket = self.server.socket.display();
