@@ -53,7 +53,7 @@ mod sqlite;
 mod types;
 
 pub use limits::{LimitCheck, Limits};
-use names::{Case, EmptyNames, Longest, NameRules};
+use names::{Case, EmptyNames, Longest, NameLines, NameRules};
 use types::SqlType;
 
 /// The targets of `--for`. A new target needs a file of its own, a `mod` line and

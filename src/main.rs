@@ -67,6 +67,9 @@ fn main() -> ExitCode {
 
 /// Runs the exports of `plan`, and handles signals meanwhile.
 fn run(plan: RunPlan, status: Status, reporting: &ReportOptions) -> ExitCode {
+    if let Err(error) = check_summary(&plan, reporting) {
+        return exit_code(&Err(error), reporting);
+    }
     let observer = Arc::new(report::Reporter(reporting.clone()));
     let runner = Arc::new(Runner::new(plan, status.clone(), observer));
     let cancel = CancelToken::default();
@@ -83,6 +86,9 @@ fn run(plan: RunPlan, status: Status, reporting: &ReportOptions) -> ExitCode {
 
 /// Checks what the exports of `plan` would do, and prints it.
 fn run_check(plan: RunPlan, reporting: &ReportOptions) -> ExitCode {
+    if let Err(error) = check_summary(&plan, reporting) {
+        return exit_code(&Err(error), reporting);
+    }
     let plan = Arc::new(plan);
     let checked = Arc::clone(&plan);
     let result = signals::watch(&CancelToken::default(), move |cancel| {
@@ -99,6 +105,12 @@ fn run_check(plan: RunPlan, reporting: &ReportOptions) -> ExitCode {
         Err(error) => Err(error),
     };
     exit_code(&result, reporting)
+}
+
+/// Checks that the summary of `plan` can be written, if it has one.
+fn check_summary(plan: &RunPlan, reporting: &ReportOptions) -> Result<()> {
+    let target = reporting.summary.as_ref();
+    target.map_or(Ok(()), |target| summary::check(target, plan))
 }
 
 /// Reports the result of a run, writes its summary, and returns the exit code.

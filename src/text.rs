@@ -9,7 +9,8 @@ use std::borrow::Cow;
 
 #[cfg(feature = "cli")]
 pub(crate) use self::misplaced::{
-    hide_passwords_of, hide_passwords_of_part, may_hold_password, without_misplaced,
+    TextPlace, hide_password_behind, hide_passwords_of, hide_passwords_of_part,
+    hide_passwords_of_sql, may_hold_password, without_misplaced,
 };
 
 /// Returns `text`: only the program is given texts that may be in a wrong place.
@@ -55,13 +56,14 @@ pub(crate) fn is_terminal_control(c: char) -> bool {
     c.is_control() || is_mark
 }
 
-/// Returns `text` with `***` in place of every text that may be a password: in
-/// `USER:PASSWORD@HOST` at any place, with or without the rest of a URL, and in the
-/// parameter `password=` of a URL.
+/// Returns `text` with `***` in place of every text that may be a password of a URL: in
+/// `://USER:PASSWORD@HOST` at any place, and in the parameter `password=`.
+///
+/// Without a `://`, such a text may as well be the name of a file or of a column.
 ///
 /// ```
-/// let shown = gold_digger::text::redact("host me:s3cret@db is unknown");
-/// assert_eq!(shown, "host me:***@db is unknown");
+/// let shown = gold_digger::text::redact("x://me:s3cret@db is unknown, 12:30@db.csv is a file");
+/// assert_eq!(shown, "x://me:***@db is unknown, 12:30@db.csv is a file");
 /// ```
 #[must_use]
 pub fn redact(text: &str) -> String {
@@ -74,19 +76,17 @@ pub fn redact(text: &str) -> String {
         let (spaces, quotes) = ([' ', '\n', '\t'], ['"', '\'', '`', '\n']);
         let url = |begin: usize| before[begin..].find("://").map(|place| begin + place + 3);
         // The password of a URL may hold quotes, or spaces if the URL is between
-        // quotes; elsewhere a password is part of a word.
-        let word = begin(&spaces).max(begin(&quotes));
-        let start = url(begin(&spaces))
-            .or_else(|| url(begin(&quotes)))
-            .unwrap_or(word);
-        match before[start..].find(':') {
+        // quotes.
+        let start = url(begin(&spaces)).or_else(|| url(begin(&quotes)));
+        let colon = start.and_then(|start| Some(start + before[start..].find(':')?));
+        match colon {
             // A further @ up to the end of the word belongs to the password too.
             Some(colon) => {
                 let word = after
                     .find([' ', '\n', '\t', '"', '\'', '`'])
                     .unwrap_or(after.len());
                 let last = after[..word].rfind('@').unwrap_or(0);
-                shown.extend([&before[..start + colon], ":***@"]);
+                shown.extend([&before[..colon], ":***@"]);
                 rest = &after[last + 1..];
             }
             None => {
@@ -215,7 +215,7 @@ mod tests {
                 "mysql://me@h:3306/ x://a:***@c",
             ),
             ("'mysql://me:hun ter2@h/'", "'mysql://me:***@h/'"),
-            ("host me:hunter2@db is no name", "host me:***@db is no name"),
+            ("me:hunter2@db is no URL", "me:hunter2@db is no URL"),
             ("me@h: no password, no URL", "me@h: no password, no URL"),
             ("no URL: here", "no URL: here"),
             (

@@ -264,7 +264,11 @@ pub fn has_time(path: &OsStr) -> bool {
 pub fn placeholder_with_time_of_day(path: &OsStr) -> Option<String> {
     let mut times =
         placeholders(path).filter_map(|(name, form)| Some((name, form.or(default_form(name))?)));
-    let needs_time = |form: &str| strtime::format(form, jiff::civil::date(2020, 1, 3)).is_err();
+    let date = jiff::civil::date(2020, 1, 3);
+    // A form that a time does not have either is wrong.
+    let needs_time = |form: &str| {
+        strtime::format(form, date).is_err() && strtime::format(form, date.at(4, 5, 6, 0)).is_ok()
+    };
     let found = times.find(|(name, form)| default_form(name).is_some() && needs_time(form));
     found.map(|(name, form)| match default_form(name) == Some(form) {
         true => format!("{{{name}}}"),

@@ -13,14 +13,13 @@ use clap::{
 };
 use clap_complete::Shell;
 
-use super::usage;
+use super::usage::{self, misplaced};
 use crate::{
     config::{
         self,
         layers::Layer,
         origin::Origin,
         reporting::{ReportOptions, Verbosity},
-        secrets::hide_misplaced,
         settings::{Kind, SETTINGS, Setting, Value, keys},
     },
     error::Error,
@@ -101,9 +100,7 @@ impl Args {
     /// See [`UsageError`].
     pub fn parse_arguments(arguments: impl Iterator<Item = OsString>) -> Result<Self, UsageError> {
         let arguments: Vec<OsString> = arguments.collect();
-        for argument in arguments.iter().skip(1) {
-            hide_misplaced(&argument.to_string_lossy());
-        }
+        misplaced::hide_passwords(&arguments);
         let arguments = usage::prepare(arguments)?;
         let matches = command()
             .args(usage::hidden_arguments())

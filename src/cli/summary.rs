@@ -15,9 +15,11 @@ use serde::Serialize;
 use super::report;
 use crate::{
     error::{Error, ErrorKind, Result},
-    jobs::{ExportStatus, Outcome, Status, StatusDetails, status::totals},
+    jobs::{
+        ExportStatus, Outcome, RunPlan, Status, StatusDetails, plan::ExportPlan, status::totals,
+    },
     schema::ColumnDescription,
-    sink::{self, STDOUT_ARGUMENT, Target},
+    sink::{self, CreateDirs, STDOUT_ARGUMENT, Target},
     text::redact_json,
 };
 
@@ -222,6 +224,25 @@ impl Summary {
             warnings: status.details().warnings,
             exports: exports.iter().map(one).collect(),
         })
+    }
+}
+
+/// Checks that the summary of `plan` can be written to `target`, as far as can be known
+/// before the run: its folder is there, or may be created with that of an output.
+///
+/// # Errors
+/// [`ErrorKind::Output`].
+pub fn check(target: &Target, plan: &RunPlan) -> Result<()> {
+    let creates_folders = |export: &ExportPlan| export.create_dirs == CreateDirs::Create;
+    match target.path() {
+        Some(path) if !sink::folder(path).is_dir() && !plan.exports.iter().any(creates_folders) => {
+            let message = format!(
+                "cannot write the summary to {}: its folder is missing",
+                path.display()
+            );
+            Err(Error::new(ErrorKind::Output, message).with_hint("create the folder first"))
+        }
+        _ => Ok(()),
     }
 }
 

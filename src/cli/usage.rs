@@ -18,6 +18,7 @@ use crate::{
 
 mod dashed_values;
 mod foreign_flags;
+pub(super) mod misplaced;
 
 /// Further positional arguments, which are always a mistake.
 const MORE: &str = "more";
@@ -207,7 +208,11 @@ fn several_words(words: &[&str]) -> Error {
 
 /// Returns the error for `word`, which stands beside the query.
 fn stray(word: &str) -> Error {
-    Error::config(format!("'{word}' is an argument too many")).with_hint(hint_for_word(word))
+    let hint = match [COMPLETION, MAN, VERIFY].contains(&word) {
+        true => format!("{word} comes first, before every flag: gold_digger {word} …"),
+        false => hint_for_word(word),
+    };
+    Error::config(format!("'{word}' is an argument too many")).with_hint(hint)
 }
 
 /// Returns what to say about clap's `error`: what a flag of another program is here,

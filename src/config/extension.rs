@@ -8,7 +8,6 @@ use crate::{
     error::Error,
     format::{BuiltIn, FORMATS},
     sink,
-    text::may_hold_password,
 };
 
 /// The extensions of compressed files, each with the program that compresses a
@@ -110,11 +109,7 @@ pub(super) fn refuse(path: &Path, extension: &str, origin: &Origin) -> Error {
         };
         return origin.refuse(keys::OUTPUT_PATH, &what).with_hint(hint);
     }
-    let shown = match may_hold_password(&path.to_string_lossy()) {
-        true => "***",
-        false => extension,
-    };
-    let what = format!("ends in .{shown}, which is no format's extension");
+    let what = format!("ends in .{extension}, which is no format's extension");
     let hint = format!(
         "there are {}; with --format, the file may have any name",
         extensions()

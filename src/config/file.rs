@@ -9,7 +9,7 @@ use std::{borrow::Cow, collections::BTreeSet, fmt, fs, mem, path::Path, rc::Rc};
 use toml::Spanned;
 
 use self::{
-    node::{Entry, Node},
+    node::{Entry, Node, hide_passwords},
     redact::{file_settings, is_bare, quoted, shown},
     synonyms::right_key,
 };
@@ -52,6 +52,7 @@ pub(super) fn load(path: &Path) -> Result<(Layer, Vec<ExportTable>)> {
         let at = error.span().map_or(0, |span| span.start);
         file.refuse(at, without_values(error.message()))
     })?;
+    hide_passwords(&root, "");
     if let Node::Table(sections) = root {
         let has_exports = sections.iter().any(|(name, _)| name.get_ref() == EXPORT);
         for (name, section) in sections {

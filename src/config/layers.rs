@@ -8,7 +8,7 @@ use std::{any::Any, collections::BTreeMap, env, ffi::OsStr, path::PathBuf};
 
 use super::{
     origin::{Origin, WithOrigin},
-    secrets::hide_misplaced,
+    secrets::{hide_misplaced, place_of},
     settings::{Key, SETTINGS, Setting, Value},
 };
 use crate::error::{Error, Result};
@@ -91,7 +91,7 @@ impl Layer {
                 continue;
             };
             if let Some(text) = env::var_os(name).filter(|text| !text.is_empty()) {
-                hide_misplaced(&text.to_string_lossy());
+                hide_misplaced(&text.to_string_lossy(), place_of(setting));
                 layer.parse(setting, &text, origin(name))?;
             }
         }

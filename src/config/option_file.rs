@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    text::hide_passwords_of_part,
+    text::{TextPlace, hide_passwords_of_part},
 };
 
 /// The groups that are read.
@@ -92,7 +92,7 @@ impl<'a> OptionFiles<'a> {
         let mut group_is_ours = None;
         for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
             let text = String::from_utf8_lossy(line);
-            hide_misplaced(&text);
+            hide_misplaced(&text, TextPlace::Other);
             let at = Position {
                 path,
                 line: index + 1,
@@ -186,7 +186,7 @@ impl<'a> OptionFiles<'a> {
         };
         if let Some(value) = &value {
             // A `#` may have ended it, and escapes stand for other characters.
-            hide_passwords_of_part(value, line);
+            hide_passwords_of_part(value, line, TextPlace::Other);
         }
         let name = name.replace('_', "-");
         let name = name.strip_prefix("loose-").unwrap_or(&name);

@@ -18,11 +18,13 @@ use super::{
     layers::Layer,
     origin::{Origin, WithOrigin},
     query_text::may_be_sql,
-    settings::keys,
+    settings::{Setting, keys},
 };
 use crate::{
     error::{Error, ErrorKind, Result, Signal},
-    text::{hide_passwords_of, hide_passwords_of_part, printable},
+    text::{
+        TextPlace, hide_passwords_of, hide_passwords_of_part, hide_passwords_of_sql, printable,
+    },
 };
 
 /// The maximum size of a password file in bytes.
@@ -32,10 +34,26 @@ const MAX_PASSWORD_FILE: u64 = 64 << 10;
 /// and by nobody outside (Docker docs, "Manage sensitive data with Docker secrets").
 const CONTAINER_SECRETS: &str = "/run/secrets";
 
-/// Hides what may be a password in `text`, which was given to the program in any
-/// place, from all later messages. SQL text is shown as it is: it has `:` and `@` of its
-/// own.
-pub(crate) fn hide_misplaced(text: &str) {
+/// Where the value of `setting` stands. The names of files, columns and parameters may
+/// look like accounts.
+pub(crate) fn place_of(setting: &Setting) -> TextPlace {
+    let is_user = setting.is(keys::USER);
+    let is_name = setting.is(keys::OUTPUT_PATH)
+        || setting.is(keys::LOAD_STATEMENT)
+        || setting.is(keys::SUMMARY)
+        || setting.is(keys::EXPECTED_COLUMNS)
+        || setting.is(keys::JSON_COLUMNS);
+    match (is_user, is_name) {
+        (true, _) => TextPlace::User,
+        (false, true) => TextPlace::Name,
+        (false, false) => TextPlace::Other,
+    }
+}
+
+/// Hides what may be a password in `text`, which was given to the program in `place`,
+/// from all later messages. SQL text is shown without what it says of passwords: it has
+/// `:` and `@` of its own.
+pub(crate) fn hide_misplaced(text: &str, place: TextPlace) {
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-';
     let value = match text.split_once('=') {
         // The value of a flag.
@@ -43,15 +61,19 @@ pub(crate) fn hide_misplaced(text: &str) {
         _ => text,
     };
     let after_short_flag = text.strip_prefix('-').and_then(|flag| flag.get(1..));
+    hide_passwords_of_sql(value);
     if may_be_sql(value) || after_short_flag.is_some_and(may_be_sql) {
         return;
     }
-    hide_passwords_of(text);
-    hide_passwords_of(&percent_decode_str(text).decode_utf8_lossy());
+    if value.len() < text.len() {
+        hide_passwords_of(value, place);
+    }
+    hide_passwords_of(text, place);
+    hide_passwords_of(&percent_decode_str(text).decode_utf8_lossy(), place);
     // clap's messages leave out what controls a terminal.
-    hide_passwords_of_part(&strip_str(text).to_string(), text);
+    hide_passwords_of_part(&strip_str(text).to_string(), text, place);
     if let (true, Some((flag, _))) = (text.starts_with('-'), text.split_once('=')) {
-        hide_passwords_of_part(flag, text);
+        hide_passwords_of_part(flag, text, place);
     }
 }
 

@@ -2,7 +2,7 @@
 //! "Loading CSV data from Cloud Storage").
 
 use super::{
-    Case, EmptyNames, Limits, Load, LoadTarget, Longest, NULL_WORD, NameRules, SqlType,
+    Case, EmptyNames, Limits, Load, LoadTarget, Longest, NULL_WORD, NameLines, NameRules, SqlType,
     backslashed, lines, named_types,
 };
 use crate::format::BinaryEncoding;
@@ -30,6 +30,7 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
         case: Case::Ignored,
         empty: EmptyNames::Refused,
         longest: Longest::Characters(300),
+        lines: NameLines::One,
     },
     statement: Some(statement),
 };

@@ -2,8 +2,8 @@
 //! INTO Statement" and "TabSeparated").
 
 use super::{
-    Case, EmptyNames, Limits, Load, LoadTarget, Longest, NameRules, SqlType, backslashed, lines,
-    named_types,
+    Case, EmptyNames, Limits, Load, LoadTarget, Longest, NameLines, NameRules, SqlType,
+    backslashed, lines, named_types,
 };
 use crate::format::{BinaryEncoding, Header};
 
@@ -29,6 +29,7 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
         case: Case::Differs,
         empty: EmptyNames::Refused,
         longest: Longest::Any,
+        lines: NameLines::Any,
     },
     statement: Some(statement),
 };

@@ -1,7 +1,8 @@
 //! DuckDB: read_csv with the type of every column (DuckDB manual, "CSV Import").
 
 use super::{
-    Case, EmptyNames, Limits, Load, LoadTarget, Longest, NameRules, SqlType, doubled, plain_csv,
+    Case, EmptyNames, Limits, Load, LoadTarget, Longest, NameLines, NameRules, SqlType, doubled,
+    plain_csv,
 };
 use crate::format::BinaryEncoding;
 
@@ -27,6 +28,7 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
         case: Case::AsciiIgnored,
         empty: EmptyNames::Refused,
         longest: Longest::Any,
+        lines: NameLines::Any,
     },
     statement: Some(statement),
 };

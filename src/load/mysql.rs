@@ -1,8 +1,8 @@
 //! MySQL and MariaDB: LOAD DATA (MySQL manual, "LOAD DATA Statement").
 
 use super::{
-    Case, EmptyNames, Limits, Load, LoadTarget, Longest, NameRules, backslashed, doubled, lines,
-    types,
+    Case, EmptyNames, Limits, Load, LoadTarget, Longest, NameLines, NameRules, backslashed,
+    doubled, lines, types,
 };
 use crate::{
     format::{BinaryEncoding, Header, TextOptions},
@@ -25,6 +25,7 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
         case: Case::Ignored,
         empty: EmptyNames::Refused,
         longest: Longest::Characters(64),
+        lines: NameLines::Any,
     },
     statement: Some(statement),
 };

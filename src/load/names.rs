@@ -8,6 +8,16 @@ pub(super) struct NameRules {
     pub case: Case,
     pub empty: EmptyNames,
     pub longest: Longest,
+    pub lines: NameLines,
+}
+
+/// Whether a name may have a line feed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NameLines {
+    /// It may: the loader reads the header as a row.
+    Any,
+    /// It must not: the loader skips one line, whatever quotes it has.
+    One,
 }
 
 /// Whether names that differ only in case are one name.
@@ -42,6 +52,7 @@ impl NameRules {
         case: Case::Differs,
         empty: EmptyNames::Allowed,
         longest: Longest::Any,
+        lines: NameLines::Any,
     };
 
     /// Checks that a table can have the name `table`, which is that of its file.
@@ -76,6 +87,11 @@ impl NameRules {
             if name.contains('\r') {
                 return Err(format!(
                     "the name of column {number} has a carriage return: {name:?}"
+                ));
+            }
+            if name.contains('\n') && self.lines == NameLines::One {
+                return Err(format!(
+                    "the name of column {number} has a line feed, and the loader skips one line: {name:?}"
                 ));
             }
             if self.longest.is_below(name) {

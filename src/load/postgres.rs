@@ -3,8 +3,8 @@
 //! a line `\.` within a quoted value for the end.
 
 use super::{
-    Case, EmptyNames, Limits, Load, LoadTarget, Longest, NameRules, SqlType, doubled, has_instants,
-    lines, named_types,
+    Case, EmptyNames, Limits, Load, LoadTarget, Longest, NameLines, NameRules, SqlType, doubled,
+    has_instants, lines, named_types,
 };
 use crate::format::{BinaryEncoding, Header};
 
@@ -30,6 +30,7 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
         case: Case::Differs,
         empty: EmptyNames::Refused,
         longest: Longest::Bytes(63),
+        lines: NameLines::Any,
     },
     statement: Some(statement),
 };

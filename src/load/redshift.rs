@@ -3,8 +3,8 @@
 //! "Using a manifest to specify data files", "timezone").
 
 use super::{
-    Case, EmptyNames, Limits, Load, LoadTarget, Longest, NULL_WORD, NameRules, SqlType, doubled,
-    has_instants, lines, named_types,
+    Case, EmptyNames, Limits, Load, LoadTarget, Longest, NULL_WORD, NameLines, NameRules, SqlType,
+    doubled, has_instants, lines, named_types,
 };
 use crate::format::BinaryEncoding;
 
@@ -33,6 +33,7 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
         case: Case::AsciiIgnored,
         empty: EmptyNames::Refused,
         longest: Longest::Bytes(127),
+        lines: NameLines::One,
     },
     statement: Some(statement),
 };

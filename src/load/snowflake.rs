@@ -2,7 +2,7 @@
 //! type options").
 
 use super::{
-    Case, EmptyNames, Limits, Load, LoadTarget, Longest, NULL_WORD, NameRules, SqlType,
+    Case, EmptyNames, Limits, Load, LoadTarget, Longest, NULL_WORD, NameLines, NameRules, SqlType,
     backslashed, doubled, lines, named_types,
 };
 use crate::format::BinaryEncoding;
@@ -30,6 +30,7 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
         case: Case::Differs,
         empty: EmptyNames::Refused,
         longest: Longest::Characters(255),
+        lines: NameLines::One,
     },
     statement: Some(statement),
 };

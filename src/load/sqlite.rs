@@ -3,8 +3,8 @@
 //! a table for the time of the load, with a text for NULL that is not in the data.
 
 use super::{
-    Case, EmptyNames, Limits, Load, LoadTarget, Longest, NameRules, SqlType, backslashed, doubled,
-    lines, named_types,
+    Case, EmptyNames, Limits, Load, LoadTarget, Longest, NameLines, NameRules, SqlType,
+    backslashed, doubled, lines, named_types,
 };
 use crate::format::BinaryEncoding;
 
@@ -28,6 +28,7 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
         case: Case::AsciiIgnored,
         empty: EmptyNames::Allowed,
         longest: Longest::Any,
+        lines: NameLines::Any,
     },
     statement: Some(statement),
 };

@@ -25,6 +25,7 @@ pub(super) fn path_error(target: impl Display, verb: &str, error: io::Error, hin
     let is_of_other = error.kind() == io::ErrorKind::PermissionDenied && error.get_ref().is_some();
     let hint = match is_of_other {
         true => "have it removed, or name a file in a folder of your own",
+        false if error.kind() == io::ErrorKind::InvalidFilename => TOO_LONG,
         false => hint,
     };
     io_error(target, verb, error).with_hint(hint)
@@ -32,6 +33,10 @@ pub(super) fn path_error(target: impl Display, verb: &str, error: io::Error, hin
 
 /// The hint for a file that may not be replaced.
 pub(super) const READ_ONLY: &str = "it is read-only for you: make it writable, or remove it";
+
+/// The hint for a name that the file system does not take.
+const TOO_LONG: &str =
+    "give the file a shorter name: others are made from it, up to 255 bytes long";
 
 /// Creates the error of an open output that cannot be written, synced or renamed.
 /// Its hint depends on the cause.
@@ -41,6 +46,7 @@ pub(super) fn write_error(target: &str, verb: &str, error: io::Error) -> Error {
             "make room there, or write elsewhere"
         }
         io::ErrorKind::FileTooLarge => "ulimit -f, or the file system, allows no larger file",
+        io::ErrorKind::InvalidFilename => TOO_LONG,
         io::ErrorKind::NotFound => "has its folder been removed or renamed meanwhile?",
         io::ErrorKind::IsADirectory => "name a file in it",
         io::ErrorKind::PermissionDenied | io::ErrorKind::ResourceBusy => {

@@ -17,8 +17,24 @@ const SHORTEST: usize = 3;
 
 const HIDDEN: &str = "***";
 
-/// The names of a password among the parameters of a URL.
-const PARAMETERS: [&str; 2] = ["?password=", "&password="];
+/// What stands before a password among the parameters of a URL, or among the settings
+/// of a connection as ODBC, Go and libpq write them. In lower case.
+const PARAMETERS: [&str; 8] = [
+    "?password=",
+    "&password=",
+    ";password=",
+    ",password=",
+    " password=",
+    ";pwd=",
+    "&pwd=",
+    " passwd=",
+];
+
+/// The same at the beginning of a text.
+const FIRST_PARAMETERS: [&str; 3] = ["password=", "pwd=", "passwd="];
+
+/// The words of SQL that a password follows, in lower case.
+const SQL_WORDS: [&str; 2] = ["password", "identified"];
 
 /// What is hidden, wherever it stands.
 static MISPLACED: Mutex<Vec<Misplaced>> = Mutex::new(Vec::new());
@@ -44,18 +60,39 @@ struct Found<'a> {
     password: &'a str,
 }
 
+/// Where a text stands, which decides what of it may be a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TextPlace {
+    /// In the place of a name, such as a file's or a column's: only what a URL has in
+    /// the place of a password.
+    Name,
+    /// In the place of a user's name: all behind its first colon.
+    User,
+    /// Anywhere else: also what stands in `USER:PASSWORD@HOST`.
+    Other,
+}
+
 /// Returns the parts of `text` that may be passwords, if it is a URL or an account: in
 /// `USER:PASSWORD@HOST`, with or without a scheme, up to the last `@`; behind the
-/// user's name in a URL without a host; behind `password=` in a URL.
-fn passwords(text: &str) -> Vec<Found<'_>> {
+/// user's name in a URL without a host; behind `password=` in a URL. An account alone
+/// has none in the place of a name.
+fn passwords(text: &str, place: TextPlace) -> Vec<Found<'_>> {
     let mut found = Vec::new();
     let scheme = text.find("://").map(|at| at + 3);
+    if scheme.is_none() && place == TextPlace::Name {
+        return found;
+    }
     let account = &text[scheme.unwrap_or(0)..];
-    let is_account = |user: &str| !PARAMETERS.iter().any(|name| user.contains(name));
+    let lower = text.to_ascii_lowercase();
+    let is_account = |user: &str| {
+        let user = user.to_ascii_lowercase();
+        !PARAMETERS.iter().any(|name| user.contains(name))
+    };
     if let Some((user, rest)) = account.split_once(':').filter(|(user, _)| is_account(user)) {
         let is_port = || rest.starts_with(|c: char| c.is_ascii_digit());
         let password = match rest.rfind('@') {
             Some(at) => &rest[..at],
+            None if place == TextPlace::User => rest,
             None if scheme.is_some() && !user.contains(['/', '?']) && !is_port() => rest,
             None => "",
         };
@@ -63,11 +100,21 @@ fn passwords(text: &str) -> Vec<Found<'_>> {
         found.push(Found { user, password });
     }
     let parameters = PARAMETERS.iter();
-    let parameters = parameters.filter_map(|name| Some(text.find(name)? + name.len()));
-    if let Some(begin) = parameters.min() {
+    let parameters = parameters.filter_map(|name| Some(lower.find(name)? + name.len()));
+    let first = FIRST_PARAMETERS
+        .iter()
+        .find(|name| lower.starts_with(**name));
+    if let Some(begin) = first
+        .map(|name| name.len())
+        .into_iter()
+        .chain(parameters)
+        .min()
+    {
         let rest = &text[begin..];
         let around = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`');
-        let passwords = [rest, rest.trim_end_matches(around)];
+        let separator = |c: char| c.is_whitespace() || matches!(c, ';' | ',' | '&');
+        let value = rest.split(separator).next().unwrap_or_default();
+        let passwords = [rest, rest.trim_end_matches(around), value];
         found.extend(passwords.map(|password| Found {
             user: None,
             password,
@@ -79,12 +126,13 @@ fn passwords(text: &str) -> Vec<Found<'_>> {
 
 /// Returns whether a part of `text` may be a password.
 pub(crate) fn may_hold_password(text: &str) -> bool {
-    !passwords(text).is_empty()
+    !passwords(text, TextPlace::Other).is_empty()
 }
 
-/// Hides what may be a password in `text` from all later messages.
-pub(crate) fn hide_passwords_of(text: &str) {
-    for Found { user, password } in passwords(text) {
+/// Hides what may be a password in `text`, which stands in `place`, from all later
+/// messages.
+pub(crate) fn hide_passwords_of(text: &str, place: TextPlace) {
+    for Found { user, password } in passwords(text, place) {
         let quoted = format!("{password:?}");
         // Messages quote texts as Rust does.
         let quoted = &quoted[1..quoted.len() - 1];
@@ -98,13 +146,38 @@ pub(crate) fn hide_passwords_of(text: &str) {
     }
 }
 
+/// Hides `password` from all later messages where it stands behind `before`.
+pub(crate) fn hide_password_behind(before: &str, password: &str) {
+    hide(&[before], password, "", SHORTEST);
+}
+
+/// Hides the texts in quotes in `sql` that follow a word before a password, from all
+/// later messages, where they stand between quotes.
+pub(crate) fn hide_passwords_of_sql(sql: &str) {
+    let lower = sql.to_ascii_lowercase();
+    let Some(word) = SQL_WORDS.iter().filter_map(|word| lower.find(word)).min() else {
+        return;
+    };
+    for quote in ["'", "\""] {
+        // The text before the first quote, and then each other one, is outside.
+        let literals = sql[word..].split(quote).skip(1).step_by(2);
+        for literal in literals.filter(|literal| !literal.is_empty()) {
+            // Messages quote statements as Rust does.
+            let (shown, shown_quote) = (literal.escape_debug().to_string(), format!("\\{quote}"));
+            hide(&[quote], literal, quote, SHORTEST);
+            hide(&[quote], &shown, quote, SHORTEST);
+            hide(&[&shown_quote], &shown, &shown_quote, SHORTEST);
+        }
+    }
+}
+
 /// Hides what may be a password in `part`, the beginning of `text` that messages show
 /// where its end is taken for something else.
-pub(crate) fn hide_passwords_of_part(part: &str, text: &str) {
-    hide_passwords_of(part);
+pub(crate) fn hide_passwords_of_part(part: &str, text: &str, place: TextPlace) {
+    hide_passwords_of(part, place);
     let count = |text: &str| text.matches('@').count();
     if count(part) < count(text) {
-        hide_passwords_of(&format!("{part}@"));
+        hide_passwords_of(&format!("{part}@"), place);
     }
 }
 
@@ -163,15 +236,25 @@ mod tests {
             ("u:p w@h", &["p w"]),
             ("--user=u:p@h", &["p"]),
             ("mysql://u:p s", &["p s"]),
-            ("mysql://u:p@h/d?password=q&r' ", &["p", "q&r' ", "q&r"]),
+            (
+                "mysql://u:p@h/d?password=q&r' ",
+                &["p", "q&r' ", "q&r", "q"],
+            ),
+            ("host=h;Password=q", &["q", "q", "q"]),
+            ("pwd=q r", &["q r", "q r", "q"]),
             ("http://h:80/", &[]),
             ("http://h/a:b", &[]),
             ("c:d", &[]),
             ("me@h", &[]),
             ("a@b:c", &[]),
         ] {
-            let passwords: Vec<&str> = passwords(text).iter().map(|it| it.password).collect();
-            assert_eq!(passwords, found, "{text}");
+            let found_in = |place| -> Vec<&str> {
+                let all = passwords(text, place);
+                all.iter().map(|it| it.password).collect()
+            };
+            assert_eq!(found_in(TextPlace::Other), found, "{text}");
+            let of_url = if text.contains("://") { found } else { &[] };
+            assert_eq!(found_in(TextPlace::Name), of_url, "{text}");
         }
     }
 }

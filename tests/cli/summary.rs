@@ -167,7 +167,9 @@ fn the_summary_of_an_interrupted_run_has_all_documented_fields() {
 fn a_summary_that_cannot_be_written_is_an_error() {
     each_server(|db| {
         let run = |path: &Path| db.export(TWO_ROWS).arg("--summary").arg(path).run();
-        run("/nowhere/s.json".as_ref()).ended(5, "gold_digger: cannot create /nowhere/s.json: its folder is missing\n  hint: create it first\n");
+        // Before anything is written.
+        let refused = run("/nowhere/s.json".as_ref()).ended(5, "gold_digger: cannot write the summary to /nowhere/s.json: its folder is missing\n  hint: create the folder first\n");
+        assert_eq!(refused.stdout, b"");
         // The run does not wait for a FIFO without a reader.
         let folder = tempfile::tempdir().expect("a folder");
         let fifo = folder.path().join("fifo");

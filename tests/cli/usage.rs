@@ -199,6 +199,7 @@ fn words_that_are_no_query_name_the_flag_that_is_meant() {
         (&["select", "a b", "FROM", "t"], "the query came as 4 arguments", quotes),
         (&[SELECT, "SELECT 2"], "2 queries are given, and a run has one", several),
         (&["shop", SELECT], "'shop' is an argument too many", &shop),
+        (&["--quiet", "verify", "x.csv"], "'verify' is an argument too many", "verify comes first, before every flag: gold_digger verify …"),
         (&["-e", SELECT, "shop"], "'shop' is an argument too many; --query gives the query", &shop),
         (&["-e", SELECT, "SELECT 2"], "an argument and --query both give the query", "keep one of them"),
         (&[SELECT, "mysql://me:hush hush@h/"], "'mysql://me:***@h/' is an argument too many", "--db-url URL names the server"),

@@ -381,7 +381,7 @@ fn a_password_in_files_is_never_printed() {
         with_option_file(&["SELECT 1"], 0);
         with_option_file(&["--dump-config", "SELECT 1"], 0);
         with_option_file(&[&url], 2);
-        with_option_file(&["-o", &url, "SELECT 1"], 5);
+        with_option_file(&["-o", &url, "SELECT 1"], 2);
         let password_file = account.path("p");
         let args = ["--password-file", &password_file, "--host", "localhost"];
         account.assert_hidden(&[&args[..], &["--dump-config", "SELECT 1"]].concat(), 0);

@@ -7,7 +7,7 @@ use proptest::{
     test_runner::TestRunner,
 };
 
-use crate::support::GoldDigger;
+use crate::support::{GoldDigger, each_server};
 
 /// What each password begins and ends with, which stands nowhere else.
 const MARKS: [&str; 2] = ["Zq7", "Xw9"];
@@ -17,6 +17,11 @@ const MARKS: [&str; 2] = ["Zq7", "Xw9"];
 enum Place {
     /// These arguments.
     Args(&'static [&'static str]),
+    /// These arguments, with the secret in the place of a name. An account without a
+    /// scheme, `me:12@h`, may be the name of a file or column, and is shown.
+    Names(&'static [&'static str]),
+    /// A configuration file of this text, with the secret in the place of a name.
+    NameInFile(&'static str),
     /// This environment variable.
     Variable(&'static str),
     /// A configuration file of this text.
@@ -27,7 +32,7 @@ enum Place {
     Query,
 }
 
-use Place::{Args, File, Options, Query, Variable};
+use Place::{Args, File, NameInFile, Names, Options, Query, Variable};
 
 /// The places for a URL, or for an account as URLs have it.
 const PLACES: &[Place] = &[
@@ -89,8 +94,8 @@ const PLACES: &[Place] = &[
         "SECRET",
         "SELECT 1",
     ]),
-    Args(&["--host", "h", "-o", "SECRET", "--dump-config", "SELECT 1"]),
-    Args(&[
+    Names(&["--host", "h", "-o", "SECRET", "--dump-config", "SELECT 1"]),
+    Names(&[
         "--host",
         "127.0.0.1",
         "--port",
@@ -109,7 +114,9 @@ const PLACES: &[Place] = &[
     Args(&["--connect-timeout", "SECRET", "SELECT 1"]),
     Args(&["--tls", "SECRET", "SELECT 1"]),
     Args(&["--tls-ca-file", "SECRET", "--host", "h", "SELECT 1"]),
-    Args(&[
+    Names(&["--expect-column", "SECRET", "--dump-config", "SELECT 1"]),
+    Names(&["--param", "a=SECRET", "--dump-config", "SELECT 1"]),
+    Names(&[
         "--summary",
         "SECRET",
         "--host",
@@ -118,7 +125,7 @@ const PLACES: &[Place] = &[
         "1",
         "SELECT 1",
     ]),
-    Args(&["verify", "SECRET"]),
+    Names(&["verify", "SECRET"]),
     Args(&["completion", "SECRET"]),
     Variable("DATABASE_URL"),
     Variable("MYSQL_HOST"),
@@ -136,7 +143,7 @@ const PLACES: &[Place] = &[
     File("SECRET = 1\n"),
     File("[SECRET]\n"),
     File("['SECRET']\n"),
-    File("[output]\npath = \"SECRET\"\nformat = 1\n"),
+    NameInFile("[output]\npath = \"SECRET\"\nformat = 1\n"),
     File("[output]\npath = 'SECRET' x\n"),
     File("[output]\nformat = \"SECRET\"\n"),
     File("[output]\nformat = 'SECRET'\n"),
@@ -175,13 +182,13 @@ impl Place {
             })
         };
         match self {
-            Args(args) if is_own(args) => {}
+            Args(args) | Names(args) if is_own(args) => {}
             _ => run = run.arg("--summary").arg(&summary),
         }
         let run = match self {
-            Args(args) => run.args(args.iter().map(|arg| filled(arg))),
+            Args(args) | Names(args) => run.args(args.iter().map(|arg| filled(arg))),
             Variable(name) => run.env(name, secret).arg("SELECT 1"),
-            File(text) => run
+            File(text) | NameInFile(text) => run
                 .arg("--config")
                 .arg(write("x.toml", &filled(text)))
                 .args(["--host", "h", "SELECT 1"]),
@@ -214,7 +221,7 @@ fn passwords() -> Vec<Vec<String>> {
     let mut next = || middle.new_tree(&mut runner).expect("a text").current();
     let of_place = |place: &Place| {
         // In a file, a line end may begin something else.
-        let lines = usize::from(matches!(place, File(_) | Options(_)));
+        let lines = usize::from(matches!(place, File(_) | NameInFile(_) | Options(_)));
         let known = KNOWN[..KNOWN.len() - lines]
             .iter()
             .copied()
@@ -228,7 +235,8 @@ fn passwords() -> Vec<Vec<String>> {
     PLACES.iter().map(of_place).collect()
 }
 
-/// Returns the texts that hold `password` as URLs and accounts are written.
+/// Returns the texts that hold `password` as URLs and accounts are written, the account
+/// last.
 fn secrets(password: &str) -> [String; 5] {
     let encoded: String = password
         .bytes()
@@ -241,8 +249,8 @@ fn secrets(password: &str) -> [String; 5] {
         format!("mysql://u:{password}@h.invalid/db"),
         format!("mysql://u:{encoded}@h.invalid/db"),
         format!(" postgres://u:{password}@h.invalid:1/db "),
-        format!("u:{password}@h.invalid/db"),
         format!("mysql://h.invalid/db?user=u&password={password}"),
+        format!("u:{password}@h.invalid/db"),
     ]
 }
 
@@ -257,11 +265,12 @@ fn no_output_shows_a_password_that_stands_in_a_wrong_place() {
     };
     let check = |index: usize| {
         let place = &PLACES[index];
+        let forms = 5 - usize::from(matches!(place, Names(_) | NameInFile(_)));
         // Each place gets all forms, and all places together all passwords.
         let texts = passwords[index]
             .iter()
             .enumerate()
-            .map(|(number, password)| secrets(password)[(index + number) % 5].clone());
+            .map(|(number, password)| secrets(password)[(index + number) % forms].clone());
         texts.filter_map(|secret| shown(place, &secret)).next()
     };
     let halves = [0, 1];
@@ -284,4 +293,63 @@ fn no_output_shows_a_password_that_stands_in_a_wrong_place() {
         found.len(),
         found.join("\n")
     );
+}
+
+#[test]
+fn a_password_alone_is_not_shown_where_other_programs_have_it() {
+    let places: &[&[&str]] = &[
+        &["--passwordSECRET", "SELECT 1"],
+        &[
+            "-u",
+            "root:SECRET",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            "1",
+            "SELECT 1",
+        ],
+        &[
+            "-uroot:SECRET",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            "1",
+            "SELECT 1",
+        ],
+        &["-S", "password=SECRET", "SELECT 1"],
+        &["-S", "host=h;Password=SECRET;database=d", "SELECT 1"],
+        &["--host=user=u password=SECRET", "SELECT 1"],
+        &[
+            "--database",
+            "host=h;pwd=SECRET",
+            "--host",
+            "h",
+            "--dump-config",
+            "SELECT 1",
+        ],
+    ];
+    for (place, password) in places
+        .iter()
+        .flat_map(|place| ["Zq7 'Xw9", "Zq7Xw9"].map(|it| (place, it)))
+    {
+        let args = place.iter().map(|arg| arg.replace("SECRET", password));
+        let outcome = GoldDigger::new().arg("-vv").args(args).run();
+        let text = String::from_utf8_lossy(&outcome.stdout).into_owned() + &outcome.stderr;
+        assert!(!text.contains("Zq7"), "{place:?} {password}: {text}");
+    }
+}
+
+#[test]
+fn statements_of_passwords_are_shown_without_them() {
+    each_server(|server| {
+        for sql in [
+            "set password 'Zq7 Xw9' x",
+            "set password = password('Zq7Xw9') x",
+            "create user a@b identified by \"Zq7Xw9\" x",
+        ] {
+            let run = server.export("SELECT 1").arg("-vv").args(["--init", sql]);
+            let stderr = run.run().ended_with(4);
+            assert!(!stderr.contains("Zq7"), "{sql}: {stderr}");
+        }
+    });
 }

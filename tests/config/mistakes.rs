@@ -130,8 +130,9 @@ fn connection_mistakes_exit_2() {
         (&["--host", "", SELECT], &["'--host <HOST>'", "empty"]),
         (&["--host", "mysql://me:hushhush@h/", SELECT], &["'--host <HOST>'", "--db-url takes a URL"]),
         (&["--host", "me:hushhush@h", SELECT], &["'--host <HOST>'", "me:***@h"]),
-        (&["--config", "mysql://me:hushhush@h/", SELECT], &["configuration file mysql://me:***@h/"]),
-        (&["-o", "mysql://me:hushhush@h/{x}", SELECT], &["unknown placeholder {x}"]),
+        (&["--host", "127.0.0.1:3306", SELECT], &["'--host <HOST>'", "it has a port, which --port takes"]),
+        (&["--config", "mysql://me:hushhush@h/", SELECT], &["'mysql://me:***@h/' for '--config <FILE>': it is a URL"]),
+        (&["-o", "mysql://me:hushhush@h/{x}", SELECT], &["'mysql://me:***@h/{x}' for '--output <FILE>': it is a URL"]),
         (&[SELECT, "mysql://me:hushhush hushhush@h/"], &["'mysql://me:***@h/'"]),
         (&["--ask-password=hushhush", SELECT], &["--ask-password"]),
         (&["--port", "0", SELECT], &["'0' for '--port <PORT>'", "65535"]),
@@ -274,6 +275,7 @@ fn output_mistakes_exit_2() {
     #[rustfmt::skip]
     let cases: &[Mistake] = &[
         (&["-o", "", SELECT], &["'--output <FILE>'", "empty"]),
+        (&["-o", "d/.x.csv.locked.gold_digger", SELECT], &["'--output <FILE>'", "files of such names are temporary, and are removed"]),
         (&["-o", "{dat}.csv", SELECT], &["--output has the unknown placeholder {dat}", "{timestamp}"]),
         (&["-o", "{date.csv", SELECT], &["--output has a { without its }"]),
         (&["-o", "date}.csv", SELECT], &["--output has a } without its {"]),

@@ -243,6 +243,8 @@ fn dates_that_are_none_or_lead_nowhere_are_refused() {
         let message = if date.is_empty() { wanted } else { &message };
         run(date, "{date}.csv").failed_with_any_length(2, &[message]);
     }
+    let wrong = "--output has a wrong strftime form in {date:%!}";
+    run("2020-01-03", "{date:%!}.csv").failed_with_any_length(2, &[wrong]);
     let time = "add it: 2020-01-03T04:05:06, or leave the placeholder out";
     for (path, what, hint) in [
         (

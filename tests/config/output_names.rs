@@ -1,6 +1,10 @@
 //! What the name of the output says about its format, and what may be in its place.
 
-use crate::support::GoldDigger;
+use std::fs;
+
+use serde_json::Value;
+
+use crate::support::{GoldDigger, on_a_server};
 
 /// Calls the program with the URL of a server that cannot be reached: exit code 2
 /// shows that it did not connect.
@@ -93,4 +97,64 @@ fn a_database_whose_name_leads_to_another_folder_exits_2() {
         let run = run.args(["-o", "/nowhere/{database}/x.csv"]).run();
         run.failed(2, &["takes in {database} a value that ", problem]);
     }
+}
+
+#[test]
+fn a_url_is_no_path() {
+    for flag in ["--output", "--summary", "--query-file"] {
+        let run = unreachable_server().args([flag, "s3://shop/x.csv"]);
+        let what = "it is a URL, and the path of a file is needed";
+        run.run()
+            .failed_with_any_length(2, &["'s3://shop/x.csv'", flag, what]);
+    }
+}
+
+#[test]
+fn names_that_look_like_accounts_are_shown_as_they_are() {
+    on_a_server(|server| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        let run = || {
+            server
+                .export("SELECT 'a' AS `c:d@e`")
+                .current_dir(folder.path())
+        };
+        let name = "r-12:30@host.csv";
+        let args = [
+            "-v",
+            "-o",
+            name,
+            "--for",
+            "duckdb",
+            "--manifest",
+            "--summary",
+            "s:1@t.json",
+        ];
+        let stderr = run().args(args).run().ended_with(0);
+        assert!(stderr.contains("'r-12:30@host.csv'"), "{stderr}");
+        let summary = fs::read_to_string(path("s:1@t.json")).expect("a summary");
+        let summary: Value = serde_json::from_str(&summary).expect("JSON");
+        assert_eq!(
+            (&summary["target"], &summary["columns"][0]["name"]),
+            (&name.into(), &"c:d@e".into())
+        );
+        let verify = GoldDigger::new()
+            .current_dir(folder.path())
+            .args(["verify", name])
+            .run();
+        verify
+            .ended(0, "")
+            .wrote("r-12:30@host.csv: OK (1 row, 8 bytes)\n");
+        run()
+            .args(["--expect-column", "c:e@e"])
+            .run()
+            .failed(6, &["column 1 is \"c:d@e\", not \"c:e@e\""]);
+        fs::write(path("j.toml"), "[[export]]\nname = 'a'\nsql = 'SELECT 1'\npath = '{p}'\nparams = { p = 'p:1@q.csv' }\n").expect("a file");
+        let list = unreachable_server().current_dir(folder.path()).args([
+            "--config",
+            "j.toml",
+            "--list-jobs",
+        ]);
+        list.run().ended(0, "").wrote("a  p:1@q.csv\n");
+    });
 }

@@ -197,6 +197,8 @@ fn names_that_are_empty_or_alike_have_no_statement() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = |name: &str| folder.path().join(name);
         let twice = "columns 1 and 3 are both called \"a\"";
+        let line_feed =
+            "the name of column 1 has a line feed, and the loader skips one line: \"1\\n+ 1\"";
         for target in [
             "mysql",
             "postgres",
@@ -214,8 +216,14 @@ fn names_that_are_empty_or_alike_have_no_statement() {
                     "SELECT 1\r\n+ 1",
                     "the name of column 1 has a carriage return: \"1\\r\\n+ 1\"",
                 ),
+                ("SELECT 1\n+ 1", line_feed),
             ] {
                 if (target, problem) == ("sqlite", "column 2 has an empty name") {
+                    continue;
+                }
+                // The other loaders read a header of two lines as one row.
+                let is_warehouse = ["bigquery", "snowflake", "redshift"].contains(&target);
+                if problem == line_feed && !is_warehouse {
                     continue;
                 }
                 let run = || db.export(sql).args(["--for", target]);

@@ -43,7 +43,7 @@ pub(super) fn explain(arguments: &[OsString], refused: &str) -> Option<Error> {
 }
 
 /// Returns the setting that takes its value from the argument after `flag`.
-fn named_by(flag: &OsStr) -> Option<&'static Setting> {
+pub(super) fn named_by(flag: &OsStr) -> Option<&'static Setting> {
     let flag = flag.to_str()?;
     let is_named = |setting: &&Setting| match flag.strip_prefix("--") {
         Some(long) => setting.flag == Some(long),

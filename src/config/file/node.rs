@@ -8,7 +8,14 @@ use serde::{
 };
 use toml::Spanned;
 
-use crate::config::secrets::hide_misplaced;
+use super::redact::file_settings;
+use crate::{
+    config::{
+        secrets::{hide_misplaced, place_of},
+        settings::keys,
+    },
+    text::TextPlace,
+};
 
 /// A TOML value, with the places of its parts.
 pub(super) enum Node {
@@ -40,7 +47,6 @@ impl<'de> Visitor<'de> for NodeVisitor {
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Node, E> {
-        hide_misplaced(text);
         Ok(Node::Text(text.to_owned()))
     }
 
@@ -78,5 +84,29 @@ impl<'de> Visitor<'de> for NodeVisitor {
             entries.push(entry);
         }
         Ok(Node::Table(entries))
+    }
+}
+
+/// Hides what may be a password in the texts of `node`, the value of `key`, from all
+/// later messages. The values of parameters may look like accounts.
+pub(super) fn hide_passwords(node: &Node, key: &str) {
+    let is_name = key == keys::QUERY_PARAMS.setting().key();
+    let setting = || file_settings().find(|setting| setting.key() == key);
+    let place = match is_name {
+        true => TextPlace::Name,
+        false => setting().map_or(TextPlace::Other, place_of),
+    };
+    match node {
+        Node::Text(text) => hide_misplaced(text, place),
+        Node::List(nodes) => nodes
+            .iter()
+            .for_each(|node| hide_passwords(node.get_ref(), key)),
+        Node::Table(entries) => {
+            for (inner, node) in entries {
+                let key = if is_name { key } else { inner.get_ref() };
+                hide_passwords(node.get_ref(), key);
+            }
+        }
+        _ => {}
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     artifacts::template,
     config::{
         origin::Origin,
-        secrets::hide_misplaced,
+        secrets::{hide_misplaced, place_of},
         settings::{Kind, Setting, keys},
     },
     error::{Error, Result},
@@ -57,7 +57,7 @@ pub(super) fn expand<'a>(
         rest = after;
     }
     expanded += rest;
-    hide_misplaced(&expanded);
+    hide_misplaced(&expanded, place_of(setting));
     Ok(Cow::Owned(expanded))
 }
 

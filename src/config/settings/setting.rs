@@ -18,7 +18,7 @@ use super::{
     validators::{choices, parse_choice, parsed},
     value::{ListParser, Parser},
 };
-use crate::{artifacts::template, error::Error, sql::Parameter};
+use crate::{artifacts::template, error::Error, sink::is_temporary_name, sql::Parameter};
 
 /// What the program knows about one setting.
 #[derive(Debug)]
@@ -116,7 +116,7 @@ impl Setting {
     }
 
     /// Whether this is the setting of `key`.
-    pub(in crate::config) fn is<T>(&self, key: Key<T>) -> bool {
+    pub(crate) fn is<T>(&self, key: Key<T>) -> bool {
         self.name == key.setting().name
     }
 }
@@ -188,8 +188,15 @@ impl Kind {
     /// otherwise relative to `folder`. Neither folder is part of a template.
     ///
     /// # Errors
-    /// If there is no such home folder, as a sentence of its own.
+    /// If it is a URL or a name of our own files, or if there is no such home folder, as a
+    /// sentence of its own.
     pub(in crate::config) fn path(self, text: &OsStr, folder: &Path) -> Result<Value, String> {
+        if is_url(text) {
+            return Err("it is a URL, and the path of a file is needed".to_owned());
+        }
+        if is_temporary_name(Path::new(text)) {
+            return Err("files of such names are temporary, and are removed".to_owned());
+        }
         let home = home::split(text)?;
         let (folder, rest) = match &home {
             Some((home, rest)) => (home.as_path(), *rest),
@@ -224,6 +231,14 @@ impl Kind {
             _ => "TEXT",
         }
     }
+}
+
+/// Whether `path` begins with a scheme and `://` (RFC 3986, section 3.1).
+fn is_url(path: &OsStr) -> bool {
+    let path = path.to_string_lossy();
+    let scheme = path.split_once("://").map_or("", |(scheme, _)| scheme);
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+    scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.chars().all(is_part)
 }
 
 /// A setting whose values are of type `T`, as an entry of the table.

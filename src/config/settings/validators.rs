@@ -39,6 +39,12 @@ pub(super) fn host(text: &str) -> Result<String, String> {
     if text.contains(char::is_whitespace) {
         return Err("it is a name or an address, without spaces".to_owned());
     }
+    // An IPv6 address has more colons.
+    if let Some((_, port)) = text.split_once(':')
+        && port.bytes().all(|byte| byte.is_ascii_digit())
+    {
+        return Err("it has a port, which --port takes".to_owned());
+    }
     not_empty(text)
 }
 
