@@ -229,7 +229,7 @@ fn a_server_that_hides_the_notes_of_explain_is_not_trusted() {
             "[session]\ninit = [\"SET SESSION note_verbosity = ''\"]\n[run]\nsnapshot = true";
         let exports = ExportFile::with_queries(db, head, &[("m", "SELECT id FROM m")]);
         let unknown = "whether all that the query reads is part of the snapshot is not known";
-        let reason = "the server does not show the notes of EXPLAIN (sql_notes, note_verbosity)";
+        let reason = "the server does not show the notes of EXPLAIN (sql_notes, max_error_count, note_verbosity)";
         let stderr = exports.run(&[]).run().ended_with(0);
         let warning = format!("gold_digger: warning: m: {unknown}: {reason}\n");
         assert!(stderr.contains(&warning), "{stderr}");
