@@ -285,12 +285,13 @@ const INCOMPLETE: [u16; 7] = [
 ];
 
 /// The warnings that a value was altered.
-pub(super) const ALTERED: [u16; 52] = [
-    1139, // ER_REGEXP_ERROR of MariaDB: a match that it gave up
-    1256, // ER_TOO_BIG_FOR_UNCOMPRESS
-    1257, // ER_ZLIB_Z_MEM_ERROR
-    1258, // ER_ZLIB_Z_BUF_ERROR
-    1259, // ER_ZLIB_Z_DATA_ERROR
+pub(super) const ALTERED: [u16; 57] = [
+    1139,              // ER_REGEXP_ERROR of MariaDB: a match that it gave up
+    NOT_SUPPORTED_YET, // of MySQL: JSON compared as text
+    1256,              // ER_TOO_BIG_FOR_UNCOMPRESS
+    1257,              // ER_ZLIB_Z_MEM_ERROR
+    1258,              // ER_ZLIB_Z_BUF_ERROR
+    1259,              // ER_ZLIB_Z_DATA_ERROR
     GROUP_CONCAT_CUT,
     1264, // ER_WARN_DATA_OUT_OF_RANGE
     1265, // WARN_DATA_TRUNCATED
@@ -303,6 +304,9 @@ pub(super) const ALTERED: [u16; 52] = [
     1416, // ER_CANT_CREATE_GEOMETRY_OBJECT
     1441, // ER_DATETIME_FUNCTION_OVERFLOW
     1525, // ER_WRONG_VALUE
+    1583, // ER_WRONG_PARAMETERS_TO_NATIVE_FCT
+    1618, // WARN_OPTION_IGNORED: of a function's argument
+    1649, // ER_UNKNOWN_LOCALE
     1690, // ER_DATA_OUT_OF_RANGE
     1916, // ER_DATA_OVERFLOW of MariaDB
     1917, // ER_DATA_TRUNCATED of MariaDB
@@ -316,6 +320,7 @@ pub(super) const ALTERED: [u16; 52] = [
     3155, // ER_NUMERIC_JSON_VALUE_OUT_OF_RANGE of MySQL
     3156, // ER_INVALID_JSON_VALUE_FOR_CAST of MySQL
     3854, // ER_CANNOT_CONVERT_STRING of MySQL
+    3986, // ER_WARN_IMPLICIT_COMPARISON_FOR_JSON of MySQL
     4035, // ER_JSON_BAD_CHR of MariaDB
     4036, // ER_JSON_NOT_JSON_CHR of MariaDB
     4037, // ER_JSON_EOS of MariaDB

@@ -252,14 +252,18 @@ fn is_known_mariadb(endpoint: &Endpoint) -> bool {
     lock(&KNOWN_MARIADB).contains(endpoint)
 }
 
-/// Remembers the server of `conn` if it is MariaDB. Its versions begin with 10, and
-/// before 11 it sends 5.5.5 in front of them for old clients.
-fn remember_mariadb(endpoint: &Endpoint, conn: &Conn) {
+/// Returns whether the server of `conn` says that it is MariaDB. Its versions begin with
+/// 10, and before 11 it sends 5.5.5 in front of them for old clients.
+pub(super) fn is_mariadb(conn: &Conn) -> bool {
     // The driver panics where it could not read the version.
     let version = catch_panic(|| conn.server_version());
-    let is_mariadb = matches!(version, Ok((10.., _, _) | (5, 5, 5)));
+    matches!(version, Ok((10.., _, _) | (5, 5, 5)))
+}
+
+/// Remembers the server of `conn` if it is MariaDB.
+fn remember_mariadb(endpoint: &Endpoint, conn: &Conn) {
     let mut known = lock(&KNOWN_MARIADB);
-    if is_mariadb && !known.contains(endpoint) {
+    if is_mariadb(conn) && !known.contains(endpoint) {
         known.push(endpoint.clone());
     }
 }

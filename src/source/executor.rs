@@ -50,6 +50,8 @@ pub struct QueryExecutor {
     pub(super) protocol: Protocol,
     /// The prepared statement that runs or has run.
     pub(super) prepared: Option<mysql::Statement>,
+    /// The server's warnings when it prepared the statement.
+    early_warnings: ServerWarnings,
     session: session::Prepared,
     pub(super) warning_policy: WarningPolicy,
     pub(super) warning: Option<String>,
@@ -95,6 +97,7 @@ impl QueryExecutor {
             bound: BoundQuery::default(),
             protocol: Protocol::Auto,
             prepared: None,
+            early_warnings: ServerWarnings::default(),
             session: session::Prepared {
                 row_limit: None,
                 guard: WriteGuard::Server,
@@ -221,6 +224,14 @@ impl QueryExecutor {
             session::limit_rows(&mut self.conn, rows)?;
         }
         let prepared = prepare::prepare(&mut self.conn, self.protocol, &self.bound)?;
+        self.early_warnings = match &prepared {
+            // MySQL folds constants here, and does not repeat its warnings of them when
+            // the statement runs. The driver does not tell their number.
+            prepare::Statement::Prepared(_) if !connect::is_mariadb(&self.conn) => {
+                ServerWarnings::read(&mut self.conn, 0)?
+            }
+            _ => ServerWarnings::default(),
+        };
         self.learn_of_columns(&prepared)?;
         self.doubtful = DoubtfulText::default();
         let context = ValueContext {
@@ -325,6 +336,7 @@ impl QueryExecutor {
             count => self.with_driver(|conn| ServerWarnings::read(conn, count))?,
         };
         let others = mem::take(&mut self.value_warnings);
+        let warnings = mem::take(&mut self.early_warnings).joined_with(warnings);
         warnings.report(&self.bound.sql, self.warning_policy, others)
     }
 

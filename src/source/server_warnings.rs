@@ -81,6 +81,17 @@ impl ServerWarnings {
         Ok(Self { groups, unread })
     }
 
+    /// Returns these warnings and the `later` ones of the same statement. A code of both
+    /// is one warning, which the server has repeated.
+    pub fn joined_with(mut self, later: Self) -> Self {
+        let is_repeated =
+            |group: &WarningGroup| later.groups.iter().any(|it| it.code == group.code);
+        self.groups.retain(|group| !is_repeated(group));
+        self.groups.extend(later.groups);
+        self.unread = self.unread.or(later.unread);
+        self
+    }
+
     /// Returns what the user of the statement `sql` should know of its result, with
     /// `others` as the last.
     ///

@@ -26,8 +26,8 @@ const fn mysql(words: &'static str) -> Words {
 /// What a SELECT of one row selects, and the warnings about it. The codes are, in this
 /// order: 1292, 1264, 1300, 1411, 1441, 1525, 1258, 1259, 1265, 6527, 1916 as a note
 /// and as a warning, 1918, 1958, 1977, 1366, 4037 and 3141, 1292 and 3155, 1292 and
-/// 3156, 4038, 4040, 4041, 4042, 1264 as a note, 4183, 4051, 4046, 1139, 4044, 4048 and
-/// 4050.
+/// 3156, 4038, 4040, 4041, 4042, 1264 as a note, 4183, 4051, 4046, 1139, 4044, 4048,
+/// 4050, 1292 at PREPARE, 1649, 1583, 1618, 1235 and 3986.
 const ALTERED: &[(&str, Words)] = &[
     (
         "CAST('x' AS SIGNED)",
@@ -175,6 +175,34 @@ const ALTERED: &[(&str, Words)] = &[
     (
         "ST_ASTEXT(ST_GEOMFROMGEOJSON('{\"type\":\"Polygon\",\"coordinates\":[[[1,1],[2,2],[3,3],[4,4]]]}'))",
         mariadb("Incorrect GeoJSON format - polygon not closed."),
+    ),
+    (
+        "1 FROM (SELECT 1 AS v) AS t WHERE v IN ('x', '1')",
+        mysql("Truncated incorrect DOUBLE value: 'x'"),
+    ),
+    (
+        "FORMAT(1234.5, 2, 'de_XX')",
+        both("Unknown locale: 'de_XX'"),
+    ),
+    (
+        "SHA2('x', 7)",
+        both("Incorrect parameters in the call to native function 'sha2'"),
+    ),
+    (
+        "AES_ENCRYPT('a', 'b', REPEAT('c', 16))",
+        mysql("<IV> option ignored"),
+    ),
+    (
+        "GREATEST(CAST('2' AS JSON), 2)",
+        mysql(
+            "This version of MySQL doesn't yet support 'comparison of JSON in the LEAST and GREATEST operators'",
+        ),
+    ),
+    (
+        "1 FROM DUAL WHERE CAST('2' AS JSON)",
+        mysql(
+            "Evaluating a JSON value in SQL boolean context does an implicit comparison against JSON integer 0; if this is not what you want, consider converting JSON to a SQL numeric type with JSON_VALUE RETURNING",
+        ),
     ),
 ];
 
