@@ -47,14 +47,14 @@ mod writer;
 
 pub use buffer::{CHUNK, EncodeBuffer, Spill};
 pub use csv::{ByteOrderMark, Csv, CsvDelimiter, CsvFormulas, CsvNull, CsvQuote, LineEnding};
-pub use json::{DuplicateColumns, Json, Layout, NumberStyle};
+pub use json::{DuplicateColumns, Json, Layout, NullMembers, NumberStyle};
 pub use options::{BinaryEncoding, Booleans, InvalidUtf8, NulTexts, TextOptions, ZeroDates};
 pub use tsv::Tsv;
 pub use writer::{Format, Framing, Header, RowWriter, ValueError};
 
 /// The built-in formats. A new format needs a file of its own, a `mod` line, a
 /// `pub use` line and an entry here.
-pub static FORMATS: &[&BuiltIn] = &[&csv::FORMAT, &tsv::FORMAT, &json::FORMAT];
+pub static FORMATS: &[&BuiltIn] = &[&csv::FORMAT, &tsv::FORMAT, &json::FORMAT, &json::LINES];
 
 /// The description of a built-in format.
 ///

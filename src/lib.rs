@@ -1,5 +1,5 @@
-//! gold_digger streams the rows of a MySQL or MariaDB query into CSV, TSV or
-//! JSON, with flat memory, exact values, and never a truncated file that looks
+//! gold_digger streams the rows of a MySQL or MariaDB query into CSV, TSV,
+//! JSON or NDJSON, with flat memory, exact values, and never a truncated file that looks
 //! whole.
 //!
 //! This crate is the engine of the program `gold_digger`, and the program itself

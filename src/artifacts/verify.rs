@@ -127,7 +127,7 @@ fn count_rows(file: &mut HashingReader, manifest: &Manifest) -> Result<u64, Stri
     let header = u64::from(manifest.header);
     let lines = match manifest.format.as_str() {
         "csv" => count_records(file),
-        "tsv" => count_lines(file),
+        "tsv" | "ndjson" => count_lines(file),
         "json" => {
             let mut text =
                 serde_json::Deserializer::from_reader(BufReader::with_capacity(CHUNK, file));
@@ -158,7 +158,7 @@ fn count_records(file: &mut HashingReader) -> io::Result<u64> {
     Ok(records)
 }
 
-/// Counts lines of TSV, whose values have no line ends.
+/// Counts lines of TSV and NDJSON, whose values have no line ends.
 fn count_lines(file: &mut HashingReader) -> io::Result<u64> {
     let mut lines = 0;
     each_chunk(file, |bytes| {

@@ -27,10 +27,9 @@ const COMPRESSED: [(&str, Option<&str>); 11] = [
 ];
 
 /// The extensions of other programs' tables and documents, which no format has.
-const FOREIGN: [&str; 24] = [
-    "arrow", "avro", "dbf", "duckdb", "feather", "geojson", "htm", "html", "ipc", "jsonl",
-    "ndjson", "ods", "orc", "parquet", "psv", "sql", "sqlite", "sqlite3", "xls", "xlsb", "xlsm",
-    "xlsx", "xml", "yaml",
+const FOREIGN: [&str; 22] = [
+    "arrow", "avro", "dbf", "duckdb", "feather", "geojson", "htm", "html", "ipc", "ods", "orc",
+    "parquet", "psv", "sql", "sqlite", "sqlite3", "xls", "xlsb", "xlsm", "xlsx", "xml", "yaml",
 ];
 
 /// The format that the name of a target says.
@@ -175,7 +174,7 @@ mod tests {
             ("/dev/fd/3.x", ""),
             ("a.parquet", ".parquet"),
             ("a.parquet.1", ".parquet"),
-            (".a.jsonl", ".jsonl"),
+            (".a.jsonl", "ndjson"),
             ("a.csv.gz", ".gz"),
             ("a.7z", ".7z"),
             ("a.csv ", ".csv "),

@@ -85,6 +85,11 @@ pub(super) fn format(layers: &Layers, chosen: &BuiltIn) -> Result<Arc<dyn Format
         "csv" => Arc::new(csv),
         "tsv" => Arc::new(tsv),
         "json" => Arc::new(json),
+        "ndjson" => Arc::new(Json {
+            layout: Layout::Lines,
+            root: None,
+            ..json
+        }),
         _ => (chosen.with_text)(text),
     })
 }
@@ -147,5 +152,6 @@ fn json(layers: &Layers, text: TextOptions) -> Json {
         decimal: layers.value(keys::JSON_DECIMAL).unwrap_or_default(),
         columns: layers.list(keys::JSON_COLUMNS),
         duplicate_columns: layers.value(keys::DUPLICATE_COLUMNS).unwrap_or_default(),
+        nulls: layers.value(keys::JSON_NULLS).unwrap_or_default(),
     }
 }

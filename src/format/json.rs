@@ -1,5 +1,5 @@
 //! The JSON format: one top-level array of objects (RFC 8259) with the keys in
-//! column order.
+//! column order. The same objects, one a line, are NDJSON.
 //!
 //! Only the type of its column decides whether a value is written as a number. A
 //! number keeps every digit of the server's text.
@@ -39,6 +39,20 @@ pub(super) static FORMAT: BuiltIn = BuiltIn {
     },
 };
 
+/// The entry of NDJSON in the table of formats (the same as JSON Lines).
+pub(super) static LINES: BuiltIn = BuiltIn {
+    name: "ndjson",
+    about: "one JSON object a line, without an array around them",
+    extensions: &["ndjson", "jsonl"],
+    with_text: |text| {
+        Arc::new(Json {
+            text,
+            layout: Layout::Lines,
+            ..Json::default()
+        })
+    },
+};
+
 /// The JSON format with its options.
 ///
 /// ```
@@ -59,7 +73,7 @@ pub struct Json {
     /// The layout of the document.
     pub layout: Layout,
     /// The name of the member that holds the array in a top-level object; `None`
-    /// for a top-level array.
+    /// for a top-level array. [`Layout::Lines`] has neither.
     pub root: Option<String>,
     /// The form of integers that a double cannot hold exactly.
     pub bigint: NumberStyle,
@@ -69,11 +83,16 @@ pub struct Json {
     pub columns: Vec<String>,
     /// The policy for columns with equal names.
     pub duplicate_columns: DuplicateColumns,
+    /// What becomes of members whose value is NULL.
+    pub nulls: NullMembers,
 }
 
 impl Format for Json {
     fn name(&self) -> &'static str {
-        FORMAT.name
+        match self.layout {
+            Layout::Lines => LINES.name,
+            Layout::Compact | Layout::Pretty => FORMAT.name,
+        }
     }
 
     fn open(&self, schema: &Schema) -> Result<Box<dyn RowWriter>> {
@@ -106,6 +125,20 @@ pub enum Layout {
     Compact,
     /// Each member is on a line of its own, indented by two spaces per level.
     Pretty,
+    /// Each object is on a line of its own, and nothing is around them (NDJSON).
+    Lines,
+}
+
+/// What becomes of the members of objects whose value is NULL.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[serde(rename_all = "snake_case")]
+pub enum NullMembers {
+    /// They are null
+    #[default]
+    Keep,
+    /// They are left out, so that each row has only the members that have a value
+    Omit,
 }
 
 /// The policy for columns with equal names, in formats whose names must differ.
@@ -127,6 +160,9 @@ struct JsonWriter {
     head: Vec<u8>,
     /// The line end and indent before a row.
     row_prefix: Vec<u8>,
+    /// The text between two rows, before the second one's line end.
+    separator: &'static [u8],
+    nulls: NullMembers,
     fields: Vec<Field>,
     /// The text after the last value of a row.
     row_end: Vec<u8>,
@@ -192,7 +228,7 @@ impl JsonWriter {
         let root = options.root.as_deref().map(quoted);
         let depth = usize::from(root.is_some());
         let (line, colon) = match options.layout {
-            Layout::Compact => (None, ":"),
+            Layout::Compact | Layout::Lines => (None, ":"),
             Layout::Pretty => (Some("  "), ": "),
         };
         // The line end and indent at a depth; empty in the compact layout.
@@ -200,6 +236,7 @@ impl JsonWriter {
             |depth: usize| line.map_or(String::new(), |step| format!("\n{}", step.repeat(depth)));
 
         let (head, tail) = match root {
+            _ if options.layout == Layout::Lines => Default::default(),
             Some(name) => (
                 format!("{{{}{name}{colon}[", indent(1)),
                 format!("]{}}}\n", indent(0)),
@@ -209,6 +246,11 @@ impl JsonWriter {
         let (row_prefix, array_end) = match options.layout {
             Layout::Compact => ("\n".to_owned(), "\n".to_owned()),
             Layout::Pretty => (indent(depth + 1), indent(depth)),
+            Layout::Lines => Default::default(),
+        };
+        let (separator, line_end): (&[u8], _) = match options.layout {
+            Layout::Compact | Layout::Pretty => (b",", ""),
+            Layout::Lines => (b"", "\n"),
         };
         let field = |(index, (column, name)): (usize, (&Column, &String))| {
             let separator = if index == 0 { '{' } else { ',' };
@@ -223,13 +265,52 @@ impl JsonWriter {
         Ok(Self {
             head: head.into(),
             row_prefix: row_prefix.into(),
+            separator,
+            nulls: options.nulls,
             fields: fields.collect(),
-            row_end: format!("{}}}", indent(depth + 1)).into(),
+            row_end: format!("{}}}{line_end}", indent(depth + 1)).into(),
             array_end: array_end.into(),
             tail: tail.into(),
             has_rows: false,
             altered: Altered::default(),
         })
+    }
+}
+
+impl JsonWriter {
+    /// Appends the members of `row`.
+    fn members(&mut self, row: Row<'_>, out: &mut EncodeBuffer<'_>) -> Result<(), ValueError> {
+        for (column, field) in self.fields.iter().enumerate() {
+            out.bytes.extend_from_slice(&field.prefix);
+            let written = field.write(row, out).map_err(ValueError::at(column))?;
+            written.count(&mut self.altered);
+        }
+        Ok(())
+    }
+
+    /// Appends the members of `row` that are not NULL.
+    fn members_with_values(
+        &mut self,
+        row: Row<'_>,
+        out: &mut EncodeBuffer<'_>,
+    ) -> Result<(), ValueError> {
+        let mut separator = b'{';
+        for (column, field) in self.fields.iter().enumerate() {
+            // A long value may leave the buffer before its end, and NULL never does.
+            let start = out.bytes.len();
+            out.bytes.push(separator);
+            out.bytes.extend_from_slice(&field.prefix[1..]);
+            let written = field.write(row, out).map_err(ValueError::at(column))?;
+            written.count(&mut self.altered);
+            match written {
+                Written::Null | Written::ZeroDate => out.bytes.truncate(start),
+                Written::Exactly | Written::Lossy => separator = b',',
+            }
+        }
+        if separator == b'{' {
+            out.bytes.push(separator);
+        }
+        Ok(())
     }
 }
 
@@ -241,18 +322,13 @@ impl RowWriter for JsonWriter {
 
     fn row(&mut self, row: Row<'_>, out: &mut EncodeBuffer<'_>) -> Result<(), ValueError> {
         if self.has_rows {
-            out.bytes.push(b',');
+            out.bytes.extend_from_slice(self.separator);
         }
         self.has_rows = true;
         out.bytes.extend_from_slice(&self.row_prefix);
-        for (column, field) in self.fields.iter().enumerate() {
-            out.bytes.extend_from_slice(&field.prefix);
-            let written = field.write(row, out).map_err(ValueError::at(column))?;
-            match written {
-                Written::Exactly => {}
-                Written::Lossy => self.altered.lossy += 1,
-                Written::ZeroDate => self.altered.zero_dates += 1,
-            }
+        match self.nulls {
+            NullMembers::Keep => self.members(row, out)?,
+            NullMembers::Omit => self.members_with_values(row, out)?,
         }
         out.bytes.extend_from_slice(&self.row_end);
         Ok(())
@@ -278,10 +354,21 @@ impl RowWriter for JsonWriter {
 /// Whether a value was written exactly.
 enum Written {
     Exactly,
+    Null,
     /// U+FFFD replaced bytes that are not UTF-8.
     Lossy,
     /// NULL replaced a zero date.
     ZeroDate,
+}
+
+impl Written {
+    const fn count(&self, altered: &mut Altered) {
+        match self {
+            Self::Exactly | Self::Null => {}
+            Self::Lossy => altered.lossy += 1,
+            Self::ZeroDate => altered.zero_dates += 1,
+        }
+    }
 }
 
 impl Field {
@@ -304,7 +391,10 @@ impl Field {
             out.bytes.push(b'"');
         }
         match self.formatter.render(row, out.bytes)? {
-            Rendered::Null => write_null(start, out),
+            Rendered::Null => {
+                write_null(start, out);
+                return Ok(Written::Null);
+            }
             Rendered::ZeroDate => {
                 write_null(start, out);
                 return Ok(Written::ZeroDate);

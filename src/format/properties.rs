@@ -8,7 +8,7 @@ use mysql_common::row::new_row;
 use proptest::{collection::vec, prelude::*};
 
 use super::{
-    BinaryEncoding, Csv, CsvQuote, EncodeBuffer, Format, Json, LineEnding, NumberStyle,
+    BinaryEncoding, Csv, CsvQuote, EncodeBuffer, Format, Json, Layout, LineEnding, NumberStyle,
     TextOptions, Tsv, unescape::unescape,
 };
 use crate::{
@@ -289,11 +289,18 @@ proptest! {
     }
 
     #[test]
-    fn serde_json_reads_the_same_values(table in table(), strings: bool) {
+    fn serde_json_reads_the_same_values(table in table(), strings: bool, lines: bool) {
+        type Object = serde_json::Map<String, serde_json::Value>;
         let style = if strings { NumberStyle::String } else { NumberStyle::Number };
-        let format = Json { text: HEX, bigint: style, decimal: style, ..Json::default() };
+        let layout = if lines { Layout::Lines } else { Layout::Compact };
+        let format = Json { text: HEX, layout, bigint: style, decimal: style, ..Json::default() };
         let bytes = write(&format, &table);
-        let rows: Vec<serde_json::Map<String, serde_json::Value>> = serde_json::from_slice(&bytes).expect("JSON");
+        let rows: Vec<Object> = if lines {
+            let text = str::from_utf8(&bytes).expect("UTF-8");
+            text.split_terminator('\n').map(|line| serde_json::from_str(line).expect("JSON")).collect()
+        } else {
+            serde_json::from_slice(&bytes).expect("JSON")
+        };
         prop_assert_eq!(rows.len(), table[0].2.len());
         for (number, row) in rows.iter().enumerate() {
             prop_assert_eq!(row.len(), table.len());

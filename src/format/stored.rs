@@ -48,7 +48,9 @@ pub fn deserialize<'de, D: Deserializer<'de>>(
     let format: serde_json::Result<Arc<dyn Format>> = match name.as_str() {
         "csv" => serde_json::from_value::<Csv>(options).map(|format| Arc::new(format) as _),
         "tsv" => serde_json::from_value::<Tsv>(options).map(|format| Arc::new(format) as _),
-        "json" => serde_json::from_value::<Json>(options).map(|format| Arc::new(format) as _),
+        "json" | "ndjson" => {
+            serde_json::from_value::<Json>(options).map(|format| Arc::new(format) as _)
+        }
         name => {
             return Err(D::Error::custom(format!(
                 "there is no built-in format {name:?}"

@@ -14,10 +14,10 @@ fn unreachable_server() -> GoldDigger {
 
 #[test]
 fn a_name_whose_extension_no_format_has_exits_2() {
-    let known = "there are .csv, .tsv, .txt and .json; with --format, the file may have any name\n";
+    let known = "there are .csv, .tsv, .txt, .json, .ndjson and .jsonl; with --format, the file may have any name\n";
     for (name, message) in [
         ("x.parquet", format!("parquet, which is no format's extension\n  hint: {known}")),
-        ("x.jsonl", format!("jsonl, which is no format's extension\n  hint: {known}")),
+        ("x.sqlite", format!("sqlite, which is no format's extension\n  hint: {known}")),
         ("x.json.XLSX.1", format!("XLSX, which is no format's extension\n  hint: {known}")),
         ("x.json.gz", "gz, and nothing is compressed here\n  hint: pipe it, `gold_digger --format json … | gzip > FILE.gz`, or compress a whole FILE.json afterwards\n".to_owned()),
         ("x.zst", "zst, and nothing is compressed here\n  hint: pipe it, `gold_digger --format csv … | zstd > FILE.zst`, or compress a whole FILE.csv afterwards\n".to_owned()),
@@ -43,8 +43,8 @@ fn an_extension_that_a_parameter_makes_is_checked_once_expanded() {
         ),
         (
             "x.{e}.1",
-            "e=NDJSON",
-            Err(".NDJSON, which is no format's extension"),
+            "e=ORC",
+            Err(".ORC, which is no format's extension"),
         ),
         (
             "x.csv.{e}",

@@ -153,6 +153,43 @@ fn json_has_exactly_these_bytes() {
 }
 
 #[test]
+fn ndjson_has_the_objects_of_json() {
+    each_server(|db| {
+        create_sample(db);
+        for protocol in ["text", "binary"] {
+            let run = |format: &str| {
+                let run = db
+                    .export(ALL)
+                    .args(["--format", format, "--protocol", protocol]);
+                run.run().ended(0, "").stdout
+            };
+            let json = String::from_utf8(run("json")).expect("UTF-8");
+            let objects = json
+                .strip_prefix("[\n")
+                .and_then(|rest| rest.strip_suffix("\n]\n"));
+            let lines = objects.expect("an array").replace("},\n", "}\n") + "\n";
+            assert_eq!(String::from_utf8(run("ndjson")).expect("UTF-8"), lines);
+        }
+        // A member that is NULL is left out on request, also the first.
+        let sql = "SELECT NULL AS a, 1 AS b, NULL AS c, '' AS d UNION ALL SELECT 2, NULL, NULL, NULL UNION ALL SELECT NULL, NULL, NULL, NULL";
+        let run = |args: &[&str]| {
+            db.export(sql)
+                .args(["--json-nulls", "omit", "--format"])
+                .args(args)
+                .run()
+        };
+        run(&["ndjson"]).wrote("{\"b\":1,\"d\":\"\"}\n{\"a\":2}\n{}\n");
+        run(&["json", "--pretty"]).wrote(
+            "[\n  {\n    \"b\": 1,\n    \"d\": \"\"\n  },\n  {\n    \"a\": 2\n  },\n  {\n  }\n]\n",
+        );
+        db.export("SELECT 1 AS a")
+            .args(["--format", "ndjson", "--pretty"])
+            .run()
+            .failed(2, &["--pretty has no meaning for ndjson"]);
+    });
+}
+
+#[test]
 fn json_has_three_layouts() {
     each_server(|db| {
         let two = "SELECT 1 AS id, 'x' AS `a\"b` UNION ALL SELECT 2, NULL";
@@ -230,6 +267,7 @@ fn an_empty_result_leaves_the_target_unless_allowed() {
                 "csv" => "a,b\n",
                 "tsv" => "a\tb\n",
                 "json" => "[]\n",
+                "ndjson" => "",
                 other => panic!("what is an empty document of {other}?"),
             };
             let target = folder.path().join("x");

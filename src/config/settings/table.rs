@@ -27,7 +27,7 @@ use crate::{
     artifacts::run_date::RunDate,
     format::{
         BinaryEncoding, Booleans, BuiltIn, CsvDelimiter, CsvFormulas, CsvNull, CsvQuote,
-        DuplicateColumns, InvalidUtf8, LineEnding, NulTexts, NumberStyle, ZeroDates,
+        DuplicateColumns, InvalidUtf8, LineEnding, NulTexts, NullMembers, NumberStyle, ZeroDates,
     },
     jobs::{
         guard::{Percent, SchemaPolicy},
@@ -343,7 +343,7 @@ settings! {
         .flag("duplicate-columns")
         .value("WHAT")
         .default("error")
-        .only_for(&["json"]);
+        .only_for(&["json", "ndjson"]);
         CREATE_DIRS: bool = switch(
             "output.create_dirs",
             "Create the folders of FILE that are missing",
@@ -517,12 +517,12 @@ settings! {
         .flag("json-bigint")
         .value("STYLE")
         .default("number")
-        .only_for(&["json"]);
+        .only_for(&["json", "ndjson"]);
         JSON_DECIMAL: NumberStyle = choice("json.decimal", "JSON: how to write DECIMAL")
             .flag("json-decimal")
             .value("STYLE")
             .default("number")
-            .only_for(&["json"]);
+            .only_for(&["json", "ndjson"]);
         JSON_COLUMNS: Vec<String> = list(
             "json.columns",
             &any_text,
@@ -530,7 +530,12 @@ settings! {
         )
         .flag("json-column")
         .value("NAME")
-        .only_for(&["json"]);
+        .only_for(&["json", "ndjson"]);
+        JSON_NULLS: NullMembers = choice("json.nulls", "JSON: what becomes of members that are NULL")
+            .flag("json-nulls")
+            .value("WHAT")
+            .default("keep")
+            .only_for(&["json", "ndjson"]);
     }
     "Values" {
         BINARY: BinaryEncoding = choice(

@@ -135,7 +135,8 @@ fn first_rows(variant: Variant, document: &str, rows: usize) -> String {
         return String::new();
     }
     // The first line is the header or the bracket.
-    let lines: Vec<&str> = document.split_inclusive('\n').take(rows + 1).collect();
+    let lines = rows + usize::from(variant.format != "ndjson");
+    let lines: Vec<&str> = document.split_inclusive('\n').take(lines).collect();
     let part = lines.concat();
     if variant.format == "json" {
         let part = part.trim_end();
@@ -238,6 +239,10 @@ fn a_slow_reader_gets_every_row() {
                     .expect("brackets")
                     .chunks(40_000 + "\"},\n{\"x\":\"".len())
                     .map(|row| &row[..40_000])
+                    .collect(),
+                "ndjson" => read
+                    .chunks("{\"x\":\"".len() + 40_000 + "\"}\n".len())
+                    .map(|row| &row["{\"x\":\"".len()..][..40_000])
                     .collect(),
                 _ => read[2..].chunks(40_001).map(|row| &row[..40_000]).collect(),
             };
