@@ -150,7 +150,7 @@ impl QueryExecutor {
         Ok(())
     }
 
-    /// Sets the session up again as `session` says, because the settings of one
+    /// Sets the session of a snapshot up again as `session` says, because the settings of one
     /// export must not apply to the next. Other variables that a query has set keep
     /// their values.
     ///
@@ -162,7 +162,13 @@ impl QueryExecutor {
                 .map_err(|error| query_error("cannot set the character set again", error))?;
             session::prepare(conn, session)
         })?;
-        Ok(())
+        match session.init.is_empty() {
+            true => Ok(()),
+            false => self.check_transaction(
+                "an init statement",
+                "leave COMMIT, FLUSH, LOCK TABLES and the like out of init, or the snapshot",
+            ),
+        }
     }
 
     /// Makes `query` with `parameters` the statement that [`run`](Self::run)

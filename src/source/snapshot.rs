@@ -309,6 +309,12 @@ impl QueryExecutor {
     /// # Errors
     /// [`ErrorKind::Query`] if the session has no snapshot any more.
     pub fn check_snapshot(&mut self) -> Result<()> {
+        let hint = "export it by a run of its own, without a snapshot";
+        self.check_transaction("the statement", hint)
+    }
+
+    /// Does the same after the init statements, which `statement` and `hint` are about.
+    pub(super) fn check_transaction(&mut self, statement: &str, hint: &str) -> Result<()> {
         self.with_driver(|conn| {
             // A late KILL QUERY for an earlier statement ends the first try.
             for _ in 0..2 {
@@ -322,9 +328,8 @@ impl QueryExecutor {
                     Err(error) => return Err(query_error("the session does not answer", error)),
                 }
             }
-            let what = "the statement ended the transaction that held the snapshot";
-            Err(Error::new(ErrorKind::Query, what)
-                .with_hint("export it by a run of its own, without a snapshot"))
+            let what = format!("{statement} ended the transaction that held the snapshot");
+            Err(Error::new(ErrorKind::Query, what).with_hint(hint))
         })
     }
 }

@@ -98,7 +98,8 @@ const ALTERED: &[(&str, Words)] = &[
     ),
     (
         "a FROM JSON_TABLE('[\"x\"]', '$[*]' COLUMNS(a INT PATH '$')) AS t",
-        mariadb("Incorrect integer value: 'x' for column ``.`(temporary)`.`a` at row 1"),
+        // Releases of MariaDB name the table otherwise.
+        mariadb("Incorrect integer value: 'x' for column …"),
     ),
     (
         "JSON_EXTRACT('{\"a\":1', '$.a')",
@@ -240,6 +241,11 @@ fn altered_values_are_warnings_and_errors_if_strict() {
             let warning = format!("the server has altered a value: {words}");
             for protocol in ["--protocol=binary", "--protocol=text"] {
                 let run = || db.export(&format!("SELECT {expression}")).arg(protocol);
+                if let Some(begin) = warning.strip_suffix('…') {
+                    run().run().assert_stderr_contains(&[begin]);
+                    run().arg("--strict-warnings").run().failed(4, &[begin]);
+                    continue;
+                }
                 assert_warns(run(), &[&warning]);
                 let outcome = run().arg("--strict-warnings").arg("-o").arg(&target).run();
                 let left = format!("1 row had come, and {} was not touched", target.display());
@@ -521,6 +527,27 @@ fn questions_about_the_statement_before_are_reported() {
                 run().arg("--strict-warnings").run().failed(4, &[&warning]);
             }
         }
+        for (sql, warning) in [
+            (
+                "SHOW SESSION VARIABLES LIKE 'wait_timeout'",
+                "SHOW VARIABLES shows the session of this program",
+            ),
+            (
+                "SELECT @@wait_timeout",
+                "@@wait_timeout shows the session of this program",
+            ),
+            (
+                "SELECT RELEASE_ALL_LOCKS()",
+                "RELEASE_ALL_LOCKS() also counts and releases this program's own lock",
+            ),
+        ] {
+            let stderr = db.export(sql).run().ended_with(0);
+            assert!(stderr.contains(warning), "{sql}: {stderr}");
+        }
+        db.export("SHOW GLOBAL VARIABLES LIKE 'x'")
+            .arg("--allow-empty")
+            .run()
+            .ended_with(0);
         let text = "SELECT 'FOUND_ROWS()' AS a";
         db.export(text).run().wrote("a\nFOUND_ROWS()\n");
     });

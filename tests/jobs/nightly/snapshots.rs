@@ -367,6 +367,14 @@ fn a_snapshot_that_is_lost_is_not_replaced() {
             assert_eq!(exports.file_names(), ["nightly.toml", "one.csv"]);
         }
 
+        let settings = "[run]\nsnapshot = true\n[session]\ninit = ['COMMIT']";
+        let exports = ExportFile::with_queries(db, settings, &[("one", "SELECT 1 AS a")]);
+        let ended = "one: an init statement ended the transaction that held the snapshot";
+        exports
+            .run(&[])
+            .run()
+            .failed_with_any_length(4, &[ended, "leave COMMIT, FLUSH"]);
+
         let waiting = waiting_query(db);
         let queries = [
             ("one", "SELECT 1 AS a"),
