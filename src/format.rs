@@ -29,6 +29,7 @@
 use std::sync::Arc;
 
 mod buffer;
+mod codec;
 mod column;
 mod csv;
 mod delimited;
@@ -46,6 +47,7 @@ mod unescape;
 mod writer;
 
 pub use buffer::{CHUNK, EncodeBuffer, Spill};
+pub use codec::{Codec, Compression};
 pub use csv::{ByteOrderMark, Csv, CsvDelimiter, CsvFormulas, CsvNull, CsvQuote, LineEnding};
 pub use json::{DuplicateColumns, Json, Layout, NullMembers, NumberStyle};
 pub use options::{BinaryEncoding, Booleans, InvalidUtf8, NulTexts, TextOptions, ZeroDates};

@@ -33,8 +33,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::{
     format::{
-        BinaryEncoding, ByteOrderMark, Csv, CsvFormulas, Format, Header, LineEnding, TextOptions,
-        Tsv,
+        BinaryEncoding, ByteOrderMark, Codec, Csv, CsvFormulas, Format, Header, LineEnding,
+        TextOptions, Tsv,
     },
     schema::{Column, ColumnType, Schema},
 };
@@ -53,7 +53,7 @@ mod sqlite;
 mod types;
 
 pub use limits::{LimitCheck, Limits};
-use names::{Case, EmptyNames, Longest, NameLines, NameRules};
+use names::{Case, EmptyNames, Longest, NameLines, NameRules, Reserved};
 use types::SqlType;
 
 /// The targets of `--for`. A new target needs a file of its own, a `mod` line and
@@ -90,6 +90,8 @@ pub struct LoadTarget {
     names: NameRules,
     /// Makes the statement; `None` if the target opens files without one.
     statement: Option<MakeStatement>,
+    /// The codecs whose files the statement loads.
+    codecs: &'static [Codec],
 }
 
 /// Makes the statement that loads a file, or says why there is none.
@@ -131,6 +133,15 @@ impl LoadTarget {
             Some(statement) => {
                 self.check_names(load.schema)?;
                 self.names.check_table(load.table)?;
+                if load
+                    .compression
+                    .is_some_and(|codec| !self.codecs.contains(&codec))
+                {
+                    return Err(
+                        "the statement is known for plain files only, and this one is compressed"
+                            .to_owned(),
+                    );
+                }
                 statement(load)
             }
             None => Err(format!("{} opens files without one", self.name)),
@@ -194,6 +205,8 @@ pub struct Load<'a> {
     pub file: &'a str,
     /// The format of the file, with its options.
     pub format: &'a dyn Format,
+    /// How the file is compressed.
+    pub compression: Option<Codec>,
     /// The time zone in which TIMESTAMPs are written; `None` if the server's
     /// applies.
     pub time_zone: Option<&'a str>,

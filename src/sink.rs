@@ -19,6 +19,7 @@ use crate::{
 };
 
 mod commit;
+mod compress;
 mod errors;
 mod file;
 mod in_place;
@@ -31,7 +32,8 @@ mod stream;
 mod target;
 mod temp_file;
 
-pub use commit::{Commit, Restart, Sink, Staged};
+pub use commit::{Commit, Next, Restart, Sink, Staged};
+pub use compress::{CompressionOptions, compressed, decoder};
 pub use in_place::write_or_overwrite;
 pub use lock::{TargetLock, lock_target};
 pub use memory::{SharedBytes, WriterSink};

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     cancel::CancelToken,
     error::{Error, ErrorKind, Result},
+    format::Codec,
     schema::ColumnDescription,
     sink::{self, Staged, Target},
     source::BinlogPosition,
@@ -34,11 +35,14 @@ pub struct Manifest {
     pub file: String,
     /// The name of its format.
     pub format: String,
+    /// The codec that its bytes are compressed by; `None` if they are not.
+    #[serde(default)]
+    pub compression: Option<Codec>,
     /// Whether its first record holds the columns' names (CSV, TSV).
     pub header: bool,
     /// The number of rows of the result set.
     pub rows: u64,
-    /// The size of the file in bytes.
+    /// The size of the file in bytes, as it is stored.
     pub bytes: u64,
     /// The SHA-256 of the whole file, in hexadecimal digits.
     pub sha256: String,

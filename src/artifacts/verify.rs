@@ -17,6 +17,7 @@ use crate::{
     artifacts::manifest::{self, Manifest},
     error::{Error, ErrorKind, Result},
     format::CHUNK,
+    sink::decoder,
     text::{counted, hex, printable},
 };
 
@@ -91,7 +92,7 @@ fn check(path: &Path) -> Result<Manifest, String> {
         file,
         hash: digest::Context::new(&digest::SHA256),
     };
-    let found = count_rows(&mut file, &manifest);
+    let found = count_stored_rows(&mut file, &manifest);
     // The hash covers the whole file, also what is left unread after a syntax error.
     io::copy(&mut file, &mut io::sink()).map_err(failed)?;
     if hex(file.hash.finish().as_ref()) != manifest.sha256 {
@@ -122,8 +123,18 @@ impl Read for HashingReader {
     }
 }
 
+/// Counts the rows of `file`, which may be compressed.
+fn count_stored_rows(file: &mut HashingReader, manifest: &Manifest) -> Result<u64, String> {
+    let Some(codec) = manifest.compression else {
+        return count_rows(file, manifest);
+    };
+    let stored = BufReader::with_capacity(CHUNK, file);
+    let mut plain = decoder(codec, stored).map_err(|error| error.to_string())?;
+    count_rows(&mut plain, manifest)
+}
+
 /// Counts the rows of `file` in the format of its manifest.
-fn count_rows(file: &mut HashingReader, manifest: &Manifest) -> Result<u64, String> {
+fn count_rows(file: &mut dyn Read, manifest: &Manifest) -> Result<u64, String> {
     let header = u64::from(manifest.header);
     let lines = match manifest.format.as_str() {
         "csv" => count_records(file),
@@ -144,7 +155,7 @@ fn count_rows(file: &mut HashingReader, manifest: &Manifest) -> Result<u64, Stri
 /// Counts records of CSV as this program writes it. Quotes enclose values and are
 /// doubled inside them, so that a line end between quotes does not end a record.
 /// (The csv crate skips blank lines, but a lone NULL is a blank line.)
-fn count_records(file: &mut HashingReader) -> io::Result<u64> {
+fn count_records(file: &mut dyn Read) -> io::Result<u64> {
     let (mut records, mut is_quoted) = (0, false);
     each_chunk(file, |bytes| {
         for byte in bytes {
@@ -159,7 +170,7 @@ fn count_records(file: &mut HashingReader) -> io::Result<u64> {
 }
 
 /// Counts lines of TSV and NDJSON, whose values have no line ends.
-fn count_lines(file: &mut HashingReader) -> io::Result<u64> {
+fn count_lines(file: &mut dyn Read) -> io::Result<u64> {
     let mut lines = 0;
     each_chunk(file, |bytes| {
         lines += bytes
@@ -171,7 +182,7 @@ fn count_lines(file: &mut HashingReader) -> io::Result<u64> {
 }
 
 /// Reads `file` to its end, and passes each piece to `each`.
-fn each_chunk(file: &mut HashingReader, mut each: impl FnMut(&[u8])) -> io::Result<()> {
+fn each_chunk(file: &mut dyn Read, mut each: impl FnMut(&[u8])) -> io::Result<()> {
     let mut chunk = vec![0; CHUNK];
     loop {
         match file.read(&mut chunk) {

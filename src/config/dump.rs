@@ -111,6 +111,14 @@ impl Dump<'_> {
         let path = file.map(|file| (json!(file.value.to_string_lossy()), &file.origin));
         let (path, origin) = path.unzip();
         resolved.add(keys::LOAD_STATEMENT, path, origin);
+        let compression = destination.compression.as_ref().map(|found| {
+            let value = found
+                .value
+                .map_or("none".to_owned(), |value| value.to_string());
+            (json!(value), &found.origin)
+        });
+        let (value, origin) = compression.unzip();
+        resolved.add(keys::COMPRESSION, value, origin);
         let format = Some(json!(destination.format.name));
         let origin = Some(&destination.format_origin);
         resolved.add(keys::OUTPUT_FORMAT, format, origin);

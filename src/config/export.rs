@@ -98,6 +98,7 @@ impl UnresolvedExport {
         let guards = guards_of(name, layers)?;
         let manifest = output_name(layers, &self.destination, now, database)?;
         let format = format::format(layers, self.destination.format)?;
+        let compression = output::compression(layers, &self.destination)?;
         let load = preset::load_plan(
             name,
             &self.destination,
@@ -113,6 +114,7 @@ impl UnresolvedExport {
             protocol: self.protocol,
             target: self.destination.target,
             flush: layers.value(keys::FLUSH).unwrap_or_default(),
+            compression,
             format,
             empty_result: if layers.is_on(keys::ALLOW_EMPTY) {
                 EmptyResult::Allow

@@ -6,7 +6,7 @@ use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
 use super::{origin::Origin, settings::keys};
 use crate::{
     error::Error,
-    format::{BuiltIn, FORMATS},
+    format::{BuiltIn, Codec, FORMATS},
     sink,
 };
 
@@ -27,10 +27,19 @@ const COMPRESSED: [(&str, Option<&str>); 11] = [
 ];
 
 /// The extensions of other programs' tables and documents, which no format has.
-const FOREIGN: [&str; 22] = [
+const FOREIGN: [&str; 23] = [
     "arrow", "avro", "dbf", "duckdb", "feather", "geojson", "htm", "html", "ipc", "ods", "orc",
-    "parquet", "psv", "sql", "sqlite", "sqlite3", "xls", "xlsb", "xlsm", "xlsx", "xml", "yaml",
+    "parquet", "psv", "sql", "sqlite", "sqlite3", "tar", "xls", "xlsb", "xlsm", "xlsx", "xml",
+    "yaml",
 ];
+
+/// What the name of a target says.
+#[derive(Debug)]
+pub(super) struct SaidByName {
+    pub format: FormatByName,
+    /// How the bytes are compressed; `None` if the name says nothing of it.
+    pub codec: Option<Codec>,
+}
 
 /// The format that the name of a target says.
 #[derive(Debug)]
@@ -43,7 +52,7 @@ pub(super) enum FormatByName {
     Unknown(String),
 }
 
-/// Returns the format that the name of `path` says. `outline` is the path with zeros
+/// Returns the format and the compression that the name of `path` says. `outline` is the path with zeros
 /// in the place of what placeholders made, see
 /// [`template::outline`](crate::artifacts::template::outline).
 ///
@@ -51,8 +60,15 @@ pub(super) enum FormatByName {
 /// says nothing, and `orders.csv.1` says CSV. What a placeholder made is one only if
 /// some program has it: `orders.{database}` says nothing of the database `shop`, but
 /// is no name for TSV if the database is called `parquet`. A name such as `.csv`,
-/// which is only an extension, says CSV too.
-pub(super) fn format_by_name(path: &Path, outline: &OsStr) -> FormatByName {
+/// which is only an extension, says CSV too. `orders.csv.gz` is CSV in gzip.
+pub(super) fn said_by_name(path: &Path, outline: &OsStr) -> SaidByName {
+    let mut codec = None;
+    let format = format_by_name(path, outline, &mut codec);
+    SaidByName { format, codec }
+}
+
+/// Returns the format, and puts the compression into `codec`.
+fn format_by_name(path: &Path, outline: &OsStr, codec: &mut Option<Codec>) -> FormatByName {
     let mut name = path.file_name().unwrap_or_default().as_bytes();
     let outline = Path::new(outline).file_name().unwrap_or_default();
     let mut outline = outline.as_bytes();
@@ -67,7 +83,10 @@ pub(super) fn format_by_name(path: &Path, outline: &OsStr) -> FormatByName {
         }
         // Both names have their dots in the same places.
         let literal = String::from_utf8_lossy(outline.get(dot + 1..).unwrap_or_default());
-        if is_foreign(&extension) || !is_number(&extension) && !is_number(&literal) {
+        let compressed = Codec::by_extension(&extension).filter(|_| codec.is_none());
+        if compressed.is_some() {
+            *codec = compressed;
+        } else if is_foreign(&extension) || !is_number(&extension) && !is_number(&literal) {
             return FormatByName::Unknown(extension.into_owned());
         }
         (name, outline) = (&name[..dot], outline.get(..dot).unwrap_or_default());
@@ -97,20 +116,20 @@ pub(super) fn refuse(path: &Path, extension: &str, origin: &Origin) -> Error {
     let lower = extension.to_ascii_lowercase();
     let compressed = COMPRESSED.iter().find(|(name, _)| *name == lower);
     if let Some((_, program)) = compressed {
-        let what = format!("ends in .{extension}, and nothing is compressed here");
+        let what = format!("ends in .{extension}, and nothing is compressed so here");
         let inner = inner_format(path);
         let hint = match program {
             Some(program) => format!(
-                "pipe it, `gold_digger --format {inner} … | {program} > FILE.{extension}`, or \
-                 compress a whole FILE.{inner} afterwards"
+                "write FILE.{inner}.zst, or pipe it, `gold_digger --format {inner} … | {program} > \
+                 FILE.{extension}`"
             ),
-            None => format!("write FILE.{inner}, and compress it afterwards"),
+            None => format!("write FILE.{inner}.gz or FILE.{inner}.zst"),
         };
         return origin.refuse(keys::OUTPUT_PATH, &what).with_hint(hint);
     }
     let what = format!("ends in .{extension}, which is no format's extension");
     let hint = format!(
-        "there are {}; with --format, the file may have any name",
+        "there are {}, also with .gz or .zst behind; with --format, the file may have any name",
         extensions()
     );
     origin.refuse(keys::OUTPUT_PATH, &what).with_hint(hint)
@@ -143,11 +162,14 @@ mod tests {
     /// What the name `path` says: a format's name, a dot with an unknown extension,
     /// or nothing.
     fn said(path: &str, outline: &str) -> String {
-        match format_by_name(Path::new(path), OsStr::new(outline)) {
+        let said = said_by_name(Path::new(path), OsStr::new(outline));
+        let format = match said.format {
             FormatByName::None => String::new(),
             FormatByName::Known(format) => format.name.to_owned(),
             FormatByName::Unknown(extension) => format!(".{extension}"),
-        }
+        };
+        let codec = said.codec.map(|codec| format!(" {}", codec.name()));
+        format + &codec.unwrap_or_default()
     }
 
     #[test]
@@ -175,7 +197,15 @@ mod tests {
             ("a.parquet", ".parquet"),
             ("a.parquet.1", ".parquet"),
             (".a.jsonl", "ndjson"),
-            ("a.csv.gz", ".gz"),
+            ("a.csv.gz", "csv gzip"),
+            ("a.ndjson.ZST.2026-11-27", "ndjson zstd"),
+            ("a.gz", " gzip"),
+            ("a.2026-11-27.zst", " zstd"),
+            (".gz", ""),
+            ("a.gz.csv", "csv"),
+            ("a.csv.gz.zst", ".gz zstd"),
+            ("a.parquet.gz", ".parquet gzip"),
+            ("a.csv.bz2", ".bz2"),
             ("a.7z", ".7z"),
             ("a.csv ", ".csv "),
             ("a.csv~", ".csv~"),
@@ -197,7 +227,7 @@ mod tests {
             ("a.vx", "a.v0", ""),
             ("a.parquet", "a.0000000", ".parquet"),
             ("a.Xlsx.1", "a.0000.1", ".Xlsx"),
-            ("a.csv.gz", "a.csv.00", ".gz"),
+            ("a.csv.gz", "a.csv.00", "csv gzip"),
             ("a.datshop", "a.dat0000", ".datshop"),
             ("d/a.shop/", "d/a.0000/", ""),
         ] {

@@ -46,7 +46,7 @@ pub(super) fn load(path: &Path) -> Result<(Layer, Vec<ExportTable>)> {
         text: &text,
         layer: Layer::default(),
         exports: Vec::new(),
-        in_export: false,
+        export_table: None,
     };
     let root = toml::from_str::<Node>(&text).map_err(|error| {
         let at = error.span().map_or(0, |span| span.start);
@@ -81,6 +81,17 @@ const NAME: &str = "name";
 /// The sections whose keys an export's table may have, directly or in a table of
 /// the section's name.
 const EXPORT_SECTIONS: [&str; 6] = ["output", "guards", "csv", "tsv", "json", "values"];
+
+/// An export's table, and its tables of these sections.
+const EXPORT_TABLE: &str = "[export]";
+const EXPORT_TABLES: [&str; 6] = [
+    "export.output",
+    "export.guards",
+    "export.csv",
+    "export.tsv",
+    "export.json",
+    "export.values",
+];
 
 /// What is said of a value that is no list, and of one that is no table.
 const LIST: &str = "is a list of texts: [\"…\", \"…\"]";
@@ -121,8 +132,8 @@ struct ConfigFile<'a> {
     text: &'a str,
     layer: Layer,
     exports: Vec<ExportTable>,
-    /// Whether an export is being read.
-    in_export: bool,
+    /// The table of the export that is being read, as messages name it.
+    export_table: Option<&'static str>,
 }
 
 impl ConfigFile<'_> {
@@ -175,7 +186,7 @@ impl ConfigFile<'_> {
             return Err(self.refuse(at, what).with_hint(hint));
         };
         let file_layer = mem::take(&mut self.layer);
-        self.in_export = true;
+        self.export_table = Some(EXPORT_TABLE);
         for table in tables {
             let at = table.span().start;
             let Node::Table(entries) = table.into_inner() else {
@@ -186,7 +197,7 @@ impl ConfigFile<'_> {
             self.exports.push(ExportTable { name, layer });
         }
         self.layer = file_layer;
-        self.in_export = false;
+        self.export_table = None;
         Ok(())
     }
 
@@ -206,7 +217,10 @@ impl ConfigFile<'_> {
                     let hint = right_key(EXPORT, &key).map(str::to_owned);
                     return Err(with_hint(self.refuse(at, what), hint));
                 };
+                let mut tables = EXPORT_TABLES.into_iter();
+                self.export_table = tables.find(|table| table.ends_with(&*key));
                 self.entries(&key, entries)?;
+                self.export_table = Some(EXPORT_TABLE);
                 continue;
             }
             let settings = export_settings(&key);
@@ -381,7 +395,7 @@ impl ConfigFile<'_> {
             .unwrap_or_default();
         let section = header.trim_matches(['[', ']', ' ']);
         Place {
-            table: self.in_export.then_some("[export]"),
+            table: self.export_table,
             path: self.path.to_owned(),
             line: 1 + before.matches('\n').count(),
             column: 1 + before[start..].chars().count(),

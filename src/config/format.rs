@@ -9,7 +9,7 @@ use super::{
     layers::Layers,
     origin::Origin,
     output::Destination,
-    settings::{Key, SETTINGS, keys},
+    settings::{Key, SETTINGS, Setting, keys},
 };
 use crate::{
     error::Result,
@@ -56,6 +56,9 @@ pub(super) fn refuse_flags_of_other_formats(layers: &Layers, chosen: &Destinatio
             Origin::ConfigFile(place) => is_own && place.table.is_some(),
             _ => false,
         };
+        if is_meant_for_this_format && is_of_other_section(setting, &found.origin, name) {
+            return refuse("has no meaning", &[setting.section().unwrap_or_default()]);
+        }
         match setting.formats {
             Some(owners) if is_meant_for_this_format && !owners.contains(&name) => {
                 return refuse("has no meaning", owners);
@@ -64,6 +67,21 @@ pub(super) fn refuse_flags_of_other_formats(layers: &Layers, chosen: &Destinatio
         }
     }
     Ok(())
+}
+
+/// Whether `origin` is a key of an export's table for one format, such as [export.tsv],
+/// and `format` is another one. A flag that two formats share has a key for each.
+fn is_of_other_section(setting: &Setting, origin: &Origin, format: &str) -> bool {
+    let Origin::ConfigFile(place) = origin else {
+        return false;
+    };
+    let section = setting.section();
+    let is_of_format = |section: &str| FORMATS.iter().any(|format| format.name == section);
+    let is_its_own = |section| section == format || (section, format) == ("json", "ndjson");
+    place
+        .table
+        .is_some_and(|table| table.starts_with("export."))
+        && section.is_some_and(|section| is_of_format(section) && !is_its_own(section))
 }
 
 /// Makes the chosen format with the options of the layers.

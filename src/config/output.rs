@@ -4,11 +4,13 @@ use std::{
     cell::LazyCell,
     collections::BTreeMap,
     ffi::{OsStr, OsString},
+    io::{self, IsTerminal},
+    num::NonZeroU16,
     path::PathBuf,
 };
 
 use super::{
-    extension::{self, FormatByName, format_by_name},
+    extension::{self, FormatByName, SaidByName, said_by_name},
     layers::Layers,
     origin::{Origin, WithOrigin},
     selection::{command_line_query, if_applicable},
@@ -20,8 +22,8 @@ use crate::{
         template::{self, Names, Now},
     },
     error::{Error, Result},
-    format::BuiltIn,
-    sink::{CreateDirs, Target},
+    format::{BuiltIn, Codec, Compression},
+    sink::{CompressionOptions, CreateDirs, Target},
     sql::Parameter,
 };
 
@@ -52,13 +54,16 @@ pub(super) struct Destination {
     pub target_origin: Origin,
     pub format: &'static BuiltIn,
     pub format_origin: Origin,
+    /// How the bytes are compressed, and what says so; `None` if nothing does.
+    pub compression: Option<WithOrigin<Option<Compression>>>,
     /// The values of the parameters in the target's path.
     pub parameters: BTreeMap<String, String>,
 }
 
 /// Returns the target of the highest layer that has one, and the format of the
 /// highest layer that chooses one. The extension of a target also chooses a format:
-/// `-o x.json` is JSON, whatever the configuration file's format is.
+/// `-o x.json` is JSON, whatever the configuration file's format is. In the same way,
+/// `-o x.csv` is not compressed, and `-o x.csv.gz` is.
 ///
 /// # Errors
 /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for a path whose
@@ -71,11 +76,13 @@ pub(super) fn destination(
 ) -> Result<Destination> {
     let mut target = None;
     let mut format = None;
+    let mut compression = None;
     let mut refused = None;
     let mut parameters = BTreeMap::new();
     for layer in &layers.list {
         let named = layer.get(keys::OUTPUT_FORMAT);
         format = format.or(named.map(|named| (named.value, named.origin)));
+        compression = compression.or(layer.get(keys::COMPRESSION));
         let Some(WithOrigin {
             value: template,
             origin,
@@ -97,7 +104,13 @@ pub(super) fn destination(
             parameters: &parameters,
         };
         let (path, by_name) = named_path(&template, &origin, now, names)?;
-        match by_name {
+        let says_none = matches!(by_name.format, FormatByName::Known(_));
+        if by_name.codec.is_some() || says_none {
+            let value = by_name.codec.map(Codec::compression);
+            let origin = origin.clone();
+            compression = compression.or(Some(WithOrigin { value, origin }));
+        }
+        match by_name.format {
             FormatByName::Known(chosen) => format = format.or(Some((chosen, origin.clone()))),
             FormatByName::Unknown(extension) => {
                 refused = Some(extension::refuse(&path, &extension, &origin));
@@ -118,6 +131,7 @@ pub(super) fn destination(
         target_origin,
         format,
         format_origin,
+        compression,
         parameters,
     })
 }
@@ -128,7 +142,7 @@ fn named_path(
     origin: &Origin,
     now: &LazyNow,
     names: Names<'_>,
-) -> Result<(PathBuf, FormatByName)> {
+) -> Result<(PathBuf, SaidByName)> {
     let refuse = |problem: String| {
         origin
             .refuse(keys::OUTPUT_PATH, &problem)
@@ -136,7 +150,7 @@ fn named_path(
     };
     let path = PathBuf::from(template::expand(template, now, names).map_err(refuse)?);
     let outline = template::outline(template, now, names).map_err(refuse)?;
-    let by_name = format_by_name(&path, &outline);
+    let by_name = said_by_name(&path, &outline);
     Ok((path, by_name))
 }
 
@@ -205,6 +219,38 @@ pub(super) fn warnings(layers: &Layers, parameters: &[Parameter]) -> Vec<String>
     let warn =
         |name| format!("{{{name}}} in the output path is not the parameter {name}: rename one");
     shadowed.map(warn).collect()
+}
+
+/// How the bytes for `chosen` are compressed.
+///
+/// # Errors
+/// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for a terminal, and for
+/// threads that have nothing to compress.
+pub(super) fn compression(
+    layers: &Layers,
+    chosen: &Destination,
+) -> Result<Option<CompressionOptions>> {
+    let found = chosen.compression.as_ref();
+    let threads = layers.get(keys::COMPRESSION_THREADS);
+    let Some((compression, origin)) = found.and_then(|it| Some((it.value?, &it.origin))) else {
+        return match threads {
+            Some(threads) if matches!(threads.origin, Origin::Flag(_)) => {
+                let what = "has no meaning, as nothing is compressed";
+                Err(threads.origin.refuse(keys::COMPRESSION_THREADS, what))
+            }
+            _ => Ok(None),
+        };
+    };
+    if chosen.target == Target::Stdout && io::stdout().is_terminal() {
+        let what = "makes bytes that a terminal cannot show";
+        let refused = origin.refuse(keys::COMPRESSION, what);
+        return Err(refused.with_hint("name a file: -o FILE, or redirect standard output"));
+    }
+    let threads = threads.map_or(NonZeroU16::MIN, |threads| threads.value);
+    Ok(Some(CompressionOptions {
+        compression,
+        threads,
+    }))
 }
 
 /// Whether missing folders of the target are created.

@@ -202,6 +202,9 @@ fn try_export(context: ExportContext<'_>, shared: Option<SessionRef<'_>>) -> Res
         return Err(Error::new(ErrorKind::NoRows, message));
     }
     let (staged, mut warnings) = copied.finish(cancel)?;
+    if let Some(bytes) = staged.stored_bytes() {
+        status.counters().set_bytes(bytes);
+    }
     if let Some(load) = load {
         status.update(|details| details.load_statement = load.statement);
         warnings.extend(load.warnings);
@@ -265,6 +268,10 @@ fn open_sink(context: ExportContext<'_>) -> Result<Box<dyn Sink>> {
         },
     };
     let sink = context.backend.open_sink(export, options, cancel)?;
+    let sink = match export.compression {
+        Some(options) => sink::compressed(sink, options, &export.target.to_string(), cancel)?,
+        None => sink,
+    };
     let restart = sink.restart();
     let status = &context.status.status;
     status.update(|details| details.restart = Some(restart));

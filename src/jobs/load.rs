@@ -51,6 +51,10 @@ impl<'a> LoadObserver<'a> {
             table: &self.plan.table,
             file,
             format: &*self.export.format,
+            compression: self
+                .export
+                .compression
+                .map(|options| options.compression.codec),
             time_zone: self.time_zone,
         })
     }

@@ -11,7 +11,7 @@ use crate::{
     format::{Format, stored},
     load::LoadTarget,
     pipeline::Flush,
-    sink::{CreateDirs, Partial, Target},
+    sink::{CompressionOptions, CreateDirs, Partial, Target},
     source::{ConnectOptions, Protocol, SessionOptions, SnapshotMode},
     sql::{Parameter, Query},
 };
@@ -98,6 +98,9 @@ pub struct ExportPlan {
     pub partial: Partial,
     /// When rows are written.
     pub flush: Flush,
+    /// How the bytes are compressed; `None` if they are not.
+    #[serde(default)]
+    pub compression: Option<CompressionOptions>,
     /// How rows become bytes.
     #[serde(with = "stored")]
     pub format: Arc<dyn Format>,
@@ -138,6 +141,7 @@ impl ExportPlan {
             create_dirs: CreateDirs::default(),
             partial: Partial::default(),
             flush: Flush::default(),
+            compression: None,
             format: Arc::new(format),
             empty_result: EmptyResult::default(),
             guards: Guards::default(),

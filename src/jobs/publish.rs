@@ -98,6 +98,7 @@ fn write_manifest(
         export: export.name.clone(),
         file: file.to_string_lossy().into_owned(),
         format: export.format.name().to_owned(),
+        compression: export.compression.map(|options| options.compression.codec),
         header: export.format.header() == Header::Names,
         rows: status.rows(),
         bytes: status.bytes(),

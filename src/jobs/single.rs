@@ -16,7 +16,7 @@ use crate::{
     format::{Csv, Format},
     pipeline::Flush,
     schema::ColumnDescription,
-    sink::{SharedBytes, Sink, Target, WriterSink},
+    sink::{CompressionOptions, SharedBytes, Sink, Target, WriterSink},
     source::{ConnectOptions, SessionOptions, SnapshotMode},
     sql::{Parameter, ParameterValue, Query},
 };
@@ -47,6 +47,7 @@ pub struct Export {
     target: Target,
     open_sink: Option<SinkFactory>,
     flush: Flush,
+    compression: Option<CompressionOptions>,
     guards: Guards,
     empty_result: EmptyResult,
     retries: u32,
@@ -83,6 +84,7 @@ impl Export {
             target: Target::Stdout,
             open_sink: None,
             flush: Flush::default(),
+            compression: None,
             guards: Guards::default(),
             empty_result: EmptyResult::default(),
             retries: 0,
@@ -142,6 +144,13 @@ impl Export {
         self
     }
 
+    /// Compresses the bytes, also those of a sink of your own.
+    #[must_use]
+    pub const fn compression(mut self, compression: CompressionOptions) -> Self {
+        self.compression = Some(compression);
+        self
+    }
+
     /// Sets the conditions under which the result is published.
     #[must_use]
     pub fn guards(mut self, guards: Guards) -> Self {
@@ -196,6 +205,7 @@ impl Export {
                 parameters: self.parameters,
                 target: self.target,
                 flush: self.flush,
+                compression: self.compression,
                 format: self.format,
                 empty_result: self.empty_result,
                 guards: self.guards,

@@ -2,8 +2,8 @@
 //! "Loading CSV data from Cloud Storage").
 
 use super::{
-    Case, EmptyNames, Limits, Load, LoadTarget, Longest, NULL_WORD, NameLines, NameRules, SqlType,
-    backslashed, lines, named_types,
+    Case, EmptyNames, Limits, Load, LoadTarget, Longest, NULL_WORD, NameLines, NameRules, Reserved,
+    SqlType, backslashed, lines, named_types,
 };
 use crate::format::BinaryEncoding;
 
@@ -31,8 +31,10 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
         empty: EmptyNames::Refused,
         longest: Longest::Characters(300),
         lines: NameLines::One,
+        reserved: Reserved::None,
     },
     statement: Some(statement),
+    codecs: &[],
 };
 
 fn statement(load: &Load<'_>) -> Result<String, String> {

@@ -2,7 +2,7 @@
 //! INTO Statement" and "TabSeparated").
 
 use super::{
-    Case, EmptyNames, Limits, Load, LoadTarget, Longest, NameLines, NameRules, SqlType,
+    Case, EmptyNames, Limits, Load, LoadTarget, Longest, NameLines, NameRules, Reserved, SqlType,
     backslashed, lines, named_types,
 };
 use crate::format::{BinaryEncoding, Header};
@@ -30,8 +30,10 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
         empty: EmptyNames::Refused,
         longest: Longest::Any,
         lines: NameLines::Any,
+        reserved: Reserved::None,
     },
     statement: Some(statement),
+    codecs: &[],
 };
 
 /// What holds for every file: NULL is no default value, numbers keep all their

@@ -1,10 +1,10 @@
 //! DuckDB: read_csv with the type of every column (DuckDB manual, "CSV Import").
 
 use super::{
-    Case, EmptyNames, Limits, Load, LoadTarget, Longest, NameLines, NameRules, SqlType, doubled,
-    plain_csv,
+    Case, EmptyNames, Limits, Load, LoadTarget, Longest, NameLines, NameRules, Reserved, SqlType,
+    doubled, plain_csv,
 };
-use crate::format::BinaryEncoding;
+use crate::format::{BinaryEncoding, Codec};
 
 /// The entry in the table of targets.
 pub(super) static TARGET: LoadTarget = LoadTarget {
@@ -29,8 +29,10 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
         empty: EmptyNames::Refused,
         longest: Longest::Any,
         lines: NameLines::Any,
+        reserved: Reserved::None,
     },
     statement: Some(statement),
+    codecs: &[Codec::Gzip, Codec::Zstd],
 };
 
 /// The most bytes of a line: as many as a server can send in one value. Without it,
@@ -71,6 +73,7 @@ fn statement(load: &Load<'_>) -> Result<String, String> {
         columns.push(format!("{name}: '{read_as}'"));
         values.push(value);
     }
+    let compression = load.compression.map_or("none", Codec::name);
     let text = |text: String| doubled(&text, '\'');
     let (delimiter, null) = (text(csv.delimiter.into()), text(csv.null.clone().into()));
     let columns: Vec<String> = columns.iter().map(|column| format!("  {column}")).collect();
@@ -78,7 +81,7 @@ fn statement(load: &Load<'_>) -> Result<String, String> {
         "CREATE TABLE {} AS SELECT {} FROM read_csv({},\n  \
          auto_detect = false, header = true, delim = {delimiter}, quote = '\"', escape = '\"', \
          nullstr = {null}, allow_quoted_nulls = false, max_line_size = {LONGEST_LINE},\n  \
-         hive_partitioning = false, compression = 'none', columns = {{\n{}\n}});\n",
+         hive_partitioning = false, compression = '{compression}', columns = {{\n{}\n}});\n",
         doubled(load.table, '"'),
         values.join(", "),
         doubled(&load.path(), '\''),

@@ -21,4 +21,5 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
     },
     names: NameRules::ANY,
     statement: None,
+    codecs: &[],
 };

@@ -1,8 +1,8 @@
 //! MySQL and MariaDB: LOAD DATA (MySQL manual, "LOAD DATA Statement").
 
 use super::{
-    Case, EmptyNames, Limits, Load, LoadTarget, Longest, NameLines, NameRules, backslashed,
-    doubled, lines, types,
+    Case, EmptyNames, Limits, Load, LoadTarget, Longest, NameLines, NameRules, Reserved,
+    backslashed, doubled, lines, types,
 };
 use crate::{
     format::{BinaryEncoding, Header, TextOptions},
@@ -26,8 +26,10 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
         empty: EmptyNames::Refused,
         longest: Longest::Characters(64),
         lines: NameLines::Any,
+        reserved: Reserved::TrailingSpaces,
     },
     statement: Some(statement),
+    codecs: &[],
 };
 
 fn statement(load: &Load<'_>) -> Result<String, String> {

@@ -9,6 +9,19 @@ pub(super) struct NameRules {
     pub empty: EmptyNames,
     pub longest: Longest,
     pub lines: NameLines,
+    pub reserved: Reserved,
+}
+
+/// The names that the target keeps for itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Reserved {
+    None,
+    /// These names of columns.
+    Columns(&'static [&'static str]),
+    /// Names of columns that end with a space.
+    TrailingSpaces,
+    /// Names of tables that begin so, in any case.
+    Tables(&'static str),
 }
 
 /// Whether a name may have a line feed.
@@ -53,6 +66,7 @@ impl NameRules {
         empty: EmptyNames::Allowed,
         longest: Longest::Any,
         lines: NameLines::Any,
+        reserved: Reserved::None,
     };
 
     /// Checks that a table can have the name `table`, which is that of its file.
@@ -60,6 +74,13 @@ impl NameRules {
     /// # Errors
     /// The reason, as a sentence without its full stop.
     pub(super) fn check_table(self, table: &str) -> Result<(), String> {
+        if let Reserved::Tables(begin) = self.reserved
+            && table.to_ascii_lowercase().starts_with(begin)
+        {
+            return Err(format!(
+                "the name of the file, and so of the table, begins with {begin}"
+            ));
+        }
         match self.longest.is_below(table) {
             true => {
                 let limit = self.longest.describe();
@@ -94,6 +115,11 @@ impl NameRules {
                     "the name of column {number} has a line feed, and the loader skips one line: {name:?}"
                 ));
             }
+            if self.reserved.has_column(name) {
+                return Err(format!(
+                    "the target takes no column of the name of column {number}: {name:?}"
+                ));
+            }
             if self.longest.is_below(name) {
                 let limit = self.longest.describe();
                 return Err(format!(
@@ -117,6 +143,17 @@ impl NameRules {
                     ),
                 })
             }
+        }
+    }
+}
+
+impl Reserved {
+    /// Returns whether no column may have `name`.
+    fn has_column(self, name: &str) -> bool {
+        match self {
+            Self::None | Self::Tables(_) => false,
+            Self::Columns(names) => names.contains(&name),
+            Self::TrailingSpaces => name.ends_with(' '),
         }
     }
 }

@@ -3,8 +3,8 @@
 //! a line `\.` within a quoted value for the end.
 
 use super::{
-    Case, EmptyNames, Limits, Load, LoadTarget, Longest, NameLines, NameRules, SqlType, doubled,
-    has_instants, lines, named_types,
+    Case, EmptyNames, Limits, Load, LoadTarget, Longest, NameLines, NameRules, Reserved, SqlType,
+    doubled, has_instants, lines, named_types,
 };
 use crate::format::{BinaryEncoding, Header};
 
@@ -31,8 +31,10 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
         empty: EmptyNames::Refused,
         longest: Longest::Bytes(63),
         lines: NameLines::Any,
+        reserved: Reserved::Columns(&["cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"]),
     },
     statement: Some(statement),
+    codecs: &[],
 };
 
 fn statement(load: &Load<'_>) -> Result<String, String> {

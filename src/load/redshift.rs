@@ -3,8 +3,8 @@
 //! "Using a manifest to specify data files", "timezone").
 
 use super::{
-    Case, EmptyNames, Limits, Load, LoadTarget, Longest, NULL_WORD, NameLines, NameRules, SqlType,
-    doubled, has_instants, lines, named_types,
+    Case, EmptyNames, Limits, Load, LoadTarget, Longest, NULL_WORD, NameLines, NameRules, Reserved,
+    SqlType, doubled, has_instants, lines, named_types,
 };
 use crate::format::BinaryEncoding;
 
@@ -34,8 +34,10 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
         empty: EmptyNames::Refused,
         longest: Longest::Bytes(127),
         lines: NameLines::One,
+        reserved: Reserved::None,
     },
     statement: Some(statement),
+    codecs: &[],
 };
 
 /// The most bytes of a VARCHAR (Redshift guide, "Character types").

@@ -2,8 +2,8 @@
 //! type options").
 
 use super::{
-    Case, EmptyNames, Limits, Load, LoadTarget, Longest, NULL_WORD, NameLines, NameRules, SqlType,
-    backslashed, doubled, lines, named_types,
+    Case, EmptyNames, Limits, Load, LoadTarget, Longest, NULL_WORD, NameLines, NameRules, Reserved,
+    SqlType, backslashed, doubled, lines, named_types,
 };
 use crate::format::BinaryEncoding;
 
@@ -31,8 +31,10 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
         empty: EmptyNames::Refused,
         longest: Longest::Characters(255),
         lines: NameLines::One,
+        reserved: Reserved::None,
     },
     statement: Some(statement),
+    codecs: &[],
 };
 
 fn statement(load: &Load<'_>) -> Result<String, String> {

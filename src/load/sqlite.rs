@@ -3,7 +3,7 @@
 //! a table for the time of the load, with a text for NULL that is not in the data.
 
 use super::{
-    Case, EmptyNames, Limits, Load, LoadTarget, Longest, NameLines, NameRules, SqlType,
+    Case, EmptyNames, Limits, Load, LoadTarget, Longest, NameLines, NameRules, Reserved, SqlType,
     backslashed, doubled, lines, named_types,
 };
 use crate::format::BinaryEncoding;
@@ -29,8 +29,10 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
         empty: EmptyNames::Allowed,
         longest: Longest::Any,
         lines: NameLines::Any,
+        reserved: Reserved::Tables("sqlite_"),
     },
     statement: Some(statement),
+    codecs: &[],
 };
 
 /// The text for NULL: U+10FFFF, which is no character (Unicode, "Noncharacters").

@@ -39,6 +39,7 @@ fn statement(target: &str, columns: Vec<Column>, file: &str) -> Result<String, S
         table: "t",
         file,
         format,
+        compression: None,
         time_zone: Some(UTC),
     })
 }

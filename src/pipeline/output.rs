@@ -19,7 +19,7 @@ use crate::{
     cancel::CancelToken,
     error::{Error, ErrorKind, Result},
     format::{CHUNK, EncodeBuffer, Spill},
-    sink::{Sink, Staged},
+    sink::{Next, Sink, Staged},
     sync::lock,
 };
 
@@ -97,6 +97,18 @@ impl Spill for SinkWriter {
 }
 
 impl SinkWriter {
+    fn end_of_rows(&mut self, next: Next) -> Result<()> {
+        let result = match &mut self.sink {
+            Some(sink) => sink.end_of_rows(next),
+            None => Ok(()),
+        };
+        if let Err(error) = result {
+            self.sink = None;
+            self.failed = Some(error);
+        }
+        self.check()
+    }
+
     /// Returns the error of an earlier write.
     fn check(&self) -> Result<()> {
         self.failed.clone().map_or(Ok(()), Err)
@@ -116,11 +128,12 @@ impl Buffer {
         }
     }
 
-    /// Writes all bytes to the sink.
-    fn write(&mut self) -> Result<()> {
+    /// Writes all bytes to the sink. They end with a row.
+    fn write(&mut self, next: Next) -> Result<()> {
         let result = self.writer.spill(&self.bytes);
         self.bytes.clear();
-        result
+        result?;
+        self.writer.end_of_rows(next)
     }
 
     const fn is_open(&self) -> bool {
@@ -199,8 +212,10 @@ impl BufferedOutput {
             return Err(error);
         }
         writer.check()?;
-        if bytes.len() >= CHUNK || self.flush == Flush::Row {
-            buffer.write()?;
+        if self.flush == Flush::Row {
+            buffer.write(Next::Later)?;
+        } else if bytes.len() >= CHUNK {
+            buffer.write(Next::Soon)?;
         } else if *flusher == Flusher::Parked && !bytes.is_empty() {
             *flusher = Flusher::Watching;
             self.shared.changed.notify_one();
@@ -216,7 +231,7 @@ impl BufferedOutput {
         let sink = {
             let buffer = &mut self.shared.state().buffer;
             buffer.writer.check()?;
-            buffer.write()?;
+            buffer.write(Next::Soon)?;
             buffer.close()
         };
         // The sink is gone only after a failed write, whose error was returned above.
@@ -231,7 +246,7 @@ impl Drop for BufferedOutput {
         // After a panic the buffer may end with a part of a row, which is not
         // written. A failure here is ignored: another error already ends the run.
         if !thread::panicking() && state.buffer.is_open() {
-            let _ = state.buffer.write();
+            let _ = state.buffer.write(Next::Later);
         }
         let sink = state.buffer.close();
         drop(state);
@@ -261,7 +276,7 @@ fn flush_when_idle(shared: &Shared, cancel: &CancelToken) {
         state = waited.unwrap_or_else(PoisonError::into_inner).0;
         // If the reading thread has written meanwhile, the data here is newer.
         let has_waited = state.buffer.writer.writes == writes && !state.buffer.bytes.is_empty();
-        if has_waited && let Err(error) = state.buffer.write() {
+        if has_waited && let Err(error) = state.buffer.write(Next::Later) {
             drop(state);
             cancel.cancel(error);
             return;

@@ -41,6 +41,15 @@ pub trait Sink: Send {
     /// output.
     fn write(&mut self, bytes: &[u8]) -> Result<()>;
 
+    /// Tells that what has been written ends with a whole row, and when more will come.
+    /// A sink that keeps bytes back makes them visible where the next rows come later.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    fn end_of_rows(&mut self, _next: Next) -> Result<()> {
+        Ok(())
+    }
+
     /// Returns whether the export may start again after bytes have been written.
     fn restart(&self) -> Restart;
 
@@ -84,6 +93,7 @@ pub trait Commit: Send {
 pub struct Staged {
     commit: Option<Box<dyn Commit>>,
     sha256: Option<String>,
+    stored_bytes: Option<u64>,
 }
 
 impl Staged {
@@ -94,6 +104,7 @@ impl Staged {
         Self {
             commit: None,
             sha256: None,
+            stored_bytes: None,
         }
     }
 
@@ -104,7 +115,23 @@ impl Staged {
         Self {
             commit: Some(commit),
             sha256,
+            stored_bytes: None,
         }
+    }
+
+    /// Returns the output with the number of its bytes, which is another one than the
+    /// number that the sink took.
+    #[must_use]
+    pub const fn stored_in(mut self, bytes: u64) -> Self {
+        self.stored_bytes = Some(bytes);
+        self
+    }
+
+    /// Returns the number of the output's bytes, if it is another one than the number
+    /// that the sink took.
+    #[must_use]
+    pub const fn stored_bytes(&self) -> Option<u64> {
+        self.stored_bytes
     }
 
     /// Returns the SHA-256 of the bytes in hexadecimal digits, if it is known.
@@ -136,6 +163,15 @@ impl Staged {
     pub fn commit(self) -> Result<()> {
         self.commit.map_or(Ok(()), |commit| commit.commit())
     }
+}
+
+/// When the next rows come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// At once.
+    Soon,
+    /// After a pause, or never.
+    Later,
 }
 
 /// Whether an export may start again after bytes have been written.

@@ -232,6 +232,7 @@ fn is_temp_file(name: &OsStr, prefix: &OsStr) -> bool {
 
 /// Returns whether the file at `path` may be removed as a temporary file of another one,
 /// or as its lock.
+#[cfg(feature = "cli")]
 pub(crate) fn is_temporary_name(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().as_bytes();
     name.starts_with(b".") && name.ends_with(SUFFIX.as_bytes())

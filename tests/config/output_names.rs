@@ -14,14 +14,41 @@ fn unreachable_server() -> GoldDigger {
 
 #[test]
 fn a_name_whose_extension_no_format_has_exits_2() {
-    let known = "there are .csv, .tsv, .txt, .json, .ndjson and .jsonl; with --format, the file may have any name\n";
+    let known = "there are .csv, .tsv, .txt, .json, .ndjson and .jsonl, also with .gz or .zst behind; with --format, the file may have any name\n";
     for (name, message) in [
-        ("x.parquet", format!("parquet, which is no format's extension\n  hint: {known}")),
-        ("x.sqlite", format!("sqlite, which is no format's extension\n  hint: {known}")),
-        ("x.json.XLSX.1", format!("XLSX, which is no format's extension\n  hint: {known}")),
-        ("x.json.gz", "gz, and nothing is compressed here\n  hint: pipe it, `gold_digger --format json … | gzip > FILE.gz`, or compress a whole FILE.json afterwards\n".to_owned()),
-        ("x.zst", "zst, and nothing is compressed here\n  hint: pipe it, `gold_digger --format csv … | zstd > FILE.zst`, or compress a whole FILE.csv afterwards\n".to_owned()),
-        ("x.tsv.zip", "zip, and nothing is compressed here\n  hint: write FILE.tsv, and compress it afterwards\n".to_owned()),
+        (
+            "x.parquet",
+            format!("parquet, which is no format's extension\n  hint: {known}"),
+        ),
+        (
+            "x.sqlite",
+            format!("sqlite, which is no format's extension\n  hint: {known}"),
+        ),
+        (
+            "x.json.XLSX.1",
+            format!("XLSX, which is no format's extension\n  hint: {known}"),
+        ),
+        (
+            "x.json.bz2",
+            "bz2, and nothing is compressed so here
+  hint: write FILE.json.zst, or pipe it, `gold_digger --format json … | bzip2 > FILE.bz2`
+"
+            .to_owned(),
+        ),
+        (
+            "x.xz",
+            "xz, and nothing is compressed so here
+  hint: write FILE.csv.zst, or pipe it, `gold_digger --format csv … | xz > FILE.xz`
+"
+            .to_owned(),
+        ),
+        (
+            "x.tsv.zip",
+            "zip, and nothing is compressed so here
+  hint: write FILE.tsv.gz or FILE.tsv.zst
+"
+            .to_owned(),
+        ),
     ] {
         let run = || unreachable_server().arg("SELECT 1");
         let expected = format!("gold_digger: --output ends in .{message}");
@@ -29,7 +56,11 @@ fn a_name_whose_extension_no_format_has_exits_2() {
         let expected = expected.replace("--output", "OUTPUT_FILE");
         run().env("OUTPUT_FILE", name).run().ended(2, &expected);
         // Whoever names the format may choose the name.
-        run().args(["--format", "csv", "-o", name]).args(["--dump-config"]).run().ended(0, "");
+        run()
+            .args(["--format", "csv", "-o", name])
+            .args(["--dump-config"])
+            .run()
+            .ended(0, "");
     }
 }
 
@@ -48,8 +79,8 @@ fn an_extension_that_a_parameter_makes_is_checked_once_expanded() {
         ),
         (
             "x.csv.{e}",
-            "e=gz",
-            Err(".gz, and nothing is compressed here"),
+            "e=bz2",
+            Err(".bz2, and nothing is compressed so here"),
         ),
         (
             "x.p{e}",
@@ -59,9 +90,10 @@ fn an_extension_that_a_parameter_makes_is_checked_once_expanded() {
         (
             "x.{e}",
             "e=tar.zst",
-            Err(".zst, and nothing is compressed here"),
+            Err(".tar, which is no format's extension"),
         ),
         ("x.{e}", "e=json", Ok("json")),
+        ("x.{e}", "e=json.gz", Ok("json")),
         ("x.{e}.1", "e=csv", Ok("csv")),
         ("x.{e}", "e=shop", Ok("tsv")),
         ("x.{database}-{e}", "e=1", Ok("tsv")),

@@ -245,6 +245,36 @@ fn names_that_are_empty_or_alike_have_no_statement() {
         let long = long.arg(path(&"é".repeat(32))).run();
         let reason = "longer than a table's may be, which is 63 bytes";
         long.assert_stderr_contains(&["no load statement for postgres", reason]);
+        // Names that a target keeps for itself.
+        for (target, sql, file, reason) in [
+            (
+                "postgres",
+                "SELECT 1 AS ctid",
+                "a",
+                "the target takes no column of the name of column 1: \"ctid\"",
+            ),
+            (
+                "mysql",
+                "SELECT 1 AS `a`, 2 AS c UNION SELECT 3, 4",
+                "a",
+                "",
+            ),
+            (
+                "sqlite",
+                "SELECT 1 AS a",
+                "SQLite_x.csv",
+                "the name of the file, and so of the table, begins with sqlite_",
+            ),
+        ] {
+            let run = db
+                .export(sql)
+                .args(["--for", target, "-v", "-o"])
+                .arg(path(file))
+                .run();
+            let stderr = run.ended_with(0);
+            let told = stderr.contains(&format!("no load statement for {target}: {reason}"));
+            assert_eq!(told, !reason.is_empty(), "{target}: {stderr}");
+        }
     });
 }
 

@@ -7,7 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gold_digger::format::FORMATS;
+use gold_digger::{
+    format::{Codec, FORMATS},
+    sink::decoder,
+};
 use mysql::prelude::Queryable;
 
 use crate::support::{GoldDigger, each_server, fake, short_timeout};
@@ -47,7 +50,11 @@ fn small_rows_do_not_wait_for_the_next_row() {
     // The fake server sends a row only after the test has seen the previous one, so
     // a row that waited for the next one would never arrive.
     let formats = FORMATS.iter().map(|format| format.name);
-    for (format, flush) in formats.flat_map(|format| [(format, "auto"), (format, "row")]) {
+    let plain = formats.flat_map(|format| [(format, "auto", None), (format, "row", None)]);
+    let codecs = Codec::ALL.into_iter();
+    let compressed =
+        codecs.flat_map(|codec| ["auto", "row"].map(|flush| ("csv", flush, Some(codec))));
+    for (format, flush, codec) in plain.chain(compressed) {
         let (seen, wait) = mpsc::channel::<()>();
         let wait = std::sync::Mutex::new(wait);
         let port = fake::serve(move |mut session| {
@@ -75,14 +82,20 @@ fn small_rows_do_not_wait_for_the_next_row() {
                 format,
                 "--flush",
                 flush,
+                "--compression",
+                codec.map_or("none", Codec::name),
                 "SELECT 1",
             ])
             .start();
-        let mut stdout = run.take_stdout();
+        let stdout = BufReader::new(run.take_stdout());
         let (send, bytes) = mpsc::channel();
         thread::spawn(move || {
             let mut buffer = [0; 4096];
-            while let Ok(length @ 1..) = stdout.read(&mut buffer) {
+            let mut plain: Box<dyn Read> = match codec {
+                Some(codec) => decoder(codec, stdout).expect("a decoder"),
+                None => Box::new(stdout),
+            };
+            while let Ok(length @ 1..) = plain.read(&mut buffer) {
                 send.send(String::from_utf8_lossy(&buffer[..length]).into_owned())
                     .expect("the test listens");
             }
@@ -110,15 +123,25 @@ fn a_stream_has_all_rows_before_a_failure() {
             }
         }
     });
-    let run = GoldDigger::new()
-        .args(["--db-url", &fake::url(port), "SELECT 1"])
-        .run();
-    let outcome = run.failed(
-        4,
-        &["the result broke off", "connection to the server was lost"],
-    );
-    let expected = (0..1000).fold("a\n".to_owned(), |all, row| format!("{all}{row}\n"));
-    assert_eq!(String::from_utf8_lossy(&outcome.stdout), expected);
+    for codec in [None, Some(Codec::Gzip), Some(Codec::Zstd)] {
+        let run = GoldDigger::new().args(["--db-url", &fake::url(port), "SELECT 1"]);
+        let run = run.args(["--compression", codec.map_or("none", Codec::name)]);
+        let outcome = run.run().failed(
+            4,
+            &["the result broke off", "connection to the server was lost"],
+        );
+        let expected = (0..1000).fold("a\n".to_owned(), |all, row| format!("{all}{row}\n"));
+        let mut read = Vec::new();
+        match codec {
+            None => read = outcome.stdout,
+            Some(codec) => {
+                let plain = decoder(codec, &*outcome.stdout).expect("a decoder");
+                let read = plain.take(1 << 20).read_to_end(&mut read);
+                assert!(read.is_err(), "what is cut looks whole");
+            }
+        }
+        assert_eq!(String::from_utf8_lossy(&read), expected);
+    }
 }
 
 #[test]
@@ -131,10 +154,13 @@ fn a_full_disk_is_noticed_while_the_server_is_silent() {
         }
     });
     let started = Instant::now();
-    let run = GoldDigger::new()
-        .args(["--db-url", &fake::url(port), "SELECT 1", "-o", "/dev/full"])
-        .run();
-    run.failed(5, &["cannot write to /dev/full", "No space left on device"]);
+    for compression in ["none", "gzip", "zstd"] {
+        let run = GoldDigger::new().args(["--db-url", &fake::url(port), "SELECT 1"]);
+        let run = run
+            .args(["-o", "/dev/full", "--compression", compression])
+            .run();
+        run.failed(5, &["cannot write to /dev/full", "No space left on device"]);
+    }
     assert!(
         started.elapsed() < short_timeout(),
         "{:?}",

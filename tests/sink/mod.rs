@@ -1,5 +1,6 @@
 //! Where rows are written: files, standard output, pipes and devices.
 
+mod compression;
 mod output;
 mod permissions;
 mod shared_folders;

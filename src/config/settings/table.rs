@@ -19,15 +19,16 @@ use super::{
         switch, template, text,
     },
     validators::{
-        any_text, connections, host, keep_count, load_target, not_empty, one_statement,
-        output_format, parsed, pattern, port, retries, rows,
+        any_text, compression, connections, host, keep_count, load_target, not_empty,
+        one_statement, output_format, parsed, pattern, port, retries, rows,
     },
 };
 use crate::{
     artifacts::run_date::RunDate,
     format::{
-        BinaryEncoding, Booleans, BuiltIn, CsvDelimiter, CsvFormulas, CsvNull, CsvQuote,
-        DuplicateColumns, InvalidUtf8, LineEnding, NulTexts, NullMembers, NumberStyle, ZeroDates,
+        BinaryEncoding, Booleans, BuiltIn, Compression, CsvDelimiter, CsvFormulas, CsvNull,
+        CsvQuote, DuplicateColumns, InvalidUtf8, LineEnding, NulTexts, NullMembers, NumberStyle,
+        ZeroDates,
     },
     jobs::{
         guard::{Percent, SchemaPolicy},
@@ -319,6 +320,21 @@ settings! {
             "Write the statement that loads the rows into the target of --for to FILE",
         )
         .flag("load-statement");
+        COMPRESSION: Option<Compression> = text(
+            "output.compression",
+            &compression,
+            "Compress the bytes: gzip, zstd, gzip:LEVEL, zstd:LEVEL or none",
+        )
+        .flag("compression")
+        .value("CODEC")
+        .more("Without it, the extension .gz or .zst says so.");
+        COMPRESSION_THREADS: NonZeroU16 = number(
+            "output.compression_threads",
+            &connections,
+            "Compress on N threads",
+        )
+        .flag("compression-threads")
+        .value("N");
         FLUSH: Flush = choice("output.flush", "When rows are written")
             .flag("flush")
             .value("WHEN")

@@ -12,7 +12,7 @@ use glob::Pattern;
 
 use crate::{
     config::{format, preset},
-    format::BuiltIn,
+    format::{BuiltIn, Compression},
     load::LoadTarget,
     sql::Query,
 };
@@ -46,6 +46,13 @@ pub(super) fn host(text: &str) -> Result<String, String> {
         return Err("it has a port, which --port takes".to_owned());
     }
     not_empty(text)
+}
+
+pub(super) fn compression(text: &str) -> Result<Option<Compression>, String> {
+    match text {
+        "none" => Ok(None),
+        _ => text.parse().map(Some),
+    }
 }
 
 pub(super) fn port(text: &str) -> Result<NonZeroU16, String> {

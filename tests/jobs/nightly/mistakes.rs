@@ -88,6 +88,16 @@ fn mistakes_in_the_tables_of_exports_are_refused() {
             &["[[export]] delimiter has no meaning for tsv: delimiter = ';'"],
         ),
         (
+            &format!("{EXPORT_B}path = 'b.csv'\n[export.tsv]\nheader = false"),
+            &[],
+            &["[export.tsv] header has no meaning for csv: header = false"],
+        ),
+        (
+            &format!("{EXPORT_B}path = 'b.ndjson'\n[export.csv]\nheader = false"),
+            &[],
+            &["[export.csv] header has no meaning for ndjson: header = false"],
+        ),
+        (
             &format!("{EXPORT_B}max_change = '20%'"),
             &[],
             &["compares with the last success, which nothing keeps"],

@@ -1,0 +1,105 @@
+//! Makes frames of blocks, and reads them back.
+
+use std::io::{self, BufRead, Read};
+
+use crate::format::{Codec, Compression};
+
+/// Makes frames of one codec.
+pub(super) enum Encoder {
+    #[cfg(feature = "gzip")]
+    Gzip(flate2::Compression),
+    #[cfg(feature = "zstd")]
+    Zstd(zstd::bulk::Compressor<'static>),
+}
+
+impl Encoder {
+    /// Creates an encoder.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::Unsupported`] for a codec that is not built in; that of the
+    /// codec.
+    pub(super) fn new(compression: Compression) -> io::Result<Self> {
+        match compression.codec {
+            #[cfg(feature = "gzip")]
+            Codec::Gzip => {
+                let level = u32::try_from(compression.level).unwrap_or_default();
+                Ok(Self::Gzip(flate2::Compression::new(level)))
+            }
+            #[cfg(feature = "zstd")]
+            Codec::Zstd => {
+                let mut encoder = zstd::bulk::Compressor::new(compression.level)?;
+                encoder.include_checksum(true)?;
+                Ok(Self::Zstd(encoder))
+            }
+            #[cfg(not(all(feature = "gzip", feature = "zstd")))]
+            _ => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// Returns `block` as a frame.
+    ///
+    /// # Errors
+    /// That of the codec.
+    pub(super) fn frame(&mut self, block: &[u8]) -> io::Result<Vec<u8>> {
+        match self {
+            #[cfg(feature = "gzip")]
+            Self::Gzip(level) => {
+                use std::io::Write;
+
+                let mut encoder = flate2::write::GzEncoder::new(Vec::new(), *level);
+                encoder.write_all(block)?;
+                encoder.finish()
+            }
+            #[cfg(feature = "zstd")]
+            Self::Zstd(encoder) => encoder.compress(block),
+            #[cfg(not(any(feature = "gzip", feature = "zstd")))]
+            _ => {
+                let _ = block;
+                Err(io::ErrorKind::Unsupported.into())
+            }
+        }
+    }
+
+    /// The number of bytes that all its frames begin with: gzip's header without a name
+    /// and a time, or zstd's magic number.
+    pub(super) const fn common_length(&self) -> usize {
+        match self {
+            #[cfg(feature = "gzip")]
+            Self::Gzip(_) => 10,
+            #[cfg(feature = "zstd")]
+            Self::Zstd(_) => 4,
+            #[cfg(not(any(feature = "gzip", feature = "zstd")))]
+            _ => 0,
+        }
+    }
+
+    /// Whether a file ends with a table of its frames.
+    pub(super) const fn has_seek_table(&self) -> bool {
+        match self {
+            #[cfg(feature = "gzip")]
+            Self::Gzip(_) => false,
+            #[cfg(feature = "zstd")]
+            Self::Zstd(_) => true,
+            #[cfg(not(any(feature = "gzip", feature = "zstd")))]
+            _ => false,
+        }
+    }
+}
+
+/// Returns a reader of the plain bytes of all frames in `stored`.
+///
+/// # Errors
+/// [`io::ErrorKind::Unsupported`] for a codec that is not built in; that of the codec.
+pub fn decoder<'a>(codec: Codec, stored: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
+    match codec {
+        #[cfg(feature = "gzip")]
+        Codec::Gzip => Ok(Box::new(flate2::bufread::MultiGzDecoder::new(stored))),
+        #[cfg(feature = "zstd")]
+        Codec::Zstd => Ok(Box::new(zstd::stream::read::Decoder::with_buffer(stored)?)),
+        #[cfg(not(all(feature = "gzip", feature = "zstd")))]
+        _ => {
+            let _ = stored;
+            Err(io::ErrorKind::Unsupported.into())
+        }
+    }
+}
