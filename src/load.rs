@@ -20,6 +20,7 @@
 //!     table: "orders",
 //!     file: "orders.tsv",
 //!     format: &Tsv { text: TextOptions { binary, ..TextOptions::default() }, ..Tsv::default() },
+//!     compression: None,
 //!     time_zone: None,
 //! };
 //! let mysql = LoadTarget::named("mysql").expect("a target");
@@ -320,6 +321,12 @@ pub const UTC: &str = "+00:00";
 /// Returns whether a session's time zone is UTC by its name.
 pub(crate) fn is_utc(zone: &str) -> bool {
     zone == UTC || zone.eq_ignore_ascii_case("UTC")
+}
+
+/// Returns whether a session's time zone is always as far from UTC, by its name. Where
+/// clocks go back, an hour comes twice.
+pub(crate) fn is_offset(zone: &str) -> bool {
+    is_utc(zone) || zone.starts_with(['+', '-'])
 }
 
 /// Returns the table name for a file: its name up to the first dot.

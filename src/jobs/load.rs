@@ -5,7 +5,7 @@ use super::plan::{ExportPlan, LoadPlan};
 use crate::{
     cancel::CancelToken,
     error::{Error, ErrorKind, Result},
-    load::{LimitCheck, Load, STANDARD_INPUT, UTC, is_utc},
+    load::{LimitCheck, Load, STANDARD_INPUT, UTC, is_offset, is_utc},
     pipeline::{RowObserver, value_error},
     row::Row,
     schema::Schema,
@@ -66,14 +66,18 @@ impl<'a> LoadObserver<'a> {
         let zone = match self.time_zone {
             _ if target.preset_value("session.time_zone").is_none() => return,
             None => "the session's time zone".to_owned(),
-            Some(zone) if is_utc(zone) || target.knows_time_zones() => return,
+            Some(zone) if is_utc(zone) => return,
+            Some(zone) if target.knows_time_zones() && is_offset(zone) => return,
             Some(zone) => format!("the time zone {zone}"),
         };
         if schema.has_timestamps() {
+            let problem = match target.knows_time_zones() {
+                true => "in which an hour may come twice".to_owned(),
+                false => format!("which {} does not know", target.name),
+            };
             self.warnings.push(format!(
-                "TIMESTAMPs are in {zone}, which {} does not know; \
-                 [session] time_zone = \"{UTC}\" makes them moments",
-                target.name
+                "TIMESTAMPs are in {zone}, {problem}; \
+                 [session] time_zone = \"{UTC}\" makes them moments"
             ));
         }
     }

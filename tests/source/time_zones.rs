@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use mysql::prelude::Queryable;
 use serde_json::Value;
 
 use crate::support::{Database, each_server};
@@ -102,15 +103,29 @@ fn no_report_names_a_zone_that_the_statement_changed() {
     });
 }
 
+/// Makes the zone `Test/Summer`, an hour before UTC. Zones are the whole server's.
+fn make_zone(db: &Database) {
+    let mut conn = db.connect();
+    for sql in [
+        "INSERT IGNORE INTO mysql.time_zone (Time_zone_id, Use_leap_seconds) VALUES (7777, 'N')",
+        "INSERT IGNORE INTO mysql.time_zone_name VALUES ('Test/Summer', 7777)",
+        "INSERT IGNORE INTO mysql.time_zone_transition_type VALUES (7777, 0, 3600, 0, 'TST')",
+    ] {
+        conn.query_drop(sql).expect(sql);
+    }
+}
+
 #[test]
 fn times_of_another_zone_are_reported_where_the_target_takes_them_for_no_moments() {
     each_server(|db| {
         make_table(db);
+        make_zone(db);
         for (target, zone, is_told) in [
             ("postgres", "+05:30", true),
             ("duckdb", "+05:30", true),
             ("clickhouse", "+05:30", true),
             ("mysql", "+05:30", false),
+            ("mysql", "Test/Summer", true),
             ("postgres", "+00:00", false),
             ("postgres", "SYSTEM", true),
         ] {
@@ -122,8 +137,12 @@ fn times_of_another_zone_are_reported_where_the_target_takes_them_for_no_moments
                 "SYSTEM" => "the session's time zone".to_owned(),
                 zone => format!("the time zone {zone}"),
             };
+            let problem = match target {
+                "mysql" => "in which an hour may come twice".to_owned(),
+                target => format!("which {target} does not know"),
+            };
             let warning = format!(
-                "gold_digger: warning: TIMESTAMPs are in {zone}, which {target} does not know; [session] time_zone = \"+00:00\" makes them moments\n"
+                "gold_digger: warning: TIMESTAMPs are in {zone}, {problem}; [session] time_zone = \"+00:00\" makes them moments\n"
             );
             assert_eq!(stderr, if is_told { warning } else { String::new() });
             let dates = db
