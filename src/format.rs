@@ -35,10 +35,12 @@ mod csv;
 mod delimited;
 mod encode;
 mod json;
+mod markdown;
 mod number;
 mod options;
 #[cfg(test)]
 mod properties;
+mod sql;
 pub(crate) mod stored;
 mod temporal;
 mod tsv;
@@ -50,13 +52,22 @@ pub use buffer::{CHUNK, EncodeBuffer, Spill};
 pub use codec::{Codec, Compression};
 pub use csv::{ByteOrderMark, Csv, CsvDelimiter, CsvFormulas, CsvNull, CsvQuote, LineEnding};
 pub use json::{DuplicateColumns, Json, Layout, NullMembers, NumberStyle};
+pub use markdown::Markdown;
 pub use options::{BinaryEncoding, Booleans, InvalidUtf8, NulTexts, TextOptions, ZeroDates};
+pub use sql::Sql;
 pub use tsv::Tsv;
 pub use writer::{Format, Framing, Header, RowWriter, ValueError};
 
 /// The built-in formats. A new format needs a file of its own, a `mod` line, a
 /// `pub use` line and an entry here.
-pub static FORMATS: &[&BuiltIn] = &[&csv::FORMAT, &tsv::FORMAT, &json::FORMAT, &json::LINES];
+pub static FORMATS: &[&BuiltIn] = &[
+    &csv::FORMAT,
+    &tsv::FORMAT,
+    &json::FORMAT,
+    &json::LINES,
+    &sql::FORMAT,
+    &markdown::FORMAT,
+];
 
 /// The description of a built-in format.
 ///

@@ -51,6 +51,21 @@ pub struct Column {
     pub column_type: ColumnType,
 }
 
+impl ColumnType {
+    /// Whether the values are numbers.
+    pub(crate) const fn is_number(self) -> bool {
+        matches!(
+            self,
+            Self::Integer { .. }
+                | Self::TinyInt1
+                | Self::Decimal { .. }
+                | Self::Float(_)
+                | Self::Double(_)
+                | Self::Bit { .. }
+        )
+    }
+}
+
 impl Column {
     /// Whether the column is a TIMESTAMP, which the server shows in the session's time
     /// zone.

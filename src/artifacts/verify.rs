@@ -139,6 +139,9 @@ fn count_rows(file: &mut dyn Read, manifest: &Manifest) -> Result<u64, String> {
     let lines = match manifest.format.as_str() {
         "csv" => count_records(file),
         "tsv" | "ndjson" => count_lines(file),
+        // The names, and the line below them.
+        "markdown" => count_lines(file).map(|lines| lines.saturating_sub(2)),
+        "sql" => count_tuples(file),
         "json" => {
             let mut text =
                 serde_json::Deserializer::from_reader(BufReader::with_capacity(CHUNK, file));
@@ -179,6 +182,19 @@ fn count_lines(file: &mut dyn Read) -> io::Result<u64> {
             .sum::<u64>();
     })?;
     Ok(lines)
+}
+
+/// Counts the rows of INSERT statements as this program writes them: the lines that begin
+/// with a bracket.
+fn count_tuples(file: &mut dyn Read) -> io::Result<u64> {
+    let (mut rows, mut is_first) = (0, true);
+    each_chunk(file, |bytes| {
+        for byte in bytes {
+            rows += u64::from(is_first && *byte == b'(');
+            is_first = *byte == b'\n';
+        }
+    })?;
+    Ok(rows)
 }
 
 /// Reads `file` to its end, and passes each piece to `each`.

@@ -329,8 +329,10 @@ fn report_success(export: &ExportStatus, reporting: &ReportOptions) {
         LogFormat::Text => name.map_or_else(String::new, |name| format!("{name}: ")),
         LogFormat::Json => String::new(),
     };
+    let stored = status.details().stored_bytes;
+    let stored = stored.map_or_else(String::new, |bytes| format!(" ({bytes} stored)"));
     let text = format!(
-        "{name}{}, {} to {target} in {seconds:.3} s ({rate:.0} rows/s)",
+        "{name}{}, {}{stored} to {target} in {seconds:.3} s ({rate:.0} rows/s)",
         counted(rows, "row"),
         counted(bytes, "byte")
     );

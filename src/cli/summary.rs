@@ -63,6 +63,7 @@ struct ExportSummary {
     outcome: ResultFields,
     rows: u64,
     bytes: u64,
+    stored_bytes: Option<u64>,
     columns: Vec<ColumnDescription>,
     target: Option<String>,
     started: Option<String>,
@@ -149,6 +150,7 @@ impl ExportSummary {
             time_zone,
             warnings,
             attempts,
+            stored_bytes,
             ..
         } = status.details();
         Self {
@@ -156,6 +158,7 @@ impl ExportSummary {
             outcome: result_fields,
             rows: status.rows(),
             bytes: status.bytes(),
+            stored_bytes,
             columns,
             target: target.map(|target| match target.path() {
                 None => STDOUT_ARGUMENT.to_owned(),

@@ -97,7 +97,11 @@ impl UnresolvedExport {
         let (query, parameters) = self.query.ok_or_else(|| query::missing(name))?;
         let guards = guards_of(name, layers)?;
         let manifest = output_name(layers, &self.destination, now, database)?;
-        let format = format::format(layers, self.destination.format)?;
+        let format = format::format(
+            layers,
+            self.destination.format,
+            &preset::table(name, &self.destination),
+        )?;
         let compression = output::compression(layers, &self.destination)?;
         let load = preset::load_plan(
             name,

@@ -27,10 +27,9 @@ const COMPRESSED: [(&str, Option<&str>); 11] = [
 ];
 
 /// The extensions of other programs' tables and documents, which no format has.
-const FOREIGN: [&str; 23] = [
+const FOREIGN: [&str; 22] = [
     "arrow", "avro", "dbf", "duckdb", "feather", "geojson", "htm", "html", "ipc", "ods", "orc",
-    "parquet", "psv", "sql", "sqlite", "sqlite3", "tar", "xls", "xlsb", "xlsm", "xlsx", "xml",
-    "yaml",
+    "parquet", "psv", "sqlite", "sqlite3", "tar", "xls", "xlsb", "xlsm", "xlsx", "xml", "yaml",
 ];
 
 /// What the name of a target says.

@@ -80,16 +80,17 @@ const NAME: &str = "name";
 
 /// The sections whose keys an export's table may have, directly or in a table of
 /// the section's name.
-const EXPORT_SECTIONS: [&str; 6] = ["output", "guards", "csv", "tsv", "json", "values"];
+const EXPORT_SECTIONS: [&str; 7] = ["output", "guards", "csv", "tsv", "json", "insert", "values"];
 
 /// An export's table, and its tables of these sections.
 const EXPORT_TABLE: &str = "[export]";
-const EXPORT_TABLES: [&str; 6] = [
+const EXPORT_TABLES: [&str; 7] = [
     "export.output",
     "export.guards",
     "export.csv",
     "export.tsv",
     "export.json",
+    "export.insert",
     "export.values",
 ];
 

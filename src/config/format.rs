@@ -14,9 +14,10 @@ use super::{
 use crate::{
     error::Result,
     format::{
-        Booleans, BuiltIn, ByteOrderMark, Csv, FORMATS, Format, Header, Json, Layout, TextOptions,
-        Tsv,
+        Booleans, BuiltIn, ByteOrderMark, Csv, FORMATS, Format, Header, Json, Layout, Sql,
+        TextOptions, Tsv,
     },
+    load::is_offset,
 };
 
 /// Returns the choices of `--format` with their descriptions.
@@ -84,12 +85,13 @@ fn is_of_other_section(setting: &Setting, origin: &Origin, format: &str) -> bool
         && section.is_some_and(|section| is_of_format(section) && !is_its_own(section))
 }
 
-/// Makes the chosen format with the options of the layers.
+/// Makes the chosen format with the options of the layers. `table` is the name of the
+/// export, or of its file.
 ///
 /// # Errors
 /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) if two options
 /// contradict each other.
-pub(super) fn format(layers: &Layers, chosen: &BuiltIn) -> Result<Arc<dyn Format>> {
+pub(super) fn format(layers: &Layers, chosen: &BuiltIn, table: &str) -> Result<Arc<dyn Format>> {
     let text = TextOptions {
         binary: layers.value(keys::BINARY).unwrap_or_default(),
         invalid_utf8: layers.value(keys::INVALID_UTF8).unwrap_or_default(),
@@ -108,6 +110,7 @@ pub(super) fn format(layers: &Layers, chosen: &BuiltIn) -> Result<Arc<dyn Format
             root: None,
             ..json
         }),
+        "sql" => Arc::new(sql(layers, text, table)),
         _ => (chosen.with_text)(text),
     })
 }
@@ -154,6 +157,20 @@ fn header(layers: &Layers, key: Key<bool>) -> Header {
         Header::Names
     } else {
         Header::None
+    }
+}
+
+/// Makes SQL that inserts into `table`, unless a setting names another one.
+fn sql(layers: &Layers, text: TextOptions, table: &str) -> Sql {
+    let zone = layers.value(keys::TIME_ZONE);
+    Sql {
+        text,
+        table: layers
+            .value(keys::SQL_TABLE)
+            .unwrap_or_else(|| table.to_owned()),
+        // Another zone may be the server's own, or have an hour twice.
+        time_zone: zone.filter(|zone: &String| is_offset(zone)),
+        duplicate_columns: layers.value(keys::DUPLICATE_COLUMNS).unwrap_or_default(),
     }
 }
 

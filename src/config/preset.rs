@@ -180,11 +180,17 @@ pub(super) fn load_plan(
         let refused = layers.refuse(keys::CSV_NULL, problem);
         return Err(refused.with_hint("choose a text such as <NULL>"));
     }
-    let path = destination.target.path().map(|path| path.to_string_lossy());
-    let by_file = || table_name(path.as_deref().unwrap_or_default());
     Ok(Some(LoadPlan {
         target,
-        table: name.map_or_else(by_file, str::to_owned),
+        table: table(name, destination),
         statement_file: statement_file.map(|file| file.value),
     }))
+}
+
+/// The name of the table that the rows are loaded into: that of the export, or of its
+/// file.
+pub(super) fn table(name: Option<&str>, destination: &Destination) -> String {
+    let path = destination.target.path().map(|path| path.to_string_lossy());
+    let by_file = || table_name(path.as_deref().unwrap_or_default());
+    name.map_or_else(by_file, str::to_owned)
 }

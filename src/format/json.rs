@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use self::{
-    names::{check_json_columns, quoted, unique_names},
+    names::{check_json_columns, quoted},
     text::{NOT_A_NUMBER, NOT_JSON, embed, is_beyond_double, is_number, write_escaped},
 };
 use super::{
@@ -24,6 +24,7 @@ use crate::{
 };
 
 mod names;
+pub(super) use names::unique_names;
 mod text;
 
 /// The entry in the table of formats.
@@ -223,7 +224,7 @@ impl Style {
 
 impl JsonWriter {
     fn new(options: &Json, schema: &Schema) -> Result<Self> {
-        let names = unique_names(&schema.columns, options.duplicate_columns)?;
+        let names = unique_names(&schema.columns, options.duplicate_columns, "JSON")?;
         check_json_columns(&schema.columns, &options.columns)?;
         let root = options.root.as_deref().map(quoted);
         let depth = usize::from(root.is_some());

@@ -7,7 +7,7 @@ use std::{any::Any, sync::Arc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::Error as _};
 use serde_json::Value;
 
-use super::{Csv, Format, Json, Tsv};
+use super::{Csv, Format, Json, Markdown, Sql, Tsv};
 
 #[derive(Serialize, Deserialize)]
 struct Stored {
@@ -26,7 +26,9 @@ pub fn serialize<S: Serializer>(
     let any: &dyn Any = &**format;
     let options = options::<Csv>(any)
         .or_else(|| options::<Tsv>(any))
-        .or_else(|| options::<Json>(any));
+        .or_else(|| options::<Json>(any))
+        .or_else(|| options::<Sql>(any))
+        .or_else(|| options::<Markdown>(any));
     let name = format.name().to_owned();
     let unknown = || S::Error::custom(format!("the format {name:?} is not built in"));
     let options = options.ok_or_else(unknown)?.map_err(S::Error::custom)?;
@@ -50,6 +52,10 @@ pub fn deserialize<'de, D: Deserializer<'de>>(
         "tsv" => serde_json::from_value::<Tsv>(options).map(|format| Arc::new(format) as _),
         "json" | "ndjson" => {
             serde_json::from_value::<Json>(options).map(|format| Arc::new(format) as _)
+        }
+        "sql" => serde_json::from_value::<Sql>(options).map(|format| Arc::new(format) as _),
+        "markdown" => {
+            serde_json::from_value::<Markdown>(options).map(|format| Arc::new(format) as _)
         }
         name => {
             return Err(D::Error::custom(format!(

@@ -202,9 +202,7 @@ fn try_export(context: ExportContext<'_>, shared: Option<SessionRef<'_>>) -> Res
         return Err(Error::new(ErrorKind::NoRows, message));
     }
     let (staged, mut warnings) = copied.finish(cancel)?;
-    if let Some(bytes) = staged.stored_bytes() {
-        status.counters().set_bytes(bytes);
-    }
+    status.update(|details| details.stored_bytes = staged.stored_bytes());
     if let Some(load) = load {
         status.update(|details| details.load_statement = load.statement);
         warnings.extend(load.warnings);

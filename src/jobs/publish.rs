@@ -101,7 +101,7 @@ fn write_manifest(
         compression: export.compression.map(|options| options.compression.codec),
         header: export.format.header() == Header::Names,
         rows: status.rows(),
-        bytes: status.bytes(),
+        bytes: details.stored_bytes.unwrap_or_else(|| status.bytes()),
         sha256: sha256.to_owned(),
         columns: details.columns,
         load_statement: details.load_statement,

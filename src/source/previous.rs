@@ -19,11 +19,10 @@ const SET_VARIABLES: [&str; 10] = [
     "WAIT_TIMEOUT",
 ];
 
-/// The tables of a session's variables and counters, in performance_schema (MySQL) and
+/// The tables of a session's variables, in performance_schema (MySQL) and
 /// information_schema (MariaDB).
-const SESSION_TABLES: [&str; 4] = [
+const SESSION_TABLES: [&str; 3] = [
     "SESSION_VARIABLES",
-    "SESSION_STATUS",
     "VARIABLES_BY_THREAD",
     "SYSTEM_VARIABLES",
 ];
@@ -75,14 +74,8 @@ fn about_session(words: &[&str]) -> Option<String> {
         );
     }
     let what = match words {
-        ["SHOW", what @ ("VARIABLES" | "STATUS"), ..]
-        | [
-            "SHOW",
-            "SESSION" | "LOCAL",
-            what @ ("VARIABLES" | "STATUS"),
-            ..,
-        ] => {
-            format!("SHOW {what}")
+        ["SHOW", "VARIABLES", ..] | ["SHOW", "SESSION" | "LOCAL", "VARIABLES", ..] => {
+            "SHOW VARIABLES".to_owned()
         }
         _ => {
             let table = words.windows(3).find_map(session_table);
@@ -91,12 +84,11 @@ fn about_session(words: &[&str]) -> Option<String> {
         }
     };
     Some(format!(
-        "{what} shows the session of this program, which sets some variables and counts its own \
-         statements; SHOW GLOBAL and @@GLOBAL show the server's"
+        "{what} shows the session of this program, which sets some variables; SHOW GLOBAL and @@GLOBAL show the server's"
     ))
 }
 
-/// Returns the table of three words, if it is one of a session's variables or counters.
+/// Returns the table of three words, if it is one of a session's variables.
 fn session_table(words: &[&str]) -> Option<String> {
     match words {
         ["PERFORMANCE_SCHEMA" | "INFORMATION_SCHEMA", ".", table]
@@ -145,7 +137,8 @@ mod tests {
     fn questions_about_the_session_are_found() {
         for (sql, expected) in [
             ("show variables like 'a%'", Some("SHOW VARIABLES shows")),
-            ("SHOW SESSION STATUS", Some("SHOW STATUS shows")),
+            ("SHOW SESSION VARIABLES", Some("SHOW VARIABLES shows")),
+            ("SHOW SESSION STATUS", None),
             ("SHOW GLOBAL VARIABLES", None),
             ("SHOW TABLE STATUS", None),
             ("SELECT @@wait_timeout", Some("@@wait_timeout shows")),

@@ -14,7 +14,7 @@ fn unreachable_server() -> GoldDigger {
 
 #[test]
 fn a_name_whose_extension_no_format_has_exits_2() {
-    let known = "there are .csv, .tsv, .txt, .json, .ndjson and .jsonl, also with .gz or .zst behind; with --format, the file may have any name\n";
+    let known = "there are .csv, .tsv, .txt, .json, .ndjson, .jsonl, .sql, .md and .markdown, also with .gz or .zst behind; with --format, the file may have any name\n";
     for (name, message) in [
         (
             "x.parquet",

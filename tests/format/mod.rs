@@ -7,6 +7,7 @@ mod memory;
 mod options;
 mod overrides;
 pub mod readers;
+mod statements;
 mod targets;
 mod types;
 mod values;

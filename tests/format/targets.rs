@@ -17,7 +17,7 @@ const COMPARE: &str = include_str!("targets/compare.py");
 
 /// The types of the table; the first word is the name. Text columns are called
 /// `text…`. The last one has a name that must be quoted.
-const COLUMNS: &[&str] = &[
+pub const COLUMNS: &[&str] = &[
     "id INT PRIMARY KEY",
     "i8 TINYINT",
     "u8 TINYINT UNSIGNED",
@@ -60,7 +60,7 @@ const COLUMNS: &[&str] = &[
 ];
 
 /// Texts that some reader takes for something else.
-const NASTY: &[&str] = &[
+pub const NASTY: &[&str] = &[
     "",
     " ",
     "  both ends  ",
@@ -129,7 +129,7 @@ const WIDE_INTEGERS: i32 = 3000;
 const IMPOSSIBLE_DATES: i32 = 4000;
 
 /// Creates the table `t`.
-fn create(db: &Database) {
+pub fn create(db: &Database) {
     let mut conn = db.connect();
     let mut run = |sql: &str| {
         conn.query_drop(sql)
@@ -195,7 +195,7 @@ fn create(db: &Database) {
 }
 
 /// Returns the query of the rows that a target holds, without those of `ranges`.
-fn query(columns: &str, ranges: &[i32]) -> String {
+pub fn query(columns: &str, ranges: &[i32]) -> String {
     let mut sql = format!("SELECT {columns} FROM t WHERE id > 0");
     for range in ranges {
         sql += &format!(" AND id NOT BETWEEN {range} AND {range} + 99");

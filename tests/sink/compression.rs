@@ -6,6 +6,8 @@ use std::{
     process::{Command, Output},
 };
 
+use serde_json::Value;
+
 use crate::support::{GoldDigger, each_server, on_a_server};
 
 /// Rows of some megabytes, which make several frames.
@@ -75,6 +77,22 @@ fn other_programs_read_what_plain_files_have() {
                 .matches(": OK (90000 rows, ")
                 .count(),
             2
+        );
+        let summary = path("s.json");
+        let run = db
+            .export("SELECT 1 AS a")
+            .args(["-v", "-o"])
+            .arg(path("z.csv.gz"));
+        let stderr = run.arg("--summary").arg(&summary).run().ended_with(0);
+        let stored = fs::metadata(path("z.csv.gz")).expect("the file").len();
+        assert!(
+            stderr.contains(&format!("1 row, 4 bytes ({stored} stored) to ")),
+            "{stderr}"
+        );
+        let summary: Value = serde_json::from_slice(&fs::read(summary).expect("it")).expect("JSON");
+        assert_eq!(
+            (&summary["bytes"], &summary["stored_bytes"]),
+            (&4.into(), &stored.into())
         );
         let manifest = fs::read_to_string(path("x.json.zst.manifest.json")).expect("it");
         assert!(manifest.contains("\"compression\": \"zstd\""), "{manifest}");

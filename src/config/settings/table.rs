@@ -354,12 +354,12 @@ settings! {
         .more("For a look at it only: it ends anywhere, and JSON is not closed.");
         DUPLICATE_COLUMNS: DuplicateColumns = choice(
             "output.duplicate_columns",
-            "What to do where two columns have one name (JSON; CSV and TSV keep both)",
+            "What to do where two columns have one name (JSON, SQL; others keep both)",
         )
         .flag("duplicate-columns")
         .value("WHAT")
         .default("error")
-        .only_for(&["json", "ndjson"]);
+        .only_for(&["json", "ndjson", "sql"]);
         CREATE_DIRS: bool = switch(
             "output.create_dirs",
             "Create the folders of FILE that are missing",
@@ -553,6 +553,16 @@ settings! {
             .default("keep")
             .only_for(&["json", "ndjson"]);
     }
+    "SQL" {
+        SQL_TABLE: String = text(
+            "insert.into",
+            &not_empty,
+            "SQL: the table that INSERT names; else the export's or the file's name",
+        )
+        .flag("sql-table")
+        .value("NAME")
+        .only_for(&["sql"]);
+    }
     "Values" {
         BINARY: BinaryEncoding = choice(
             "values.binary",
@@ -561,6 +571,7 @@ settings! {
         .flag("binary")
         .value("ENCODING")
         .default("base64")
+        .only_for(&["csv", "tsv", "json", "ndjson", "markdown"])
         .values_only_for(&[("raw", &["tsv"]), ("postgres", &["csv", "tsv"])]);
         ZERO_DATES: ZeroDates = choice(
             "values.zero_dates",

@@ -14,12 +14,17 @@ pub(super) fn quoted(text: &str) -> String {
 }
 
 /// Returns the key of each column. The keys are unique, because the names within
-/// an object should be (RFC 8259, section 4).
+/// an object should be (RFC 8259, section 4), and those of a table must be. Messages
+/// call the format `format`.
 ///
 /// # Errors
 /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) if names are equal and
 /// `policy` is [`DuplicateColumns::Error`].
-pub(super) fn unique_names(columns: &[Column], policy: DuplicateColumns) -> Result<Vec<String>> {
+pub(in crate::format) fn unique_names(
+    columns: &[Column],
+    policy: DuplicateColumns,
+    format: &str,
+) -> Result<Vec<String>> {
     let mut taken: HashSet<&str> = HashSet::new();
     let (mut repeated, mut names) = (Vec::new(), Vec::with_capacity(columns.len()));
     let all: HashSet<&str> = columns.iter().map(|column| column.name.as_str()).collect();
@@ -46,7 +51,7 @@ pub(super) fn unique_names(columns: &[Column], policy: DuplicateColumns) -> Resu
     }
     let list: Vec<String> = repeated.iter().map(|name| format!("{name:?}")).collect();
     Err(Error::config(format!(
-        "the query gives more than one column the name {}, which JSON objects cannot hold",
+        "the query gives more than one column the name {}, which {format} cannot hold",
         list.join(" and ")
     ))
     .with_hint("name them apart with AS, or choose --duplicate-columns suffix"))
