@@ -2,17 +2,27 @@
 
 use std::{
     fs,
+    io::Read,
     path::Path,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::support::{GoldDigger, each_server, on_a_server};
+use crate::support::{GoldDigger, each_server, file_names, on_a_server, wait_until};
 
 /// Rows of some megabytes, which make several frames.
 const LARGE: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300)
     SELECT a.i AS a, b.i AS b, SHA2(a.i * b.i, 256) AS c FROM n AS a, n AS b ORDER BY 1, 2";
+
+/// The same rows with a further column.
+fn large_with(column: &str) -> String {
+    LARGE.replace(
+        " FROM n AS a, n AS b ORDER BY 1, 2",
+        &format!(", {column} AS d FROM n AS a, n AS b"),
+    )
+}
 
 /// The names of the codecs, which are those of their programs, and their extensions.
 const CODECS: [(&str, &str); 2] = [("gzip", "gz"), ("zstd", "zst")];
@@ -222,4 +232,51 @@ fn mistakes_about_compression_exit_2() {
         let line = format!("\"compression\": {{\"value\": {shown}");
         assert!(dump.contains(&line), "{args:?}: {dump}");
     }
+}
+
+#[test]
+fn a_run_that_fails_leaves_the_earlier_file() {
+    on_a_server(|db| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let limit = ["sh", "-c", "ulimit -f 1000 && exec \"$@\"", "sh"];
+        // It fails at one of its last rows.
+        let breaks = large_with("(SELECT i FROM n WHERE a.i = 299 AND b.i = 299)");
+        for (codec, extension) in CODECS {
+            let file = folder.path().join(format!("x.csv.{extension}"));
+            fs::write(&file, "as it was").expect("a file");
+            let assert_untouched = || {
+                assert_eq!(fs::read(&file).expect("the file"), b"as it was");
+                assert_eq!(file_names(folder.path()), [format!("x.csv.{extension}")]);
+            };
+            let export = |run: GoldDigger| {
+                let run = run.env("DATABASE_URL", db.url());
+                run.args(["--retry", "1", "-o"]).arg(&file)
+            };
+            let full = export(GoldDigger::wrapped_in(&limit)).arg(LARGE).run();
+            full.failed(5, &["ulimit -f, or the file system, allows no larger file"]);
+            assert_untouched();
+            let failed = export(GoldDigger::new()).arg(&breaks).run();
+            failed.failed(4, &["returns more than 1 row", "was not touched"]);
+            assert_untouched();
+            let slow = large_with("SLEEP(IF(a.i = 250 AND b.i = 250, 100, 0))");
+            let run = export(GoldDigger::new()).arg(slow).start();
+            wait_until("rows have been written", || {
+                let names = file_names(folder.path());
+                let temporary = names.iter().find(|name| name.ends_with(".gold_digger"));
+                let size = temporary.and_then(|name| fs::metadata(folder.path().join(name)).ok());
+                size.is_some_and(|found| found.len() > 0)
+            });
+            run.signal(Signal::SIGTERM);
+            run.wait()
+                .failed(143, &["ended by SIGTERM", "was not touched"]);
+            assert_untouched();
+            // A reader of the stream goes away.
+            let run = db.export(LARGE).args(["--compression", codec]);
+            let mut run = run.stdout(Stdio::piped());
+            let mut bytes = [0; 100];
+            run.take_stdout().read_exact(&mut bytes).expect("a pipe");
+            run.wait().ended(141, "");
+            fs::remove_file(&file).expect("it can go");
+        }
+    });
 }
