@@ -6,12 +6,12 @@ use std::{
     ffi::{OsStr, OsString},
     io::{self, IsTerminal},
     num::NonZeroU16,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use super::{
     extension::{self, FormatByName, SaidByName, said_by_name},
-    layers::Layers,
+    layers::{Layer, Layers},
     origin::{Origin, WithOrigin},
     selection::{command_line_query, if_applicable},
     settings::{Key, keys},
@@ -75,14 +75,10 @@ pub(super) fn destination(
     database: Option<&str>,
 ) -> Result<Destination> {
     let mut target = None;
-    let mut format = None;
-    let mut compression = None;
-    let mut refused = None;
+    let mut chosen = Chosen::default();
     let mut parameters = BTreeMap::new();
     for layer in &layers.list {
-        let named = layer.get(keys::OUTPUT_FORMAT);
-        format = format.or(named.map(|named| (named.value, named.origin)));
-        compression = compression.or(layer.get(keys::COMPRESSION));
+        chosen.add_settings(layer);
         let Some(WithOrigin {
             value: template,
             origin,
@@ -104,36 +100,65 @@ pub(super) fn destination(
             parameters: &parameters,
         };
         let (path, by_name) = named_path(&template, &origin, now, names)?;
-        let says_none = matches!(by_name.format, FormatByName::Known(_));
-        if by_name.codec.is_some() || says_none {
-            let value = by_name.codec.map(Codec::compression);
-            let origin = origin.clone();
-            compression = compression.or(Some(WithOrigin { value, origin }));
-        }
-        match by_name.format {
-            FormatByName::Known(chosen) => format = format.or(Some((chosen, origin.clone()))),
-            FormatByName::Unknown(extension) => {
-                refused = Some(extension::refuse(&path, &extension, &origin));
-            }
-            FormatByName::None => {}
-        }
+        chosen.add_name(&path, by_name, &origin);
         target = Some((Target::Path(path), origin));
     }
-    if let (None, Some(refused)) = (&format, refused) {
+    if let (None, Some(refused)) = (&chosen.format, chosen.refused) {
         return Err(refused);
     }
     let (target, target_origin) = target.unwrap_or((Target::Stdout, Origin::Default));
     let default = || BuiltIn::named(DEFAULT_FORMAT).map(|format| (format, Origin::Default));
     let no_format = || Error::config(format!("there is no format {DEFAULT_FORMAT}"));
-    let (format, format_origin) = format.or_else(default).ok_or_else(no_format)?;
+    let (format, format_origin) = chosen.format.or_else(default).ok_or_else(no_format)?;
     Ok(Destination {
         target,
         target_origin,
         format,
         format_origin,
-        compression,
+        compression: chosen.compression,
         parameters,
     })
+}
+
+/// What the layers so far choose, from the highest on.
+#[derive(Default)]
+struct Chosen {
+    format: Option<(&'static BuiltIn, Origin)>,
+    compression: Option<WithOrigin<Option<Compression>>>,
+    /// The error of the target's name, if nothing chooses a format.
+    refused: Option<Error>,
+}
+
+impl Chosen {
+    /// Adds what the settings of `layer` choose.
+    fn add_settings(&mut self, layer: &Layer) {
+        let named = layer.get(keys::OUTPUT_FORMAT);
+        let format = self.format.take();
+        self.format = format.or(named.map(|named| (named.value, named.origin)));
+        let compression = self.compression.take();
+        self.compression = compression.or(layer.get(keys::COMPRESSION));
+    }
+
+    /// Adds what the name of the target at `path` says. The extension of a format alone
+    /// says that nothing is compressed.
+    fn add_name(&mut self, path: &Path, said: SaidByName, origin: &Origin) {
+        let is_plain = matches!(said.format, FormatByName::Known(_));
+        if self.compression.is_none() && (is_plain || said.codec.is_some()) {
+            self.compression = Some(WithOrigin {
+                value: said.codec.map(Codec::compression),
+                origin: origin.clone(),
+            });
+        }
+        match said.format {
+            FormatByName::Known(format) => {
+                self.format.get_or_insert((format, origin.clone()));
+            }
+            FormatByName::Unknown(extension) => {
+                self.refused = Some(extension::refuse(path, &extension, origin));
+            }
+            FormatByName::None => {}
+        }
+    }
 }
 
 /// Returns the path that `template` stands for, and the format that its name says.

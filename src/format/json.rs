@@ -236,13 +236,9 @@ impl JsonWriter {
         let indent =
             |depth: usize| line.map_or(String::new(), |step| format!("\n{}", step.repeat(depth)));
 
-        let (head, tail) = match root {
-            _ if options.layout == Layout::Lines => Default::default(),
-            Some(name) => (
-                format!("{{{}{name}{colon}[", indent(1)),
-                format!("]{}}}\n", indent(0)),
-            ),
-            None => ("[".to_owned(), "]\n".to_owned()),
+        let (head, tail) = match options.layout {
+            Layout::Lines => Default::default(),
+            Layout::Compact | Layout::Pretty => brackets(root, colon, [indent(0), indent(1)]),
         };
         let (row_prefix, array_end) = match options.layout {
             Layout::Compact => ("\n".to_owned(), "\n".to_owned()),
@@ -349,6 +345,16 @@ impl RowWriter for JsonWriter {
 
     fn warnings(&self) -> Vec<String> {
         self.altered.warnings()
+    }
+}
+
+/// Returns what stands before and after the rows: the brackets of the array, within an
+/// object if it has a name. `indents` are those of the depths 0 and 1.
+fn brackets(name: Option<String>, colon: &str, indents: [String; 2]) -> (String, String) {
+    let [outer, inner] = indents;
+    match name {
+        Some(name) => (format!("{{{inner}{name}{colon}["), format!("]{outer}}}\n")),
+        None => ("[".to_owned(), "]\n".to_owned()),
     }
 }
 
