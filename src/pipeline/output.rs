@@ -76,6 +76,10 @@ struct SinkWriter {
     written: u64,
     /// The number of writes.
     writes: u64,
+    /// The size of the sink's blocks.
+    block_size: u64,
+    /// The number of bytes from which on the block ends with its row.
+    next_block: u64,
 }
 
 impl Spill for SinkWriter {
@@ -117,6 +121,7 @@ impl SinkWriter {
 
 impl Buffer {
     fn new(sink: Box<dyn Sink>) -> Self {
+        let block_size = sink.block_size();
         Self {
             bytes: Vec::with_capacity(2 * CHUNK),
             writer: SinkWriter {
@@ -124,8 +129,21 @@ impl Buffer {
                 failed: None,
                 written: 0,
                 writes: 0,
+                block_size,
+                next_block: block_size,
             },
         }
+    }
+
+    /// Whether the last row makes the sink's block large enough.
+    const fn ends_block(&mut self) -> bool {
+        let writer = &mut self.writer;
+        let end = writer.written + self.bytes.len() as u64;
+        let is_full = end >= writer.next_block;
+        if is_full {
+            writer.next_block = end.saturating_add(writer.block_size);
+        }
+        is_full
     }
 
     /// Writes all bytes to the sink. They end with a row.
@@ -212,11 +230,13 @@ impl BufferedOutput {
             return Err(error);
         }
         writer.check()?;
-        if self.flush == Flush::Row {
+        if buffer.ends_block() {
+            buffer.write(Next::Block)?;
+        } else if self.flush == Flush::Row {
             buffer.write(Next::Later)?;
-        } else if bytes.len() >= CHUNK {
+        } else if buffer.bytes.len() >= CHUNK {
             buffer.write(Next::Soon)?;
-        } else if *flusher == Flusher::Parked && !bytes.is_empty() {
+        } else if *flusher == Flusher::Parked && !buffer.bytes.is_empty() {
             *flusher = Flusher::Watching;
             self.shared.changed.notify_one();
         }

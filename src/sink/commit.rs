@@ -41,8 +41,14 @@ pub trait Sink: Send {
     /// output.
     fn write(&mut self, bytes: &[u8]) -> Result<()>;
 
-    /// Tells that what has been written ends with a whole row, and when more will come.
-    /// A sink that keeps bytes back makes them visible where the next rows come later.
+    /// Returns the number of bytes from which on a block ends with its row. Where it does,
+    /// [`end_of_rows`](Self::end_of_rows) is called right behind the row.
+    fn block_size(&self) -> u64 {
+        u64::MAX
+    }
+
+    /// Tells that what has been written ends with a whole row, and what follows. A sink
+    /// that keeps bytes back makes them visible where the next rows come later.
     ///
     /// # Errors
     /// As [`write`](Self::write).
@@ -165,13 +171,15 @@ impl Staged {
     }
 }
 
-/// When the next rows come.
+/// What follows the rows so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// At once.
+    /// Further rows, at once.
     Soon,
-    /// After a pause, or never.
+    /// Further rows after a pause, or none.
     Later,
+    /// The next block: the one so far has the sink's size.
+    Block,
 }
 
 /// Whether an export may start again after bytes have been written.

@@ -32,7 +32,7 @@ mod codec;
 mod seek_table;
 
 /// The number of bytes from which on a block ends with the next row.
-const BLOCK: usize = 1 << 20;
+const BLOCK: u64 = 1 << 20;
 
 /// The number of bytes from which on a block ends within a row.
 const LONGEST_BLOCK: usize = 4 << 20;
@@ -175,23 +175,31 @@ impl CompressedSink {
 }
 
 impl Sink for CompressedSink {
-    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+    fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
         if let Some(error) = lock(&self.failed).clone() {
             return Err(error);
         }
-        self.block.extend_from_slice(bytes);
-        match self.block.len() >= LONGEST_BLOCK {
-            true => self.submit(),
-            false => Ok(()),
+        while self.block.len() + bytes.len() >= LONGEST_BLOCK {
+            let (part, rest) = bytes.split_at(LONGEST_BLOCK - self.block.len());
+            self.block.extend_from_slice(part);
+            self.submit()?;
+            bytes = rest;
         }
+        self.block.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn block_size(&self) -> u64 {
+        BLOCK
     }
 
     fn end_of_rows(&mut self, next: Next) -> Result<()> {
-        // Nobody sees a file before it is complete.
-        let is_awaited = next == Next::Later && self.restart == Restart::Forbidden;
-        match is_awaited || self.block.len() >= BLOCK {
-            true => self.submit(),
-            false => Ok(()),
+        match next {
+            // Nobody sees a file before it is complete: its blocks depend on the rows
+            // only, and not on when they came.
+            Next::Later if self.restart == Restart::Forbidden => self.submit(),
+            Next::Block => self.submit(),
+            Next::Soon | Next::Later => Ok(()),
         }
     }
 
