@@ -13,6 +13,7 @@ use crate::{
     artifacts::template,
     error::{Error, Result},
     sql::{Parameter, Query},
+    text::hide_passwords_of_sql,
 };
 
 /// Returns the query of the highest layer that has one, and the values of its
@@ -28,6 +29,7 @@ pub(super) fn query(layers: &Layers, name: Option<&str>) -> Result<(Query, Vec<P
         Place::CommandLine => error,
         Place::Setting(place) | Place::File(place) => error.with_location(place),
     };
+    hide_passwords_of_sql(&text);
     query_text::refuse_address(&text).map_err(with_place)?;
     let query = Query::parse(text).map_err(with_place)?;
     query_text::refuse_no_query(&query).map_err(with_place)?;

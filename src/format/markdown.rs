@@ -122,7 +122,7 @@ impl RowWriter for MarkdownWriter {
 /// Appends `text` so that a cell shows it as it is.
 fn write_escaped(text: &str, out: &mut EncodeBuffer<'_>) {
     let mut rest = text.as_bytes();
-    let is_special = |byte: u8| (byte < 0x20) | b"\\`*_[]<>&|~".contains(&byte);
+    let is_special = |byte: u8| (byte < 0x20) | b"\\`*_[]<>&|~$".contains(&byte);
     while let Some(index) = encode::find(rest, is_special) {
         out.extend(&rest[..index]);
         let after = &rest[index + 1..];

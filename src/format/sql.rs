@@ -3,10 +3,10 @@
 //!
 //! Each row is on a line of its own. The first statements choose a character set and an
 //! SQL mode, so that backslashes and dates mean the same on every server. Bytes are
-//! hexadecimal literals. Only a complete document ends with a semicolon after the last
-//! row.
+//! hexadecimal literals. What breaks off after a row lacks its closing bracket, so that
+//! its last statement is an error: clients run one without a semicolon, too.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +39,9 @@ pub(super) static FORMAT: BuiltIn = BuiltIn {
 /// The number of bytes from which on a statement ends with its row: servers take at
 /// least 16 MiB (`max_allowed_packet`).
 const STATEMENT: usize = 1 << 20;
+
+/// What ends the last row of a statement.
+const STATEMENT_END: &[u8] = b");\n";
 
 /// The SQL mode in which the statements mean what they say: backslashes escape, a value
 /// that the table cannot hold is an error, a 0 is no new AUTO_INCREMENT, and zero or
@@ -122,7 +125,12 @@ impl Field {
             formatter: ColumnFormatter::new(index, column, options, Padding::Keep),
             is_quoted: matches!(
                 column.column_type,
-                ColumnType::Date | ColumnType::DateTime { .. } | ColumnType::Time { .. }
+                ColumnType::Date
+                    | ColumnType::DateTime { .. }
+                    | ColumnType::Time { .. }
+                    // A -0 without quotes is the integer 0.
+                    | ColumnType::Float(_)
+                    | ColumnType::Double(_)
             ),
         }
     }
@@ -177,10 +185,7 @@ const RAW: ValueProblem =
 impl SqlWriter {
     fn new(options: &Sql, schema: &Schema) -> Result<Self> {
         let names = unique_names(&schema.columns, options.duplicate_columns, "SQL")?;
-        if let Some(index) = names.iter().position(String::is_empty) {
-            let what = format!("column {} has an empty name, which no table has", index + 1);
-            return Err(Error::config(what).with_hint("name it with AS"));
-        }
+        check_names(&names, &options.table)?;
         let names: Vec<String> = names.iter().map(|name| quoted(name)).collect();
         let zone = match &options.time_zone {
             Some(zone) if schema.has_timestamps() => {
@@ -229,21 +234,20 @@ impl RowWriter for SqlWriter {
 
     fn row(&mut self, row: Row<'_>, out: &mut EncodeBuffer<'_>) -> Result<(), ValueError> {
         if self.length >= STATEMENT {
-            out.bytes.extend_from_slice(b";\n");
+            out.bytes.extend_from_slice(STATEMENT_END);
             self.length = 0;
         }
         let start = out.bytes.len();
         if self.length == 0 {
             out.bytes.extend_from_slice(self.insert.as_bytes());
         } else {
-            out.bytes.extend_from_slice(b",\n");
+            out.bytes.extend_from_slice(b"),\n");
         }
         for (column, field) in self.fields.iter().enumerate() {
             out.bytes.push(if column == 0 { b'(' } else { b',' });
             let written = field.write(row, out, &mut self.altered);
             written.map_err(ValueError::at(column))?;
         }
-        out.bytes.push(b')');
         // A row that left the buffer in pieces ends its statement.
         let length = out.bytes.len().checked_sub(start);
         self.length += length.unwrap_or(STATEMENT).max(1);
@@ -252,7 +256,7 @@ impl RowWriter for SqlWriter {
 
     fn finish(&mut self, out: &mut EncodeBuffer<'_>) -> Result<()> {
         if self.length > 0 {
-            out.extend(b";\n");
+            out.extend(STATEMENT_END);
         }
         out.extend(self.tail.as_bytes());
         Ok(())
@@ -269,6 +273,39 @@ impl RowWriter for SqlWriter {
     fn warnings(&self) -> Vec<String> {
         let warning = self.warning.map(str::to_owned);
         warning.into_iter().chain(self.altered.warnings()).collect()
+    }
+}
+
+/// Checks that a table can have the columns `names`, and that each row is the only
+/// beginning of a line by a bracket.
+///
+/// # Errors
+/// [`ErrorKind::Config`](crate::error::ErrorKind::Config).
+fn check_names(names: &[String], table: &str) -> Result<()> {
+    let has_line_end = |name: &str| name.contains(['\n', '\r']);
+    if has_line_end(table) {
+        let what = format!("the table's name has a line end: {table:?}");
+        return Err(Error::config(what).with_hint("--sql-table names another one"));
+    }
+    // Servers ignore the case of columns' names.
+    let mut seen = HashSet::new();
+    let mut columns = names
+        .iter()
+        .enumerate()
+        .map(|(index, name)| (index + 1, name));
+    let problem = columns.find_map(|(number, name)| match name {
+        _ if name.is_empty() => Some(format!("column {number} has an empty name")),
+        _ if has_line_end(name) => Some(format!(
+            "the name of column {number} has a line end: {name:?}"
+        )),
+        _ if !seen.insert(name.to_lowercase()) => Some(format!(
+            "the name of column {number} differs from another one in case only: {name:?}"
+        )),
+        _ => None,
+    });
+    match problem {
+        Some(what) => Err(Error::config(what).with_hint("name it otherwise with AS")),
+        None => Ok(()),
     }
 }
 

@@ -7,7 +7,6 @@
 //! is cut off between two writes ends within a frame, and no reader takes it for whole.
 
 use std::{
-    collections::VecDeque,
     num::NonZeroU16,
     sync::{
         Arc, Mutex,
@@ -23,7 +22,7 @@ pub use self::codec::decoder;
 use super::{Next, Restart, Sink, Staged, errors::output_error};
 use crate::{
     cancel::CancelToken,
-    error::{Error, ErrorKind, Result},
+    error::{Error, Result},
     format::Compression,
     sync::lock,
 };
@@ -273,8 +272,8 @@ struct FrameWriter {
     /// The number of bytes in the sink.
     stored: u64,
     /// The compressed and the plain length of each frame, if the codec has a table of
-    /// them.
-    lengths: Option<VecDeque<(usize, usize)>>,
+    /// them; `None` once there are more than [`seek_table::MAX_FRAMES`].
+    lengths: Option<Vec<(usize, usize)>>,
 }
 
 impl FrameWriter {
@@ -285,14 +284,21 @@ impl FrameWriter {
             common: encoder.common_length(),
             is_begun: false,
             stored: 0,
-            lengths: encoder.has_seek_table().then(VecDeque::new),
+            lengths: encoder.has_seek_table().then(Vec::new),
         })
     }
 
     /// Writes `frame`, of `length` plain bytes, and the beginning of the next one.
     fn write(&mut self, mut frame: Vec<u8>, length: usize) -> Result<()> {
         if let Some(lengths) = &mut self.lengths {
-            lengths.push_back((frame.len(), length));
+            lengths.push((frame.len(), length));
+        }
+        if self
+            .lengths
+            .as_ref()
+            .is_some_and(|lengths| lengths.len() > seek_table::MAX_FRAMES)
+        {
+            self.lengths = None;
         }
         frame.extend_from_slice(&self.empty[..self.common]);
         let begun = if self.is_begun { self.common } else { 0 };
@@ -311,15 +317,11 @@ impl FrameWriter {
         let end = self.empty[begun..].to_vec();
         self.put(&end)?;
         if let Some(mut lengths) = self.lengths.take() {
-            lengths.push_back((self.empty.len(), 0));
-            let table = seek_table::of(&lengths).ok_or_else(|| {
-                Error::new(
-                    ErrorKind::Output,
-                    "the file has too many frames for their table",
-                )
-                .with_hint("choose --compression gzip")
-            })?;
-            self.put(&table)?;
+            lengths.push((self.empty.len(), 0));
+            // Readers do without it.
+            if let Some(table) = seek_table::of(&lengths) {
+                self.put(&table)?;
+            }
         }
         Ok(self.sink.finish()?.stored_in(self.stored))
     }

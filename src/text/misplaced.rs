@@ -33,8 +33,11 @@ const PARAMETERS: [&str; 8] = [
 /// The same at the beginning of a text.
 const FIRST_PARAMETERS: [&str; 3] = ["password=", "pwd=", "passwd="];
 
-/// The words of SQL that a password follows, in lower case.
-const SQL_WORDS: [&str; 2] = ["password", "identified"];
+/// The word of SQL before what a new account is identified by, in lower case.
+const IDENTIFIED: &str = "identified";
+
+/// Parts of the words of SQL that a password follows, in lower case.
+const SQL_WORDS: [&str; 2] = ["password", IDENTIFIED];
 
 /// What is hidden, wherever it stands.
 static MISPLACED: Mutex<Vec<Misplaced>> = Mutex::new(Vec::new());
@@ -151,22 +154,30 @@ pub(crate) fn hide_password_behind(before: &str, password: &str) {
     hide(&[before], password, "", SHORTEST);
 }
 
-/// Hides the texts in quotes in `sql` that follow a word before a password, from all
-/// later messages, where they stand between quotes.
+/// Hides what stands between quotes in `sql`, if it is about accounts, from all later
+/// messages, where it stands between quotes. What is between two strings is hidden, too:
+/// an escaped quote, or one in a comment, would change which is which.
 pub(crate) fn hide_passwords_of_sql(sql: &str) {
     let lower = sql.to_ascii_lowercase();
-    let Some(word) = SQL_WORDS.iter().filter_map(|word| lower.find(word)).min() else {
-        return;
+    let mut words = lower.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let is_about_accounts = match words.find(|word| !word.is_empty()) {
+        Some("set" | "alter" | "create" | "grant" | "change") => {
+            SQL_WORDS.iter().any(|word| lower.contains(word))
+        }
+        _ => words.any(|word| word == IDENTIFIED),
     };
-    for quote in ["'", "\""] {
-        // The text before the first quote, and then each other one, is outside.
-        let literals = sql[word..].split(quote).skip(1).step_by(2);
-        for literal in literals.filter(|literal| !literal.is_empty()) {
-            // Messages quote statements as Rust does.
-            let (shown, shown_quote) = (literal.escape_debug().to_string(), format!("\\{quote}"));
-            hide(&[quote], literal, quote, SHORTEST);
-            hide(&[quote], &shown, quote, SHORTEST);
-            hide(&[&shown_quote], &shown, &shown_quote, SHORTEST);
+    if !is_about_accounts {
+        return;
+    }
+    for piece in sql
+        .split(['\'', '"'])
+        .filter(|piece| !piece.trim().is_empty())
+    {
+        // Messages quote statements as Rust does.
+        let shown = piece.escape_debug().to_string();
+        for quote in ["'", "\"", "\\'", "\\\""] {
+            hide(&[quote], piece, "", SHORTEST);
+            hide(&[quote], &shown, "", SHORTEST);
         }
     }
 }

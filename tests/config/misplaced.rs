@@ -349,10 +349,21 @@ fn statements_of_passwords_are_shown_without_them() {
             "set password 'Zq7 Xw9' x",
             "set password = password('Zq7Xw9') x",
             "create user a@b identified by \"Zq7Xw9\" x",
+            "create user a identified by 'it\\'s Zq7Xw9' x",
+            "alter user a identified /* it's */ by 'Zq7Xw9' x",
+            "select 'password' identified by 'Zq7Xw9' x",
         ] {
             let run = server.export("SELECT 1").arg("-vv").args(["--init", sql]);
             let stderr = run.run().ended_with(4);
             assert!(!stderr.contains("Zq7"), "{sql}: {stderr}");
+            let run = server.export("-").stdin(sql);
+            let stderr = run.run().ended_with(4);
+            assert!(!stderr.contains("Zq7"), "{sql}: {stderr}");
         }
+        // A column's name is no password.
+        let run = server.export("SELECT 1 AS password_x, \"abc\" AS \"total\", 3 AS \"total\"");
+        run.args(["--format", "json"])
+            .run()
+            .failed(2, &["the name \"total\""]);
     });
 }

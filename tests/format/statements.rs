@@ -36,13 +36,31 @@ fn statements_have_exactly_these_bytes() {
             ));
         }
         let sql = |query: &str| db.export(query).args(["--format", "sql"]);
+        sql("SELECT 1 AS a, 2 AS A").run().failed(
+            2,
+            &["the name of column 2 differs from another one in case only: \"A\""],
+        );
+        sql("SELECT 1 AS `a\n(b`")
+            .run()
+            .failed(2, &["the name of column 1 has a line end"]);
+        sql("SELECT 1")
+            .args(["--sql-table", "x\n(y"])
+            .run()
+            .failed(2, &["the table's name has a line end"]);
+        let doubles = sql("SELECT -0e0 AS a, 1.5e-7 AS b")
+            .run()
+            .ended(0, "")
+            .stdout;
+        let doubles = String::from_utf8(doubles).expect("UTF-8");
+        assert!(doubles.contains("\n('-0','0.00000015');\n"), "{doubles}");
         sql("SELECT 1 AS a, 2 AS a").run().failed(
             2,
             &["more than one column the name \"a\", which SQL cannot hold"],
         );
-        sql("SELECT 1 AS ``")
-            .run()
-            .failed(2, &["column 1 has an empty name", "name it with AS"]);
+        sql("SELECT 1 AS ``").run().failed(
+            2,
+            &["column 1 has an empty name", "name it otherwise with AS"],
+        );
         sql("SELECT 1")
             .args(["--binary", "utf8"])
             .run()
@@ -120,5 +138,25 @@ fn long_results_are_several_statements() {
                 .expect("a count")
         };
         assert_eq!(count, Some((900, 4_500_000)));
+    });
+}
+
+/// Clients run a last statement that has no semicolon.
+#[test]
+fn what_breaks_off_does_not_load() {
+    each_server(|db| {
+        db.sql("CREATE TABLE source (a INT)");
+        db.sql("INSERT INTO source VALUES (1), (2), (3)");
+        db.sql("CREATE TABLE copy (a INT, b INT)");
+        let fails = "SELECT a, IF(a = 3, (SELECT 1 FROM source AS s WHERE s.a >= source.a - 2), 5) AS b FROM source ORDER BY a";
+        let run = db
+            .export(fails)
+            .args(["--format", "sql", "--sql-table", "copy"]);
+        let outcome = run.run().failed(4, &["2 rows had come"]);
+        let text = String::from_utf8(outcome.stdout).expect("UTF-8");
+        assert!(text.ends_with("VALUES\n(1,5),\n(2,5"), "{text}");
+        let loaded =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| load_into_mysql(db, &text)));
+        assert!(loaded.is_err(), "it loads");
     });
 }

@@ -118,7 +118,7 @@ fn other_programs_read_what_plain_files_have() {
 }
 
 #[test]
-fn a_file_that_is_cut_anywhere_is_noticed() {
+fn a_file_that_is_cut_within_a_frame_is_noticed() {
     on_a_server(|db| {
         let folder = tempfile::tempdir().expect("a folder");
         for (codec, extension) in CODECS {
