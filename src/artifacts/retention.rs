@@ -45,16 +45,17 @@ pub fn remove_old(name: Option<&str>, naming: &OutputName, target: &Path, warn: 
         }
     };
     let dated = |path: PathBuf| match_own_file(&path, name, naming);
-    // A wrong clock may have dated a file later: such a file is not older.
-    let is_no_later = |file: &DatedFile| {
-        naming
-            .time
-            .as_ref()
-            .is_some_and(|now| file.time.civil() <= now.civil())
+    let Some(now) = &naming.time else {
+        return;
     };
-    let files = found.flatten().filter_map(dated).filter(is_no_later);
-    let mut files: Vec<DatedFile> = files.collect();
-    files.sort_by_key(|file| Reverse(file.time.civil()));
+    let mut files: Vec<DatedFile> = found.flatten().filter_map(dated).collect();
+    let all_times = || files.iter().map(|file| &file.time).chain([now]);
+    let are_moments = all_times().all(|time| time.moment().is_some());
+    // Where clocks go back, and in another zone, a later moment may show an earlier time.
+    let order = |time: &NameTime| (time.moment().filter(|_| are_moments), time.civil());
+    // A wrong clock may have dated a file later: such a file is not older.
+    files.retain(|file| order(&file.time) <= order(now));
+    files.sort_by_key(|file| Reverse(order(&file.time)));
     let keep = usize::try_from(keep.get()).unwrap_or(usize::MAX);
     let mut whole = 0;
     let is_old = |file: &&DatedFile| {

@@ -82,6 +82,15 @@ pub enum NameTime {
 }
 
 impl NameTime {
+    /// The moment, if the time zone is known.
+    #[must_use]
+    pub fn moment(&self) -> Option<Timestamp> {
+        match self {
+            Self::Zoned(zoned) => Some(zoned.timestamp()),
+            Self::Civil(_) => None,
+        }
+    }
+
     /// What a calendar and a clock on the wall show.
     #[must_use]
     pub fn civil(&self) -> DateTime {

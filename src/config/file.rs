@@ -309,7 +309,7 @@ impl ConfigFile<'_> {
             Kind::List(_) => return Err(origin.refuse(setting, LIST)),
             Kind::Parameters => return Err(origin.refuse(setting, TABLE)),
             kind @ (Kind::Path | Kind::Template) if !matches!(&*text, "-" | "") => {
-                let folder = self.path.parent().unwrap_or(Path::new(""));
+                let folder = folder_of(self.path);
                 kind.path(text.as_ref().as_ref(), folder)
             }
             kind => kind.parse(text.as_ref().as_ref()),
@@ -403,6 +403,14 @@ impl ConfigFile<'_> {
             shown: shown(line, section),
         }
     }
+}
+
+/// The folder that paths in the file at `path` are relative to: the current one for
+/// standard input and pipes, which have none.
+fn folder_of(path: &Path) -> &Path {
+    let is_special = ["/dev", "/proc"].iter().any(|root| path.starts_with(root));
+    let is_file = !is_special && path.is_file();
+    path.parent().filter(|_| is_file).unwrap_or(Path::new(""))
 }
 
 /// The section that has a key of this name.

@@ -101,7 +101,7 @@ impl QueryExecutor {
             session: session::Prepared {
                 row_limit: None,
                 guard: WriteGuard::Server,
-                warning: None,
+                warnings: Vec::new(),
             },
             warning_policy: session.warnings,
             warning: None,
@@ -210,7 +210,7 @@ impl QueryExecutor {
         let unguarded = "the server has no read-only sessions: only statements that read by their \
                          first word are run, and what functions in them write is not refused";
         let unguarded = (self.session.guard == WriteGuard::Program).then(|| unguarded.to_owned());
-        let warnings = self.warning.iter().chain(&self.session.warning);
+        let warnings = self.warning.iter().chain(&self.session.warnings);
         warnings.cloned().chain(unguarded).collect()
     }
 

@@ -8,7 +8,8 @@ use super::{
     codes, connect,
     driver::{self, number, text},
     errors::{allow_refusal, query_error},
-    options::{Access, SessionOptions},
+    options::{Access, SessionOptions, WarningPolicy},
+    server_warnings::ServerWarnings,
     tables::literal,
     tls,
 };
@@ -48,7 +49,7 @@ pub(super) struct Prepared {
     /// Who refuses statements that write.
     pub guard: WriteGuard,
     /// What the user should know of the init statements.
-    pub warning: Option<String>,
+    pub warnings: Vec<String>,
 }
 
 /// Who refuses statements that write.
@@ -84,26 +85,35 @@ pub(super) fn prepare(conn: &mut Conn, session: &SessionOptions) -> Result<Prepa
         Access::ReadOnly => refuse_writes(conn)?,
         Access::ReadWrite => WriteGuard::Server,
     };
-    let (row_limit, warning) = if session.init.is_empty() {
-        (None, None)
+    choose_time_zone(conn, session)?;
+    let (row_limit, warnings) = if session.init.is_empty() {
+        (None, Vec::new())
     } else {
-        run_init_statements(conn, &session.init)?
+        let initialized = run_init_statements(conn, &session.init, session.warnings)?;
+        // They may have chosen another one.
+        choose_time_zone(conn, session)?;
+        initialized
     };
     if session.statement_timeout.is_some() {
         limit_statement(conn, session.statement_timeout)
             .map_err(|error| query_error("the server refused --statement-timeout", error))?;
     }
-    if let Some(zone) = &session.time_zone {
-        driver::run(conn, &set_time_zone(zone)).map_err(|error| {
-            query_error(&format!("the server refused the time zone {zone:?}"), error).with_hint(
-                "offsets such as +00:00 always work; names need the server's time zone tables",
-            )
-        })?;
-    }
     Ok(Prepared {
         row_limit,
         guard,
-        warning,
+        warnings,
+    })
+}
+
+/// Sets the time zone of the session, if one is chosen.
+fn choose_time_zone(conn: &mut Conn, session: &SessionOptions) -> Result<()> {
+    let Some(zone) = &session.time_zone else {
+        return Ok(());
+    };
+    driver::run(conn, &set_time_zone(zone)).map_err(|error| {
+        query_error(&format!("the server refused the time zone {zone:?}"), error).with_hint(
+            "offsets such as +00:00 always work; names need the server's time zone tables",
+        )
     })
 }
 
@@ -181,7 +191,9 @@ const READABLE_TEXT: &str = "SET character_set_client = utf8mb4, character_set_r
 fn run_init_statements(
     conn: &mut Conn,
     statements: &[String],
-) -> Result<(Option<u64>, Option<String>)> {
+    policy: WarningPolicy,
+) -> Result<(Option<u64>, Vec<String>)> {
+    let mut warnings = Vec::new();
     for statement in statements {
         tracing::debug!("running an init statement");
         driver::run(conn, statement).map_err(|error| {
@@ -190,16 +202,42 @@ fn run_init_statements(
                 error,
             )
         })?;
+        warnings.extend(init_warnings(conn, statement, policy)?);
     }
     let warning = restore_character_sets(conn)
         .map_err(|error| query_error("the server refused the session's character set", error))?;
+    warnings.extend(warning);
     let failed = |error| query_error("cannot read sql_select_limit", error);
     let limit = row_limit(conn).map_err(failed)?;
     if let Some(rows) = limit {
         tracing::info!("the init statements limit the result to {rows} rows");
         driver::run(conn, LIFT_ROW_LIMIT).map_err(failed)?;
     }
-    Ok((limit, warning))
+    Ok((limit, warnings))
+}
+
+/// Returns what the server's warnings say of the init statement that has just run: what
+/// it keeps in variables and tables may be cut.
+///
+/// # Errors
+/// As the warnings of a query.
+fn init_warnings(conn: &mut Conn, statement: &str, policy: WarningPolicy) -> Result<Vec<String>> {
+    let what = format!("the init statement {statement:?}");
+    let lower = statement.to_ascii_lowercase();
+    // The answers that follow may be in UTF-16, which is not read here.
+    let chooses_charset = ["names", "character", "charset"]
+        .iter()
+        .any(|word| lower.contains(word));
+    let reports = match conn.warnings() {
+        _ if chooses_charset => return Ok(Vec::new()),
+        0 => return Ok(Vec::new()),
+        count => ServerWarnings::read(conn, count)?.report(statement, policy, Vec::new()),
+    };
+    let reports = reports.map_err(|error| error.with_location(&what))?;
+    Ok(reports
+        .into_iter()
+        .map(|report| format!("{what}: {report}"))
+        .collect())
 }
 
 /// Makes the server read statements as UTF-8 after the init statements, and send text

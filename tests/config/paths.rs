@@ -207,3 +207,17 @@ fn variables_that_are_not_set_are_named_with_their_place() {
         run.ended(2, &format!("gold_digger: {}{message}\n", config.display()));
     }
 }
+
+#[test]
+fn paths_of_a_configuration_from_standard_input_are_in_the_current_folder() {
+    on_a_server(|db| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = "[query]\nsql = 'SELECT 1 AS a'\n[output]\npath = 'x.csv'\n";
+        let run = GoldDigger::new()
+            .env("DATABASE_URL", db.url())
+            .current_dir(folder.path());
+        let run = run.args(["--config", "/dev/stdin"]).stdin(config);
+        run.run().ended(0, "");
+        assert_eq!(file_names(folder.path()), ["x.csv"]);
+    });
+}

@@ -569,3 +569,29 @@ fn a_configuration_file_can_be_strict() {
         assert_eq!(outcome.stdout, b"i\n0\n");
     });
 }
+
+#[test]
+fn warnings_of_init_statements_are_reported() {
+    each_server(|db| {
+        let init = "SET @n = '12abc' + 0";
+        let run = || db.export("SELECT @n AS n").args(["--init", init]);
+        let outcome = run().run();
+        let warning = "gold_digger: warning: the init statement \"SET @n = '12abc' + 0\": the server has altered a value: Truncated incorrect DOUBLE value: '12abc'\n";
+        assert_eq!(outcome.ended(0, warning).stdout, b"n\n12\n");
+        let strict = run().arg("--strict-warnings").run();
+        strict.failed(
+            4,
+            &[
+                "the init statement",
+                "Truncated incorrect DOUBLE value: '12abc'",
+                STRICT_HINT,
+            ],
+        );
+        let long = "SET @v = REPEAT('x', 1 << 31)";
+        let run = db.export("SELECT @v AS v").args(["--init", long]).run();
+        run.failed(
+            4,
+            &["the init statement", "made a value NULL that is too long"],
+        );
+    });
+}

@@ -152,3 +152,15 @@ fn times_of_another_zone_are_reported_where_the_target_takes_them_for_no_moments
         }
     });
 }
+
+#[test]
+fn init_statements_see_the_time_zone_too() {
+    each_server(|db| {
+        let hours = "SELECT TIMESTAMPDIFF(HOUR, NOW(), @n) AS h, @@time_zone AS z";
+        let init = "SET @n = NOW(), time_zone = '+09:00'";
+        let run = db
+            .export(hours)
+            .args(["--time-zone", "+05:00", "--init", init]);
+        run.run().wrote("h\tz\n0\t+05:00\n");
+    });
+}

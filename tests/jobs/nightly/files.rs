@@ -368,3 +368,19 @@ fn manifests_without_their_files_do_not_count() {
         assert_eq!(file_names(&exports.path("by")).len(), 6);
     });
 }
+
+/// A later file may show an earlier time.
+#[test]
+fn the_oldest_moment_is_removed() {
+    on_a_server(|db| {
+        let folder = tempfile::tempdir().expect("a folder");
+        for zone in ["Etc/UTC", "Pacific/Honolulu", "Pacific/Kiritimati"] {
+            let run = db.export("SELECT 1 AS a").current_dir(folder.path());
+            let run = run.args(["--manifest", "--keep", "2", "-o", "a-{timestamp:%z}.csv"]);
+            run.env("TZ", zone).run().ended(0, "");
+        }
+        let mut names = file_names(folder.path());
+        names.retain(|name| name.ends_with("csv"));
+        assert_eq!(names, ["a-+1400.csv", "a--1000.csv"]);
+    });
+}
