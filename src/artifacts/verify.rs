@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    fs::File,
+    fs::{self, File},
     io::{self, BufReader, Read},
     path::{Path, PathBuf},
 };
@@ -74,6 +74,10 @@ fn file_of(path: &Path) -> PathBuf {
 fn check(path: &Path) -> Result<Manifest, String> {
     if path.is_dir() {
         return Err("it is a folder: name the files in it".to_owned());
+    }
+    // Opening a FIFO would wait for somebody to write.
+    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Err("it is no regular file".to_owned());
     }
     let manifest_path = manifest::path(path);
     let manifest = Manifest::read(&manifest_path)

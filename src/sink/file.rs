@@ -127,8 +127,16 @@ impl Commit for StagedFile {
     }
 
     fn check(&self) -> Result<()> {
-        // The watcher has stopped, so a removal is noticed here.
-        if self.locked.metadata().is_ok_and(|file| file.nlink() == 0) {
+        // The watcher has stopped, so a removal is noticed here, also that of the folder,
+        // or its renaming.
+        let is_at = |path: &Path| match (self.locked.metadata(), fs::symlink_metadata(path)) {
+            (Ok(own), Ok(found)) => (own.dev(), own.ino()) == (found.dev(), found.ino()),
+            _ => false,
+        };
+        if !lock(&self.temp_file.file)
+            .as_ref()
+            .is_some_and(|file| is_at(file.path()))
+        {
             return Err(removed(&self.name));
         }
         check_replaceable(&self.path)

@@ -242,6 +242,32 @@ fn no_file_is_published_if_one_cannot_be() {
 }
 
 #[test]
+fn no_file_is_published_if_the_folder_of_one_was_renamed() {
+    on_a_server(|db| {
+        let waiting = waiting_query(db);
+        let config = format!(
+            "[run]\npublish = 'all-or-nothing'\n\
+             [[export]]\nname = 'one'\nsql = 'SELECT 1 AS a'\npath = 'one.csv'\n\
+             [[export]]\nname = 'two'\nsql = 'SELECT 2 AS a'\npath = 'd/two.csv'\ncreate_dirs = true\n\
+             [[export]]\nname = 'three'\nsql = \"{waiting}\"\npath = 'three.csv'\n"
+        );
+        let exports = ExportFile::new(db, &config);
+        let outcome = exports.run_while_waiting(&[], || {
+            fs::rename(exports.path("d"), exports.path("e")).expect("a folder");
+            fs::create_dir(exports.path("d")).expect("a folder");
+        });
+        outcome.failed_with_any_length(
+            5,
+            &[
+                "its unfinished file has been removed",
+                "2 were not published: one, three",
+            ],
+        );
+        assert_eq!(exports.file_names(), ["d", "e", "nightly.toml"]);
+    });
+}
+
+#[test]
 fn a_stream_is_closed_at_the_end_of_its_export() {
     on_a_server(|db| {
         let queries = [("one", "SELECT 1 AS a"), ("two", "SELECT 2 AS a")];
