@@ -80,7 +80,7 @@ struct CompressedSink {
 /// the target `name`.
 ///
 /// # Errors
-/// [`ErrorKind::Output`], if the codec is not built in, or the system starts no thread.
+/// [`ErrorKind::Output`](crate::error::ErrorKind::Output), if the codec is not built in, or the system starts no thread.
 pub fn compressed(
     sink: Box<dyn Sink>,
     options: CompressionOptions,
