@@ -214,7 +214,13 @@ fn parse_statement(text: &str, dialect: Dialect) -> Parsed {
                 });
             }
             (Some(first), TokenKind::Terminator) if !ended => {
-                first.range.end = token.range.start;
+                // Two dashes before the end of a text are a comment, and before a
+                // semicolon they are not.
+                let end = match text[..token.range.start].ends_with("--") {
+                    true => token.range.end,
+                    false => token.range.start,
+                };
+                first.range.end = end;
                 ended = true;
             }
             (Some(_), TokenKind::Terminator) => {}
@@ -262,6 +268,8 @@ mod tests {
         assert_eq!(statement("; SELECT 1; /* end */ # end"), "SELECT 1");
         assert_eq!(statement("SELECT 1 -- last"), "SELECT 1 -- last");
         assert_eq!(statement("SELECT 1--1"), "SELECT 1--1");
+        // Without the semicolon, these dashes would begin a comment.
+        assert_eq!(statement("SELECT 1 --; "), "SELECT 1 --;");
     }
 
     #[test]
