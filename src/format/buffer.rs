@@ -45,6 +45,8 @@ pub struct EncodeBuffer<'a> {
     /// [`spill_if_large`](Self::spill_if_large).
     pub bytes: &'a mut Vec<u8>,
     spill: Option<&'a mut dyn Spill>,
+    /// The number of bytes that have been passed on.
+    spilled: usize,
 }
 
 impl<'a> EncodeBuffer<'a> {
@@ -54,6 +56,7 @@ impl<'a> EncodeBuffer<'a> {
         Self {
             bytes,
             spill: Some(spill),
+            spilled: 0,
         }
     }
 
@@ -67,7 +70,19 @@ impl<'a> EncodeBuffer<'a> {
     /// assert_eq!(bytes, b"1,2\n");
     /// ```
     pub fn unbounded(bytes: &'a mut Vec<u8>) -> Self {
-        Self { bytes, spill: None }
+        Self {
+            bytes,
+            spill: None,
+            spilled: 0,
+        }
+    }
+
+    /// The number of bytes that were in the buffer or have been added, also those that
+    /// have been passed on: the difference of two positions is the length of what was
+    /// encoded between them.
+    #[must_use]
+    pub const fn position(&self) -> usize {
+        self.spilled + self.bytes.len()
     }
 
     /// Appends `bytes`, in pieces of [`CHUNK`] bytes if they are long.
@@ -98,6 +113,7 @@ impl<'a> EncodeBuffer<'a> {
         if let Some(spill) = &mut self.spill {
             // The receiver keeps a failure and returns it at the end of the row.
             let _ = spill.spill(self.bytes);
+            self.spilled += self.bytes.len();
             self.bytes.clear();
         }
     }

@@ -237,7 +237,7 @@ impl RowWriter for SqlWriter {
             out.bytes.extend_from_slice(STATEMENT_END);
             self.length = 0;
         }
-        let start = out.bytes.len();
+        let start = out.position();
         if self.length == 0 {
             out.bytes.extend_from_slice(self.insert.as_bytes());
         } else {
@@ -248,9 +248,7 @@ impl RowWriter for SqlWriter {
             let written = field.write(row, out, &mut self.altered);
             written.map_err(ValueError::at(column))?;
         }
-        // A row that left the buffer in pieces ends its statement.
-        let length = out.bytes.len().checked_sub(start);
-        self.length += length.unwrap_or(STATEMENT).max(1);
+        self.length += out.position() - start;
         Ok(())
     }
 

@@ -141,6 +141,19 @@ fn long_results_are_several_statements() {
     });
 }
 
+/// Such a row leaves the buffer before its end.
+#[test]
+fn a_row_of_a_mebibyte_ends_its_statement() {
+    each_server(|db| {
+        let wide = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 8)
+            SELECT REPEAT('x', 1048600) AS s FROM n";
+        let run = db.export(wide).args(["--format", "sql"]);
+        let text = run.run().ended(0, "").stdout;
+        let text = String::from_utf8(text).expect("UTF-8");
+        assert_eq!(text.matches("INSERT INTO").count(), 8);
+    });
+}
+
 /// Clients run a last statement that has no semicolon.
 #[test]
 fn what_breaks_off_does_not_load() {
