@@ -51,8 +51,8 @@ pub(super) enum FormatByName {
     Unknown(String),
 }
 
-/// Returns the format and the compression that the name of `path` says. `outline` is the path with zeros
-/// in the place of what placeholders made, see
+/// Returns the format and the compression that the name of `path` says. `outline` is
+/// the path with zeros in the place of what placeholders made, see
 /// [`template::outline`](crate::artifacts::template::outline).
 ///
 /// Numbers, dates and versions such as `v1` are no extension: `orders.2026-11-27`
@@ -61,36 +61,33 @@ pub(super) enum FormatByName {
 /// is no name for TSV if the database is called `parquet`. A name such as `.csv`,
 /// which is only an extension, says CSV too. `orders.csv.gz` is CSV in gzip.
 pub(super) fn said_by_name(path: &Path, outline: &OsStr) -> SaidByName {
-    let mut codec = None;
-    let format = format_by_name(path, outline, &mut codec);
-    SaidByName { format, codec }
-}
-
-/// Returns the format, and puts the compression into `codec`.
-fn format_by_name(path: &Path, outline: &OsStr, codec: &mut Option<Codec>) -> FormatByName {
     let mut name = path.file_name().unwrap_or_default().as_bytes();
     let outline = Path::new(outline).file_name().unwrap_or_default();
     let mut outline = outline.as_bytes();
-    while let Some(dot) = name.iter().rposition(|byte| *byte == b'.') {
+    let mut codec = None;
+    let format = loop {
+        let Some(dot) = name.iter().rposition(|byte| *byte == b'.') else {
+            break FormatByName::None;
+        };
         let extension = String::from_utf8_lossy(&name[dot + 1..]);
         if let Some(format) = BuiltIn::by_extension(&extension) {
-            return FormatByName::Known(format);
+            break FormatByName::Known(format);
         }
         // A hidden file, such as `.orders`, has no extension.
         if dot == 0 || sink::is_stream(path) {
-            break;
+            break FormatByName::None;
         }
         // Both names have their dots in the same places.
         let literal = String::from_utf8_lossy(outline.get(dot + 1..).unwrap_or_default());
         let compressed = Codec::by_extension(&extension).filter(|_| codec.is_none());
         if compressed.is_some() {
-            *codec = compressed;
+            codec = compressed;
         } else if is_foreign(&extension) || !is_number(&extension) && !is_number(&literal) {
-            return FormatByName::Unknown(extension.into_owned());
+            break FormatByName::Unknown(extension.into_owned());
         }
         (name, outline) = (&name[..dot], outline.get(..dot).unwrap_or_default());
-    }
-    FormatByName::None
+    };
+    SaidByName { format, codec }
 }
 
 /// Whether `extension` is that of a compressed file, or of another program's format.

@@ -78,11 +78,8 @@ const EXPORT: &str = "export";
 /// The key of an export's name.
 const NAME: &str = "name";
 
-/// The sections whose keys an export's table may have, directly or in a table of
-/// the section's name.
-const EXPORT_SECTIONS: [&str; 7] = ["output", "guards", "csv", "tsv", "json", "insert", "values"];
-
-/// An export's table, and its tables of these sections.
+/// An export's table, and its tables of sections. An export's table may have the keys
+/// of these sections directly, too.
 const EXPORT_TABLE: &str = "[export]";
 const EXPORT_TABLES: [&str; 7] = [
     "export.output",
@@ -123,8 +120,19 @@ fn export_settings(key: &str) -> Vec<&'static Setting> {
 fn all_export_settings() -> impl Iterator<Item = &'static Setting> {
     SETTINGS.iter().copied().filter(|setting| {
         let section = setting.section();
-        section.is_some_and(|section| section == QUERY || EXPORT_SECTIONS.contains(&section))
+        section.is_some_and(|section| section == QUERY || export_table(section).is_some())
     })
+}
+
+/// The table of a section within an export's table, if there may be one.
+fn export_table(section: &str) -> Option<&'static str> {
+    let is_its = |table: &&str| {
+        let name = table
+            .strip_prefix(EXPORT)
+            .and_then(|rest| rest.strip_prefix('.'));
+        name == Some(section)
+    };
+    EXPORT_TABLES.into_iter().find(is_its)
 }
 
 /// A file being read.
@@ -212,14 +220,13 @@ impl ConfigFile<'_> {
                 name = Some(self.name(value)?);
                 continue;
             }
-            if EXPORT_SECTIONS.contains(&key.as_str()) {
+            if let Some(table) = export_table(&key) {
                 let Node::Table(entries) = value.into_inner() else {
                     let what = format!("{key} is a table here: [export.{key}]");
                     let hint = right_key(EXPORT, &key).map(str::to_owned);
                     return Err(with_hint(self.refuse(at, what), hint));
                 };
-                let mut tables = EXPORT_TABLES.into_iter();
-                self.export_table = tables.find(|table| table.ends_with(&*key));
+                self.export_table = Some(table);
                 self.entries(&key, entries)?;
                 self.export_table = Some(EXPORT_TABLE);
                 continue;

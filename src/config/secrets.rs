@@ -37,16 +37,17 @@ const CONTAINER_SECRETS: &str = "/run/secrets";
 /// Where the value of `setting` stands. The names of files, columns and parameters may
 /// look like accounts.
 pub(crate) fn place_of(setting: &Setting) -> TextPlace {
-    let is_user = setting.is(keys::USER);
     let is_name = setting.is(keys::OUTPUT_PATH)
         || setting.is(keys::LOAD_STATEMENT)
         || setting.is(keys::SUMMARY)
         || setting.is(keys::EXPECTED_COLUMNS)
         || setting.is(keys::JSON_COLUMNS);
-    match (is_user, is_name) {
-        (true, _) => TextPlace::User,
-        (false, true) => TextPlace::Name,
-        (false, false) => TextPlace::Other,
+    if setting.is(keys::USER) {
+        TextPlace::User
+    } else if is_name {
+        TextPlace::Name
+    } else {
+        TextPlace::Other
     }
 }
 
