@@ -17,13 +17,13 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use self::codec::Encoder;
 pub use self::codec::decoder;
+use self::codec::{Encoder, common_length};
 use super::{Next, Restart, Sink, Staged, errors::output_error};
 use crate::{
     cancel::CancelToken,
     error::{Error, Result},
-    format::Compression,
+    format::{Codec, Compression},
     sync::lock,
 };
 
@@ -80,70 +80,57 @@ struct CompressedSink {
 /// the target `name`.
 ///
 /// # Errors
-/// [`ErrorKind::Output`](crate::error::ErrorKind::Output), if the codec is not built in, or the system starts no thread.
+/// [`ErrorKind::Output`](crate::error::ErrorKind::Output), if the codec is not built in,
+/// or the system starts no thread.
 pub fn compressed(
     sink: Box<dyn Sink>,
     options: CompressionOptions,
     name: &str,
     cancel: &CancelToken,
 ) -> Result<Box<dyn Sink>> {
-    Ok(Box::new(CompressedSink::start(
-        sink,
-        options,
-        name.to_owned(),
-        cancel,
-    )?))
+    let no_thread = |error: std::io::Error| {
+        output_error(name, "start a thread that compresses", &error).with_source(error)
+    };
+    let mut encoders = Vec::new();
+    for _ in 0..options.threads.get() {
+        encoders.push(Encoder::new(options.compression).map_err(no_thread)?);
+    }
+    let threads = encoders.len();
+    let (jobs, waiting) = mpsc::sync_channel(threads);
+    let (frames, ordered) = mpsc::sync_channel(threads);
+    let (recycle, used) = mpsc::channel();
+    let waiting = Arc::new(Mutex::new(waiting));
+    let restart = sink.restart();
+    let empty = encoders[0].frame(&[]).map_err(no_thread)?;
+    let writer = FrameWriter::new(sink, options.compression.codec, empty);
+    for encoder in encoders {
+        let (waiting, recycle) = (Arc::clone(&waiting), recycle.clone());
+        let work = move || compress_blocks(encoder, &waiting, &recycle);
+        thread::Builder::new().spawn(work).map_err(no_thread)?;
+    }
+    let failed = Arc::new(Mutex::new(None));
+    let (error, cancel) = (Arc::clone(&failed), cancel.clone());
+    let target = name.to_owned();
+    let write = move || {
+        let written = write_frames(writer, &ordered, &target);
+        if let Err(cause) = &written {
+            *lock(&error) = Some(cause.clone());
+            cancel.cancel(cause.clone());
+        }
+        written
+    };
+    Ok(Box::new(CompressedSink {
+        name: name.to_owned(),
+        block: Vec::new(),
+        restart,
+        channels: Some((jobs, frames)),
+        used,
+        writer: Some(thread::Builder::new().spawn(write).map_err(no_thread)?),
+        failed,
+    }))
 }
 
 impl CompressedSink {
-    /// Starts the threads before `sink`.
-    fn start(
-        sink: Box<dyn Sink>,
-        options: CompressionOptions,
-        name: String,
-        cancel: &CancelToken,
-    ) -> Result<Self> {
-        let no_thread = |error: std::io::Error| {
-            output_error(&name, "start a thread that compresses", &error).with_source(error)
-        };
-        let mut encoders = Vec::new();
-        for _ in 0..options.threads.get() {
-            encoders.push(Encoder::new(options.compression).map_err(no_thread)?);
-        }
-        let threads = encoders.len();
-        let (jobs, waiting) = mpsc::sync_channel(threads);
-        let (frames, ordered) = mpsc::sync_channel(threads);
-        let (recycle, used) = mpsc::channel();
-        let waiting = Arc::new(Mutex::new(waiting));
-        let restart = sink.restart();
-        let writer = FrameWriter::new(sink, &mut encoders[0]).map_err(no_thread)?;
-        for encoder in encoders {
-            let (waiting, recycle) = (Arc::clone(&waiting), recycle.clone());
-            let work = move || compress_blocks(encoder, &waiting, &recycle);
-            thread::Builder::new().spawn(work).map_err(no_thread)?;
-        }
-        let failed = Arc::new(Mutex::new(None));
-        let (error, cancel) = (Arc::clone(&failed), cancel.clone());
-        let target = name.clone();
-        let write = move || {
-            let written = write_frames(writer, &ordered, &target);
-            if let Err(cause) = &written {
-                *lock(&error) = Some(cause.clone());
-                cancel.cancel(cause.clone());
-            }
-            written
-        };
-        Ok(Self {
-            name: name.clone(),
-            block: Vec::new(),
-            restart,
-            channels: Some((jobs, frames)),
-            used,
-            writer: Some(thread::Builder::new().spawn(write).map_err(no_thread)?),
-            failed,
-        })
-    }
-
     /// Hands the block to a worker.
     fn submit(&mut self) -> Result<()> {
         if self.block.is_empty() {
@@ -267,8 +254,9 @@ struct FrameWriter {
     empty: Vec<u8>,
     /// The number of bytes that all frames begin with.
     common: usize,
-    /// Whether these bytes of the next frame have been written.
-    is_begun: bool,
+    /// The number of bytes of the next frame that have been written: none of the first,
+    /// and then those that all begin with.
+    begun: usize,
     /// The number of bytes in the sink.
     stored: u64,
     /// The compressed and the plain length of each frame, if the codec has a table of
@@ -277,15 +265,15 @@ struct FrameWriter {
 }
 
 impl FrameWriter {
-    fn new(sink: Box<dyn Sink>, encoder: &mut Encoder) -> std::io::Result<Self> {
-        Ok(Self {
+    fn new(sink: Box<dyn Sink>, codec: Codec, empty: Vec<u8>) -> Self {
+        Self {
             sink,
-            empty: encoder.frame(&[])?,
-            common: encoder.common_length(),
-            is_begun: false,
+            empty,
+            common: common_length(codec),
+            begun: 0,
             stored: 0,
-            lengths: encoder.has_seek_table().then(Vec::new),
-        })
+            lengths: (codec == Codec::Zstd).then(Vec::new),
+        }
     }
 
     /// Writes `frame`, of `length` plain bytes, and the beginning of the next one.
@@ -293,16 +281,10 @@ impl FrameWriter {
         if let Some(lengths) = &mut self.lengths {
             lengths.push((frame.len(), length));
         }
-        if self
-            .lengths
-            .as_ref()
-            .is_some_and(|lengths| lengths.len() > seek_table::MAX_FRAMES)
-        {
-            self.lengths = None;
-        }
+        let is_long = |lengths: &mut Vec<_>| lengths.len() > seek_table::MAX_FRAMES;
+        drop(self.lengths.take_if(is_long));
         frame.extend_from_slice(&self.empty[..self.common]);
-        let begun = if self.is_begun { self.common } else { 0 };
-        self.is_begun = true;
+        let begun = std::mem::replace(&mut self.begun, self.common);
         self.put(&frame[begun..])
     }
 
@@ -313,8 +295,7 @@ impl FrameWriter {
 
     /// Ends the last frame, and writes the table of all.
     fn finish(mut self) -> Result<Staged> {
-        let begun = if self.is_begun { self.common } else { 0 };
-        let end = self.empty[begun..].to_vec();
+        let end = self.empty[self.begun..].to_vec();
         self.put(&end)?;
         if let Some(mut lengths) = self.lengths.take() {
             lengths.push((self.empty.len(), 0));

@@ -59,30 +59,14 @@ impl Encoder {
             }
         }
     }
+}
 
-    /// The number of bytes that all its frames begin with: gzip's header without a name
-    /// and a time, or zstd's magic number.
-    pub(super) const fn common_length(&self) -> usize {
-        match self {
-            #[cfg(feature = "gzip")]
-            Self::Gzip(_) => 10,
-            #[cfg(feature = "zstd")]
-            Self::Zstd(_) => 4,
-            #[cfg(not(any(feature = "gzip", feature = "zstd")))]
-            _ => 0,
-        }
-    }
-
-    /// Whether a file ends with a table of its frames.
-    pub(super) const fn has_seek_table(&self) -> bool {
-        match self {
-            #[cfg(feature = "gzip")]
-            Self::Gzip(_) => false,
-            #[cfg(feature = "zstd")]
-            Self::Zstd(_) => true,
-            #[cfg(not(any(feature = "gzip", feature = "zstd")))]
-            _ => false,
-        }
+/// The number of bytes that all frames of `codec` begin with: gzip's header without a
+/// name and a time, or zstd's magic number.
+pub(super) const fn common_length(codec: Codec) -> usize {
+    match codec {
+        Codec::Gzip => 10,
+        Codec::Zstd => 4,
     }
 }
 
