@@ -72,12 +72,13 @@ fn file_of(path: &Path) -> PathBuf {
 /// # Errors
 /// The first difference, as a sentence.
 fn check(path: &Path) -> Result<Manifest, String> {
-    if path.is_dir() {
-        return Err("it is a folder: name the files in it".to_owned());
-    }
-    // Opening a FIFO would wait for somebody to write.
-    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
-        return Err("it is no regular file".to_owned());
+    match fs::metadata(path) {
+        Ok(found) if found.is_dir() => {
+            return Err("it is a folder: name the files in it".to_owned());
+        }
+        // Opening a FIFO would wait for somebody to write.
+        Ok(found) if !found.is_file() => return Err("it is no regular file".to_owned()),
+        _ => {}
     }
     let manifest_path = manifest::path(path);
     let manifest = Manifest::read(&manifest_path)
@@ -176,7 +177,7 @@ fn count_records(file: &mut dyn Read) -> io::Result<u64> {
     Ok(records)
 }
 
-/// Counts lines of TSV and NDJSON, whose values have no line ends.
+/// Counts lines of TSV, NDJSON and Markdown, whose values have no line ends.
 fn count_lines(file: &mut dyn Read) -> io::Result<u64> {
     let mut lines = 0;
     each_chunk(file, |bytes| {

@@ -209,12 +209,7 @@ impl Style {
             _ if formatter.writes_words() => Self::Bool,
             ColumnType::Decimal { .. } if options.decimal == NumberStyle::String => Self::Quoted,
             _ if is_integer && options.bigint == NumberStyle::String => Self::BigInt,
-            ColumnType::TinyInt1
-            | ColumnType::Integer { .. }
-            | ColumnType::Bit { .. }
-            | ColumnType::Decimal { .. }
-            | ColumnType::Float(_)
-            | ColumnType::Double(_) => Self::Number,
+            column_type if column_type.is_number() => Self::Number,
             ColumnType::Json => Self::Embedded,
             ColumnType::Text if options.columns.contains(&column.name) => Self::Embedded,
             _ => Self::Quoted,
@@ -272,9 +267,7 @@ impl JsonWriter {
             altered: Altered::default(),
         })
     }
-}
 
-impl JsonWriter {
     /// Appends the members of `row`.
     fn members(&mut self, row: Row<'_>, out: &mut EncodeBuffer<'_>) -> Result<(), ValueError> {
         for (column, field) in self.fields.iter().enumerate() {

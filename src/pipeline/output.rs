@@ -92,11 +92,7 @@ impl Spill for SinkWriter {
         };
         self.written += bytes.len() as u64;
         self.writes += 1;
-        if let Err(error) = result {
-            self.sink = None;
-            self.failed = Some(error);
-        }
-        self.check()
+        self.keep(result)
     }
 }
 
@@ -106,6 +102,11 @@ impl SinkWriter {
             Some(sink) => sink.end_of_rows(next),
             None => Ok(()),
         };
+        self.keep(result)
+    }
+
+    /// Keeps the error of a sink, which is dropped, and returns it or an earlier one.
+    fn keep(&mut self, result: Result<()>) -> Result<()> {
         if let Err(error) = result {
             self.sink = None;
             self.failed = Some(error);

@@ -84,7 +84,8 @@ fn about_session(words: &[&str]) -> Option<String> {
         }
     };
     Some(format!(
-        "{what} shows the session of this program, which sets some variables; SHOW GLOBAL and @@GLOBAL show the server's"
+        "{what} shows the session of this program, which sets some variables; SHOW GLOBAL and \
+         @@GLOBAL show the server's"
     ))
 }
 
@@ -102,9 +103,14 @@ fn session_table(words: &[&str]) -> Option<String> {
 
 /// Returns the variable at the end of four words, if this program sets it.
 fn set_variable(words: &[&str]) -> Option<String> {
+    session_variable(words, &SET_VARIABLES)
+}
+
+/// Returns the variable of the session at the end of four words, if it is one of `names`.
+fn session_variable(words: &[&str], names: &[&str]) -> Option<String> {
     match words {
         [_, "@", "@", variable] | ["@", "SESSION" | "LOCAL", ".", variable]
-            if SET_VARIABLES.contains(variable) =>
+            if names.contains(variable) =>
         {
             Some(format!("@@{}", variable.to_ascii_lowercase()))
         }
@@ -117,14 +123,7 @@ fn set_variable(words: &[&str]) -> Option<String> {
 fn called(words: &[&str]) -> Option<String> {
     match words {
         [.., function @ ("FOUND_ROWS" | "ROW_COUNT"), "(", ")"] => Some(format!("{function}()")),
-        [_, "@", "@", variable @ ("WARNING_COUNT" | "ERROR_COUNT")]
-        | [
-            "@",
-            "SESSION" | "LOCAL",
-            ".",
-            variable @ ("WARNING_COUNT" | "ERROR_COUNT"),
-        ] => Some(format!("@@{}", variable.to_ascii_lowercase())),
-        _ => None,
+        _ => session_variable(words, &["WARNING_COUNT", "ERROR_COUNT"]),
     }
 }
 

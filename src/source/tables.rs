@@ -116,7 +116,8 @@ impl QueryExecutor {
             Explained::Names { resolved, guessed } => (resolved, guessed),
             Explained::Irrelevant => return Ok(gaps),
             Explained::Hidden => {
-                let reason = "the server does not show the notes of EXPLAIN (sql_notes, max_error_count, note_verbosity)";
+                let reason = "the server does not show the notes of EXPLAIN (sql_notes, \
+                              max_error_count, note_verbosity)";
                 gaps.insert(SnapshotGap::Unknown(reason.to_owned()));
                 return Ok(gaps);
             }
