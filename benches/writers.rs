@@ -68,11 +68,7 @@ fn wire_columns(count: usize) -> Arc<[mysql::Column]> {
 }
 
 fn column(name: impl Into<String>, column_type: ColumnType) -> Column {
-    Column {
-        name: name.into(),
-        server_type: String::new(),
-        column_type,
-    }
+    Column::new(name, "", column_type)
 }
 
 /// Creates a writer of `format` with the default options.

@@ -11,11 +11,7 @@
 //!     schema::{Column, ColumnType, Schema},
 //! };
 //!
-//! let column = Column {
-//!     name: "name".to_owned(),
-//!     server_type: "TEXT".to_owned(),
-//!     column_type: ColumnType::Text,
-//! };
+//! let column = Column::new("name", "TEXT", ColumnType::Text);
 //! let mut writer = Csv::new().open(&Schema { columns: vec![column] })?;
 //! let (mut bytes, row) = (Vec::new(), MemoryRow::new(&[Value::Bytes(b"Ann, Bob")]));
 //! let mut out = EncodeBuffer::unbounded(&mut bytes);

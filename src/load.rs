@@ -9,11 +9,7 @@
 //!     schema::{Column, ColumnType, Schema},
 //! };
 //!
-//! let column = Column {
-//!     name: "id".to_owned(),
-//!     server_type: "BIGINT UNSIGNED".to_owned(),
-//!     column_type: ColumnType::Integer { zerofill: None },
-//! };
+//! let column = Column::new("id", "BIGINT", ColumnType::Integer { zerofill: None });
 //! let binary = BinaryEncoding::Hex;
 //! let load = Load {
 //!     schema: &Schema { columns: vec![column] },

@@ -193,11 +193,7 @@ mod tests {
     }
 
     fn copy(counter: &mut Counter) -> (Result<u64>, Vec<u8>) {
-        let column = Column {
-            name: "n".to_owned(),
-            server_type: "INT".to_owned(),
-            column_type: ColumnType::Integer { zerofill: None },
-        };
+        let column = Column::new("n", "INT", ColumnType::Integer { zerofill: None });
         let schema = Schema {
             columns: vec![column],
         };

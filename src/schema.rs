@@ -13,13 +13,8 @@ use serde::{Deserialize, Serialize};
 /// ```
 /// use gold_digger::schema::{Column, ColumnType, Schema};
 ///
-/// let column = |name: &str, server_type: &str, column_type| Column {
-///     name: name.to_owned(),
-///     server_type: server_type.to_owned(),
-///     column_type,
-/// };
-/// let id = column("id", "BIGINT", ColumnType::Integer { zerofill: None });
-/// let created = column("created", "DATETIME(3)", ColumnType::DateTime { fraction: 3 });
+/// let id = Column::new("id", "BIGINT", ColumnType::Integer { zerofill: None });
+/// let created = Column::new("created", "DATETIME(3)", ColumnType::DateTime { fraction: 3 });
 /// let schema = Schema { columns: vec![id, created] };
 /// assert_eq!(schema.columns[1].server_type, "DATETIME(3)");
 /// ```
@@ -32,13 +27,15 @@ pub struct Schema {
 /// A column of a result set.
 ///
 /// ```
-/// use gold_digger::schema::{Column, ColumnDescription, ColumnType};
+/// use gold_digger::schema::{Column, ColumnDescription, ColumnType, Metadata, Nullability};
 ///
-/// let price = Column {
-///     name: "price".to_owned(),
-///     server_type: "DECIMAL(10,2)".to_owned(),
-///     column_type: ColumnType::Decimal { scale: 2, zerofill: None },
+/// let decimal = ColumnType::Decimal { scale: 2, zerofill: None };
+/// let metadata = Metadata {
+///     precision: Some(10),
+///     nullability: Nullability::NotNull,
+///     ..Metadata::widest(decimal)
 /// };
+/// let price = Column { metadata, ..Column::new("price", "DECIMAL(10,2)", decimal) };
 /// assert_eq!(ColumnDescription::from(&price).to_string(), "\"price\" DECIMAL(10,2)");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +46,173 @@ pub struct Column {
     pub server_type: String,
     /// The meaning of the values.
     pub column_type: ColumnType,
+    /// What the server says of the values beyond their meaning.
+    pub metadata: Metadata,
+}
+
+/// What the server says of a column's values beyond their meaning: the type that
+/// stores them, and whether they may be NULL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Metadata {
+    /// The type, without its arguments and attributes.
+    pub base: BaseType,
+    /// Whether the values are known to hold no NULL.
+    pub nullability: Nullability,
+    /// Whether a number may be below zero.
+    pub sign: Sign,
+    /// DECIMAL: the number of digits, before and after the point, 1 to 65. `None` for
+    /// every other type, and where it is not known.
+    pub precision: Option<u32>,
+    /// The most characters of a text, or the most bytes of a string of bytes. `None`
+    /// for every other type, and where it is not known.
+    pub length: Option<u32>,
+    /// The server's name of the character set that texts arrive in, such as `utf8mb4`;
+    /// `None` for every other type, and where it is not known. A format writes UTF-8
+    /// in any case.
+    pub character_set: Option<&'static str>,
+}
+
+impl Metadata {
+    /// Returns the metadata of the widest type of this meaning, of which nothing else
+    /// is known.
+    #[must_use]
+    pub const fn widest(column_type: ColumnType) -> Self {
+        let base = match column_type {
+            ColumnType::Integer { .. } => BaseType::BigInt,
+            ColumnType::TinyInt1 => BaseType::TinyInt,
+            ColumnType::Bit { .. } => BaseType::Bit,
+            ColumnType::Decimal { .. } => BaseType::Decimal,
+            ColumnType::Float(_) => BaseType::Float,
+            ColumnType::Double(_) => BaseType::Double,
+            ColumnType::Date => BaseType::Date,
+            ColumnType::DateTime { .. } => BaseType::DateTime,
+            ColumnType::Time { .. } => BaseType::Time,
+            ColumnType::Json => BaseType::Json,
+            ColumnType::Text => BaseType::LongText,
+            ColumnType::Binary => BaseType::LongBlob,
+        };
+        Self {
+            base,
+            nullability: Nullability::Unknown,
+            sign: Sign::Signed,
+            precision: None,
+            length: None,
+            character_set: None,
+        }
+    }
+}
+
+/// Whether the values of a column may be NULL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nullability {
+    /// No value is NULL. That is proven: it is a column of a table that is NOT NULL,
+    /// and no outer join or total can put NULL in its place.
+    NotNull,
+    /// A value may be NULL.
+    Nullable,
+    /// The server says that no value is NULL, which is not always true of expressions.
+    Unknown,
+}
+
+/// Whether the values of a number may be below zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// They may.
+    Signed,
+    /// They may not: the type is UNSIGNED.
+    Unsigned,
+}
+
+/// A type of the servers, without its arguments and attributes (MySQL manual, "Data
+/// Types"; MariaDB documentation, "Data Types").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is called as in SQL")]
+pub enum BaseType {
+    TinyInt,
+    SmallInt,
+    MediumInt,
+    Int,
+    BigInt,
+    Year,
+    Bit,
+    Decimal,
+    Float,
+    Double,
+    Date,
+    DateTime,
+    Timestamp,
+    Time,
+    Char,
+    VarChar,
+    TinyText,
+    Text,
+    MediumText,
+    LongText,
+    Enum,
+    Set,
+    /// UUID of MariaDB.
+    Uuid,
+    /// INET4 of MariaDB.
+    Inet4,
+    /// INET6 of MariaDB.
+    Inet6,
+    Binary,
+    VarBinary,
+    TinyBlob,
+    Blob,
+    MediumBlob,
+    LongBlob,
+    /// JSON of MySQL. In MariaDB, it is an alias of LONGTEXT.
+    Json,
+    Geometry,
+    /// VECTOR of MySQL. MariaDB announces its VECTOR as VARBINARY.
+    Vector,
+    /// The type of a column that is always NULL.
+    Null,
+}
+
+impl BaseType {
+    /// Returns the servers' name of the type.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TinyInt => "TINYINT",
+            Self::SmallInt => "SMALLINT",
+            Self::MediumInt => "MEDIUMINT",
+            Self::Int => "INT",
+            Self::BigInt => "BIGINT",
+            Self::Year => "YEAR",
+            Self::Bit => "BIT",
+            Self::Decimal => "DECIMAL",
+            Self::Float => "FLOAT",
+            Self::Double => "DOUBLE",
+            Self::Date => "DATE",
+            Self::DateTime => "DATETIME",
+            Self::Timestamp => "TIMESTAMP",
+            Self::Time => "TIME",
+            Self::Char => "CHAR",
+            Self::VarChar => "VARCHAR",
+            Self::TinyText => "TINYTEXT",
+            Self::Text => "TEXT",
+            Self::MediumText => "MEDIUMTEXT",
+            Self::LongText => "LONGTEXT",
+            Self::Enum => "ENUM",
+            Self::Set => "SET",
+            Self::Uuid => "UUID",
+            Self::Inet4 => "INET4",
+            Self::Inet6 => "INET6",
+            Self::Binary => "BINARY",
+            Self::VarBinary => "VARBINARY",
+            Self::TinyBlob => "TINYBLOB",
+            Self::Blob => "BLOB",
+            Self::MediumBlob => "MEDIUMBLOB",
+            Self::LongBlob => "LONGBLOB",
+            Self::Json => "JSON",
+            Self::Geometry => "GEOMETRY",
+            Self::Vector => "VECTOR",
+            Self::Null => "NULL",
+        }
+    }
 }
 
 impl ColumnType {
@@ -67,10 +231,26 @@ impl ColumnType {
 }
 
 impl Column {
+    /// Creates a column of which nothing else is known: its [metadata](Metadata) are
+    /// those of the widest type.
+    #[must_use]
+    pub fn new(
+        name: impl Into<String>,
+        server_type: impl Into<String>,
+        column_type: ColumnType,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            server_type: server_type.into(),
+            column_type,
+            metadata: Metadata::widest(column_type),
+        }
+    }
+
     /// Whether the column is a TIMESTAMP, which the server shows in the session's time
     /// zone.
     pub(crate) fn is_timestamp(&self) -> bool {
-        self.server_type.starts_with("TIMESTAMP")
+        self.metadata.base == BaseType::Timestamp
     }
 }
 

@@ -50,7 +50,7 @@ fn drain(mut rows: impl Iterator<Item = mysql::Result<mysql::Row>>) -> Result<()
 
 fn batch(rows: Vec<mysql::Row>, format: &str, path: &str) -> Result<()> {
     let columns = rows.first().ok_or("no rows")?.columns();
-    let schema = source::columns::schema(&columns)?;
+    let schema = source::columns::schema(&columns, source::columns::NotNullFlags::Doubtful)?;
     let format = BuiltIn::named(format).ok_or("no such format")?;
     let format = (format.with_text)(TextOptions::default());
     let mut writer = format.open(&schema)?;

@@ -185,11 +185,7 @@ fuzz_target!(|input: Input| {
     let columns = input.columns.iter().enumerate();
     let schema = Schema {
         columns: columns
-            .map(|(index, kind)| Column {
-                name: format!("c{index}"),
-                server_type: String::new(),
-                column_type: kind.column_type(),
-            })
+            .map(|(index, kind)| Column::new(format!("c{index}"), "", kind.column_type()))
             .collect(),
     };
     let width = input.columns.len();

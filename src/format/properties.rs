@@ -127,11 +127,8 @@ fn table() -> impl Strategy<Value = Vec<(String, ColumnType, Vec<Cell>)>> {
 
 /// Returns the document that `format` writes for `table`.
 fn write(format: &dyn Format, table: &[(String, ColumnType, Vec<Cell>)]) -> Vec<u8> {
-    let columns = table.iter().map(|(name, column_type, _)| Column {
-        name: name.clone(),
-        server_type: String::new(),
-        column_type: *column_type,
-    });
+    let columns = table.iter();
+    let columns = columns.map(|(name, column_type, _)| Column::new(name, "", *column_type));
     let schema = Schema {
         columns: columns.collect(),
     };
@@ -216,11 +213,7 @@ fn impossible_values_are_refused() {
         (4, Bytes(b"1e".to_vec())),
     ];
     for (column_type, value) in impossible {
-        let column = Column {
-            name: "a".to_owned(),
-            server_type: String::new(),
-            column_type: column_types[column_type],
-        };
+        let column = Column::new("a", "", column_types[column_type]);
         let schema = Schema {
             columns: vec![column],
         };

@@ -33,8 +33,7 @@ pub(super) static FORMAT: BuiltIn = BuiltIn {
 /// ```
 /// use gold_digger::format::{EncodeBuffer, Format, Header, Tsv};
 /// # use gold_digger::{row::{MemoryRow, Value}, schema::{Column, ColumnType, Schema}};
-/// # let (name, server_type) = ("note".to_owned(), "TEXT".to_owned());
-/// # let column = Column { name, server_type, column_type: ColumnType::Text };
+/// # let column = Column::new("note", "TEXT", ColumnType::Text);
 /// # let schema = Schema { columns: vec![column.clone(), column] };
 ///
 /// let format = Tsv { header: Header::None, ..Tsv::default() };

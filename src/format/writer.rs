@@ -104,11 +104,7 @@ pub enum Header {
 ///     schema::{Column, ColumnType, Schema},
 /// };
 ///
-/// let column = Column {
-///     name: "id".to_owned(),
-///     server_type: "INT".to_owned(),
-///     column_type: ColumnType::Integer { zerofill: None },
-/// };
+/// let column = Column::new("id", "INT", ColumnType::Integer { zerofill: None });
 /// let writer = Json::default().open(&Schema { columns: vec![column] })?;
 /// assert_eq!(writer.column_formats(), ["number"]);
 /// # Ok::<(), gold_digger::error::Error>(())

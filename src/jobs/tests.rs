@@ -162,11 +162,7 @@ impl Session for MemorySession {
             .find(|(query, _)| *query == self.query)
             .expect("a query of the test");
         let (rows, failure) = attempts.pop_front().expect("another attempt");
-        let column = Column {
-            name: "n".to_owned(),
-            server_type: "BIGINT".to_owned(),
-            column_type: ColumnType::Integer { zerofill: None },
-        };
+        let column = Column::new("n", "BIGINT", ColumnType::Integer { zerofill: None });
         Ok(Box::new(MemorySource {
             schema: Schema {
                 columns: vec![column],

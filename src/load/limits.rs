@@ -71,8 +71,7 @@ const SPREADSHEET_ROWS: u64 = 1_048_576;
 ///     schema::{Column, ColumnType, Schema},
 /// };
 ///
-/// let (name, server_type) = ("note".to_owned(), "TEXT".to_owned());
-/// let schema = Schema { columns: vec![Column { name, server_type, column_type: ColumnType::Text }] };
+/// let schema = Schema { columns: vec![Column::new("note", "TEXT", ColumnType::Text)] };
 /// let postgres = LoadTarget::named("postgres").expect("a target");
 /// let mut check = LimitCheck::new(postgres, &schema, TextOptions::default(), None);
 /// assert!(check.row(MemoryRow::new(&[Value::Bytes(b"a\tb")]).view()).is_ok());

@@ -1,14 +1,16 @@
 //! Tests the statements of the warehouses, which no test can reach.
 
 use super::*;
-use crate::format::Booleans;
+use crate::{
+    format::Booleans,
+    schema::{BaseType, Metadata, Sign},
+};
 
-fn column(name: &str, server_type: &str, column_type: ColumnType) -> Column {
-    Column {
-        name: name.to_owned(),
-        server_type: server_type.to_owned(),
-        column_type,
-    }
+/// Returns a column whose metadata are the widest ones with a `change`.
+fn changed(name: &str, column_type: ColumnType, change: impl FnOnce(&mut Metadata)) -> Column {
+    let mut column = Column::new(name, "", column_type);
+    change(&mut column.metadata);
+    column
 }
 
 /// Returns the statement for a table that is called `t`.
@@ -46,27 +48,24 @@ fn statement(target: &str, columns: Vec<Column>, file: &str) -> Result<String, S
 
 #[test]
 fn warehouses_get_the_statements_of_their_manuals() {
-    let decimal = ColumnType::Decimal {
-        scale: 2,
+    let decimal = |scale| ColumnType::Decimal {
+        scale,
         zerofill: None,
     };
-    let fraction = 3;
+    let integer = ColumnType::Integer { zerofill: None };
+    let time = ColumnType::DateTime { fraction: 3 };
     let columns = || {
         vec![
-            column(
-                "a",
-                "BIGINT UNSIGNED",
-                ColumnType::Integer { zerofill: None },
-            ),
-            column("b", "TINYINT(1)", ColumnType::TinyInt1),
-            column("c", "DECIMAL(65,30)", decimal),
-            column("d", "DECIMAL(10,2)", decimal),
-            column("e", "BLOB", ColumnType::Binary),
-            column("f", "DATETIME(3)", ColumnType::DateTime { fraction }),
-            column("g", "TIMESTAMP(3)", ColumnType::DateTime { fraction }),
-            column("h", "TIME", ColumnType::Time { fraction: 0 }),
-            column("i", "JSON", ColumnType::Json),
-            column("x';\"`\\", "TEXT", ColumnType::Text),
+            changed("a", integer, |column| column.sign = Sign::Unsigned),
+            Column::new("b", "TINYINT(1)", ColumnType::TinyInt1),
+            changed("c", decimal(30), |column| column.precision = Some(65)),
+            changed("d", decimal(2), |column| column.precision = Some(10)),
+            Column::new("e", "BLOB", ColumnType::Binary),
+            Column::new("f", "DATETIME(3)", time),
+            changed("g", time, |column| column.base = BaseType::Timestamp),
+            Column::new("h", "TIME", ColumnType::Time { fraction: 0 }),
+            Column::new("i", "JSON", ColumnType::Json),
+            Column::new("x';\"`\\", "TEXT", ColumnType::Text),
         ]
     };
     let found = |target| statement(target, columns(), "/data/t'.csv").expect("a statement");
@@ -110,7 +109,7 @@ fn names_that_a_table_cannot_have_are_refused() {
             ),
             (["a", "b"], None),
         ] {
-            let columns = names.map(|name| column(name, "TEXT", ColumnType::Text));
+            let columns = names.map(|name| Column::new(name, "TEXT", ColumnType::Text));
             let found = statement(target, columns.to_vec(), "t.csv");
             assert_eq!(found.err(), expected, "{target} {names:?}");
         }

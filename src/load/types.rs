@@ -2,8 +2,11 @@
 
 use crate::{
     format::{Booleans, TextOptions},
-    schema::{Column, ColumnType},
+    schema::{BaseType, Column, ColumnType, Metadata, Sign},
 };
+
+/// The most digits of a DECIMAL (MySQL manual, "DECIMAL Data Type Characteristics").
+const MAX_DIGITS: u32 = 65;
 
 /// The type of a column in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,16 +43,15 @@ pub(super) enum SqlType {
 impl SqlType {
     /// Returns the type of `column`. `instants` says that TIMESTAMPs are in UTC.
     pub(super) fn of(column: &Column, text: &TextOptions, instants: bool) -> Self {
-        let name = column.server_type.as_str();
         match column.column_type {
             _ if is_boolean(column, text.booleans) => Self::Boolean,
             // With one more bit for the sign, which many targets always have.
             ColumnType::Bit { width } if width < 64 => Self::Signed(width + 1),
             ColumnType::Bit { .. } => Self::Unsigned(64),
-            ColumnType::Integer { .. } | ColumnType::TinyInt1 => integer(name),
-            ColumnType::Decimal { .. } => {
-                let (digits, decimals) = arguments(name);
-                Self::Decimal(digits.unwrap_or(65), decimals.unwrap_or(0))
+            ColumnType::Integer { .. } | ColumnType::TinyInt1 => integer(column.metadata),
+            ColumnType::Decimal { scale, .. } => {
+                let digits = column.metadata.precision.unwrap_or(MAX_DIGITS);
+                Self::Decimal(digits, scale.into())
             }
             ColumnType::Float(_) => Self::Float,
             ColumnType::Double(_) => Self::Double,
@@ -78,24 +80,17 @@ pub(super) fn is_boolean(column: &Column, booleans: Booleans) -> bool {
     }
 }
 
-/// Returns the type of the integer type called `name`.
-fn integer(name: &str) -> SqlType {
-    let bits = match name.split([' ', '(']).next().unwrap_or_default() {
-        "TINYINT" => 8,
-        "SMALLINT" => 16,
-        "MEDIUMINT" | "INT" => 32,
-        "YEAR" => return SqlType::Signed(16),
+/// Returns the type of an integer.
+fn integer(metadata: Metadata) -> SqlType {
+    let bits = match metadata.base {
+        BaseType::TinyInt => 8,
+        BaseType::SmallInt => 16,
+        BaseType::MediumInt | BaseType::Int => 32,
+        BaseType::Year => return SqlType::Signed(16),
         _ => 64,
     };
-    match name.contains("UNSIGNED") {
-        true => SqlType::Unsigned(bits),
-        false => SqlType::Signed(bits),
+    match metadata.sign {
+        Sign::Unsigned => SqlType::Unsigned(bits),
+        Sign::Signed => SqlType::Signed(bits),
     }
-}
-
-/// Returns the one or two numbers between the brackets of a type's name.
-fn arguments(name: &str) -> (Option<u32>, Option<u32>) {
-    let inner = name.split(['(', ')']).nth(1).unwrap_or_default();
-    let mut numbers = inner.split(',').map(|number| number.trim().parse().ok());
-    (numbers.next().flatten(), numbers.next().flatten())
 }

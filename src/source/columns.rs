@@ -4,10 +4,11 @@
 use mysql::consts::{ColumnFlags, ColumnType as WireType};
 use mysql_common::{constants::UnknownColumnType, packets::InvalidCatalog};
 
-use super::type_name::type_name;
+use super::type_name::{base_type, metadata, type_name};
 use crate::{
     error::{Error, ErrorKind, Result},
-    schema::{Column, ColumnType, FloatLayout, Schema},
+    schema::{Column, ColumnType, FloatLayout, Nullability, Schema},
+    sql::BoundQuery,
     text::warning,
 };
 
@@ -37,12 +38,55 @@ const MAX_ZEROFILL_WIDTH: usize = 255;
 /// The digits of a YEAR.
 const YEAR_WIDTH: usize = 4;
 
-/// Returns the schema of a result set with `columns`.
+/// The keywords of statements whose rows are those of a query.
+const QUERIES: [&str; 4] = ["SELECT", "WITH", "TABLE", "("];
+
+/// Whether the servers' flag that a column of a table is NOT NULL is true of a result.
+///
+/// Both servers leave it out for columns that an outer join or an implicit group may
+/// turn to NULL. They set it for some expressions that can be NULL: those of a view or a
+/// derived table in an outer join, on both. MariaDB sets it for the groups of WITH
+/// ROLLUP, whose totals are NULL. So it is proof only for a stored column, and not
+/// where totals may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotNullFlags {
+    /// They are true of stored columns.
+    True,
+    /// They may not be true.
+    Doubtful,
+}
+
+impl NotNullFlags {
+    /// Returns whether the flags are true of the result of the statement `bound`.
+    pub fn of(bound: &BoundQuery) -> Self {
+        let is_query = QUERIES.contains(&bound.keyword.as_str());
+        match is_query && !bound.sql.to_ascii_lowercase().contains("rollup") {
+            true => Self::True,
+            false => Self::Doubtful,
+        }
+    }
+
+    /// Returns whether the values of `column` may be NULL.
+    fn nullability(self, column: &mysql::Column) -> Nullability {
+        let is_flagged = column.flags().contains(ColumnFlags::NOT_NULL_FLAG);
+        // Servers name the database and the table of a stored column, and only the table
+        // of an expression.
+        let is_stored = !column.schema_ref().is_empty() && !column.org_table_ref().is_empty();
+        match (is_flagged, self) {
+            (false, _) => Nullability::Nullable,
+            (true, Self::True) if is_stored => Nullability::NotNull,
+            (true, _) => Nullability::Unknown,
+        }
+    }
+}
+
+/// Returns the schema of a result set with `columns`, whose NOT NULL flags are as
+/// `flags` says.
 ///
 /// # Errors
 /// [`ErrorKind::Query`] for a name that is not UTF-8, for a type that this
 /// program does not know, and for more columns than servers can send.
-pub fn schema(columns: &[mysql::Column]) -> Result<Schema> {
+pub fn schema(columns: &[mysql::Column], flags: NotNullFlags) -> Result<Schema> {
     if columns.len() > MAX_COLUMNS {
         let what = format!("the result has {} columns", columns.len());
         return Err(
@@ -52,7 +96,7 @@ pub fn schema(columns: &[mysql::Column]) -> Result<Schema> {
     let columns = columns
         .iter()
         .enumerate()
-        .map(|(index, column)| describe(index, column));
+        .map(|(index, column)| describe(index, column, flags));
     Ok(Schema {
         columns: columns.collect::<Result<_>>()?,
     })
@@ -110,7 +154,7 @@ const LAST_OF_UTF8MB3: char = '\u{ffff}';
 /// The smallest first byte of a character beyond [`LAST_OF_UTF8MB3`] in UTF-8.
 const FIRST_BYTE_BEYOND_UTF8MB3: u8 = 0xf0;
 
-fn describe(index: usize, column: &mysql::Column) -> Result<Column> {
+fn describe(index: usize, column: &mysql::Column, flags: NotNullFlags) -> Result<Column> {
     let name = std::str::from_utf8(column.name_ref()).map_err(|error| {
         Error::new(
             ErrorKind::Query,
@@ -119,11 +163,12 @@ fn describe(index: usize, column: &mysql::Column) -> Result<Column> {
         .with_hint("give it another one with AS")
         .with_source(error)
     })?;
-    match column_type(column) {
-        Some(column_type) => Ok(Column {
+    match base_type(column).zip(column_type(column)) {
+        Some((base, column_type)) => Ok(Column {
             name: name.to_owned(),
-            server_type: type_name(column),
+            server_type: type_name(column, base),
             column_type,
+            metadata: metadata(column, base, column_type, flags.nullability(column)),
         }),
         None => Err(Error::new(
             ErrorKind::Query,

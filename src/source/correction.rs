@@ -9,7 +9,7 @@ use mysql::{Column, Value};
 use super::{
     bits::{self, Reading, StoredBits},
     charset::{CharacterSet, Decoder},
-    columns::{BINARY, SET_NAMES_HINT},
+    columns::{BINARY, NotNullFlags, SET_NAMES_HINT},
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -40,6 +40,8 @@ pub(super) struct ValueContext<'a> {
     /// Whether the statement runs others, as CALL does, which may have changed the
     /// session's character set.
     pub runs_others: bool,
+    /// Whether the NOT NULL flags of its columns are true.
+    pub not_null_flags: NotNullFlags,
 }
 
 /// The corrections of a result's rows.

@@ -10,7 +10,7 @@ use mysql::{
 use super::{
     RowSource,
     bits::StoredBits,
-    columns,
+    columns::{self, NotNullFlags},
     connect::{self, Purpose},
     correction::{DoubtfulText, ValueContext},
     driver::{self, catch_panic},
@@ -244,6 +244,7 @@ impl QueryExecutor {
             stored_bits: &self.stored_bits,
             doubtful: &self.doubtful,
             runs_others: RUNS_OTHERS.contains(&self.bound.keyword.as_str()),
+            not_null_flags: NotNullFlags::of(&self.bound),
         };
         let rows = match prepared {
             prepare::Statement::Prepared(statement) => {
@@ -375,7 +376,9 @@ impl QueryExecutor {
         }
         let is_prepared = prepare::is_wanted(self.protocol, &self.bound);
         let protocol = if is_prepared { "binary" } else { "text" };
-        Ok(Ok((columns::schema(&statement.columns())?, protocol)))
+        let flags = NotNullFlags::of(&self.bound);
+        let schema = columns::schema(&statement.columns(), flags)?;
+        Ok(Ok((schema, protocol)))
     }
 }
 

@@ -18,11 +18,7 @@ use crate::{
 ///     source::OwnedRow,
 /// };
 ///
-/// let column = |name: &str, column_type| Column {
-///     name: name.to_owned(),
-///     server_type: String::new(),
-///     column_type,
-/// };
+/// let column = |name, column_type| Column::new(name, "", column_type);
 /// let schema = Arc::new(Schema {
 ///     columns: vec![
 ///         column("id", ColumnType::Integer { zerofill: None }),

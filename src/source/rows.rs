@@ -79,7 +79,7 @@ impl<'conn> RowStream<'conn> {
             Rows::Lost => return Err(broken_protocol(cancel)),
         };
         let columns = set.as_ref();
-        let schema = columns::schema(columns)?;
+        let schema = columns::schema(columns, context.not_null_flags)?;
         let corrections = Corrections::new(columns, &schema, context)?;
         (stream.schema, stream.corrections) = (schema, corrections);
         Ok(stream)

@@ -33,11 +33,7 @@ pub fn write(
     (server_type, kind): Kind,
     values: &[Value<'_>],
 ) -> Written {
-    let column = Column {
-        name: name.to_owned(),
-        server_type: server_type.to_owned(),
-        column_type: kind,
-    };
+    let column = Column::new(name, server_type, kind);
     let schema = Schema {
         columns: vec![column],
     };
