@@ -58,10 +58,10 @@ fn a_statement_timeout_keeps_the_rows_that_had_arrived() {
             db.export(&slow_query(&db.name, ROWS))
                 .args(["--statement-timeout", "4s"])
         };
-        let (outcomes, _) = run_with_fault(&cases, export, time + short_timeout(), |_| {});
+        // The server's error says that it ended the statement, by its own clock.
+        let (outcomes, _) = run_with_fault(&cases, export, time + Duration::from_secs(60), |_| {});
         for outcome in &outcomes {
             let took = outcome.elapsed;
-            // The server's error says that it did not take longer.
             assert!(took > time, "{took:?}");
         }
         let code = if db.is_mariadb() {
