@@ -74,7 +74,11 @@ fn column(name: impl Into<String>, column_type: ColumnType) -> Column {
 /// Creates a writer of `format` with the default options.
 fn open(format: &BuiltIn, columns: Vec<Column>) -> Box<dyn RowWriter> {
     let format = (format.with_text)(TextOptions::default());
-    format.open(&Schema { columns }).expect("a writer")
+    let mut writer = format.open(&Schema { columns }).expect("a writer");
+    let mut bytes = Vec::new();
+    let mut out = EncodeBuffer::unbounded(&mut bytes);
+    writer.start(&mut out).expect("a start");
+    writer
 }
 
 /// Encodes all `rows` into `bytes`, which is emptied first.
@@ -84,6 +88,9 @@ fn write(writer: &mut dyn RowWriter, rows: &[mysql::Row], bytes: &mut Vec<u8>) {
     for row in rows {
         let written = writer.row(Row::from_driver(row), &mut out);
         written.expect("values of the columns' types");
+        if writer.is_batch_full() {
+            writer.write_batch(&mut out).expect("a batch");
+        }
     }
     black_box(bytes);
 }

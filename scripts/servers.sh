@@ -144,13 +144,13 @@ need_pymysql() {
 # The modules are big and not in Debian; they go into an environment of their own,
 # whose name changes with their versions.
 need_loaders() {
-    local root=$cache/python modules="duckdb==2.0.1 chdb-core==26.9.0 pymysql==1.1.1" name
+    local root=$cache/python modules="duckdb==2.0.1 chdb-core==26.9.0 polars==2.1.0 polars-runtime-32==2.1.0 pyarrow==26.0.1 pymysql==1.1.1" name
     [ -z "${GOLD_DIGGER_LOADERS_PYTHON:-}" ] || { LOADERS_PYTHON=$GOLD_DIGGER_LOADERS_PYTHON; return; }
     name=$(tr -c 'a-z0-9.\n' - <<<"$modules")
     LOADERS_PYTHON=$root/$name/bin/python
     [ ! -e "$root/$name/complete" ] || return 0
     /usr/bin/python3 -c 'import ensurepip' 2>/dev/null || apt_install python3 python3-venv
-    say "fetching DuckDB and ClickHouse (chDB) from PyPI into $cache (about 210 MB, once)"
+    say "fetching DuckDB, ClickHouse (chDB), Polars and PyArrow from PyPI into $cache (about 320 MB, once)"
     rm -rf "$root"
     mkdir -p "$root"
     /usr/bin/python3 -m venv "$root/$name" &&

@@ -136,8 +136,9 @@ pub fn resolve(
     if request == Request::ListExports {
         return Ok(Task::Print(list_exports(&mut layers, tables, &now)?));
     }
-    let shared = Shared::resolve(&mut layers)?;
+    let mut shared = Shared::resolve(&mut layers)?;
     let tables = selection::selected(&layers, tables)?;
+    shared.default_to_utc(&mut layers, &tables, &now);
     selection::refuse_one_target_for_several(&layers, tables.len())?;
     if request == Request::DumpConfig {
         return Ok(Task::Print(shared.dump(&mut layers, tables, &now)?));
@@ -148,6 +149,9 @@ pub fn resolve(
         _ => Task::Export(plan),
     })
 }
+
+/// The time zone of sessions whose exports need moments.
+const UTC: &str = "+00:00";
 
 /// The settings that all exports of a run share.
 struct Shared {
@@ -181,6 +185,35 @@ impl Shared {
             session,
             run,
         })
+    }
+
+    /// Has the sessions be in UTC if nothing chooses another zone and all exports are
+    /// written in columnar formats, which have TIMESTAMPs as moments.
+    fn default_to_utc(
+        &mut self,
+        layers: &mut Layers,
+        tables: &[Option<ExportTable>],
+        now: &LazyNow,
+    ) {
+        if self.session.time_zone.is_some() || preset::init_sets_zone(layers) {
+            return;
+        }
+        let is_columnar = |table: &Option<ExportTable>| {
+            let layer = table.as_ref().map(|table| table.layer.clone());
+            let destination = layers.with(selection::EXPORT_LAYER, layer, |layers| {
+                preset::with_preset(layers, |layers| {
+                    output::destination(layers, now, self.database())
+                })
+            });
+            // One that is wrong is refused later.
+            destination.is_ok_and(|destination| destination.format.is_columnar())
+        };
+        if !tables.is_empty() && tables.iter().all(is_columnar) {
+            self.session.time_zone = Some(UTC.to_owned());
+            if let Some(defaults) = layers.list.last_mut() {
+                defaults.set(keys::TIME_ZONE, UTC.to_owned(), Origin::Default);
+            }
+        }
     }
 
     fn database(&self) -> Option<&str> {

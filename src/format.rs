@@ -27,6 +27,8 @@ use std::sync::Arc;
 mod buffer;
 mod codec;
 mod column;
+#[cfg(feature = "columnar")]
+mod columnar;
 mod csv;
 mod delimited;
 mod encode;
@@ -46,10 +48,17 @@ mod writer;
 
 pub use buffer::{CHUNK, EncodeBuffer, Spill};
 pub use codec::{Codec, Compression};
+#[cfg(feature = "parquet")]
+pub use columnar::Parquet;
+#[cfg(feature = "arrow")]
+pub use columnar::{Arrow, ArrowLayout};
 pub use csv::{ByteOrderMark, Csv, CsvDelimiter, CsvFormulas, CsvNull, CsvQuote, LineEnding};
 pub use json::{DuplicateColumns, Json, Layout, NullMembers, NumberStyle};
 pub use markdown::Markdown;
-pub use options::{BinaryEncoding, Booleans, InvalidUtf8, NulTexts, TextOptions, ZeroDates};
+pub use options::{
+    ArrowCompression, BinaryEncoding, Booleans, InvalidUtf8, NulTexts, ParquetCompression,
+    TextOptions, WideDecimals, ZeroDates,
+};
 pub use sql::Sql;
 pub use tsv::Tsv;
 pub use writer::{Format, Framing, Header, RowWriter, ValueError};
@@ -63,6 +72,12 @@ pub static FORMATS: &[&BuiltIn] = &[
     &json::LINES,
     &sql::FORMAT,
     &markdown::FORMAT,
+    #[cfg(feature = "parquet")]
+    &columnar::FORMAT,
+    #[cfg(feature = "arrow")]
+    &columnar::FILE,
+    #[cfg(feature = "arrow")]
+    &columnar::STREAM,
 ];
 
 /// The description of a built-in format.
@@ -83,12 +98,29 @@ pub struct BuiltIn {
     /// The file extensions that select the format, in lower case and without the
     /// dot.
     pub extensions: &'static [&'static str],
+    /// What kind of bytes its documents are.
+    pub encoding: DocumentEncoding,
     /// Makes the format with these options for values, and the defaults of
     /// its own options.
     pub with_text: fn(TextOptions) -> Arc<dyn Format>,
 }
 
+/// What kind of bytes a document is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DocumentEncoding {
+    /// Text, which a terminal shows and any program can compress.
+    Text,
+    /// Columns in types of their own, compressed within: TIMESTAMPs are moments in UTC.
+    Columnar,
+}
+
 impl BuiltIn {
+    /// Whether the documents are columns in types of their own.
+    #[must_use]
+    pub fn is_columnar(&self) -> bool {
+        self.encoding == DocumentEncoding::Columnar
+    }
+
     /// Returns the format with the name `name`, if there is one.
     #[must_use]
     pub fn named(name: &str) -> Option<&'static Self> {

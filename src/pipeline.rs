@@ -14,9 +14,9 @@ use std::time::Instant;
 use crate::{
     cancel::CancelToken,
     error::{Error, ErrorKind, Result},
-    format::{Format, RowWriter, ValueError},
+    format::{Format, ValueError},
     schema::Schema,
-    sink::Staged,
+    sink::{Sink, Staged},
     source::RowSource,
 };
 
@@ -24,8 +24,14 @@ use crate::{
 pub struct Pipeline<'a> {
     /// How rows become bytes.
     pub format: &'a dyn Format,
+    /// What a format that keeps facts is told of the rows' origin: names and values.
+    pub facts: Vec<(&'static str, String)>,
     /// Where the bytes go.
-    pub output: BufferedOutput,
+    pub sink: Box<dyn Sink>,
+    /// When rows are written.
+    pub flush: Flush,
+    /// Cancels the export.
+    pub cancel: &'a CancelToken,
     /// They see each row before it is encoded, in this order.
     pub observers: &'a mut [&'a mut dyn RowObserver],
     /// Counts rows and bytes.
@@ -36,8 +42,10 @@ pub struct Pipeline<'a> {
 
 /// A pipeline that has taken all rows, but whose document is not yet closed.
 pub struct Copied<'a> {
-    pipeline: Pipeline<'a>,
-    writer: Box<dyn RowWriter>,
+    output: BufferedOutput,
+    observers: &'a mut [&'a mut dyn RowObserver],
+    counters: &'a Counters,
+    cancel: &'a CancelToken,
     rows: u64,
 }
 
@@ -48,12 +56,22 @@ pub struct Copied<'a> {
 /// then holds all rows before the failure.
 pub fn copy_rows<'a>(
     mut source: Box<dyn RowSource + '_>,
-    mut pipeline: Pipeline<'a>,
+    pipeline: Pipeline<'a>,
 ) -> Result<Copied<'a>> {
-    for observer in pipeline.observers.iter_mut() {
+    let Pipeline {
+        format,
+        observers,
+        counters,
+        cancel,
+        ..
+    } = pipeline;
+    for observer in observers.iter_mut() {
         observer.columns(source.schema())?;
     }
-    let mut writer = pipeline.format.open(source.schema())?;
+    let mut writer = format.open(source.schema())?;
+    writer.describe(&pipeline.facts);
+    let (sink, flush) = (pipeline.sink, pipeline.flush);
+    let mut output = BufferedOutput::new(writer, format.framing(), sink, flush, cancel);
     if let Some(note) = source.note() {
         tracing::info!("{note}");
     }
@@ -61,11 +79,11 @@ pub fn copy_rows<'a>(
     let mut rows = 0;
     while let Some(row) = source.next_row()? {
         rows += 1;
-        pipeline.counters.count_row();
-        for observer in pipeline.observers.iter_mut() {
+        counters.count_row();
+        for observer in observers.iter_mut() {
             observer.row(row, rows)?;
         }
-        let bytes = pipeline.output.append(|out| {
+        let bytes = output.append(|writer, out| {
             if rows == 1 {
                 let elapsed = pipeline.started.elapsed().as_secs_f64();
                 tracing::debug!("the first row came after {elapsed:.3} s");
@@ -74,12 +92,14 @@ pub fn copy_rows<'a>(
             let written = writer.row(row, out);
             written.map_err(|error| value_error(&error, rows, &schema))
         })?;
-        pipeline.counters.set_bytes(bytes);
+        counters.set_bytes(bytes);
     }
     source.finish()?;
     Ok(Copied {
-        pipeline,
-        writer,
+        output,
+        observers,
+        counters,
+        cancel,
         rows,
     })
 }
@@ -95,30 +115,31 @@ impl Copied<'_> {
     /// committed, and the warnings of the format.
     ///
     /// # Errors
-    /// Those of an observer, of the format and of the sink; the cause, if `cancel`
+    /// Those of an observer, of the format and of the sink; the cause, if the export
     /// was cancelled.
-    pub fn finish(self, cancel: &CancelToken) -> Result<(Staged, Vec<String>)> {
+    pub fn finish(self) -> Result<(Staged, Vec<String>)> {
         let Self {
-            mut pipeline,
-            mut writer,
+            mut output,
+            observers,
+            counters,
+            cancel,
             rows,
         } = self;
-        for observer in pipeline.observers.iter_mut() {
+        for observer in observers.iter_mut() {
             observer.end(rows)?;
         }
-        let bytes = pipeline.output.append(|out| {
+        let bytes = output.append(|writer, out| {
             if rows == 0 {
                 writer.start(out)?;
             }
             writer.finish(out)
         })?;
-        pipeline.counters.set_bytes(bytes);
+        counters.set_bytes(bytes);
         // Nothing is committed after a cancellation.
         if let Some(cause) = cancel.cause() {
             return Err(cause);
         }
-        let staged = pipeline.output.finish()?;
-        Ok((staged, writer.warnings()))
+        output.finish()
     }
 }
 
@@ -204,13 +225,16 @@ mod tests {
         let observers: &mut [&mut dyn RowObserver] = &mut [counter];
         let pipeline = Pipeline {
             format: &format,
-            output: BufferedOutput::new(sink, Flush::Row, &cancel),
+            facts: Vec::new(),
+            sink,
+            flush: Flush::Row,
+            cancel: &cancel,
             observers,
             counters: &counters,
             started: Instant::now(),
         };
         let copied = copy_rows(source, pipeline);
-        let result = copied.and_then(|copied| copied.finish(&cancel).map(drop));
+        let result = copied.and_then(|copied| copied.finish().map(drop));
         (result.map(|()| counters.rows()), bytes.take())
     }
 

@@ -105,7 +105,7 @@ pub struct DateTime {
 }
 
 /// A span of time, positive or negative.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Time {
     /// Whether the span is negative.
     pub negative: bool,

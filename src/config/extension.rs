@@ -58,7 +58,7 @@ pub(super) enum FormatByName {
 /// Numbers, dates and versions such as `v1` are no extension: `orders.2026-11-27`
 /// says nothing, and `orders.csv.1` says CSV. What a placeholder made is one only if
 /// some program has it: `orders.{database}` says nothing of the database `shop`, but
-/// is no name for TSV if the database is called `parquet`. A name such as `.csv`,
+/// is no name for TSV if the database is called `avro`. A name such as `.csv`,
 /// which is only an extension, says CSV too. `orders.csv.gz` is CSV in gzip.
 pub(super) fn said_by_name(path: &Path, outline: &OsStr) -> SaidByName {
     let mut name = path.file_name().unwrap_or_default().as_bytes();
@@ -125,7 +125,7 @@ pub(super) fn refuse(path: &Path, extension: &str, origin: &Origin) -> Error {
     }
     let what = format!("ends in .{extension}, which is no format's extension");
     let hint = format!(
-        "there are {}, also with .gz or .zst behind; with --format, the file may have any name",
+        "there are {}; texts also with .gz or .zst behind; with --format, the file may have any name",
         extensions()
     );
     origin.refuse(keys::OUTPUT_PATH, &what).with_hint(hint)
@@ -190,8 +190,8 @@ mod tests {
             ("10.0.0.1", ""),
             ("/dev/stdout", ""),
             ("/dev/fd/3.x", ""),
-            ("a.parquet", ".parquet"),
-            ("a.parquet.1", ".parquet"),
+            ("a.avro", ".avro"),
+            ("a.avro.1", ".avro"),
             (".a.jsonl", "ndjson"),
             ("a.csv.gz", "csv gzip"),
             ("a.ndjson.ZST.2026-11-27", "ndjson zstd"),
@@ -200,7 +200,7 @@ mod tests {
             (".gz", ""),
             ("a.gz.csv", "csv"),
             ("a.csv.gz.zst", ".gz zstd"),
-            ("a.parquet.gz", ".parquet gzip"),
+            ("a.avro.gz", ".avro gzip"),
             ("a.csv.bz2", ".bz2"),
             ("a.7z", ".7z"),
             ("a.csv ", ".csv "),
@@ -217,11 +217,11 @@ mod tests {
             ("a.shop", "a.0000", ""),
             ("a-27.Nov", "a-00.000", ""),
             ("a.csv.Nov", "a.csv.000", "csv"),
-            ("a.parquet.Nov", "a.parquet.000", ".parquet"),
+            ("a.avro.Nov", "a.avro.000", ".avro"),
             ("27.csv", "00.000", "csv"),
             ("a.shop.x", "a.0000.x", ".x"),
             ("a.vx", "a.v0", ""),
-            ("a.parquet", "a.0000000", ".parquet"),
+            ("a.avro", "a.0000", ".avro"),
             ("a.Xlsx.1", "a.0000.1", ".Xlsx"),
             ("a.csv.gz", "a.csv.00", "csv gzip"),
             ("a.datshop", "a.dat0000", ".datshop"),

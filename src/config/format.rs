@@ -11,6 +11,10 @@ use super::{
     output::Destination,
     settings::{Key, SETTINGS, Setting, keys},
 };
+#[cfg(feature = "parquet")]
+use crate::format::Parquet;
+#[cfg(feature = "arrow")]
+use crate::format::{Arrow, ArrowLayout};
 use crate::{
     error::Result,
     format::{
@@ -48,7 +52,8 @@ pub(super) fn refuse_flags_of_other_formats(layers: &Layers, chosen: &Destinatio
             Err(found.origin.refuse(setting, &what).with_hint(hint))
         };
         for (value, owners) in setting.format_values {
-            if found.value.shown() == value && !owners.contains(&name) {
+            let is_chosen = !matches!(found.origin, Origin::Default);
+            if is_chosen && found.value.shown() == value && !owners.contains(&name) {
                 return refuse(&format!("{value} has no meaning"), owners);
             }
         }
@@ -78,7 +83,8 @@ fn is_of_other_section(setting: &Setting, origin: &Origin, format: &str) -> bool
     };
     let section = setting.section();
     let is_of_format = |section: &str| FORMATS.iter().any(|format| format.name == section);
-    let is_its_own = |section| section == format || (section, format) == ("json", "ndjson");
+    let shared = [("json", "ndjson"), ("arrow", "arrow-stream")];
+    let is_its_own = |section| section == format || shared.contains(&(section, format));
     place
         .table
         .is_some_and(|table| table.starts_with("export."))
@@ -99,6 +105,14 @@ pub(super) fn format(layers: &Layers, chosen: &BuiltIn, table: &str) -> Result<A
         booleans: booleans(layers),
         nul: layers.value(keys::NUL).unwrap_or_default(),
     };
+    #[cfg(feature = "parquet")]
+    if chosen.name == "parquet" {
+        return Ok(Arc::new(parquet(layers, text)));
+    }
+    #[cfg(feature = "arrow")]
+    if chosen.is_columnar() {
+        return Ok(Arc::new(arrow(layers, text, chosen)));
+    }
     // All formats are made, so that a contradiction is found whatever the format is.
     let (csv, tsv, json) = (csv(layers, text)?, tsv(layers, text), json(layers, text));
     Ok(match chosen.name {
@@ -113,6 +127,36 @@ pub(super) fn format(layers: &Layers, chosen: &BuiltIn, table: &str) -> Result<A
         "sql" => Arc::new(sql(layers, text, table)),
         _ => (chosen.with_text)(text),
     })
+}
+
+#[cfg(feature = "parquet")]
+fn parquet(layers: &Layers, text: TextOptions) -> Parquet {
+    let default = Parquet::default();
+    Parquet {
+        text,
+        time_zone: layers.value(keys::TIME_ZONE),
+        duplicate_columns: layers.value(keys::DUPLICATE_COLUMNS).unwrap_or_default(),
+        wide_decimals: layers.value(keys::PARQUET_DECIMAL).unwrap_or_default(),
+        compression: layers.value(keys::PARQUET_COMPRESSION).unwrap_or_default(),
+        row_group_size: layers
+            .value(keys::ROW_GROUP_SIZE)
+            .unwrap_or(default.row_group_size),
+        bloom_filters: layers.list(keys::PARQUET_BLOOM),
+    }
+}
+
+#[cfg(feature = "arrow")]
+fn arrow(layers: &Layers, text: TextOptions, chosen: &BuiltIn) -> Arrow {
+    Arrow {
+        text,
+        time_zone: layers.value(keys::TIME_ZONE),
+        duplicate_columns: layers.value(keys::DUPLICATE_COLUMNS).unwrap_or_default(),
+        layout: match chosen.name {
+            "arrow" => ArrowLayout::File,
+            _ => ArrowLayout::Stream,
+        },
+        compression: layers.value(keys::ARROW_COMPRESSION).unwrap_or_default(),
+    }
 }
 
 fn booleans(layers: &Layers) -> Booleans {

@@ -14,7 +14,7 @@ use super::{
 use crate::error::{Error, Result};
 
 /// The values of one place, by the names of the settings.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Layer(BTreeMap<&'static str, WithOrigin<Value>>);
 
 impl Layer {

@@ -6,7 +6,7 @@ use super::settings::{Setting, keys};
 use crate::error::Error;
 
 /// Where a value comes from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// The command line: the flag or argument, as the command line names it.
     Flag(String),
@@ -27,7 +27,7 @@ pub enum Origin {
 }
 
 /// A place in a file.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Place {
     /// The file.
     pub path: PathBuf,

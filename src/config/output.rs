@@ -246,6 +246,39 @@ pub(super) fn warnings(layers: &Layers, parameters: &[Parameter]) -> Vec<String>
     shadowed.map(warn).collect()
 }
 
+/// Refuses bytes of a columnar format on a terminal, and their compression.
+///
+/// # Errors
+/// [`ErrorKind::Config`](crate::error::ErrorKind::Config), naming what chooses them.
+pub(super) fn check_columnar(chosen: &Destination) -> Result<()> {
+    if !chosen.format.is_columnar() {
+        return Ok(());
+    }
+    let name = chosen.format.name;
+    if let Some(WithOrigin {
+        value: Some(_),
+        origin,
+    }) = &chosen.compression
+    {
+        let setting = match *origin == chosen.target_origin {
+            true => keys::OUTPUT_PATH.setting(),
+            false => keys::COMPRESSION.setting(),
+        };
+        let what = format!("compresses {name}, which does so with its columns");
+        let hint = match name {
+            "parquet" => "choose --parquet-compression",
+            _ => "choose --arrow-compression",
+        };
+        return Err(origin.refuse(setting, &what).with_hint(hint));
+    }
+    if chosen.target == Target::Stdout && io::stdout().is_terminal() {
+        let what = format!("{name} is bytes that a terminal cannot show");
+        let refused = chosen.format_origin.refuse(keys::OUTPUT_FORMAT, &what);
+        return Err(refused.with_hint("name a file: -o FILE, or redirect standard output"));
+    }
+    Ok(())
+}
+
 /// How the bytes for `chosen` are compressed.
 ///
 /// # Errors

@@ -48,8 +48,7 @@ pub(super) fn with_preset<T>(
         .chain(targets)
         .find(is_shared);
     let chosen = layers.get(keys::OUTPUT_FORMAT);
-    let sets_zone = |sql: &String| sql.to_ascii_lowercase().contains("time_zone");
-    let init_sets_zone = layers.list(keys::INIT).iter().any(sets_zone);
+    let init_sets_zone = init_sets_zone(layers);
     let mut layer = Layer::default();
     for (target, sets_session) in [(Some(first), false), (shared, true)] {
         let Some(WithOrigin { value: target, .. }) = target else {
@@ -74,6 +73,12 @@ pub(super) fn with_preset<T>(
     }
     let above_defaults = layers.list.len() - 1;
     layers.with(above_defaults, Some(layer), |layers| work(layers))
+}
+
+/// Whether an init statement may set the session's time zone.
+pub(super) fn init_sets_zone(layers: &Layers) -> bool {
+    let sets_zone = |sql: &String| sql.to_ascii_lowercase().contains("time_zone");
+    layers.list(keys::INIT).iter().any(sets_zone)
 }
 
 /// Refuses a target whose name says another format than that of `--for`.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use self::field::FieldWriter;
 use super::{
-    BuiltIn, EncodeBuffer, Format, Header, RowWriter, TextOptions, ValueError,
+    BuiltIn, DocumentEncoding, EncodeBuffer, Format, Header, RowWriter, TextOptions, ValueError,
     column::{ColumnFormatter, Rendered},
     delimited,
 };
@@ -26,6 +26,7 @@ pub(super) static FORMAT: BuiltIn = BuiltIn {
     name: "csv",
     about: "comma-separated values, RFC 4180 quoting",
     extensions: &["csv"],
+    encoding: DocumentEncoding::Text,
     with_text: |text| {
         Arc::new(Csv {
             text,

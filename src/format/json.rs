@@ -13,7 +13,7 @@ use self::{
     text::{NOT_A_NUMBER, NOT_JSON, embed, is_beyond_double, is_number, write_escaped},
 };
 use super::{
-    BuiltIn, EncodeBuffer, Format, RowWriter, TextOptions, ValueError,
+    BuiltIn, DocumentEncoding, EncodeBuffer, Format, RowWriter, TextOptions, ValueError,
     column::{Altered, ColumnFormatter, Padding, Rendered, ValueProblem},
     encode,
 };
@@ -32,6 +32,7 @@ pub(super) static FORMAT: BuiltIn = BuiltIn {
     name: "json",
     about: "an array of objects, one object a line",
     extensions: &["json"],
+    encoding: DocumentEncoding::Text,
     with_text: |text| {
         Arc::new(Json {
             text,
@@ -45,6 +46,7 @@ pub(super) static LINES: BuiltIn = BuiltIn {
     name: "ndjson",
     about: "one JSON object a line, without an array around them",
     extensions: &["ndjson", "jsonl"],
+    encoding: DocumentEncoding::Text,
     with_text: |text| {
         Arc::new(Json {
             text,

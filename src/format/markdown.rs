@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BuiltIn, EncodeBuffer, Format, RowWriter, TextOptions, ValueError,
+    BuiltIn, DocumentEncoding, EncodeBuffer, Format, RowWriter, TextOptions, ValueError,
     column::{Altered, ColumnFormatter, Rendered},
     delimited, encode,
 };
@@ -17,6 +17,7 @@ pub(super) static FORMAT: BuiltIn = BuiltIn {
     name: "markdown",
     about: "a table for people, in Markdown",
     extensions: &["md", "markdown"],
+    encoding: DocumentEncoding::Text,
     with_text: |text| Arc::new(Markdown { text }),
 };
 

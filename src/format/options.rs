@@ -1,4 +1,7 @@
-//! The options for values that several formats share.
+//! The options for values that several formats share, and the choices of the columnar
+//! ones, which exist in every build.
+
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -95,4 +98,83 @@ pub struct TextOptions {
     pub booleans: Booleans,
     /// The policy for texts with NUL characters.
     pub nul: NulTexts,
+}
+
+/// What becomes of DECIMALs of more than 38 digits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[serde(rename_all = "snake_case")]
+pub enum WideDecimals {
+    /// Written as text, which every reader knows
+    #[default]
+    String,
+    /// Refused before any row is read
+    Error,
+    /// Written as decimals: pyarrow reads them, DuckDB makes doubles of them
+    Decimal256,
+}
+
+/// The compression of Parquet's pages.
+///
+/// ```
+/// use gold_digger::format::ParquetCompression;
+///
+/// assert_eq!("zstd:1".parse(), Ok(ParquetCompression::Zstd(1)));
+/// assert!("gzip".parse::<ParquetCompression>().is_err());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ParquetCompression {
+    /// Zstandard at this level, 1 to 22.
+    Zstd(u8),
+    /// Snappy, which the oldest readers know.
+    Snappy,
+    /// LZ4, in its raw form.
+    Lz4,
+    /// None.
+    None,
+}
+
+impl Default for ParquetCompression {
+    fn default() -> Self {
+        Self::Zstd(3)
+    }
+}
+
+impl FromStr for ParquetCompression {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let level = |level: &str| match level.parse() {
+            Ok(level @ 1..=22) => Ok(Self::Zstd(level)),
+            _ => Err("zstd has the levels 1 to 22"),
+        };
+        match text {
+            "snappy" => Ok(Self::Snappy),
+            "lz4" => Ok(Self::Lz4),
+            "none" => Ok(Self::None),
+            "zstd" => Ok(Self::default()),
+            _ => {
+                let inner = |text: &'_ str| text.strip_suffix(')').map(str::to_owned);
+                let in_brackets = text.strip_prefix("zstd(").and_then(inner);
+                let after_colon = text.strip_prefix("zstd:").map(str::to_owned);
+                let named = in_brackets.or(after_colon);
+                level(&named.ok_or("is none of zstd, zstd:LEVEL, snappy, lz4 and none")?)
+            }
+        }
+    }
+}
+
+/// The compression of Arrow's arrays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[serde(rename_all = "snake_case")]
+pub enum ArrowCompression {
+    /// None, so that readers can use the file in place
+    #[default]
+    None,
+    /// LZ4
+    Lz4,
+    /// Zstandard
+    Zstd,
 }

@@ -11,8 +11,8 @@ use std::{collections::HashSet, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BinaryEncoding, BuiltIn, DuplicateColumns, EncodeBuffer, Format, RowWriter, TextOptions,
-    ValueError,
+    BinaryEncoding, BuiltIn, DocumentEncoding, DuplicateColumns, EncodeBuffer, Format, RowWriter,
+    TextOptions, ValueError,
     column::{Altered, ColumnFormatter, Padding, Rendered, ValueProblem},
     encode,
     json::unique_names,
@@ -28,6 +28,7 @@ pub(super) static FORMAT: BuiltIn = BuiltIn {
     name: "sql",
     about: "INSERT statements for MariaDB and MySQL",
     extensions: &["sql"],
+    encoding: DocumentEncoding::Text,
     with_text: |text| {
         Arc::new(Sql {
             text,

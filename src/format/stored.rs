@@ -7,6 +7,10 @@ use std::{any::Any, sync::Arc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::Error as _};
 use serde_json::Value;
 
+#[cfg(feature = "arrow")]
+use super::Arrow;
+#[cfg(feature = "parquet")]
+use super::Parquet;
 use super::{Csv, Format, Json, Markdown, Sql, Tsv};
 
 #[derive(Serialize, Deserialize)]
@@ -29,6 +33,10 @@ pub fn serialize<S: Serializer>(
         .or_else(|| options::<Json>(any))
         .or_else(|| options::<Sql>(any))
         .or_else(|| options::<Markdown>(any));
+    #[cfg(feature = "parquet")]
+    let options = options.or_else(|| self::options::<Parquet>(any));
+    #[cfg(feature = "arrow")]
+    let options = options.or_else(|| self::options::<Arrow>(any));
     let name = format.name().to_owned();
     let unknown = || S::Error::custom(format!("the format {name:?} is not built in"));
     let options = options.ok_or_else(unknown)?.map_err(S::Error::custom)?;
@@ -56,6 +64,12 @@ pub fn deserialize<'de, D: Deserializer<'de>>(
         "sql" => serde_json::from_value::<Sql>(options).map(|format| Arc::new(format) as _),
         "markdown" => {
             serde_json::from_value::<Markdown>(options).map(|format| Arc::new(format) as _)
+        }
+        #[cfg(feature = "parquet")]
+        "parquet" => serde_json::from_value::<Parquet>(options).map(|format| Arc::new(format) as _),
+        #[cfg(feature = "arrow")]
+        "arrow" | "arrow-stream" => {
+            serde_json::from_value::<Arrow>(options).map(|format| Arc::new(format) as _)
         }
         name => {
             return Err(D::Error::custom(format!(

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BuiltIn, EncodeBuffer, Format, Header, NulTexts, RowWriter, TextOptions, ValueError,
+    BuiltIn, DocumentEncoding, EncodeBuffer, Format, Header, NulTexts, RowWriter, TextOptions,
+    ValueError,
     column::{Altered, ColumnFormatter, Rendered},
     delimited::{self, Nul},
     encode::{self, Encoding},
@@ -20,6 +21,7 @@ pub(super) static FORMAT: BuiltIn = BuiltIn {
     name: "tsv",
     about: "tab-separated values with backslash escapes, for LOAD DATA and COPY",
     extensions: &["tsv", "txt"],
+    encoding: DocumentEncoding::Text,
     with_text: |text| {
         Arc::new(Tsv {
             text,

@@ -71,6 +71,12 @@ pub trait Format: Any + fmt::Debug + Send + Sync {
     fn null_text(&self) -> Option<String> {
         None
     }
+
+    /// Whether the documents keep facts about their origin, see
+    /// [`RowWriter::describe`].
+    fn keeps_facts(&self) -> bool {
+        false
+    }
 }
 
 /// The time at which a writer appends the bytes of a row. The guarantees for
@@ -82,6 +88,9 @@ pub enum Framing {
     Row,
     /// The bytes are appended with a batch of rows.
     Batch,
+    /// The bytes are appended with a batch of rows, which ends early when the server
+    /// pauses: a reader need not wait for more rows.
+    BatchOrPause,
 }
 
 /// The beginning of a table.
@@ -110,6 +119,10 @@ pub enum Header {
 /// # Ok::<(), gold_digger::error::Error>(())
 /// ```
 pub trait RowWriter: Send {
+    /// Tells the writer facts about the origin of the rows, each a name and a value,
+    /// before [`start`](Self::start).
+    fn describe(&mut self, _facts: &[(&'static str, String)]) {}
+
     /// Appends the part of the document before the first row to `out`.
     ///
     /// # Errors
@@ -118,7 +131,8 @@ pub trait RowWriter: Send {
         Ok(())
     }
 
-    /// Appends one complete row to `out`, so that a reader may see it at once.
+    /// Appends one complete row to `out`, so that a reader may see it at once; with
+    /// another framing than [`Framing::Row`], adds it to the open batch.
     ///
     /// # Errors
     /// [`ValueError`] for a value that the format cannot write exactly. `out` may
@@ -133,10 +147,23 @@ pub trait RowWriter: Send {
         Ok(())
     }
 
-    /// The number of bytes that the writer holds in memory: 0 for text, the size
-    /// of the open batch for [`Framing::Batch`].
-    fn buffered(&self) -> usize {
-        0
+    /// Whether the open batch is large enough to be written.
+    fn is_batch_full(&self) -> bool {
+        false
+    }
+
+    /// Whether the open batch has rows.
+    fn has_batch(&self) -> bool {
+        false
+    }
+
+    /// Appends the rows of the open batch to `out`, or to what the writer holds of a
+    /// larger unit, and opens another batch.
+    ///
+    /// # Errors
+    /// An error if the batch cannot be encoded.
+    fn write_batch(&mut self, _out: &mut EncodeBuffer<'_>) -> Result<()> {
+        Ok(())
     }
 
     /// The text form of each column's values in words, for `--check`.

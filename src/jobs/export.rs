@@ -1,6 +1,8 @@
 //! Runs one export: its attempts, each from a session to a complete output, and the
 //! context of a failure. The module `publish` makes the output visible.
 
+use ring::digest;
+
 use super::{
     event::{Event, Observer},
     guard::GuardObserver,
@@ -8,17 +10,17 @@ use super::{
     plan::{EmptyResult, ExportPlan, Publish, RunPlan},
     retry::retry,
     session::{Backend, Session, SessionRef},
-    status::{ExportStatus, Status},
+    status::{ExportStatus, Status, StatusDetails},
 };
 use crate::{
     artifacts::{history::LastSuccess, manifest},
     cancel::{CancelToken, CommitState},
     error::{Error, ErrorKind, Result},
-    pipeline::{BufferedOutput, Pipeline, RowObserver, copy_rows},
+    pipeline::{Pipeline, RowObserver, copy_rows},
     schema::ColumnDescription,
     sink::{self, Checksum, Restart, Sink, SinkOptions, Staged, Target},
-    source::{Access, RowSource, SnapshotGap, SnapshotMode},
-    text::counted,
+    source::{Access, BinlogPosition, RowSource, SnapshotGap, SnapshotMode},
+    text::{counted, hex},
 };
 
 /// An export that is about to run, and everything it needs.
@@ -38,6 +40,8 @@ pub(super) struct ExportContext<'a> {
     pub backend: &'a dyn Backend,
     /// The last success of the export, if one is known.
     pub last: Option<&'a LastSuccess>,
+    /// The position of the run's snapshot, if it is known.
+    pub position: Option<&'a BinlogPosition>,
     /// The most retries.
     pub retries: u32,
 }
@@ -190,7 +194,10 @@ fn try_export(context: ExportContext<'_>, shared: Option<SessionRef<'_>>) -> Res
         source,
         Pipeline {
             format: &*export.format,
-            output: BufferedOutput::new(sink, export.flush, cancel),
+            facts: facts(context),
+            sink,
+            flush: export.flush,
+            cancel,
             observers: &mut observers,
             counters: status.counters(),
             started: status.clock(),
@@ -201,7 +208,7 @@ fn try_export(context: ExportContext<'_>, shared: Option<SessionRef<'_>>) -> Res
         let message = format!("no rows; {} left as it was", export.target);
         return Err(Error::new(ErrorKind::NoRows, message));
     }
-    let (staged, mut warnings) = copied.finish(cancel)?;
+    let (staged, mut warnings) = copied.finish()?;
     status.update(|details| details.stored_bytes = staged.stored_bytes());
     if let Some(load) = load {
         status.update(|details| details.load_statement = load.statement);
@@ -211,6 +218,38 @@ fn try_export(context: ExportContext<'_>, shared: Option<SessionRef<'_>>) -> Res
         .into_iter()
         .for_each(|warning| context.warn(warning));
     Ok(staged)
+}
+
+/// Returns what a document that keeps facts says of the origin of its rows, beside the
+/// columns.
+fn facts(context: ExportContext<'_>) -> Vec<(&'static str, String)> {
+    let (plan, export) = (context.plan, context.export);
+    if !export.format.keeps_facts() {
+        return Vec::new();
+    }
+    let StatusDetails {
+        server_version,
+        columns,
+        ..
+    } = context.status.status.details();
+    let position = context.position.map(serde_json::to_string);
+    let facts = [
+        ("query_sha256", Some(query_sha256(export))),
+        ("server", Some(plan.connect.endpoint.to_string())),
+        ("server_version", server_version),
+        ("database", plan.connect.database.clone()),
+        ("snapshot", position.and_then(Result::ok)),
+        ("columns", serde_json::to_string(&columns).ok()),
+    ];
+    let known = facts.into_iter();
+    known
+        .filter_map(|(name, fact)| Some((name, fact?)))
+        .collect()
+}
+
+/// Returns the SHA-256 of the query's text in hexadecimal digits.
+pub(super) fn query_sha256(export: &ExportPlan) -> String {
+    hex(digest::digest(&digest::SHA256, export.query.text().as_bytes()).as_ref())
 }
 
 /// Records the columns and the protocol of `source`.
@@ -224,7 +263,7 @@ fn record_source(status: &Status, source: &dyn RowSource) {
 }
 
 /// Binds the query. Also reads the server's version and the session's time zone, if
-/// a report or a manifest needs them.
+/// a report, a manifest or the document needs them.
 fn prepare_session(context: ExportContext<'_>, session: &mut dyn Session) -> Result<()> {
     let ExportContext { plan, export, .. } = context;
     session.bind(export)?;
@@ -232,7 +271,8 @@ fn prepare_session(context: ExportContext<'_>, session: &mut dyn Session) -> Res
     warnings
         .into_iter()
         .for_each(|warning| context.warn(warning));
-    if !plan.reads_server_facts && export.manifest.is_none() {
+    let keeps_facts = export.manifest.is_some() || export.format.keeps_facts();
+    if !plan.reads_server_facts && !keeps_facts {
         return Ok(());
     }
     let facts = session.facts()?;

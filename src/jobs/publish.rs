@@ -4,9 +4,11 @@
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use ring::digest;
 
-use super::{export::ExportContext, load};
+use super::{
+    export::{ExportContext, query_sha256},
+    load,
+};
 use crate::{
     artifacts::{
         manifest::{self, Manifest},
@@ -15,8 +17,6 @@ use crate::{
     error::Result,
     format::Header,
     sink::{self, Staged},
-    source::BinlogPosition,
-    text::hex,
 };
 
 /// A complete output, and the load statement and the manifest that are published
@@ -31,21 +31,17 @@ pub(super) struct StagedExport {
 
 impl StagedExport {
     /// Writes the manifest of `target`, the output of the export of `context`, if the
-    /// export has one. `position` is that of the run's snapshot.
+    /// export has one.
     ///
     /// # Errors
     /// [`ErrorKind::Output`](crate::error::ErrorKind::Output), if the manifest cannot
     /// be written.
-    pub(super) fn new(
-        context: ExportContext<'_>,
-        target: Staged,
-        position: Option<&BinlogPosition>,
-    ) -> Result<Self> {
+    pub(super) fn new(context: ExportContext<'_>, target: Staged) -> Result<Self> {
         let statement = context.status.status.details().load_statement;
         let cancel = context.cancel.child()?;
         let load_statement = load::write_statement(context.export, statement.as_deref(), &cancel)?;
         let name = context.export.manifest.as_ref();
-        let manifest = name.map(|name| write_manifest(context, name, position, &target));
+        let manifest = name.map(|name| write_manifest(context, name, &target));
         let path = context.export.target.path();
         Ok(Self {
             manifest: manifest.transpose()?,
@@ -81,7 +77,6 @@ impl StagedExport {
 fn write_manifest(
     context: ExportContext<'_>,
     name: &OutputName,
-    position: Option<&BinlogPosition>,
     staged: &Staged,
 ) -> Result<Staged> {
     let (export, connect) = (context.export, &context.plan.connect);
@@ -90,7 +85,6 @@ fn write_manifest(
     };
     let status = &context.status.status;
     let details = status.details();
-    let query = digest::digest(&digest::SHA256, export.query.text().as_bytes());
     let file = target.file_name().unwrap_or_default();
     let started = status.started();
     let manifest = Manifest {
@@ -105,11 +99,11 @@ fn write_manifest(
         sha256: sha256.to_owned(),
         columns: details.columns,
         load_statement: details.load_statement,
-        query_sha256: hex(query.as_ref()),
+        query_sha256: query_sha256(export),
         server: connect.endpoint.to_string(),
         server_version: details.server_version,
         database: connect.database.clone(),
-        snapshot: position.cloned(),
+        snapshot: context.position.cloned(),
         started: started.map(|started| format!("{started:.3}")),
         finished: format!("{:.3}", Timestamp::now()),
         named_for: name.time.as_ref().map(ToString::to_string),

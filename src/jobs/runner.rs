@@ -420,6 +420,7 @@ impl Worker<'_> {
             cancel,
             backend: &*runner.backend,
             last: name.and_then(|name| history.exports.get(name)),
+            position: self.position,
             // A server that was unreachable through all retries of the last export is
             // unlikely to be reachable now.
             retries: match runner.is_unreachable.load(Relaxed) {
@@ -428,6 +429,6 @@ impl Worker<'_> {
             },
         };
         let target = export(context, session)?;
-        StagedExport::new(context, target, self.position)
+        StagedExport::new(context, target)
     }
 }

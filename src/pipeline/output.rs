@@ -5,7 +5,8 @@
 //! it is full: no row changes threads, and no row costs a system call. A second
 //! thread, the flusher, checks whether data has waited and then writes it, because
 //! the reading thread may be blocked on the server. With [`Flush::Row`], each row is
-//! written at once instead.
+//! written at once instead. The output owns the writer, so that the flusher can end
+//! the batch of a format that has batches ([`Framing::BatchOrPause`]).
 
 use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
@@ -18,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     cancel::CancelToken,
     error::{Error, ErrorKind, Result},
-    format::{CHUNK, EncodeBuffer, Spill},
+    format::{CHUNK, EncodeBuffer, Framing, RowWriter, Spill},
     sink::{Next, Sink, Staged},
     sync::lock,
 };
@@ -26,6 +27,9 @@ use crate::{
 /// The flusher's interval. A row is written at most two intervals after it was
 /// encoded: one until the flusher sees it, and one during which it waits.
 const MAX_DELAY: Duration = Duration::from_millis(2);
+
+/// The number of intervals after which a batch ends though rows still arrive.
+const MAX_BATCH_DELAYS: u32 = 50;
 
 /// When rows are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,8 +60,30 @@ struct Shared {
 }
 
 struct State {
+    writer: Box<dyn RowWriter>,
+    framing: Framing,
     buffer: Buffer,
     flusher: Flusher,
+    /// The number of calls that appended something.
+    appended: u64,
+}
+
+impl State {
+    /// Whether something waits to be written when the server pauses.
+    fn has_data(&self) -> bool {
+        !self.buffer.bytes.is_empty()
+            || self.framing == Framing::BatchOrPause && self.writer.has_batch()
+    }
+
+    /// Appends the open batch to the buffer, if it may end before it is full.
+    fn end_batch(&mut self) -> Result<()> {
+        if self.framing != Framing::BatchOrPause {
+            return Ok(());
+        }
+        let Buffer { bytes, writer } = &mut self.buffer;
+        self.writer
+            .write_batch(&mut EncodeBuffer::new(bytes, writer))
+    }
 }
 
 /// Encoded bytes, and the sink that takes them.
@@ -184,15 +210,24 @@ impl Shared {
 }
 
 impl BufferedOutput {
-    /// Creates an empty buffer before `sink`, and starts its flusher. A write that
-    /// fails while the reading thread waits for the server cancels the run through
-    /// `cancel`.
+    /// Creates an empty buffer between `writer`, whose bytes come by `framing`, and
+    /// `sink`, and starts its flusher. A write that fails while the reading thread waits
+    /// for the server cancels the run through `cancel`.
     #[must_use]
-    pub fn new(sink: Box<dyn Sink>, mut flush: Flush, cancel: &CancelToken) -> Self {
+    pub fn new(
+        writer: Box<dyn RowWriter>,
+        framing: Framing,
+        sink: Box<dyn Sink>,
+        mut flush: Flush,
+        cancel: &CancelToken,
+    ) -> Self {
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
+                writer,
+                framing,
                 buffer: Buffer::new(sink),
                 flusher: Flusher::Watching,
+                appended: 0,
             }),
             changed: Condvar::new(),
         });
@@ -210,54 +245,77 @@ impl BufferedOutput {
         Self { shared, flush }
     }
 
-    /// Adds the bytes that `encode` appends, which must be complete enough to be
+    /// Adds what `encode` has the writer append, which must be complete enough to be
     /// shown to a reader at once. If `encode` fails, nothing is added, unless a row
     /// was so wide that a part of it has already been written. Returns the total
     /// number of bytes that have been added.
     ///
     /// # Errors
-    /// Those of `encode` and of the sink.
+    /// Those of `encode`, of the writer and of the sink.
     pub fn append(
         &mut self,
-        encode: impl FnOnce(&mut EncodeBuffer<'_>) -> Result<()>,
+        encode: impl FnOnce(&mut dyn RowWriter, &mut EncodeBuffer<'_>) -> Result<()>,
     ) -> Result<u64> {
         let mut state = self.shared.state();
-        let State { buffer, flusher } = &mut *state;
-        let Buffer { bytes, writer } = buffer;
+        let state = &mut *state;
+        let Buffer { bytes, writer } = &mut state.buffer;
         writer.check()?;
         let (start, writes) = (bytes.len(), writer.writes);
-        if let Err(error) = encode(&mut EncodeBuffer::new(bytes, writer)) {
+        if let Err(error) = encode(&mut *state.writer, &mut EncodeBuffer::new(bytes, writer)) {
             bytes.truncate(if writer.writes == writes { start } else { 0 });
             return Err(error);
         }
-        writer.check()?;
-        if buffer.ends_block() {
-            buffer.write(Next::Block)?;
-        } else if self.flush == Flush::Row {
-            buffer.write(Next::Later)?;
-        } else if buffer.bytes.len() >= CHUNK {
-            buffer.write(Next::Soon)?;
-        } else if *flusher == Flusher::Parked && !buffer.bytes.is_empty() {
-            *flusher = Flusher::Watching;
-            self.shared.changed.notify_one();
+        if state.framing != Framing::Row {
+            if state.writer.is_batch_full() {
+                state
+                    .writer
+                    .write_batch(&mut EncodeBuffer::new(bytes, writer))?;
+            } else if self.flush == Flush::Row {
+                state.end_batch()?;
+            }
         }
-        Ok(buffer.writer.written + buffer.bytes.len() as u64)
+        state.appended += 1;
+        self.write_if_due(state)?;
+        Ok(state.buffer.writer.written + state.buffer.bytes.len() as u64)
     }
 
-    /// Writes the remaining bytes and completes the output.
+    /// Writes the buffer if it is full, or if no row may wait; else has the flusher look
+    /// after it.
+    #[inline]
+    fn write_if_due(&self, state: &mut State) -> Result<()> {
+        let buffer = &mut state.buffer;
+        buffer.writer.check()?;
+        if buffer.ends_block() {
+            buffer.write(Next::Block)
+        } else if self.flush == Flush::Row {
+            buffer.write(Next::Later)
+        } else if buffer.bytes.len() >= CHUNK {
+            buffer.write(Next::Soon)
+        } else {
+            if state.flusher == Flusher::Parked && state.has_data() {
+                state.flusher = Flusher::Watching;
+                self.shared.changed.notify_one();
+            }
+            Ok(())
+        }
+    }
+
+    /// Writes the remaining bytes and completes the output. Also returns the warnings of
+    /// the writer.
     ///
     /// # Errors
     /// Those of the sink.
-    pub fn finish(self) -> Result<Staged> {
-        let sink = {
-            let buffer = &mut self.shared.state().buffer;
+    pub fn finish(self) -> Result<(Staged, Vec<String>)> {
+        let (sink, warnings) = {
+            let mut state = self.shared.state();
+            let buffer = &mut state.buffer;
             buffer.writer.check()?;
             buffer.write(Next::Soon)?;
-            buffer.close()
+            (buffer.close(), state.writer.warnings())
         };
         // The sink is gone only after a failed write, whose error was returned above.
         let missing = || Error::new(ErrorKind::Output, "the output has gone");
-        sink.ok_or_else(missing)?.finish()
+        Ok((sink.ok_or_else(missing)?.finish()?, warnings))
     }
 }
 
@@ -267,6 +325,7 @@ impl Drop for BufferedOutput {
         // After a panic the buffer may end with a part of a row, which is not
         // written. A failure here is ignored: another error already ends the run.
         if !thread::panicking() && state.buffer.is_open() {
+            let _ = state.end_batch();
             let _ = state.buffer.write(Next::Later);
         }
         let sink = state.buffer.close();
@@ -280,8 +339,9 @@ impl Drop for BufferedOutput {
 /// [`MAX_DELAY`], until the sink is closed or a write fails.
 fn flush_when_idle(shared: &Shared, cancel: &CancelToken) {
     let mut state = shared.state();
+    let mut delays = 0;
     while state.buffer.is_open() {
-        if state.buffer.bytes.is_empty() {
+        if !state.has_data() {
             state.flusher = Flusher::Parked;
             state = shared
                 .changed
@@ -290,14 +350,23 @@ fn flush_when_idle(shared: &Shared, cancel: &CancelToken) {
             continue;
         }
         state.flusher = Flusher::Watching;
-        let writes = state.buffer.writer.writes;
+        let (writes, appended) = (state.buffer.writer.writes, state.appended);
         let waited = shared
             .changed
             .wait_timeout_while(state, MAX_DELAY, |state| state.buffer.is_open());
         state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        // If the reading thread has written meanwhile, the data here is newer.
-        let has_waited = state.buffer.writer.writes == writes && !state.buffer.bytes.is_empty();
-        if has_waited && let Err(error) = state.buffer.write(Next::Later) {
+        // If the reading thread has written meanwhile, the data here is newer. Batches
+        // that end while rows arrive would be small.
+        let pauses = state.framing != Framing::BatchOrPause
+            || state.appended == appended
+            || delays >= MAX_BATCH_DELAYS;
+        let has_waited = state.buffer.writer.writes == writes && state.has_data();
+        delays = if has_waited && !pauses { delays + 1 } else { 0 };
+        if !has_waited || !pauses || !state.buffer.is_open() {
+            continue;
+        }
+        let written = state.end_batch();
+        if let Err(error) = written.and_then(|()| state.buffer.write(Next::Later)) {
             drop(state);
             cancel.cancel(error);
             return;
@@ -310,7 +379,7 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::sink::Restart;
+    use crate::{format::ValueError, row::Row, sink::Restart};
 
     /// A sink whose first write fails, after a part of it may have been written.
     struct FailsOnce(Arc<Mutex<Vec<Vec<u8>>>>);
@@ -356,7 +425,7 @@ mod tests {
     fn flush_row_writes_each_row_at_once() {
         let (writes, cancel) = (Arc::new(Mutex::new(Vec::new())), CancelToken::default());
         let sink = Box::new(Recorder(Arc::clone(&writes)));
-        let mut output = BufferedOutput::new(sink, Flush::Row, &cancel);
+        let mut output = raw(sink, Flush::Row, &cancel);
         for row in ["one", "two", "three"] {
             append(&mut output, row.as_bytes()).expect("a sink that takes all");
             let writes = writes.lock().expect("no panic");
@@ -370,7 +439,7 @@ mod tests {
     fn a_wide_row_is_written_in_pieces_and_exactly() {
         let (writes, cancel) = (Arc::new(Mutex::new(Vec::new())), CancelToken::default());
         let sink = Box::new(Recorder(Arc::clone(&writes)));
-        let mut output = BufferedOutput::new(sink, Flush::Auto, &cancel);
+        let mut output = raw(sink, Flush::Auto, &cancel);
         let wide: Vec<u8> = (0..5_000_000_u32).flat_map(u32::to_le_bytes).collect();
         let bytes = append(&mut output, &wide).expect("a sink that takes all");
         assert_eq!(bytes, 20_000_000);
@@ -381,8 +450,21 @@ mod tests {
         assert!(widest < Some(2 << 20), "{widest:?} bytes in one write");
     }
 
+    /// A writer of formats whose bytes the tests append themselves.
+    struct Raw;
+
+    impl RowWriter for Raw {
+        fn row(&mut self, _: Row<'_>, _: &mut EncodeBuffer<'_>) -> Result<(), ValueError> {
+            Ok(())
+        }
+    }
+
+    fn raw(sink: Box<dyn Sink>, flush: Flush, cancel: &CancelToken) -> BufferedOutput {
+        BufferedOutput::new(Box::new(Raw), Framing::Row, sink, flush, cancel)
+    }
+
     fn append(output: &mut BufferedOutput, bytes: &[u8]) -> Result<u64> {
-        output.append(|out| {
+        output.append(|_, out| {
             out.extend(bytes);
             Ok(())
         })
@@ -392,7 +474,7 @@ mod tests {
     fn nothing_is_written_after_a_failed_write() {
         for big in [false, true] {
             let (writes, cancel) = (Arc::new(Mutex::new(Vec::new())), CancelToken::default());
-            let mut output = BufferedOutput::new(
+            let mut output = raw(
                 Box::new(FailsOnce(Arc::clone(&writes))),
                 Flush::Auto,
                 &cancel,

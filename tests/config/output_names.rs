@@ -14,11 +14,11 @@ fn unreachable_server() -> GoldDigger {
 
 #[test]
 fn a_name_whose_extension_no_format_has_exits_2() {
-    let known = "there are .csv, .tsv, .txt, .json, .ndjson, .jsonl, .sql, .md and .markdown, also with .gz or .zst behind; with --format, the file may have any name\n";
+    let known = "there are .csv, .tsv, .txt, .json, .ndjson, .jsonl, .sql, .md, .markdown, .parquet, .arrow, .feather, .ipc and .arrows; texts also with .gz or .zst behind; with --format, the file may have any name\n";
     for (name, message) in [
         (
-            "x.parquet",
-            format!("parquet, which is no format's extension\n  hint: {known}"),
+            "x.avro",
+            format!("avro, which is no format's extension\n  hint: {known}"),
         ),
         (
             "x.sqlite",
@@ -69,8 +69,8 @@ fn an_extension_that_a_parameter_makes_is_checked_once_expanded() {
     for (template, parameter, wanted) in [
         (
             "x.{e}",
-            "e=parquet",
-            Err(".parquet, which is no format's extension"),
+            "e=avro",
+            Err(".avro, which is no format's extension"),
         ),
         (
             "x.{e}.1",
@@ -83,9 +83,9 @@ fn an_extension_that_a_parameter_makes_is_checked_once_expanded() {
             Err(".bz2, and nothing is compressed so here"),
         ),
         (
-            "x.p{e}",
-            "e=arquet",
-            Err(".parquet, which is no format's extension"),
+            "x.a{e}",
+            "e=vro",
+            Err(".avro, which is no format's extension"),
         ),
         (
             "x.{e}",

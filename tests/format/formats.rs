@@ -274,6 +274,8 @@ fn an_empty_result_leaves_the_target_unless_allowed() {
                     "SET SESSION sql_mode = @gold_digger_sql_mode;\n",
                 ),
                 "markdown" => "| a | b |\n| ---: | ---: |\n",
+                // What they hold is for their readers.
+                "parquet" | "arrow" | "arrow-stream" => continue,
                 other => panic!("what is an empty document of {other}?"),
             };
             let target = folder.path().join("x");
@@ -332,10 +334,13 @@ fn the_extension_chooses_the_format() {
                 ] {
                     let target = folder.path().join(&name);
                     db.export(sql).arg("-o").arg(&target).run().wrote("");
-                    let written = fs::read_to_string(&target).expect("the file");
-                    // The file names the table.
-                    let written = written.replace("INTO `a`", "INTO `result`");
-                    assert_eq!(written.as_bytes(), by_name, "{name}");
+                    let mut written = fs::read(&target).expect("the file");
+                    if format.name == "sql" {
+                        // The file names the table.
+                        let text = String::from_utf8(written).expect("UTF-8");
+                        written = text.replace("INTO `a`", "INTO `result`").into();
+                    }
+                    assert!(written == by_name, "{name}");
                 }
             }
         }

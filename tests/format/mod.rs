@@ -1,6 +1,7 @@
 //! The formats: their exact bytes, the text of each type's values, and the values
 //! that other programs read from them.
 
+mod columnar;
 mod formats;
 mod loading;
 mod memory;

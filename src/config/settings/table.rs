@@ -20,15 +20,15 @@ use super::{
     },
     validators::{
         any_text, compression, connections, host, keep_count, load_target, not_empty,
-        one_statement, output_format, parsed, pattern, port, retries, rows,
+        one_statement, output_format, parsed, pattern, port, retries, row_group_size, rows,
     },
 };
 use crate::{
     artifacts::run_date::RunDate,
     format::{
-        BinaryEncoding, Booleans, BuiltIn, Compression, CsvDelimiter, CsvFormulas, CsvNull,
-        CsvQuote, DuplicateColumns, InvalidUtf8, LineEnding, NulTexts, NullMembers, NumberStyle,
-        ZeroDates,
+        ArrowCompression, BinaryEncoding, Booleans, BuiltIn, Compression, CsvDelimiter,
+        CsvFormulas, CsvNull, CsvQuote, DuplicateColumns, InvalidUtf8, LineEnding, NulTexts,
+        NullMembers, NumberStyle, ParquetCompression, WideDecimals, ZeroDates,
     },
     jobs::{
         guard::{Percent, SchemaPolicy},
@@ -354,12 +354,12 @@ settings! {
         .more("For a look at it only: it ends anywhere, and JSON is not closed.");
         DUPLICATE_COLUMNS: DuplicateColumns = choice(
             "output.duplicate_columns",
-            "What to do where two columns have one name (JSON, SQL; others keep both)",
+            "What to do where two columns have one name (CSV, TSV and Markdown keep both)",
         )
         .flag("duplicate-columns")
         .value("WHAT")
         .default("error")
-        .only_for(&["json", "ndjson", "sql"]);
+        .only_for(&["json", "ndjson", "sql", "parquet", "arrow", "arrow-stream"]);
         CREATE_DIRS: bool = switch(
             "output.create_dirs",
             "Create the folders of FILE that are missing",
@@ -563,6 +563,47 @@ settings! {
         .value("NAME")
         .only_for(&["sql"]);
     }
+    "Parquet and Arrow" {
+        PARQUET_COMPRESSION: ParquetCompression = text(
+            "parquet.compression",
+            &parsed::<ParquetCompression>,
+            "Parquet: compress pages: zstd, zstd:LEVEL, snappy, lz4 or none",
+        )
+        .flag("parquet-compression")
+        .value("CODEC")
+        .default("zstd")
+        .only_for(&["parquet"]);
+        ROW_GROUP_SIZE: u64 = text(
+            "parquet.row_group_size",
+            &row_group_size,
+            "Parquet: end a row group that takes SIZE in memory",
+        )
+        .flag("row-group-size")
+        .value("SIZE")
+        .default("64MiB")
+        .only_for(&["parquet"]);
+        PARQUET_DECIMAL: WideDecimals = choice(
+            "parquet.decimal",
+            "Parquet: what becomes of DECIMALs of more than 38 digits",
+        )
+        .flag("parquet-decimal")
+        .value("WHAT")
+        .default("string")
+        .only_for(&["parquet"]);
+        PARQUET_BLOOM: Vec<String> = list(
+            "parquet.bloom",
+            &any_text,
+            "Parquet: write a bloom filter for the column NAME; may be repeated",
+        )
+        .flag("parquet-bloom")
+        .value("NAME")
+        .only_for(&["parquet"]);
+        ARROW_COMPRESSION: ArrowCompression = choice("arrow.compression", "Arrow: compress arrays")
+            .flag("arrow-compression")
+            .value("CODEC")
+            .default("none")
+            .only_for(&["arrow", "arrow-stream"]);
+    }
     "Values" {
         BINARY: BinaryEncoding = choice(
             "values.binary",
@@ -579,7 +620,8 @@ settings! {
         )
         .flag("zero-dates")
         .value("WHAT")
-        .default("keep");
+        .default("keep")
+        .values_only_for(&[("keep", &["csv", "tsv", "json", "ndjson", "sql", "markdown"])]);
         BOOLEANS: Booleans = choice("values.booleans", "What is written as true and false")
             .flag("booleans")
             .value("WHAT")

@@ -55,6 +55,26 @@ pub(super) fn compression(text: &str) -> Result<Option<Compression>, String> {
     }
 }
 
+/// A size in bytes that a row group can have.
+pub(super) fn row_group_size(text: &str) -> Result<u64, String> {
+    const MIN: u64 = 1 << 20;
+    const MAX: u64 = 2 << 30;
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let factor = match &text[digits.len()..] {
+        "MiB" | "M" => Some(1 << 20),
+        "GiB" | "G" => Some(1 << 30),
+        "KiB" | "K" => Some(1 << 10),
+        "" => Some(1),
+        _ => None,
+    };
+    let number = digits.parse::<u64>().ok();
+    let size = number
+        .zip(factor)
+        .and_then(|(number, factor)| number.checked_mul(factor));
+    let size = size.filter(|size| (MIN..=MAX).contains(size));
+    size.ok_or_else(|| "it is a size from 1MiB to 2GiB".to_owned())
+}
+
 pub(super) fn port(text: &str) -> Result<NonZeroU16, String> {
     let refused = |_| "it is a number from 1 to 65535".to_owned();
     text.parse().map_err(refused)

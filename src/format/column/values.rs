@@ -12,13 +12,13 @@ use super::{
 };
 use crate::row::{Value, bits_of};
 
-const NOT_UTF8: ValueProblem = ValueProblem::new(
+pub(in crate::format) const NOT_UTF8: ValueProblem = ValueProblem::new(
     "is not UTF-8",
     "--invalid-utf8 replace goes on, or convert it in the query, for example with HEX()",
 );
 const BINARY_NOT_UTF8: ValueProblem =
     ValueProblem::new("is not UTF-8", "choose --binary base64 or hex");
-const TYPE_MISMATCH: ValueProblem = ValueProblem::new(
+pub(in crate::format) const TYPE_MISMATCH: ValueProblem = ValueProblem::new(
     "is not what its column's type says",
     "CAST it in the query (MySQL does this for IF() over BIT); else the server or a proxy broke the protocol",
 );
@@ -26,7 +26,7 @@ const ZERO_DATE: ValueProblem = ValueProblem::new(
     "is a date whose month or day is zero",
     "--zero-dates null writes NULL in its place, keep writes it as it is",
 );
-const NOT_BOOL: ValueProblem = ValueProblem::new(
+pub(in crate::format) const NOT_BOOL: ValueProblem = ValueProblem::new(
     "is neither 0 nor 1",
     "write the column as numbers (--booleans number, no --tinyint1-as-bool), or `column <> 0` in the query",
 );

@@ -148,7 +148,7 @@ fn wrong_combinations_queries_and_templates_are_found() {
         ("[query]\nsql = 'SELECT 1'\nparams = { a = 1 }\n", ":3:10: [query] params gives a a value, but the query has no :a: params = ***"),
         ("[query]\nsql = 'SELECT 1'\nparams = { day = 2026-11-21 }\n", ":3:18: dates and times are texts: write them in quotes: params = ***"),
         // Templates and passwords.
-        ("[output]\npath = 'l.parquet'\n", ":2:8: [output] path ends in .parquet, which is no format's extension: path = 'l.parquet'\n  hint: there are .csv, "),
+        ("[output]\npath = 'l.avro'\n", ":2:8: [output] path ends in .avro, which is no format's extension: path = 'l.avro'\n  hint: there are .csv, "),
         ("[output]\npath = '{dat}'\n", ":2:8: [output] path has the unknown placeholder {dat}: path = '{dat}'"),
         ("[connection]\npassword_file = 'none'\n", ":2:17: [connection] password_file names "),
         ("[connection]\npassword_env = 'NONE'\n", ":2:16: [connection] password_env names the environment variable NONE, which is not set, or not UTF-8: password_env = ***"),

@@ -1,0 +1,87 @@
+//! What is said of geometries beside their values: the spatial reference system (SRID),
+//! which servers keep with each value, and WKB does not hold.
+
+use serde_json::{Map, Value, json};
+
+use super::builder::Srids;
+
+/// The SRID of longitudes and latitudes (EPSG:4326).
+const LONGITUDE_LATITUDE: u32 = 4326;
+
+/// Returns the GeoParquet metadata of the columns with geometries; `None` without any
+/// (GeoParquet 1.1.0, "File metadata").
+///
+/// Servers keep the longitude before the latitude, whatever the order of the reference
+/// system's axes (MySQL manual, "Spatial Reference System Support"), which is
+/// GeoParquet's order too. The definitions of other systems are not known here: their
+/// `crs` is null, which is an unknown one, and the SRID is in a field of our own.
+pub(super) fn parquet_metadata<'a>(
+    columns: impl Iterator<Item = (&'a str, Srids)>,
+) -> Option<String> {
+    let mut described = Map::new();
+    for (name, srids) in columns {
+        let mut column = json!({"encoding": "WKB", "geometry_types": []});
+        let (crs, srid) = match srids {
+            Srids::None => continue,
+            // The default of GeoParquet is OGC:CRS84: the same system, longitude first.
+            Srids::One(LONGITUDE_LATITUDE) => (None, json!(LONGITUDE_LATITUDE)),
+            Srids::One(srid) => (Some(Value::Null), json!(srid)),
+            Srids::Several => (Some(Value::Null), Value::Null),
+        };
+        if let Some(crs) = crs {
+            column["crs"] = crs;
+        }
+        column["gold_digger.srid"] = srid;
+        described.insert(name.to_owned(), column);
+    }
+    let primary = described.keys().next()?.clone();
+    let metadata = json!({
+        "version": "1.1.0",
+        "primary_column": primary,
+        "columns": described,
+    });
+    Some(metadata.to_string())
+}
+
+/// Returns the SRID of each column with geometries as a JSON object, null where there
+/// are several; `None` without geometries.
+pub(super) fn srids<'a>(columns: impl Iterator<Item = (&'a str, Srids)>) -> Option<String> {
+    let mut found = Map::new();
+    for (name, srids) in columns {
+        let srid = match srids {
+            Srids::None => continue,
+            Srids::One(srid) => json!(srid),
+            Srids::Several => Value::Null,
+        };
+        found.insert(name.to_owned(), srid);
+    }
+    (!found.is_empty()).then(|| Value::from(found).to_string())
+}
+
+/// Returns a warning for each column whose geometries have an SRID, which the document
+/// does not hold.
+pub(super) fn lost_srids<'a>(columns: impl Iterator<Item = (&'a str, Srids)>) -> Vec<String> {
+    let warning = |(name, srids)| match srids {
+        Srids::None | Srids::One(0) => None,
+        Srids::One(srid) => Some(format!(
+            "the geometries of column {name:?} have the SRID {srid}, which is not in the document"
+        )),
+        Srids::Several => several(name),
+    };
+    columns.filter_map(warning).collect()
+}
+
+/// Returns a warning for each column whose geometries have different SRIDs.
+pub(super) fn mixed_srids<'a>(columns: impl Iterator<Item = (&'a str, Srids)>) -> Vec<String> {
+    columns
+        .filter(|(_, srids)| *srids == Srids::Several)
+        .filter_map(|(name, _)| several(name))
+        .collect()
+}
+
+fn several(name: &str) -> Option<String> {
+    Some(format!(
+        "the geometries of column {name:?} have different SRIDs, which the document does not hold; \
+         ST_SRID() in the query gives them a column of their own"
+    ))
+}
