@@ -24,6 +24,7 @@ use crate::support::{
 };
 
 pub(super) mod disks;
+mod formats;
 mod limits;
 mod networks;
 mod runs;

@@ -25,7 +25,7 @@ use crate::support::{
 /// The number of rows of the table. One of them is larger than a network packet.
 const ROWS: u64 = 50;
 
-fn fill(db: &Database) {
+pub(super) fn fill(db: &Database) {
     db.sql("CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(20), price DECIMAL(8,2), day DATE, note TEXT)");
     let row = |id: u64| {
         let note = if id == 25 {
@@ -52,13 +52,13 @@ fn query(db: &Database) -> String {
 }
 
 /// Returns an export through `proxy`.
-fn through(db: &Database, proxy: &CuttingProxy) -> GoldDigger {
+pub(super) fn through(db: &Database, proxy: &CuttingProxy) -> GoldDigger {
     let run = GoldDigger::new().env("DATABASE_URL", db.url_by_port(proxy.port));
     run.arg(query(db))
 }
 
 /// The structure of an answer of the server.
-struct Answer {
+pub(super) struct Answer {
     bytes: usize,
     /// The offset of the end of each row's packet, in bytes.
     row_ends: Vec<usize>,
@@ -66,7 +66,7 @@ struct Answer {
 
 impl Answer {
     /// Parses an answer that ends with the rows and a last packet.
-    fn new(answer: &[u8]) -> Self {
+    pub fn new(answer: &[u8]) -> Self {
         let mut ends = vec![];
         let mut at = 0;
         while let Some(&[a, b, c, _]) = answer.get(at..at + 4) {
@@ -90,7 +90,7 @@ impl Answer {
     /// Returns the offsets at which to cut the answer: before its first byte, where
     /// packets start and end, in the columns, in rows, and at `count` random offsets,
     /// which depend on `seed` alone.
-    fn positions(&self, seed: usize, count: usize) -> Vec<usize> {
+    pub fn positions(&self, seed: usize, count: usize) -> Vec<usize> {
         let row = |number: usize| self.row_ends[number];
         let last = row(self.row_ends.len() - 1);
         let mut all = vec![
