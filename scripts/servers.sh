@@ -189,7 +189,7 @@ need_sqlite() {
 
 need_all_for_tests() {
     need_tools jq:jq /usr/bin/time:time mkfifo:coreutils openssl:openssl faketime:faketime setpriv:util-linux \
-        gzip:gzip zstd:zstd soffice:libreoffice-calc
+        gzip:gzip lz4:lz4 zstd:zstd soffice:libreoffice-calc
     need_preload libnss_wrapper.so libnss-wrapper
     need_mariadb
     need_mariadb_plugin auth_ed25519.so

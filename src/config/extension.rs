@@ -12,14 +12,13 @@ use crate::{
 
 /// The extensions of compressed files, each with the program that compresses a
 /// pipe, if there is a usual one.
-const COMPRESSED: [(&str, Option<&str>); 11] = [
+const COMPRESSED: [(&str, Option<&str>); 10] = [
     ("gz", Some("gzip")),
     ("gzip", Some("gzip")),
     ("zst", Some("zstd")),
     ("zstd", Some("zstd")),
     ("bz2", Some("bzip2")),
     ("xz", Some("xz")),
-    ("lz4", Some("lz4")),
     ("br", Some("brotli")),
     ("zip", None),
     ("7z", None),
@@ -125,7 +124,7 @@ pub(super) fn refuse(path: &Path, extension: &str, origin: &Origin) -> Error {
     }
     let what = format!("ends in .{extension}, which is no format's extension");
     let hint = format!(
-        "there are {}; texts also with .gz or .zst behind; with --format, the file may have any name",
+        "there are {}; texts also with .gz, .zst or .lz4 behind; with --format, the file may have any name",
         extensions()
     );
     origin.refuse(keys::OUTPUT_PATH, &what).with_hint(hint)

@@ -12,11 +12,13 @@ pub enum Codec {
     Gzip,
     /// Zstandard (RFC 8878), one frame for each block, with a seek table.
     Zstd,
+    /// LZ4, one frame for each block.
+    Lz4,
 }
 
 impl Codec {
     /// All codecs.
-    pub const ALL: [Self; 2] = [Self::Gzip, Self::Zstd];
+    pub const ALL: [Self; 3] = [Self::Gzip, Self::Zstd, Self::Lz4];
 
     /// The name, as in `--compression` and manifests.
     #[must_use]
@@ -24,6 +26,7 @@ impl Codec {
         match self {
             Self::Gzip => "gzip",
             Self::Zstd => "zstd",
+            Self::Lz4 => "lz4",
         }
     }
 
@@ -33,6 +36,7 @@ impl Codec {
         match self {
             Self::Gzip => &["gz", "gzip"],
             Self::Zstd => &["zst", "zstd"],
+            Self::Lz4 => &["lz4"],
         }
     }
 
@@ -51,11 +55,12 @@ impl Codec {
     }
 
     /// The least and the greatest level, and that of the codec's own program if none is
-    /// named (gzip(1), zstd(1)).
+    /// named (gzip(1), zstd(1)). The crate for LZ4 has one.
     const fn levels(self) -> (i32, i32, i32) {
         match self {
             Self::Gzip => (1, 9, 6),
             Self::Zstd => (1, 19, 3),
+            Self::Lz4 => (1, 1, 1),
         }
     }
 
@@ -70,6 +75,7 @@ impl Codec {
         match self {
             Self::Gzip => cfg!(feature = "gzip"),
             Self::Zstd => cfg!(feature = "zstd"),
+            Self::Lz4 => cfg!(feature = "lz4"),
         }
     }
 }
@@ -88,7 +94,8 @@ impl Codec {
 pub struct Compression {
     /// The codec.
     pub codec: Codec,
-    /// How much time it takes for a smaller file: 1 to 9 for gzip, 1 to 19 for zstd.
+    /// How much time it takes for a smaller file: 1 to 9 for gzip, 1 to 19 for zstd, 1
+    /// for LZ4.
     pub level: i32,
 }
 
@@ -108,7 +115,7 @@ impl FromStr for Compression {
             None => (text, None),
         };
         let codec = Codec::ALL.into_iter().find(|codec| codec.name() == name);
-        let codec = codec.ok_or("it is gzip, zstd, gzip:LEVEL, zstd:LEVEL or none")?;
+        let codec = codec.ok_or("it is gzip, zstd, lz4, gzip:LEVEL, zstd:LEVEL or none")?;
         if !codec.is_built_in() {
             return Err(format!("this program was built without {name}"));
         }

@@ -20,7 +20,7 @@ use crate::{
     cancel::CancelToken,
     error::{Error, ErrorKind, Result},
     format::{CHUNK, EncodeBuffer, Framing, RowWriter, Spill},
-    sink::{Next, Sink, Staged},
+    sink::{Next, Restart, Sink, Staged},
     sync::lock,
 };
 
@@ -221,6 +221,11 @@ impl BufferedOutput {
         mut flush: Flush,
         cancel: &CancelToken,
     ) -> Self {
+        // Nobody sees a file before its end, so that no batch need end early.
+        let framing = match sink.restart() {
+            Restart::Allowed if framing == Framing::BatchOrPause => Framing::Batch,
+            _ => framing,
+        };
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 writer,
@@ -379,7 +384,7 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::{format::ValueError, row::Row, sink::Restart};
+    use crate::{format::ValueError, row::Row};
 
     /// A sink whose first write fails, after a part of it may have been written.
     struct FailsOnce(Arc<Mutex<Vec<Vec<u8>>>>);

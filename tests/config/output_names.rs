@@ -14,7 +14,7 @@ fn unreachable_server() -> GoldDigger {
 
 #[test]
 fn a_name_whose_extension_no_format_has_exits_2() {
-    let known = "there are .csv, .tsv, .txt, .json, .ndjson, .jsonl, .sql, .md, .markdown, .parquet, .arrow, .feather, .ipc and .arrows; texts also with .gz or .zst behind; with --format, the file may have any name\n";
+    let known = "there are .csv, .tsv, .txt, .json, .ndjson, .jsonl, .sql, .md, .markdown, .parquet, .arrow, .feather, .ipc and .arrows; texts also with .gz, .zst or .lz4 behind; with --format, the file may have any name\n";
     for (name, message) in [
         (
             "x.avro",

@@ -92,8 +92,7 @@ fn readers_find_every_value_of_the_server() {
         }
         // Over the text protocol, a FLOAT has six digits, and all else is the same.
         let sql = query(&columns_without(&["fl"]), &[]);
-        // (A stream's batches end where the server pauses.)
-        for extension in ["parquet", "arrow"] {
+        for extension in ["parquet", "arrow", "arrows"] {
             let bytes = ["text", "binary"].map(|protocol| {
                 let file = folder.path().join("t").with_extension(extension);
                 export(db, &sql, protocol, &file);

@@ -323,11 +323,11 @@ settings! {
         COMPRESSION: Option<Compression> = text(
             "output.compression",
             &compression,
-            "Compress the bytes: gzip, zstd, gzip:LEVEL, zstd:LEVEL or none",
+            "Compress the bytes: gzip, zstd, lz4, gzip:LEVEL, zstd:LEVEL or none",
         )
         .flag("compression")
         .value("CODEC")
-        .more("Without it, the extension .gz or .zst says so.");
+        .more("Without it, the extension .gz, .zst or .lz4 says so.");
         COMPRESSION_THREADS: NonZeroU16 = number(
             "output.compression_threads",
             &connections,

@@ -15,7 +15,7 @@ use crate::support::{
 };
 
 /// A target of each kind.
-const NAMES: [&str; 8] = [
+const NAMES: [&str; 9] = [
     "x.sql",
     "x.md",
     "x.parquet",
@@ -23,6 +23,7 @@ const NAMES: [&str; 8] = [
     "x.arrows",
     "x.csv.gz",
     "x.json.zst",
+    "x.tsv.lz4",
     "x.ndjson.zst",
 ];
 
