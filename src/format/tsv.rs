@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BuiltIn, EncodeBuffer, Format, Header, NulTexts, RowWriter, TextOptions, ValueError,
+    BuiltIn, Dialect, EncodeBuffer, Format, Header, NulTexts, RowWriter, TextOptions, ValueError,
     column::{Altered, ColumnFormatter, Rendered},
     delimited::{self, Nul},
     encode::{self, Encoding},
@@ -74,6 +74,17 @@ impl Format for Tsv {
             nul: self.text.nul,
             texts_with_nul: 0,
         }))
+    }
+
+    fn dialect(&self) -> Dialect {
+        Dialect::of_text(&self.text)
+            .with("header", self.header == Header::Names)
+            .with("delimiter", "\t")
+            .with("lineTerminator", "\n")
+            .with("quoteChar", None::<&str>)
+            .with("doubleQuote", false)
+            .with("escapeChar", "\\")
+            .with("nullSequence", "\\N")
     }
 
     fn header(&self) -> Header {

@@ -15,7 +15,6 @@ use crate::{
     cancel::{CancelToken, CommitState},
     error::{Error, ErrorKind, Result},
     pipeline::{BufferedOutput, Pipeline, RowObserver, copy_rows},
-    schema::ColumnDescription,
     sink::{self, Checksum, Restart, Sink, SinkOptions, Staged, Target},
     source::{Access, RowSource, SnapshotGap, SnapshotMode},
     text::counted,
@@ -215,10 +214,8 @@ fn try_export(context: ExportContext<'_>, shared: Option<SessionRef<'_>>) -> Res
 
 /// Records the columns and the protocol of `source`.
 fn record_source(status: &Status, source: &dyn RowSource) {
-    let columns = source.schema().columns.iter();
-    let columns = columns.map(ColumnDescription::from).collect();
     status.update(|details| {
-        details.columns = columns;
+        details.columns.clone_from(&source.schema().columns);
         details.protocol = Some(source.protocol());
     });
 }

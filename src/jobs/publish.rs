@@ -9,11 +9,12 @@ use ring::digest;
 use super::{export::ExportContext, load};
 use crate::{
     artifacts::{
-        manifest::{self, Manifest},
+        manifest::{self, Manifest, ManifestColumn},
         template::OutputName,
     },
     error::Result,
     format::Header,
+    schema::Schema,
     sink::{self, Staged},
     source::BinlogPosition,
     text::hex,
@@ -93,6 +94,9 @@ fn write_manifest(
     let query = digest::digest(&digest::SHA256, export.query.text().as_bytes());
     let file = target.file_name().unwrap_or_default();
     let started = status.started();
+    let schema = Schema {
+        columns: details.columns,
+    };
     let manifest = Manifest {
         generator: manifest::GENERATOR.to_owned(),
         export: export.name.clone(),
@@ -100,10 +104,12 @@ fn write_manifest(
         format: export.format.name().to_owned(),
         compression: export.compression.map(|options| options.compression.codec),
         header: export.format.header() == Header::Names,
+        dialect: export.format.dialect(),
+        time_zone: details.time_zone,
         rows: status.rows(),
         bytes: details.stored_bytes.unwrap_or_else(|| status.bytes()),
         sha256: sha256.to_owned(),
-        columns: details.columns,
+        columns: ManifestColumn::describe(&schema, &*export.format)?,
         load_statement: details.load_statement,
         query_sha256: hex(query.as_ref()),
         server: connect.endpoint.to_string(),
