@@ -31,6 +31,7 @@ mod column;
 mod columnar;
 mod csv;
 mod delimited;
+mod dialect;
 mod encode;
 mod json;
 mod markdown;
@@ -53,6 +54,7 @@ pub use columnar::Parquet;
 #[cfg(feature = "arrow")]
 pub use columnar::{Arrow, ArrowLayout};
 pub use csv::{ByteOrderMark, Csv, CsvDelimiter, CsvFormulas, CsvNull, CsvQuote, LineEnding};
+pub use dialect::Dialect;
 pub use json::{DuplicateColumns, Json, Layout, NullMembers, NumberStyle};
 pub use markdown::Markdown;
 pub use options::{

@@ -270,6 +270,14 @@ pub struct ColumnDescription {
     pub r#type: String,
 }
 
+impl ColumnDescription {
+    /// Describes each of `columns`.
+    #[must_use]
+    pub fn of_all(columns: &[Column]) -> Vec<Self> {
+        columns.iter().map(Self::from).collect()
+    }
+}
+
 impl From<&Column> for ColumnDescription {
     fn from(column: &Column) -> Self {
         Self {

@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     cancel::CancelToken,
     error::{Error, ErrorKind, Result},
-    format::Codec,
-    schema::ColumnDescription,
+    format::{Codec, Dialect, Format},
+    schema::{Column, ColumnType, Nullability, Schema, Sign},
     sink::{self, Staged, Target},
     source::BinlogPosition,
 };
@@ -40,6 +40,12 @@ pub struct Manifest {
     pub compression: Option<Codec>,
     /// Whether its first record holds the columns' names (CSV, TSV).
     pub header: bool,
+    /// How a reader is set up for it.
+    #[serde(default)]
+    pub dialect: Dialect,
+    /// The session's time zone, in which TIMESTAMPs are written; `None` if the server
+    /// does not tell it.
+    pub time_zone: Option<String>,
     /// The number of rows of the result set.
     pub rows: u64,
     /// The size of the file in bytes, as it is stored.
@@ -47,7 +53,7 @@ pub struct Manifest {
     /// The SHA-256 of the whole file, in hexadecimal digits.
     pub sha256: String,
     /// The columns, in their order.
-    pub columns: Vec<ColumnDescription>,
+    pub columns: Vec<ManifestColumn>,
     /// The statement that loads the file into the target of `--for`; `None` if
     /// there is none.
     #[serde(default)]
@@ -70,6 +76,80 @@ pub struct Manifest {
     /// The time that replaced the placeholders in the file's name, with its zone
     /// (RFC 9557); `None` if no placeholder is a time.
     pub named_for: Option<String>,
+}
+
+/// A column as a reader of the file needs to know it. What is not known of it, or has no
+/// meaning for its type, is `None`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestColumn {
+    /// The column's name.
+    pub name: String,
+    /// The server's name of its type, such as `DECIMAL(10,2)`.
+    pub r#type: String,
+    /// The name of the type without its arguments and attributes, such as `DECIMAL`.
+    pub base_type: Option<String>,
+    /// Whether values may be NULL.
+    pub nullable: Option<bool>,
+    /// Whether a number is never below zero.
+    pub unsigned: Option<bool>,
+    /// The digits of a DECIMAL.
+    pub precision: Option<u32>,
+    /// The digits of a DECIMAL after the point.
+    pub scale: Option<u32>,
+    /// The digits of a second's fraction.
+    pub fraction: Option<u32>,
+    /// The most characters of a text, bytes of a string of bytes, or the bits of a BIT.
+    pub length: Option<u32>,
+    /// The character set in which the server sent a text.
+    pub character_set: Option<String>,
+    /// How the values are written, in words; `None` if the format does not say.
+    pub written_as: Option<String>,
+}
+
+impl ManifestColumn {
+    /// Describes the columns of `schema` in the documents of `format`.
+    ///
+    /// # Errors
+    /// Those of [`Format::open`].
+    pub fn describe(schema: &Schema, format: &dyn Format) -> Result<Vec<Self>> {
+        let text = format.text_options();
+        let mut written_as = format.open(schema)?.column_formats().into_iter();
+        let columns = schema.columns.iter();
+        let columns =
+            columns.map(|column| Self::new(column, text.nullability(column), written_as.next()));
+        Ok(columns.collect())
+    }
+
+    fn new(column: &Column, nullability: Nullability, written_as: Option<String>) -> Self {
+        let metadata = &column.metadata;
+        let (mut scale, mut fraction, mut length) = (None, None, metadata.length);
+        match column.column_type {
+            ColumnType::Decimal { scale: digits, .. } => scale = Some(digits.into()),
+            ColumnType::DateTime { fraction: digits } | ColumnType::Time { fraction: digits } => {
+                fraction = u32::try_from(digits).ok();
+            }
+            ColumnType::Bit { width } => length = Some(width),
+            _ => {}
+        }
+        let is_number = column.column_type.is_number();
+        Self {
+            name: column.name.clone(),
+            r#type: column.server_type.clone(),
+            base_type: Some(metadata.base.name().to_owned()),
+            nullable: match nullability {
+                Nullability::NotNull => Some(false),
+                Nullability::Nullable => Some(true),
+                Nullability::Unknown => None,
+            },
+            unsigned: is_number.then_some(metadata.sign == Sign::Unsigned),
+            precision: metadata.precision,
+            scale,
+            fraction,
+            length,
+            character_set: metadata.character_set.map(str::to_owned),
+            written_as,
+        }
+    }
 }
 
 /// The end of a manifest's file name.

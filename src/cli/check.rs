@@ -3,8 +3,9 @@
 use unicode_width::UnicodeWidthStr;
 
 use crate::{
+    artifacts::manifest::ManifestColumn,
     jobs::{
-        check::{CheckReport, CheckedExport, CheckedSnapshot, ColumnFacts, ExportFacts},
+        check::{CheckReport, CheckedExport, CheckedSnapshot, ExportFacts},
         plan::{ExportPlan, RunPlan},
     },
     source::{Access, ConnectOptions, SessionFacts, snapshot, tls_options::Verification},
@@ -100,14 +101,14 @@ fn facts_text(plan: &RunPlan, export: &ExportPlan, facts: &ExportFacts) -> Strin
 }
 
 /// Returns the table of columns, with a header.
-fn columns_text(columns: &[ColumnFacts]) -> String {
+fn columns_text(columns: &[ManifestColumn]) -> String {
     let header = ["column", "server type", "written as"].map(str::to_owned);
     let mut table = vec![header.to_vec()];
     table.extend(columns.iter().map(|column| {
         vec![
             column.name.clone(),
-            column.server_type.clone(),
-            column.written_as.clone(),
+            column.r#type.clone(),
+            column.written_as.clone().unwrap_or_default(),
         ]
     }));
     aligned(&table)

@@ -159,7 +159,7 @@ impl ExportSummary {
             rows: status.rows(),
             bytes: status.bytes(),
             stored_bytes,
-            columns,
+            columns: ColumnDescription::of_all(&columns),
             target: target.map(|target| match target.path() {
                 None => STDOUT_ARGUMENT.to_owned(),
                 Some(path) => path.to_string_lossy().into_owned(),

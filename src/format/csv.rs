@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use self::field::FieldWriter;
 use super::{
-    BuiltIn, DocumentEncoding, EncodeBuffer, Format, Header, RowWriter, TextOptions, ValueError,
+    BuiltIn, Dialect, DocumentEncoding, EncodeBuffer, Format, Header, RowWriter, TextOptions,
+    ValueError,
     column::{ColumnFormatter, Rendered},
     delimited,
 };
@@ -110,6 +111,20 @@ impl Format for Csv {
 
     fn null_text(&self) -> Option<String> {
         Some(self.null.clone().into())
+    }
+
+    fn dialect(&self) -> Dialect {
+        Dialect::of_text(&self.text)
+            .with("byteOrderMark", self.bom == ByteOrderMark::Utf8)
+            .with("header", self.header == Header::Names)
+            .with("delimiter", String::from(self.delimiter))
+            .with("lineTerminator", self.line_ending.text())
+            .with("quoteChar", "\"")
+            .with("doubleQuote", true)
+            .with("escapeChar", None::<&str>)
+            .with("nullSequence", &self.null)
+            .with("quoting", self.quote)
+            .with("formulas", self.formulas)
     }
 }
 
@@ -251,6 +266,15 @@ pub enum LineEnding {
     Crlf,
 }
 
+impl LineEnding {
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Lf => "\n",
+            Self::Crlf => "\r\n",
+        }
+    }
+}
+
 /// Encodes one result set as CSV.
 struct CsvWriter {
     columns: Vec<ColumnFormatter>,
@@ -263,10 +287,7 @@ struct CsvWriter {
 
 impl CsvWriter {
     fn new(options: &Csv, schema: &Schema) -> Self {
-        let line_end: &[u8] = match options.line_ending {
-            LineEnding::Lf => b"\n",
-            LineEnding::Crlf => b"\r\n",
-        };
+        let line_end = options.line_ending.text().as_bytes();
         let mut fields = FieldWriter::new(options, schema.columns.len());
         let mut header = Vec::new();
         let mut out = EncodeBuffer::unbounded(&mut header);

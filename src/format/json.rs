@@ -13,7 +13,7 @@ use self::{
     text::{NOT_A_NUMBER, NOT_JSON, embed, is_beyond_double, is_number, write_escaped},
 };
 use super::{
-    BuiltIn, DocumentEncoding, EncodeBuffer, Format, RowWriter, TextOptions, ValueError,
+    BuiltIn, Dialect, DocumentEncoding, EncodeBuffer, Format, RowWriter, TextOptions, ValueError,
     column::{Altered, ColumnFormatter, Padding, Rendered, ValueProblem},
     encode,
 };
@@ -104,6 +104,18 @@ impl Format for Json {
 
     fn text_options(&self) -> TextOptions {
         self.text
+    }
+
+    fn dialect(&self) -> Dialect {
+        let root = self.root.as_ref().filter(|_| self.layout != Layout::Lines);
+        Dialect::of_text(&self.text)
+            .with("itemType", "object")
+            .with("property", root)
+            .with("bigIntegers", self.bigint)
+            .with("decimals", self.decimal)
+            .with("embeddedColumns", &self.columns)
+            .with("nullMembers", self.nulls)
+            .with("duplicateColumns", self.duplicate_columns)
     }
 }
 

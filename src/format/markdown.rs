@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BuiltIn, DocumentEncoding, EncodeBuffer, Format, RowWriter, TextOptions, ValueError,
+    BuiltIn, Dialect, DocumentEncoding, EncodeBuffer, Format, RowWriter, TextOptions, ValueError,
     column::{Altered, ColumnFormatter, Rendered},
     delimited, encode,
 };
@@ -61,6 +61,12 @@ impl Format for Markdown {
             columns: ColumnFormatter::for_columns(schema, self.text),
             altered: Altered::default(),
         }))
+    }
+
+    fn dialect(&self) -> Dialect {
+        Dialect::of_text(&self.text)
+            .with("header", true)
+            .with("nullSequence", String::from_utf8_lossy(NULL))
     }
 
     fn text_options(&self) -> TextOptions {

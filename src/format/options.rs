@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::schema::{Column, ColumnType, Nullability};
+
 /// The text form of values without a character set, such as BLOB and VARBINARY.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
@@ -98,6 +100,33 @@ pub struct TextOptions {
     pub booleans: Booleans,
     /// The policy for texts with NUL characters.
     pub nul: NulTexts,
+}
+
+impl TextOptions {
+    /// Returns the options of a format without zero dates: they become NULL, unless they
+    /// are refused.
+    #[cfg(feature = "columnar")]
+    pub(super) fn without_zero_dates(self) -> Self {
+        let zero_dates = match self.zero_dates {
+            ZeroDates::Keep => ZeroDates::Null,
+            policy => policy,
+        };
+        Self { zero_dates, ..self }
+    }
+
+    /// Returns whether the values of `column` may be NULL in a document: a zero date of a
+    /// column that is NOT NULL may become one.
+    #[must_use]
+    pub fn nullability(&self, column: &Column) -> Nullability {
+        let is_date = matches!(
+            column.column_type,
+            ColumnType::Date | ColumnType::DateTime { .. }
+        );
+        match self.zero_dates {
+            ZeroDates::Null if is_date => Nullability::Nullable,
+            _ => column.metadata.nullability,
+        }
+    }
 }
 
 /// What becomes of DECIMALs of more than 38 digits.

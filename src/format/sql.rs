@@ -11,8 +11,8 @@ use std::{collections::HashSet, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BinaryEncoding, BuiltIn, DocumentEncoding, DuplicateColumns, EncodeBuffer, Format, RowWriter,
-    TextOptions, ValueError,
+    BinaryEncoding, BuiltIn, Dialect, DocumentEncoding, DuplicateColumns, EncodeBuffer, Format,
+    RowWriter, TextOptions, ValueError,
     column::{Altered, ColumnFormatter, Padding, Rendered, ValueProblem},
     encode,
     json::unique_names,
@@ -89,6 +89,12 @@ impl Format for Sql {
 
     fn open(&self, schema: &Schema) -> Result<Box<dyn RowWriter>> {
         Ok(Box::new(SqlWriter::new(self, schema)?))
+    }
+
+    fn dialect(&self) -> Dialect {
+        Dialect::of_text(&self.text_options())
+            .with("table", &self.table)
+            .with("duplicateColumns", self.duplicate_columns)
     }
 
     fn text_options(&self) -> TextOptions {

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BuiltIn, DocumentEncoding, EncodeBuffer, Format, Header, NulTexts, RowWriter, TextOptions,
-    ValueError,
+    BuiltIn, Dialect, DocumentEncoding, EncodeBuffer, Format, Header, NulTexts, RowWriter,
+    TextOptions, ValueError,
     column::{Altered, ColumnFormatter, Rendered},
     delimited::{self, Nul},
     encode::{self, Encoding},
@@ -76,6 +76,17 @@ impl Format for Tsv {
             nul: self.text.nul,
             texts_with_nul: 0,
         }))
+    }
+
+    fn dialect(&self) -> Dialect {
+        Dialect::of_text(&self.text)
+            .with("header", self.header == Header::Names)
+            .with("delimiter", "\t")
+            .with("lineTerminator", "\n")
+            .with("quoteChar", None::<&str>)
+            .with("doubleQuote", false)
+            .with("escapeChar", "\\")
+            .with("nullSequence", "\\N")
     }
 
     fn header(&self) -> Header {

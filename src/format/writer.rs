@@ -3,7 +3,7 @@
 
 use std::{any::Any, fmt};
 
-use super::{EncodeBuffer, TextOptions, column::ValueProblem};
+use super::{Dialect, EncodeBuffer, TextOptions, column::ValueProblem};
 use crate::{error::Result, row::Row, schema::Schema};
 
 /// A format with its options. It creates a writer for each result set.
@@ -65,6 +65,11 @@ pub trait Format: Any + fmt::Debug + Send + Sync {
     /// The options for values.
     fn text_options(&self) -> TextOptions {
         TextOptions::default()
+    }
+
+    /// How a reader is set up for the documents, for manifests.
+    fn dialect(&self) -> Dialect {
+        Dialect::default()
     }
 
     /// The text for NULL, if the same text can be data, where it is between quotes.

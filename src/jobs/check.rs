@@ -8,7 +8,7 @@ use super::{
     session::{is_refusal, not_run},
 };
 use crate::{
-    artifacts::history::LastSuccess,
+    artifacts::{history::LastSuccess, manifest::ManifestColumn},
     cancel::CancelToken,
     error::{Error, ErrorKind, Result},
     pipeline::RowObserver,
@@ -63,19 +63,9 @@ pub struct ResultSetFacts {
     /// The wire protocol of the rows.
     pub protocol: &'static str,
     /// The columns.
-    pub columns: Vec<ColumnFacts>,
+    pub columns: Vec<ManifestColumn>,
     /// The statement that loads the output, if there is one.
     pub load_statement: Option<String>,
-}
-
-/// A column of a result set that would be written.
-pub struct ColumnFacts {
-    /// Its name.
-    pub name: String,
-    /// The server's name of its type.
-    pub server_type: String,
-    /// A description of how its values are written.
-    pub written_as: String,
 }
 
 /// Checks each export of `plan`: connects, sets the session up, and lets the server
@@ -193,20 +183,11 @@ fn check_export(
     if let Some(load) = &mut load {
         load.columns(&schema)?;
     }
-    let writer = export.format.open(&schema)?;
-    let mut written_as = writer.column_formats();
-    written_as.resize(schema.columns.len(), String::new());
-    let columns = schema.columns.into_iter().zip(written_as);
-    let columns = columns.map(|(column, written_as)| ColumnFacts {
-        name: column.name,
-        server_type: column.server_type,
-        written_as,
-    });
     Ok(ExportFacts {
         session,
         result_set: Ok(ResultSetFacts {
             protocol,
-            columns: columns.collect(),
+            columns: ManifestColumn::describe(&schema, &*export.format)?,
             load_statement: load.and_then(|load| load.statement),
         }),
     })

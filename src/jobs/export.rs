@@ -232,6 +232,7 @@ fn facts(context: ExportContext<'_>) -> Vec<(&'static str, String)> {
         columns,
         ..
     } = context.status.status.details();
+    let columns = ColumnDescription::of_all(&columns);
     let position = context.position.map(serde_json::to_string);
     let facts = [
         ("query_sha256", Some(query_sha256(export))),
@@ -254,10 +255,8 @@ pub(super) fn query_sha256(export: &ExportPlan) -> String {
 
 /// Records the columns and the protocol of `source`.
 fn record_source(status: &Status, source: &dyn RowSource) {
-    let columns = source.schema().columns.iter();
-    let columns = columns.map(ColumnDescription::from).collect();
     status.update(|details| {
-        details.columns = columns;
+        details.columns.clone_from(&source.schema().columns);
         details.protocol = Some(source.protocol());
     });
 }

@@ -11,11 +11,12 @@ use super::{
 };
 use crate::{
     artifacts::{
-        manifest::{self, Manifest},
+        manifest::{self, Manifest, ManifestColumn},
         template::OutputName,
     },
     error::Result,
     format::Header,
+    schema::Schema,
     sink::{self, Staged},
 };
 
@@ -87,6 +88,9 @@ fn write_manifest(
     let details = status.details();
     let file = target.file_name().unwrap_or_default();
     let started = status.started();
+    let schema = Schema {
+        columns: details.columns,
+    };
     let manifest = Manifest {
         generator: manifest::GENERATOR.to_owned(),
         export: export.name.clone(),
@@ -94,10 +98,12 @@ fn write_manifest(
         format: export.format.name().to_owned(),
         compression: export.compression.map(|options| options.compression.codec),
         header: export.format.header() == Header::Names,
+        dialect: export.format.dialect(),
+        time_zone: details.time_zone,
         rows: status.rows(),
         bytes: details.stored_bytes.unwrap_or_else(|| status.bytes()),
         sha256: sha256.to_owned(),
-        columns: details.columns,
+        columns: ManifestColumn::describe(&schema, &*export.format)?,
         load_statement: details.load_statement,
         query_sha256: query_sha256(export),
         server: connect.endpoint.to_string(),

@@ -30,6 +30,7 @@ use crate::{
     },
     cancel::CancelToken,
     error::{Error, ErrorKind, Result},
+    schema::ColumnDescription,
     source::{BinlogPosition, SnapshotMode},
     sync::lock,
 };
@@ -291,7 +292,7 @@ impl Runner {
         };
         let success = LastSuccess {
             rows: export.status.rows(),
-            columns: export.status.details().columns,
+            columns: ColumnDescription::of_all(&export.status.details().columns),
             finished: format!("{:.3}", Timestamp::now()),
         };
         if let Err(error) = History::record(path, name, success) {

@@ -235,7 +235,7 @@ impl Export {
         Ok(ExportReport {
             rows: status.rows(),
             bytes: status.bytes(),
-            columns: details.columns,
+            columns: ColumnDescription::of_all(&details.columns),
             warnings: details.warnings,
             elapsed: status.elapsed(),
         })

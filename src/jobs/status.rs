@@ -16,7 +16,7 @@ use tracing::span::EnteredSpan;
 use crate::{
     error::Error,
     pipeline::Counters,
-    schema::ColumnDescription,
+    schema::Column,
     sink::{Restart, Target},
     sync::lock,
 };
@@ -64,8 +64,8 @@ struct Shared {
 /// Details that become known in the course of the work.
 #[derive(Clone, Debug, Default)]
 pub struct StatusDetails {
-    /// The columns' names and server types.
-    pub columns: Vec<ColumnDescription>,
+    /// The columns of the result.
+    pub columns: Vec<Column>,
     /// The server's version, as the server reports it.
     pub server_version: Option<String>,
     /// The wire protocol of the rows.

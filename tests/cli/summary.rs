@@ -10,7 +10,7 @@ use std::{
 use serde_json::Value as Json;
 
 use crate::support::{
-    GoldDigger, Signal, each_server, file_names, make_fifo, on_a_server, wait_for,
+    GoldDigger, Signal, assert_as_schema, each_server, file_names, make_fifo, on_a_server, wait_for,
 };
 
 const TWO_ROWS: &str = "SELECT 1 AS a, 'x' AS b UNION SELECT 2, NULL";
@@ -28,7 +28,9 @@ fn summary_text(run: GoldDigger, code: i32) -> String {
 /// Does the same and returns the parsed summary.
 #[track_caller]
 fn summary(run: GoldDigger, code: i32) -> Json {
-    serde_json::from_str(&summary_text(run, code)).expect("JSON")
+    let summary = serde_json::from_str(&summary_text(run, code)).expect("JSON");
+    assert_as_schema("summary", &summary);
+    summary
 }
 
 /// Asserts that docs/summary.md lists exactly the fields of a summary, in order.

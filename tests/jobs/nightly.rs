@@ -8,7 +8,8 @@ use serde_json::Value as Json;
 use tempfile::TempDir;
 
 use crate::support::{
-    Database, GoldDigger, Outcome, at_terminal, each_server, file_names, on_a_server, wait_until,
+    Database, GoldDigger, Outcome, assert_as_schema, at_terminal, each_server, file_names,
+    on_a_server, wait_until,
 };
 
 mod coverage;
@@ -68,7 +69,9 @@ impl<'a> ExportFile<'a> {
         let outcome = self.run(args).arg("--summary").arg(&summary).run();
         let text = fs::read(&summary).expect("the summary");
         fs::remove_file(summary).expect("it is there");
-        (outcome, serde_json::from_slice(&text).expect("JSON"))
+        let summary = serde_json::from_slice(&text).expect("JSON");
+        assert_as_schema("summary", &summary);
+        (outcome, summary)
     }
 
     /// Runs the exports and does `work` while one of them executes [`waiting_query`].

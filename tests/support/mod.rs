@@ -61,10 +61,12 @@ pub fn make_fifo(path: &Path) {
 
 pub mod certificates;
 pub mod fake;
+mod json_schema;
 mod postgres;
 mod program;
 mod server;
 
+pub use json_schema::{assert_as_schema, json_schema, members, schema_violation};
 pub use postgres::Postgres;
 pub use program::{
     GoldDigger, Outcome, Running, Signal, at_terminal, poll_until, wait_for, wait_until,

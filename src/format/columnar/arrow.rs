@@ -107,7 +107,7 @@ impl Format for Arrow {
     }
 
     fn text_options(&self) -> TextOptions {
-        self.text
+        self.text.without_zero_dates()
     }
 
     fn keeps_facts(&self) -> bool {
@@ -188,7 +188,7 @@ impl ArrowWriter {
     fn new(format: &Arrow, schema: &Schema) -> Result<Self> {
         let options = FieldOptions {
             format: format.name(),
-            text: format.text,
+            text: format.text_options(),
             time_zone: format.time_zone.as_deref(),
             duplicate_columns: format.duplicate_columns,
             wide_decimals: WideDecimals::Decimal256,

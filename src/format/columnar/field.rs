@@ -13,7 +13,7 @@ use arrow_schema::{
 };
 
 use super::{
-    super::{Booleans, DuplicateColumns, TextOptions, WideDecimals, ZeroDates, json::unique_names},
+    super::{Booleans, DuplicateColumns, TextOptions, WideDecimals, json::unique_names},
     builder::{self, ColumnBuilder},
     values::{self, bits, boolean, decimal, integer},
 };
@@ -93,13 +93,7 @@ fn field(
     data_type: DataType,
     options: FieldOptions<'_>,
 ) -> Result<Field> {
-    let is_date = matches!(
-        column.column_type,
-        ColumnType::Date | ColumnType::DateTime { .. }
-    );
-    // A zero date becomes NULL.
-    let may_become_null = is_date && options.text.zero_dates != ZeroDates::Error;
-    let is_required = column.metadata.nullability == Nullability::NotNull && !may_become_null;
+    let is_required = options.text.nullability(column) == Nullability::NotNull;
     let mut metadata = HashMap::from([(SERVER_TYPE.to_owned(), column.server_type.clone())]);
     if column.metadata.base == BaseType::Geometry {
         let name = extension::EXTENSION_TYPE_NAME_KEY.to_owned();

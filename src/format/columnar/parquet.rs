@@ -119,7 +119,7 @@ impl Format for Parquet {
     }
 
     fn text_options(&self) -> TextOptions {
-        self.text
+        self.text.without_zero_dates()
     }
 
     fn keeps_facts(&self) -> bool {
@@ -186,7 +186,7 @@ impl ParquetWriter {
     fn new(format: &Parquet, schema: &Schema) -> Result<Self> {
         let options = FieldOptions {
             format: FORMAT.name,
-            text: format.text,
+            text: format.text_options(),
             time_zone: format.time_zone.as_deref(),
             duplicate_columns: format.duplicate_columns,
             wide_decimals: format.wide_decimals,

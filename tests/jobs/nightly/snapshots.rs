@@ -14,7 +14,8 @@ use serde_json::Value as Json;
 
 use super::{ExportFile, statuses, waiting_query};
 use crate::support::{
-    Database, GlobalVariable, Server, Signal, each_logging_server, each_server, each_server_alone,
+    Database, GlobalVariable, Server, Signal, assert_as_schema, each_logging_server, each_server,
+    each_server_alone,
     fake::{self, Side},
     wait_for, wait_until,
 };
@@ -156,6 +157,7 @@ fn is_consistent_during_writes(db: &Database, runs: u32, args: &[&str]) -> bool 
     let position = |table: &str| -> Json {
         let text = fs::read(exports.path(&format!("{table}.csv.manifest.json")));
         let manifest: Json = serde_json::from_slice(&text.expect("it")).expect("JSON");
+        assert_as_schema("manifest", &manifest);
         manifest["snapshot"].clone()
     };
     assert_eq!(position("t0").is_object(), args.contains(&"--snapshot"));
