@@ -42,6 +42,7 @@ mod options;
 mod properties;
 mod sql;
 pub(crate) mod stored;
+mod table;
 mod temporal;
 mod tsv;
 #[cfg(test)]
@@ -55,6 +56,7 @@ pub use json::{DuplicateColumns, Json, Layout, NullMembers, NumberStyle};
 pub use markdown::Markdown;
 pub use options::{BinaryEncoding, Booleans, InvalidUtf8, NulTexts, TextOptions, ZeroDates};
 pub use sql::Sql;
+pub use table::{FirstRows, Table, TableLayout};
 pub use tsv::Tsv;
 pub use writer::{Format, Framing, Header, RowWriter, ValueError};
 
@@ -67,6 +69,8 @@ pub static FORMATS: &[&BuiltIn] = &[
     &json::LINES,
     &sql::FORMAT,
     &markdown::FORMAT,
+    &table::FORMAT,
+    &table::VERTICAL,
 ];
 
 /// The description of a built-in format.

@@ -99,7 +99,7 @@ impl UnresolvedExport {
         let manifest = output_name(layers, &self.destination, now, database)?;
         let format = format::format(
             layers,
-            self.destination.format,
+            &self.destination,
             &preset::table(name, &self.destination),
         )?;
         let compression = output::compression(layers, &self.destination)?;

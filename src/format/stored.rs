@@ -7,7 +7,7 @@ use std::{any::Any, sync::Arc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::Error as _};
 use serde_json::Value;
 
-use super::{Csv, Format, Json, Markdown, Sql, Tsv};
+use super::{Csv, Format, Json, Markdown, Sql, Table, Tsv};
 
 #[derive(Serialize, Deserialize)]
 struct Stored {
@@ -28,7 +28,8 @@ pub fn serialize<S: Serializer>(
         .or_else(|| options::<Tsv>(any))
         .or_else(|| options::<Json>(any))
         .or_else(|| options::<Sql>(any))
-        .or_else(|| options::<Markdown>(any));
+        .or_else(|| options::<Markdown>(any))
+        .or_else(|| options::<Table>(any));
     let name = format.name().to_owned();
     let unknown = || S::Error::custom(format!("the format {name:?} is not built in"));
     let options = options.ok_or_else(unknown)?.map_err(S::Error::custom)?;
@@ -56,6 +57,9 @@ pub fn deserialize<'de, D: Deserializer<'de>>(
         "sql" => serde_json::from_value::<Sql>(options).map(|format| Arc::new(format) as _),
         "markdown" => {
             serde_json::from_value::<Markdown>(options).map(|format| Arc::new(format) as _)
+        }
+        "table" | "vertical" => {
+            serde_json::from_value::<Table>(options).map(|format| Arc::new(format) as _)
         }
         name => {
             return Err(D::Error::custom(format!(

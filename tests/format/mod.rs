@@ -8,6 +8,7 @@ mod options;
 mod overrides;
 pub mod readers;
 mod statements;
+mod tables;
 mod targets;
 mod types;
 mod values;
