@@ -88,7 +88,7 @@ pub enum TableLayout {
 }
 
 /// When the first rows of an aligned table are written. The widths of its columns come
-/// from them; a later value that is wider widens its column from its row on.
+/// from them; a later value that is wider changes them from its row on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FirstRows {

@@ -221,6 +221,7 @@ fn texts_are_cut_to_the_terminal_and_numbers_are_not() {
 #[test]
 fn rows_that_are_written_keep_their_widths_and_later_ones_widen_them() {
     let columns = [("a", TEXT), ("b", INT)];
+    // In a line without room, the number takes it from the text.
     for (terminal, widest) in [(0, "abcdefghijkl | 100\n"), (14, "abcdefg… | 100\n")] {
         let (mut writer, mut bytes) = (open(&on_terminal(terminal), &columns), Vec::new());
         let mut shown = |a, b, expected: &str| {
@@ -236,6 +237,16 @@ fn rows_that_are_written_keep_their_widths_and_later_ones_widen_them() {
         shown("abcde", 3, "abcde | 3\n");
         shown("x", 4, "x     | 4\n");
         shown("abcdefghijkl", 100, widest);
+    }
+    // So does a text that would hardly be seen.
+    let columns = [("a", TEXT), ("b", TEXT)];
+    let (mut writer, mut bytes) = (open(&on_terminal(20), &columns), Vec::new());
+    let b = "b".repeat(30);
+    for (a, shown) in [("x", 15), ("wider", 11)] {
+        write(&mut *writer, &[text(a), text(&b)], &mut bytes);
+        let line = format!("\n{a} | {}…\n", &b[..shown]);
+        assert!(format!("\n{}", String::from_utf8_lossy(&bytes)).ends_with(&line));
+        bytes.clear();
     }
 }
 

@@ -40,7 +40,7 @@ enum Progress {
     Nothing,
     /// The table is written from `begin` to `end` of the buffer, and may change.
     Drawn { begin: usize, end: usize },
-    /// The widths are settled, and no row is kept.
+    /// What is written stays, and no row is kept.
     Settled,
 }
 
@@ -97,9 +97,7 @@ impl Aligned {
                 return Err(ValueError::at(column)(problem));
             }
         }
-        if !matches!(self.progress, Progress::Settled) {
-            self.widths.measure(&self.cells.list[first..]);
-        }
+        self.widths.measure(&self.cells.list[first..]);
         Ok(())
     }
 
@@ -115,7 +113,7 @@ impl Aligned {
             first = 0;
         }
         if let Progress::Settled = self.progress {
-            self.widths.grow(&self.cells.list);
+            self.widths.fit();
         } else {
             let is_long = |cell: &cell::Cell| cell.kind == CellKind::Long;
             let settles = self.kept() > KEPT || self.cells.list[first..].iter().any(is_long);
@@ -199,7 +197,7 @@ impl Aligned {
     }
 
     /// Writes the row whose cells begin at number `first`. Its long texts are read from
-    /// `source`; only the last row, which settles the widths, has any.
+    /// `source`; a row that is kept has none.
     fn line(&mut self, first: usize, source: Option<Source<'_>>, out: &mut EncodeBuffer<'_>) {
         for (index, column) in self.widths.columns.iter().enumerate() {
             if index > 0 {

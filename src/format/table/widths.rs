@@ -63,14 +63,17 @@ impl Column {
         }
     }
 
-    /// Takes the width of `cell` into account.
-    fn measure(&mut self, cell: &Cell) {
+    /// Takes the width of `cell` into account. Returns whether it needs more than the
+    /// values before.
+    fn measure(&mut self, cell: &Cell) -> bool {
         let needed = match cell.kind {
             CellKind::Whole => cell.width,
             _ => cell.width.min(LEAST_TEXT),
         };
+        let needs_more = needed > self.needed || cell.width > self.natural;
         self.needed = self.needed.max(needed);
         self.natural = self.natural.max(cell.width);
+        needs_more
     }
 
     /// The width that it has in a table where texts are cut to `width`.
@@ -84,6 +87,8 @@ pub(super) struct Widths {
     pub columns: Vec<Column>,
     /// The number of the terminal's columns; `None` for no limit.
     pub limit: Option<usize>,
+    /// Whether a value needs more than its column's width was made for.
+    is_outdated: bool,
 }
 
 impl Widths {
@@ -92,15 +97,18 @@ impl Widths {
             Some(last) if last.alignment == Alignment::Left => last.alignment = Alignment::Last,
             _ => {}
         }
-        Self { columns, limit }
+        Self {
+            columns,
+            limit,
+            is_outdated: true,
+        }
     }
 
     /// Takes the cells of a row into account.
     pub fn measure(&mut self, row: &[Cell]) {
-        let columns = self.columns.iter_mut();
-        columns
-            .zip(row)
-            .for_each(|(column, cell)| column.measure(cell));
+        for (column, cell) in self.columns.iter_mut().zip(row) {
+            self.is_outdated |= column.measure(cell);
+        }
     }
 
     /// Whether the columns fit into a line, with their texts cut.
@@ -112,6 +120,9 @@ impl Widths {
     /// Gives each column the width that its values need. Where a line cannot hold them,
     /// the widest columns are made equally narrow. Returns whether a width has changed.
     pub fn fit(&mut self) -> bool {
+        if !std::mem::take(&mut self.is_outdated) {
+            return false;
+        }
         let widest = match self.limit {
             None => WIDEST,
             // The total grows with the width.
@@ -134,31 +145,6 @@ impl Widths {
             column.width = width;
         }
         has_changed
-    }
-
-    /// Widens the columns that the cells of a row need wider, as far as there is room:
-    /// first for what is never cut.
-    pub fn grow(&mut self, row: &[Cell]) {
-        let mut room = match self.limit {
-            Some(limit) => limit.saturating_sub(self.line()),
-            None => usize::MAX,
-        };
-        for is_whole in [true, false] {
-            for (column, cell) in self.columns.iter_mut().zip(row) {
-                if (cell.kind == CellKind::Whole) == is_whole {
-                    let more = cell.width.min(WIDEST).saturating_sub(column.width);
-                    let more = more.min(room);
-                    column.width += more;
-                    room -= more;
-                }
-            }
-        }
-    }
-
-    /// The width of a line as it is.
-    fn line(&self) -> usize {
-        let widths = self.columns.iter().map(|column| column.width);
-        widths.sum::<usize>() + self.separators()
     }
 
     /// The width of a line in a table where texts are cut to `width`.
