@@ -9,4 +9,5 @@ pub mod prompt;
 pub mod report;
 pub mod signals;
 pub mod summary;
+pub mod terminal;
 mod usage;

@@ -6,7 +6,7 @@
 //! configuration file, that over option files, those over the variables of the
 //! vendors' clients, and these over defaults.
 
-use std::{env, ffi::OsString, time::Duration};
+use std::{env, ffi::OsString, num::NonZeroU16, time::Duration};
 
 use secrecy::SecretString;
 
@@ -90,6 +90,20 @@ pub struct Interaction<'a> {
     pub ask: &'a dyn Fn(&str) -> Result<SecretString, PromptError>,
     /// Reports a warning.
     pub warn: &'a dyn Fn(String),
+    /// What standard output is.
+    pub stdout: StandardOutput,
+}
+
+/// What standard output is: it decides the format where nothing else does, and how wide
+/// a table is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StandardOutput {
+    /// A terminal with so many columns, if they are known.
+    Terminal(Option<NonZeroU16>),
+    /// A regular file.
+    File,
+    /// A pipe, or another stream.
+    Stream,
 }
 
 /// The reason why there is no task.
@@ -389,6 +403,12 @@ fn layers(flags: Layer, interaction: &Interaction<'_>) -> Result<(Layers, Vec<Ex
     let mut layers = Layers {
         list: vec![flags, Layer::of_environment()?],
         option_files: Vec::new(),
+        stdout: match interaction.stdout {
+            StandardOutput::Terminal(columns) => {
+                StandardOutput::Terminal(output::columns_of_environment().or(columns))
+            }
+            other => other,
+        },
     };
     if let Some(path) = layers.value(keys::CONFIG) {
         let (file, tables) = file::load(&path)?;

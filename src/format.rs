@@ -41,6 +41,7 @@ mod options;
 mod properties;
 mod sql;
 pub(crate) mod stored;
+mod table;
 mod temporal;
 mod tsv;
 #[cfg(test)]
@@ -62,6 +63,7 @@ pub use options::{
     TextOptions, WideDecimals, ZeroDates,
 };
 pub use sql::Sql;
+pub use table::{FirstRows, Table, TableLayout};
 pub use tsv::Tsv;
 pub use writer::{Format, Framing, Header, RowWriter, ValueError};
 
@@ -74,6 +76,8 @@ pub static FORMATS: &[&BuiltIn] = &[
     &json::LINES,
     &sql::FORMAT,
     &markdown::FORMAT,
+    &table::FORMAT,
+    &table::VERTICAL,
     #[cfg(feature = "parquet")]
     &columnar::FORMAT,
     #[cfg(feature = "arrow")]

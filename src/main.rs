@@ -8,7 +8,7 @@ use gold_digger::{
     cli::{
         allocator,
         args::{Args, Request},
-        check, progress, prompt, report, signals, summary,
+        check, progress, prompt, report, signals, summary, terminal,
     },
     config::{self, Interaction, Rejected, SummaryPath, Task, reporting::ReportOptions},
     error::{Error, Result},
@@ -50,6 +50,7 @@ fn main() -> ExitCode {
             tracing::warn!("{text}");
             status.add_warning(text);
         },
+        stdout: terminal::standard_output(),
     };
     match config::resolve(args.layer, request, &reporting, &interaction) {
         Ok(Task::Print(text)) => report::print(text.as_bytes()),

@@ -16,6 +16,7 @@ pub fn resolve(args: Args) -> Result<Task, Rejected> {
     let interaction = Interaction {
         ask: &|_| panic!("a password is asked for"),
         warn: &|_| (),
+        stdout: config::StandardOutput::Stream,
     };
     config::resolve(args.layer, request, &args.reporting, &interaction)
 }

@@ -156,7 +156,10 @@ fn count_rows(file: &mut dyn Read, manifest: &Manifest) -> Result<u64, String> {
         "tsv" | "ndjson" => count_lines(file),
         // The names, and the line below them.
         "markdown" => count_lines(file).map(|lines| lines.saturating_sub(2)),
-        "sql" => count_tuples(file),
+        // And the number of rows.
+        "table" => count_lines(file).map(|lines| lines.saturating_sub(3)),
+        "vertical" => count_beginnings(file, b'*'),
+        "sql" => count_beginnings(file, b'('),
         "json" => {
             let mut text =
                 serde_json::Deserializer::from_reader(BufReader::with_capacity(CHUNK, file));
@@ -191,7 +194,7 @@ fn count_records(file: &mut dyn Read) -> io::Result<u64> {
     Ok(records)
 }
 
-/// Counts lines of TSV, NDJSON and Markdown, whose values have no line ends.
+/// Counts lines of TSV, NDJSON and tables, whose values have no line ends.
 fn count_lines(file: &mut dyn Read) -> io::Result<u64> {
     let mut lines = 0;
     each_chunk(file, |bytes| {
@@ -203,14 +206,14 @@ fn count_lines(file: &mut dyn Read) -> io::Result<u64> {
     Ok(lines)
 }
 
-/// Counts the rows of INSERT statements as this program writes them: the lines that begin
-/// with a bracket.
-fn count_tuples(file: &mut dyn Read) -> io::Result<u64> {
+/// Counts the lines that begin with `byte`: the rows of INSERT statements and of vertical
+/// tables, as this program writes them.
+fn count_beginnings(file: &mut dyn Read, byte: u8) -> io::Result<u64> {
     let (mut rows, mut is_first) = (0, true);
     each_chunk(file, |bytes| {
-        for byte in bytes {
-            rows += u64::from(is_first && *byte == b'(');
-            is_first = *byte == b'\n';
+        for found in bytes {
+            rows += u64::from(is_first && *found == byte);
+            is_first = *found == b'\n';
         }
     })?;
     Ok(rows)

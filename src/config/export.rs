@@ -99,10 +99,10 @@ impl UnresolvedExport {
         let manifest = output_name(layers, &self.destination, now, database)?;
         let format = format::format(
             layers,
-            self.destination.format,
+            &self.destination,
             &preset::table(name, &self.destination),
         )?;
-        output::check_columnar(&self.destination)?;
+        output::check_columnar(layers, &self.destination)?;
         let compression = output::compression(layers, &self.destination)?;
         let load = preset::load_plan(
             name,

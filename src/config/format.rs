@@ -6,6 +6,7 @@ use std::sync::Arc;
 use clap::builder::PossibleValue;
 
 use super::{
+    StandardOutput,
     layers::Layers,
     origin::Origin,
     output::Destination,
@@ -18,10 +19,11 @@ use crate::format::{Arrow, ArrowLayout};
 use crate::{
     error::Result,
     format::{
-        Booleans, BuiltIn, ByteOrderMark, Csv, FORMATS, Format, Header, Json, Layout, Sql,
-        TextOptions, Tsv,
+        Booleans, BuiltIn, ByteOrderMark, Csv, FORMATS, FirstRows, Format, Header, Json, Layout,
+        Sql, Table, TableLayout, TextOptions, Tsv,
     },
     load::is_offset,
+    sink::{Target, is_stream},
 };
 
 /// Returns the choices of `--format` with their descriptions.
@@ -91,13 +93,13 @@ fn is_of_other_section(setting: &Setting, origin: &Origin, format: &str) -> bool
         && section.is_some_and(|section| is_of_format(section) && !is_its_own(section))
 }
 
-/// Makes the chosen format with the options of the layers. `table` is the name of the
-/// export, or of its file.
+/// Makes the chosen format with the options of the layers. `name` is that of the export,
+/// or of its file.
 ///
 /// # Errors
 /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) if two options
 /// contradict each other.
-pub(super) fn format(layers: &Layers, chosen: &BuiltIn, table: &str) -> Result<Arc<dyn Format>> {
+pub(super) fn format(layers: &Layers, chosen: &Destination, name: &str) -> Result<Arc<dyn Format>> {
     let text = TextOptions {
         binary: layers.value(keys::BINARY).unwrap_or_default(),
         invalid_utf8: layers.value(keys::INVALID_UTF8).unwrap_or_default(),
@@ -106,16 +108,16 @@ pub(super) fn format(layers: &Layers, chosen: &BuiltIn, table: &str) -> Result<A
         nul: layers.value(keys::NUL).unwrap_or_default(),
     };
     #[cfg(feature = "parquet")]
-    if chosen.name == "parquet" {
+    if chosen.format.name == "parquet" {
         return Ok(Arc::new(parquet(layers, text)));
     }
     #[cfg(feature = "arrow")]
-    if chosen.is_columnar() {
-        return Ok(Arc::new(arrow(layers, text, chosen)));
+    if chosen.format.is_columnar() {
+        return Ok(Arc::new(arrow(layers, text, chosen.format)));
     }
     // All formats are made, so that a contradiction is found whatever the format is.
     let (csv, tsv, json) = (csv(layers, text)?, tsv(layers, text), json(layers, text));
-    Ok(match chosen.name {
+    Ok(match chosen.format.name {
         "csv" => Arc::new(csv),
         "tsv" => Arc::new(tsv),
         "json" => Arc::new(json),
@@ -124,8 +126,13 @@ pub(super) fn format(layers: &Layers, chosen: &BuiltIn, table: &str) -> Result<A
             root: None,
             ..json
         }),
-        "sql" => Arc::new(sql(layers, text, table)),
-        _ => (chosen.with_text)(text),
+        "sql" => Arc::new(sql(layers, text, name)),
+        "table" => Arc::new(table(layers, text, &chosen.target)),
+        "vertical" => Arc::new(Table {
+            layout: TableLayout::Vertical,
+            ..table(layers, text, &chosen.target)
+        }),
+        _ => (chosen.format.with_text)(text),
     })
 }
 
@@ -215,6 +222,23 @@ fn sql(layers: &Layers, text: TextOptions, table: &str) -> Sql {
         // Another zone may be the server's own, or have an hour twice.
         time_zone: zone.filter(|zone: &String| is_offset(zone)),
         duplicate_columns: layers.value(keys::DUPLICATE_COLUMNS).unwrap_or_default(),
+    }
+}
+
+/// Makes a table for `target`: as wide as the terminal, or of the same bytes for the same
+/// rows where nobody sees them before their end.
+fn table(layers: &Layers, text: TextOptions, target: &Target) -> Table {
+    let (terminal, first_rows) = match (target, layers.stdout) {
+        (Target::Stdout, StandardOutput::Terminal(columns)) => (columns, FirstRows::AtOnce),
+        (Target::Stdout, StandardOutput::File) => (None, FirstRows::Together),
+        (Target::Path(path), _) if !is_stream(path) => (None, FirstRows::Together),
+        _ => (None, FirstRows::AtOnce),
+    };
+    Table {
+        text,
+        layout: TableLayout::Aligned,
+        terminal,
+        first_rows,
     }
 }
 

@@ -7,6 +7,7 @@
 use std::{any::Any, collections::BTreeMap, env, ffi::OsStr, path::PathBuf};
 
 use super::{
+    StandardOutput,
     origin::{Origin, WithOrigin},
     secrets::{hide_misplaced, place_of},
     settings::{Key, SETTINGS, Setting, Value},
@@ -120,6 +121,8 @@ pub struct Layers {
     pub list: Vec<Layer>,
     /// The option files that were read, those included by others too.
     pub option_files: Vec<PathBuf>,
+    /// What standard output is.
+    pub stdout: StandardOutput,
 }
 
 impl Layers {

@@ -3,14 +3,16 @@
 use std::{
     cell::LazyCell,
     collections::BTreeMap,
+    env,
     ffi::{OsStr, OsString},
-    io::{self, IsTerminal},
     num::NonZeroU16,
     path::{Path, PathBuf},
 };
 
 use super::{
+    StandardOutput,
     extension::{self, FormatByName, SaidByName, said_by_name},
+    format,
     layers::{Layer, Layers},
     origin::{Origin, WithOrigin},
     selection::{command_line_query, if_applicable},
@@ -47,6 +49,14 @@ fn run_date(layers: &Layers) -> Option<WithOrigin<RunDate>> {
 
 /// The format if nothing chooses one.
 const DEFAULT_FORMAT: &str = "tsv";
+
+/// The format if nothing chooses one and the rows go to a terminal.
+const FORMAT_FOR_TERMINAL: &str = "table";
+
+/// The terminal's columns that the variable COLUMNS says, as for psql and other programs.
+pub(super) fn columns_of_environment() -> Option<NonZeroU16> {
+    env::var("COLUMNS").ok()?.parse().ok()
+}
 
 /// A target and its format, and the origins of both.
 pub(super) struct Destination {
@@ -107,17 +117,41 @@ pub(super) fn destination(
         return Err(refused);
     }
     let (target, target_origin) = target.unwrap_or((Target::Stdout, Origin::Default));
+    let is_chosen = chosen.format.is_some();
     let default = || BuiltIn::named(DEFAULT_FORMAT).map(|format| (format, Origin::Default));
     let no_format = || Error::config(format!("there is no format {DEFAULT_FORMAT}"));
     let (format, format_origin) = chosen.format.or_else(default).ok_or_else(no_format)?;
-    Ok(Destination {
+    let destination = Destination {
         target,
         target_origin,
         format,
         format_origin,
         compression: chosen.compression,
         parameters,
-    })
+    };
+    if is_chosen || !is_terminal(layers, &destination.target) {
+        return Ok(destination);
+    }
+    Ok(for_terminal(layers, destination))
+}
+
+/// Returns `chosen`, whose format nothing chooses, with the format for a terminal. Where
+/// a flag is for the usual format, it stays.
+fn for_terminal(layers: &Layers, chosen: Destination) -> Destination {
+    let usual = chosen.format;
+    let mut chosen = Destination {
+        format: BuiltIn::named(FORMAT_FOR_TERMINAL).unwrap_or(usual),
+        ..chosen
+    };
+    if format::refuse_flags_of_other_formats(layers, &chosen).is_err() {
+        chosen.format = usual;
+    }
+    chosen
+}
+
+/// Whether the rows for `target` go to a terminal as standard output.
+fn is_terminal(layers: &Layers, target: &Target) -> bool {
+    *target == Target::Stdout && matches!(layers.stdout, StandardOutput::Terminal(_))
 }
 
 /// What the layers so far choose, from the highest on.
@@ -250,7 +284,7 @@ pub(super) fn warnings(layers: &Layers, parameters: &[Parameter]) -> Vec<String>
 ///
 /// # Errors
 /// [`ErrorKind::Config`](crate::error::ErrorKind::Config), naming what chooses them.
-pub(super) fn check_columnar(chosen: &Destination) -> Result<()> {
+pub(super) fn check_columnar(layers: &Layers, chosen: &Destination) -> Result<()> {
     if !chosen.format.is_columnar() {
         return Ok(());
     }
@@ -271,7 +305,7 @@ pub(super) fn check_columnar(chosen: &Destination) -> Result<()> {
         };
         return Err(origin.refuse(setting, &what).with_hint(hint));
     }
-    if chosen.target == Target::Stdout && io::stdout().is_terminal() {
+    if is_terminal(layers, &chosen.target) {
         let what = format!("{name} is bytes that a terminal cannot show");
         let refused = chosen.format_origin.refuse(keys::OUTPUT_FORMAT, &what);
         return Err(refused.with_hint("name a file: -o FILE, or redirect standard output"));
@@ -299,7 +333,7 @@ pub(super) fn compression(
             _ => Ok(None),
         };
     };
-    if chosen.target == Target::Stdout && io::stdout().is_terminal() {
+    if is_terminal(layers, &chosen.target) {
         let what = "makes bytes that a terminal cannot show";
         let refused = origin.refuse(keys::COMPRESSION, what);
         return Err(refused.with_hint("name a file: -o FILE, or redirect standard output"));

@@ -42,7 +42,8 @@ pub trait Spill {
 pub struct EncodeBuffer<'a> {
     /// The bytes that have been encoded and not been passed on. An index into it
     /// is valid until the next call of [`extend`](Self::extend) or
-    /// [`spill_if_large`](Self::spill_if_large).
+    /// [`spill_if_large`](Self::spill_if_large). Between two rows, the caller takes all
+    /// bytes or none.
     pub bytes: &'a mut Vec<u8>,
     spill: Option<&'a mut dyn Spill>,
     /// The number of bytes that have been passed on.

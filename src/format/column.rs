@@ -237,6 +237,12 @@ pub(super) struct Altered {
 }
 
 impl Altered {
+    /// Counts `rendered`, if the document does not hold it as it is.
+    pub(super) fn count(&mut self, rendered: &Rendered<'_>) {
+        self.lossy += u64::from(matches!(rendered, Rendered::Lossy(_)));
+        self.zero_dates += u64::from(matches!(rendered, Rendered::ZeroDate));
+    }
+
     /// Returns a warning for each number that is not 0.
     pub(super) fn warnings(self) -> Vec<String> {
         let lossy = warning(

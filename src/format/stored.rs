@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::Arrow;
 #[cfg(feature = "parquet")]
 use super::Parquet;
-use super::{Csv, Format, Json, Markdown, Sql, Tsv};
+use super::{Csv, Format, Json, Markdown, Sql, Table, Tsv};
 
 #[derive(Serialize, Deserialize)]
 struct Stored {
@@ -32,7 +32,8 @@ pub fn serialize<S: Serializer>(
         .or_else(|| options::<Tsv>(any))
         .or_else(|| options::<Json>(any))
         .or_else(|| options::<Sql>(any))
-        .or_else(|| options::<Markdown>(any));
+        .or_else(|| options::<Markdown>(any))
+        .or_else(|| options::<Table>(any));
     #[cfg(feature = "parquet")]
     let options = options.or_else(|| self::options::<Parquet>(any));
     #[cfg(feature = "arrow")]
@@ -64,6 +65,9 @@ pub fn deserialize<'de, D: Deserializer<'de>>(
         "sql" => serde_json::from_value::<Sql>(options).map(|format| Arc::new(format) as _),
         "markdown" => {
             serde_json::from_value::<Markdown>(options).map(|format| Arc::new(format) as _)
+        }
+        "table" | "vertical" => {
+            serde_json::from_value::<Table>(options).map(|format| Arc::new(format) as _)
         }
         #[cfg(feature = "parquet")]
         "parquet" => serde_json::from_value::<Parquet>(options).map(|format| Arc::new(format) as _),

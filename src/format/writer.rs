@@ -171,6 +171,12 @@ pub trait RowWriter: Send {
         Ok(())
     }
 
+    /// The number of bytes of rows that the writer holds in memory: 0 for most text, the
+    /// size of the open batch and of what is encoded around it for others.
+    fn buffered(&self) -> usize {
+        0
+    }
+
     /// The text form of each column's values in words, for `--check`.
     fn column_formats(&self) -> Vec<String> {
         Vec::new()

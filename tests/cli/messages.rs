@@ -207,7 +207,7 @@ fn progress_appears_on_a_terminal_and_vanishes() {
         // Progress does not mix with rows on the same terminal.
         let shown = export("");
         assert!(
-            shown.starts_with("a\r\n0\r\ngold_digger: 1 row"),
+            shown.starts_with("a\r\n-\r\n0\r\n(1 row)\r\ngold_digger: 1 row"),
             "{shown:?}"
         );
         // Without a terminal, progress appears only on request.

@@ -102,8 +102,8 @@ fn flags_of_other_programs_name_ours() {
     let write = "write it into the query: \"SELECT … WHERE …\", with --param for a value";
     #[rustfmt::skip]
     assert_refused(&[
-        (&["-BNe", SELECT], "there is no flag -B", "leave it out: without --format, rows are tab-separated, with names in the first line"),
-        (&["--batch", SELECT], "there is no flag --batch", "leave it out: without --format, rows are tab-separated, with names in the first line"),
+        (&["-BNe", SELECT], "there is no flag -B", "--format tsv: tab-separated, with names in the first line; piped rows are so anyway"),
+        (&["--batch", SELECT], "there is no flag --batch", "--format tsv: tab-separated, with names in the first line; piped rows are so anyway"),
         (&["-N", SELECT], "there is no flag -N", "--header=false leaves the names out"),
         (&["--skip-column-names", SELECT], "there is no flag --skip-column-names", "--header=false leaves the names out"),
         (&["--no-header", SELECT], "there is no flag --no-header", "--header=false leaves the names out"),
@@ -116,7 +116,7 @@ fn flags_of_other_programs_name_ours() {
         (&["--init-command=x", SELECT], "there is no flag --init-command", "--init SQL runs a statement before the query"),
         (&["--where", "a = 1", SELECT], "there is no flag --where", write),
         (&["--limit", "1", SELECT], "there is no flag --limit", "write it into the query: \"SELECT … LIMIT 10\""),
-        (&["--table", "t"], "there is no flag --table", "name the table in the query: \"SELECT * FROM NAME\"; --format lists the formats"),
+        (&["--table", "t"], "there is no flag --table", "--format table is aligned columns; for a table's rows: \"SELECT * FROM NAME\""),
     ]);
     let run = unreachable_server().args(["--dry-run", SELECT]).run();
     run.failed(3, &["cannot connect"]);

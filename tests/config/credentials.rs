@@ -190,7 +190,7 @@ fn a_password_can_be_typed_at_the_terminal() {
             &format!("{login} 'SELECT 1 AS a'"),
             Some((&prompt, &format!("{}\n", db.server.password))),
         );
-        let rows = format!("{prompt}\r\na\r\n1\r\n");
+        let rows = format!("{prompt}\r\na\r\n-\r\n1\r\n(1 row)\r\n");
         assert!(shown.starts_with(&rows), "{shown:?}");
         assert!(!shown.contains(&db.server.password), "{shown:?}");
         // After Ctrl-C, the terminal echoes input again.
@@ -276,6 +276,7 @@ fn debug_output_in_a_panic_has_no_password() {
     let interaction = Interaction {
         ask: &|_| panic!("nobody is asked"),
         warn: &|_| (),
+        stdout: config::StandardOutput::Stream,
     };
     let request = config::Request::Export;
     let task = config::resolve(args.layer, request, &args.reporting, &interaction);

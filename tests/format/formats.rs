@@ -274,6 +274,8 @@ fn an_empty_result_leaves_the_target_unless_allowed() {
                     "SET SESSION sql_mode = @gold_digger_sql_mode;\n",
                 ),
                 "markdown" => "| a | b |\n| ---: | ---: |\n",
+                "table" => "a | b\n--+--\n(0 rows)\n",
+                "vertical" => "(0 rows)\n",
                 // What they hold is for their readers.
                 "parquet" | "arrow" | "arrow-stream" => continue,
                 other => panic!("what is an empty document of {other}?"),

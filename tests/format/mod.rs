@@ -9,6 +9,7 @@ mod options;
 mod overrides;
 pub mod readers;
 mod statements;
+mod tables;
 mod targets;
 mod types;
 mod values;

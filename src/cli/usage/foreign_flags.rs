@@ -2,10 +2,10 @@
 
 /// Names of flags that exist in `mysql`, `mysqldump` and similar programs and not
 /// here, each with what to do instead.
-const FOREIGN_FLAGS: [(&[&str], &str); 24] = [
+const FOREIGN_FLAGS: [(&[&str], &str); 25] = [
     (
         &["-B", "--batch"],
-        "leave it out: without --format, rows are tab-separated, with names in the first line",
+        "--format tsv: tab-separated, with names in the first line; piped rows are so anyway",
     ),
     (
         &["-N", "--skip-column-names", "--no-header", "--noheader"],
@@ -25,12 +25,13 @@ const FOREIGN_FLAGS: [(&[&str], &str); 24] = [
     ),
     (
         &["-t", "--table", "--tables"],
-        "name the table in the query: \"SELECT * FROM NAME\"; --format lists the formats",
+        "--format table is aligned columns; for a table's rows: \"SELECT * FROM NAME\"",
     ),
     (
-        &["-H", "--html", "-X", "--xml", "-E", "--vertical"],
-        "--format lists the formats; --format json --pretty shows one value a line",
+        &["-H", "--html", "-X", "--xml"],
+        "--format lists the formats",
     ),
+    (&["-E"], "--vertical shows one value a line"),
     (
         &["-w", "--where"],
         "write it into the query: \"SELECT … WHERE …\", with --param for a value",

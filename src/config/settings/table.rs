@@ -299,10 +299,11 @@ settings! {
             "output.format",
             format::possible_values,
             &output_format,
-            "Output format, otherwise by the file's extension, or tsv where it has none",
+            "Output format, else by the file's extension, else table on a terminal and tsv elsewhere",
         )
         .flag("format")
-        .value("FORMAT");
+        .value("FORMAT")
+        .aliases(&[("vertical", "vertical")]);
         OUTPUT_FOR: &'static LoadTarget = one_of(
             "output.for",
             preset::possible_values,
@@ -612,7 +613,9 @@ settings! {
         .flag("binary")
         .value("ENCODING")
         .default("base64")
-        .only_for(&["csv", "tsv", "json", "ndjson", "markdown"])
+        .only_for(&[
+            "csv", "tsv", "json", "ndjson", "markdown", "table", "vertical",
+        ])
         .values_only_for(&[("raw", &["tsv"]), ("postgres", &["csv", "tsv"])]);
         ZERO_DATES: ZeroDates = choice(
             "values.zero_dates",
@@ -621,7 +624,7 @@ settings! {
         .flag("zero-dates")
         .value("WHAT")
         .default("keep")
-        .values_only_for(&[("keep", &["csv", "tsv", "json", "ndjson", "sql", "markdown"])]);
+        .values_only_for(&[("keep", &["csv", "tsv", "json", "ndjson", "sql", "markdown", "table", "vertical"])]);
         BOOLEANS: Booleans = choice("values.booleans", "What is written as true and false")
             .flag("booleans")
             .value("WHAT")

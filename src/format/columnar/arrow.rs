@@ -276,6 +276,10 @@ impl RowWriter for ArrowWriter {
         !self.batch.is_empty()
     }
 
+    fn buffered(&self) -> usize {
+        self.batch.bytes()
+    }
+
     fn column_formats(&self) -> Vec<String> {
         self.descriptions.clone()
     }

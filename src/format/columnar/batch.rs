@@ -83,6 +83,11 @@ impl Batch {
         self.rows == 0
     }
 
+    /// The estimated size of the rows in bytes.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Whether the batch is large enough to be written.
     pub(super) const fn is_full(&self) -> bool {
         self.rows >= MAX_ROWS || self.bytes >= MAX_BYTES

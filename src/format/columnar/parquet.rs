@@ -237,11 +237,15 @@ impl ParquetWriter {
             }
         }
         self.rows += batch.num_rows();
-        let bytes: usize = self.open.iter().map(ArrowColumnWriter::memory_size).sum();
-        if bytes as u64 >= self.max_bytes || self.rows >= MAX_GROUP_ROWS {
+        if self.group_bytes() as u64 >= self.max_bytes || self.rows >= MAX_GROUP_ROWS {
             self.close_group(out)?;
         }
         Ok(())
+    }
+
+    /// The bytes of the open row group in memory.
+    fn group_bytes(&self) -> usize {
+        self.open.iter().map(ArrowColumnWriter::memory_size).sum()
     }
 
     /// Writes the open row group, and passes on each column by itself: no second copy of
@@ -306,6 +310,10 @@ impl RowWriter for ParquetWriter {
 
     fn has_batch(&self) -> bool {
         !self.batch.is_empty()
+    }
+
+    fn buffered(&self) -> usize {
+        self.batch.bytes() + self.group_bytes()
     }
 
     fn column_formats(&self) -> Vec<String> {

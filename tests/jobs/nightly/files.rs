@@ -19,7 +19,7 @@ fn sha256sum(bytes: &[u8]) -> String {
     output.split(' ').next().expect("a word").to_owned()
 }
 
-const FILES: [&str; 10] = [
+const FILES: [&str; 12] = [
     "x.csv",
     "y.csv",
     "x.tsv",
@@ -27,6 +27,8 @@ const FILES: [&str; 10] = [
     "x.jsonl",
     "x.sql",
     "x.md",
+    "table.txt.gz",
+    "vertical.txt",
     "y.json",
     "null.csv",
     "none.json",
@@ -48,6 +50,8 @@ fn exports_with_manifests<'a>(db: &'a Database<'a>) -> ExportFile<'a> {
         export("ndjson", "x.jsonl", ""),
         export("sql", "x.sql", ""),
         export("markdown", "x.md", ""),
+        export("table", "table.txt.gz", "format = 'table'"),
+        export("vertical", "vertical.txt", "format = 'vertical'"),
         export("pretty", "y.json", "[export.json]\npretty = true\nroot = 'rows'"),
         "[[export]]\nname = 'null'\nsql = 'SELECT NULL AS n UNION ALL SELECT NULL'\npath = 'null.csv'\n".to_owned(),
         "[[export]]\nname = 'none'\nsql = 'SELECT 1 AS n WHERE 1 = 0'\npath = 'none.json'\nallow_empty = true\n".to_owned(),
@@ -71,7 +75,7 @@ fn manifests_describe_their_files() {
             let text = fs::read(exports.path(&format!("{file}.manifest.json"))).expect("it");
             serde_json::from_slice(&text).expect("JSON")
         };
-        for (file, rows) in FILES.iter().zip([3, 3, 3, 3, 3, 3, 3, 3, 2, 0]) {
+        for (file, rows) in FILES.iter().zip([3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 2, 0]) {
             let bytes = fs::read(exports.path(file)).expect("the file");
             let manifest = manifest(file);
             assert_eq!(manifest["file"], *file);
@@ -96,7 +100,7 @@ fn verify_accepts_files_and_manifests() {
         let exports = exports_with_manifests(db);
         let outcome = verify(&exports, &FILES).ended(0, "");
         let report = String::from_utf8(outcome.stdout).expect("UTF-8");
-        assert_eq!(report.matches(": OK (3 rows, ").count(), 8, "{report}");
+        assert_eq!(report.matches(": OK (3 rows, ").count(), 10, "{report}");
         // A file that is named twice is verified once.
         let outcome = verify(&exports, &["x.csv.manifest.json", "x.csv"]).ended(0, "");
         let report = String::from_utf8(outcome.stdout).expect("UTF-8");
