@@ -31,7 +31,7 @@ class Contender:
 
     def __init__(self, name, command, stdout=None, memory=True):
         self.name, self.command, self.stdout, self.memory = name, command, stdout, memory
-        self.seconds, self.peaks, self.failure = [], [], None
+        self.seconds, self.processor, self.peaks, self.failure = [], [], [], None
         # Of the largest file that the last run made.
         self.size = None
 
@@ -41,7 +41,7 @@ class Contender:
         os.sync()
         subprocess.run([PYTHON, "-c", f"b'x' * ({warm} << 20)"], check=True)
         report = os.path.join(folder, "peak")
-        command = ["/usr/bin/time", "-q", "-f", "%M", "-o", report, *self.command]
+        command = ["/usr/bin/time", "-q", "-f", "%U %S %M", "-o", report, *self.command]
         errors = open(os.path.join(folder, "errors"), "w+")
         started = time.perf_counter()
         if self.stdout == "pipe":
@@ -59,7 +59,9 @@ class Contender:
             self.failure = (errors.read().strip().splitlines() or [f"exit code {code}"])[-1]
             return
         self.seconds.append(seconds)
-        self.peaks.append(int(open(report).read().split()[-1]))
+        user, system, peak = open(report).read().split()[-3:]
+        self.processor.append(float(user) + float(system))
+        self.peaks.append(int(peak))
         self.size = max(entry.stat().st_size for entry in os.scandir(folder))
 
     @property
@@ -164,6 +166,49 @@ def compare(table, options):
               f"JSON : CSV = **{json / csv:.2f}**\n", flush=True)
 
 
+def formats(options):
+    """Each format and compression, and Parquet by other programs."""
+    peers = os.environ.get("BENCH_PEERS")
+    kept = os.path.join(options.folder, "theirs.parquet")
+    for table in ("orders", "narrow", "wide"):
+        sql = f"SELECT * FROM {table}"
+        target = lambda name: os.path.join(options.out, name)
+        names = [("CSV", "t.csv"), ("CSV, zstd:1", "t.csv.zst", "--compression=zstd:1"), ("CSV, zstd", "t.csv.zst"),
+                 ("CSV, lz4", "t.csv.lz4"), ("CSV, gzip", "t.csv.gz"), ("JSON", "t.json"), ("NDJSON", "t.ndjson"),
+                 ("Parquet, zstd:1", "t.parquet", "--parquet-compression=zstd:1"), ("Parquet", "t.parquet"),
+                 ("Parquet, snappy", "t.parquet", "--parquet-compression=snappy"), ("Arrow", "t.arrow")]
+        ours = [gold_digger(f"gold_digger: {name}", target(file), sql, *flags) for name, file, *flags in names]
+        script = os.path.join(HERE, "peers.py")
+        theirs = [Contender(f"{name}: Parquet", [peers, script, name, table, target("t.parquet")])
+                  for name in ("chdb", "connectorx", "duckdb") if peers]
+        contenders = [*ours, *theirs]
+        in_turn(contenders, options)
+        print(f"### Formats: {table}\n")
+        print("| | median s | ratio | CPU s | peak MiB | file MiB | values that differ |")
+        print("|---|---:|---:|---:|---:|---:|---:|")
+        right = gold_digger("the values", kept, sql)
+        in_turn([right], options, 1)
+        for contender in contenders:
+            if contender.failure:
+                print(f"| {contender.name} | did not run: {contender.failure[:100]} | | | | | |")
+                continue
+            differ = differing(contender, kept, options) if contender in theirs else "–"
+            print(f"| {contender.name} | {contender.median:.2f} | {contender.median / ours[0].median:.2f} "
+                  f"| {statistics.median(contender.processor):.2f} | {contender.peak} | {contender.size / 2**20:.1f} | {differ} |",
+                  flush=True)
+        print()
+    os.remove(kept)
+
+
+def differing(contender, right, options):
+    """How many values of its file differ from those of the file `right`."""
+    python, script, *_, path = contender.command
+    os.makedirs(options.out, exist_ok=True)
+    subprocess.run(contender.command, check=True, capture_output=True)
+    compared = subprocess.run([python, script, "differences", right, path], capture_output=True, text=True)
+    return compared.stdout.strip() or (compared.stderr.strip().splitlines() or ["?"])[-1][:80]
+
+
 def growth(options):
     """Time and memory by the number of rows, streamed and in a batch."""
     print("### Growth: orders over and over, to a CSV file\n")
@@ -250,10 +295,14 @@ def main():
     parser.add_argument("--folder", required=True)
     parser.add_argument("--socket", required=True)
     parser.add_argument("--growth", type=int, nargs="*", default=[])
+    parser.add_argument("--formats-only", action="store_true")
     options = parser.parse_args()
     options.out = os.path.join(options.folder, "out")
+    if options.formats_only:
+        return formats(options)
     for table in ("orders", "narrow", "wide"):
         compare(table, options)
+    formats(options)
     encryption(options)
     if options.growth:
         growth(options)

@@ -10,7 +10,8 @@ use std::{num::NonZeroU16, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BuiltIn, DocumentEncoding, EncodeBuffer, Format, Framing, RowWriter, TextOptions, ValueError,
+    BuiltIn, Dialect, DocumentEncoding, EncodeBuffer, Format, Framing, RowWriter, TextOptions,
+    ValueError,
     column::{Altered, ColumnFormatter},
     delimited,
 };
@@ -134,6 +135,10 @@ impl Format for Table {
             (TableLayout::Aligned, FirstRows::Together) => Framing::Batch,
             _ => Framing::Row,
         }
+    }
+
+    fn dialect(&self) -> Dialect {
+        Dialect::of_text(&self.text)
     }
 
     fn text_options(&self) -> TextOptions {
