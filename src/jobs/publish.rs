@@ -4,7 +4,6 @@
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use ring::digest;
 
 use super::{export::ExportContext, load};
 use crate::{
@@ -17,7 +16,6 @@ use crate::{
     schema::Schema,
     sink::{self, Staged},
     source::BinlogPosition,
-    text::hex,
 };
 
 /// A complete output, and the load statement and the manifest that are published
@@ -91,7 +89,6 @@ fn write_manifest(
     };
     let status = &context.status.status;
     let details = status.details();
-    let query = digest::digest(&digest::SHA256, export.query.text().as_bytes());
     let file = target.file_name().unwrap_or_default();
     let started = status.started();
     let schema = Schema {
@@ -111,7 +108,7 @@ fn write_manifest(
         sha256: sha256.to_owned(),
         columns: ManifestColumn::describe(&schema, &*export.format)?,
         load_statement: details.load_statement,
-        query_sha256: hex(query.as_ref()),
+        query_sha256: manifest::query_sha256(&export.query),
         server: connect.endpoint.to_string(),
         server_version: details.server_version,
         database: connect.database.clone(),
