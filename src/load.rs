@@ -47,10 +47,12 @@ mod postgres;
 mod redshift;
 mod snowflake;
 mod sqlite;
+mod table;
 mod types;
 
 pub use limits::{LimitCheck, Limits};
 use names::{Case, EmptyNames, Longest, NameLines, NameRules, Reserved};
+use table::{Existing, Spelling, Table, required};
 use types::SqlType;
 
 /// The targets of `--for`. A new target needs a file of its own, a `mod` line and
@@ -85,14 +87,21 @@ pub struct LoadTarget {
     pub limits: Limits,
     /// The names that its columns can have.
     names: NameRules,
-    /// Makes the statement; `None` if the target opens files without one.
-    statement: Option<MakeStatement>,
+    /// Makes its SQL; `None` if the target opens files without.
+    sql: Option<LoadSql>,
     /// The codecs whose files the statement loads.
     codecs: &'static [Codec],
 }
 
-/// Makes the statement that loads a file, or says why there is none.
-type MakeStatement = fn(&Load<'_>) -> Result<String, String>;
+/// Makes the SQL that loads a file.
+#[derive(Debug)]
+struct LoadSql {
+    /// Makes the table.
+    table: fn(&Load<'_>) -> Table,
+    /// Makes the statements that create the table and load the file into it, or says why
+    /// there are none.
+    statement: fn(&Load<'_>, Table) -> Result<String, String>,
+}
 
 /// A stored plan has a target by its name.
 impl Serialize for LoadTarget {
@@ -126,10 +135,9 @@ impl LoadTarget {
     /// The reason why there is no statement for this file, as a sentence without
     /// its full stop.
     pub fn statement(&self, load: &Load<'_>) -> Result<String, String> {
-        match self.statement {
-            Some(statement) => {
-                self.check_names(load.schema)?;
-                self.names.check_table(load.table)?;
+        match &self.sql {
+            Some(sql) => {
+                let table = self.table(sql, load)?;
                 if load
                     .compression
                     .is_some_and(|codec| !self.codecs.contains(&codec))
@@ -139,10 +147,29 @@ impl LoadTarget {
                             .to_owned(),
                     );
                 }
-                statement(load)
+                (sql.statement)(load, table)
             }
             None => Err(format!("{} opens files without one", self.name)),
         }
+    }
+
+    /// Returns the statement that creates the table for a file, ended by a line end. The
+    /// file's own path and dialect do not matter.
+    ///
+    /// # Errors
+    /// As [`statement`](Self::statement).
+    pub fn create_table(&self, load: &Load<'_>) -> Result<String, String> {
+        match &self.sql {
+            Some(sql) => Ok(self.table(sql, load)?.create(Existing::Refused)),
+            None => Err(format!("{} has no tables", self.name)),
+        }
+    }
+
+    /// Makes the table for a file, if the target can have it.
+    fn table(&self, sql: &LoadSql, load: &Load<'_>) -> Result<Table, String> {
+        self.check_names(load.schema)?;
+        self.names.check_table(load.table)?;
+        Ok((sql.table)(load))
     }
 
     /// Checks that a table of the target can have the columns of `schema`.
@@ -157,7 +184,7 @@ impl LoadTarget {
     /// Returns whether the target loads files by a statement.
     #[must_use]
     pub const fn has_statement(&self) -> bool {
-        self.statement.is_some()
+        self.sql.is_some()
     }
 
     /// Checks that no value of `format`, other than a text, can look like its text
@@ -389,21 +416,6 @@ fn plain_csv(csv: &Csv) -> Result<(), String> {
 fn has_instants(columns: &[(&Column, SqlType)]) -> bool {
     let mut types = columns.iter().map(|(_, sql_type)| sql_type);
     types.any(|sql_type| matches!(sql_type, SqlType::Instant(_)))
-}
-
-/// Returns the columns' names between `quote`s, and each with its type.
-fn named_types(
-    columns: &[(&Column, SqlType)],
-    quoted: fn(&str, char) -> String,
-    quote: char,
-    type_name: impl Fn(SqlType) -> String,
-) -> (Vec<String>, Vec<String>) {
-    let named = columns.iter().map(|(column, sql_type)| {
-        let name = quoted(&column.name, quote);
-        let typed = format!("{name} {}", type_name(*sql_type));
-        (name, typed)
-    });
-    named.unzip()
 }
 
 #[cfg(test)]

@@ -8,11 +8,12 @@ use gold_digger::{
     cli::{
         allocator,
         args::{Args, Request},
-        check, progress, prompt, report, signals, summary, terminal,
+        check::{self, CheckStyle},
+        progress, prompt, report, signals, summary, terminal,
     },
     config::{self, Interaction, Rejected, SummaryPath, Task, reporting::ReportOptions},
     error::{Error, Result},
-    jobs::{ExportStatus, RunPlan, Runner, Status, check::check},
+    jobs::{ExportStatus, RunPlan, Runner, Status, check::check as check_exports},
     sink, source,
 };
 
@@ -34,12 +35,13 @@ fn main() -> ExitCode {
         Ok(args) => args,
         Err(error) => return report::usage(&error),
     };
-    let request = match args.request {
+    let (request, style) = match args.request {
         Request::Print(text) => return report::print(&text),
         Request::Verify(paths, verbosity) => {
             return report::verification(&paths, verbosity, &args.reporting);
         }
-        Request::Resolve(request) => request,
+        Request::Resolve(request) => (request, CheckStyle::Text),
+        Request::Check(style) => (config::Request::Check, style),
     };
     let reporting = args.reporting;
     report::start(&reporting);
@@ -54,7 +56,7 @@ fn main() -> ExitCode {
     };
     match config::resolve(args.layer, request, &reporting, &interaction) {
         Ok(Task::Print(text)) => report::print(text.as_bytes()),
-        Ok(Task::Check(plan)) => run_check(*plan, &reporting),
+        Ok(Task::Check(plan)) => run_check(*plan, style, &reporting),
         Ok(Task::Export(plan)) => run(*plan, status, &reporting),
         Err(Rejected { error, summary }) => {
             let result = Err(error);
@@ -86,19 +88,30 @@ fn run(plan: RunPlan, status: Status, reporting: &ReportOptions) -> ExitCode {
 }
 
 /// Checks what the exports of `plan` would do, and prints it.
-fn run_check(plan: RunPlan, reporting: &ReportOptions) -> ExitCode {
-    if let Err(error) = check_summary(&plan, reporting) {
+fn run_check(plan: RunPlan, style: CheckStyle, reporting: &ReportOptions) -> ExitCode {
+    let has_tables = match style {
+        CheckStyle::Tables => check::check_targets(&plan),
+        CheckStyle::Text | CheckStyle::Json => Ok(()),
+    };
+    if let Err(error) = has_tables.and_then(|()| check_summary(&plan, reporting)) {
         return exit_code(&Err(error), reporting);
     }
     let plan = Arc::new(plan);
     let checked = Arc::clone(&plan);
     let result = signals::watch(&CancelToken::default(), move |cancel| {
-        check(&checked, cancel)
+        check_exports(&checked, cancel)
     });
     let result = match result {
         Ok(report) => {
-            let text = check::to_text(&plan, &report);
-            match (report::print(text.as_bytes()), report.result) {
+            let (text, result) = match style {
+                CheckStyle::Text => (check::to_text(&plan, &report), Ok(())),
+                CheckStyle::Tables => check::to_tables(&plan, &report),
+                CheckStyle::Json => match check::to_json(&plan, &report) {
+                    Ok(text) => (text, Ok(())),
+                    Err(error) => (String::new(), Err(error)),
+                },
+            };
+            match (report::print(text.as_bytes()), report.result.and(result)) {
                 (printed, Ok(())) => return printed,
                 (_, result) => result,
             }

@@ -10,6 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use ring::digest;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -19,6 +20,8 @@ use crate::{
     schema::{Column, ColumnType, Nullability, Schema, Sign},
     sink::{self, Staged, Target},
     source::BinlogPosition,
+    sql::Query,
+    text::hex,
 };
 
 /// The generator of manifests: the program's name and its version.
@@ -172,6 +175,12 @@ impl Manifest {
         let bytes = fs::read(path).map_err(|error| error.to_string())?;
         serde_json::from_slice(&bytes).map_err(|error| format!("it is no manifest: {error}"))
     }
+}
+
+/// Returns the SHA-256 of the text of `query`, in hexadecimal digits.
+#[must_use]
+pub fn query_sha256(query: &Query) -> String {
+    hex(digest::digest(&digest::SHA256, query.text().as_bytes()).as_ref())
 }
 
 /// Writes the manifest of the file at `target`, with the permissions of the file that

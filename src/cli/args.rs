@@ -7,13 +7,18 @@ use std::{collections::HashSet, ffi::OsString, fmt, path::PathBuf};
 
 use clap::{
     Arg, ArgAction, ArgGroup, ArgMatches, Command, ValueHint,
-    builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser, ValueParser},
+    builder::{
+        OsStringValueParser, PossibleValue, PossibleValuesParser, TypedValueParser, ValueParser,
+    },
     parser::ValueSource,
     value_parser,
 };
 use clap_complete::Shell;
 
-use super::usage::{self, misplaced};
+use super::{
+    check::CheckStyle,
+    usage::{self, misplaced},
+};
 use crate::{
     config::{
         self,
@@ -41,6 +46,8 @@ pub struct Args {
 pub enum Request {
     /// A task that needs the resolved configuration.
     Resolve(config::Request),
+    /// Check the exports, and print this of them.
+    Check(CheckStyle),
     /// Verify these files against their manifests.
     Verify(Vec<PathBuf>, Verbosity),
     /// Print this text: a completion script or the manual page.
@@ -58,6 +65,21 @@ pub(super) const MAN: &str = "man";
 
 /// The subcommand that verifies files.
 pub(super) const VERIFY: &str = "verify";
+
+/// The subcommand that prints the table for the columns of a query.
+pub(super) const SCHEMA: &str = "schema";
+
+/// The format of `--check` that none was given for.
+const UNSAID: &str = "unsaid";
+
+/// The headings of the settings that the help of [`SCHEMA`] lists.
+const SCHEMA_HEADINGS: [&str; 5] = [
+    "Query",
+    "Connection",
+    "Encryption and login",
+    "Session",
+    "Settings",
+];
 
 /// The program's version and its build.
 const VERSION: &str = concat!(
@@ -106,9 +128,13 @@ impl Args {
             .args(usage::hidden_arguments())
             .try_get_matches_from(&arguments)
             .map_err(|error| usage::explain(error, &arguments))?;
-        usage::check_query_sources(&matches)?;
-        let layer = layer(&matches);
-        let verbosity = match (matches.get_flag("quiet"), matches.get_count("verbose")) {
+        let settings = match matches.subcommand() {
+            Some((SCHEMA, matches)) => matches,
+            _ => &matches,
+        };
+        usage::check_query_sources(settings)?;
+        let layer = layer(settings);
+        let verbosity = match (settings.get_flag("quiet"), settings.get_count("verbose")) {
             (true, _) => Verbosity::Quiet,
             (false, 0) => Verbosity::Normal,
             (false, 1) => Verbosity::Verbose,
@@ -116,14 +142,14 @@ impl Args {
         };
         Ok(Self {
             reporting: ReportOptions::from_flags(&layer, verbosity),
+            request: request(&matches, &layer),
             layer,
-            request: request(&matches),
         })
     }
 }
 
-/// Returns the task of the command line.
-fn request(matches: &ArgMatches) -> Request {
+/// Returns the task of the command line, whose settings are `settings`.
+fn request(matches: &ArgMatches, settings: &Layer) -> Request {
     let mut text = Vec::new();
     match matches.subcommand() {
         Some((COMPLETION, matches)) => {
@@ -141,6 +167,7 @@ fn request(matches: &ArgMatches) -> Request {
             };
             Request::Verify(paths.cloned().collect(), verbosity)
         }
+        Some((SCHEMA, _)) => Request::Check(CheckStyle::Tables),
         Some(_) => {
             let page = clap_mangen::Man::new(command());
             // Writing to memory does not fail.
@@ -149,8 +176,20 @@ fn request(matches: &ArgMatches) -> Request {
         }
         None if matches.get_flag("dump-config") => Request::Resolve(config::Request::DumpConfig),
         None if matches.get_flag("list-jobs") => Request::Resolve(config::Request::ListExports),
-        None if matches.get_flag("check") => Request::Resolve(config::Request::Check),
-        None => Request::Resolve(config::Request::Export),
+        None => match matches.get_one::<String>("check") {
+            Some(format) => Request::Check(check_style(format, settings)),
+            None => Request::Resolve(config::Request::Export),
+        },
+    }
+}
+
+/// Returns what is printed of a check with `format`. Where that is not said, it is the
+/// format that `--format` asks for, if a check has it.
+fn check_style(format: &str, settings: &Layer) -> CheckStyle {
+    let output = settings.get(keys::OUTPUT_FORMAT);
+    match (format, output.map(|found| found.value.name)) {
+        ("json", _) | (UNSAID, Some("json")) => CheckStyle::Json,
+        _ => CheckStyle::Text,
     }
 }
 
@@ -193,19 +232,29 @@ fn layer(matches: &ArgMatches) -> Layer {
 /// the module `usage` handles it.
 #[must_use]
 pub fn command() -> Command {
-    let mut seen = HashSet::new();
-    let flags = SETTINGS
-        .iter()
-        .copied()
-        .filter_map(|setting| Some((setting, setting.flag?)));
-    let flags = flags.filter(|(_, flag)| seen.insert(*flag));
-    Command::new(env!("CARGO_PKG_NAME"))
+    with_settings(Command::new(env!("CARGO_PKG_NAME")))
         .version(VERSION)
         .about(ABOUT)
         .long_about(LONG_ABOUT)
         .after_help(EXAMPLES)
         .after_long_help(EXAMPLES_AND_EXIT_CODES)
         .max_term_width(100)
+        .args(other_flags())
+        .disable_help_subcommand(true)
+        .args_conflicts_with_subcommands(true)
+        .subcommands(subcommands())
+        .subcommand(schema())
+}
+
+/// Adds the query, the flags of all settings, and those of the program's words.
+fn with_settings(command: Command) -> Command {
+    let mut seen = HashSet::new();
+    let flags = SETTINGS
+        .iter()
+        .copied()
+        .filter_map(|setting| Some((setting, setting.flag?)));
+    let flags = flags.filter(|(_, flag)| seen.insert(*flag));
+    command
         .arg(
             Arg::new(SQL)
                 .value_name(SQL)
@@ -214,7 +263,7 @@ pub fn command() -> Command {
         .args(flags.flat_map(|(setting, flag)| {
             [vec![arg(setting, flag)], aliases(setting, flag)].concat()
         }))
-        .args(other_flags())
+        .args(common_flags())
         .group(
             ArgGroup::new("query source")
                 .args([SQL, "query", "query-file"])
@@ -222,26 +271,48 @@ pub fn command() -> Command {
         )
         .mut_arg("no-defaults", |arg| arg.conflicts_with("defaults-file"))
         .mut_arg("query", |arg| arg.visible_short_alias('e').alias("execute"))
-        .disable_help_subcommand(true)
         .disable_help_flag(true)
-        .args_conflicts_with_subcommands(true)
-        .subcommands(subcommands())
 }
 
-/// Returns the flags that are no settings.
-fn other_flags() -> [Arg; 6] {
+/// Returns the subcommand that prints tables. It takes all settings, and its help lists
+/// those that matter.
+fn schema() -> Command {
+    let is_listed = |arg: &Arg| {
+        let heading = arg.get_help_heading();
+        let id = arg.get_id().as_str();
+        heading.is_none_or(|heading| SCHEMA_HEADINGS.contains(&heading))
+            || ["for", "output", "job", "booleans", "zero-dates"].contains(&id)
+    };
+    with_settings(Command::new(SCHEMA))
+        .about("Print the CREATE TABLE for the query's columns, without running the query")
+        .override_usage("gold_digger schema --for TARGET [OPTIONS] [SQL]")
+        .max_term_width(100)
+        .mut_args(|arg| {
+            let hidden = !is_listed(&arg);
+            arg.hide(hidden)
+        })
+        .args(usage::hidden_arguments())
+}
+
+/// Returns the flags that choose another task than an export.
+fn other_flags() -> [Arg; 3] {
+    let unsaid = PossibleValue::new(UNSAID).hide(true);
     [
-        Arg::new("help")
-            .long("help")
-            .action(ArgAction::HelpLong)
-            .help("Print help; `-h` alone prints a summary"),
         Arg::new("check")
             .long("check")
             .visible_alias("dry-run")
-            .action(ArgAction::SetTrue)
+            .value_name("FORMAT")
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value(UNSAID)
+            .value_parser(["text".into(), "json".into(), unsaid])
+            .hide_possible_values(true)
             .conflicts_with_all(["dump-config", "summary"])
             .help_heading("Settings")
-            .help("Connect, run the --init statements, and say what the query would give"),
+            .help(
+                "Connect, run the --init statements, and say what the query would give; as JSON \
+                 with =json or --format json",
+            ),
         Arg::new("list-jobs")
             .long("list-jobs")
             .action(ArgAction::SetTrue)
@@ -254,6 +325,16 @@ fn other_flags() -> [Arg; 6] {
             .conflicts_with("summary")
             .help_heading("Settings")
             .help("Print what would run, as JSON, each value with its origin, and end"),
+    ]
+}
+
+/// Returns the flags that are no settings and choose no task.
+fn common_flags() -> [Arg; 3] {
+    [
+        Arg::new("help")
+            .long("help")
+            .action(ArgAction::HelpLong)
+            .help("Print help; `-h` alone prints a summary"),
         Arg::new("verbose")
             .short('v')
             .long("verbose")

@@ -1,4 +1,4 @@
-//! Renders the report of `--check` as text.
+//! Renders the report of a check: as text here, as JSON, and as tables.
 
 use unicode_width::UnicodeWidthStr;
 
@@ -11,6 +11,23 @@ use crate::{
     source::{Access, ConnectOptions, SessionFacts, snapshot, tls_options::Verification},
     text::{escape, printable},
 };
+
+mod json;
+mod tables;
+
+pub use json::to_json;
+pub use tables::{check_targets, to_tables};
+
+/// What is printed of a check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckStyle {
+    /// Text for people.
+    Text,
+    /// A JSON document.
+    Json,
+    /// The statements that create tables.
+    Tables,
+}
 
 /// Returns the text of `report`, the check of `plan`, for standard output.
 #[must_use]

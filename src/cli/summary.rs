@@ -80,10 +80,28 @@ struct ExportSummary {
 
 /// The error of a run or of an export.
 #[derive(Serialize)]
-struct Failure {
+pub(super) struct Failure {
     kind: &'static str,
     message: String,
     hint: Option<String>,
+}
+
+impl Failure {
+    pub(super) fn of(error: &Error) -> Self {
+        Self {
+            kind: error.kind().name(),
+            message: error.message().to_owned(),
+            hint: error.hint().map(str::to_owned),
+        }
+    }
+}
+
+/// Returns the path of `target`, or `-` for standard output.
+pub(super) fn target_name(target: &Target) -> String {
+    match target.path() {
+        None => STDOUT_ARGUMENT.to_owned(),
+        Some(path) => path.to_string_lossy().into_owned(),
+    }
 }
 
 impl ResultFields {
@@ -118,11 +136,7 @@ impl ResultFields {
                 _ => "failure",
             },
             exit_code: Some(error.kind().exit_code()),
-            error: Some(Failure {
-                kind: error.kind().name(),
-                message: error.message().to_owned(),
-                hint: error.hint().map(str::to_owned),
-            }),
+            error: Some(Failure::of(error)),
         }
     }
 
@@ -160,10 +174,7 @@ impl ExportSummary {
             bytes: status.bytes(),
             stored_bytes,
             columns: ColumnDescription::of_all(&columns),
-            target: target.map(|target| match target.path() {
-                None => STDOUT_ARGUMENT.to_owned(),
-                Some(path) => path.to_string_lossy().into_owned(),
-            }),
+            target: target.map(target_name),
             started: time(status),
             elapsed_seconds: status.elapsed().as_secs_f64(),
             attempts,

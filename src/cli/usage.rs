@@ -10,7 +10,7 @@ use clap::{
 };
 
 use self::foreign_flags::hint_for_flag;
-use super::args::{COMPLETION, MAN, SQL, UsageError, VERIFY};
+use super::args::{COMPLETION, MAN, SCHEMA, SQL, UsageError, VERIFY};
 use crate::{
     config::query_text::{begins_a_statement, hint_for_word, may_be_sql},
     error::{Error, Result},
@@ -49,8 +49,11 @@ pub(super) fn hidden_arguments() -> [Arg; 2] {
 /// arguments, which is not shown, and for `-h` without a host beside others: a shell
 /// makes it of `-h $HOST` whose variable is empty.
 pub(super) fn prepare(mut arguments: Vec<OsString>) -> Result<Vec<OsString>> {
+    let mut start = 0;
     match &arguments[..] {
         [_, only] if only == "-h" => arguments[1] = SHORT_HELP.into(),
+        [_, first, only] if first == SCHEMA && only == "-h" => arguments[2] = SHORT_HELP.into(),
+        [_, first, ..] if first == SCHEMA => start = 1,
         [_, first, others @ ..] => {
             let is_subcommand = |name: &&&str| first == **name;
             if let Some(name) = [COMPLETION, MAN, VERIFY].iter().find(is_subcommand) {
@@ -60,7 +63,7 @@ pub(super) fn prepare(mut arguments: Vec<OsString>) -> Result<Vec<OsString>> {
         }
         _ => {}
     }
-    let mut index = 0;
+    let mut index = start;
     while index + 1 < arguments.len() {
         index += 1;
         let argument = arguments[index].as_encoded_bytes();
@@ -208,7 +211,7 @@ fn several_words(words: &[&str]) -> Error {
 
 /// Returns the error for `word`, which stands beside the query.
 fn stray(word: &str) -> Error {
-    let hint = match [COMPLETION, MAN, VERIFY].contains(&word) {
+    let hint = match [COMPLETION, MAN, VERIFY, SCHEMA].contains(&word) {
         true => format!("{word} comes first, before every flag: gold_digger {word} …"),
         false => hint_for_word(word),
     };

@@ -66,6 +66,9 @@ pub struct ResultSetFacts {
     pub columns: Vec<ManifestColumn>,
     /// The statement that loads the output, if there is one.
     pub load_statement: Option<String>,
+    /// The statement that creates the table that the output is loaded into, or the reason
+    /// why there is none; `None` without a target that loads it.
+    pub table: Option<Result<String, String>>,
 }
 
 /// Checks each export of `plan`: connects, sets the session up, and lets the server
@@ -188,6 +191,7 @@ fn check_export(
         result_set: Ok(ResultSetFacts {
             protocol,
             columns: ManifestColumn::describe(&schema, &*export.format)?,
+            table: load.as_ref().map(|load| load.create_table(&schema)),
             load_statement: load.and_then(|load| load.statement),
         }),
     })

@@ -1,8 +1,6 @@
 //! Runs one export: its attempts, each from a session to a complete output, and the
 //! context of a failure. The module `publish` makes the output visible.
 
-use ring::digest;
-
 use super::{
     event::{Event, Observer},
     guard::GuardObserver,
@@ -20,7 +18,7 @@ use crate::{
     schema::ColumnDescription,
     sink::{self, Checksum, Restart, Sink, SinkOptions, Staged, Target},
     source::{Access, BinlogPosition, RowSource, SnapshotGap, SnapshotMode},
-    text::{counted, hex},
+    text::counted,
 };
 
 /// An export that is about to run, and everything it needs.
@@ -235,7 +233,7 @@ fn facts(context: ExportContext<'_>) -> Vec<(&'static str, String)> {
     let columns = ColumnDescription::of_all(&columns);
     let position = context.position.map(serde_json::to_string);
     let facts = [
-        ("query_sha256", Some(query_sha256(export))),
+        ("query_sha256", Some(manifest::query_sha256(&export.query))),
         ("server", Some(plan.connect.endpoint.to_string())),
         ("server_version", server_version),
         ("database", plan.connect.database.clone()),
@@ -246,11 +244,6 @@ fn facts(context: ExportContext<'_>) -> Vec<(&'static str, String)> {
     known
         .filter_map(|(name, fact)| Some((name, fact?)))
         .collect()
-}
-
-/// Returns the SHA-256 of the query's text in hexadecimal digits.
-pub(super) fn query_sha256(export: &ExportPlan) -> String {
-    hex(digest::digest(&digest::SHA256, export.query.text().as_bytes()).as_ref())
 }
 
 /// Records the columns and the protocol of `source`.

@@ -46,17 +46,29 @@ impl<'a> LoadObserver<'a> {
             Target::Path(path) => path.to_str().ok_or("the file's name is not UTF-8")?,
             _ => STANDARD_INPUT,
         };
-        self.plan.target.statement(&Load {
+        self.plan.target.statement(&self.load(schema, file))
+    }
+
+    /// Returns the statement that creates the table for a result with the columns of
+    /// `schema`.
+    ///
+    /// # Errors
+    /// The reason why there is none.
+    pub(super) fn create_table(&self, schema: &Schema) -> Result<String, String> {
+        let load = self.load(schema, STANDARD_INPUT);
+        self.plan.target.create_table(&load)
+    }
+
+    fn load<'b>(&'b self, schema: &'b Schema, file: &'b str) -> Load<'b> {
+        let compression = self.export.compression;
+        Load {
             schema,
             table: &self.plan.table,
             file,
             format: &*self.export.format,
-            compression: self
-                .export
-                .compression
-                .map(|options| options.compression.codec),
+            compression: compression.map(|options| options.compression.codec),
             time_zone: self.time_zone,
-        })
+        }
     }
 
     /// Warns about TIMESTAMPs that are no moments, because they are in another zone than

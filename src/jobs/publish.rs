@@ -5,10 +5,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use super::{
-    export::{ExportContext, query_sha256},
-    load,
-};
+use super::{export::ExportContext, load};
 use crate::{
     artifacts::{
         manifest::{self, Manifest, ManifestColumn},
@@ -105,7 +102,7 @@ fn write_manifest(
         sha256: sha256.to_owned(),
         columns: ManifestColumn::describe(&schema, &*export.format)?,
         load_statement: details.load_statement,
-        query_sha256: query_sha256(export),
+        query_sha256: manifest::query_sha256(&export.query),
         server: connect.endpoint.to_string(),
         server_version: details.server_version,
         database: connect.database.clone(),

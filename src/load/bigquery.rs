@@ -2,8 +2,8 @@
 //! "Loading CSV data from Cloud Storage").
 
 use super::{
-    Case, EmptyNames, Limits, Load, LoadTarget, Longest, NULL_WORD, NameLines, NameRules, Reserved,
-    SqlType, backslashed, lines, named_types,
+    Case, EmptyNames, Limits, Load, LoadSql, LoadTarget, Longest, NULL_WORD, NameLines, NameRules,
+    Reserved, Spelling, SqlType, Table, backslashed, lines,
 };
 use crate::format::BinaryEncoding;
 
@@ -33,14 +33,29 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
         lines: NameLines::One,
         reserved: Reserved::None,
     },
-    statement: Some(statement),
+    sql: Some(LoadSql { table, statement }),
     codecs: &[],
 };
 
-fn statement(load: &Load<'_>) -> Result<String, String> {
-    let (csv, columns) = load.plain_csv(BinaryEncoding::Base64, "base64")?;
+/// Its columns may all be NULL: the list of columns in LOAD DATA, which has no modes, must
+/// agree with the table.
+fn table(load: &Load<'_>) -> Table {
+    let spelling = Spelling {
+        quoted: backslashed,
+        quote: '`',
+        declare: |_, sql_type, _| type_name(sql_type),
+        end: "",
+    };
+    Table::new(
+        load,
+        backslashed(&format!("DATASET.{}", load.table), '`'),
+        &spelling,
+    )
+}
+
+fn statement(load: &Load<'_>, table: Table) -> Result<String, String> {
+    let (csv, _) = load.plain_csv(BinaryEncoding::Base64, "base64")?;
     load.is_no_pattern(&['*'])?;
-    let (_, types) = named_types(&columns, backslashed, '`', type_name);
     let text = |text: String| backslashed(&text, '\'');
     let (delimiter, null) = (text(csv.delimiter.into()), text(csv.null.clone().into()));
     Ok(format!(
@@ -48,8 +63,8 @@ fn statement(load: &Load<'_>) -> Result<String, String> {
          format = 'CSV', uris = [{}], skip_leading_rows = 1, field_delimiter = {delimiter},\n  \
          null_marker = {null}, allow_quoted_newlines = true, preserve_ascii_control_characters = true,\n  \
          time_zone = 'UTC'\n);\n",
-        backslashed(&format!("DATASET.{}", load.table), '`'),
-        lines(types),
+        table.name,
+        lines(table.columns),
         text(format!("gs://BUCKET/{}", load.file_name()))
     ))
 }

@@ -2,10 +2,13 @@
 //! INTO Statement" and "TabSeparated").
 
 use super::{
-    Case, EmptyNames, Limits, Load, LoadTarget, Longest, NameLines, NameRules, Reserved, SqlType,
-    backslashed, lines, named_types,
+    Case, EmptyNames, Existing, Limits, Load, LoadSql, LoadTarget, Longest, NameLines, NameRules,
+    Reserved, Spelling, SqlType, Table, backslashed,
 };
-use crate::format::{BinaryEncoding, Header};
+use crate::{
+    format::{BinaryEncoding, Header},
+    schema::Nullability,
+};
 
 /// The entry in the table of targets.
 pub(super) static TARGET: LoadTarget = LoadTarget {
@@ -32,7 +35,7 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
         lines: NameLines::Any,
         reserved: Reserved::None,
     },
-    statement: Some(statement),
+    sql: Some(LoadSql { table, statement }),
     codecs: &[],
 };
 
@@ -42,26 +45,34 @@ const SETTINGS: &str = "input_format_null_as_default = 0, precise_float_parsing 
                         input_format_skip_unknown_fields = 0, input_format_tsv_empty_as_default = 0, \
                         input_format_allow_errors_num = 0, input_format_allow_errors_ratio = 0";
 
-fn statement(load: &Load<'_>) -> Result<String, String> {
+fn table(load: &Load<'_>) -> Table {
+    let spelling = Spelling {
+        quoted: backslashed,
+        quote: '`',
+        declare: |_, sql_type, nullability| match nullability {
+            Nullability::NotNull => type_name(sql_type),
+            _ => format!("Nullable({})", type_name(sql_type)),
+        },
+        end: " ENGINE = MergeTree ORDER BY tuple()",
+    };
+    Table::new(load, backslashed(load.table, '`'), &spelling)
+}
+
+fn statement(load: &Load<'_>, table: Table) -> Result<String, String> {
     let tsv = load.tsv()?;
-    let columns = load.columns(&tsv.text);
     load.needs_binary(&tsv.text, BinaryEncoding::Raw, "raw")?;
     load.is_no_pattern(&['*', '?', '{', '}'])?;
     load.needs_instants()?;
-    let table = backslashed(load.table, '`');
-    let (names, types) = named_types(&columns, backslashed, '`', |sql_type| {
-        format!("Nullable({})", type_name(sql_type))
-    });
     let format = match tsv.header {
         Header::Names => "TabSeparatedWithNames",
         Header::None => "TabSeparated",
     };
     Ok(format!(
-        "CREATE TABLE IF NOT EXISTS {table} {} ENGINE = MergeTree ORDER BY tuple();\n\
-         INSERT INTO {table} ({}) FROM INFILE {} COMPRESSION 'none'\n\
+        "{}INSERT INTO {} ({}) FROM INFILE {} COMPRESSION 'none'\n\
          SETTINGS {SETTINGS} FORMAT {format};\n",
-        lines(types),
-        names.join(", "),
+        table.create(Existing::Kept),
+        table.name,
+        table.names.join(", "),
         backslashed(load.file, '\'')
     ))
 }

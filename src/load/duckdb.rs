@@ -1,8 +1,8 @@
 //! DuckDB: read_csv with the type of every column (DuckDB manual, "CSV Import").
 
 use super::{
-    Case, EmptyNames, Limits, Load, LoadTarget, Longest, NameLines, NameRules, Reserved, SqlType,
-    doubled, plain_csv,
+    Case, EmptyNames, Existing, Limits, Load, LoadSql, LoadTarget, Longest, NameLines, NameRules,
+    Reserved, Spelling, SqlType, Table, doubled, plain_csv, required,
 };
 use crate::format::{BinaryEncoding, Codec};
 
@@ -31,7 +31,7 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
         lines: NameLines::Any,
         reserved: Reserved::None,
     },
-    statement: Some(statement),
+    sql: Some(LoadSql { table, statement }),
     codecs: &[Codec::Gzip, Codec::Zstd],
 };
 
@@ -42,7 +42,24 @@ const LONGEST_LINE: u32 = 1 << 30;
 /// The most digits of a DECIMAL.
 const MAX_DIGITS: u32 = 38;
 
-fn statement(load: &Load<'_>) -> Result<String, String> {
+fn table(load: &Load<'_>) -> Table {
+    let spelling = Spelling {
+        quoted: doubled,
+        quote: '"',
+        declare: |_, sql_type, nullability| {
+            let type_name = match sql_type {
+                SqlType::Bytes => "BLOB".to_owned(),
+                SqlType::Instant(_) => "TIMESTAMPTZ".to_owned(),
+                other => type_name(other),
+            };
+            required(type_name, nullability)
+        },
+        end: "",
+    };
+    Table::new(load, doubled(load.table, '"'), &spelling)
+}
+
+fn statement(load: &Load<'_>, table: Table) -> Result<String, String> {
     let csv = load.csv()?;
     plain_csv(csv)?;
     load.is_no_pattern(&['*', '?', '['])?;
@@ -78,17 +95,20 @@ fn statement(load: &Load<'_>) -> Result<String, String> {
     let (delimiter, null) = (text(csv.delimiter.into()), text(csv.null.clone().into()));
     let columns: Vec<String> = columns.iter().map(|column| format!("  {column}")).collect();
     Ok(format!(
-        "CREATE TABLE {} AS SELECT {} FROM read_csv({},\n  \
+        "{}INSERT INTO {} ({}) SELECT {} FROM read_csv({},\n  \
          auto_detect = false, header = true, delim = {delimiter}, quote = '\"', escape = '\"', \
          nullstr = {null}, allow_quoted_nulls = false, max_line_size = {LONGEST_LINE},\n  \
          hive_partitioning = false, compression = '{compression}', columns = {{\n{}\n}});\n",
-        doubled(load.table, '"'),
+        table.create(Existing::Kept),
+        table.name,
+        table.names.join(", "),
         values.join(", "),
         doubled(&load.path(), '\''),
         columns.join(",\n")
     ))
 }
 
+/// Returns the type that `read_csv` reads a column as.
 fn type_name(sql_type: SqlType) -> String {
     let name = match sql_type {
         SqlType::Boolean => "BOOLEAN",

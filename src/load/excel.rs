@@ -20,6 +20,6 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
         ..Limits::NONE
     },
     names: NameRules::ANY,
-    statement: None,
+    sql: None,
     codecs: &[],
 };

@@ -1,12 +1,12 @@
 //! MySQL and MariaDB: LOAD DATA (MySQL manual, "LOAD DATA Statement").
 
 use super::{
-    Case, EmptyNames, Limits, Load, LoadTarget, Longest, NameLines, NameRules, Reserved,
-    backslashed, doubled, lines, types,
+    Case, EmptyNames, Existing, Limits, Load, LoadSql, LoadTarget, Longest, NameLines, NameRules,
+    Reserved, Spelling, Table, backslashed, doubled, types,
 };
 use crate::{
     format::{BinaryEncoding, Header, TextOptions},
-    schema::{Column, ColumnType},
+    schema::{Column, ColumnType, Nullability},
 };
 
 /// The entry in the table of targets.
@@ -28,20 +28,34 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
         lines: NameLines::Any,
         reserved: Reserved::TrailingSpaces,
     },
-    statement: Some(statement),
+    sql: Some(LoadSql { table, statement }),
     codecs: &[],
 };
 
-fn statement(load: &Load<'_>) -> Result<String, String> {
+/// TIMESTAMPs may be NULL: without that, the first of a table would change with each
+/// UPDATE where the server has `explicit_defaults_for_timestamp` off.
+fn table(load: &Load<'_>) -> Table {
+    let spelling = Spelling {
+        quoted: doubled,
+        quote: '`',
+        declare: |column, _, nullability| {
+            let type_name = type_name(column).to_owned();
+            match column.is_timestamp() || nullability != Nullability::NotNull {
+                true => type_name + " NULL",
+                false => type_name + " NOT NULL",
+            }
+        },
+        end: " CHARACTER SET utf8mb4",
+    };
+    Table::new(load, doubled(load.table, '`'), &spelling)
+}
+
+fn statement(load: &Load<'_>, table: Table) -> Result<String, String> {
     let tsv = load.tsv()?;
     let columns = load.schema.columns.iter().enumerate();
     let columns: Vec<(String, Option<String>)> = columns
         .map(|(index, column)| input(index, column, &tsv.text))
         .collect::<Result<_, _>>()?;
-    let table = doubled(load.table, '`');
-    let types = load.schema.columns.iter();
-    // Without NULL, the first TIMESTAMP of a table would be NOT NULL.
-    let types = types.map(|column| format!("{} {} NULL", name(column), type_name(column)));
     if load.time_zone.is_none() && load.schema.has_timestamps() {
         return Err("TIMESTAMPs are in the server's time zone, which may be another one where they are loaded".to_owned());
     }
@@ -65,13 +79,14 @@ fn statement(load: &Load<'_>) -> Result<String, String> {
     // have, and refuses what does not fit.
     Ok(format!(
         "SET SESSION sql_mode = 'STRICT_ALL_TABLES,ALLOW_INVALID_DATES,NO_AUTO_VALUE_ON_ZERO'{zone};\n\
-         CREATE TABLE IF NOT EXISTS {table} {} CHARACTER SET utf8mb4;\n\
-         LOAD DATA LOCAL INFILE {} INTO TABLE {table} CHARACTER SET utf8mb4\n\
+         {}\
+         LOAD DATA LOCAL INFILE {} INTO TABLE {} CHARACTER SET utf8mb4\n\
          FIELDS TERMINATED BY '\\t' ENCLOSED BY '' ESCAPED BY '\\\\' LINES TERMINATED BY '\\n'{ignored}\n\
          ({}){set};\n\
          SHOW WARNINGS;\n",
-        lines(types),
+        table.create(Existing::Kept),
         backslashed(load.file, '\''),
+        table.name,
         names.join(", ")
     ))
 }

@@ -3,8 +3,8 @@
 //! a line `\.` within a quoted value for the end.
 
 use super::{
-    Case, EmptyNames, Limits, Load, LoadTarget, Longest, NameLines, NameRules, Reserved, SqlType,
-    doubled, has_instants, lines, named_types,
+    Case, EmptyNames, Existing, Limits, Load, LoadSql, LoadTarget, Longest, NameLines, NameRules,
+    Reserved, Spelling, SqlType, Table, doubled, has_instants, required,
 };
 use crate::format::{BinaryEncoding, Header};
 
@@ -33,11 +33,21 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
         lines: NameLines::Any,
         reserved: Reserved::Columns(&["cmax", "cmin", "ctid", "tableoid", "xmax", "xmin"]),
     },
-    statement: Some(statement),
+    sql: Some(LoadSql { table, statement }),
     codecs: &[],
 };
 
-fn statement(load: &Load<'_>) -> Result<String, String> {
+fn table(load: &Load<'_>) -> Table {
+    let spelling = Spelling {
+        quoted: doubled,
+        quote: '"',
+        declare: |_, sql_type, nullability| required(type_name(sql_type), nullability),
+        end: "",
+    };
+    Table::new(load, doubled(load.table, '"'), &spelling)
+}
+
+fn statement(load: &Load<'_>, table: Table) -> Result<String, String> {
     let tsv = load.tsv()?;
     let columns = load.columns(&tsv.text);
     load.needs_binary(&tsv.text, BinaryEncoding::Postgres, "postgres")?;
@@ -53,8 +63,6 @@ fn statement(load: &Load<'_>) -> Result<String, String> {
             "{text:?} has a line end, and \\copy is one line; give it another name"
         ));
     }
-    let table = doubled(load.table, '"');
-    let (names, types) = named_types(&columns, doubled, '"', type_name);
     let zone = match has_instants(&columns) {
         true => "SET timezone = 'UTC';\n",
         false => "",
@@ -64,10 +72,10 @@ fn statement(load: &Load<'_>) -> Result<String, String> {
         Header::None => "",
     };
     Ok(format!(
-        "{zone}CREATE TABLE IF NOT EXISTS {table} {};\n\
-         \\copy {table} ({}) FROM {} WITH (FORMAT text, ENCODING 'UTF8'{header})\n",
-        lines(types),
-        names.join(", "),
+        "{zone}{}\\copy {} ({}) FROM {} WITH (FORMAT text, ENCODING 'UTF8'{header})\n",
+        table.create(Existing::Kept),
+        table.name,
+        table.names.join(", "),
         doubled(&load.path(), '\'')
     ))
 }

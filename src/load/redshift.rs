@@ -3,8 +3,8 @@
 //! "Using a manifest to specify data files", "timezone").
 
 use super::{
-    Case, EmptyNames, Limits, Load, LoadTarget, Longest, NULL_WORD, NameLines, NameRules, Reserved,
-    SqlType, doubled, has_instants, lines, named_types,
+    Case, EmptyNames, Existing, Limits, Load, LoadSql, LoadTarget, Longest, NULL_WORD, NameLines,
+    NameRules, Reserved, Spelling, SqlType, Table, doubled, has_instants, required,
 };
 use crate::format::BinaryEncoding;
 
@@ -36,7 +36,7 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
         lines: NameLines::One,
         reserved: Reserved::None,
     },
-    statement: Some(statement),
+    sql: Some(LoadSql { table, statement }),
     codecs: &[],
 };
 
@@ -48,9 +48,18 @@ const LONGEST_TEXT: usize = 65_535;
 /// 4 MB ("Data sources"), in which they are hexadecimal.
 const LONGEST_BYTES: usize = 1_024_000;
 
-fn statement(load: &Load<'_>) -> Result<String, String> {
+fn table(load: &Load<'_>) -> Table {
+    let spelling = Spelling {
+        quoted: doubled,
+        quote: '"',
+        declare: |_, sql_type, nullability| required(type_name(sql_type), nullability),
+        end: "",
+    };
+    Table::new(load, doubled(load.table, '"'), &spelling)
+}
+
+fn statement(load: &Load<'_>, table: Table) -> Result<String, String> {
     let (csv, columns) = load.plain_csv(BinaryEncoding::Hex, "hex")?;
-    let (names, types) = named_types(&columns, doubled, '"', type_name);
     let zone = match has_instants(&columns) {
         true => "SET timezone = 'UTC';\n",
         false => "",
@@ -64,17 +73,17 @@ fn statement(load: &Load<'_>) -> Result<String, String> {
     );
     let text = |text: String| doubled(&text, '\'');
     let (delimiter, null) = (text(csv.delimiter.into()), text(csv.null.clone().into()));
-    let table = doubled(load.table, '"');
     Ok(format!(
         "-- COPY takes all objects whose names begin with the one it is given, unless that is a\n\
          -- manifest. First put this text at {shown_list}:\n\
          -- {entry}\n\
-         {zone}CREATE TABLE IF NOT EXISTS {table} {};\n\
-         COPY {table} ({}) FROM {} IAM_ROLE default MANIFEST\n\
+         {zone}{}\
+         COPY {} ({}) FROM {} IAM_ROLE default MANIFEST\n\
          FORMAT CSV DELIMITER {delimiter} IGNOREHEADER 1 NULL AS {null} ENCODING UTF8\n\
          DATEFORMAT 'YYYY-MM-DD' TIMEFORMAT 'YYYY-MM-DD HH:MI:SS';\n",
-        lines(types),
-        names.join(", "),
+        table.create(Existing::Kept),
+        table.name,
+        table.names.join(", "),
         text(list)
     ))
 }

@@ -2,8 +2,8 @@
 //! type options").
 
 use super::{
-    Case, EmptyNames, Limits, Load, LoadTarget, Longest, NULL_WORD, NameLines, NameRules, Reserved,
-    SqlType, backslashed, doubled, lines, named_types,
+    Case, EmptyNames, Existing, Limits, Load, LoadSql, LoadTarget, Longest, NULL_WORD, NameLines,
+    NameRules, Reserved, Spelling, SqlType, Table, backslashed, doubled, required,
 };
 use crate::format::BinaryEncoding;
 
@@ -33,28 +33,36 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
         lines: NameLines::One,
         reserved: Reserved::None,
     },
-    statement: Some(statement),
+    sql: Some(LoadSql { table, statement }),
     codecs: &[],
 };
 
-fn statement(load: &Load<'_>) -> Result<String, String> {
-    let (csv, columns) = load.plain_csv(BinaryEncoding::Hex, "hex")?;
+fn table(load: &Load<'_>) -> Table {
+    let spelling = Spelling {
+        quoted: doubled,
+        quote: '"',
+        declare: |_, sql_type, nullability| required(type_name(sql_type), nullability),
+        end: "",
+    };
+    Table::new(load, doubled(load.table, '"'), &spelling)
+}
+
+fn statement(load: &Load<'_>, table: Table) -> Result<String, String> {
+    let (csv, _) = load.plain_csv(BinaryEncoding::Hex, "hex")?;
     load.is_no_pattern(&['*', '?'])?;
-    let (_, types) = named_types(&columns, doubled, '"', type_name);
     let text = |text: String| backslashed(&text, '\'');
     let (delimiter, null) = (text(csv.delimiter.into()), text(csv.null.clone().into()));
-    let table = doubled(load.table, '"');
-    let stage = backslashed(&format!("@%{table}"), '\'');
+    let (name, create) = (&table.name, table.create(Existing::Kept));
+    let stage = backslashed(&format!("@%{name}"), '\'');
     Ok(format!(
         "ALTER SESSION SET TIMEZONE = 'UTC';\n\
-         CREATE TABLE IF NOT EXISTS {table} {};\n\
+         {create}\
          PUT {} {stage} OVERWRITE = TRUE;\n\
-         COPY INTO {table} FROM {stage} FILES = ({}) ON_ERROR = ABORT_STATEMENT FILE_FORMAT = (\n  \
+         COPY INTO {name} FROM {stage} FILES = ({}) ON_ERROR = ABORT_STATEMENT FILE_FORMAT = (\n  \
          TYPE = CSV SKIP_HEADER = 1 FIELD_DELIMITER = {delimiter} RECORD_DELIMITER = '\\n' FIELD_OPTIONALLY_ENCLOSED_BY = '\"'\n  \
          ESCAPE = NONE ESCAPE_UNENCLOSED_FIELD = NONE NULL_IF = ({null}) EMPTY_FIELD_AS_NULL = FALSE\n  \
          TRIM_SPACE = FALSE BINARY_FORMAT = HEX ENCODING = 'UTF8' DATE_FORMAT = 'YYYY-MM-DD'\n  \
          TIMESTAMP_FORMAT = 'YYYY-MM-DD HH24:MI:SS.FF'\n);\n",
-        lines(types),
         text(format!("file://{}", load.file)),
         text(format!("{}.gz", load.file_name()))
     ))

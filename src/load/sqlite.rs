@@ -3,8 +3,8 @@
 //! a table for the time of the load, with a text for NULL that is not in the data.
 
 use super::{
-    Case, EmptyNames, Limits, Load, LoadTarget, Longest, NameLines, NameRules, Reserved, SqlType,
-    backslashed, doubled, lines, named_types,
+    Case, EmptyNames, Existing, Limits, Load, LoadSql, LoadTarget, Longest, NameLines, NameRules,
+    Reserved, Spelling, SqlType, Table, backslashed, doubled, required,
 };
 use crate::format::BinaryEncoding;
 
@@ -31,7 +31,7 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
         lines: NameLines::Any,
         reserved: Reserved::Tables("sqlite_"),
     },
-    statement: Some(statement),
+    sql: Some(LoadSql { table, statement }),
     codecs: &[],
 };
 
@@ -39,7 +39,17 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
 /// A value that consists of it is refused.
 const NULL: &str = "\u{10ffff}";
 
-fn statement(load: &Load<'_>) -> Result<String, String> {
+fn table(load: &Load<'_>) -> Table {
+    let spelling = Spelling {
+        quoted: doubled,
+        quote: '"',
+        declare: |_, sql_type, nullability| required(type_name(sql_type).to_owned(), nullability),
+        end: "",
+    };
+    Table::new(load, doubled(load.table, '"'), &spelling)
+}
+
+fn statement(load: &Load<'_>, table: Table) -> Result<String, String> {
     let (csv, columns) = load.plain_csv(BinaryEncoding::Hex, "hex")?;
     let (delimiter, null) = (String::from(csv.delimiter), String::from(csv.null.clone()));
     if delimiter != "," || null.is_empty() {
@@ -50,9 +60,6 @@ fn statement(load: &Load<'_>) -> Result<String, String> {
         return Err("the file's name has a line end, and .import is one line".to_owned());
     }
     let null = doubled(&null, '\'');
-    let (names, types) = named_types(&columns, doubled, '"', |sql_type| {
-        type_name(sql_type).into()
-    });
     let loaded = (1..=columns.len()).map(|number| format!("c{number}"));
     let loaded: Vec<String> = loaded.collect();
     let values = loaded.iter().zip(&columns);
@@ -61,18 +68,18 @@ fn statement(load: &Load<'_>) -> Result<String, String> {
         SqlType::Boolean => format!("nullif({name}, {null}) = 'true'"),
         _ => format!("nullif({name}, {null})"),
     });
-    let table = doubled(load.table, '"');
     Ok(format!(
         ".bail on\n\
-         CREATE TABLE IF NOT EXISTS {table} {};\n\
+         {}\
          CREATE TEMP TABLE gold_digger_load ({});\n\
          .import --csv --skip 1 --schema temp {} gold_digger_load\n\
-         INSERT INTO {table} ({}) SELECT\n  {}\nFROM temp.gold_digger_load;\n\
+         INSERT INTO {} ({}) SELECT\n  {}\nFROM temp.gold_digger_load;\n\
          DROP TABLE temp.gold_digger_load;\n",
-        lines(types),
+        table.create(Existing::Kept),
         loaded.join(", "),
         backslashed(&load.path(), '"'),
-        names.join(", "),
+        table.name,
+        table.names.join(", "),
         values.collect::<Vec<_>>().join(",\n  ")
     ))
 }

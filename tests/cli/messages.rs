@@ -230,10 +230,7 @@ fn a_check_describes_the_export_and_runs_nothing() {
             r CHAR(3), s VARCHAR(300), t TINYTEXT, u TEXT, v MEDIUMTEXT, w LONGTEXT, x BINARY(4), y VARBINARY(5), z TINYBLOB, aa BLOB, ab MEDIUMBLOB, ac LONGBLOB,
             ad ENUM('x','y'), ae SET('x','y'), af JSON, ag GEOMETRY)");
         let check = |args: &[&str]| {
-            let run = GoldDigger::new()
-                .env("DATABASE_URL", db.url())
-                .arg("--check")
-                .args(args);
+            let run = GoldDigger::new().env("DATABASE_URL", db.url()).args(args);
             let text = String::from_utf8(run.run().ended(0, "").stdout).expect("UTF-8");
             let version = text.lines().next().expect("a line").to_owned();
             assert!(
@@ -246,6 +243,7 @@ fn a_check_describes_the_export_and_runs_nothing() {
         };
         let name = format!("check_{}", db.server.name);
         let args = [
+            "--check=text",
             "--format",
             "json",
             "--time-zone",
@@ -257,11 +255,11 @@ fn a_check_describes_the_export_and_runs_nothing() {
         insta::assert_snapshot!(name, check(&[&args[..], &["SELECT * FROM t"]].concat()));
         let folder = tempfile::tempdir().expect("a folder");
         let target = folder.path().join("x.csv").display().to_string();
-        let shown = check(&["-o", &target, "SELECT SLEEP(100), X'00' AS b"]);
+        let shown = check(&["--check", "-o", &target, "SELECT SLEEP(100), X'00' AS b"]);
         assert!(shown.contains("b           "), "{shown}");
         assert!(!Path::new(&target).exists());
         db.sql("CREATE PROCEDURE p() BEGIN INSERT INTO t (a) VALUES (1); SELECT 1; END");
-        let shown = check(&["--read-write", "CALL p()"]);
+        let shown = check(&["--check", "--read-write", "CALL p()"]);
         assert!(
             shown.contains("announces none before the statement runs"),
             "{shown}"

@@ -6,5 +6,6 @@ pub mod documentation;
 mod ending;
 mod flags;
 mod messages;
+mod schema;
 mod summary;
 mod usage;

@@ -11,7 +11,7 @@ use std::{
 
 use mysql::{Params, prelude::Queryable};
 
-use crate::support::{Database, Postgres, each_server, installed, on_a_server};
+use crate::support::{Database, GoldDigger, Postgres, each_server, installed, on_a_server};
 
 const COMPARE: &str = include_str!("targets/compare.py");
 
@@ -203,9 +203,9 @@ pub fn query(columns: &str, ranges: &[i32]) -> String {
     sql
 }
 
-/// Exports the rows of `sql` for `target` into `folder`, and returns the statement
-/// that loads them into the table `copy`, and the warnings.
-fn export(db: &Database, target: &str, sql: &str, folder: &Path) -> (String, String) {
+/// Exports the rows of `sql` for `target` into `folder`, and returns the table `copy` that
+/// `gold_digger schema` prints, the statement that loads them into it, and the warnings.
+fn export(db: &Database, target: &str, sql: &str, folder: &Path) -> (String, String, String) {
     let format = match target {
         "duckdb" | "sqlite" | "excel" => "csv",
         _ => "tsv",
@@ -239,7 +239,11 @@ fn export(db: &Database, target: &str, sql: &str, folder: &Path) -> (String, Str
         let warnings = shown.lines().filter(|line| line.contains(" warning: "));
         texts.push((text, warnings.collect::<Vec<_>>().join("\n")));
     }
-    texts.pop().expect("a statement")
+    let (statement, warnings) = texts.pop().expect("a statement");
+    let run = GoldDigger::new().env("DATABASE_URL", db.url());
+    let run = run.args(["schema", sql, "--for", target, "-o"]).arg(&file);
+    let table = String::from_utf8(run.run().ended(0, "").stdout).expect("UTF-8");
+    (table, statement, warnings)
 }
 
 /// Compares what `target` has loaded, at `place`, with the rows of `sql`.
@@ -327,14 +331,15 @@ pub fn load_into_postgres(
 }
 
 /// Exports the table for `target`, all columns and then only one, without the rows
-/// of `ranges`, has `load` load it by the statement, and compares all values. `load`
-/// gets the columns' names and a folder, and returns the place of what it loaded.
+/// of `ranges`, has `load` load it by the statement into the table that is printed for
+/// it, and compares all values. `load` gets the table and the statement, the columns'
+/// names and a folder, and returns the place of what it loaded.
 fn loads_every_value(
     db: &Database,
     target: &str,
     ranges: &[i32],
     warning: &str,
-    load: impl Fn(&str, &[String], &Path) -> OsString,
+    load: impl Fn([&str; 2], &[String], &Path) -> OsString,
 ) {
     create(db);
     let sql = "SELECT column_name FROM information_schema.columns \
@@ -347,9 +352,10 @@ fn loads_every_value(
             .tempdir();
         let folder = folder.expect("a folder whose name must be quoted");
         let sql = query(columns, ranges);
-        let (statement, warnings) = export(db, target, &sql, folder.path());
+        let (table, statement, warnings) = export(db, target, &sql, folder.path());
         assert_eq!(warnings, warning);
-        let place = load(&statement, names, folder.path());
+        let place = load([&table, &statement], names, folder.path());
+        let statement = table + &statement;
         compare(db, &sql, target, &place, &statement, NASTY.len() as u64);
     }
 }
@@ -382,11 +388,12 @@ fn the_id_0_of_an_automatic_column_stays() {
 #[test]
 fn mysql_and_mariadb_load_every_value() {
     each_server(|db| {
-        // Into a table of the same types, and into those that the statements make.
-        db.sql(&format!("CREATE TABLE copy ({})", COLUMNS.join(", ")));
-        for _ in 0..2 {
-            loads_every_value(db, "mysql", &[], "", |statement, _, _| {
-                load_into_mysql(db, statement);
+        // Into a table of the same types, and into the one that is printed.
+        let own = format!("CREATE TABLE copy ({});\n", COLUMNS.join(", "));
+        for own in [Some(own.as_str()), None] {
+            loads_every_value(db, "mysql", &[], "", |[table, statement], names, _| {
+                let own = own.filter(|_| names.len() > 1);
+                load_into_mysql(db, &(own.unwrap_or(table).to_owned() + statement));
                 db.sql("DROP TABLE IF EXISTS loaded");
                 db.sql("RENAME TABLE copy TO loaded");
                 "loaded".into()
@@ -403,8 +410,8 @@ const ZERO_DATES: &str =
 #[test]
 fn postgres_loads_every_value() {
     let postgres = Postgres::start();
-    let load = |statement: &str, names: &[String], folder: &Path| {
-        load_into_postgres(&postgres, statement, names, folder)
+    let load = |sql: [&str; 2], names: &[String], folder: &Path| {
+        load_into_postgres(&postgres, &sql.concat(), names, folder)
     };
     each_server(|db| {
         loads_every_value(db, "postgres", &[NUL, IMPOSSIBLE_DATES], ZERO_DATES, load);
@@ -435,16 +442,10 @@ fn duckdb_loads_every_value() {
 fn sqlite_loads_every_value() {
     let program = installed("GOLD_DIGGER_SQLITE", "sqlite/sqlite3");
     each_server(|db| {
-        loads_every_value(
-            db,
-            "sqlite",
-            &[NUL, WIDE_INTEGERS],
-            "",
-            |statement, _, folder| {
-                let database = folder.join("copy.db");
-                run_script(Command::new(&program).arg(&database), statement);
-                database.into_os_string()
-            },
-        );
+        loads_every_value(db, "sqlite", &[NUL, WIDE_INTEGERS], "", |sql, _, folder| {
+            let database = folder.join("copy.db");
+            run_script(Command::new(&program).arg(&database), &sql.concat());
+            database.into_os_string()
+        });
     });
 }
