@@ -3,7 +3,8 @@
 use std::{mem, sync::Arc};
 
 use mysql::{
-    Conn, QueryResult,
+    Column, Conn, QueryResult,
+    consts::ColumnType as WireType,
     prelude::{Protocol as WireProtocol, Queryable},
 };
 
@@ -255,6 +256,10 @@ impl QueryExecutor {
             prepare::Statement::Text(reason) => {
                 let result = self.conn.query_iter(&self.bound.sql);
                 let rows = expect_result_set(result, &self.cancel, &self.bound)?;
+                if runs_expressions(&self.bound) {
+                    let warning = rounded_doubles(rows.columns().as_ref());
+                    self.value_warnings.extend(warning);
+                }
                 let rows = RowStream::new(Rows::Text(rows), reason, &self.cancel, context)?;
                 if self.protocol == Protocol::Auto {
                     let warning = rounded_floats(rows.schema(), rows.note());
@@ -397,6 +402,26 @@ fn rounded_floats(schema: &Schema, reason: Option<&str>) -> Option<String> {
     Some(format!(
         "FLOATs such as {:?} have six digits only: {reason}",
         float.name
+    ))
+}
+
+/// Whether the statement `bound` can have columns that are expressions of the user's.
+fn runs_expressions(bound: &BoundQuery) -> bool {
+    prepare::is_prepared(bound) || RUNS_OTHERS.contains(&bound.keyword.as_str())
+}
+
+/// Returns the warning that DOUBLEs of expressions may arrive rounded, if there is one: in
+/// text, servers write only the decimals that they declare, which are too few for some.
+fn rounded_doubles(columns: &[Column]) -> Option<String> {
+    let column = columns.iter().find(|column| {
+        column.column_type() == WireType::MYSQL_TYPE_DOUBLE
+            && column.decimals() < columns::FLOATING_DECIMALS
+            && column.org_table_ref().is_empty()
+    })?;
+    Some(format!(
+        "DOUBLEs of expressions such as {:?} may be rounded: as text, the server sends only \
+         the decimals that it declares for them; over the binary protocol they have all digits",
+        column.name_str()
     ))
 }
 
