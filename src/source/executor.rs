@@ -21,7 +21,7 @@ use super::{
     prepare, previous,
     rows::{RowStream, Rows},
     server_warnings::ServerWarnings,
-    session::{self, Encryption, SessionFacts, SessionLock, WriteGuard},
+    session::{self, Encryption, SessionFacts, SessionLock, Variables, WriteGuard},
     tables::TableCache,
     time_zone::TimeZone,
 };
@@ -54,6 +54,7 @@ pub struct QueryExecutor {
     /// The server's warnings when it prepared the statement.
     early_warnings: ServerWarnings,
     session: session::Prepared,
+    variables: Variables,
     pub(super) warning_policy: WarningPolicy,
     pub(super) warning: Option<String>,
     pub(super) table_cache: TableCache,
@@ -104,6 +105,10 @@ impl QueryExecutor {
                 guard: WriteGuard::Server,
                 warnings: Vec::new(),
             },
+            variables: match session_use {
+                SessionUse::Exclusive => Variables::Free,
+                SessionUse::Shared => Variables::Unread,
+            },
             warning_policy: session.warnings,
             warning: None,
             table_cache: TableCache::default(),
@@ -117,7 +122,7 @@ impl QueryExecutor {
         if let Some(id) = executor.with_driver(|conn| lock.acquire(conn))? {
             executor.interrupt.set_id(id);
         }
-        executor.session = executor.with_driver(|conn| session::prepare(conn, session))?;
+        executor.prepare(session)?;
         if connection.compression == Compression::Zlib
             && executor.with_driver(session::is_uncompressed)?
         {
@@ -151,18 +156,28 @@ impl QueryExecutor {
         Ok(())
     }
 
+    /// Sets the session up as `session` says.
+    fn prepare(&mut self, session: &SessionOptions) -> Result<()> {
+        let (conn, variables) = (&mut self.conn, &mut self.variables);
+        self.session =
+            catch_driver_panic(&self.cancel, || session::prepare(conn, session, variables))?;
+        Ok(())
+    }
+
     /// Sets the session of a snapshot up again as `session` says, because the settings of one
-    /// export must not apply to the next. Other variables that a query has set keep
-    /// their values.
+    /// export must not apply to the next. If the session is [`SessionUse::Shared`], the
+    /// server's variables that change rows are as they were when it began. User variables
+    /// keep their values.
     ///
     /// # Errors
-    /// [`ErrorKind::Query`] if the server refuses a setting or an init statement.
+    /// [`ErrorKind::Query`] if the server refuses a setting or an init statement, or to
+    /// set back what a query has set.
     pub fn reset_session(&mut self, session: &SessionOptions) -> Result<()> {
-        self.session = self.with_driver(|conn| {
+        self.with_driver(|conn| {
             driver::run(conn, connect::SET_NAMES)
-                .map_err(|error| query_error("cannot set the character set again", error))?;
-            session::prepare(conn, session)
+                .map_err(|error| query_error("cannot set the character set again", error))
         })?;
+        self.prepare(session)?;
         match session.init.is_empty() {
             true => Ok(()),
             false => self.check_transaction(
