@@ -32,20 +32,39 @@ fn write_like_servers(text: &str, number: f64, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends a number with the `decimals` that its column declares: the shortest
-/// digits followed by zeros, or correctly rounded digits if there are more than
-/// `decimals`. A FLOAT is treated as the double of the same value, as in the
-/// servers.
-pub fn write_fixed(number: f64, decimals: usize, out: &mut Vec<u8>) {
+/// Appends a DOUBLE with the `decimals` that its column declares: the shortest digits
+/// followed by zeros, or all of them if there are more than `decimals`. A stored
+/// DOUBLE(M,D) never has more; MariaDB declares too few for some expressions, such as 0
+/// for `CAST(text AS CHAR) + 0`.
+pub fn write_fixed_double(number: f64, decimals: usize, out: &mut Vec<u8>) {
+    let mut buffer = zmij::Buffer::new();
+    let text = buffer.format_finite(number);
+    let shortest = Digits::parse(text);
+    if shortest.has_at_most(decimals) {
+        write_padded(&shortest, decimals, out);
+    } else {
+        write_like_servers(text, number, out);
+    }
+}
+
+/// Appends a FLOAT with the `decimals` that its column declares, as the double of the
+/// same value, as the servers do: correctly rounded, because that double has digits that
+/// the FLOAT has not.
+pub fn write_fixed_float(number: f32, decimals: usize, out: &mut Vec<u8>) {
+    let number = f64::from(number);
     let mut buffer = zmij::Buffer::new();
     let shortest = Digits::parse(buffer.format_finite(number));
-    let digits = shortest.digits();
-    let point = shortest.point;
-    if digits.len() as i64 - i64::from(point) > decimals as i64 {
+    if shortest.has_at_most(decimals) {
+        write_padded(&shortest, decimals, out);
+    } else {
         // Writing to a vector cannot fail.
         let _ = write!(out, "{number:.decimals$}");
-        return;
     }
+}
+
+/// Appends digits with zeros behind them, up to `decimals`, of which they have no more.
+fn write_padded(shortest: &Digits, decimals: usize, out: &mut Vec<u8>) {
+    let (digits, point) = (shortest.digits(), shortest.point);
     if shortest.negative {
         out.push(b'-');
     }
@@ -123,6 +142,11 @@ impl Digits {
     /// The digits as ASCII, without leading and trailing zeros.
     fn digits(&self) -> &[u8] {
         &self.buffer[..self.count]
+    }
+
+    /// Whether there are at most `decimals` digits behind the point.
+    fn has_at_most(&self, decimals: usize) -> bool {
+        self.count as i64 - i64::from(self.point) <= decimals as i64
     }
 }
 
@@ -281,18 +305,28 @@ mod tests {
         for (number, decimals, text) in [
             (0.0, 2, "0.00"),
             (-0.0, 0, "-0"),
-            (1.5, 0, "2"),
+            (1.5, 0, "1.5"),
+            (19.99, 0, "19.99"),
             (0.5, 3, "0.500"),
             (-0.0005, 4, "-0.0005"),
             (0.1, 17, "0.10000000000000000"),
-            (1.005, 2, "1.00"),
+            (1.005, 2, "1.005"),
             (1.005, 3, "1.005"),
             (12_345_678_901_234.568, 4, "12345678901234.5680"),
             (1e20, 1, "100000000000000000000.0"),
-            (1e-20, 3, "0.000"),
+            (1e-20, 3, "1e-20"),
         ] {
             let mut out = Vec::new();
-            write_fixed(number, decimals, &mut out);
+            write_fixed_double(number, decimals, &mut out);
+            assert_eq!(String::from_utf8(out).expect("ASCII"), text);
+        }
+    }
+
+    #[test]
+    fn declared_decimals_round_the_digits_that_a_float_has_not() {
+        for (number, decimals, text) in [(0.1_f32, 15, "0.100000001490116"), (-0.125, 2, "-0.12")] {
+            let mut out = Vec::new();
+            write_fixed_float(number, decimals, &mut out);
             assert_eq!(String::from_utf8(out).expect("ASCII"), text);
         }
     }

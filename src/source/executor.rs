@@ -3,7 +3,8 @@
 use std::{mem, sync::Arc};
 
 use mysql::{
-    Conn, QueryResult,
+    Column, Conn, QueryResult,
+    consts::ColumnType as WireType,
     prelude::{Protocol as WireProtocol, Queryable},
 };
 
@@ -20,7 +21,7 @@ use super::{
     prepare, previous,
     rows::{RowStream, Rows},
     server_warnings::ServerWarnings,
-    session::{self, Encryption, SessionFacts, SessionLock, WriteGuard},
+    session::{self, Encryption, SessionFacts, SessionLock, Variables, WriteGuard},
     tables::TableCache,
     time_zone::TimeZone,
 };
@@ -53,6 +54,7 @@ pub struct QueryExecutor {
     /// The server's warnings when it prepared the statement.
     early_warnings: ServerWarnings,
     session: session::Prepared,
+    variables: Variables,
     pub(super) warning_policy: WarningPolicy,
     pub(super) warning: Option<String>,
     pub(super) table_cache: TableCache,
@@ -103,6 +105,10 @@ impl QueryExecutor {
                 guard: WriteGuard::Server,
                 warnings: Vec::new(),
             },
+            variables: match session_use {
+                SessionUse::Exclusive => Variables::Free,
+                SessionUse::Shared => Variables::Unread,
+            },
             warning_policy: session.warnings,
             warning: None,
             table_cache: TableCache::default(),
@@ -116,7 +122,7 @@ impl QueryExecutor {
         if let Some(id) = executor.with_driver(|conn| lock.acquire(conn))? {
             executor.interrupt.set_id(id);
         }
-        executor.session = executor.with_driver(|conn| session::prepare(conn, session))?;
+        executor.prepare(session)?;
         if connection.compression == Compression::Zlib
             && executor.with_driver(session::is_uncompressed)?
         {
@@ -150,18 +156,28 @@ impl QueryExecutor {
         Ok(())
     }
 
+    /// Sets the session up as `session` says.
+    fn prepare(&mut self, session: &SessionOptions) -> Result<()> {
+        let (conn, variables) = (&mut self.conn, &mut self.variables);
+        self.session =
+            catch_driver_panic(&self.cancel, || session::prepare(conn, session, variables))?;
+        Ok(())
+    }
+
     /// Sets the session of a snapshot up again as `session` says, because the settings of one
-    /// export must not apply to the next. Other variables that a query has set keep
-    /// their values.
+    /// export must not apply to the next. If the session is [`SessionUse::Shared`], the
+    /// server's variables that change rows are as they were when it began. User variables
+    /// keep their values.
     ///
     /// # Errors
-    /// [`ErrorKind::Query`] if the server refuses a setting or an init statement.
+    /// [`ErrorKind::Query`] if the server refuses a setting or an init statement, or to
+    /// set back what a query has set.
     pub fn reset_session(&mut self, session: &SessionOptions) -> Result<()> {
-        self.session = self.with_driver(|conn| {
+        self.with_driver(|conn| {
             driver::run(conn, connect::SET_NAMES)
-                .map_err(|error| query_error("cannot set the character set again", error))?;
-            session::prepare(conn, session)
+                .map_err(|error| query_error("cannot set the character set again", error))
         })?;
+        self.prepare(session)?;
         match session.init.is_empty() {
             true => Ok(()),
             false => self.check_transaction(
@@ -256,6 +272,10 @@ impl QueryExecutor {
             prepare::Statement::Text(reason) => {
                 let result = self.conn.query_iter(&self.bound.sql);
                 let rows = expect_result_set(result, &self.cancel, &self.bound)?;
+                if runs_expressions(&self.bound) {
+                    let warning = rounded_doubles(rows.columns().as_ref());
+                    self.value_warnings.extend(warning);
+                }
                 let rows = RowStream::new(Rows::Text(rows), reason, &self.cancel, context)?;
                 if self.protocol == Protocol::Auto {
                     let warning = rounded_floats(rows.schema(), rows.note());
@@ -400,6 +420,26 @@ fn rounded_floats(schema: &Schema, reason: Option<&str>) -> Option<String> {
     Some(format!(
         "FLOATs such as {:?} have six digits only: {reason}",
         float.name
+    ))
+}
+
+/// Whether the statement `bound` can have columns that are expressions of the user's.
+fn runs_expressions(bound: &BoundQuery) -> bool {
+    prepare::is_prepared(bound) || RUNS_OTHERS.contains(&bound.keyword.as_str())
+}
+
+/// Returns the warning that DOUBLEs of expressions may arrive rounded, if there is one: in
+/// text, servers write only the decimals that they declare, which are too few for some.
+fn rounded_doubles(columns: &[Column]) -> Option<String> {
+    let column = columns.iter().find(|column| {
+        column.column_type() == WireType::MYSQL_TYPE_DOUBLE
+            && column.decimals() < columns::FLOATING_DECIMALS
+            && column.org_table_ref().is_empty()
+    })?;
+    Some(format!(
+        "DOUBLEs of expressions such as {:?} may be rounded: as text, the server sends only \
+         the decimals that it declares for them; over the binary protocol they have all digits",
+        column.name_str()
     ))
 }
 

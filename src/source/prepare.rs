@@ -86,7 +86,7 @@ pub(super) fn prepare(
 
 /// Whether the statement is of a kind that servers can prepare and that has one
 /// result set.
-fn is_prepared(bound: &BoundQuery) -> bool {
+pub(super) fn is_prepared(bound: &BoundQuery) -> bool {
     PREPARED.contains(&bound.keyword.as_str())
 }
 

@@ -15,6 +15,9 @@ use super::{
 };
 use crate::{error::Result, sql::Dialect};
 
+mod variables;
+pub(super) use variables::Variables;
+
 /// Removes the limit of rows that the server may have for its sessions
 /// (`sql_select_limit`). ProxySQL tracks the variable, so that the session is not
 /// bound to one server.
@@ -78,14 +81,20 @@ fn refuse_writes(conn: &mut Conn) -> Result<WriteGuard> {
 }
 
 /// Sets what must hold for every statement of the session. It is repeated between
-/// the exports of a session, because an earlier one may have changed it.
-pub(super) fn prepare(conn: &mut Conn, session: &SessionOptions) -> Result<Prepared> {
+/// the exports of a session, because an earlier one may have changed it, as it may have
+/// its `variables`.
+pub(super) fn prepare(
+    conn: &mut Conn,
+    session: &SessionOptions,
+    variables: &mut Variables,
+) -> Result<Prepared> {
     raise_limits(conn)?;
     let guard = match session.access {
         Access::ReadOnly => refuse_writes(conn)?,
         Access::ReadWrite => WriteGuard::Server,
     };
     choose_time_zone(conn, session)?;
+    variables.hold(conn)?;
     let (row_limit, warnings) = if session.init.is_empty() {
         (None, Vec::new())
     } else {
@@ -120,12 +129,16 @@ fn choose_time_zone(conn: &mut Conn, session: &SessionOptions) -> Result<()> {
 /// Returns the statement that sets the session's time zone. It is sent as text, because
 /// some servers and proxies do not prepare statements.
 fn set_time_zone(zone: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "+-_/:".contains(c);
-    let zone = match zone.chars().all(is_plain) {
-        true => format!("'{zone}'"),
-        false => literal(zone),
-    };
-    format!("SET time_zone = {zone}")
+    format!("SET time_zone = {}", quoted(zone))
+}
+
+/// Returns `text` as a string of SQL, whatever the SQL mode is.
+fn quoted(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "+-_/:,=. ".contains(c);
+    match text.chars().all(is_plain) {
+        true => format!("'{text}'"),
+        false => literal(text),
+    }
 }
 
 /// Removes the limits that the server has for all sessions.

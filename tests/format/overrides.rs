@@ -284,7 +284,7 @@ fn numbers_of_expressions_are_not_clamped() {
         db.sql("CREATE TABLE e (do DOUBLE, fl FLOAT(7,2))");
         db.sql("INSERT INTO e VALUES (1e300, 12345.67), (-1.005, 99999.99), (123456789012345680000, -0.01)");
         let folder = tempfile::tempdir().expect("a folder");
-        let sql = "SELECT ROUND(do, 2) do_r, TRUNCATE(do, 0) do_t, do * 1.5 do_m, fl * 1000000 do_f, fl FROM e";
+        let sql = "SELECT ROUND(do, 2) do_r, TRUNCATE(do, 0) do_t, do * 1.5 do_m, ROUND(fl * 1000000, 2) do_f, fl FROM e";
         let statement = statement(db, sql, &["--for=mysql"], folder.path(), "copy.tsv");
         let statement = statement.expect("a statement");
         assert!(

@@ -18,6 +18,7 @@ mod files;
 mod mistakes;
 mod snapshots;
 mod stale_manifests;
+mod variables;
 
 /// A configuration file that lists exports, in a folder of its own.
 struct ExportFile<'a> {

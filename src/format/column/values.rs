@@ -96,10 +96,12 @@ pub(super) fn floating<'a>(
         (Value::Double(number), _) if !number.is_finite() => return Err(TYPE_MISMATCH),
         (Value::Float(number), _) if !number.is_finite() => return Err(TYPE_MISMATCH),
         (Value::Double(number), None) => number::write_double(number, out),
-        (Value::Double(number), Some(decimals)) => number::write_fixed(number, decimals, out),
+        (Value::Double(number), Some(decimals)) => {
+            number::write_fixed_double(number, decimals, out);
+        }
         (Value::Float(number), None) => number::write_float(number, out),
         (Value::Float(number), Some(decimals)) => {
-            number::write_fixed(f64::from(number), decimals, out);
+            number::write_fixed_float(number, decimals, out);
         }
         (Value::Bytes(bytes), _) => copy_number(bytes, zeros, out)?,
         (Value::Null, _) => return Ok(Rendered::Null),
@@ -216,7 +218,8 @@ fn zero_date(policy: ZeroDates) -> Result<Rendered<'static>, ValueProblem> {
     }
 }
 
-/// Appends the server's text for a number.
+/// Appends the server's text for a number, without a point at its end: MariaDB writes
+/// `0.` for an expression of 0.4 that it declares to have no decimals.
 ///
 /// # Errors
 /// [`TYPE_MISMATCH`] if `text` is not a number.
@@ -225,7 +228,7 @@ fn copy_number(text: &[u8], zeros: Zeros, out: &mut Vec<u8>) -> Result<(), Value
     if !parse_number(text).is_some_and(|number| number.is_server_number()) {
         return Err(TYPE_MISMATCH);
     }
-    out.extend_from_slice(text);
+    out.extend_from_slice(text.strip_suffix(b".").unwrap_or(text));
     strip_zeros(zeros, start, out);
     Ok(())
 }
