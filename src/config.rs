@@ -31,6 +31,8 @@ mod file;
 mod format;
 mod home;
 pub mod layers;
+#[cfg(feature = "parquet")]
+mod memory;
 mod option_file;
 pub mod origin;
 mod output;

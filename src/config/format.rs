@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use clap::builder::PossibleValue;
 
+#[cfg(feature = "parquet")]
+use super::memory;
 use super::{
     StandardOutput,
     layers::Layers,
@@ -136,9 +138,20 @@ pub(super) fn format(layers: &Layers, chosen: &Destination, name: &str) -> Resul
     })
 }
 
+/// The least size of a row group in bytes that is chosen unasked.
+#[cfg(feature = "parquet")]
+const LEAST_ROW_GROUP: u64 = 4 << 20;
+
+/// Returns the usual size of row groups, or a quarter of the memory that a limit leaves.
+#[cfg(feature = "parquet")]
+fn row_group_size() -> u64 {
+    let usual = Parquet::default().row_group_size;
+    let quarter = memory::limit().map(|limit| (limit / 4).max(LEAST_ROW_GROUP));
+    quarter.map_or(usual, |quarter| quarter.min(usual))
+}
+
 #[cfg(feature = "parquet")]
 fn parquet(layers: &Layers, text: TextOptions) -> Parquet {
-    let default = Parquet::default();
     Parquet {
         text,
         time_zone: layers.value(keys::TIME_ZONE),
@@ -147,7 +160,7 @@ fn parquet(layers: &Layers, text: TextOptions) -> Parquet {
         compression: layers.value(keys::PARQUET_COMPRESSION).unwrap_or_default(),
         row_group_size: layers
             .value(keys::ROW_GROUP_SIZE)
-            .unwrap_or(default.row_group_size),
+            .unwrap_or_else(row_group_size),
         bloom_filters: layers.list(keys::PARQUET_BLOOM),
     }
 }

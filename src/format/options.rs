@@ -154,7 +154,7 @@ pub enum WideDecimals {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ParquetCompression {
-    /// Zstandard at this level, 1 to 22.
+    /// Zstandard at this level, 1 to 19.
     Zstd(u8),
     /// Snappy, which the oldest readers know.
     Snappy,
@@ -174,22 +174,20 @@ impl FromStr for ParquetCompression {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let level = |level: &str| match level.parse() {
-            Ok(level @ 1..=22) => Ok(Self::Zstd(level)),
-            _ => Err("zstd has the levels 1 to 22"),
-        };
         match text {
-            "snappy" => Ok(Self::Snappy),
-            "lz4" => Ok(Self::Lz4),
-            "none" => Ok(Self::None),
-            "zstd" => Ok(Self::default()),
-            _ => {
-                let inner = |text: &'_ str| text.strip_suffix(')').map(str::to_owned);
-                let in_brackets = text.strip_prefix("zstd(").and_then(inner);
-                let after_colon = text.strip_prefix("zstd:").map(str::to_owned);
-                let named = in_brackets.or(after_colon);
-                level(&named.ok_or("is none of zstd, zstd:LEVEL, snappy, lz4 and none")?)
-            }
+            "snappy" => return Ok(Self::Snappy),
+            "lz4" => return Ok(Self::Lz4),
+            "none" => return Ok(Self::None),
+            "zstd" => return Ok(Self::default()),
+            _ => {}
+        }
+        let in_brackets = text.strip_prefix("zstd(");
+        let in_brackets = in_brackets.and_then(|level| level.strip_suffix(')'));
+        let level = in_brackets.or_else(|| text.strip_prefix("zstd:"));
+        let level = level.ok_or("is none of zstd, zstd:LEVEL, snappy, lz4 and none")?;
+        match level.parse() {
+            Ok(level @ 1..=19) => Ok(Self::Zstd(level)),
+            _ => Err("zstd has the levels 1 to 19"),
         }
     }
 }

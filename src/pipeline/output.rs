@@ -66,18 +66,20 @@ struct State {
     flusher: Flusher,
     /// The number of calls that appended something.
     appended: u64,
+    /// Whether encoding has failed, so that the writer's batch is not whole.
+    is_broken: bool,
 }
 
 impl State {
     /// Whether something waits to be written when the server pauses.
     fn has_data(&self) -> bool {
         !self.buffer.bytes.is_empty()
-            || self.framing == Framing::BatchOrPause && self.writer.has_batch()
+            || self.framing == Framing::BatchOrPause && !self.is_broken && self.writer.has_batch()
     }
 
     /// Appends the open batch to the buffer, if it may end before it is full.
     fn end_batch(&mut self) -> Result<()> {
-        if self.framing != Framing::BatchOrPause {
+        if self.framing != Framing::BatchOrPause || self.is_broken {
             return Ok(());
         }
         let Buffer { bytes, writer } = &mut self.buffer;
@@ -221,7 +223,7 @@ impl BufferedOutput {
         mut flush: Flush,
         cancel: &CancelToken,
     ) -> Self {
-        // Nobody sees a file before its end, so that no batch need end early.
+        // Nobody sees a file before its end, so its batches are full.
         let framing = match sink.restart() {
             Restart::Allowed if framing == Framing::BatchOrPause => Framing::Batch,
             _ => framing,
@@ -233,6 +235,7 @@ impl BufferedOutput {
                 buffer: Buffer::new(sink),
                 flusher: Flusher::Watching,
                 appended: 0,
+                is_broken: false,
             }),
             changed: Condvar::new(),
         });
@@ -268,6 +271,7 @@ impl BufferedOutput {
         let (start, writes) = (bytes.len(), writer.writes);
         if let Err(error) = encode(&mut *state.writer, &mut EncodeBuffer::new(bytes, writer)) {
             bytes.truncate(if writer.writes == writes { start } else { 0 });
+            state.is_broken = true;
             return Err(error);
         }
         if state.framing != Framing::Row {
@@ -292,7 +296,7 @@ impl BufferedOutput {
         buffer.writer.check()?;
         if buffer.ends_block() {
             buffer.write(Next::Block)
-        } else if self.flush == Flush::Row {
+        } else if self.flush == Flush::Row && !buffer.bytes.is_empty() {
             buffer.write(Next::Later)
         } else if buffer.bytes.len() >= CHUNK {
             buffer.write(Next::Soon)
@@ -340,9 +344,36 @@ impl Drop for BufferedOutput {
     }
 }
 
+/// Ends the output if the flusher panics, which would lose the batch that it writes.
+struct EndOnPanic<'a> {
+    shared: &'a Shared,
+    cancel: &'a CancelToken,
+}
+
+impl Drop for EndOnPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let error = Error::new(
+                ErrorKind::Output,
+                "the export failed with an internal error",
+            );
+            // The sink is dropped without its lock, as it may take long.
+            let sink = {
+                let mut state = self.shared.state();
+                state.is_broken = true;
+                state.buffer.writer.failed = Some(error.clone());
+                state.buffer.close()
+            };
+            drop(sink);
+            self.cancel.cancel(error);
+        }
+    }
+}
+
 /// Runs the flusher: writes the buffer whenever data has waited in it for
 /// [`MAX_DELAY`], until the sink is closed or a write fails.
 fn flush_when_idle(shared: &Shared, cancel: &CancelToken) {
+    let _guard = EndOnPanic { shared, cancel };
     let mut state = shared.state();
     let mut delays = 0;
     while state.buffer.is_open() {
@@ -473,6 +504,40 @@ mod tests {
             out.extend(bytes);
             Ok(())
         })
+    }
+
+    /// A writer with an open batch, which cannot be written.
+    struct Panics;
+
+    impl RowWriter for Panics {
+        fn row(&mut self, _: Row<'_>, _: &mut EncodeBuffer<'_>) -> Result<(), ValueError> {
+            Ok(())
+        }
+
+        fn has_batch(&self) -> bool {
+            true
+        }
+
+        fn write_batch(&mut self, _: &mut EncodeBuffer<'_>) -> Result<()> {
+            panic!("a batch that cannot be written");
+        }
+    }
+
+    #[test]
+    fn a_batch_that_the_flusher_cannot_write_ends_the_export() {
+        let (writes, cancel) = (Arc::new(Mutex::new(Vec::new())), CancelToken::default());
+        let sink = Box::new(Recorder(Arc::clone(&writes)));
+        let framing = Framing::BatchOrPause;
+        let mut output = BufferedOutput::new(Box::new(Panics), framing, sink, Flush::Auto, &cancel);
+        append(&mut output, b"x").expect("a place in the buffer");
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while cancel.cause().is_none() {
+            assert!(Instant::now() < deadline, "the flusher ends the export");
+            thread::yield_now();
+        }
+        let failed = append(&mut output, b"y").expect_err("it has failed");
+        assert_eq!(failed.message(), "the export failed with an internal error");
+        assert!(output.finish().is_err());
     }
 
     #[test]

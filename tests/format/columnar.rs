@@ -177,6 +177,11 @@ fn a_parquet_file_tells_the_types_and_where_the_rows_come_from() {
         assert_eq!(geo["columns"], json!({"place": place}));
         assert_eq!(geo["primary_column"], "place");
 
+        // The file of a day without places says that they are geometries, too.
+        db.sql("UPDATE t SET place = NULL");
+        let geo = export(&[])["facts"]["geo"].to_string();
+        assert!(geo.contains("place"), "{geo}");
+
         let plain = export(&[
             "--parquet-compression",
             "none",
@@ -198,6 +203,46 @@ fn a_parquet_file_tells_the_types_and_where_the_rows_come_from() {
             wide["columns"]["total"],
             json!(["FIXED_LEN_BYTE_ARRAY", "DECIMAL", 1])
         );
+    });
+}
+
+#[test]
+fn a_stream_that_breaks_off_is_noticed_by_its_reader() {
+    const READ: &str =
+        "import pyarrow, sys; print(pyarrow.ipc.open_stream(sys.stdin.buffer).read_all().num_rows)";
+    on_a_server(|db| {
+        // The last row is an error of the server, after some batches.
+        let sql = |last: &str| {
+            format!(
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 900)
+                 SELECT i, REPEAT('x', 10000) AS x, IF(i = 900, {last}, 1) AS y FROM n"
+            )
+        };
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("t");
+        for (last, code) in [("2", 0), ("(SELECT 1 UNION SELECT i)", 4)] {
+            let run = db.export(&sql(last)).args(["--format", "arrow-stream"]);
+            let run = run.stdout(fs::File::create(&file).expect("a file"));
+            run.wait().ended_with(code);
+            let size = fs::metadata(&file).expect("the file").len();
+            assert!(size > 2 << 20, "{size} bytes");
+            let read = Command::new(installed(
+                "GOLD_DIGGER_LOADERS_PYTHON",
+                "python/*/bin/python",
+            ))
+            .args(["-c", READ])
+            .stdin(fs::File::open(&file).expect("the file"))
+            .output()
+            .expect("Python runs");
+            let shown = String::from_utf8_lossy(&read.stdout).into_owned();
+            assert_eq!(
+                (read.status.success(), &*shown),
+                match code {
+                    0 => (true, "900\n"),
+                    _ => (false, ""),
+                }
+            );
+        }
     });
 }
 

@@ -581,7 +581,7 @@ settings! {
         )
         .flag("row-group-size")
         .value("SIZE")
-        .default("64MiB")
+        .more("Without it 64MiB, or a quarter of the memory that a limit leaves.")
         .only_for(&["parquet"]);
         PARQUET_DECIMAL: WideDecimals = choice(
             "parquet.decimal",

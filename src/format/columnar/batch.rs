@@ -63,7 +63,7 @@ impl Batch {
     /// Adds a row.
     ///
     /// # Errors
-    /// For a value that its column cannot hold. The batch is then useless.
+    /// For a value that its column cannot hold. The batch must not be used any more.
     #[inline]
     pub(super) fn push(&mut self, row: Row<'_>) -> Result<(), ValueError> {
         for (index, column) in self.columns.iter_mut().enumerate() {
@@ -113,11 +113,11 @@ impl Batch {
             .map_err(encoding_error)
     }
 
-    /// The reference systems of the geometries of each column.
+    /// The columns with geometries, and the reference systems of these so far.
     pub(super) fn srids(&self) -> impl Iterator<Item = (&str, Srids)> {
         let fields = self.schema.fields().iter();
         let named = fields.zip(&self.columns);
-        named.map(|(field, column)| (field.name().as_str(), column.builder.srids()))
+        named.filter_map(|(field, column)| Some((field.name().as_str(), column.builder.srids()?)))
     }
 
     /// The warnings about values that are not written as they are.

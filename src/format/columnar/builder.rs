@@ -1,7 +1,7 @@
 //! Collects the values of one column in Arrow arrays. The builder is chosen once per
 //! column; a value goes straight from the driver's row into it.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use arrow_array::{
     ArrayRef, ArrowPrimitiveType,
@@ -27,6 +27,14 @@ const NO_DATE: ValueProblem = ValueProblem::new(
     "--zero-dates null writes NULL in its place",
 );
 
+const TOO_LONG: ValueProblem = ValueProblem::new(
+    "is longer than a gibibyte with U+FFFD for what is not UTF-8",
+    "leave --invalid-utf8 replace out, or convert it in the query, for example with HEX()",
+);
+
+/// The most bytes of a text: those of the largest packet. An array holds two gibibytes.
+const MAX_TEXT: usize = 1 << 30;
+
 /// The numbers of values that a document does not hold as they are.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Altered {
@@ -39,9 +47,9 @@ pub(super) struct Altered {
 /// The spatial reference systems of a column's geometries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Srids {
-    /// There are no geometries.
+    /// There are no geometries so far.
     #[default]
-    None,
+    Unknown,
     /// All geometries have this one; 0 is none.
     One(u32),
     /// There are several.
@@ -59,9 +67,9 @@ pub(super) trait ColumnBuilder: Send {
     /// Returns the values that were appended since the last call.
     fn finish(&mut self) -> ArrayRef;
 
-    /// The reference systems of all geometries so far.
-    fn srids(&self) -> Srids {
-        Srids::None
+    /// The reference systems of all geometries so far; `None` for a column of others.
+    fn srids(&self) -> Option<Srids> {
+        None
     }
 }
 
@@ -96,7 +104,7 @@ where
     }
 }
 
-/// Collects truths, which `read` makes of values.
+/// Collects booleans, which `read` makes of values.
 struct Booleans<F> {
     builder: BooleanBuilder,
     read: F,
@@ -132,7 +140,8 @@ struct Moments<T: ArrowPrimitiveType, F> {
     zero_dates: ZeroDates,
 }
 
-/// Returns the builder of a column with this `data_type`, whose dates `convert` counts.
+/// Returns the builder of a column with this `data_type`, whose dates `convert` counts;
+/// `None` for one that the column cannot have.
 pub(super) fn moments<T, F>(
     data_type: DataType,
     zero_dates: ZeroDates,
@@ -140,7 +149,7 @@ pub(super) fn moments<T, F>(
 ) -> Box<dyn ColumnBuilder>
 where
     T: ArrowPrimitiveType,
-    F: Fn(DateTime) -> T::Native + Send + 'static,
+    F: Fn(DateTime) -> Option<T::Native> + Send + 'static,
 {
     Box::new(Moments {
         builder: PrimitiveBuilder::<T>::new().with_data_type(data_type),
@@ -152,11 +161,14 @@ where
 impl<T, F> ColumnBuilder for Moments<T, F>
 where
     T: ArrowPrimitiveType,
-    F: Fn(DateTime) -> T::Native + Send,
+    F: Fn(DateTime) -> Option<T::Native> + Send,
 {
     fn append(&mut self, value: Value<'_>, altered: &mut Altered) -> Result<usize, ValueProblem> {
         match values::moment(value)? {
-            Moment::At(point) => self.builder.append_value((self.convert)(point)),
+            Moment::At(point) => {
+                let counted = (self.convert)(point).ok_or(TYPE_MISMATCH)?;
+                self.builder.append_value(counted);
+            }
             Moment::NotInCalendar if self.zero_dates == ZeroDates::Error => return Err(NO_DATE),
             Moment::NotInCalendar => {
                 altered.no_dates += 1;
@@ -234,16 +246,19 @@ impl<B: TextBuilder> ColumnBuilder for Texts<B> {
             }
             _ => return Err(TYPE_MISMATCH),
         };
-        match (std::str::from_utf8(bytes), self.invalid_utf8) {
-            (Ok(text), _) => self.builder.append(Some(text)),
+        let text = match (std::str::from_utf8(bytes), self.invalid_utf8) {
+            (Ok(text), _) => Cow::Borrowed(text),
             (Err(_), InvalidUtf8::Error) => return Err(NOT_UTF8),
             (Err(_), InvalidUtf8::Replace) => {
                 altered.lossy += 1;
-                let text = String::from_utf8_lossy(bytes);
-                self.builder.append(Some(&text));
+                String::from_utf8_lossy(bytes)
             }
+        };
+        if text.len() > MAX_TEXT {
+            return Err(TOO_LONG);
         }
-        Ok(bytes.len() + OFFSET)
+        self.builder.append(Some(&text));
+        Ok(text.len() + OFFSET)
     }
 
     fn finish(&mut self) -> ArrayRef {
@@ -304,7 +319,7 @@ impl ColumnBuilder for Geometries {
         let (srid, wkb) = bytes.split_first_chunk().ok_or(TYPE_MISMATCH)?;
         let srid = u32::from_le_bytes(*srid);
         self.srids = match self.srids {
-            Srids::None => Srids::One(srid),
+            Srids::Unknown => Srids::One(srid),
             Srids::One(other) if other == srid => Srids::One(srid),
             _ => Srids::Several,
         };
@@ -316,8 +331,8 @@ impl ColumnBuilder for Geometries {
         Arc::new(self.builder.finish())
     }
 
-    fn srids(&self) -> Srids {
-        self.srids
+    fn srids(&self) -> Option<Srids> {
+        Some(self.srids)
     }
 }
 

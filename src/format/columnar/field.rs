@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    row::Value,
+    row::{DateTime, Value},
     schema::{BaseType, Column, ColumnType, Nullability, Schema, Sign},
 };
 
@@ -118,7 +118,6 @@ fn column_type(
 ) -> Result<(DataType, Box<dyn ColumnBuilder>)> {
     let TextOptions {
         invalid_utf8,
-        zero_dates,
         booleans,
         ..
     } = options.text;
@@ -144,12 +143,7 @@ fn column_type(
             let builder = builder::numbers::<Float64Type, _>(data_type.clone(), values::double);
             (data_type, builder)
         }
-        ColumnType::Date => {
-            let data_type = DataType::Date32;
-            let builder =
-                builder::moments::<Date32Type, _>(data_type.clone(), zero_dates, values::days);
-            (data_type, builder)
-        }
+        ColumnType::Date => dates(options),
         ColumnType::DateTime { .. } => moments(column, options)?,
         ColumnType::Time { .. } => {
             let data_type = DataType::Duration(TimeUnit::Microsecond);
@@ -165,16 +159,30 @@ fn column_type(
             (data_type, builder::categories(invalid_utf8))
         }
         ColumnType::Text | ColumnType::Json => (DataType::Utf8, builder::texts(invalid_utf8)),
-        ColumnType::Binary => match column.metadata.base {
-            BaseType::Geometry => (DataType::Binary, builder::geometries()),
-            BaseType::Vector => {
-                let item = Arc::new(Field::new("item", DataType::Float32, false));
-                let builder = builder::vectors(Arc::clone(&item));
-                (DataType::List(item), builder)
-            }
-            _ => (DataType::Binary, builder::bytes()),
-        },
+        ColumnType::Binary => bytes(column),
     })
+}
+
+/// Chooses the type of bytes.
+fn bytes(column: &Column) -> (DataType, Box<dyn ColumnBuilder>) {
+    match column.metadata.base {
+        BaseType::Geometry => (DataType::Binary, builder::geometries()),
+        BaseType::Vector => {
+            let item = Arc::new(Field::new("item", DataType::Float32, false));
+            let builder = builder::vectors(Arc::clone(&item));
+            (DataType::List(item), builder)
+        }
+        _ => (DataType::Binary, builder::bytes()),
+    }
+}
+
+/// Returns the type of a DATE, which has no time of day.
+fn dates(options: FieldOptions<'_>) -> (DataType, Box<dyn ColumnBuilder>) {
+    let days = |point: DateTime| point.is_midnight().then(|| values::days(point));
+    let data_type = DataType::Date32;
+    let zero_dates = options.text.zero_dates;
+    let builder = builder::moments::<Date32Type, _>(data_type.clone(), zero_dates, days);
+    (data_type, builder)
 }
 
 /// Chooses the width of whole numbers.
@@ -274,7 +282,7 @@ fn moments(
         let builder = builder::moments::<TimestampMicrosecondType, _>(
             data_type.clone(),
             zero_dates,
-            values::micros,
+            |point| Some(values::micros(point)),
         );
         return Ok((data_type, builder));
     }
@@ -286,7 +294,7 @@ fn moments(
         Error::config(what).with_hint("choose --time-zone +00:00 ([session] time_zone)")
     })?;
     let data_type = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
-    let convert = move |point| values::micros(point) - offset;
+    let convert = move |point| Some(values::micros(point) - offset);
     let builder =
         builder::moments::<TimestampMicrosecondType, _>(data_type.clone(), zero_dates, convert);
     Ok((data_type, builder))

@@ -18,11 +18,12 @@ const LONGITUDE_LATITUDE: u32 = 4326;
 pub(super) fn parquet_metadata<'a>(
     columns: impl Iterator<Item = (&'a str, Srids)>,
 ) -> Option<String> {
-    let mut described = Map::new();
+    let (mut primary, mut described) = (None, Map::new());
     for (name, srids) in columns {
+        primary.get_or_insert(name);
         let mut column = json!({"encoding": "WKB", "geometry_types": []});
         let (crs, srid) = match srids {
-            Srids::None => continue,
+            Srids::Unknown => (Some(Value::Null), Value::Null),
             // The default of GeoParquet is OGC:CRS84: the same system, longitude first.
             Srids::One(LONGITUDE_LATITUDE) => (None, json!(LONGITUDE_LATITUDE)),
             Srids::One(srid) => (Some(Value::Null), json!(srid)),
@@ -34,24 +35,22 @@ pub(super) fn parquet_metadata<'a>(
         column["gold_digger.srid"] = srid;
         described.insert(name.to_owned(), column);
     }
-    let primary = described.keys().next()?.clone();
     let metadata = json!({
         "version": "1.1.0",
-        "primary_column": primary,
+        "primary_column": primary?,
         "columns": described,
     });
     Some(metadata.to_string())
 }
 
 /// Returns the SRID of each column with geometries as a JSON object, null where there
-/// are several; `None` without geometries.
+/// are none or several; `None` without geometries.
 pub(super) fn srids<'a>(columns: impl Iterator<Item = (&'a str, Srids)>) -> Option<String> {
     let mut found = Map::new();
     for (name, srids) in columns {
         let srid = match srids {
-            Srids::None => continue,
             Srids::One(srid) => json!(srid),
-            Srids::Several => Value::Null,
+            Srids::Unknown | Srids::Several => Value::Null,
         };
         found.insert(name.to_owned(), srid);
     }
@@ -62,7 +61,7 @@ pub(super) fn srids<'a>(columns: impl Iterator<Item = (&'a str, Srids)>) -> Opti
 /// does not hold.
 pub(super) fn lost_srids<'a>(columns: impl Iterator<Item = (&'a str, Srids)>) -> Vec<String> {
     let warning = |(name, srids)| match srids {
-        Srids::None | Srids::One(0) => None,
+        Srids::Unknown | Srids::One(0) => None,
         Srids::One(srid) => Some(format!(
             "the geometries of column {name:?} have the SRID {srid}, which is not in the document"
         )),

@@ -62,6 +62,9 @@ const ROW_GROUP_SIZE: u64 = 64 << 20;
 /// The most rows of a row group (the default of Apache's writers).
 const MAX_GROUP_ROWS: usize = 1 << 20;
 
+/// The most columns that have dictionaries: each takes memory before its first value.
+const MAX_DICTIONARIES: usize = 200;
+
 /// The Parquet format with its options.
 ///
 /// ```
@@ -140,6 +143,8 @@ struct ParquetWriter {
     open: Vec<ArrowColumnWriter>,
     /// The rows of the open row group.
     rows: usize,
+    /// The bytes that its columns took before the first row.
+    fixed_bytes: usize,
     max_bytes: u64,
 }
 
@@ -218,6 +223,7 @@ impl ParquetWriter {
             encoded,
             open: Vec::new(),
             rows: 0,
+            fixed_bytes: 0,
             max_bytes: format.row_group_size,
         })
     }
@@ -228,6 +234,7 @@ impl ParquetWriter {
             let index = self.file.flushed_row_groups().len();
             let columns = self.groups.create_column_writers(index);
             self.open = columns.map_err(encoding_error)?;
+            self.fixed_bytes = self.group_bytes();
         }
         let mut writers = self.open.iter_mut();
         for (field, column) in self.fields.iter().zip(batch.columns()) {
@@ -237,7 +244,8 @@ impl ParquetWriter {
             }
         }
         self.rows += batch.num_rows();
-        if self.group_bytes() as u64 >= self.max_bytes || self.rows >= MAX_GROUP_ROWS {
+        let bytes = self.group_bytes().saturating_sub(self.fixed_bytes);
+        if bytes as u64 >= self.max_bytes || self.rows >= MAX_GROUP_ROWS {
             self.close_group(out)?;
         }
         Ok(())
@@ -349,6 +357,9 @@ fn properties(format: &Parquet, schema: &SchemaRef) -> Result<WriterPropertiesBu
             )
             .to_owned(),
         );
+    if schema.fields().len() > MAX_DICTIONARIES {
+        properties = properties.set_dictionary_enabled(false);
+    }
     for field in schema.fields() {
         // Long values are rarely equal, and would be kept twice.
         if matches!(field.data_type(), DataType::Binary) {
@@ -356,8 +367,15 @@ fn properties(format: &Parquet, schema: &SchemaRef) -> Result<WriterPropertiesBu
         }
     }
     for name in &format.bloom_filters {
-        if schema.fields().iter().all(|field| field.name() != name) {
-            let what = format!("--parquet-bloom {name:?} names no column of the result");
+        let mut fields = schema.fields().iter();
+        let field = fields.find(|field| field.name() == name);
+        let problem = match field.map(|field| field.data_type().is_nested()) {
+            Some(false) => None,
+            Some(true) => Some("names a column of lists, which have none"),
+            None => Some("names no column of the result"),
+        };
+        if let Some(problem) = problem {
+            let what = format!("--parquet-bloom {name:?} {problem}");
             return Err(Error::config(what).with_hint("names are compared to the letter"));
         }
         properties = properties.set_column_bloom_filter_enabled(path(name), true);

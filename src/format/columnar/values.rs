@@ -55,7 +55,7 @@ pub(super) fn bits<N: TryFrom<u64>>(
     }
 }
 
-/// Returns the truth of a TINYINT(1) or a BIT(1), which is 0 or 1.
+/// Returns the boolean of a TINYINT(1) or a BIT(1), which is 0 or 1.
 pub(super) fn boolean(number: Option<i64>) -> Result<Option<bool>, ValueProblem> {
     match number {
         None => Ok(None),
@@ -86,7 +86,7 @@ pub(super) fn double(value: Value<'_>) -> Result<Option<f64>, ValueProblem> {
     number.is_finite().then_some(Some(number)).ok_or(NOT_FINITE)
 }
 
-/// The sum of the digits of a DECIMAL, without its point.
+/// The unscaled value of a DECIMAL: its digits without the point.
 pub(super) trait Unscaled: Copy {
     const ZERO: Self;
     /// Returns ten times the number plus a digit.
