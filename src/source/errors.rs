@@ -49,18 +49,40 @@ pub(super) fn broken_protocol(cancel: &CancelToken) -> Error {
 /// Returns the error for the statement `bound`, which could not be prepared or
 /// executed. Its source is `error`.
 pub(super) fn statement_error(error: mysql::Error, bound: &BoundQuery) -> Error {
-    describe_statement_error(&error, bound).with_source(error)
+    let excerpt = match &error {
+        mysql::Error::MySqlError(server) => excerpt::excerpt(&bound.sql, &server.message),
+        _ => Vec::new(),
+    };
+    let error = without_passwords(error, &bound.sql);
+    describe_statement_error(&error, bound, excerpt).with_source(error)
 }
 
-fn describe_statement_error(error: &mysql::Error, bound: &BoundQuery) -> Error {
+/// Returns the server's `error` about the statement `sql` without parts of passwords.
+pub(super) fn without_passwords(error: mysql::Error, sql: &str) -> mysql::Error {
+    match error {
+        mysql::Error::MySqlError(mut server) => {
+            if let Some(message) = excerpt::without_passwords(sql, &server.message) {
+                server.message = message;
+            }
+            mysql::Error::MySqlError(server)
+        }
+        error => error,
+    }
+}
+
+fn describe_statement_error(
+    error: &mysql::Error,
+    bound: &BoundQuery,
+    excerpt: Vec<String>,
+) -> Error {
     let described = describe_query_error("the query failed", error);
     let sql = &bound.sql;
-    if let mysql::Error::MySqlError(server) = error {
+    if let mysql::Error::MySqlError(_) = error {
         let described = match (&bound.place, described.kind()) {
             (Some(place), ErrorKind::Query) => described.with_location(place),
             _ => described,
         };
-        return described.with_excerpt(excerpt::excerpt(sql, &server.message));
+        return described.with_excerpt(excerpt);
     }
     if let Some(unreadable) = columns::unreadable(error) {
         return unreadable;
