@@ -330,12 +330,17 @@ pub fn glob(path: &OsStr) -> Option<String> {
             // A strftime form may have slashes, which separate folders.
             Part::Placeholder(name) => {
                 let slashes = name.matches('/').count();
-                pattern += &vec!["*"; slashes + 1].join("/");
+                let any = vec!["*"; slashes + 1].join("/");
+                // Placeholders side by side: the crate refuses `**` here. A literal `*`
+                // is `[*]`.
+                pattern += match pattern.ends_with('*') {
+                    true => &any[1..],
+                    false => &any,
+                };
             }
         }
     }
-    // Placeholders side by side. A literal `*` is `[*]`.
-    Some(pattern.replace("**", "*"))
+    Some(pattern)
 }
 
 /// Doubles the braces of `path`, so that none of them begins a placeholder.
@@ -523,6 +528,8 @@ mod tests {
         for (template, expected) in [
             ("o-{x}{date:%d}.csv", "o-*.csv"),
             ("{date:%Y/%m}/a*{x}.csv", "*/*/a[*]*.csv"),
+            ("y{date:%Y}{date:%m}{date:%d}{x}.csv", "y*.csv"),
+            ("{x}{date:%Y/%m}{x}{x}/{x}{x}{x}", "*/*/*"),
         ] {
             let pattern = glob(OsStr::new(template)).expect("a pattern");
             assert_eq!(pattern, expected);
