@@ -169,8 +169,20 @@ fn local_zone() -> Result<TimeZone, String> {
     Ok(zone)
 }
 
+/// Returns the hint for a `problem` of [`expand`] with `now`.
+pub fn hint(problem: &str, now: &Now) -> &'static str {
+    match now {
+        Err(reason) if reason == problem => ZONE_HINT,
+        _ => HINT,
+    }
+}
+
+/// The hint for a `TZ` that cannot be used.
+const ZONE_HINT: &str =
+    "set TZ to a name such as Europe/Oslo or UTC, or unset it for the system's time zone";
+
 /// The hint for a wrong placeholder.
-pub const HINT: &str = "placeholders are {date}, {time}, {timestamp}, {database}, the names of parameters, and \
+const HINT: &str = "placeholders are {date}, {time}, {timestamp}, {database}, the names of parameters, and \
      strftime forms such as {date:%Y/%m}; a brace itself is {{ or }}";
 
 /// A piece of a template.
