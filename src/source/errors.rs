@@ -46,6 +46,14 @@ pub(super) fn broken_protocol(cancel: &CancelToken) -> Error {
         .with_hint("is a proxy in between, or another kind of server? -vv says what the driver met")
 }
 
+/// Whether the server refused a statement because it writes or locks, in a session that
+/// is read-only.
+pub(crate) fn is_refused_write(error: &Error) -> bool {
+    let source = std::error::Error::source(error);
+    let server = source.and_then(|source| source.downcast_ref());
+    matches!(server, Some(mysql::Error::MySqlError(server)) if server.code == codes::READ_ONLY_TRANSACTION)
+}
+
 /// Returns the error for the statement `bound`, which could not be prepared or
 /// executed. Its source is `error`.
 pub(super) fn statement_error(error: mysql::Error, bound: &BoundQuery) -> Error {
