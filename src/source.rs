@@ -36,6 +36,7 @@ pub mod tls_options;
 mod type_name;
 
 pub use driver::install_panic_hook;
+pub(crate) use errors::is_refused_write;
 pub use executor::QueryExecutor;
 pub use interrupt::SessionUse;
 pub use options::{

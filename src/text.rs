@@ -6,14 +6,21 @@ mod misplaced;
 
 #[cfg(not(feature = "cli"))]
 use std::borrow::Cow;
+use std::ops::Range;
 
 #[cfg(feature = "cli")]
 pub(crate) use self::misplaced::{
-    TextPlace, hide_password_behind, hide_passwords_of, hide_passwords_of_part,
+    TextPlace, hidden_places, hide_password_behind, hide_passwords_of, hide_passwords_of_part,
     hide_passwords_of_sql, may_hold_password, without_misplaced,
 };
 
-/// Returns `text`: only the program is given texts that may be in a wrong place.
+/// Returns no places: only the program is given texts that may be in a wrong place.
+#[cfg(not(feature = "cli"))]
+pub(crate) const fn hidden_places(_: &str) -> Vec<Range<usize>> {
+    Vec::new()
+}
+
+/// Returns `text`, for the same reason.
 #[cfg(not(feature = "cli"))]
 const fn without_misplaced(text: &str) -> Cow<'_, str> {
     Cow::Borrowed(text)
@@ -178,6 +185,23 @@ fn redact_json_string(string: &str) -> String {
     let json = serde_json::Value::from(redacted).to_string();
     json[1..json.len() - 1].to_owned()
 }
+
+/// Returns the part of `text` at `range`, without what of it lies in the `hidden` places of
+/// `text`.
+pub(crate) fn without_places(text: &str, range: Range<usize>, hidden: &[Range<usize>]) -> String {
+    let (mut shown, mut end) = (String::new(), range.start);
+    for place in hidden {
+        let (from, to) = (place.start.max(end), place.end.min(range.end));
+        if from < to {
+            shown.extend([&text[end..from], HIDDEN]);
+            end = to;
+        }
+    }
+    shown + &text[end..range.end]
+}
+
+/// What stands in the place of a password.
+pub(crate) const HIDDEN: &str = "***";
 
 /// Returns the warning about `count` values, if there are any: the number and what
 /// is said of `one` or of `many`.

@@ -169,8 +169,20 @@ fn local_zone() -> Result<TimeZone, String> {
     Ok(zone)
 }
 
+/// Returns the hint for a `problem` of [`expand`] with `now`.
+pub fn hint(problem: &str, now: &Now) -> &'static str {
+    match now {
+        Err(reason) if reason == problem => ZONE_HINT,
+        _ => HINT,
+    }
+}
+
+/// The hint for a `TZ` that cannot be used.
+const ZONE_HINT: &str =
+    "set TZ to a name such as Europe/Oslo or UTC, or unset it for the system's time zone";
+
 /// The hint for a wrong placeholder.
-pub const HINT: &str = "placeholders are {date}, {time}, {timestamp}, {database}, the names of parameters, and \
+const HINT: &str = "placeholders are {date}, {time}, {timestamp}, {database}, the names of parameters, and \
      strftime forms such as {date:%Y/%m}; a brace itself is {{ or }}";
 
 /// A piece of a template.
@@ -330,12 +342,17 @@ pub fn glob(path: &OsStr) -> Option<String> {
             // A strftime form may have slashes, which separate folders.
             Part::Placeholder(name) => {
                 let slashes = name.matches('/').count();
-                pattern += &vec!["*"; slashes + 1].join("/");
+                let any = vec!["*"; slashes + 1].join("/");
+                // Placeholders side by side: the crate refuses `**` here. A literal `*`
+                // is `[*]`.
+                pattern += match pattern.ends_with('*') {
+                    true => &any[1..],
+                    false => &any,
+                };
             }
         }
     }
-    // Placeholders side by side. A literal `*` is `[*]`.
-    Some(pattern.replace("**", "*"))
+    Some(pattern)
 }
 
 /// Doubles the braces of `path`, so that none of them begins a placeholder.
@@ -523,6 +540,8 @@ mod tests {
         for (template, expected) in [
             ("o-{x}{date:%d}.csv", "o-*.csv"),
             ("{date:%Y/%m}/a*{x}.csv", "*/*/a[*]*.csv"),
+            ("y{date:%Y}{date:%m}{date:%d}{x}.csv", "y*.csv"),
+            ("{x}{date:%Y/%m}{x}{x}/{x}{x}{x}", "*/*/*"),
         ] {
             let pattern = glob(OsStr::new(template)).expect("a pattern");
             assert_eq!(pattern, expected);

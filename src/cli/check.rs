@@ -68,7 +68,7 @@ fn facts_text(plan: &RunPlan, export: &ExportPlan, facts: &ExportFacts) -> Strin
         (Access::ReadOnly, Some(true)) => "read-only",
         (Access::ReadOnly, Some(false)) => "read-write, as an init statement says",
         (Access::ReadOnly, None) => "asked to be read-only",
-        (Access::ReadWrite, _) => "read-write",
+        (Access::ReadWrite, _) => "read-only for the check, read-write for the run",
     };
     let or_untold = |fact: &str| match fact {
         "" => "the server does not tell".to_owned(),

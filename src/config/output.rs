@@ -205,7 +205,7 @@ fn named_path(
     let refuse = |problem: String| {
         origin
             .refuse(keys::OUTPUT_PATH, &problem)
-            .with_hint(template::HINT)
+            .with_hint(template::hint(&problem, now))
     };
     let path = PathBuf::from(template::expand(template, now, names).map_err(refuse)?);
     let outline = template::outline(template, now, names).map_err(refuse)?;

@@ -149,7 +149,7 @@ pub(super) fn statement_file(
     };
     let path = template::expand(&value, now, names).map_err(|problem| {
         let refused = origin.refuse(keys::LOAD_STATEMENT, &problem);
-        refused.with_hint(template::HINT)
+        refused.with_hint(template::hint(&problem, now))
     })?;
     Ok(Some(WithOrigin::new(path.into(), &origin)))
 }

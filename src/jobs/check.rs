@@ -14,7 +14,8 @@ use crate::{
     pipeline::RowObserver,
     sink::{self, CreateDirs, folder},
     source::{
-        Access, QueryExecutor, SessionFacts, SessionOptions, SessionUse, SnapshotMode, snapshot,
+        Access, QueryExecutor, SessionFacts, SessionOptions, SessionUse, SnapshotMode,
+        is_refused_write, snapshot,
     },
     text::counted,
 };
@@ -171,7 +172,14 @@ fn check_export(
         QueryExecutor::connect(&plan.connect, &read_only, SessionUse::Exclusive, cancel)?;
     executor.bind(&export.query, &export.parameters, export.protocol)?;
     let session = executor.facts()?;
-    let (schema, protocol) = match executor.describe()? {
+    let described = match executor.describe() {
+        // The run's session lets it.
+        Err(error) if plan.session.access == Access::ReadWrite && is_refused_write(&error) => {
+            Err("not checked: the statement writes or locks, and a check may not".to_owned())
+        }
+        described => described?,
+    };
+    let (schema, protocol) = match described {
         Ok(described) => described,
         Err(reason) => {
             let result_set = Err(reason);

@@ -46,21 +46,51 @@ pub(super) fn broken_protocol(cancel: &CancelToken) -> Error {
         .with_hint("is a proxy in between, or another kind of server? -vv says what the driver met")
 }
 
+/// Whether the server refused a statement because it writes or locks, in a session that
+/// is read-only.
+pub(crate) fn is_refused_write(error: &Error) -> bool {
+    let source = std::error::Error::source(error);
+    let server = source.and_then(|source| source.downcast_ref());
+    matches!(server, Some(mysql::Error::MySqlError(server)) if server.code == codes::READ_ONLY_TRANSACTION)
+}
+
 /// Returns the error for the statement `bound`, which could not be prepared or
 /// executed. Its source is `error`.
 pub(super) fn statement_error(error: mysql::Error, bound: &BoundQuery) -> Error {
-    describe_statement_error(&error, bound).with_source(error)
+    let excerpt = match &error {
+        mysql::Error::MySqlError(server) => excerpt::excerpt(&bound.sql, &server.message),
+        _ => Vec::new(),
+    };
+    let error = without_passwords(error, &bound.sql);
+    describe_statement_error(&error, bound, excerpt).with_source(error)
 }
 
-fn describe_statement_error(error: &mysql::Error, bound: &BoundQuery) -> Error {
+/// Returns the server's `error` about the statement `sql` without parts of passwords.
+pub(super) fn without_passwords(error: mysql::Error, sql: &str) -> mysql::Error {
+    match error {
+        mysql::Error::MySqlError(mut server) => {
+            if let Some(message) = excerpt::without_passwords(sql, &server.message) {
+                server.message = message;
+            }
+            mysql::Error::MySqlError(server)
+        }
+        error => error,
+    }
+}
+
+fn describe_statement_error(
+    error: &mysql::Error,
+    bound: &BoundQuery,
+    excerpt: Vec<String>,
+) -> Error {
     let described = describe_query_error("the query failed", error);
     let sql = &bound.sql;
-    if let mysql::Error::MySqlError(server) = error {
+    if let mysql::Error::MySqlError(_) = error {
         let described = match (&bound.place, described.kind()) {
             (Some(place), ErrorKind::Query) => described.with_location(place),
             _ => described,
         };
-        return described.with_excerpt(excerpt::excerpt(sql, &server.message));
+        return described.with_excerpt(excerpt);
     }
     if let Some(unreadable) = columns::unreadable(error) {
         return unreadable;

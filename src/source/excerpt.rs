@@ -3,7 +3,7 @@
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::text::printable;
+use crate::text::{HIDDEN, hidden_places, printable, redact, without_places};
 
 /// The most characters of a line that are shown on each side of the place.
 const MAX_CONTEXT: usize = 36;
@@ -16,26 +16,48 @@ pub(super) fn excerpt(sql: &str, message: &str) -> Vec<String> {
     };
     let start = sql[..place].rfind('\n').map_or(0, |end| end + 1);
     let line = sql[start..].lines().next().unwrap_or_default();
-    let (before, after) = line.split_at((place - start).min(line.len()));
+    let end = start + line.len();
+    let place = place.min(end);
+    // A password that is cut would not be found.
+    let hidden = hidden_places(sql);
+    let before = redact(&without_places(sql, start..place, &hidden));
+    let after = redact(&without_places(sql, place..end, &hidden));
     let before = match before.char_indices().rev().nth(MAX_CONTEXT) {
         Some((cut, _)) => format!("…{}", &before[cut..]),
-        None => before.to_owned(),
+        None => before,
     };
     let after = match after.char_indices().nth(MAX_CONTEXT) {
         Some((cut, _)) => format!("{}…", &after[..cut]),
-        None => after.to_owned(),
+        None => after,
     };
     let before = printable(&before);
     let indent = " ".repeat(before.width());
     vec![before + &printable(&after), format!("{indent}^")]
 }
 
+/// Returns the server's `message` about `sql` without the passwords of which the text that
+/// it quotes after "near" has the beginning only.
+pub(super) fn without_passwords(sql: &str, message: &str) -> Option<String> {
+    let hidden = hidden_places(sql);
+    let (begin, rest) = message.split_once(NEAR).filter(|_| !hidden.is_empty())?;
+    let (near, end) = rest.rsplit_once(AT_LINE)?;
+    let shown = match place(sql, message) {
+        Some(place) => without_places(sql, place..place + near.trim_end().len(), &hidden),
+        None => HIDDEN.to_owned(),
+    };
+    Some([begin, NEAR, &shown, AT_LINE, end].concat())
+}
+
+/// What precedes and what follows the quoted text.
+const NEAR: &str = " near '";
+const AT_LINE: &str = "' at line ";
+
 /// Returns the byte position that `near '…' at line N` means. The quoted text is
 /// what the server had not yet read: the rest of the statement, or its first 80
 /// characters.
 fn place(sql: &str, message: &str) -> Option<usize> {
-    let (_, rest) = message.split_once(" near '")?;
-    let (near, line) = rest.rsplit_once("' at line ")?;
+    let (_, rest) = message.split_once(NEAR)?;
+    let (near, line) = rest.rsplit_once(AT_LINE)?;
     let (sql, near) = (sql.trim_end(), near.trim_end());
     if sql.ends_with(near) {
         return Some(sql.len() - near.len());

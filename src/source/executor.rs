@@ -15,7 +15,7 @@ use super::{
     connect::{self, Purpose},
     correction::{DoubtfulText, ValueContext},
     driver::{self, catch_panic},
-    errors::{READ_WRITE_HINT, catch_driver_panic, query_error, statement_error},
+    errors::{READ_WRITE_HINT, catch_driver_panic, is_refused_write, query_error, statement_error},
     interrupt::{InterruptHandle, SessionUse},
     options::{Compression, ConnectOptions, Protocol, SessionOptions, WarningPolicy},
     prepare, previous,
@@ -381,16 +381,20 @@ impl QueryExecutor {
     /// as a sentence without its full stop.
     ///
     /// # Errors
-    /// [`ErrorKind::Query`] if the server finds a mistake in the statement, or if a
-    /// column has an unknown type or a name that is not UTF-8.
+    /// [`ErrorKind::Query`] if the server finds a mistake in the statement, if it has no
+    /// result set, or if a column has an unknown type or a name that is not UTF-8.
     pub fn describe(&mut self) -> Result<Result<(Schema, &'static str), String>> {
         let (conn, bound) = (&mut self.conn, &self.bound);
         let described = catch_driver_panic(&self.cancel, || prepare::describe(conn, bound));
+        if described.as_ref().is_err_and(is_refused_write) {
+            prepare::refuse_without_rows(bound)?;
+        }
         let statement = match described? {
             Ok(statement) => statement,
             Err(reason) => return Ok(Err(format!("the statement is not prepared: {reason}"))),
         };
         if statement.columns().is_empty() {
+            prepare::refuse_without_rows(&self.bound)?;
             let reason = "the server announces none before the statement runs";
             return Ok(Err(reason.to_owned()));
         }
@@ -468,7 +472,7 @@ fn expect_result_set<'conn, P: WireProtocol>(
                 counted(affected, "row")
             ),
         )
-        .with_hint("only statements that return rows can be exported"));
+        .with_hint(prepare::ROWS_HINT));
     }
     Ok(result)
 }

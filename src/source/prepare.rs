@@ -69,6 +69,7 @@ pub(super) fn prepare(
             return use_text(&refusal.to_string());
         }
     };
+    let statement = refuse_into(conn, statement, bound)?;
     // If text is not allowed, a statement without announced columns is executed: it
     // may return rows.
     let reason = if statement.num_params() != 0 {
@@ -82,6 +83,90 @@ pub(super) fn prepare(
     conn.close(statement)
         .map_err(|error| query_error("closing the statement failed", error))?;
     use_text(reason)
+}
+
+pub(super) const ROWS_HINT: &str = "only statements that return rows can be exported";
+
+/// The first keywords of statements that never return rows.
+const WITHOUT_ROWS: [&str; 18] = [
+    "COMMIT",
+    "CREATE",
+    "DEALLOCATE",
+    "DO",
+    "DROP",
+    "FLUSH",
+    "GRANT",
+    "KILL",
+    "LOCK",
+    "PREPARE",
+    "RELEASE",
+    "RENAME",
+    "REVOKE",
+    "ROLLBACK",
+    "SAVEPOINT",
+    "START",
+    "TRUNCATE",
+    "UNLOCK",
+];
+
+/// The first keywords of statements that return rows only with the clause RETURNING.
+const WRITING: [&str; 4] = ["DELETE", "INSERT", "REPLACE", "UPDATE"];
+
+/// Refuses a statement for which the server announces no columns, or that it does not
+/// prepare in a read-only session, if it returns no rows when it runs. Others may, such as
+/// CALL and SHOW.
+///
+/// # Errors
+/// [`ErrorKind::Query`] if it returns none.
+pub(super) fn refuse_without_rows(bound: &BoundQuery) -> Result<()> {
+    let words = bound.without_strings().to_uppercase();
+    let mut words = words.split(' ');
+    let has_none = match bound.keyword.as_str() {
+        // MariaDB's SET STATEMENT runs another one.
+        "SET" => words.nth(1) != Some("STATEMENT"),
+        keyword if WRITING.contains(&keyword) => words.all(|word| word != "RETURNING"),
+        keyword => WITHOUT_ROWS.contains(&keyword) || has_into(bound),
+    };
+    match has_none {
+        true => Err(no_rows(bound)),
+        false => Ok(()),
+    }
+}
+
+/// Refuses a `statement` of which the rows go to a file of the server or to variables,
+/// before it writes there. Other statements without columns are run: some servers announce
+/// none.
+///
+/// # Errors
+/// [`ErrorKind::Query`] if it is one.
+fn refuse_into(
+    conn: &mut Conn,
+    statement: mysql::Statement,
+    bound: &BoundQuery,
+) -> Result<mysql::Statement> {
+    if !statement.columns().is_empty() || !has_into(bound) {
+        return Ok(statement);
+    }
+    // The session may run other statements.
+    conn.close(statement)
+        .map_err(|error| query_error("closing the statement failed", error))?;
+    Err(no_rows(bound))
+}
+
+/// Whether the statement is a query with the clause INTO.
+fn has_into(bound: &BoundQuery) -> bool {
+    let words = bound.without_strings();
+    let mut words = words.split(' ');
+    is_prepared(bound) && words.any(|word| word.eq_ignore_ascii_case("INTO"))
+}
+
+fn no_rows(bound: &BoundQuery) -> Error {
+    let hint = match has_into(bound) {
+        true => "leave INTO out: the rows go where --output says",
+        false => ROWS_HINT,
+    };
+    let what = format!("the statement ({} …) has no result set", bound.keyword);
+    Error::new(ErrorKind::Query, what).with_hint(hint)
 }
 
 /// Whether the statement is of a kind that servers can prepare and that has one
@@ -131,6 +216,7 @@ pub(super) fn columns(
             let Ok(statement) = describe(conn, bound)? else {
                 return Ok(Arc::default());
             };
+            let statement = refuse_into(conn, statement, bound)?;
             let columns = statement.columns();
             conn.close(statement)
                 .map_err(|error| query_error("closing the statement failed", error))?;

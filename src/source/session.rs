@@ -7,7 +7,7 @@ use mysql::Conn;
 use super::{
     codes, connect,
     driver::{self, number, text},
-    errors::{allow_refusal, query_error},
+    errors::{allow_refusal, query_error, without_passwords},
     options::{Access, SessionOptions, WarningPolicy},
     server_warnings::ServerWarnings,
     tables::literal,
@@ -210,10 +210,8 @@ fn run_init_statements(
     for statement in statements {
         tracing::debug!("running an init statement");
         driver::run(conn, statement).map_err(|error| {
-            query_error(
-                &format!("the server refused the init statement {statement:?}"),
-                error,
-            )
+            let what = format!("the server refused the init statement {statement:?}");
+            query_error(&what, without_passwords(error, statement))
         })?;
         warnings.extend(init_warnings(conn, statement, policy)?);
     }

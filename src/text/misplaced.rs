@@ -15,11 +15,9 @@ const SHORTEST_ALONE: usize = 6;
 /// The fewest bytes of a password with what stands around it.
 const SHORTEST: usize = 3;
 
-const HIDDEN: &str = "***";
-
 /// What stands before a password among the parameters of a URL, or among the settings
-/// of a connection as ODBC, Go and libpq write them. In lower case.
-const PARAMETERS: [&str; 8] = [
+/// of a connection as ODBC, Go and libpq write them, or as a flag. In lower case.
+const PARAMETERS: [&str; 10] = [
     "?password=",
     "&password=",
     ";password=",
@@ -28,6 +26,8 @@ const PARAMETERS: [&str; 8] = [
     ";pwd=",
     "&pwd=",
     " passwd=",
+    "-password=",
+    "-password ",
 ];
 
 /// The same at the beginning of a text.
@@ -142,6 +142,7 @@ pub(crate) fn hide_passwords_of(text: &str, place: TextPlace) {
         for form in [password, quoted] {
             hide(&[":"], form, "@", SHORTEST);
             hide(&["password="], form, "", SHORTEST);
+            hide(&["password "], form, "", SHORTEST);
             // Where the text is cut before its `@`.
             hide(&[user.unwrap_or_default(), ":"], form, "", SHORTEST);
             hide(&[], form, "", SHORTEST_ALONE);
@@ -159,18 +160,24 @@ pub(crate) fn hide_password_behind(before: &str, password: &str) {
 /// an escaped quote, or one in a comment, would change which is which.
 pub(crate) fn hide_passwords_of_sql(sql: &str) {
     let lower = sql.to_ascii_lowercase();
-    let mut words = lower.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-    let is_about_accounts = match words.find(|word| !word.is_empty()) {
+    let mut words = lower.split(is_no_word).filter(|word| !word.is_empty());
+    let is_about_accounts = match words.next() {
         Some("set" | "alter" | "create" | "grant" | "change") => {
             SQL_WORDS.iter().any(|word| lower.contains(word))
         }
         _ => words.any(|word| word == IDENTIFIED),
     };
-    if !is_about_accounts {
+    let begin = match is_about_accounts {
+        true => Some(0),
+        false => end_of_password_word(&lower),
+    };
+    let Some(begin) = begin else {
         return;
-    }
-    for piece in sql
-        .split(['\'', '"'])
+    };
+    // What precedes the first quote is no string, unless the statement begins with it.
+    let pieces = sql[begin..].split(['\'', '"']);
+    for piece in pieces
+        .skip(usize::from(!is_about_accounts))
         .filter(|piece| !piece.trim().is_empty())
     {
         // Messages quote statements as Rust does.
@@ -180,6 +187,30 @@ pub(crate) fn hide_passwords_of_sql(sql: &str) {
             hide(&[quote], &shown, "", SHORTEST);
         }
     }
+}
+
+fn is_no_word(c: char) -> bool {
+    !c.is_ascii_alphanumeric() && c != '_'
+}
+
+/// Returns the end of the first word PASSWORD in the statement `lower` that a password may
+/// follow: it is called as a function, or compared. The name of a column alone is none.
+fn end_of_password_word(lower: &str) -> Option<usize> {
+    let ends = lower.match_indices("password").filter_map(|(at, word)| {
+        let end = at + word.len();
+        let before = lower[..at].strip_suffix("old_").unwrap_or(&lower[..at]);
+        let rest = &lower[end..];
+        let is_word = before.chars().next_back().is_none_or(is_no_word)
+            && rest.chars().next().is_none_or(is_no_word);
+        is_word.then_some(end)
+    });
+    let mut ends = ends.filter(|end| {
+        let rest = lower[*end..].trim_start_matches(|c: char| c == '`' || c.is_whitespace());
+        let next = rest.split(is_no_word).next().unwrap_or_default();
+        rest.starts_with(['(', '=', ':', '<', '>', '!', '/', '\'', '"'])
+            || matches!(next, "like" | "in" | "not" | "between" | "regexp" | "rlike")
+    });
+    ends.next()
 }
 
 /// Hides what may be a password in `part`, the beginning of `text` that messages show
@@ -205,8 +236,9 @@ fn hide(before: &[&str], password: &str, after: &str, shortest: usize) {
     }
 }
 
-/// Returns `text` without the passwords that were found in other texts before.
-pub(crate) fn without_misplaced(text: &str) -> Cow<'_, str> {
+/// Returns the places in `text` of the passwords that were found in other texts before,
+/// in order and apart from each other.
+pub(crate) fn hidden_places(text: &str) -> Vec<Range<usize>> {
     let mut places: Vec<Range<usize>> = Vec::new();
     for hidden in &*misplaced() {
         let found = text.match_indices(&hidden.text);
@@ -221,19 +253,24 @@ pub(crate) fn without_misplaced(text: &str) -> Cow<'_, str> {
         let found = found.filter(|(at, _)| !is_alone || is_apart(*at));
         places.extend(found.map(|(at, _)| at + hidden.place.start..at + hidden.place.end));
     }
-    if places.is_empty() {
-        return Cow::Borrowed(text);
-    }
     places.sort_by_key(|place| place.start);
-    let (mut shown, mut end) = (String::with_capacity(text.len()), 0);
-    for place in places {
+    places.dedup_by(|next, place| {
         // Places that overlap are one.
-        if place.start >= end {
-            shown.extend([&text[end..place.start], HIDDEN]);
+        let overlaps = next.start < place.end;
+        if overlaps {
+            place.end = place.end.max(next.end);
         }
-        end = end.max(place.end);
+        overlaps
+    });
+    places
+}
+
+/// Returns `text` without the passwords that were found in other texts before.
+pub(crate) fn without_misplaced(text: &str) -> Cow<'_, str> {
+    match &hidden_places(text)[..] {
+        [] => Cow::Borrowed(text),
+        places => Cow::Owned(super::without_places(text, 0..text.len(), places)),
     }
-    Cow::Owned(shown + &text[end..])
 }
 
 #[cfg(test)]

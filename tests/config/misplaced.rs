@@ -343,6 +343,74 @@ fn a_password_alone_is_not_shown_where_other_programs_have_it() {
 }
 
 #[test]
+fn a_flag_in_the_place_of_a_value_is_shown_without_its_password() {
+    for value in [
+        "--password=SECRET",
+        "--password SECRET",
+        "db --password=SECRET",
+        "-u me --password SECRET",
+    ] {
+        for password in ["Zq7Xw9", "Zq7:Xw9", "Zq7'Xw9"] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let config = folder.path().join("x.toml");
+            let value = value.replace("SECRET", password);
+            for key in ["host", "database", "user"] {
+                let host = if key == "host" {
+                    ""
+                } else {
+                    "host = '127.0.0.1'\n"
+                };
+                let text = format!("[connection]\nport = 1\n{host}{key} = {value:?}\n");
+                fs::write(&config, text).expect("a file");
+                for args in [&["-vv"][..], &["--dump-config"]] {
+                    let run = GoldDigger::new().arg("--config").arg(&config).args(args);
+                    let outcome = run.arg("SELECT 1").run();
+                    let shown = String::from_utf8_lossy(&outcome.stdout).into_owned();
+                    let shown = shown + &outcome.stderr;
+                    assert!(!shown.contains("Zq7"), "{key} {value}: {shown}");
+                }
+            }
+        }
+    }
+}
+
+/// Statements whose errors quote them from before a password on, or from behind it.
+const STATEMENTS: &[&str] = &[
+    "select password('SECRET') frm x",
+    "select password ( 'SECRET' ), 1 frm x",
+    "select 1 frm x where old_password/**/('SECRET') = 2",
+    "select * from x where `password` = 'SECRET' ordr by 1",
+    "alter user bob@localhost identified by 'SECRET' requir ssl",
+    "select 1 frm x identified by 'SECRET'",
+    "select 1 frm xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx identified by 'SECRET' x",
+];
+
+#[test]
+fn a_password_that_the_server_or_an_excerpt_cuts_is_not_shown() {
+    each_server(|server| {
+        let long = "Zq7Xw9".repeat(12);
+        let folder = tempfile::tempdir().expect("a folder");
+        let summary = folder.path().join("summary.json");
+        for sql in STATEMENTS {
+            for secret in ["Zq7Xw9", "Zq7Xw9 Zq7Xw9_Zq7Xw9-Zq7Xw9", &long] {
+                let sql = sql.replace("SECRET", secret);
+                for args in [&["-vv"][..], &["--log-format=json"], &["--init", &sql]] {
+                    let run = server.export(&sql).args(args).arg("--summary");
+                    let mut shown = run.arg(&summary).run().ended_with(4);
+                    shown += &fs::read_to_string(&summary).expect("the summary");
+                    let is_hidden = !shown.contains("Zq7") && !shown.contains("Xw9");
+                    assert!(is_hidden, "{sql}: {shown}");
+                }
+            }
+        }
+        // The column of that name is no password.
+        let run = server.export("SELECT id, password FROM x WHERE role = 'admin' ORDR BY 1");
+        run.run()
+            .failed_with_any_length(4, &["role = 'admin' ORDR"]);
+    });
+}
+
+#[test]
 fn statements_of_passwords_are_shown_without_them() {
     each_server(|server| {
         for sql in [

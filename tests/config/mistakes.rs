@@ -343,7 +343,10 @@ fn environment_mistakes_exit_2() {
         run("TZ", "Nowhere/Else")
             .args(["-o", "{time}.csv", SELECT])
             .run(),
-        &["--output needs the local time, but TZ cannot be used"],
+        &[
+            "--output needs the local time, but TZ cannot be used",
+            "  hint: set TZ to a name",
+        ],
     );
     let not_utf8 = OsStr::from_bytes(b"SELECT '\xe4'");
     sandbox.assert_refused(

@@ -1,5 +1,7 @@
 //! The wire protocol of a statement and the binding of its parameters.
 
+use std::os::unix::fs::PermissionsExt;
+
 use mysql::prelude::Queryable;
 
 use crate::support::{Database, GlobalVariable, GoldDigger, each_server, each_server_alone, fake};
@@ -219,5 +221,109 @@ fn parameters_are_literals_whatever_they_hold() {
             .args(["--param=a=1=2", "--param=b_2=NULL", "--param=n=5"])
             .run()
             .wrote("x\t:a\ty\tz\n1=2\t:a\tNULL\t1=2\n");
+    });
+}
+
+/// Statements without a result set, which the check and the run refuse before they write.
+const INTO: &[&str] = &[
+    "SELECT 1 AS a INTO OUTFILE '%'",
+    "SELECT 1 AS a INTO DUMPFILE '%'",
+    "SELECT id FROM t WHERE id <> 'into' INTO @x",
+    "WITH c AS (SELECT 1 AS a) SELECT a FROM c INTO @x",
+];
+
+#[test]
+fn rows_that_go_into_a_file_of_the_server_are_refused() {
+    each_server(|db| {
+        db.sql("CREATE TABLE t (id INT PRIMARY KEY)");
+        let folder = tempfile::tempdir().expect("a folder");
+        let mode = PermissionsExt::from_mode(0o777);
+        std::fs::set_permissions(folder.path(), mode).expect("a mode");
+        let file = folder.path().join("x");
+        for sql in INTO {
+            let sql = sql.replace('%', &file.display().to_string());
+            for flags in [
+                &["--check"][..],
+                &[],
+                &["--read-write"],
+                &["--protocol=text"],
+                &["--protocol=binary"],
+            ] {
+                let run = db.export(&sql).args(flags).run();
+                run.failed(4, &["has no result set\n  hint: leave INTO out"]);
+                assert!(!file.exists(), "{sql} {flags:?}");
+            }
+        }
+        db.export("SELECT 'into' AS a, 2 AS `into`")
+            .run()
+            .wrote("a\tinto\ninto\t2\n");
+    });
+}
+
+#[test]
+fn a_check_refuses_what_cannot_be_exported() {
+    each_server(|db| {
+        db.sql("CREATE TABLE t (id INT PRIMARY KEY)");
+        for sql in [
+            "DO 1",
+            "SET @a = 1",
+            "DROP TABLE t",
+            "create table u (a int)",
+            "GRANT SELECT ON t TO x",
+            "INSERT INTO t VALUES (1)",
+        ] {
+            for flags in [&["--check"][..], &["--check", "--read-write"]] {
+                let stderr = db.export(sql).args(flags).run().ended_with(4);
+                let refused = "has no result set\n  hint: only statements that return rows";
+                assert!(stderr.contains(refused), "{sql} {flags:?}: {stderr}");
+            }
+        }
+        db.export("SELECT COUNT(*) AS n FROM t")
+            .run()
+            .wrote("n\n0\n");
+        db.sql("CREATE PROCEDURE p() SELECT 1 AS a");
+        let mut unknown = vec![
+            "CALL p()",
+            "SHOW PLUGINS",
+            "SHOW PROCESSLIST",
+            "CHECK TABLE t",
+        ];
+        if db.is_mariadb() {
+            unknown.push("SET STATEMENT lock_wait_timeout = 5 FOR SELECT 1 AS a");
+        }
+        for sql in unknown {
+            db.export(sql).arg("--check").run().ended(0, "");
+            db.export(sql).run().ended_with(0);
+        }
+    });
+}
+
+#[test]
+fn a_check_does_not_look_at_what_only_the_run_may_do() {
+    each_server(|db| {
+        db.sql("CREATE TABLE t (id INT PRIMARY KEY) ENGINE = InnoDB");
+        let mut statements = vec!["SELECT id FROM t FOR UPDATE"];
+        if db.is_mariadb() {
+            db.sql("CREATE SEQUENCE s");
+            statements.extend([
+                "SELECT NEXTVAL(s) AS a",
+                "INSERT INTO t VALUES (1) RETURNING id",
+            ]);
+        }
+        for sql in statements {
+            let check = db.export(sql).args(["--check", "--read-write"]).run();
+            let shown = String::from_utf8(check.ended(0, "").stdout).expect("UTF-8");
+            for line in [
+                "\nsession     read-only for the check, read-write for the run, time zone ",
+                "\ncolumns     not checked: the statement writes or locks, and a check may not\n",
+            ] {
+                assert!(shown.contains(line), "{shown}");
+            }
+            let check = db.export(sql).arg("--check").run();
+            check.failed(4, &["1792", "--read-write lets the statement write"]);
+        }
+        db.export("SELECT COUNT(*) AS n FROM t")
+            .run()
+            .wrote("n\n0\n");
     });
 }

@@ -388,3 +388,18 @@ fn the_oldest_moment_is_removed() {
         assert_eq!(names, ["a-+1400.csv", "a--1000.csv"]);
     });
 }
+
+#[test]
+fn old_files_of_placeholders_side_by_side_are_removed() {
+    on_a_server(|db| {
+        let folder = tempfile::tempdir().expect("a folder");
+        for day in ["2026-11-20", "2026-11-21"] {
+            let run = db.export("SELECT 1 AS a").current_dir(folder.path());
+            let run = run.args(["-o", "y{date:%Y}{date:%m}{date:%d}.csv", "--date", day]);
+            run.args(["--manifest", "--keep", "1"]).run().ended(0, "");
+        }
+        let mut names = file_names(folder.path());
+        names.retain(|name| name.ends_with("csv"));
+        assert_eq!(names, ["y20261121.csv"]);
+    });
+}
