@@ -102,7 +102,7 @@ impl UnresolvedExport {
             self.destination.format,
             &preset::table(name, &self.destination),
         )?;
-        output::check_columnar(&self.destination)?;
+        output::check_binary(&self.destination)?;
         let compression = output::compression(layers, &self.destination)?;
         let load = preset::load_plan(
             name,

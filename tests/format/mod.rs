@@ -12,3 +12,4 @@ mod statements;
 mod targets;
 mod types;
 mod values;
+mod xlsx;

@@ -2,4 +2,4 @@
 
 mod guards;
 mod nightly;
-mod reliability;
+pub mod reliability;

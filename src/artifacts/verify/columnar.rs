@@ -1,4 +1,4 @@
-//! Counts the rows of columnar files, whose bytes are already known to be those that
+//! Counts the rows of binary files, whose bytes are already known to be those that
 //! were written.
 
 use std::{fs::File, io::BufReader};
@@ -22,6 +22,8 @@ pub(super) fn count_rows(file: &File, format: &str) -> Option<Result<u64, String
         "arrow-stream" => arrow_ipc::reader::StreamReader::try_new(buffered(), None)
             .map_err(|error| error.to_string())
             .and_then(sum_of_batches),
+        #[cfg(feature = "xlsx")]
+        "xlsx" => super::xlsx::count_rows(buffered()),
         _ => return None,
     })
 }
