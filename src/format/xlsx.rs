@@ -49,8 +49,11 @@ const MAX_COLUMNS: usize = 1 << 14;
 /// estimated from above.
 const LARGE: u64 = u32::MAX as u64;
 
-/// What a cell takes at most beside its text.
-const CELL_BYTES: u64 = 80;
+/// What a cell takes at most beside its text, and with its part of the row.
+const CELL_BYTES: u64 = 128;
+
+/// What a number takes at most that is far from 1, as all its zeros are written.
+const LONG_NUMBER_BYTES: u64 = 350;
 
 /// What a character takes at most: `_x0001_`.
 const ESCAPED_BYTES: u64 = 7;
@@ -184,9 +187,11 @@ impl XlsxWriter {
                 }
                 error => error.into(),
             })?;
-            if let Content::Text(text) = content {
-                self.bytes += ESCAPED_BYTES * text.len() as u64;
-            }
+            self.bytes += match content {
+                Content::Text(text) => ESCAPED_BYTES * text.len() as u64,
+                Content::Number(number) if is_far_from_1(number) => LONG_NUMBER_BYTES,
+                _ => 0,
+            };
         }
         if is_empty {
             // A row without cells would not be there.
@@ -275,6 +280,11 @@ fn add_sheet(book: &mut Workbook, columns: &[Column]) -> Result<(), XlsxError> {
     }
     sheet.set_freeze_panes(1, 0)?;
     Ok(())
+}
+
+/// Whether all digits of `number` with their zeros are many.
+fn is_far_from_1(number: f64) -> bool {
+    number != 0.0 && !(1e-15..1e15).contains(&number.abs())
 }
 
 /// Writes a value. Texts are written as strings, whatever they look like.
