@@ -14,8 +14,8 @@
 #   need_new_mariadb                sets NEW_MARIADBD: a MariaDB that has PARSEC
 #                                   and makes its own certificate, from there too
 #   need_pymysql                    sets PYTHON
-#   need_loaders                    sets LOADERS_PYTHON, which also has DuckDB and
-#                                   ClickHouse (chDB), from PyPI
+#   need_loaders                    sets LOADERS_PYTHON, which also has DuckDB,
+#                                   ClickHouse (chDB) and other readers, from PyPI
 #   need_postgres                   sets POSTGRES, the folder of its programs
 #   need_sqlite                     sets SQLITE, 3.41 or later, which has unhex()
 #   need_all_for_tests              all of these, exported for the tests
@@ -144,13 +144,13 @@ need_pymysql() {
 # The modules are big and not in Debian; they go into an environment of their own,
 # whose name changes with their versions.
 need_loaders() {
-    local root=$cache/python modules="duckdb==2.0.1 chdb-core==26.9.0 polars==2.1.0 polars-runtime-32==2.1.0 pyarrow==26.0.1 pymysql==1.1.1" name
+    local root=$cache/python modules="duckdb==2.0.1 chdb-core==26.9.0 et-xmlfile==2.0.0 openpyxl==3.1.5 polars==2.1.0 polars-runtime-32==2.1.0 pyarrow==26.0.1 pymysql==1.1.1" name
     [ -z "${GOLD_DIGGER_LOADERS_PYTHON:-}" ] || { LOADERS_PYTHON=$GOLD_DIGGER_LOADERS_PYTHON; return; }
     name=$(tr -c 'a-z0-9.\n' - <<<"$modules")
     LOADERS_PYTHON=$root/$name/bin/python
     [ ! -e "$root/$name/complete" ] || return 0
     /usr/bin/python3 -c 'import ensurepip' 2>/dev/null || apt_install python3 python3-venv
-    say "fetching DuckDB, ClickHouse (chDB), Polars and PyArrow from PyPI into $cache (about 320 MB, once)"
+    say "fetching DuckDB, ClickHouse (chDB), openpyxl, Polars and PyArrow from PyPI into $cache (about 320 MB, once)"
     rm -rf "$root"
     mkdir -p "$root"
     /usr/bin/python3 -m venv "$root/$name" &&

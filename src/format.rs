@@ -47,6 +47,8 @@ mod tsv;
 #[cfg(test)]
 mod unescape;
 mod writer;
+#[cfg(feature = "xlsx")]
+mod xlsx;
 
 pub use buffer::{CHUNK, EncodeBuffer, Spill};
 pub use codec::{Codec, Compression};
@@ -66,6 +68,8 @@ pub use sql::Sql;
 pub use table::{FirstRows, Table, TableLayout};
 pub use tsv::Tsv;
 pub use writer::{Format, Framing, Header, RowWriter, ValueError};
+#[cfg(feature = "xlsx")]
+pub use xlsx::{FullSheet, Xlsx};
 
 /// The built-in formats. A new format needs a file of its own, a `mod` line, a
 /// `pub use` line and an entry here.
@@ -84,6 +88,8 @@ pub static FORMATS: &[&BuiltIn] = &[
     &columnar::FILE,
     #[cfg(feature = "arrow")]
     &columnar::STREAM,
+    #[cfg(feature = "xlsx")]
+    &xlsx::FORMAT,
 ];
 
 /// The description of a built-in format.
@@ -116,11 +122,20 @@ pub struct BuiltIn {
 pub enum DocumentEncoding {
     /// Text, which a terminal shows and any program can compress.
     Text,
-    /// Columns in types of their own, compressed within: TIMESTAMPs are moments in UTC.
+    /// Bytes for programs, compressed within.
+    Binary,
+    /// As [`Binary`](Self::Binary), in columns with types of their own: TIMESTAMPs are
+    /// moments in UTC.
     Columnar,
 }
 
 impl BuiltIn {
+    /// Whether the documents are text.
+    #[must_use]
+    pub fn is_text(&self) -> bool {
+        self.encoding == DocumentEncoding::Text
+    }
+
     /// Whether the documents are columns in types of their own.
     #[must_use]
     pub fn is_columnar(&self) -> bool {

@@ -71,6 +71,7 @@ pub mod error;
 pub mod format;
 pub mod jobs;
 pub mod load;
+mod panics;
 pub mod pipeline;
 pub mod row;
 pub mod schema;

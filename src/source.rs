@@ -35,7 +35,7 @@ mod tls;
 pub mod tls_options;
 mod type_name;
 
-pub use driver::install_panic_hook;
+pub use crate::panics::install_panic_hook;
 pub(crate) use errors::is_refused_write;
 pub use executor::QueryExecutor;
 pub use interrupt::SessionUse;

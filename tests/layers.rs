@@ -13,7 +13,7 @@ use std::{
 /// The modules of each floor, from the ground up. Modules of one floor do not use
 /// each other.
 const FLOORS: &[&[&str]] = &[
-    &["text", "schema", "row", "sync"],
+    &["text", "schema", "row", "sync", "panics"],
     &["error"],
     &["cancel", "sql", "format"],
     &["sink", "source", "load"],

@@ -102,7 +102,7 @@ impl UnresolvedExport {
             &self.destination,
             &preset::table(name, &self.destination),
         )?;
-        output::check_columnar(layers, &self.destination)?;
+        output::check_binary(layers, &self.destination)?;
         let compression = output::compression(layers, &self.destination)?;
         let load = preset::load_plan(
             name,

@@ -221,7 +221,7 @@ mod tests {
             ("a.shop.x", "a.0000.x", ".x"),
             ("a.vx", "a.v0", ""),
             ("a.avro", "a.0000", ".avro"),
-            ("a.Xlsx.1", "a.0000.1", ".Xlsx"),
+            ("a.Ods.1", "a.0000.1", ".Ods"),
             ("a.csv.gz", "a.csv.00", "csv gzip"),
             ("a.datshop", "a.dat0000", ".datshop"),
             ("d/a.shop/", "d/a.0000/", ""),

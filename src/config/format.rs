@@ -18,6 +18,8 @@ use super::{
 use crate::format::Parquet;
 #[cfg(feature = "arrow")]
 use crate::format::{Arrow, ArrowLayout};
+#[cfg(feature = "xlsx")]
+use crate::format::{FullSheet, Xlsx};
 use crate::{
     error::Result,
     format::{
@@ -117,6 +119,10 @@ pub(super) fn format(layers: &Layers, chosen: &Destination, name: &str) -> Resul
     if chosen.format.is_columnar() {
         return Ok(Arc::new(arrow(layers, text, chosen.format)));
     }
+    #[cfg(feature = "xlsx")]
+    if chosen.format.name == "xlsx" {
+        return Ok(Arc::new(xlsx(layers, text)));
+    }
     // All formats are made, so that a contradiction is found whatever the format is.
     let (csv, tsv, json) = (csv(layers, text)?, tsv(layers, text), json(layers, text));
     Ok(match chosen.format.name {
@@ -176,6 +182,18 @@ fn arrow(layers: &Layers, text: TextOptions, chosen: &BuiltIn) -> Arrow {
             _ => ArrowLayout::Stream,
         },
         compression: layers.value(keys::ARROW_COMPRESSION).unwrap_or_default(),
+    }
+}
+
+#[cfg(feature = "xlsx")]
+fn xlsx(layers: &Layers, text: TextOptions) -> Xlsx {
+    Xlsx {
+        text,
+        full_sheet: if layers.is_on(keys::XLSX_SPLIT) {
+            FullSheet::Split
+        } else {
+            FullSheet::Error
+        },
     }
 }
 

@@ -280,12 +280,12 @@ pub(super) fn warnings(layers: &Layers, parameters: &[Parameter]) -> Vec<String>
     shadowed.map(warn).collect()
 }
 
-/// Refuses bytes of a columnar format on a terminal, and their compression.
+/// Refuses bytes that are no text on a terminal, and their compression.
 ///
 /// # Errors
 /// [`ErrorKind::Config`](crate::error::ErrorKind::Config), naming what chooses them.
-pub(super) fn check_columnar(layers: &Layers, chosen: &Destination) -> Result<()> {
-    if !chosen.format.is_columnar() {
+pub(super) fn check_binary(layers: &Layers, chosen: &Destination) -> Result<()> {
+    if chosen.format.is_text() {
         return Ok(());
     }
     let name = chosen.format.name;
@@ -298,10 +298,14 @@ pub(super) fn check_columnar(layers: &Layers, chosen: &Destination) -> Result<()
             true => keys::OUTPUT_PATH.setting(),
             false => keys::COMPRESSION.setting(),
         };
-        let what = format!("compresses {name}, which does so with its columns");
+        let what = match chosen.format.is_columnar() {
+            true => format!("compresses {name}, which does so with its columns"),
+            false => format!("compresses {name}, which is compressed within"),
+        };
         let hint = match name {
             "parquet" => "choose --parquet-compression",
-            _ => "choose --arrow-compression",
+            _ if chosen.format.is_columnar() => "choose --arrow-compression",
+            _ => "leave it out",
         };
         return Err(origin.refuse(setting, &what).with_hint(hint));
     }

@@ -11,6 +11,8 @@ use serde_json::Value;
 use super::Arrow;
 #[cfg(feature = "parquet")]
 use super::Parquet;
+#[cfg(feature = "xlsx")]
+use super::Xlsx;
 use super::{Csv, Format, Json, Markdown, Sql, Table, Tsv};
 
 #[derive(Serialize, Deserialize)]
@@ -38,6 +40,8 @@ pub fn serialize<S: Serializer>(
     let options = options.or_else(|| self::options::<Parquet>(any));
     #[cfg(feature = "arrow")]
     let options = options.or_else(|| self::options::<Arrow>(any));
+    #[cfg(feature = "xlsx")]
+    let options = options.or_else(|| self::options::<Xlsx>(any));
     let name = format.name().to_owned();
     let unknown = || S::Error::custom(format!("the format {name:?} is not built in"));
     let options = options.ok_or_else(unknown)?.map_err(S::Error::custom)?;
@@ -75,6 +79,8 @@ pub fn deserialize<'de, D: Deserializer<'de>>(
         "arrow" | "arrow-stream" => {
             serde_json::from_value::<Arrow>(options).map(|format| Arc::new(format) as _)
         }
+        #[cfg(feature = "xlsx")]
+        "xlsx" => serde_json::from_value::<Xlsx>(options).map(|format| Arc::new(format) as _),
         name => {
             return Err(D::Error::custom(format!(
                 "there is no built-in format {name:?}"

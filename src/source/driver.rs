@@ -3,14 +3,7 @@
 //! The driver panics on some packets that break the protocol. A panic ends here,
 //! without output on standard error.
 
-use std::{
-    any::Any,
-    cell::Cell,
-    mem::ManuallyDrop,
-    panic::{self, AssertUnwindSafe},
-    str::FromStr,
-    sync::Once,
-};
+use std::{mem::ManuallyDrop, str::FromStr};
 
 use mysql::{
     Conn, DriverError, QueryResult, Row,
@@ -26,11 +19,6 @@ const MAX_ANSWER_ROWS: usize = 1000;
 /// Upper bound on the columns of the rows that [`ask`] returns.
 const MAX_ANSWER_COLUMNS: usize = 32;
 
-thread_local! {
-    /// Whether this thread is within [`catch_panic`].
-    static IS_CAUGHT: Cell<bool> = const { Cell::new(false) };
-}
-
 /// The driver has panicked. Its state must not be used any more.
 #[derive(Debug)]
 pub(super) struct DriverPanic;
@@ -38,29 +26,7 @@ pub(super) struct DriverPanic;
 /// Runs `work` and catches its panic. After a panic, the caller must not use
 /// anything that `work` can have changed.
 pub(super) fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, DriverPanic> {
-    let before = IS_CAUGHT.replace(true);
-    let result = panic::catch_unwind(AssertUnwindSafe(work));
-    IS_CAUGHT.set(before);
-    result.map_err(|_: Box<dyn Any + Send>| DriverPanic)
-}
-
-/// Installs a process-wide panic hook that logs the driver's caught panics at
-/// debug level and passes all other panics to the hook that was there before.
-///
-/// Without it, caught panics appear on standard error like all others. Further
-/// calls do nothing.
-pub fn install_panic_hook() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let previous = panic::take_hook();
-        panic::set_hook(Box::new(move |panic| {
-            if IS_CAUGHT.get() {
-                tracing::debug!("the driver panicked: {panic}");
-            } else {
-                previous(panic);
-            }
-        }));
-    });
+    crate::panics::catch_panic(work).map_err(|_| DriverPanic)
 }
 
 /// Runs an internal statement and reads its results to the end.

@@ -14,7 +14,7 @@ fn unreachable_server() -> GoldDigger {
 
 #[test]
 fn a_name_whose_extension_no_format_has_exits_2() {
-    let known = "there are .csv, .tsv, .txt, .json, .ndjson, .jsonl, .sql, .md, .markdown, .parquet, .arrow, .feather, .ipc and .arrows; texts also with .gz, .zst or .lz4 behind; with --format, the file may have any name\n";
+    let known = "there are .csv, .tsv, .txt, .json, .ndjson, .jsonl, .sql, .md, .markdown, .parquet, .arrow, .feather, .ipc, .arrows and .xlsx; texts also with .gz, .zst or .lz4 behind; with --format, the file may have any name\n";
     for (name, message) in [
         (
             "x.avro",
@@ -25,8 +25,8 @@ fn a_name_whose_extension_no_format_has_exits_2() {
             format!("sqlite, which is no format's extension\n  hint: {known}"),
         ),
         (
-            "x.json.XLSX.1",
-            format!("XLSX, which is no format's extension\n  hint: {known}"),
+            "x.json.ODS.1",
+            format!("ODS, which is no format's extension\n  hint: {known}"),
         ),
         (
             "x.json.bz2",
@@ -112,9 +112,9 @@ fn an_extension_that_a_parameter_makes_is_checked_once_expanded() {
             }
         }
     }
-    let run = GoldDigger::new().env("DATABASE_URL", "mysql://me@127.0.0.1:1/xlsx");
+    let run = GoldDigger::new().env("DATABASE_URL", "mysql://me@127.0.0.1:1/ods");
     let run = run.args(["-o", "x.{database}", "SELECT 1"]).run();
-    run.failed_with_any_length(2, &[".xlsx, which is no format's extension"]);
+    run.failed_with_any_length(2, &[".ods, which is no format's extension"]);
 }
 
 /// Both servers allow databases with such names.

@@ -13,3 +13,4 @@ mod tables;
 mod targets;
 mod types;
 mod values;
+mod xlsx;

@@ -3,4 +3,4 @@
 mod guards;
 mod manifests;
 mod nightly;
-mod reliability;
+pub mod reliability;

@@ -23,7 +23,7 @@ use crate::support::{
     Database, GoldDigger, Outcome, Running, file_names, poll_until, short_timeout, wait_for,
 };
 
-pub(super) mod disks;
+pub mod disks;
 mod formats;
 mod limits;
 mod networks;

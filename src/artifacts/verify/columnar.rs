@@ -1,29 +1,41 @@
-//! Counts the rows of columnar files, whose bytes are already known to be those that
+//! Counts the rows of binary files, whose bytes are already known to be those that
 //! were written.
 
-use std::{fs::File, io::BufReader};
-
-use crate::format::CHUNK;
+use std::fs::File;
 
 /// Returns the number of rows in `file`; `None` if the format is none of these.
 ///
 /// # Errors
 /// What is wrong with the file, as the end of a sentence.
+#[cfg_attr(
+    not(any(feature = "arrow", feature = "parquet", feature = "xlsx")),
+    expect(unused_variables, reason = "there is no binary format")
+)]
 pub(super) fn count_rows(file: &File, format: &str) -> Option<Result<u64, String>> {
-    let buffered = || BufReader::with_capacity(CHUNK, file);
-    Some(match format {
+    match format {
         #[cfg(feature = "parquet")]
-        "parquet" => parquet_rows(file),
+        "parquet" => Some(parquet_rows(file)),
         #[cfg(feature = "arrow")]
-        "arrow" => arrow_ipc::reader::FileReader::try_new(buffered(), None)
-            .map_err(|error| error.to_string())
-            .and_then(sum_of_batches),
+        "arrow" => Some(
+            arrow_ipc::reader::FileReader::try_new(buffered(file), None)
+                .map_err(|error| error.to_string())
+                .and_then(sum_of_batches),
+        ),
         #[cfg(feature = "arrow")]
-        "arrow-stream" => arrow_ipc::reader::StreamReader::try_new(buffered(), None)
-            .map_err(|error| error.to_string())
-            .and_then(sum_of_batches),
-        _ => return None,
-    })
+        "arrow-stream" => Some(
+            arrow_ipc::reader::StreamReader::try_new(buffered(file), None)
+                .map_err(|error| error.to_string())
+                .and_then(sum_of_batches),
+        ),
+        #[cfg(feature = "xlsx")]
+        "xlsx" => Some(super::xlsx::count_rows(buffered(file))),
+        _ => None,
+    }
+}
+
+#[cfg(any(feature = "arrow", feature = "xlsx"))]
+fn buffered(file: &File) -> std::io::BufReader<&File> {
+    std::io::BufReader::with_capacity(crate::format::CHUNK, file)
 }
 
 /// Reads the number of rows in the footer.

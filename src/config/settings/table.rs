@@ -355,7 +355,7 @@ settings! {
         .more("For a look at it only: it ends anywhere, and JSON is not closed.");
         DUPLICATE_COLUMNS: DuplicateColumns = choice(
             "output.duplicate_columns",
-            "What to do where two columns have one name (CSV, TSV and Markdown keep both)",
+            "What to do where two columns have one name (CSV, TSV, Markdown and xlsx keep both)",
         )
         .flag("duplicate-columns")
         .value("WHAT")
@@ -605,6 +605,15 @@ settings! {
             .default("none")
             .only_for(&["arrow", "arrow-stream"]);
     }
+    "Spreadsheets" {
+        XLSX_SPLIT: bool = switch(
+            "xlsx.split",
+            "xlsx: go on in a further sheet after 1,048,575 rows",
+        )
+        .flag("xlsx-split")
+        .default("false")
+        .only_for(&["xlsx"]);
+    }
     "Values" {
         BINARY: BinaryEncoding = choice(
             "values.binary",
@@ -614,7 +623,7 @@ settings! {
         .value("ENCODING")
         .default("base64")
         .only_for(&[
-            "csv", "tsv", "json", "ndjson", "markdown", "table", "vertical",
+            "csv", "tsv", "json", "ndjson", "markdown", "table", "vertical", "xlsx",
         ])
         .values_only_for(&[("raw", &["tsv"]), ("postgres", &["csv", "tsv"])]);
         ZERO_DATES: ZeroDates = choice(
@@ -624,7 +633,7 @@ settings! {
         .flag("zero-dates")
         .value("WHAT")
         .default("keep")
-        .values_only_for(&[("keep", &["csv", "tsv", "json", "ndjson", "sql", "markdown", "table", "vertical"])]);
+        .values_only_for(&[("keep", &["csv", "tsv", "json", "ndjson", "sql", "markdown", "table", "vertical", "xlsx"])]);
         BOOLEANS: Booleans = choice("values.booleans", "What is written as true and false")
             .flag("booleans")
             .value("WHAT")

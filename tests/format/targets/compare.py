@@ -1,7 +1,7 @@
 # Compares what a target of --for has loaded with what the server has, value by
 # value. It loads the file itself into DuckDB and ClickHouse, which are Python
 # modules here.
-import datetime, decimal, json, pymysql, re, struct, sys
+import datetime, decimal, json, math, pymysql, re, struct, sys
 
 socket, password, database, query, target, place, statement = sys.argv[1:]
 
@@ -36,7 +36,7 @@ def canonical(kind, value):
         words = {'t': 1, 'true': 1, 'f': 0, 'false': 0}
         return int(words.get(value, value))
     if kind == 'decimal':
-        return decimal.Decimal(value)
+        return decimal.Decimal(repr(value) if isinstance(value, float) else value)
     if kind in ('f32', 'f64'):
         return struct.pack('f' if kind == 'f32' else 'd', float(value) + 0.0)
     if kind == 'time':
@@ -138,7 +138,8 @@ def plain(kind, value):
     if isinstance(value, datetime.timedelta):
         return value // datetime.timedelta(microseconds=1)
     if isinstance(value, datetime.datetime):
-        return value.replace(tzinfo=None).isoformat(' ', 'microseconds')
+        # (A sheet has no dates without a time of day.)
+        return str(value.date()) if kind == 'date' else value.replace(tzinfo=None).isoformat(' ', 'microseconds')
     return str(value) if isinstance(value, datetime.date) else value
 
 
@@ -166,6 +167,16 @@ def by_polars():
     return frame.rows()
 
 
+def by_openpyxl():
+    import openpyxl
+    from openpyxl.utils.escape import unescape
+    book = openpyxl.load_workbook(place, read_only=True)
+    header, *rows = book.worksheets[0].iter_rows()
+    assert [unescape(cell.value) for cell in header] == names
+    assert not any(cell.data_type == 'f' for row in rows for cell in row)
+    return [[unescape(cell.value) if isinstance(cell.value, str) else cell.value for cell in row] for row in rows]
+
+
 def by_duckdb():
     import duckdb
     # Without the settings of the machine, whose zone it would choose.
@@ -180,8 +191,10 @@ names, wanted = expected()
 found = {'mysql': loaded_by_mysql, 'postgres': loaded_by_postgres, 'duckdb': loaded_by_duckdb,
          'clickhouse': loaded_by_clickhouse, 'sqlite': loaded_by_sqlite,
          'pyarrow': lambda _: from_file(by_pyarrow), 'polars': lambda _: from_file(by_polars),
-         'duckdb-file': lambda _: from_file(by_duckdb)}[target](names)
-holds_zero_dates = target in ('mysql', 'sqlite')
+         'duckdb-file': lambda _: from_file(by_duckdb), 'openpyxl': lambda _: from_file(by_openpyxl),
+         'calc': lambda _: from_file(by_openpyxl)}[target](names)
+is_sheet = target in ('openpyxl', 'calc')
+holds_zero_dates = is_sheet or target in ('mysql', 'sqlite')
 is_columnar = target in ('pyarrow', 'polars', 'duckdb-file')
 kinds = [kind_of(name) for name in names]
 
@@ -201,7 +214,16 @@ wanted = [[without_zero_date(kind, value) for kind, value in zip(kinds, row)] fo
 if is_columnar:
     # WKB has no number of the reference system before it.
     wanted = [[value and value[8:] if name == 'ge' else value for name, value in zip(names, row)] for row in wanted]
+if is_sheet:
+    # An empty text is an empty cell. Calc has one kind of line end only.
+    ends = ('\r\n', '\n') if target == 'calc' else ('\r\n', '\r\n')
+    wanted = [[None if value == '' else value.replace(*ends) if isinstance(value, str) else value for value in row]
+              for row in wanted]
 for one, other in zip(comparable(wanted), comparable(found), strict=True):
     for name, *pair in zip(names, one, other):
+        if target == 'calc' and kind_of(name) == 'f64' and None not in pair:
+            # Calc saves fewer digits than it has read.
+            numbers = [struct.unpack('d', value)[0] for value in pair]
+            pair = [True, math.isclose(*numbers, rel_tol=1e-14)]
         assert pair[0] == pair[1], (str(one[0])[:20], name, pair)
 print(len(wanted))

@@ -28,7 +28,7 @@ use crate::support::{
 };
 
 /// The library that makes a disk fail, built once.
-pub(in crate::jobs) static DISK: LazyLock<PathBuf> = LazyLock::new(|| {
+pub static DISK: LazyLock<PathBuf> = LazyLock::new(|| {
     // This is Cargo's folder for the files of tests.
     let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join("disk.so");
     let unfinished = library.with_extension(std::process::id().to_string());
