@@ -235,16 +235,16 @@ fn a_temporary_folder_that_fails_is_named() {
             .failed(5, &[problem, "No such file", "TMPDIR"]);
         let full = folder.path().join("full");
         fs::create_dir(&full).expect("a folder");
-        // The rows of the sheet, and then its ZIP.
-        for (name, value) in [
-            ("after the first rows", "100000"),
-            ("at the end", "1010000"),
+        // Within the sheet, which takes 1,100,594 bytes, and after it, in the ZIP.
+        for (bytes, rows) in [
+            ("100000", "100 rows had come"),
+            ("1100590", "999 rows had come"),
         ] {
             let run = export(&full).env("LD_PRELOAD", &*crate::jobs::reliability::disks::DISK);
             let run = run.env("FAULT_NAME", &full).env("FAULT_CALL", "write");
-            let run = run.env("FAULT_ERRNO", "28").env("FAULT_AFTER", value);
-            run.run().failed(5, &[problem, "No space left"]);
-            assert!(!file.exists(), "{name}");
+            let run = run.env("FAULT_ERRNO", "28").env("FAULT_AFTER", bytes);
+            run.run().failed(5, &[problem, "No space left", rows]);
+            assert!(!file.exists(), "{rows}");
         }
     });
 }
