@@ -238,7 +238,8 @@ pub(super) fn duration(value: Value<'_>) -> Result<Option<i64>, ValueProblem> {
 
 fn days_of_month(point: DateTime) -> u8 {
     let year = point.year;
-    let is_leap_year = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let is_leap_year =
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     match point.month {
         2 if is_leap_year => 29,
         2 => 28,

@@ -15,12 +15,13 @@ use crate::support::{
 };
 
 /// A target of each kind.
-const NAMES: [&str; 9] = [
+const NAMES: [&str; 10] = [
     "x.sql",
     "x.md",
     "x.parquet",
     "x.arrow",
     "x.arrows",
+    "x.xlsx",
     "x.csv.gz",
     "x.json.zst",
     "x.tsv.lz4",
