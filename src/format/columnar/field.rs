@@ -52,6 +52,7 @@ pub(super) enum Enums {
     /// A dictionary of texts that grows.
     Dictionary,
     /// Texts, where a dictionary cannot grow.
+    #[cfg(feature = "arrow")]
     Text,
 }
 

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use super::builder::Srids;
 
 /// The SRID of longitudes and latitudes (EPSG:4326).
+#[cfg(feature = "parquet")]
 const LONGITUDE_LATITUDE: u32 = 4326;
 
 /// Returns the GeoParquet metadata of the columns with geometries; `None` without any
@@ -15,6 +16,7 @@ const LONGITUDE_LATITUDE: u32 = 4326;
 /// system's axes (MySQL manual, "Spatial Reference System Support"), which is
 /// GeoParquet's order too. The definitions of other systems are not known here: their
 /// `crs` is null, which is an unknown one, and the SRID is in a field of our own.
+#[cfg(feature = "parquet")]
 pub(super) fn parquet_metadata<'a>(
     columns: impl Iterator<Item = (&'a str, Srids)>,
 ) -> Option<String> {
@@ -45,6 +47,7 @@ pub(super) fn parquet_metadata<'a>(
 
 /// Returns the SRID of each column with geometries as a JSON object, null where there
 /// are none or several; `None` without geometries.
+#[cfg(feature = "arrow")]
 pub(super) fn srids<'a>(columns: impl Iterator<Item = (&'a str, Srids)>) -> Option<String> {
     let mut found = Map::new();
     for (name, srids) in columns {
@@ -59,6 +62,7 @@ pub(super) fn srids<'a>(columns: impl Iterator<Item = (&'a str, Srids)>) -> Opti
 
 /// Returns a warning for each column whose geometries have an SRID, which the document
 /// does not hold.
+#[cfg(feature = "arrow")]
 pub(super) fn lost_srids<'a>(columns: impl Iterator<Item = (&'a str, Srids)>) -> Vec<String> {
     let warning = |(name, srids)| match srids {
         Srids::Unknown | Srids::One(0) => None,
