@@ -52,7 +52,7 @@ mod types;
 
 pub use limits::{LimitCheck, Limits};
 use names::{Case, EmptyNames, Longest, NameLines, NameRules, Reserved};
-use table::{Existing, Spelling, Table, required};
+use table::{Existing, Spelling, Table};
 use types::SqlType;
 
 /// The targets of `--for`. A new target needs a file of its own, a `mod` line and

@@ -43,7 +43,7 @@ fn table(load: &Load<'_>) -> Table {
     let spelling = Spelling {
         quoted: backslashed,
         quote: '`',
-        declare: |_, sql_type, _| type_name(sql_type),
+        declare: &|_, sql_type, _| type_name(sql_type),
         end: "",
     };
     Table::new(

@@ -49,7 +49,7 @@ fn table(load: &Load<'_>) -> Table {
     let spelling = Spelling {
         quoted: backslashed,
         quote: '`',
-        declare: |_, sql_type, nullability| match nullability {
+        declare: &|_, sql_type, nullability| match nullability {
             Nullability::NotNull => type_name(sql_type),
             _ => format!("Nullable({})", type_name(sql_type)),
         },

@@ -2,7 +2,7 @@
 
 use super::{
     Case, EmptyNames, Existing, Limits, Load, LoadSql, LoadTarget, Longest, NameLines, NameRules,
-    Reserved, Spelling, SqlType, Table, doubled, plain_csv, required,
+    Reserved, SqlType, Table, doubled, plain_csv,
 };
 use crate::format::{BinaryEncoding, Codec};
 
@@ -43,20 +43,11 @@ const LONGEST_LINE: u32 = 1 << 30;
 const MAX_DIGITS: u32 = 38;
 
 fn table(load: &Load<'_>) -> Table {
-    let spelling = Spelling {
-        quoted: doubled,
-        quote: '"',
-        declare: |_, sql_type, nullability| {
-            let type_name = match sql_type {
-                SqlType::Bytes => "BLOB".to_owned(),
-                SqlType::Instant(_) => "TIMESTAMPTZ".to_owned(),
-                other => type_name(other),
-            };
-            required(type_name, nullability)
-        },
-        end: "",
-    };
-    Table::new(load, doubled(load.table, '"'), &spelling)
+    Table::standard(load, |sql_type| match sql_type {
+        SqlType::Bytes => "BLOB".to_owned(),
+        SqlType::Instant(_) => "TIMESTAMPTZ".to_owned(),
+        other => type_name(other),
+    })
 }
 
 fn statement(load: &Load<'_>, table: Table) -> Result<String, String> {

@@ -38,7 +38,7 @@ fn table(load: &Load<'_>) -> Table {
     let spelling = Spelling {
         quoted: doubled,
         quote: '`',
-        declare: |column, _, nullability| {
+        declare: &|column, _, nullability| {
             let type_name = type_name(column).to_owned();
             match column.is_timestamp() || nullability != Nullability::NotNull {
                 true => type_name + " NULL",

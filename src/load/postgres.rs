@@ -4,7 +4,7 @@
 
 use super::{
     Case, EmptyNames, Existing, Limits, Load, LoadSql, LoadTarget, Longest, NameLines, NameRules,
-    Reserved, Spelling, SqlType, Table, doubled, has_instants, required,
+    Reserved, SqlType, Table, doubled, has_instants,
 };
 use crate::format::{BinaryEncoding, Header};
 
@@ -38,13 +38,7 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
 };
 
 fn table(load: &Load<'_>) -> Table {
-    let spelling = Spelling {
-        quoted: doubled,
-        quote: '"',
-        declare: |_, sql_type, nullability| required(type_name(sql_type), nullability),
-        end: "",
-    };
-    Table::new(load, doubled(load.table, '"'), &spelling)
+    Table::standard(load, type_name)
 }
 
 fn statement(load: &Load<'_>, table: Table) -> Result<String, String> {

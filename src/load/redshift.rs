@@ -4,7 +4,7 @@
 
 use super::{
     Case, EmptyNames, Existing, Limits, Load, LoadSql, LoadTarget, Longest, NULL_WORD, NameLines,
-    NameRules, Reserved, Spelling, SqlType, Table, doubled, has_instants, required,
+    NameRules, Reserved, SqlType, Table, doubled, has_instants,
 };
 use crate::format::BinaryEncoding;
 
@@ -49,13 +49,7 @@ const LONGEST_TEXT: usize = 65_535;
 const LONGEST_BYTES: usize = 1_024_000;
 
 fn table(load: &Load<'_>) -> Table {
-    let spelling = Spelling {
-        quoted: doubled,
-        quote: '"',
-        declare: |_, sql_type, nullability| required(type_name(sql_type), nullability),
-        end: "",
-    };
-    Table::new(load, doubled(load.table, '"'), &spelling)
+    Table::standard(load, type_name)
 }
 
 fn statement(load: &Load<'_>, table: Table) -> Result<String, String> {

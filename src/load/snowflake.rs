@@ -3,7 +3,7 @@
 
 use super::{
     Case, EmptyNames, Existing, Limits, Load, LoadSql, LoadTarget, Longest, NULL_WORD, NameLines,
-    NameRules, Reserved, Spelling, SqlType, Table, backslashed, doubled, required,
+    NameRules, Reserved, SqlType, Table, backslashed,
 };
 use crate::format::BinaryEncoding;
 
@@ -38,13 +38,7 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
 };
 
 fn table(load: &Load<'_>) -> Table {
-    let spelling = Spelling {
-        quoted: doubled,
-        quote: '"',
-        declare: |_, sql_type, nullability| required(type_name(sql_type), nullability),
-        end: "",
-    };
-    Table::new(load, doubled(load.table, '"'), &spelling)
+    Table::standard(load, type_name)
 }
 
 fn statement(load: &Load<'_>, table: Table) -> Result<String, String> {

@@ -4,7 +4,7 @@
 
 use super::{
     Case, EmptyNames, Existing, Limits, Load, LoadSql, LoadTarget, Longest, NameLines, NameRules,
-    Reserved, Spelling, SqlType, Table, backslashed, doubled, required,
+    Reserved, SqlType, Table, backslashed, doubled,
 };
 use crate::format::BinaryEncoding;
 
@@ -40,13 +40,7 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
 const NULL: &str = "\u{10ffff}";
 
 fn table(load: &Load<'_>) -> Table {
-    let spelling = Spelling {
-        quoted: doubled,
-        quote: '"',
-        declare: |_, sql_type, nullability| required(type_name(sql_type).to_owned(), nullability),
-        end: "",
-    };
-    Table::new(load, doubled(load.table, '"'), &spelling)
+    Table::standard(load, |sql_type| type_name(sql_type).to_owned())
 }
 
 fn statement(load: &Load<'_>, table: Table) -> Result<String, String> {

@@ -1,6 +1,6 @@
 //! The table that a target loads a file into.
 
-use super::{Load, SqlType, lines};
+use super::{Load, SqlType, doubled, lines};
 use crate::schema::{Column, Nullability};
 
 /// A table in the SQL of a target.
@@ -25,19 +25,19 @@ pub(super) enum Existing {
 }
 
 /// How a target spells a table.
-pub(super) struct Spelling {
+pub(super) struct Spelling<'a> {
     /// Returns a name between two of these quotes.
     pub quoted: fn(&str, char) -> String,
     pub quote: char,
     /// Returns the type of a column, and whether it may be NULL.
-    pub declare: fn(&Column, SqlType, Nullability) -> String,
+    pub declare: &'a dyn Fn(&Column, SqlType, Nullability) -> String,
     /// What follows the columns.
     pub end: &'static str,
 }
 
 impl Table {
     /// Makes the table of `load`, whose name is `name` in the target's quotes.
-    pub fn new(load: &Load<'_>, name: String, spelling: &Spelling) -> Self {
+    pub fn new(load: &Load<'_>, name: String, spelling: &Spelling<'_>) -> Self {
         let text = load.format.text_options();
         let columns = load.columns(&text).into_iter();
         let named = columns.map(|(column, sql_type)| {
@@ -55,6 +55,25 @@ impl Table {
         }
     }
 
+    /// Makes the table of `load` for a target with the quotes and the NOT NULL of the SQL
+    /// standard, whose types `type_name` spells.
+    pub fn standard(load: &Load<'_>, type_name: impl Fn(SqlType) -> String) -> Self {
+        let declare = |_: &Column, sql_type, nullability| {
+            let type_name = type_name(sql_type);
+            match nullability {
+                Nullability::NotNull => type_name + " NOT NULL",
+                Nullability::Nullable | Nullability::Unknown => type_name,
+            }
+        };
+        let spelling = Spelling {
+            quoted: doubled,
+            quote: '"',
+            declare: &declare,
+            end: "",
+        };
+        Self::new(load, doubled(load.table, '"'), &spelling)
+    }
+
     /// Returns the statement that creates it.
     pub fn create(&self, existing: Existing) -> String {
         let begin = match existing {
@@ -63,13 +82,5 @@ impl Table {
         };
         let (name, columns) = (&self.name, lines(&self.columns));
         format!("{begin} {name} {columns}{};\n", self.end)
-    }
-}
-
-/// Returns a type with NOT NULL where no value is NULL.
-pub(super) fn required(type_name: String, nullability: Nullability) -> String {
-    match nullability {
-        Nullability::NotNull => type_name + " NOT NULL",
-        Nullability::Nullable | Nullability::Unknown => type_name,
     }
 }
