@@ -18,7 +18,7 @@ use super::{
     },
     batch::Batch,
     encoding_error,
-    field::{Columns, Enums, FieldOptions, columns},
+    field::{self, Enums, FieldOptions},
     geo,
 };
 use crate::{error::Result, row::Row, schema::Schema};
@@ -118,7 +118,6 @@ impl Format for Arrow {
 /// Encodes one result set as Arrow IPC.
 struct ArrowWriter {
     batch: Batch,
-    descriptions: Vec<String>,
     schema: ArrowSchema,
     layout: ArrowLayout,
     options: IpcWriteOptions,
@@ -198,12 +197,7 @@ impl ArrowWriter {
                 ArrowLayout::Stream => Enums::Dictionary,
             },
         };
-        let Columns {
-            schema,
-            fields,
-            descriptions,
-            builders,
-        } = columns(schema, options)?;
+        let batch = field::batch(schema, options)?;
         let compression = match format.compression {
             ArrowCompression::None => None,
             ArrowCompression::Lz4 => Some(CompressionType::LZ4_FRAME),
@@ -211,9 +205,8 @@ impl ArrowWriter {
         };
         let options = IpcWriteOptions::default().try_with_compression(compression);
         Ok(Self {
-            schema: ArrowSchema::clone(&schema),
-            batch: Batch::new(&fields, builders, schema),
-            descriptions,
+            schema: ArrowSchema::clone(batch.schema()),
+            batch,
             layout: format.layout,
             options: options.map_err(encoding_error)?,
             ipc: None,
@@ -281,7 +274,7 @@ impl RowWriter for ArrowWriter {
     }
 
     fn column_formats(&self) -> Vec<String> {
-        self.descriptions.clone()
+        field::descriptions(&self.batch)
     }
 
     fn warnings(&self) -> Vec<String> {

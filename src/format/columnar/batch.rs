@@ -41,23 +41,25 @@ struct Column {
 }
 
 impl Batch {
-    /// Creates an empty batch of columns with these fields and builders.
-    pub(super) fn new(
-        fields: &[FieldRef],
-        builders: Vec<Box<dyn ColumnBuilder>>,
-        schema: SchemaRef,
-    ) -> Self {
+    /// Creates an empty batch of the columns of `schema`, each with its builder.
+    pub(super) fn new(schema: SchemaRef, builders: Vec<Box<dyn ColumnBuilder>>) -> Self {
         let column = |(field, builder): (&FieldRef, _)| Column {
             builder,
             is_nullable: field.is_nullable(),
         };
+        let fields = schema.fields().iter();
         Self {
+            columns: fields.zip(builders).map(column).collect(),
             schema,
-            columns: fields.iter().zip(builders).map(column).collect(),
             rows: 0,
             bytes: 0,
             altered: Altered::default(),
         }
+    }
+
+    /// The columns.
+    pub(super) const fn schema(&self) -> &SchemaRef {
+        &self.schema
     }
 
     /// Adds a row.

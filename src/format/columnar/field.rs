@@ -8,12 +8,11 @@ use arrow_array::types::{
     Int8Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType, UInt8Type, UInt16Type,
     UInt32Type, UInt64Type,
 };
-use arrow_schema::{
-    DataType, Field, FieldRef, Schema as ArrowSchema, SchemaRef, TimeUnit, extension,
-};
+use arrow_schema::{DataType, Field, Schema as ArrowSchema, TimeUnit, extension};
 
 use super::{
     super::{Booleans, DuplicateColumns, TextOptions, WideDecimals, json::unique_names},
+    batch::Batch,
     builder::{self, ColumnBuilder},
     values::{self, bits, boolean, decimal, integer},
 };
@@ -56,35 +55,26 @@ pub(super) enum Enums {
     Text,
 }
 
-/// The columns of a document.
-pub(super) struct Columns {
-    pub schema: SchemaRef,
-    pub fields: Vec<FieldRef>,
-    /// The type of each column in words, for `--check`.
-    pub descriptions: Vec<String>,
-    pub builders: Vec<Box<dyn ColumnBuilder>>,
-}
-
-/// Chooses the columns of a document for a result with `schema`.
+/// Returns an empty batch for a result with `schema`.
 ///
 /// # Errors
 /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for columns that the format
 /// cannot hold, with equal names for example.
-pub(super) fn columns(schema: &Schema, options: FieldOptions<'_>) -> Result<Columns> {
+pub(super) fn batch(schema: &Schema, options: FieldOptions<'_>) -> Result<Batch> {
     let names = unique_names(&schema.columns, options.duplicate_columns, options.format)?;
     let (mut fields, mut builders) = (Vec::new(), Vec::new());
     for (column, name) in schema.columns.iter().zip(names) {
         let (data_type, builder) = column_type(column, options)?;
-        fields.push(Arc::new(field(column, name, data_type, options)?));
+        fields.push(field(column, name, data_type, options)?);
         builders.push(builder);
     }
-    let descriptions = fields.iter().map(|field| describe(field)).collect();
-    Ok(Columns {
-        schema: Arc::new(ArrowSchema::new(fields.clone())),
-        fields,
-        descriptions,
-        builders,
-    })
+    Ok(Batch::new(Arc::new(ArrowSchema::new(fields)), builders))
+}
+
+/// Returns the type of each column of `batch` in words, for `--check`.
+pub(super) fn descriptions(batch: &Batch) -> Vec<String> {
+    let fields = batch.schema().fields().iter();
+    fields.map(|field| describe(field)).collect()
 }
 
 /// Returns the field of `column`.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use arrow_array::RecordBatch;
-use arrow_schema::{DataType, FieldRef, SchemaRef};
+use arrow_schema::{DataType, SchemaRef};
 use parquet::{
     arrow::{
         ArrowSchemaConverter, add_encoded_arrow_schema_to_metadata,
@@ -32,7 +32,7 @@ use super::{
     },
     batch::Batch,
     encoding_error,
-    field::{Columns, Enums, FieldOptions, columns},
+    field::{self, Enums, FieldOptions},
     geo,
 };
 use crate::{
@@ -133,8 +133,6 @@ impl Format for Parquet {
 /// Encodes one result set as Parquet.
 struct ParquetWriter {
     batch: Batch,
-    fields: Vec<FieldRef>,
-    descriptions: Vec<String>,
     file: SerializedFileWriter<Encoded>,
     /// What `file` has written.
     encoded: Encoded,
@@ -197,16 +195,12 @@ impl ParquetWriter {
             wide_decimals: format.wide_decimals,
             enums: Enums::Dictionary,
         };
-        let Columns {
-            schema: arrow,
-            fields,
-            descriptions,
-            builders,
-        } = columns(schema, options)?;
-        let mut properties = properties(format, &arrow)?.build();
-        add_encoded_arrow_schema_to_metadata(&arrow, &mut properties);
+        let batch = field::batch(schema, options)?;
+        let arrow = batch.schema();
+        let mut properties = properties(format, arrow)?.build();
+        add_encoded_arrow_schema_to_metadata(arrow, &mut properties);
         let converter = ArrowSchemaConverter::new();
-        let described = converter.convert(&arrow).map_err(encoding_error)?;
+        let described = converter.convert(arrow).map_err(encoding_error)?;
         let encoded = Encoded::default();
         let file = SerializedFileWriter::new(
             encoded.clone(),
@@ -215,10 +209,8 @@ impl ParquetWriter {
         );
         let file = file.map_err(encoding_error)?;
         Ok(Self {
-            groups: ArrowRowGroupWriterFactory::new(&file, Arc::clone(&arrow)),
-            batch: Batch::new(&fields, builders, arrow),
-            fields,
-            descriptions,
+            groups: ArrowRowGroupWriterFactory::new(&file, Arc::clone(arrow)),
+            batch,
             file,
             encoded,
             open: Vec::new(),
@@ -237,7 +229,7 @@ impl ParquetWriter {
             self.fixed_bytes = self.group_bytes();
         }
         let mut writers = self.open.iter_mut();
-        for (field, column) in self.fields.iter().zip(batch.columns()) {
+        for (field, column) in self.batch.schema().fields().iter().zip(batch.columns()) {
             let leaves = compute_leaves(field, column).map_err(encoding_error)?;
             for (leaf, writer) in leaves.iter().zip(&mut writers) {
                 writer.write(leaf).map_err(encoding_error)?;
@@ -325,7 +317,7 @@ impl RowWriter for ParquetWriter {
     }
 
     fn column_formats(&self) -> Vec<String> {
-        self.descriptions.clone()
+        field::descriptions(&self.batch)
     }
 
     fn warnings(&self) -> Vec<String> {
