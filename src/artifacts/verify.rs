@@ -21,7 +21,7 @@ use crate::{
     text::{counted, hex, printable},
 };
 
-mod columnar;
+mod binary;
 #[cfg(feature = "xlsx")]
 mod xlsx;
 
@@ -112,7 +112,7 @@ fn check(path: &Path) -> Result<Manifest, String> {
     }
     file.rewind().map_err(failed)?;
     let unknown = || Err(unknown_format(&manifest.format));
-    let found = found.or_else(|| columnar::count_rows(&file, &manifest.format));
+    let found = found.or_else(|| binary::count_rows(&file, &manifest.format));
     let rows = found
         .unwrap_or_else(unknown)
         .map_err(|error| format!("its rows cannot be counted: {error}"))?;
