@@ -13,6 +13,7 @@ use secrecy::SecretString;
 use crate::{
     error::{Error, Result},
     jobs::plan::{ExportPlan, RunPlan},
+    load::UTC,
     sink::Target,
     source::{
         Access, Compression, ConnectOptions, Endpoint, SessionOptions, WarningPolicy,
@@ -165,9 +166,6 @@ pub fn resolve(
         _ => Task::Export(plan),
     })
 }
-
-/// The time zone of sessions whose exports need moments.
-const UTC: &str = "+00:00";
 
 /// The settings that all exports of a run share.
 struct Shared {

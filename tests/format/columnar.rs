@@ -6,8 +6,11 @@ use std::{ffi::OsString, fs, path::Path, process::Command};
 use mysql::prelude::Queryable;
 use serde_json::{Value, json};
 
-use super::targets::{COLUMNS, compare, create, query};
-use crate::support::{Database, GoldDigger, each_server, installed, on_a_server};
+use super::{
+    assert_verified, python_json,
+    targets::{COLUMNS, compare, create, query},
+};
+use crate::support::{Database, each_server, installed, on_a_server};
 
 /// Python that prints, as JSON, what is said of the columns of the Parquet file that it
 /// gets.
@@ -30,17 +33,7 @@ print(json.dumps({
 "#;
 
 fn describe(path: &Path) -> Value {
-    let output = Command::new(installed(
-        "GOLD_DIGGER_LOADERS_PYTHON",
-        "python/*/bin/python",
-    ))
-    .args(["-c", DESCRIBE])
-    .arg(path)
-    .output()
-    .expect("Python runs");
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{stderr}");
-    serde_json::from_slice(&output.stdout).expect("JSON")
+    python_json(DESCRIBE, path)
 }
 
 /// All columns but those of `without`.
@@ -122,13 +115,7 @@ fn a_parquet_file_tells_the_types_and_where_the_rows_come_from() {
                 .arg(&file)
                 .args(args);
             run.run().ended(0, "");
-            let verified = GoldDigger::new()
-                .arg("verify")
-                .arg(&file)
-                .run()
-                .ended(0, "");
-            let verified = String::from_utf8_lossy(&verified.stdout).into_owned();
-            assert!(verified.contains(": OK (999 rows, "), "{verified}");
+            assert_verified(&file, 999);
             describe(&file)
         };
         let found = export(&["--parquet-bloom", "id"]);

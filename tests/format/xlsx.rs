@@ -5,8 +5,11 @@ use std::{ffi::OsString, fs, path::Path, process::Command};
 
 use serde_json::{Value, json};
 
-use super::targets::{COLUMNS, compare, create, query};
-use crate::support::{GoldDigger, each_server, installed, on_a_server};
+use super::{
+    assert_verified, python_json,
+    targets::{COLUMNS, compare, create, query},
+};
+use crate::support::{each_server, on_a_server};
 
 /// Python that prints, as JSON, what the workbook that it gets looks like.
 const DESCRIBE: &str = r#"
@@ -26,13 +29,7 @@ print(json.dumps({
 "#;
 
 fn describe(path: &Path) -> Value {
-    let python = installed("GOLD_DIGGER_LOADERS_PYTHON", "python/*/bin/python");
-    let mut describe = Command::new(python);
-    let output = describe.args(["-c", DESCRIBE]).arg(path).output();
-    let output = output.expect("Python runs");
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{stderr}");
-    serde_json::from_slice(&output.stdout).expect("JSON")
+    python_json(DESCRIBE, path)
 }
 
 /// Has LibreOffice Calc open a workbook and save what it understood as another one.
@@ -137,13 +134,7 @@ fn a_sheet_has_a_header_that_stays_and_a_format_for_each_type() {
         assert_eq!(found["values"][0][7], "=1+1_x0041_\r");
         assert_eq!(found["values"][1][8], "1000000000000001");
         assert_eq!(found["created"], "2000-01-01 00:00:00");
-        let verified = GoldDigger::new()
-            .arg("verify")
-            .arg(&file)
-            .run()
-            .ended(0, "");
-        let verified = String::from_utf8_lossy(&verified.stdout).into_owned();
-        assert!(verified.contains(": OK (3 rows, "), "{verified}");
+        assert_verified(&file, 3);
         // Rows that are all NULL are there.
         let nulls = "SELECT NULL AS a UNION ALL SELECT NULL";
         db.export(nulls)
@@ -152,11 +143,7 @@ fn a_sheet_has_a_header_that_stays_and_a_format_for_each_type() {
             .run()
             .ended(0, "");
         assert_eq!(describe(&file)["sheets"][0][1], 3);
-        GoldDigger::new()
-            .arg("verify")
-            .arg(&file)
-            .run()
-            .ended(0, "");
+        assert_verified(&file, 2);
     });
 }
 
@@ -265,12 +252,6 @@ fn rows_beyond_a_sheet_are_an_error_or_in_a_further_sheet() {
         );
         assert!(!file.exists());
         export().arg("--xlsx-split").run().ended(0, "");
-        let verified = GoldDigger::new()
-            .arg("verify")
-            .arg(&file)
-            .run()
-            .ended(0, "");
-        let verified = String::from_utf8_lossy(&verified.stdout).into_owned();
-        assert!(verified.contains(": OK (1048577 rows, "), "{verified}");
+        assert_verified(&file, 1048577);
     });
 }
