@@ -16,6 +16,8 @@
 #   need_pymysql                    sets PYTHON
 #   need_loaders                    sets LOADERS_PYTHON, which also has DuckDB,
 #                                   ClickHouse (chDB) and other readers, from PyPI
+#   need_spark                      sets SPARK, a folder of Python modules with
+#                                   Spark, from PyPI; "none" where there is no Java
 #   need_postgres                   sets POSTGRES, the folder of its programs
 #   need_sqlite                     sets SQLITE, 3.41 or later, which has unhex()
 #   need_all_for_tests              all of these, exported for the tests
@@ -25,7 +27,8 @@
 #
 # GOLD_DIGGER_MARIADBD, GOLD_DIGGER_MYSQLD, GOLD_DIGGER_NEW_MARIADBD and
 # GOLD_DIGGER_SQLITE name programs of your own, GOLD_DIGGER_POSTGRES a folder of
-# them, and GOLD_DIGGER_LOADERS_PYTHON a Python with these modules.
+# them, GOLD_DIGGER_LOADERS_PYTHON a Python with these modules, and
+# GOLD_DIGGER_SPARK a folder with pyspark, or "none" to test without Spark.
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/gold_digger
 
@@ -160,6 +163,21 @@ need_loaders() {
     touch "$root/$name/complete"
 }
 
+# Spark runs in Java, and is large: it is tried where a Java is already there.
+need_spark() {
+    local root=$cache/spark modules="pyspark==4.3.0 py4j==0.10.9.9"
+    [ -z "${GOLD_DIGGER_SPARK:-}" ] || { SPARK=$GOLD_DIGGER_SPARK; return; }
+    command -v java >/dev/null || { say "no java: Spark does not read the Parquet files of the tests"; SPARK=none; return; }
+    SPARK=$root/${modules// /-}
+    [ ! -e "$SPARK/complete" ] || return 0
+    say "fetching Spark from PyPI into $cache (about 460 MB, once)"
+    rm -rf "$root"
+    mkdir -p "$root"
+    "$LOADERS_PYTHON" -m pip install -q --no-deps --target "$SPARK" $modules >"$root/log" 2>&1 ||
+        { tail -5 "$root/log" >&2; die "pip could not install $modules; GOLD_DIGGER_SPARK=none tests without it"; }
+    touch "$SPARK/complete"
+}
+
 # Debian's package would start a server of the machine's own. It asks its
 # configuration first.
 need_postgres() {
@@ -197,10 +215,11 @@ need_all_for_tests() {
     need_new_mariadb
     need_pymysql
     need_loaders
+    need_spark
     need_postgres
     need_sqlite
     export GOLD_DIGGER_PYTHON=$PYTHON GOLD_DIGGER_LOADERS_PYTHON=$LOADERS_PYTHON
-    export GOLD_DIGGER_POSTGRES=$POSTGRES GOLD_DIGGER_SQLITE=$SQLITE
+    export GOLD_DIGGER_SPARK=$SPARK GOLD_DIGGER_POSTGRES=$POSTGRES GOLD_DIGGER_SQLITE=$SQLITE
     export GOLD_DIGGER_MARIADBD=$MARIADBD GOLD_DIGGER_MYSQLD=$MYSQLD GOLD_DIGGER_NEW_MARIADBD=$NEW_MARIADBD
 }
 

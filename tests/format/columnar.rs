@@ -97,6 +97,24 @@ fn readers_find_every_value_of_the_server() {
 }
 
 #[test]
+fn spark_finds_every_value_of_the_server() {
+    let spark = installed("GOLD_DIGGER_SPARK", "spark/*");
+    if spark == Path::new("none") {
+        eprintln!("GOLD_DIGGER_SPARK is none: Spark does not read the file");
+        return;
+    }
+    each_server(|db| {
+        create(db);
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("t.parquet");
+        let sql = query(&columns_without(&[]), &[]);
+        export(db, &sql, "binary", &file);
+        let modules = spark.to_str().expect("UTF-8");
+        compare(db, &sql, "spark", file.as_os_str(), modules, 260);
+    });
+}
+
+#[test]
 fn a_parquet_file_tells_the_types_and_where_the_rows_come_from() {
     each_server(|db| {
         db.sql(

@@ -167,6 +167,21 @@ def by_polars():
     return frame.rows()
 
 
+def by_spark():
+    # In place of a statement stands the folder of Spark's modules.
+    sys.path.append(statement)
+    from pyspark.sql import SparkSession
+    settings = {'spark.driver.bindAddress': '127.0.0.1', 'spark.driver.host': '127.0.0.1', 'spark.ui.enabled': 'false',
+                'spark.sql.session.timeZone': 'UTC', 'spark.log.level': 'OFF'}
+    session = SparkSession.builder.master('local[1]').config(map=settings).getOrCreate()
+    frame = session.read.parquet(place)
+    assert frame.columns == names
+    try:
+        return [[bytes(value) if isinstance(value, bytearray) else value for value in row] for row in frame.collect()]
+    finally:
+        session.stop()
+
+
 def by_openpyxl():
     import openpyxl
     from openpyxl.utils.escape import unescape
@@ -191,11 +206,11 @@ names, wanted = expected()
 found = {'mysql': loaded_by_mysql, 'postgres': loaded_by_postgres, 'duckdb': loaded_by_duckdb,
          'clickhouse': loaded_by_clickhouse, 'sqlite': loaded_by_sqlite,
          'pyarrow': lambda _: from_file(by_pyarrow), 'polars': lambda _: from_file(by_polars),
-         'duckdb-file': lambda _: from_file(by_duckdb), 'openpyxl': lambda _: from_file(by_openpyxl),
+         'duckdb-file': lambda _: from_file(by_duckdb), 'spark': lambda _: from_file(by_spark), 'openpyxl': lambda _: from_file(by_openpyxl),
          'calc': lambda _: from_file(by_openpyxl)}[target](names)
 is_sheet = target in ('openpyxl', 'calc')
 holds_zero_dates = is_sheet or target in ('mysql', 'sqlite')
-is_columnar = target in ('pyarrow', 'polars', 'duckdb-file')
+is_columnar = target in ('pyarrow', 'polars', 'duckdb-file', 'spark')
 kinds = [kind_of(name) for name in names]
 
 
