@@ -6,7 +6,7 @@ use super::{
     Reserved, Spelling, SqlType, Table, backslashed,
 };
 use crate::{
-    format::{BinaryEncoding, Header},
+    format::{BinaryEncoding, Codec, Header},
     schema::Nullability,
 };
 
@@ -36,7 +36,7 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
         reserved: Reserved::None,
     },
     sql: Some(LoadSql { table, statement }),
-    codecs: &[],
+    codecs: &[Codec::Gzip, Codec::Zstd, Codec::Lz4],
 };
 
 /// What holds for every file: NULL is no default value, numbers keep all their
@@ -67,8 +67,9 @@ fn statement(load: &Load<'_>, table: Table) -> Result<String, String> {
         Header::Names => "TabSeparatedWithNames",
         Header::None => "TabSeparated",
     };
+    let compression = load.compression.map_or("none", Codec::name);
     Ok(format!(
-        "{}INSERT INTO {} ({}) FROM INFILE {} COMPRESSION 'none'\n\
+        "{}INSERT INTO {} ({}) FROM INFILE {} COMPRESSION '{compression}'\n\
          SETTINGS {SETTINGS} FORMAT {format};\n",
         table.create(Existing::Kept),
         table.name,

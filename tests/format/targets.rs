@@ -203,14 +203,20 @@ pub fn query(columns: &str, ranges: &[i32]) -> String {
     sql
 }
 
-/// Exports the rows of `sql` for `target` into `folder`, and returns the table `copy` that
+/// The extensions of the files that a target's statement loads.
+fn extensions(target: &str) -> &'static [&'static str] {
+    match target {
+        "duckdb" => &["csv", "csv.gz", "csv.zst"],
+        "clickhouse" => &["tsv", "tsv.gz", "tsv.zst", "tsv.lz4"],
+        "sqlite" => &["csv"],
+        _ => &["tsv"],
+    }
+}
+
+/// Exports the rows of `sql` for `target` into `file`, and returns the table `copy` that
 /// `gold_digger schema` prints, the statement that loads them into it, and the warnings.
-fn export(db: &Database, target: &str, sql: &str, folder: &Path) -> (String, String, String) {
-    let format = match target {
-        "duckdb" | "sqlite" | "excel" => "csv",
-        _ => "tsv",
-    };
-    let file = folder.join("copy").with_extension(format);
+fn export(db: &Database, target: &str, sql: &str, file: &Path) -> (String, String, String) {
+    let folder = file.parent().expect("a folder");
     let statement = folder.join("load.sql");
     let mut texts = Vec::new();
     for protocol in ["text", "binary"] {
@@ -225,14 +231,14 @@ fn export(db: &Database, target: &str, sql: &str, folder: &Path) -> (String, Str
                 protocol,
                 "-o",
             ])
-            .arg(&file)
+            .arg(file)
             .arg("--load-statement")
             .arg(&statement)
             .run();
         let shown = outcome.ended_with(0);
         let text = fs::read_to_string(&statement).expect("the statement");
         assert!(shown.contains(&text), "{shown}");
-        let manifest = fs::read(file.with_extension(format!("{format}.manifest.json")));
+        let manifest = fs::read(file.with_added_extension("manifest.json"));
         let manifest: serde_json::Value =
             serde_json::from_slice(&manifest.expect("the manifest")).expect("JSON");
         assert_eq!(manifest["load_statement"], text);
@@ -241,7 +247,7 @@ fn export(db: &Database, target: &str, sql: &str, folder: &Path) -> (String, Str
     }
     let (statement, warnings) = texts.pop().expect("a statement");
     let run = GoldDigger::new().env("DATABASE_URL", db.url());
-    let run = run.args(["schema", sql, "--for", target, "-o"]).arg(&file);
+    let run = run.args(["schema", sql, "--for", target, "-o"]).arg(file);
     let table = String::from_utf8(run.run().ended(0, "").stdout).expect("UTF-8");
     (table, statement, warnings)
 }
@@ -330,10 +336,10 @@ pub fn load_into_postgres(
     rows.into_os_string()
 }
 
-/// Exports the table for `target`, all columns and then only one, without the rows
-/// of `ranges`, has `load` load it by the statement into the table that is printed for
-/// it, and compares all values. `load` gets the table and the statement, the columns'
-/// names and a folder, and returns the place of what it loaded.
+/// Exports the table for `target`, all columns into a file of each extension and then only
+/// one column, without the rows of `ranges`, has `load` load it by the statement into the
+/// table that is printed for it, and compares all values. `load` gets the table and the
+/// statement, the columns' names and a folder, and returns the place of what it loaded.
 fn loads_every_value(
     db: &Database,
     target: &str,
@@ -346,13 +352,23 @@ fn loads_every_value(
                WHERE table_schema = DATABASE() AND table_name = 't' ORDER BY ordinal_position";
     let names: Vec<String> = db.connect().query(sql).expect("names");
     let only = ["text_plain".to_owned()];
-    for (columns, names, warning) in [("*", &names[..], warning), ("text_plain", &only, "")] {
+    let extensions = extensions(target);
+    let all = extensions
+        .iter()
+        .map(|one| (*one, "*", &names[..], warning));
+    let one = (extensions[0], "text_plain", &only[..], "");
+    for (extension, columns, names, warning) in all.chain([one]) {
         let folder = tempfile::Builder::new()
             .prefix("it's \"a\" \\1 ;")
             .tempdir();
         let folder = folder.expect("a folder whose name must be quoted");
         let sql = query(columns, ranges);
-        let (table, statement, warnings) = export(db, target, &sql, folder.path());
+        let (table, statement, warnings) = export(
+            db,
+            target,
+            &sql,
+            &folder.path().join("copy").with_added_extension(extension),
+        );
         assert_eq!(warnings, warning);
         let place = load([&table, &statement], names, folder.path());
         let statement = table + &statement;
