@@ -1,11 +1,14 @@
 """Writes a table to Parquet by other programs, and counts the values in which their file
 differs from another one.
 
-    peers.py chdb|connectorx|duckdb TABLE FILE     DATABASE_URL names the server
+    peers.py PEER TABLE FILE            DATABASE_URL names the server
     peers.py differences OURS THEIRS
+
+PEER is chdb, connectorx, duckdb, or odbc2parquet or sling if they are in PATH.
 """
 
 import os
+import subprocess
 import sys
 from urllib.parse import urlsplit
 
@@ -35,6 +38,24 @@ def duckdb(table, path):
     connection.execute(f"COPY (SELECT * FROM d.{table}) TO '{path}' (FORMAT parquet, COMPRESSION zstd)")
 
 
+def run(command):
+    # Not by an exception, which would show the password.
+    if code := subprocess.run(command).returncode:
+        sys.exit(code)
+
+
+def odbc2parquet(table, path):
+    server = (f"Driver={{MariaDB Unicode}};Server={URL.hostname};Port={URL.port};Uid={URL.username};Pwd={URL.password};"
+              f"Database={DATABASE}")
+    run(["odbc2parquet", "--quiet", "query", "--connection-string", server,
+         "--column-compression-level-default", "1", path, f"SELECT * FROM {table}"])
+
+
+def sling(table, path):
+    run(["sling", "run", "--src-conn", URL.geturl(), "--src-stream", f"{DATABASE}.{table}",
+         "--tgt-object", f"file://{path}"])
+
+
 def differences(ours, theirs):
     """Prints how many values differ, whatever their types are, by the first column."""
     import pyarrow.parquet as parquet
@@ -58,5 +79,7 @@ def plain(value):
     return int(value) if isinstance(value, bool) else value
 
 
+PEERS = {"chdb": chdb, "connectorx": connectorx, "duckdb": duckdb, "odbc2parquet": odbc2parquet, "sling": sling}
+
 if __name__ == "__main__":
-    {"chdb": chdb, "connectorx": connectorx, "duckdb": duckdb, "differences": differences}[sys.argv[1]](*sys.argv[2:])
+    (PEERS | {"differences": differences})[sys.argv[1]](*sys.argv[2:])

@@ -18,6 +18,8 @@ import sys
 import time
 from urllib.parse import urlsplit
 
+from peers import PEERS
+
 GOLD_DIGGER = os.environ["BENCH_GOLD_DIGGER"]
 TWIN = os.environ["BENCH_TWIN"]
 CLIENT = os.environ["BENCH_CLIENT"]
@@ -180,7 +182,7 @@ def formats(options):
         ours = [gold_digger(f"gold_digger: {name}", target(file), sql, *flags) for name, file, *flags in names]
         script = os.path.join(HERE, "peers.py")
         theirs = [Contender(f"{name}: Parquet", [peers, script, name, table, target("t.parquet")])
-                  for name in ("chdb", "connectorx", "duckdb") if peers]
+                  for name in PEERS if peers]
         contenders = [*ours, *theirs]
         in_turn(contenders, options)
         print(f"### Formats: {table}\n")
