@@ -347,6 +347,7 @@ impl Shared {
             connections: self.run.connections,
             snapshot: self.run.snapshot,
             state: self.run.state,
+            found_tables: None,
         })
     }
 }

@@ -2,6 +2,7 @@
 //! their outputs.
 
 pub mod check;
+pub(crate) mod claims;
 mod event;
 mod export;
 pub mod guard;
@@ -14,11 +15,14 @@ mod runner;
 mod session;
 mod single;
 pub mod status;
+mod tables;
 #[cfg(test)]
 mod tests;
+mod text_file;
 
 pub use event::{Event, Observer, RunReport};
-pub use plan::{EmptyResult, ExportPlan, OnError, Publish, RunPlan};
+pub use plan::{EmptyResult, ExportPlan, OnError, Publish, RunPlan, SchemaFile, TableSelection};
 pub use runner::{Runner, internal_error, run};
 pub use single::{Export, ExportReport};
 pub use status::{ExportStatus, Outcome, Status, StatusDetails};
+pub use tables::{FoundTables, find_tables};

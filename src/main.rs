@@ -1,7 +1,10 @@
 //! The program: parses the command line, resolves the configuration, runs the
 //! exports, reports the result, and returns the exit code.
 
-use std::{process::ExitCode, sync::Arc};
+use std::{
+    process::ExitCode,
+    sync::{Arc, Mutex, OnceLock},
+};
 
 use gold_digger::{
     cancel::CancelToken,
@@ -13,7 +16,7 @@ use gold_digger::{
     },
     config::{self, Interaction, Rejected, SummaryPath, Task, reporting::ReportOptions},
     error::{Error, Result},
-    jobs::{ExportStatus, RunPlan, Runner, Status, check::check as check_exports},
+    jobs::{ExportStatus, RunPlan, Runner, Status, check::check as check_exports, find_tables},
     sink, source,
 };
 
@@ -74,13 +77,24 @@ fn run(plan: RunPlan, status: Status, reporting: &ReportOptions) -> ExitCode {
         return exit_code(&Err(error), reporting);
     }
     let observer = Arc::new(report::Reporter(reporting.clone()));
-    let runner = Arc::new(Runner::new(plan, status.clone(), observer));
     let cancel = CancelToken::default();
-    let progress = progress::show(reporting, runner.exports(), &status);
-    let worker = Arc::clone(&runner);
-    let result = signals::watch(&cancel, move |cancel| worker.execute(cancel));
+    // What the worker makes once the exports are known.
+    let running = Arc::new(OnceLock::new());
+    let result = {
+        let (running, status, reporting) = (running.clone(), status.clone(), reporting.clone());
+        signals::watch(&cancel, move |cancel| {
+            let found = find_tables(&plan, &status, &*observer, cancel)?;
+            let runner = Runner::new(found.unwrap_or(plan), status.clone(), observer);
+            let progress = progress::show(&reporting, runner.exports(), &status);
+            let (runner, _) = running.get_or_init(|| (runner, Mutex::new(Some(progress))));
+            runner.execute(cancel)
+        })
+    };
+    let Some((runner, progress)) = running.get() else {
+        return end(&[], &status, &result, reporting);
+    };
     let report = runner.conclude(result, &cancel);
-    drop(progress);
+    drop(progress.lock().map(|mut progress| progress.take()));
     if report.result.is_ok() {
         report::success(&report, reporting);
     }
@@ -96,13 +110,15 @@ fn run_check(plan: RunPlan, style: CheckStyle, reporting: &ReportOptions) -> Exi
     if let Err(error) = has_tables.and_then(|()| check_summary(&plan, reporting)) {
         return exit_code(&Err(error), reporting);
     }
-    let plan = Arc::new(plan);
-    let checked = Arc::clone(&plan);
+    let observer = report::Reporter(reporting.clone());
     let result = signals::watch(&CancelToken::default(), move |cancel| {
-        check_exports(&checked, cancel)
+        let found = find_tables(&plan, &Status::default(), &observer, cancel)?;
+        let plan = found.unwrap_or(plan);
+        let report = check_exports(&plan, cancel)?;
+        Ok((plan, report))
     });
     let result = match result {
-        Ok(report) => {
+        Ok((plan, report)) => {
             let (text, result) = match style {
                 CheckStyle::Text => (check::to_text(&plan, &report), Ok(())),
                 CheckStyle::Tables => check::to_tables(&plan, &report),

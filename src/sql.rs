@@ -25,12 +25,14 @@ mod mistakes;
 mod parameter;
 mod placeholder;
 mod reading;
+mod table;
 
 pub use bind::BoundQuery;
 pub use dialect::Dialect;
 #[cfg(feature = "cli")]
 pub(crate) use parameter::ITEMS;
 pub use parameter::{Parameter, ParameterValue};
+pub use table::{ColumnNames, Condition, TableName, TablePattern, TableQuery};
 
 /// SQL text that holds exactly one statement in at least one [`Dialect`].
 ///

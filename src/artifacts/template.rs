@@ -1,5 +1,6 @@
 //! Replaces the placeholders of an output path, such as `orders-{date}.csv`,
-//! `{date:%Y/%m}/{database}.csv` or `orders-{day}.csv` with a parameter called `day`.
+//! `{date:%Y/%m}/{database}-{table}.csv` or `orders-{day}.csv` with a parameter called
+//! `day`.
 
 use std::{
     cell::LazyCell,
@@ -31,8 +32,11 @@ pub struct OutputName {
     pub template: PathBuf,
     /// The time that replaced them; `None` if no placeholder is a time.
     pub time: Option<NameTime>,
-    /// The default database.
+    /// The database of the table, or the default one.
     pub database: Option<String>,
+    /// The table, if the rows are those of a table.
+    #[serde(default)]
+    pub table: Option<String>,
     /// The values of the parameters that the path has.
     #[serde(default)]
     pub parameters: BTreeMap<String, String>,
@@ -46,6 +50,7 @@ impl OutputName {
     pub fn names(&self) -> Names<'_> {
         Names {
             database: self.database.as_deref(),
+            table: self.table.as_deref(),
             parameters: &self.parameters,
         }
     }
@@ -54,14 +59,20 @@ impl OutputName {
 /// The values of the placeholders that are no times.
 #[derive(Clone, Copy, Debug)]
 pub struct Names<'a> {
-    /// The default database.
+    /// The database of the table, or the default one.
     pub database: Option<&'a str>,
+    /// The table, if the rows are those of a table: its name and its database's are then
+    /// escaped. Otherwise a database that is no part of a file's name is refused.
+    pub table: Option<&'a str>,
     /// The values of parameters, by their names.
     pub parameters: &'a BTreeMap<String, String>,
 }
 
-/// The placeholder of the default database.
+/// The placeholder of the database.
 const DATABASE: &str = "database";
+
+/// The placeholder of the table.
+const TABLE: &str = "table";
 
 /// The placeholders of a time, each with its default strftime form.
 const TIMES: [(&str, &str); 3] = [
@@ -182,7 +193,7 @@ const ZONE_HINT: &str =
     "set TZ to a name such as Europe/Oslo or UTC, or unset it for the system's time zone";
 
 /// The hint for a wrong placeholder.
-const HINT: &str = "placeholders are {date}, {time}, {timestamp}, {database}, the names of parameters, and \
+const HINT: &str = "placeholders are {date}, {time}, {timestamp}, {database}, {table}, the names of parameters, and \
      strftime forms such as {date:%Y/%m}; a brace itself is {{ or }}";
 
 /// A piece of a template.
@@ -323,7 +334,7 @@ fn placeholders(path: &OsStr) -> impl Iterator<Item = (&str, Option<&str>)> {
 }
 
 fn is_reserved(name: &str) -> bool {
-    name == DATABASE || default_form(name).is_some()
+    matches!(name, DATABASE | TABLE) || default_form(name).is_some()
 }
 
 /// The strftime form of the time called `name`; `None` if there is no such time.
@@ -400,13 +411,49 @@ fn replacement<F: FnOnce() -> Now>(
         return Ok(components.collect::<Result<Vec<_>, _>>()?.join("/"));
     }
     match (name, form, names.database) {
+        (DATABASE, None, Some(database)) if names.table.is_some() => Ok(escape_name(database)),
         (DATABASE, None, Some(database)) => component(database.to_owned()),
         (DATABASE, None, None) => Err("holds {database}, but no database is named".to_owned()),
+        (TABLE, None, _) => match names.table {
+            Some(table) => Ok(escape_name(table)),
+            None => Err("holds {table}, which is for --table and --tables".to_owned()),
+        },
         (_, None, _) if names.parameters.contains_key(name) => {
             component(names.parameters[name].clone())
         }
         _ => Err(format!("has the unknown placeholder {{{placeholder}}}")),
     }
+}
+
+/// Returns the name of a table or database as a part of a file's name. What could lead to
+/// another folder or upset a terminal is percent-encoded, and so is the percent sign: two
+/// names never become one.
+///
+/// ```
+/// use gold_digger::artifacts::template::escape_name;
+/// assert_eq!(escape_name("orders 2026"), "orders 2026");
+/// assert_eq!(escape_name("../../etc"), "%2E.%2F..%2Fetc");
+/// ```
+#[must_use]
+pub fn escape_name(name: &str) -> String {
+    let mut escaped = String::new();
+    for (index, c) in name.char_indices() {
+        let is_leading_dot = index == 0 && c == '.';
+        if is_leading_dot || matches!(c, '/' | '%' | '\0') || is_terminal_control(c) {
+            let mut bytes = [0; 4];
+            for byte in c.encode_utf8(&mut bytes).bytes() {
+                escaped += &format!("%{byte:02X}");
+            }
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
+}
+
+/// Whether a placeholder of `path` is the table.
+pub fn has_table(path: &OsStr) -> bool {
+    placeholders(path).any(|(name, _)| name == TABLE)
 }
 
 /// Returns `value`, which replaces `placeholder`, if it can be a part of a file's name:
@@ -445,6 +492,7 @@ mod tests {
         let parameters = values.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let names = Names {
             database: Some("shop"),
+            table: None,
             parameters: &parameters.into(),
         };
         expand(OsStr::from_bytes(path), &now, names).map(OsString::into_vec)
@@ -470,6 +518,10 @@ mod tests {
         for (path, problem) in [
             (&b"{dat}.csv"[..], "unknown placeholder {dat}"),
             (b"{}.csv", "unknown placeholder {}"),
+            (
+                b"{table}.csv",
+                "holds {table}, which is for --table and --tables",
+            ),
             (b"{database:%Y}", "unknown placeholder {database:%Y}"),
             (b"{date.csv", "{ without its }"),
             (b"date}.csv", "} without its {"),
@@ -510,6 +562,7 @@ mod tests {
         ] {
             let names = Names {
                 database,
+                table: None,
                 parameters: &BTreeMap::new(),
             };
             let now: LazyCell<Now> = LazyCell::new(now);
@@ -518,6 +571,26 @@ mod tests {
                 refused.is_err_and(|found| found.contains(problem)),
                 "{problem}"
             );
+        }
+    }
+
+    #[test]
+    fn names_of_tables_are_parts_of_names() {
+        for (database, table, path) in [
+            ("shop", "orders", "shop/orders.csv"),
+            ("..", "../../etc", "%2E./%2E.%2F..%2Fetc.csv"),
+            (".", "weird name-ü/x", "%2E/weird name-ü%2Fx.csv"),
+            ("50%", "a\nb\u{202e}.c", "50%25/a%0Ab%E2%80%AE.c.csv"),
+            ("{table}", "{x}", "{table}/{x}.csv"),
+        ] {
+            let names = Names {
+                database: Some(database),
+                table: Some(table),
+                parameters: &BTreeMap::new(),
+            };
+            let now: LazyCell<Now> = LazyCell::new(now);
+            let expanded = expand("{database}/{table}.csv".as_ref(), &now, names);
+            assert_eq!(expanded.as_deref(), Ok(OsStr::new(path)));
         }
     }
 

@@ -266,7 +266,7 @@ fn with_settings(command: Command) -> Command {
         .args(common_flags())
         .group(
             ArgGroup::new("query source")
-                .args([SQL, "query", "query-file"])
+                .args([SQL, "query", "query-file", "table", "tables"])
                 .multiple(true),
         )
         .mut_arg("no-defaults", |arg| arg.conflicts_with("defaults-file"))

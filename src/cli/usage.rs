@@ -161,7 +161,7 @@ pub(super) fn check_query_sources(matches: &ArgMatches) -> Result<()> {
         return Ok(());
     }
     let is_given = |id: &&str| matches.value_source(id) == Some(ValueSource::CommandLine);
-    let flags: Vec<&str> = ["query", "query-file"]
+    let flags: Vec<&str> = ["query", "query-file", "table", "tables"]
         .into_iter()
         .filter(is_given)
         .collect();
@@ -175,7 +175,7 @@ pub(super) fn check_query_sources(matches: &ArgMatches) -> Result<()> {
             Err(stray(word).with_context(&format!("--{flag} gives the query")))
         }
         ([flag, ..], [_, ..]) => Err(twice(&format!("an argument and --{flag}"))),
-        _ => Err(twice("--query and --query-file")),
+        ([first, second, ..], _) => Err(twice(&format!("--{first} and --{second}"))),
     }
 }
 

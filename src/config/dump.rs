@@ -11,6 +11,7 @@ use super::{
     export::UnresolvedExport,
     layers::Layers,
     origin::{Origin, WithOrigin},
+    query,
     secrets::is_variable_name,
     settings::{Key, SETTINGS, keys},
     tls::TlsMode,
@@ -91,8 +92,7 @@ impl Dump<'_> {
     fn add_export<'a>(&'a self, resolved: &mut Resolved<'a>) {
         let query = self.export.query.as_ref();
         let text = query.map(|(query, _)| json!(query.text()));
-        let origin = self.layers.origin(keys::QUERY_SQL);
-        let origin = origin.or(self.layers.origin(keys::QUERY_FILE));
+        let origin = query::origin(self.layers);
         resolved.add(keys::QUERY_SQL, text, origin);
 
         let parameters = query.into_iter().flat_map(|(_, parameters)| parameters);
@@ -107,10 +107,16 @@ impl Dump<'_> {
         let path = path.map_or_else(|| json!("-"), |path| json!(path.to_string_lossy()));
         let origin = Some(&destination.target_origin);
         resolved.add(keys::OUTPUT_PATH, Some(path), origin);
-        let file = self.export.statement_file.as_ref();
-        let path = file.map(|file| (json!(file.value.to_string_lossy()), &file.origin));
-        let (path, origin) = path.unzip();
-        resolved.add(keys::LOAD_STATEMENT, path, origin);
+        let files = [
+            (keys::LOAD_STATEMENT, &self.export.statement_file),
+            (keys::SCHEMA_FILE, &self.export.schema_file),
+        ];
+        for (key, file) in files {
+            if let Some(file) = file {
+                let path = json!(file.value.to_string_lossy());
+                resolved.add(key, Some(path), Some(&file.origin));
+            }
+        }
         let compression = destination.compression.as_ref().map(|found| {
             let value = found
                 .value

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::{
     format,
     layers::Layers,
-    origin::WithOrigin,
+    origin::{Origin, WithOrigin},
     output::{self, Destination, LazyNow},
     preset, query,
     selection::{command_line_query, command_line_target, if_applicable},
@@ -14,10 +14,10 @@ use super::{
 };
 use crate::{
     artifacts::template::{self, OutputName},
-    error::Result,
+    error::{Error, Result},
     jobs::{
         guard::{Guards, SchemaPolicy},
-        plan::{EmptyResult, ExportPlan},
+        plan::{EmptyResult, ExportPlan, SchemaFile},
     },
     sink::{Partial, Target},
     source::Protocol,
@@ -31,6 +31,8 @@ pub(super) struct UnresolvedExport {
     pub destination: Destination,
     /// The file of the load statement.
     pub statement_file: Option<WithOrigin<PathBuf>>,
+    /// The file of the statement that creates the table.
+    pub schema_file: Option<WithOrigin<PathBuf>>,
     protocol: Protocol,
     pub query: Option<(Query, Vec<Parameter>)>,
 }
@@ -78,6 +80,7 @@ impl UnresolvedExport {
         Ok(Self {
             destination,
             statement_file: preset::statement_file(layers, now, database)?,
+            schema_file: query::schema_file(layers, now, database)?,
             protocol: layers.value(keys::PROTOCOL).unwrap_or_default(),
             query: None,
         })
@@ -97,10 +100,13 @@ impl UnresolvedExport {
         let (query, parameters) = self.query.ok_or_else(|| query::missing(name))?;
         let guards = guards_of(name, layers)?;
         let manifest = output_name(layers, &self.destination, now, database)?;
+        let tables = query::table_selection(layers, database, || {
+            table_output(layers, &self.destination, now)
+        })?;
         let format = format::format(
             layers,
             &self.destination,
-            &preset::table(name, &self.destination),
+            &preset::table(name, &self.destination, layers),
         )?;
         output::check_binary(layers, &self.destination)?;
         let compression = output::compression(layers, &self.destination)?;
@@ -113,6 +119,13 @@ impl UnresolvedExport {
         )?;
         Ok(ExportPlan {
             load,
+            // Where patterns choose the tables, each has its own.
+            schema_file: query::table(layers)
+                .zip(self.schema_file)
+                .map(|(table, file)| SchemaFile {
+                    table,
+                    path: file.value,
+                }),
             name: name.map(str::to_owned),
             query,
             parameters,
@@ -121,10 +134,11 @@ impl UnresolvedExport {
             flush: layers.value(keys::FLUSH).unwrap_or_default(),
             compression,
             format,
-            empty_result: if layers.is_on(keys::ALLOW_EMPTY) {
-                EmptyResult::Allow
-            } else {
-                EmptyResult::Refuse
+            // Among many tables, some are empty.
+            empty_result: match layers.origin(keys::ALLOW_EMPTY) {
+                Some(Origin::Default) | None if tables.is_some() => EmptyResult::Allow,
+                _ if layers.is_on(keys::ALLOW_EMPTY) => EmptyResult::Allow,
+                _ => EmptyResult::Refuse,
             },
             guards,
             partial: if layers.is_on(keys::KEEP_PARTIAL) {
@@ -134,6 +148,7 @@ impl UnresolvedExport {
             },
             create_dirs: output::create_dirs(layers),
             manifest,
+            tables,
         })
     }
 }
@@ -217,13 +232,52 @@ fn output_name(
     if keep.is_some() {
         check_keep(layers, has_manifest, is_dated)?;
     }
+    let (database, table) = output::table_names(layers, database);
     Ok(has_manifest.then(|| OutputName {
         template: template.into(),
         time: is_dated.then(|| now.as_ref().ok().cloned()).flatten(),
-        database: database.map(str::to_owned),
+        database,
+        table,
         parameters: destination.parameters.clone(),
         keep,
     }))
+}
+
+/// Returns how the files of tables that patterns choose are named.
+fn table_output(layers: &Layers, destination: &Destination, now: &LazyNow) -> Result<OutputName> {
+    let template = layers.value(keys::OUTPUT_PATH);
+    let (Target::Path(_), Some(template)) = (&destination.target, template) else {
+        return Err(no_table_in_path(layers));
+    };
+    if !template::has_table(&template) {
+        return Err(no_table_in_path(layers));
+    }
+    let mut parameters = destination.parameters.clone();
+    let mut has_time = template::has_time(&template);
+    for key in [keys::LOAD_STATEMENT, keys::SCHEMA_FILE] {
+        if let Some(WithOrigin { value, origin }) = layers.get(key) {
+            if !template::has_table(&value) {
+                let what = "is a file for each table, and has no {table}";
+                return Err(origin.refuse(key, what));
+            }
+            has_time |= template::has_time(&value);
+            parameters.extend(output::parameters_of(&value, key, &origin, layers)?);
+        }
+    }
+    Ok(OutputName {
+        template: template.into(),
+        time: has_time.then(|| now.as_ref().ok().cloned()).flatten(),
+        database: None,
+        table: None,
+        parameters,
+        keep: None,
+    })
+}
+
+fn no_table_in_path(layers: &Layers) -> Error {
+    let what = "have a file each, and the output path has no {table}";
+    let refused = layers.refuse(keys::QUERY_TABLES, what);
+    refused.with_hint("name the files: -o 'FOLDER/{table}.csv'")
 }
 
 /// Old files are found by their manifests and by the dates in their names.

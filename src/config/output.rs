@@ -15,6 +15,7 @@ use super::{
     format,
     layers::{Layer, Layers},
     origin::{Origin, WithOrigin},
+    query,
     selection::{command_line_query, if_applicable},
     settings::{Key, keys},
 };
@@ -26,7 +27,7 @@ use crate::{
     error::{Error, Result},
     format::{BuiltIn, Codec, Compression},
     sink::{CompressionOptions, CreateDirs, Target},
-    sql::Parameter,
+    sql::{Parameter, TableName},
 };
 
 /// The time that output paths are named for, which is found out only if a path has it.
@@ -105,8 +106,10 @@ pub(super) fn destination(
         }
         parameters = parameters_of(&template, keys::OUTPUT_PATH, &origin, layers)?;
         check_run_date(&template, layers)?;
+        let (database, table) = table_names(layers, database);
         let names = Names {
-            database,
+            database: database.as_deref(),
+            table: table.as_deref(),
             parameters: &parameters,
         };
         let (path, by_name) = named_path(&template, &origin, now, names)?;
@@ -195,6 +198,22 @@ impl Chosen {
     }
 }
 
+/// Returns the database and the table that paths are named for. Where patterns choose the
+/// tables, both stay placeholders. `database` is the default one.
+pub(super) fn table_names(
+    layers: &Layers,
+    database: Option<&str>,
+) -> (Option<String>, Option<String>) {
+    let default = || database.map(str::to_owned);
+    if query::is_table_set(layers) {
+        return (Some("{database}".to_owned()), Some("{table}".to_owned()));
+    }
+    match query::table(layers) {
+        Some(TableName { database, table }) => (database.or_else(default), Some(table)),
+        None => (default(), None),
+    }
+}
+
 /// Returns the path that `template` stands for, and the format that its name says.
 fn named_path(
     template: &OsStr,
@@ -211,6 +230,40 @@ fn named_path(
     let outline = template::outline(template, now, names).map_err(refuse)?;
     let by_name = said_by_name(&path, &outline);
     Ok((path, by_name))
+}
+
+/// Returns the path of a file that is written beside the rows, the value of `key`, if
+/// there is one. `hint` says what to do where it is standard output.
+///
+/// # Errors
+/// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for a path whose
+/// placeholders are wrong.
+pub(super) fn side_file(
+    layers: &Layers,
+    key: Key<OsString>,
+    now: &LazyNow,
+    database: Option<&str>,
+    hint: &str,
+) -> Result<Option<WithOrigin<PathBuf>>> {
+    let Some(WithOrigin { value, origin }) = layers.get(key) else {
+        return Ok(None);
+    };
+    if value == "-" {
+        let refused = origin.refuse(key, "names a file, and not standard output");
+        return Err(refused.with_hint(hint));
+    }
+    let parameters = parameters_of(&value, key, &origin, layers)?;
+    let (database, table) = table_names(layers, database);
+    let names = Names {
+        database: database.as_deref(),
+        table: table.as_deref(),
+        parameters: &parameters,
+    };
+    let path = template::expand(&value, now, names).map_err(|problem| {
+        let refused = origin.refuse(key, &problem);
+        refused.with_hint(template::hint(&problem, now))
+    })?;
+    Ok(Some(WithOrigin::new(path.into(), &origin)))
 }
 
 /// Returns the values of the parameters in `path`, the value of `key`, each from the

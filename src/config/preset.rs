@@ -9,10 +9,10 @@ use super::{
     layers::{Layer, Layers},
     origin::{Origin, WithOrigin},
     output::{self, Destination, LazyNow},
+    query,
     settings::{Setting, keys},
 };
 use crate::{
-    artifacts::template::{self, Names},
     error::{Error, Result},
     format::{BuiltIn, Format},
     jobs::plan::LoadPlan,
@@ -135,23 +135,8 @@ pub(super) fn statement_file(
     now: &LazyNow,
     database: Option<&str>,
 ) -> Result<Option<WithOrigin<PathBuf>>> {
-    let Some(WithOrigin { value, origin }) = layers.get(keys::LOAD_STATEMENT) else {
-        return Ok(None);
-    };
-    if value == "-" {
-        let what = "names a file; -v prints the statement on standard error";
-        return Err(origin.refuse(keys::LOAD_STATEMENT, what));
-    }
-    let parameters = output::parameters_of(&value, keys::LOAD_STATEMENT, &origin, layers)?;
-    let names = Names {
-        database,
-        parameters: &parameters,
-    };
-    let path = template::expand(&value, now, names).map_err(|problem| {
-        let refused = origin.refuse(keys::LOAD_STATEMENT, &problem);
-        refused.with_hint(template::hint(&problem, now))
-    })?;
-    Ok(Some(WithOrigin::new(path.into(), &origin)))
+    let hint = "-v prints the statement on standard error";
+    output::side_file(layers, keys::LOAD_STATEMENT, now, database, hint)
 }
 
 /// Returns what loads the output of the export called `name`. Its load statement
@@ -187,15 +172,16 @@ pub(super) fn load_plan(
     }
     Ok(Some(LoadPlan {
         target,
-        table: table(name, destination),
+        table: table(name, destination, layers),
         statement_file: statement_file.map(|file| file.value),
     }))
 }
 
-/// The name of the table that the rows are loaded into: that of the export, or of its
-/// file.
-pub(super) fn table(name: Option<&str>, destination: &Destination) -> String {
+/// The name of the table that the rows are loaded into: that of the table that is
+/// exported, of the export, or of its file.
+pub(super) fn table(name: Option<&str>, destination: &Destination, layers: &Layers) -> String {
     let path = destination.target.path().map(|path| path.to_string_lossy());
     let by_file = || table_name(path.as_deref().unwrap_or_default());
-    name.map_or_else(by_file, str::to_owned)
+    let table = query::table(layers).map(|table| table.table);
+    table.or(name.map(str::to_owned)).unwrap_or_else(by_file)
 }

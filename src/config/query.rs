@@ -1,18 +1,26 @@
 //! Resolves the query and its parameters, each from the highest layer that has it.
 
 use std::{
+    any::Any,
     collections::BTreeSet,
     fs,
     io::{self, Read},
     ops::RangeInclusive,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
-use super::{layers::Layers, origin::Origin, query_text, settings::keys};
+use super::{
+    layers::Layers,
+    origin::{Origin, WithOrigin},
+    output::{self, LazyNow},
+    query_text,
+    settings::{Key, Setting, keys},
+};
 use crate::{
-    artifacts::template,
+    artifacts::template::{self, OutputName},
     error::{Error, Result},
-    sql::{Parameter, Query},
+    jobs::plan::TableSelection,
+    sql::{ColumnNames, Parameter, Query, TableName, TablePattern, TableQuery},
     text::hide_passwords_of_sql,
 };
 
@@ -24,15 +32,19 @@ use crate::{
 /// missing, unreadable, or not one statement, and for parameters that do not
 /// fit it.
 pub(super) fn query(layers: &Layers, name: Option<&str>) -> Result<(Query, Vec<Parameter>)> {
-    let (number, text, place) = text(layers, name)?;
+    let source = source(layers, name)?;
+    let (number, place) = (source.layer, source.place());
     let with_place = |error: Error| match &place {
         Place::CommandLine => error,
         Place::Setting(place) | Place::File(place) => error.with_location(place),
     };
-    hide_passwords_of_sql(&text);
-    query_text::refuse_address(&text).map_err(with_place)?;
-    let query = Query::parse(text).map_err(with_place)?;
-    query_text::refuse_no_query(&query).map_err(with_place)?;
+    refuse_settings_of_tables(layers, &source)?;
+    let query = match source.kind {
+        SourceKind::Table(table) => table_query(layers, table)?,
+        SourceKind::Tables(_) => table_query(layers, any_table())?,
+        SourceKind::File(path) => parse(read(&path, &source.origin)?).map_err(with_place)?,
+        SourceKind::Sql(text) => parse(text).map_err(with_place)?,
+    };
     // The layers above the export's own may be for another export.
     let highest = if name.is_some() { number } else { 0 };
     let parameters = parameters(layers, highest..=number, &query)?;
@@ -44,6 +56,15 @@ pub(super) fn query(layers: &Layers, name: Option<&str>) -> Result<(Query, Vec<P
         _ => query,
     };
     Ok((query, parameters))
+}
+
+/// Parses `text` as the query that a user gives.
+fn parse(text: String) -> Result<Query> {
+    hide_passwords_of_sql(&text);
+    query_text::refuse_address(&text)?;
+    let query = Query::parse(text)?;
+    query_text::refuse_no_query(&query)?;
+    Ok(query)
 }
 
 /// Returns a warning for each of `parameters` that may be meant as a list in `query`.
@@ -59,18 +80,26 @@ pub(super) fn warnings(query: &Query, parameters: &[Parameter]) -> Vec<String> {
 
 /// Whether any layer has a query.
 pub(super) fn is_given(layers: &Layers) -> bool {
-    layers.origin(keys::QUERY_SQL).is_some() || layers.origin(keys::QUERY_FILE).is_some()
+    origin(layers).is_some()
+}
+
+/// The origin of the query, as far as a single setting gives it.
+pub(super) fn origin(layers: &Layers) -> Option<&Origin> {
+    let sql = layers.origin(keys::QUERY_SQL);
+    let file = || layers.origin(keys::QUERY_FILE);
+    sql.or_else(file)
+        .or_else(|| layers.origin(keys::QUERY_TABLE))
 }
 
 /// Returns the error for a missing query.
 pub(super) fn missing(name: Option<&str>) -> Error {
     match name {
         Some(_) => {
-            Error::config("the export has no query").with_hint("add sql = \"…\" or file = \"…\"")
+            Error::config("the export has no query").with_hint("add sql = \"…\", file = \"…\" or table = \"…\"")
         }
         None => Error::config("no query is given").with_hint(
-            "gold_digger \"SELECT …\", or `-` for standard input, or --query-file FILE, or \
-             DATABASE_QUERY, or a configuration file (--config) with one",
+            "gold_digger \"SELECT …\", or `-` for standard input, or --query-file FILE, or --table NAME, \
+             or DATABASE_QUERY, or a configuration file (--config) with one",
         ),
     }
 }
@@ -84,42 +113,234 @@ enum Place {
     File(String),
 }
 
-/// The SQL text, the index of its layer, and its place.
-fn text(layers: &Layers, name: Option<&str>) -> Result<(usize, String, Place)> {
-    let sql = layers.all(keys::QUERY_SQL).next();
-    let file = layers.all(keys::QUERY_FILE).next();
-    match (sql, file) {
-        (Some((first, sql)), Some((second, file))) if first == second => {
-            let subject = sql.origin.subject(keys::QUERY_SQL);
-            let what = format!("cannot stand beside {subject}");
-            Err(file
-                .origin
-                .refuse(keys::QUERY_FILE, &what)
-                .with_hint("keep one of them"))
+/// The query's source: the setting that gives it in the highest layer that has one.
+struct Source {
+    /// The index of the layer.
+    layer: usize,
+    kind: SourceKind,
+    origin: Origin,
+}
+
+enum SourceKind {
+    Sql(String),
+    File(PathBuf),
+    Table(TableName),
+    Tables(Vec<TablePattern>),
+}
+
+impl Source {
+    fn setting(&self) -> &'static Setting {
+        match self.kind {
+            SourceKind::Sql(_) => keys::QUERY_SQL.setting(),
+            SourceKind::File(_) => keys::QUERY_FILE.setting(),
+            SourceKind::Table(_) => keys::QUERY_TABLE.setting(),
+            SourceKind::Tables(_) => keys::QUERY_TABLES.setting(),
         }
-        (sql, Some((index, file))) if sql.as_ref().is_none_or(|(first, _)| index < *first) => {
-            let name = if file.value == Path::new("-") {
-                "standard input".to_owned()
-            } else {
-                file.value.to_string_lossy().into_owned()
-            };
-            let text = read(&file.value, &name, &file.origin)?;
-            Ok((index, text, Place::File(name)))
+    }
+
+    fn place(&self) -> Place {
+        match (&self.kind, &self.origin) {
+            (SourceKind::File(path), _) => Place::File(file_name(path)),
+            (_, Origin::Flag(_)) => Place::CommandLine,
+            (_, origin) => Place::Setting(origin.subject(self.setting())),
         }
-        (Some((index, sql)), _) => {
-            let place = match &sql.origin {
-                Origin::Flag(_) => Place::CommandLine,
-                origin => Place::Setting(origin.subject(keys::QUERY_SQL)),
-            };
-            Ok((index, sql.value, place))
-        }
-        (None, _) => Err(missing(name)),
     }
 }
 
-/// The text of the file at `path`, which messages call `name` and which `origin`
-/// names.
-fn read(path: &Path, name: &str, origin: &Origin) -> Result<String> {
+/// Returns the source of the query.
+fn source(layers: &Layers, name: Option<&str>) -> Result<Source> {
+    fn first<T: Any + Clone>(
+        layers: &Layers,
+        key: Key<T>,
+        kind: impl FnOnce(T) -> SourceKind,
+    ) -> Option<Source> {
+        let (layer, WithOrigin { value, origin }) = layers.all(key).next()?;
+        let kind = kind(value);
+        Some(Source {
+            layer,
+            kind,
+            origin,
+        })
+    }
+    let sources = [
+        first(layers, keys::QUERY_SQL, SourceKind::Sql),
+        first(layers, keys::QUERY_FILE, SourceKind::File),
+        first(layers, keys::QUERY_TABLE, SourceKind::Table),
+        first(layers, keys::QUERY_TABLES, SourceKind::Tables),
+    ];
+    let mut sources: Vec<Source> = sources.into_iter().flatten().collect();
+    sources.sort_by_key(|source| source.layer);
+    let mut sources = sources.into_iter();
+    let source = sources.next().ok_or_else(|| missing(name))?;
+    if let Some(second) = sources.next().filter(|second| second.layer == source.layer) {
+        let subject = source.origin.subject(source.setting());
+        let what = format!("cannot stand beside {subject}");
+        let refused = second.origin.refuse(second.setting(), &what);
+        return Err(refused.with_hint("keep one of them"));
+    }
+    Ok(source)
+}
+
+/// Returns the table that is exported, if it is no other query.
+pub(super) fn table(layers: &Layers) -> Option<TableName> {
+    match source(layers, None).ok()?.kind {
+        SourceKind::Table(table) => Some(table),
+        _ => None,
+    }
+}
+
+/// Whether patterns choose the tables that are exported.
+pub(super) fn is_table_set(layers: &Layers) -> bool {
+    source(layers, None).is_ok_and(|source| matches!(source.kind, SourceKind::Tables(_)))
+}
+
+/// The name in the query that stands for those of the tables that are found.
+fn any_table() -> TableName {
+    TableName {
+        database: None,
+        table: "{table}".to_owned(),
+    }
+}
+
+/// Returns the tables that patterns choose, if they do. Their files are named as `output`
+/// and `statement_file` say.
+///
+/// # Errors
+/// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for a pattern that names no
+/// database if there is no default `database`, and for one name of several tables.
+pub(super) fn table_selection(
+    layers: &Layers,
+    database: Option<&str>,
+    output: impl FnOnce() -> Result<OutputName>,
+) -> Result<Option<TableSelection>> {
+    let Ok(Source {
+        kind: SourceKind::Tables(include),
+        origin,
+        ..
+    }) = source(layers, None)
+    else {
+        return Ok(None);
+    };
+    let exclude = layers.list(keys::QUERY_EXCLUDE);
+    let mut patterns = include.iter().chain(&exclude);
+    if let (Some(pattern), None) = (patterns.find(|one| !one.has_database()), database) {
+        let what = format!("names no database in {pattern}, and there is no default one");
+        let refused = origin.refuse(keys::QUERY_TABLES, &what);
+        return Err(refused.with_hint(format!("write DATABASE.{pattern}, or --database NAME")));
+    }
+    if layers.get(keys::SQL_TABLE).is_some() {
+        let what = "is one name, and each table has its own";
+        return Err(layers
+            .refuse(keys::SQL_TABLE, what)
+            .with_hint("leave it out"));
+    }
+    let TableQuery {
+        columns,
+        condition,
+        limit,
+        ..
+    } = table_settings(layers, any_table());
+    let statement_file = layers.value(keys::LOAD_STATEMENT);
+    Ok(Some(TableSelection {
+        include,
+        exclude,
+        columns,
+        condition,
+        limit,
+        output: output()?,
+        statement_file: statement_file.map(PathBuf::from),
+        schema_file: layers.value(keys::SCHEMA_FILE).map(PathBuf::from),
+    }))
+}
+
+/// Returns the file of the statement that creates the table, if there is one. A query has
+/// none, and what a configuration file says of tables is not for it.
+///
+/// # Errors
+/// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for a flag beside a query, and
+/// for a path whose placeholders are wrong.
+pub(super) fn schema_file(
+    layers: &Layers,
+    now: &LazyNow,
+    database: Option<&str>,
+) -> Result<Option<WithOrigin<PathBuf>>> {
+    let key = keys::SCHEMA_FILE;
+    if table(layers).is_some() || is_table_set(layers) {
+        return output::side_file(layers, key, now, database, "SHOW CREATE TABLE prints it");
+    }
+    match layers.origin(key) {
+        Some(origin @ Origin::Flag(_)) if is_given(layers) => {
+            let what = "is for the rows of a --table, and a query has none";
+            Err(origin.refuse(key, what))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Returns what the settings say of the rows of `table`.
+fn table_settings(layers: &Layers, table: TableName) -> TableQuery {
+    let columns = layers.list(keys::QUERY_SELECT).into_iter();
+    TableQuery {
+        table,
+        columns: columns.flat_map(|ColumnNames(names)| names).collect(),
+        condition: layers.value(keys::QUERY_WHERE),
+        limit: layers.value(keys::QUERY_LIMIT),
+    }
+}
+
+/// Returns the query of `table`, from the settings that are for it.
+fn table_query(layers: &Layers, table: TableName) -> Result<Query> {
+    let place = layers.origin(keys::QUERY_WHERE);
+    let place = place.map(|origin| origin.subject(keys::QUERY_WHERE));
+    let query = table_settings(layers, table).to_query();
+    query.map_err(|error| match place {
+        Some(place) => error.with_location(&place),
+        None => error,
+    })
+}
+
+/// Refuses what only tables have beside another `source`, from its layer or one above it.
+fn refuse_settings_of_tables(layers: &Layers, source: &Source) -> Result<()> {
+    let of_tables = [
+        keys::QUERY_SELECT.setting(),
+        keys::QUERY_WHERE.setting(),
+        keys::QUERY_LIMIT.setting(),
+    ];
+    let exclude = keys::QUERY_EXCLUDE.setting();
+    let subject = source.origin.subject(source.setting());
+    let (settings, what, hint) = match source.kind {
+        SourceKind::Tables(_) => return Ok(()),
+        SourceKind::Table(_) => (
+            vec![exclude],
+            format!("is for --tables, and {subject} is one table"),
+            "leave it out",
+        ),
+        _ => (
+            [&of_tables[..], &[exclude]].concat(),
+            format!("is for the rows of a --table, and {subject} is a query"),
+            "write it into the query",
+        ),
+    };
+    for setting in settings {
+        let mut layers = layers.list[..=source.layer].iter();
+        if let Some(found) = layers.find_map(|layer| layer.entry(setting)) {
+            return Err(found.origin.refuse(setting, &what).with_hint(hint));
+        }
+    }
+    Ok(())
+}
+
+/// The file's name in messages.
+fn file_name(path: &Path) -> String {
+    match path == Path::new("-") {
+        true => "standard input".to_owned(),
+        false => path.to_string_lossy().into_owned(),
+    }
+}
+
+/// The text of the file at `path`, which `origin` names.
+fn read(path: &Path, origin: &Origin) -> Result<String> {
+    let name = file_name(path);
     let refuse = |what: String| {
         let what = format!("names {name}, {what}");
         origin.refuse(keys::QUERY_FILE, &what)

@@ -127,8 +127,6 @@ pub(crate) fn hint_for_word(word: &str) -> String {
         Some(extension) if BuiltIn::by_extension(extension).is_some() => {
             format!("-o {word} writes the rows to a file")
         }
-        _ => format!(
-            "a table is exported by \"SELECT * FROM {word}\"; --database {word} names a database"
-        ),
+        _ => format!("--table {word} exports a table; --database {word} names a database"),
     }
 }

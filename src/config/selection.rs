@@ -18,10 +18,13 @@ use super::{
     settings::{Key, keys},
 };
 use crate::{
-    artifacts::{manifest, template},
-    error::{Error, Result},
-    jobs::plan::ExportPlan,
-    sink::{self, Partial, Target},
+    artifacts::template,
+    error::Result,
+    jobs::{
+        claims::{Claim, claims_of},
+        plan::ExportPlan,
+    },
+    sink,
     sql::Parameter,
 };
 
@@ -89,7 +92,8 @@ fn check_command_line_query(
     Ok(())
 }
 
-/// The SQL text of a query of the command line, or the path of its file.
+/// The SQL text of a query of the command line, or the path of its file, or what cannot
+/// be the name of an export, for tables.
 pub(super) type CommandLineQuery = WithOrigin<String>;
 
 /// The query that flags or the environment give. It runs instead of the exports
@@ -98,7 +102,16 @@ pub(super) fn command_line_query(layers: &Layers) -> Option<CommandLineQuery> {
     let path = |path: PathBuf| path.into_os_string().into_string().unwrap_or_default();
     overriding_layers(layers).find_map(|layer| {
         let file = || Some(layer.get(keys::QUERY_FILE)?.map(path));
-        layer.get(keys::QUERY_SQL).or_else(file)
+        let table = || Some(layer.get(keys::QUERY_TABLE)?.map(|table| table.to_string()));
+        let tables = || {
+            Some(
+                layer
+                    .get(keys::QUERY_TABLES)?
+                    .map(|_| "`tables`".to_owned()),
+            )
+        };
+        let sql = layer.get(keys::QUERY_SQL);
+        sql.or_else(file).or_else(table).or_else(tables)
     })
 }
 
@@ -200,70 +213,16 @@ pub(super) fn refuse_common_targets(
     let mut taken: HashMap<PathBuf, String> = inputs.iter().map(input).collect();
     let (mut first, mut summary) = (None, SummaryPath::Free);
     for Claim { path, name } in claims {
-        let Some(other) = taken.insert(sink::resolve(&path), name.clone()) else {
+        let claim = Claim { path, name };
+        let Some(other) = taken.insert(sink::resolve(&claim.path), claim.name.clone()) else {
             continue;
         };
-        if [&other, &name].into_iter().any(|one| one == SUMMARY) {
+        if [&other, &claim.name].into_iter().any(|one| one == SUMMARY) {
             summary = SummaryPath::Taken;
         }
-        let what = format!(
-            "{other} and {name} would go to the same place, {}",
-            path.display()
-        );
-        let error = Error::config(what).with_hint("give each a path of its own");
-        first.get_or_insert(error);
+        first.get_or_insert(claim.refuse(&other));
     }
     first.map_or(Ok(()), |error| Err(Rejected { error, summary }))
 }
 
 const SUMMARY: &str = "the summary";
-
-/// A path that is written to, and its name in messages.
-struct Claim {
-    path: PathBuf,
-    name: String,
-}
-
-/// The paths that `export` writes to.
-fn claims_of(export: &ExportPlan) -> Vec<Claim> {
-    let rows = match &export.name {
-        Some(name) => format!("the rows of {name}"),
-        None => "the rows".to_owned(),
-    };
-    let mut claims = Vec::new();
-    let statement_file = export
-        .load
-        .as_ref()
-        .and_then(|load| load.statement_file.clone());
-    claims.extend(statement_file.map(|path| Claim {
-        path,
-        name: format!("the statement that loads {rows}"),
-    }));
-    let Target::Path(path) = &export.target else {
-        claims.push(Claim {
-            path: "/dev/stdout".into(),
-            name: rows,
-        });
-        return claims;
-    };
-    if export.manifest.is_some() {
-        claims.push(Claim {
-            path: manifest::path(path),
-            name: format!("the manifest of {rows}"),
-        });
-    }
-    if export.partial == Partial::Keep {
-        claims.push(Claim {
-            path: sink::partial(path),
-            name: format!("what is kept of {rows}"),
-        });
-    }
-    // The null device takes any number of outputs.
-    if path != Path::new("/dev/null") {
-        claims.push(Claim {
-            path: path.clone(),
-            name: rows,
-        });
-    }
-    claims
-}

@@ -9,6 +9,7 @@ use super::{
     retry::retry,
     session::{Backend, Session, SessionRef},
     status::{ExportStatus, Status, StatusDetails},
+    text_file,
 };
 use crate::{
     artifacts::{history::LastSuccess, manifest},
@@ -168,6 +169,13 @@ fn try_export(context: ExportContext<'_>, shared: Option<SessionRef<'_>>) -> Res
             (&mut *own, false)
         }
     };
+    if let Some(file) = &export.schema_file {
+        let statement = session.create_statement(&file.table)?;
+        context
+            .status
+            .status
+            .update(|details| details.create_statement = Some(statement));
+    }
     prepare_session(context, session)?;
     let gaps = match is_shared {
         true => session.snapshot_gaps()?,
@@ -389,7 +397,11 @@ fn after_rows(
 /// [`ErrorKind::Output`], if the export needs a regular file, or if its manifest
 /// cannot be replaced.
 pub(super) fn check_target(plan: &RunPlan, export: &ExportPlan) -> Result<()> {
-    load::check_statement_file(export)?;
+    let schema_file = export.schema_file.as_ref().map(|file| &*file.path);
+    let mut files = [load::statement_file(export), schema_file]
+        .into_iter()
+        .flatten();
+    files.try_for_each(|path| text_file::check(export, path))?;
     let path = match &export.target {
         Target::Path(path) if !sink::is_stream(path) => path,
         target if export.manifest.is_some() => return Err(manifest::no_file(target)),

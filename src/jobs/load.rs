@@ -1,15 +1,16 @@
 //! The load statement of an export, and the check of its values against what the
 //! target of the load can hold.
 
+use std::path::Path;
+
 use super::plan::{ExportPlan, LoadPlan};
 use crate::{
-    cancel::CancelToken,
-    error::{Error, ErrorKind, Result},
+    error::{Error, Result},
     load::{LimitCheck, Load, STANDARD_INPUT, UTC, is_offset, is_utc},
     pipeline::{RowObserver, value_error},
     row::Row,
     schema::Schema,
-    sink::{self, CreateDirs, SinkOptions, Staged, Target},
+    sink::Target,
 };
 
 /// Makes the load statement from the columns of a result, and checks its values.
@@ -135,43 +136,7 @@ impl RowObserver for LoadObserver<'_> {
     }
 }
 
-/// Checks that the statement of `export` can be written, as far as can be known
-/// before its query runs.
-///
-/// # Errors
-/// [`ErrorKind::Output`].
-pub(super) fn check_statement_file(export: &ExportPlan) -> Result<()> {
-    let plan = export.load.as_ref();
-    let Some(path) = plan.and_then(|plan| plan.statement_file.as_ref()) else {
-        return Ok(());
-    };
-    if export.create_dirs == CreateDirs::Refuse && !sink::folder(path).is_dir() {
-        let message = format!("cannot write {}: its folder does not exist", path.display());
-        return Err(Error::new(ErrorKind::Output, message).with_hint("--create-dirs creates it"));
-    }
-    sink::check_replaceable(path)
-}
-
-/// Writes the load statement of `export`, if it goes to a file. The caller commits
-/// it after the output.
-///
-/// # Errors
-/// [`ErrorKind::Output`].
-pub(super) fn write_statement(
-    export: &ExportPlan,
-    statement: Option<&str>,
-    cancel: &CancelToken,
-) -> Result<Option<Staged>> {
-    let plan = export.load.as_ref();
-    let path = plan.and_then(|plan| plan.statement_file.as_ref());
-    let (Some(path), Some(statement)) = (path, statement) else {
-        return Ok(None);
-    };
-    let options = SinkOptions {
-        create_dirs: export.create_dirs,
-        ..SinkOptions::default()
-    };
-    let mut sink = sink::open(&Target::file(path), options, cancel)?;
-    sink.write(statement.as_bytes())?;
-    sink.finish().map(Some)
+/// The path of the load statement of `export`, if it goes to a file.
+pub(super) fn statement_file(export: &ExportPlan) -> Option<&Path> {
+    export.load.as_ref()?.statement_file.as_deref()
 }

@@ -4,7 +4,7 @@ use std::{num::NonZeroU16, path::PathBuf, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::guard::Guards;
+use super::{guard::Guards, tables::FoundTables};
 use crate::{
     artifacts::{history::History, template::OutputName},
     error::Result,
@@ -13,7 +13,7 @@ use crate::{
     pipeline::Flush,
     sink::{CompressionOptions, CreateDirs, Partial, Target},
     source::{ConnectOptions, Protocol, SessionOptions, SnapshotMode},
-    sql::{Parameter, Query},
+    sql::{Condition, Parameter, Query, TableName, TablePattern},
 };
 
 /// The plan of a run.
@@ -42,6 +42,8 @@ pub struct RunPlan {
     /// The state file, which keeps the last success of each export until the next
     /// run; `None` if there is none.
     pub state: Option<PathBuf>,
+    /// The tables that were found at the server; `None` if all exports are queries.
+    pub found_tables: Option<FoundTables>,
 }
 
 impl RunPlan {
@@ -114,6 +116,45 @@ pub struct ExportPlan {
     /// What loads the output; `None` if that is not known.
     #[serde(default)]
     pub load: Option<LoadPlan>,
+    /// Where the statement that creates the table of the rows is written; `None` if it is
+    /// not.
+    #[serde(default)]
+    pub schema_file: Option<SchemaFile>,
+    /// The tables that the export stands for; `None` for a query. Before it runs,
+    /// [`find_tables`](super::find_tables) puts an export of each of them into its place.
+    #[serde(default)]
+    pub tables: Option<TableSelection>,
+}
+
+/// A file with the statement that creates a table, as the server shows it. It is published
+/// right after the rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SchemaFile {
+    /// The table or view.
+    pub table: TableName,
+    /// The file.
+    pub path: PathBuf,
+}
+
+/// The tables that match patterns, each of which is exported to a file of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableSelection {
+    /// The patterns of the tables.
+    pub include: Vec<TablePattern>,
+    /// The patterns of those that are left out.
+    pub exclude: Vec<TablePattern>,
+    /// The columns of each; if there are none, all that are visible.
+    pub columns: Vec<String>,
+    /// The condition of the rows of each.
+    pub condition: Option<Condition>,
+    /// The most rows of each.
+    pub limit: Option<u64>,
+    /// How the targets are named.
+    pub output: OutputName,
+    /// The path of the load statements with its placeholders.
+    pub statement_file: Option<PathBuf>,
+    /// The path of the statements that create the tables with its placeholders.
+    pub schema_file: Option<PathBuf>,
 }
 
 /// What loads the output of an export.
@@ -147,6 +188,8 @@ impl ExportPlan {
             guards: Guards::default(),
             manifest: None,
             load: None,
+            schema_file: None,
+            tables: None,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use super::{export::ExportContext, load};
+use super::{export::ExportContext, load, text_file};
 use crate::{
     artifacts::{
         manifest::{self, Manifest, ManifestColumn},
@@ -17,13 +17,14 @@ use crate::{
     sink::{self, Staged},
 };
 
-/// A complete output, and the load statement and the manifest that are published
-/// after it.
+/// A complete output, and the files that are published after it: the statements that load
+/// it and that create its table, and the manifest.
 pub(super) struct StagedExport {
     target: Staged,
     /// The path of the output as the user named it, if the output is a regular file.
     file: Option<PathBuf>,
     load_statement: Option<Staged>,
+    schema_file: Option<Staged>,
     manifest: Option<Staged>,
 }
 
@@ -35,16 +36,25 @@ impl StagedExport {
     /// [`ErrorKind::Output`](crate::error::ErrorKind::Output), if the manifest cannot
     /// be written.
     pub(super) fn new(context: ExportContext<'_>, target: Staged) -> Result<Self> {
-        let statement = context.status.status.details().load_statement;
+        let export = context.export;
+        let details = context.status.status.details();
         let cancel = context.cancel.child()?;
-        let load_statement = load::write_statement(context.export, statement.as_deref(), &cancel)?;
-        let name = context.export.manifest.as_ref();
+        let write = |path, text: String| text_file::write(export, path, &text, &cancel);
+        let load_statement = load::statement_file(export).zip(details.load_statement);
+        let schema_file = export.schema_file.as_ref().map(|file| &*file.path);
+        let schema_file = schema_file.zip(details.create_statement);
+        let name = export.manifest.as_ref();
         let manifest = name.map(|name| write_manifest(context, name, &target));
-        let path = context.export.target.path();
+        let path = export.target.path();
         Ok(Self {
             manifest: manifest.transpose()?,
             file: target.path().and(path).map(Into::into),
-            load_statement,
+            load_statement: load_statement
+                .map(|(path, text)| write(path, text))
+                .transpose()?,
+            schema_file: schema_file
+                .map(|(path, text)| write(path, text))
+                .transpose()?,
             target,
         })
     }
@@ -52,11 +62,11 @@ impl StagedExport {
     /// Checks whether publication can succeed, as far as can be known before.
     pub(super) fn check(&self) -> Result<()> {
         self.target.check()?;
-        let others = [&self.load_statement, &self.manifest];
+        let others = [&self.load_statement, &self.schema_file, &self.manifest];
         others.into_iter().flatten().try_for_each(Staged::check)
     }
 
-    /// Publishes the output, and then its load statement and its manifest. An earlier
+    /// Publishes the output, and then its statements and its manifest. An earlier
     /// manifest is removed before: at no moment does a manifest stand beside another
     /// file than its own.
     pub(super) fn publish(self) -> Result<()> {
@@ -66,7 +76,7 @@ impl StagedExport {
             manifest::remove_outdated(file)?;
         }
         self.target.commit()?;
-        let others = [self.load_statement, self.manifest];
+        let others = [self.load_statement, self.schema_file, self.manifest];
         others.into_iter().flatten().try_for_each(Staged::commit)
     }
 }

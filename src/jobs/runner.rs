@@ -22,6 +22,7 @@ use super::{
     retry::retry,
     session::{Backend, Server, Session, SessionRef, Sessions},
     status::{ExportStatus, Outcome, Status},
+    tables::find_tables,
 };
 use crate::{
     artifacts::{
@@ -42,8 +43,13 @@ use crate::{
 /// through `cancel`.
 #[must_use]
 pub fn run(plan: RunPlan, observer: Arc<dyn Observer>, cancel: &CancelToken) -> RunReport {
-    let runner = Runner::new(plan, Status::default(), observer);
-    let result = runner.execute(cancel);
+    let status = Status::default();
+    let (plan, found) = match find_tables(&plan, &status, &*observer, cancel) {
+        Ok(found) => (found.unwrap_or(plan), Ok(())),
+        Err(error) => (plan, Err(error)),
+    };
+    let runner = Runner::new(plan, status, observer);
+    let result = found.and_then(|()| runner.execute(cancel));
     runner.conclude(result, cancel)
 }
 
@@ -140,6 +146,12 @@ impl Runner {
             position: position.as_ref(),
         };
         let has_panicked = worker.run_in_parallel(count, sessions);
+        if let (Some(found), None) = (&plan.found_tables, cancel.cause()) {
+            let changes = found.changes(plan, &cancel.child()?);
+            changes
+                .into_iter()
+                .for_each(|change| self.warn_of_run(change));
+        }
         self.publish_all(cancel)?;
         if let Some(cause) = cancel.cause() {
             return Err(cause);
@@ -178,8 +190,14 @@ impl Runner {
     /// Opens `count` sessions with one snapshot, with retries.
     fn open_snapshot(&self, count: usize, cancel: &CancelToken) -> Result<Sessions> {
         let open = || cancel.prefer_cause(self.backend.open_snapshot(count, cancel));
-        let warn = |text| export::warn(&*self.observer, None, &self.status, text);
-        retry(self.plan.retries, cancel, open, Ok, warn)
+        retry(self.plan.retries, cancel, open, Ok, |text| {
+            self.warn_of_run(text)
+        })
+    }
+
+    /// Reports a warning about the run.
+    fn warn_of_run(&self, text: String) {
+        export::warn(&*self.observer, None, &self.status, text);
     }
 
     /// Fails the exports still queued after every session lost its snapshot: another
@@ -356,8 +374,7 @@ impl Worker<'_> {
                 && let Err(error) = session.check_snapshot()
             {
                 let warning = format!("a session has lost the snapshot: {}", error.message());
-                let runner = self.runner;
-                export::warn(&*runner.observer, None, &runner.status, warning);
+                self.runner.warn_of_run(warning);
                 return;
             }
             let Some(index) = lock(&self.runner.queue).pop_front() else {

@@ -12,6 +12,7 @@ use crate::{
         BinlogPosition, ConnectOptions, QueryExecutor, RowSource, SessionFacts, SessionOptions,
         SessionUse, SnapshotGap, SnapshotMode, snapshot,
     },
+    sql::TableName,
     sync::lock,
 };
 
@@ -46,6 +47,10 @@ pub(super) trait Session: Send {
 
     /// Resets the session to its initial settings.
     fn reset(&mut self) -> Result<()>;
+
+    /// Returns the statement that creates `table`, as the server shows it, with a `;` and a
+    /// line end.
+    fn create_statement(&mut self, table: &TableName) -> Result<String>;
 
     /// Binds the query of `export` and its parameters, to run next.
     fn bind(&mut self, export: &ExportPlan) -> Result<()>;
@@ -218,6 +223,10 @@ impl Session for ServerSession {
 
     fn reset(&mut self) -> Result<()> {
         self.executor.reset_session(&self.options)
+    }
+
+    fn create_statement(&mut self, table: &TableName) -> Result<String> {
+        self.executor.create_statement(table)
     }
 
     fn bind(&mut self, export: &ExportPlan) -> Result<()> {

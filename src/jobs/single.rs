@@ -214,12 +214,15 @@ impl Export {
                 partial: Default::default(),
                 manifest: None,
                 load: None,
+                schema_file: None,
+                tables: None,
             }],
             on_error: OnError::default(),
             publish: Publish::default(),
             connections: NonZeroU16::MIN,
             snapshot: SnapshotMode::None,
             state: None,
+            found_tables: None,
         };
         if let Some(export) = plan.exports.first() {
             export.query.check_parameters(&export.parameters)?;

@@ -74,6 +74,8 @@ pub struct StatusDetails {
     pub time_zone: Option<String>,
     /// The statement that loads the output, if there is one.
     pub load_statement: Option<String>,
+    /// The statement that creates the table of the rows, if it goes to a file.
+    pub create_statement: Option<String>,
     /// The size of the compressed output in bytes; `None` if it is not compressed, or
     /// not complete.
     pub stored_bytes: Option<u64>,

@@ -27,7 +27,7 @@ use crate::{
         BinlogPosition, ConnectOptions, RowSource, SessionFacts, SessionOptions, SnapshotGap,
         SnapshotMode,
     },
-    sql::Query,
+    sql::{Query, TableName},
 };
 
 /// Rows of one integer column, and the error after the last one, if there is one.
@@ -136,6 +136,10 @@ impl Session for MemorySession {
 
     fn reset(&mut self) -> Result<()> {
         Ok(())
+    }
+
+    fn create_statement(&mut self, _table: &TableName) -> Result<String> {
+        Ok("CREATE TABLE t;\n".to_owned())
     }
 
     fn bind(&mut self, export: &ExportPlan) -> Result<()> {
@@ -287,6 +291,7 @@ fn plan(exports: Vec<ExportPlan>) -> RunPlan {
         connections: NonZeroU16::MIN,
         snapshot: SnapshotMode::None,
         state: None,
+        found_tables: None,
     }
 }
 

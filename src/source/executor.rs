@@ -29,7 +29,7 @@ use crate::{
     cancel::CancelToken,
     error::{Error, ErrorKind, Result},
     schema::{ColumnType, Schema},
-    sql::{BoundQuery, Dialect, Parameter, Query},
+    sql::{BoundQuery, Dialect, Parameter, Query, TableName},
     text::counted,
 };
 
@@ -365,6 +365,25 @@ impl QueryExecutor {
         let others = mem::take(&mut self.value_warnings);
         let warnings = mem::take(&mut self.early_warnings).joined_with(warnings);
         warnings.report(&self.bound.sql, self.warning_policy, others)
+    }
+
+    /// Returns the statement that creates `table`, a table or a view, as the server shows it,
+    /// with a `;` and a line end.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Query`] if the server does not show it.
+    pub fn create_statement(&mut self, table: &TableName) -> Result<String> {
+        let sql = format!("SHOW CREATE TABLE {table}");
+        let rows = self.with_driver(|conn| {
+            driver::ask(conn, &sql)
+                .map_err(|error| query_error("cannot read how the table is created", error))
+        })?;
+        let text = rows.first().and_then(|row| driver::text(row, 1));
+        let text = text.ok_or_else(|| {
+            let message = format!("the server does not show how {table} is created");
+            Error::new(ErrorKind::Query, message)
+        })?;
+        Ok(text + ";\n")
     }
 
     /// Reads the server's version and the session's settings.

@@ -37,8 +37,12 @@ fn every_path_can_be_in_the_home_folder() {
         count += 1;
         let path = format!("~/{}", setting.name);
         let wanted = home.join(setting.name).display().to_string();
+        // It is for tables only.
+        let table = ["--table=t"].into_iter();
+        let table = table.filter(|_| setting.name == "output.schema_file");
         let run = |args: &[String]| {
             let run = GoldDigger::new().env("HOME", &home).args(args);
+            let run = run.args(table.clone());
             run.args(["--user", "me", "--format", "csv", "--dump-config"])
                 .run()
                 .ended(0, "")

@@ -3,3 +3,4 @@
 mod one_statement;
 mod parameters;
 mod statements;
+mod tables;

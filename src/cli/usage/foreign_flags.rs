@@ -2,7 +2,7 @@
 
 /// Names of flags that exist in `mysql`, `mysqldump` and similar programs and not
 /// here, each with what to do instead.
-const FOREIGN_FLAGS: [(&[&str], &str); 25] = [
+const FOREIGN_FLAGS: [(&[&str], &str); 23] = [
     (
         &["-B", "--batch"],
         "--format tsv: tab-separated, with names in the first line; piped rows are so anyway",
@@ -24,22 +24,14 @@ const FOREIGN_FLAGS: [(&[&str], &str); 25] = [
         "-q SQL is the query; rows are never collected, so that nothing is needed for --quick",
     ),
     (
-        &["-t", "--table", "--tables"],
-        "--format table is aligned columns; for a table's rows: \"SELECT * FROM NAME\"",
+        &["-t"],
+        "--format table is aligned columns; --table NAME exports a table's rows",
     ),
     (
         &["-H", "--html", "-X", "--xml"],
         "--format lists the formats",
     ),
     (&["-E"], "--vertical shows one value a line"),
-    (
-        &["-w", "--where"],
-        "write it into the query: \"SELECT … WHERE …\", with --param for a value",
-    ),
-    (
-        &["--limit"],
-        "write it into the query: \"SELECT … LIMIT 10\"",
-    ),
     (
         &["--password", "--pass", "--passwd"],
         "-p asks for it; --password-file FILE and --password-env NAME need no terminal",

@@ -24,18 +24,18 @@ const SYNONYMS: [Synonym; 7] = [
     ),
     (
         &["query", "export"],
-        &["query", "select", "statement", "text"],
+        &["query", "statement", "text"],
         "sql = \"SELECT …\" is the query, or file = \"FILE\" names one",
     ),
     (
         &["query", "export"],
-        &["table", "tables", "where", "limit", "order_by", "order"],
+        &["order_by", "order"],
         "write it into the query: sql = \"SELECT * FROM …\"",
     ),
     (
         &["output", "export"],
-        &["compress", "compression", "gzip"],
-        "an output is not compressed: compress the whole file afterwards",
+        &["compress", "gzip", "zstd"],
+        "compression = \"gzip\" or \"zstd\", or a path that ends in .gz or .zst",
     ),
     (
         &["connection"],

@@ -37,7 +37,7 @@ use crate::{
     load::LoadTarget,
     pipeline::output::Flush,
     source::Protocol,
-    sql::Parameter,
+    sql::{ColumnNames, Condition, Parameter, TableName, TablePattern},
 };
 
 /// Declares the settings in groups, each under the heading of its flags in the
@@ -71,6 +71,51 @@ settings! {
             .variable("DATABASE_QUERY");
         QUERY_FILE: PathBuf = path("query.file", "Read the query from FILE; `-` is standard input")
             .flag("query-file");
+        QUERY_TABLE: TableName = text(
+            "query.table",
+            &parsed::<TableName>,
+            "Export the table or view NAME, or DATABASE.NAME",
+        )
+        .flag("table")
+        .value("NAME")
+        .more("A name with a dot or a backtick in it is put in backticks.");
+        QUERY_TABLES: Vec<TablePattern> = list(
+            "query.tables",
+            &parsed::<TablePattern>,
+            "Export each table like DATABASE.*; may be repeated",
+        )
+        .flag("tables")
+        .value("PATTERN")
+        .more(
+            "The output path has {table}, and {database} if there are several. Views and sequences \
+             are found by their full names, and databases of the server itself by theirs.",
+        );
+        QUERY_EXCLUDE: Vec<TablePattern> = list(
+            "query.exclude_tables",
+            &parsed::<TablePattern>,
+            "Leave out tables like this; may be repeated",
+        )
+        .flag("exclude-tables")
+        .value("PATTERN");
+        QUERY_SELECT: Vec<ColumnNames> = list(
+            "query.select",
+            &parsed::<ColumnNames>,
+            "Only these columns of the table, separated by commas",
+        )
+        .flag("columns")
+        .value("NAMES")
+        .more("Without it, all but invisible ones. A name with a comma in it is put in backticks.");
+        QUERY_WHERE: Condition = text(
+            "query.where",
+            &parsed::<Condition>,
+            "Only the rows of the table for which SQL is true",
+        )
+        .flag("where")
+        .short('w')
+        .value("SQL");
+        QUERY_LIMIT: u64 = number("query.limit", &rows, "At most N rows of the table")
+            .flag("limit")
+            .value("N");
         QUERY_PARAMS: Vec<Parameter> = parameters(
             "query.params",
             "Give :NAME in the query the text VALUE; may be repeated",
@@ -321,6 +366,12 @@ settings! {
             "Write the statement that loads the rows into the target of --for to FILE",
         )
         .flag("load-statement");
+        SCHEMA_FILE: OsString = template(
+            "output.schema_file",
+            "Write the CREATE statement of the table to FILE, published with its rows",
+        )
+        .flag("schema-file")
+        .more("For --table and --tables, where FILE has {table}.");
         COMPRESSION: Option<Compression> = text(
             "output.compression",
             &compression,
