@@ -30,7 +30,7 @@ ctor::declarative::ctor! {
 }
 
 fn main() -> ExitCode {
-    allocator::share_one_arena();
+    allocator::configure();
     source::install_panic_hook();
     source::install_tls_provider();
     signals::take_file_size_limits_as_errors();
