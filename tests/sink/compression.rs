@@ -214,7 +214,7 @@ fn mistakes_about_compression_exit_2() {
     for (args, shown) in [
         (
             &["-o", "x.csv.gz"][..],
-            "\"gzip:6\", \"origin\": \"flag --output\"",
+            "\"gzip:5\", \"origin\": \"flag --output\"",
         ),
         (
             &["-o", "x.zst"],
