@@ -4,7 +4,9 @@ use std::fs;
 
 use mysql::prelude::Queryable;
 
-use crate::support::{Database, GoldDigger, Outcome, each_server, file_names};
+use crate::support::{
+    Database, GoldDigger, Outcome, each_server, file_names, make_fifo, wait_until,
+};
 
 /// Exports with `args` as CSV to standard output.
 fn export(db: &Database, args: &[&str]) -> Outcome {
@@ -337,5 +339,90 @@ fn definitions_are_published_with_the_rows() {
         let run = run.args(["--tables=t*", "-o", &at("{table}")]);
         let run = run.args(["--schema-file", &at("{table}.csv")]).run();
         run.failed(2, &["would go to the same place"]);
+    });
+}
+
+#[test]
+fn what_is_created_and_dropped_meanwhile_is_told() {
+    each_server(|db| {
+        for name in ["a", "b", "m", "z"] {
+            db.sql(&format!("CREATE TABLE {name} (id INT)"));
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        // The third table waits for its reader.
+        make_fifo(&at("m.csv"));
+        let run = GoldDigger::new().env("DATABASE_URL", db.url());
+        let run = run.args(["--tables=*", "--on-error=continue", "-o"]);
+        let run = run.arg(at("{table}.csv")).start();
+        wait_until("the second file", || at("b.csv").exists());
+        db.sql("CREATE TABLE c (id INT)");
+        db.sql("DROP TABLE a, z");
+        assert_eq!(fs::read_to_string(at("m.csv")).expect("rows"), "id\n");
+        let name = &db.name;
+        run.wait().failed(
+            4,
+            &[
+                &format!("{name}.z: the query failed: server error 1146 (42S02)"),
+                &format!("the table `{name}`.`c` was created after the tables were listed, and is not exported"),
+                &format!("the table `{name}`.`a` was dropped or renamed while the run went on"),
+            ],
+        );
+    });
+}
+
+#[test]
+fn what_kinds_of_tables_patterns_find() {
+    each_server(|db| {
+        let is_mariadb = db.is_mariadb();
+        let invisible = if is_mariadb {
+            "c INT INVISIBLE"
+        } else {
+            "c INT INVISIBLE DEFAULT NULL"
+        };
+        db.sql(&format!(
+            "CREATE TABLE t (a INT, b INT AS (a * 2), {invisible})"
+        ));
+        db.sql("INSERT INTO t (a, c) VALUES (1, 3)");
+        db.sql("CREATE TABLE p (a INT) PARTITION BY HASH (a) PARTITIONS 3");
+        db.sql("INSERT INTO p VALUES (1), (2), (3)");
+        db.sql("CREATE VIEW v AS SELECT 1 AS one");
+        if is_mariadb {
+            db.sql("CREATE TABLE s (a INT) WITH SYSTEM VERSIONING");
+            db.sql("INSERT INTO s VALUES (1)");
+            db.sql("UPDATE s SET a = 2");
+            db.sql("CREATE SEQUENCE q");
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        let run = |args: &[&str]| {
+            let run = GoldDigger::new().env("DATABASE_URL", db.url());
+            run.args(args).arg("-o").arg(at("{table}.csv")).run()
+        };
+        let warning = format!(
+            "gold_digger: warning: `{}`.`t`: invisible columns are not exported unless they are named: c\n",
+            db.name
+        );
+        run(&["--tables=*"]).ended(0, &warning);
+        let read = |name: &str| fs::read_to_string(at(name)).expect("a file");
+        assert_eq!(read("t.csv"), "a,b\n1,2\n");
+        let mut rows: Vec<String> = read("p.csv").lines().map(str::to_owned).collect();
+        rows.sort();
+        assert_eq!(rows, ["1", "2", "3", "a"]);
+        let mut expected = vec!["p.csv", "t.csv"];
+        if is_mariadb {
+            assert_eq!(read("s.csv"), "a\n2\n");
+            expected.insert(1, "s.csv");
+        }
+        assert_eq!(file_names(folder.path()), expected);
+        run(&["--tables=t", "--columns=c,a"]).ended(0, "");
+        assert_eq!(read("t.csv"), "c,a\n3,1\n");
+        if is_mariadb {
+            run(&["--tables=q", "--columns=start_value"]).ended(0, "");
+            assert_eq!(read("q.csv"), "start_value\n1\n");
+        }
+        // Databases of the server are found by their names.
+        run(&["--tables=*.user", "--limit=0"]).failed(2, &["*.user finds no table"]);
+        run(&["--tables=mysql.proxies_pri?", "--limit=0"]).ended(0, "");
     });
 }
