@@ -330,10 +330,12 @@ impl Database<'_> {
 
     fn connections(&self, tag: &str, condition: &str) -> Vec<u32> {
         // The list shows a statement for a moment after its answer: also this one, of
-        // the last call, which contains the tag too.
+        // the last call, and those that have created what the query uses, which contain
+        // the tag too.
         let sql = format!(
             "SELECT ID FROM information_schema.PROCESSLIST
-             WHERE INFO LIKE '%{tag}%' AND INFO NOT LIKE '%information_schema.PROCESSLIST%'{condition}"
+             WHERE INFO LIKE '%{tag}%' AND INFO NOT LIKE '%information_schema.PROCESSLIST%'
+             AND INFO NOT LIKE 'CREATE %'{condition}"
         );
         self.connect().query(sql).expect("the process list")
     }
