@@ -2,6 +2,7 @@
 //! successes. Also the placeholders in output paths, verification against
 //! manifests, and the removal of old files.
 
+pub mod dataset;
 pub mod history;
 pub mod manifest;
 pub mod retention;

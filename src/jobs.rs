@@ -8,6 +8,7 @@ mod export;
 pub mod guard;
 mod load;
 mod outcome;
+mod parts;
 pub mod plan;
 mod publish;
 mod retry;
@@ -21,7 +22,9 @@ mod tests;
 mod text_file;
 
 pub use event::{Event, Observer, RunReport};
-pub use plan::{EmptyResult, ExportPlan, OnError, Publish, RunPlan, SchemaFile, TableSelection};
+pub use plan::{
+    EmptyResult, ExportPlan, OnError, PartPlan, Publish, RunPlan, SchemaFile, TableSelection,
+};
 pub use runner::{Runner, internal_error, run};
 pub use single::{Export, ExportReport};
 pub use status::{ExportStatus, Outcome, Status, StatusDetails};

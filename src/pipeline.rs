@@ -9,7 +9,9 @@ pub use counters::Counters;
 pub use observer::RowObserver;
 pub use output::{BufferedOutput, Flush};
 
-use std::time::Instant;
+use std::{num::NonZeroU64, time::Instant};
+
+use serde::{Deserialize, Serialize};
 
 use crate::{
     cancel::CancelToken,
@@ -28,6 +30,8 @@ pub struct Pipeline<'a> {
     pub facts: Vec<(&'static str, String)>,
     /// Where the bytes go.
     pub sink: Box<dyn Sink>,
+    /// Where one document ends and the next begins; `None` if all rows are in one.
+    pub parts: Option<Parts<'a>>,
     /// When rows are written.
     pub flush: Flush,
     /// Cancels the export.
@@ -40,13 +44,93 @@ pub struct Pipeline<'a> {
     pub started: Instant,
 }
 
-/// A pipeline that has taken all rows, but whose document is not yet closed.
+/// The documents of rows that are divided among several.
+pub struct Parts<'a> {
+    /// When a document ends.
+    pub limit: PartLimit,
+    /// Opens the sink of the document with a number: the second is 2.
+    pub open: &'a mut dyn FnMut(u32) -> Result<Box<dyn Sink>>,
+}
+
+/// The size of a document, after which the next one begins. At least one is `Some`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartLimit {
+    /// The number of its rows.
+    pub rows: Option<NonZeroU64>,
+    /// The number of its bytes, before they are compressed. It ends with the row that
+    /// reaches them; a columnar format knows them once a row group is full.
+    pub bytes: Option<NonZeroU64>,
+}
+
+impl PartLimit {
+    /// Whether a document of so many rows and bytes is full.
+    fn is_reached(self, rows: u64, bytes: u64) -> bool {
+        let reached =
+            |limit: Option<NonZeroU64>, count| limit.is_some_and(|limit| count >= limit.get());
+        reached(self.rows, rows) || reached(self.bytes, bytes)
+    }
+}
+
+/// A pipeline that has taken all rows, but whose last document is not yet closed.
 pub struct Copied<'a> {
-    output: BufferedOutput,
+    open: OpenPart,
+    closed: Vec<Part>,
     observers: &'a mut [&'a mut dyn RowObserver],
     counters: &'a Counters,
     cancel: &'a CancelToken,
     rows: u64,
+}
+
+/// A complete document, which can be committed.
+pub struct Part {
+    /// The output.
+    pub staged: Staged,
+    /// The number of its rows.
+    pub rows: u64,
+    /// The number of its bytes, before they are compressed.
+    pub bytes: u64,
+    /// The warnings of the format about it.
+    pub warnings: Vec<String>,
+}
+
+/// The document that takes rows.
+struct OpenPart {
+    output: BufferedOutput,
+    rows: u64,
+    bytes: u64,
+}
+
+impl OpenPart {
+    fn new(output: BufferedOutput) -> Self {
+        Self {
+            output,
+            rows: 0,
+            bytes: 0,
+        }
+    }
+
+    /// Closes the document and its output.
+    fn close(mut self, counters: &Counters, before: u64, cancel: &CancelToken) -> Result<Part> {
+        let rows = self.rows;
+        let bytes = self.output.append(|writer, out| {
+            if rows == 0 {
+                writer.start(out)?;
+            }
+            writer.finish(out)
+        })?;
+        counters.set_bytes(before + bytes);
+        // Nothing is committed after a cancellation.
+        if let Some(cause) = cancel.cause() {
+            return Err(cause);
+        }
+        let (staged, warnings) = self.output.finish()?;
+        Ok(Part {
+            staged,
+            rows,
+            bytes,
+            warnings,
+        })
+    }
 }
 
 /// Copies every row of `source` into the pipeline, up to the end of the source.
@@ -60,43 +144,66 @@ pub fn copy_rows<'a>(
 ) -> Result<Copied<'a>> {
     let Pipeline {
         format,
+        facts,
         observers,
         counters,
         cancel,
+        flush,
+        mut parts,
         ..
     } = pipeline;
     for observer in observers.iter_mut() {
         observer.columns(source.schema())?;
     }
-    let mut writer = format.open(source.schema())?;
-    writer.describe(&pipeline.facts);
-    let (sink, flush) = (pipeline.sink, pipeline.flush);
-    let mut output = BufferedOutput::new(writer, format.framing(), sink, flush, cancel);
+    let schema = source.schema().clone();
+    let open = |sink| -> Result<OpenPart> {
+        let mut writer = format.open(&schema)?;
+        writer.describe(&facts);
+        let framing = format.framing();
+        Ok(OpenPart::new(BufferedOutput::new(
+            writer, framing, sink, flush, cancel,
+        )))
+    };
+    let mut part = open(pipeline.sink)?;
     if let Some(note) = source.note() {
         tracing::info!("{note}");
     }
-    let schema = source.schema().clone();
+    let (mut closed, mut closed_bytes) = (Vec::new(), 0);
     let mut rows = 0;
     while let Some(row) = source.next_row()? {
+        if rows == 0 {
+            let elapsed = pipeline.started.elapsed().as_secs_f64();
+            tracing::debug!("the first row came after {elapsed:.3} s");
+        }
         rows += 1;
         counters.count_row();
         for observer in observers.iter_mut() {
             observer.row(row, rows)?;
         }
-        let bytes = output.append(|writer, out| {
-            if rows == 1 {
-                let elapsed = pipeline.started.elapsed().as_secs_f64();
-                tracing::debug!("the first row came after {elapsed:.3} s");
+        if let Some(parts) = &mut parts
+            && parts.limit.is_reached(part.rows, part.bytes)
+        {
+            let full = part.close(counters, closed_bytes, cancel)?;
+            closed_bytes += full.bytes;
+            closed.push(full);
+            let number = u32::try_from(closed.len() + 1).unwrap_or(u32::MAX);
+            part = open((parts.open)(number)?)?;
+        }
+        part.rows += 1;
+        let is_first = part.rows == 1;
+        part.bytes = part.output.append(|writer, out| {
+            if is_first {
                 writer.start(out)?;
             }
             let written = writer.row(row, out);
             written.map_err(|error| value_error(&error, rows, &schema))
         })?;
-        counters.set_bytes(bytes);
+        counters.set_bytes(closed_bytes + part.bytes);
     }
     source.finish()?;
     Ok(Copied {
-        output,
+        open: part,
+        closed,
         observers,
         counters,
         cancel,
@@ -111,15 +218,16 @@ impl Copied<'_> {
         self.rows
     }
 
-    /// Closes the document and the output. Returns the output, which can then be
-    /// committed, and the warnings of the format.
+    /// Closes the last document and its output. Returns all of them, which can then be
+    /// committed, in their order.
     ///
     /// # Errors
     /// Those of an observer, of the format and of the sink; the cause, if the export
     /// was cancelled.
-    pub fn finish(self) -> Result<(Staged, Vec<String>)> {
+    pub fn finish(self) -> Result<Vec<Part>> {
         let Self {
-            mut output,
+            open,
+            mut closed,
             observers,
             counters,
             cancel,
@@ -128,18 +236,9 @@ impl Copied<'_> {
         for observer in observers.iter_mut() {
             observer.end(rows)?;
         }
-        let bytes = output.append(|writer, out| {
-            if rows == 0 {
-                writer.start(out)?;
-            }
-            writer.finish(out)
-        })?;
-        counters.set_bytes(bytes);
-        // Nothing is committed after a cancellation.
-        if let Some(cause) = cancel.cause() {
-            return Err(cause);
-        }
-        output.finish()
+        let before = closed.iter().map(|part| part.bytes).sum();
+        closed.push(open.close(counters, before, cancel)?);
+        Ok(closed)
     }
 }
 
@@ -227,6 +326,7 @@ mod tests {
             format: &format,
             facts: Vec::new(),
             sink,
+            parts: None,
             flush: Flush::Row,
             cancel: &cancel,
             observers,

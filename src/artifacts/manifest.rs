@@ -189,12 +189,22 @@ pub fn query_sha256(query: &Query) -> String {
 /// # Errors
 /// [`ErrorKind::Output`], if it cannot be written.
 pub fn write(manifest: &Manifest, target: &Path, cancel: &CancelToken) -> Result<Staged> {
+    let (model, text) = (sink::resolve(target), to_text(manifest)?);
+    sink::write_atomically_like(&path(target), Some(&model), text.as_bytes(), cancel)
+}
+
+/// Returns the text of `manifest`.
+pub(super) fn to_text(manifest: &impl Serialize) -> Result<String> {
     let text = serde_json::to_string_pretty(manifest).map_err(|error| {
         let message = format!("cannot make the manifest: {error}");
         Error::new(ErrorKind::Output, message).with_source(error)
     })?;
-    let (model, text) = (sink::resolve(target), format!("{text}\n"));
-    sink::write_atomically_like(&path(target), Some(&model), text.as_bytes(), cancel)
+    Ok(text + "\n")
+}
+
+/// Whether a manifest with this `generator` is one of this program, in whatever version.
+pub(super) fn is_by_this_program(generator: &str) -> bool {
+    generator.starts_with(concat!(env!("CARGO_PKG_NAME"), " "))
 }
 
 /// Removes the manifest of the file at `target`, which is about to be replaced, so
@@ -226,9 +236,8 @@ fn is_own(manifest: &Path, file: &Path) -> bool {
     let is_file = fs::symlink_metadata(manifest).is_ok_and(|found| found.is_file());
     let read = || serde_json::from_slice::<Identity>(&fs::read(manifest).ok()?).ok();
     let name = file.file_name().unwrap_or_default().to_string_lossy();
-    let program = concat!(env!("CARGO_PKG_NAME"), " ");
-    is_file
-        && read().is_some_and(|found| found.generator.starts_with(program) && found.file == name)
+    let is_its = |found: Identity| is_by_this_program(&found.generator) && found.file == name;
+    is_file && read().is_some_and(is_its)
 }
 
 /// Returns the error for a target that is no regular file.

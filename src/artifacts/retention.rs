@@ -90,9 +90,7 @@ fn match_own_file(path: &Path, name: Option<&str>, naming: &OutputName) -> Optio
     let now = LazyCell::new(|| Ok(time.clone()));
     let template = naming.template.as_os_str();
     let expected = template::expand(template, &now, naming.names()).ok()?;
-    let is_own = manifest
-        .generator
-        .starts_with(concat!(env!("CARGO_PKG_NAME"), " "))
+    let is_own = manifest::is_by_this_program(&manifest.generator)
         && manifest.export.as_deref() == name
         && file.file_name() == Some(OsStr::new(&manifest.file))
         && sink::resolve(&file) == sink::resolve(Path::new(&expected));

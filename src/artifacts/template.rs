@@ -10,7 +10,7 @@ use std::{
     fmt,
     num::NonZeroU32,
     os::unix::ffi::{OsStrExt, OsStringExt},
-    path::PathBuf,
+    path::{Path, PathBuf},
     str::{self, FromStr},
 };
 
@@ -51,8 +51,24 @@ impl OutputName {
         Names {
             database: self.database.as_deref(),
             table: self.table.as_deref(),
+            part: None,
             parameters: &self.parameters,
         }
+    }
+
+    /// Returns the path that `template` stands for, for the `part` of the rows if they are
+    /// divided.
+    ///
+    /// # Errors
+    /// What is wrong with the path, as the end of a sentence.
+    pub fn expand(&self, template: &Path, part: Option<&str>) -> Result<PathBuf, String> {
+        let time = self.time.clone();
+        let now = LazyCell::new(move || time.ok_or_else(|| "needs a time".to_owned()));
+        let names = Names {
+            part,
+            ..self.names()
+        };
+        expand(template.as_os_str(), &now, names).map(PathBuf::from)
     }
 }
 
@@ -64,6 +80,8 @@ pub struct Names<'a> {
     /// The table, if the rows are those of a table: its name and its database's are then
     /// escaped. Otherwise a database that is no part of a file's name is refused.
     pub table: Option<&'a str>,
+    /// The number of the part, if the rows are divided among several files.
+    pub part: Option<&'a str>,
     /// The values of parameters, by their names.
     pub parameters: &'a BTreeMap<String, String>,
 }
@@ -73,6 +91,9 @@ const DATABASE: &str = "database";
 
 /// The placeholder of the table.
 const TABLE: &str = "table";
+
+/// The placeholder of the number of the part.
+pub const PART: &str = "part";
 
 /// The placeholders of a time, each with its default strftime form.
 const TIMES: [(&str, &str); 3] = [
@@ -193,7 +214,7 @@ const ZONE_HINT: &str =
     "set TZ to a name such as Europe/Oslo or UTC, or unset it for the system's time zone";
 
 /// The hint for a wrong placeholder.
-const HINT: &str = "placeholders are {date}, {time}, {timestamp}, {database}, {table}, the names of parameters, and \
+const HINT: &str = "placeholders are {date}, {time}, {timestamp}, {database}, {table}, {part}, the names of parameters, and \
      strftime forms such as {date:%Y/%m}; a brace itself is {{ or }}";
 
 /// A piece of a template.
@@ -334,7 +355,7 @@ fn placeholders(path: &OsStr) -> impl Iterator<Item = (&str, Option<&str>)> {
 }
 
 fn is_reserved(name: &str) -> bool {
-    matches!(name, DATABASE | TABLE) || default_form(name).is_some()
+    matches!(name, DATABASE | TABLE | PART) || default_form(name).is_some()
 }
 
 /// The strftime form of the time called `name`; `None` if there is no such time.
@@ -418,6 +439,12 @@ fn replacement<F: FnOnce() -> Now>(
             Some(table) => Ok(escape_name(table)),
             None => Err("holds {table}, which is for --table and --tables".to_owned()),
         },
+        (PART, None, _) => match names.part {
+            Some(part) => Ok(part.to_owned()),
+            None => {
+                Err("holds {part}, which is for --rows-per-file and --bytes-per-file".to_owned())
+            }
+        },
         (_, None, _) if names.parameters.contains_key(name) => {
             component(names.parameters[name].clone())
         }
@@ -454,6 +481,11 @@ pub fn escape_name(name: &str) -> String {
 /// Whether a placeholder of `path` is the table.
 pub fn has_table(path: &OsStr) -> bool {
     placeholders(path).any(|(name, _)| name == TABLE)
+}
+
+/// Returns the number of placeholders of `path` that are the part's number.
+pub fn count_parts(path: &OsStr) -> usize {
+    placeholders(path).filter(|(name, _)| *name == PART).count()
 }
 
 /// Returns `value`, which replaces `placeholder`, if it can be a part of a file's name:
@@ -493,6 +525,7 @@ mod tests {
         let names = Names {
             database: Some("shop"),
             table: None,
+            part: None,
             parameters: &parameters.into(),
         };
         expand(OsStr::from_bytes(path), &now, names).map(OsString::into_vec)
@@ -563,6 +596,7 @@ mod tests {
             let names = Names {
                 database,
                 table: None,
+                part: None,
                 parameters: &BTreeMap::new(),
             };
             let now: LazyCell<Now> = LazyCell::new(now);
@@ -586,6 +620,7 @@ mod tests {
             let names = Names {
                 database: Some(database),
                 table: Some(table),
+                part: None,
                 parameters: &BTreeMap::new(),
             };
             let now: LazyCell<Now> = LazyCell::new(now);

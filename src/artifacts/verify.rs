@@ -1,7 +1,8 @@
-//! Verifies files against their manifests: size, SHA-256, and number of rows.
+//! Verifies files and datasets against their manifests: size, SHA-256, and number of rows.
 
 use std::{
     collections::BTreeSet,
+    ffi::OsStr,
     fs::{self, File},
     io::{self, BufReader, Read, Seek},
     path::{Path, PathBuf},
@@ -14,9 +15,12 @@ use serde::{
 };
 
 use crate::{
-    artifacts::manifest::{self, Manifest},
+    artifacts::{
+        dataset::{self, Dataset},
+        manifest::{self, Manifest},
+    },
     error::{Error, ErrorKind, Result},
-    format::{BuiltIn, CHUNK},
+    format::{BuiltIn, CHUNK, Codec},
     sink::decoder,
     text::{counted, hex, printable},
 };
@@ -38,11 +42,12 @@ pub fn verify(paths: &[PathBuf], mut report: impl FnMut(String, bool)) -> Result
             continue;
         }
         let shown = printable(&file.display().to_string());
-        match check(&file) {
-            Ok(Manifest { rows, bytes, .. }) => {
-                let (rows, bytes) = (counted(rows, "row"), counted(bytes, "byte"));
-                report(format!("{shown}: OK ({rows}, {bytes})"), true);
-            }
+        let checked = match is_dataset(&file) {
+            true => check_dataset(&file),
+            false => check(&file),
+        };
+        match checked {
+            Ok(facts) => report(format!("{shown}: OK ({facts})"), true),
             Err(problem) => {
                 failed += 1;
                 report(format!("{shown}: FAILED: {}", printable(&problem)), false);
@@ -71,59 +76,120 @@ fn file_of(path: &Path) -> PathBuf {
     }
 }
 
-/// Checks the file at `path` against its manifest, and returns the manifest.
+/// Whether `path` is that of a dataset's manifest.
+fn is_dataset(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| name.ends_with(dataset::SUFFIX))
+}
+
+/// Checks the files of the dataset whose manifest is at `path`, and returns what they hold.
 ///
 /// # Errors
 /// The first difference, as a sentence.
-fn check(path: &Path) -> Result<Manifest, String> {
-    match fs::metadata(path) {
-        Ok(found) if found.is_dir() => {
-            return Err("it is a folder: name the files in it".to_owned());
+fn check_dataset(path: &Path) -> Result<String, String> {
+    let dataset = Dataset::read(path).map_err(|error| format!("cannot read it: {error}"))?;
+    for file in &dataset.files {
+        let is_name = Path::new(&file.file).file_name() == Some(OsStr::new(&file.file));
+        if !is_name {
+            return Err(format!("{:?} is no file beside it", file.file));
         }
-        // Opening a FIFO would wait for somebody to write.
-        Ok(found) if !found.is_file() => return Err("it is no regular file".to_owned()),
-        _ => {}
+        let expected = Expected {
+            format: &dataset.format,
+            compression: dataset.compression,
+            header: dataset.header,
+            rows: file.rows,
+            bytes: file.bytes,
+            sha256: &file.sha256,
+        };
+        let checked = check_file(&path.with_file_name(&file.file), &expected);
+        checked.map_err(|problem| format!("{}: {problem}", file.file))?;
     }
+    let files = counted(dataset.files.len() as u64, "file");
+    Ok(format!("{files}, {}", facts(dataset.rows, dataset.bytes)))
+}
+
+fn facts(rows: u64, bytes: u64) -> String {
+    format!("{}, {}", counted(rows, "row"), counted(bytes, "byte"))
+}
+
+/// What a file must be.
+struct Expected<'a> {
+    format: &'a str,
+    compression: Option<Codec>,
+    header: bool,
+    rows: u64,
+    bytes: u64,
+    sha256: &'a str,
+}
+
+/// Checks the file at `path` against its manifest, and returns what it holds.
+///
+/// # Errors
+/// The first difference, as a sentence.
+fn check(path: &Path) -> Result<String, String> {
+    // A folder has no manifest.
+    check_is_file(path)?;
     let manifest_path = manifest::path(path);
     let manifest = Manifest::read(&manifest_path)
         .map_err(|error| format!("cannot read {}: {error}", manifest_path.display()))?;
+    let expected = Expected {
+        format: &manifest.format,
+        compression: manifest.compression,
+        header: manifest.header,
+        rows: manifest.rows,
+        bytes: manifest.bytes,
+        sha256: &manifest.sha256,
+    };
+    check_file(path, &expected)?;
+    Ok(facts(manifest.rows, manifest.bytes))
+}
+
+fn check_is_file(path: &Path) -> Result<(), String> {
+    match fs::metadata(path) {
+        Ok(found) if found.is_dir() => Err("it is a folder: name the files in it".to_owned()),
+        // Opening a FIFO would wait for somebody to write.
+        Ok(found) if !found.is_file() => Err("it is no regular file".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+/// Checks that the file at `path` is what is `expected`.
+///
+/// # Errors
+/// The first difference, as a sentence.
+fn check_file(path: &Path, expected: &Expected<'_>) -> Result<(), String> {
+    check_is_file(path)?;
     let failed = |error: io::Error| format!("cannot read it: {error}");
     let file = File::open(path).map_err(failed)?;
     let size = file.metadata().map_err(failed)?.len();
-    if size != manifest.bytes {
-        return Err(format!(
-            "it has {}, not {}",
-            counted(size, "byte"),
-            manifest.bytes
-        ));
+    if size != expected.bytes {
+        let size = counted(size, "byte");
+        return Err(format!("it has {size}, not {}", expected.bytes));
     }
     let mut file = HashingReader {
         file,
         hash: digest::Context::new(&digest::SHA256),
     };
-    let is_binary = BuiltIn::named(&manifest.format).is_some_and(|format| !format.is_text());
+    let is_binary = BuiltIn::named(expected.format).is_some_and(|format| !format.is_text());
     // Of a binary file, nothing is read before its bytes are known to be right.
-    let found = (!is_binary).then(|| count_stored_rows(&mut file, &manifest));
+    let found = (!is_binary).then(|| count_stored_rows(&mut file, expected));
     // The hash covers the whole file, also what is left unread after a syntax error.
     io::copy(&mut file, &mut io::sink()).map_err(failed)?;
     let HashingReader { mut file, hash } = file;
-    if hex(hash.finish().as_ref()) != manifest.sha256 {
+    if hex(hash.finish().as_ref()) != expected.sha256 {
         return Err("its SHA-256 is another one".to_owned());
     }
     file.rewind().map_err(failed)?;
-    let unknown = || Err(unknown_format(&manifest.format));
-    let found = found.or_else(|| binary::count_rows(&file, &manifest.format));
+    let unknown = || Err(unknown_format(expected.format));
+    let found = found.or_else(|| binary::count_rows(&file, expected.format));
     let rows = found
         .unwrap_or_else(unknown)
         .map_err(|error| format!("its rows cannot be counted: {error}"))?;
-    if rows != manifest.rows {
-        return Err(format!(
-            "it has {}, not {}",
-            counted(rows, "row"),
-            manifest.rows
-        ));
+    if rows != expected.rows {
+        let rows = counted(rows, "row");
+        return Err(format!("it has {rows}, not {}", expected.rows));
     }
-    Ok(manifest)
+    Ok(())
 }
 
 /// Computes the hash of a file while the file is read.
@@ -141,19 +207,19 @@ impl Read for HashingReader {
 }
 
 /// Counts the rows of `file`, which may be compressed.
-fn count_stored_rows(file: &mut HashingReader, manifest: &Manifest) -> Result<u64, String> {
-    let Some(codec) = manifest.compression else {
-        return count_rows(file, manifest);
+fn count_stored_rows(file: &mut HashingReader, expected: &Expected<'_>) -> Result<u64, String> {
+    let Some(codec) = expected.compression else {
+        return count_rows(file, expected);
     };
     let stored = BufReader::with_capacity(CHUNK, file);
     let mut plain = decoder(codec, stored).map_err(|error| error.to_string())?;
-    count_rows(&mut plain, manifest)
+    count_rows(&mut plain, expected)
 }
 
-/// Counts the rows of `file` in the format of its manifest.
-fn count_rows(file: &mut dyn Read, manifest: &Manifest) -> Result<u64, String> {
-    let header = u64::from(manifest.header);
-    let lines = match manifest.format.as_str() {
+/// Counts the rows of `file` in the format that is expected.
+fn count_rows(file: &mut dyn Read, expected: &Expected<'_>) -> Result<u64, String> {
+    let header = u64::from(expected.header);
+    let lines = match expected.format {
         "csv" => count_records(file),
         "tsv" | "ndjson" => count_lines(file),
         // The names, and the line below them.

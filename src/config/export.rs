@@ -1,7 +1,7 @@
 //! Resolves one export: its query, its target, and the guards of its result.
 //! Settings that its table lacks come from the sections of the configuration file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{
     format,
@@ -17,7 +17,7 @@ use crate::{
     error::{Error, Result},
     jobs::{
         guard::{Guards, SchemaPolicy},
-        plan::{EmptyResult, ExportPlan, SchemaFile},
+        plan::{EmptyResult, ExportPlan, PartPlan, SchemaFile},
     },
     sink::{Partial, Target},
     source::Protocol,
@@ -109,6 +109,7 @@ impl UnresolvedExport {
             &preset::table(name, &self.destination, layers),
         )?;
         output::check_binary(layers, &self.destination)?;
+        let parts = part_plan(layers, &self.destination, now, database)?;
         let compression = output::compression(layers, &self.destination)?;
         let load = preset::load_plan(
             name,
@@ -119,6 +120,7 @@ impl UnresolvedExport {
         )?;
         Ok(ExportPlan {
             load,
+            parts,
             // Where patterns choose the tables, each has its own.
             schema_file: query::table(layers)
                 .zip(self.schema_file)
@@ -240,6 +242,60 @@ fn output_name(
         table,
         parameters: destination.parameters.clone(),
         keep,
+    }))
+}
+
+/// Returns how the rows are divided among several files, if they are.
+///
+/// # Errors
+/// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for a path that does not name
+/// them, and for what is for one file.
+fn part_plan(
+    layers: &Layers,
+    destination: &Destination,
+    now: &LazyNow,
+    database: Option<&str>,
+) -> Result<Option<PartPlan>> {
+    let Some(limit) = output::part_limit(layers) else {
+        return Ok(None);
+    };
+    let setting = match limit.rows {
+        Some(_) => keys::ROWS_PER_FILE.setting(),
+        None => keys::BYTES_PER_FILE.setting(),
+    };
+    let template = layers.value(keys::OUTPUT_PATH);
+    let template = template
+        .filter(|_| destination.target != Target::Stdout)
+        .unwrap_or_default();
+    let name = Path::new(&template).file_name().unwrap_or_default();
+    if (
+        template::count_parts(name),
+        template::count_parts(&template),
+    ) != (1, 1)
+    {
+        let what = "makes several files, and the output path does not have {part} once, in the file's name";
+        let refused = layers.refuse(setting, what);
+        return Err(refused.with_hint("name the files: -o 'orders-{part}.csv'"));
+    }
+    for one_file in [keys::KEEP.setting(), keys::LOAD_STATEMENT.setting()] {
+        if layers.origin(one_file).is_some() {
+            let what = format!("makes several files, and {} is for one", one_file.key());
+            return Err(layers.refuse(setting, &what));
+        }
+    }
+    let (database, table) = output::table_names(layers, database);
+    Ok(Some(PartPlan {
+        limit,
+        output: OutputName {
+            time: template::has_time(&template)
+                .then(|| now.as_ref().ok().cloned())
+                .flatten(),
+            template: template.into(),
+            database,
+            table,
+            parameters: destination.parameters.clone(),
+            keep: None,
+        },
     }))
 }
 

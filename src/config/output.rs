@@ -16,7 +16,7 @@ use super::{
     layers::{Layer, Layers},
     origin::{Origin, WithOrigin},
     query,
-    selection::{command_line_query, if_applicable},
+    selection::{command_line_query, command_line_target, if_applicable},
     settings::{Key, keys},
 };
 use crate::{
@@ -26,6 +26,7 @@ use crate::{
     },
     error::{Error, Result},
     format::{BuiltIn, Codec, Compression},
+    pipeline::PartLimit,
     sink::{CompressionOptions, CreateDirs, Target},
     sql::{Parameter, TableName},
 };
@@ -110,6 +111,7 @@ pub(super) fn destination(
         let names = Names {
             database: database.as_deref(),
             table: table.as_deref(),
+            part: part_name(layers),
             parameters: &parameters,
         };
         let (path, by_name) = named_path(&template, &origin, now, names)?;
@@ -214,6 +216,22 @@ pub(super) fn table_names(
     }
 }
 
+/// The placeholder of the part's number, which stays, if the rows are divided.
+fn part_name(layers: &Layers) -> Option<&'static str> {
+    part_limit(layers).map(|_| "{part}")
+}
+
+/// Returns where a file ends and the next one begins, if the rows are divided. What a
+/// configuration file says of its exports is not for a query of the command line.
+pub(super) fn part_limit(layers: &Layers) -> Option<PartLimit> {
+    let is_typed = command_line_query(layers).is_some() || command_line_target(layers).is_some();
+    let limit = PartLimit {
+        rows: if_applicable(layers, keys::ROWS_PER_FILE, is_typed).map(|found| found.value),
+        bytes: if_applicable(layers, keys::BYTES_PER_FILE, is_typed).map(|found| found.value),
+    };
+    (limit != PartLimit::default()).then_some(limit)
+}
+
 /// Returns the path that `template` stands for, and the format that its name says.
 fn named_path(
     template: &OsStr,
@@ -257,6 +275,7 @@ pub(super) fn side_file(
     let names = Names {
         database: database.as_deref(),
         table: table.as_deref(),
+        part: None,
         parameters: &parameters,
     };
     let path = template::expand(&value, now, names).map_err(|problem| {

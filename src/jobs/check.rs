@@ -162,7 +162,7 @@ fn check_export(
         }
         sink::check_replaceable(path)?;
     }
-    check_target(plan, export)?;
+    check_target(plan, export, &export.target)?;
     // A check must not change data, also if an init statement would.
     let read_only = SessionOptions {
         access: Access::ReadOnly,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::plan::ExportPlan;
 use crate::{
-    artifacts::manifest,
+    artifacts::{dataset, manifest},
     error::Error,
     sink::{self, Partial, Target},
 };
@@ -50,6 +50,12 @@ pub(crate) fn claims_of(export: &ExportPlan) -> Vec<Claim> {
         });
         return claims;
     };
+    let parts = export.parts.as_ref();
+    let dataset = parts.and_then(|parts| dataset::path(&parts.output).ok());
+    claims.extend(dataset.map(|path| Claim {
+        path,
+        name: format!("the manifest of {rows}"),
+    }));
     if export.manifest.is_some() {
         claims.push(Claim {
             path: manifest::path(path),

@@ -5,6 +5,7 @@ use super::{
     event::{Event, Observer},
     guard::GuardObserver,
     load::{self, LoadObserver},
+    parts,
     plan::{EmptyResult, ExportPlan, Publish, RunPlan},
     retry::retry,
     session::{Backend, Session, SessionRef},
@@ -15,9 +16,9 @@ use crate::{
     artifacts::{history::LastSuccess, manifest},
     cancel::{CancelToken, CommitState},
     error::{Error, ErrorKind, Result},
-    pipeline::{Pipeline, RowObserver, copy_rows},
+    pipeline::{Part, Parts, Pipeline, RowObserver, copy_rows},
     schema::ColumnDescription,
-    sink::{self, Checksum, Restart, Sink, SinkOptions, Staged, Target},
+    sink::{self, Checksum, Restart, Sink, SinkOptions, Target},
     source::{Access, BinlogPosition, RowSource, SnapshotGap, SnapshotMode},
     text::counted,
 };
@@ -75,7 +76,7 @@ pub(super) fn warn(
 pub(super) fn export(
     context: ExportContext<'_>,
     mut session: Option<SessionRef<'_>>,
-) -> Result<Staged> {
+) -> Result<Vec<Part>> {
     let (status, cancel) = (&context.status.status, context.cancel);
     let is_shared = session.is_some();
     let result = retry(
@@ -155,7 +156,7 @@ pub(super) fn with_export_context(
 }
 
 /// Makes one attempt, over the session `shared` or over one of its own.
-fn try_export(context: ExportContext<'_>, shared: Option<SessionRef<'_>>) -> Result<Staged> {
+fn try_export(context: ExportContext<'_>, shared: Option<SessionRef<'_>>) -> Result<Vec<Part>> {
     let ExportContext { cancel, export, .. } = context;
     let mut own;
     let (session, is_shared) = match shared {
@@ -185,7 +186,7 @@ fn try_export(context: ExportContext<'_>, shared: Option<SessionRef<'_>>) -> Res
     // Opened before the query, which may run for hours, and after the connection.
     // Connecting is the only step that cannot be cancelled from another thread, so no
     // temporary file must exist yet.
-    let sink = open_sink(context)?;
+    let sink = open_sink(context, 1)?;
     let source = session.run()?;
     gaps.into_iter().for_each(|gap| warn_of_gap(context, gap));
     let status = &context.status.status;
@@ -196,12 +197,17 @@ fn try_export(context: ExportContext<'_>, shared: Option<SessionRef<'_>>) -> Res
     let mut load = LoadObserver::new(export, time_zone);
     let mut observers: Vec<&mut dyn RowObserver> = vec![&mut guards];
     observers.extend(load.as_mut().map(|load| load as &mut dyn RowObserver));
+    let mut open_part = |number| open_sink(context, number);
     let copied = copy_rows(
         source,
         Pipeline {
             format: &*export.format,
             facts: facts(context),
             sink,
+            parts: export.parts.as_ref().map(|plan| Parts {
+                limit: plan.limit,
+                open: &mut open_part,
+            }),
             flush: export.flush,
             cancel,
             observers: &mut observers,
@@ -214,16 +220,30 @@ fn try_export(context: ExportContext<'_>, shared: Option<SessionRef<'_>>) -> Res
         let message = format!("no rows; {} left as it was", export.target);
         return Err(Error::new(ErrorKind::NoRows, message));
     }
-    let (staged, mut warnings) = copied.finish()?;
-    status.update(|details| details.stored_bytes = staged.stored_bytes());
+    let parts = copied.finish()?;
+    status.update(|details| {
+        details.stored_bytes = parts.iter().map(|part| part.staged.stored_bytes()).sum()
+    });
+    warn_of_parts(context, &parts);
     if let Some(load) = load {
         status.update(|details| details.load_statement = load.statement);
-        warnings.extend(load.warnings);
+        load.warnings
+            .into_iter()
+            .for_each(|warning| context.warn(warning));
     }
-    warnings
-        .into_iter()
-        .for_each(|warning| context.warn(warning));
-    Ok(staged)
+    Ok(parts)
+}
+
+/// Reports the warnings of the format about `parts`.
+fn warn_of_parts(context: ExportContext<'_>, parts: &[Part]) {
+    for (part, number) in parts.iter().zip(1..) {
+        for warning in &part.warnings {
+            context.warn(match parts.len() {
+                1 => warning.clone(),
+                _ => format!("part {number}: {warning}"),
+            });
+        }
+    }
 }
 
 /// Returns what a document that keeps facts says of the origin of its rows, beside the
@@ -293,21 +313,22 @@ fn prepare_session(context: ExportContext<'_>, session: &mut dyn Session) -> Res
     Ok(())
 }
 
-/// Opens the sink, and records whether it allows a retry.
-fn open_sink(context: ExportContext<'_>) -> Result<Box<dyn Sink>> {
+/// Opens the sink of part `number`, and records whether it allows a retry.
+fn open_sink(context: ExportContext<'_>, number: u32) -> Result<Box<dyn Sink>> {
     let ExportContext { export, cancel, .. } = context;
-    check_target(context.plan, export)?;
+    let target = parts::target(context, number)?;
+    check_target(context.plan, export, &target)?;
     let options = SinkOptions {
         create_dirs: export.create_dirs,
         partial: export.partial,
-        checksum: match export.manifest {
-            Some(_) => Checksum::Sha256,
-            None => Checksum::None,
+        checksum: match (&export.manifest, &export.parts) {
+            (None, None) => Checksum::None,
+            _ => Checksum::Sha256,
         },
     };
-    let sink = context.backend.open_sink(export, options, cancel)?;
+    let sink = context.backend.open_sink(&target, options, cancel)?;
     let sink = match export.compression {
-        Some(options) => sink::compressed(sink, options, &export.target.to_string(), cancel)?,
+        Some(options) => sink::compressed(sink, options, &target.to_string(), cancel)?,
         None => sink,
     };
     let restart = sink.restart();
@@ -396,13 +417,13 @@ fn after_rows(
 /// # Errors
 /// [`ErrorKind::Output`], if the export needs a regular file, or if its manifest
 /// cannot be replaced.
-pub(super) fn check_target(plan: &RunPlan, export: &ExportPlan) -> Result<()> {
+pub(super) fn check_target(plan: &RunPlan, export: &ExportPlan, target: &Target) -> Result<()> {
     let schema_file = export.schema_file.as_ref().map(|file| &*file.path);
     let mut files = [load::statement_file(export), schema_file]
         .into_iter()
         .flatten();
     files.try_for_each(|path| text_file::check(export, path))?;
-    let path = match &export.target {
+    let path = match target {
         Target::Path(path) if !sink::is_stream(path) => path,
         target if export.manifest.is_some() => return Err(manifest::no_file(target)),
         target if plan.publish == Publish::AllOrNothing && export.name.is_some() => {
@@ -412,6 +433,9 @@ pub(super) fn check_target(plan: &RunPlan, export: &ExportPlan) -> Result<()> {
         }
         _ => return Ok(()),
     };
+    if let Some(parts) = &export.parts {
+        sink::check_replaceable(&parts::dataset_path(parts)?)?;
+    }
     match export.manifest {
         Some(_) => sink::check_replaceable(&manifest::path(path)),
         None => Ok(()),

@@ -43,6 +43,9 @@ impl<'a> LoadObserver<'a> {
 
     /// Makes the statement for a result with the columns of `schema`.
     fn make_statement(&self, schema: &Schema) -> Result<String, String> {
+        if self.export.parts.is_some() {
+            return Err("the rows are in several files".to_owned());
+        }
         let file = match &self.export.target {
             Target::Path(path) => path.to_str().ok_or("the file's name is not UTF-8")?,
             _ => STANDARD_INPUT,

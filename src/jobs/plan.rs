@@ -10,7 +10,7 @@ use crate::{
     error::Result,
     format::{Format, stored},
     load::LoadTarget,
-    pipeline::Flush,
+    pipeline::{Flush, PartLimit},
     sink::{CompressionOptions, CreateDirs, Partial, Target},
     source::{ConnectOptions, Protocol, SessionOptions, SnapshotMode},
     sql::{Condition, Parameter, Query, TableName, TablePattern},
@@ -116,6 +116,10 @@ pub struct ExportPlan {
     /// What loads the output; `None` if that is not known.
     #[serde(default)]
     pub load: Option<LoadPlan>,
+    /// How the rows are divided among several files; `None` if all are in one. The number
+    /// of the part is a placeholder in `target` then.
+    #[serde(default)]
+    pub parts: Option<PartPlan>,
     /// Where the statement that creates the table of the rows is written; `None` if it is
     /// not.
     #[serde(default)]
@@ -124,6 +128,15 @@ pub struct ExportPlan {
     /// [`find_tables`](super::find_tables) puts an export of each of them into its place.
     #[serde(default)]
     pub tables: Option<TableSelection>,
+}
+
+/// How the rows of an export are divided among several files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartPlan {
+    /// When a file ends.
+    pub limit: PartLimit,
+    /// How the files are named.
+    pub output: OutputName,
 }
 
 /// A file with the statement that creates a table, as the server shows it. It is published
@@ -188,6 +201,7 @@ impl ExportPlan {
             guards: Guards::default(),
             manifest: None,
             load: None,
+            parts: None,
             schema_file: None,
             tables: None,
         }

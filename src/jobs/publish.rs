@@ -1,41 +1,56 @@
 //! Publishes complete outputs: removes the manifest of the file that is replaced,
 //! and publishes the output, and then its manifest.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::{export::ExportContext, load, text_file};
+use super::{export::ExportContext, load, parts, plan::PartPlan, text_file};
 use crate::{
     artifacts::{
+        dataset::{self, Dataset, DatasetFile},
         manifest::{self, Manifest, ManifestColumn},
         template::OutputName,
     },
     error::Result,
     format::Header,
+    pipeline::Part,
     schema::Schema,
-    sink::{self, Staged},
+    sink::{self, Staged, Target},
 };
 
 /// A complete output, and the files that are published after it: the statements that load
-/// it and that create its table, and the manifest.
+/// it and that create its table, and the manifests.
 pub(super) struct StagedExport {
-    target: Staged,
-    /// The path of the output as the user named it, if the output is a regular file.
-    file: Option<PathBuf>,
+    files: Vec<StagedFile>,
     load_statement: Option<Staged>,
     schema_file: Option<Staged>,
+    dataset: Option<StagedDataset>,
+}
+
+/// A complete file of rows, and its manifest.
+struct StagedFile {
+    target: Staged,
+    /// The path as the user named it, if it is a regular file.
+    path: Option<PathBuf>,
     manifest: Option<Staged>,
 }
 
+/// The manifest of several files, and how they are named.
+struct StagedDataset {
+    manifest: Staged,
+    path: PathBuf,
+    output: OutputName,
+}
+
 impl StagedExport {
-    /// Writes the manifest of `target`, the output of the export of `context`, if the
-    /// export has one.
+    /// Writes the manifests of `parts`, the output of the export of `context`, if the
+    /// export has them.
     ///
     /// # Errors
-    /// [`ErrorKind::Output`](crate::error::ErrorKind::Output), if the manifest cannot
+    /// [`ErrorKind::Output`](crate::error::ErrorKind::Output), if a manifest cannot
     /// be written.
-    pub(super) fn new(context: ExportContext<'_>, target: Staged) -> Result<Self> {
+    pub(super) fn new(context: ExportContext<'_>, parts: Vec<Part>) -> Result<Self> {
         let export = context.export;
         let details = context.status.status.details();
         let cancel = context.cancel.child()?;
@@ -43,57 +58,171 @@ impl StagedExport {
         let load_statement = load::statement_file(export).zip(details.load_statement);
         let schema_file = export.schema_file.as_ref().map(|file| &*file.path);
         let schema_file = schema_file.zip(details.create_statement);
-        let name = export.manifest.as_ref();
-        let manifest = name.map(|name| write_manifest(context, name, &target));
-        let path = export.target.path();
+        let targets = (1..).map(|number| parts::target(context, number));
+        let parts: Vec<(Part, Target)> = parts
+            .into_iter()
+            .zip(targets)
+            .map(|(part, target)| Ok((part, target?)))
+            .collect::<Result<_>>()?;
+        let dataset = export
+            .parts
+            .as_ref()
+            .map(|plan| write_dataset(context, plan, &parts));
+        let dataset = dataset.transpose()?;
+        let files = parts.into_iter().map(|(part, target)| {
+            let name = export.manifest.as_ref();
+            let manifest = name.map(|name| write_manifest(context, name, &part, &target));
+            Ok(StagedFile {
+                manifest: manifest.transpose()?,
+                path: part.staged.path().and(target.path()).map(Into::into),
+                target: part.staged,
+            })
+        });
         Ok(Self {
-            manifest: manifest.transpose()?,
-            file: target.path().and(path).map(Into::into),
+            files: files.collect::<Result<_>>()?,
             load_statement: load_statement
                 .map(|(path, text)| write(path, text))
                 .transpose()?,
             schema_file: schema_file
                 .map(|(path, text)| write(path, text))
                 .transpose()?,
-            target,
+            dataset,
         })
     }
 
     /// Checks whether publication can succeed, as far as can be known before.
     pub(super) fn check(&self) -> Result<()> {
-        self.target.check()?;
-        let others = [&self.load_statement, &self.schema_file, &self.manifest];
+        for file in &self.files {
+            file.target.check()?;
+            file.manifest.as_ref().map_or(Ok(()), Staged::check)?;
+        }
+        let dataset = self.dataset.as_ref().map(|dataset| &dataset.manifest);
+        let others = [
+            self.load_statement.as_ref(),
+            self.schema_file.as_ref(),
+            dataset,
+        ];
         others.into_iter().flatten().try_for_each(Staged::check)
     }
 
-    /// Publishes the output, and then its statements and its manifest. An earlier
-    /// manifest is removed before: at no moment does a manifest stand beside another
-    /// file than its own.
+    /// Publishes the output, and then its statements and its manifests. Earlier
+    /// manifests are removed before: at no moment does a manifest stand beside another
+    /// file than its own. Of an earlier, longer dataset, the files that are left are
+    /// removed. Its manifest comes last.
     pub(super) fn publish(self) -> Result<()> {
         // Another run to the same target must not publish between the steps.
-        let _locked = self.file.as_deref().and_then(sink::lock_target);
-        if let Some(file) = &self.file {
-            manifest::remove_outdated(file)?;
+        let first = self.files.first().and_then(|file| file.path.as_deref());
+        let dataset_path = self.dataset.as_ref().map(|dataset| &*dataset.path);
+        let _locked = dataset_path.or(first).and_then(sink::lock_target);
+        if let Some(path) = dataset_path {
+            dataset::remove_outdated(path)?;
         }
-        self.target.commit()?;
-        let others = [self.load_statement, self.schema_file, self.manifest];
-        others.into_iter().flatten().try_for_each(Staged::commit)
+        let paths = self.files.iter().filter_map(|file| file.path.as_deref());
+        paths
+            .map(manifest::remove_outdated)
+            .collect::<Result<()>>()?;
+        let count = u32::try_from(self.files.len()).unwrap_or(u32::MAX);
+        let mut manifests = Vec::new();
+        for file in self.files {
+            file.target.commit()?;
+            manifests.extend(file.manifest);
+        }
+        if let Some(dataset) = &self.dataset {
+            remove_surplus(&dataset.output, count)?;
+        }
+        let others = [self.load_statement, self.schema_file]
+            .into_iter()
+            .flatten();
+        let dataset = self.dataset.map(|dataset| dataset.manifest);
+        let mut all = others.chain(manifests).chain(dataset);
+        all.try_for_each(Staged::commit)
     }
 }
 
-/// Writes the manifest of `staged`. It is not yet visible.
+/// Removes the files that an earlier dataset of the name `output` has beyond `count`.
+fn remove_surplus(output: &OutputName, count: u32) -> Result<()> {
+    for path in dataset::surplus_parts(output, count) {
+        manifest::remove_outdated(&path)?;
+        sink::check_origin(&path)?;
+        sink::remove(&path, "remove the part of an earlier run")?;
+        tracing::info!("removed {}, which an earlier run left", path.display());
+    }
+    Ok(())
+}
+
+/// Returns the name of the file of `part`, its size as it is stored, and its SHA-256.
+fn stored(part: &Part, target: &Target) -> Result<(String, u64, String)> {
+    let (Some(path), Some(sha256)) = (target.path(), part.staged.sha256()) else {
+        return Err(manifest::no_file(target));
+    };
+    let name = path.file_name().unwrap_or_default();
+    Ok((
+        name.to_string_lossy().into_owned(),
+        part.staged.stored_bytes().unwrap_or(part.bytes),
+        sha256.to_owned(),
+    ))
+}
+
+/// Writes the manifest of the dataset of `parts`. It is not yet visible.
+fn write_dataset(
+    context: ExportContext<'_>,
+    plan: &PartPlan,
+    parts: &[(Part, Target)],
+) -> Result<StagedDataset> {
+    let (export, connect) = (context.export, &context.plan.connect);
+    let status = &context.status.status;
+    let details = status.details();
+    let schema = Schema {
+        columns: details.columns,
+    };
+    let files = parts.iter().map(|(part, target)| {
+        let (file, bytes, sha256) = stored(part, target)?;
+        Ok(DatasetFile {
+            file,
+            rows: part.rows,
+            bytes,
+            sha256,
+        })
+    });
+    let files: Vec<DatasetFile> = files.collect::<Result<_>>()?;
+    let dataset = Dataset {
+        generator: manifest::GENERATOR.to_owned(),
+        export: export.name.clone(),
+        format: export.format.name().to_owned(),
+        compression: export.compression.map(|options| options.compression.codec),
+        header: export.format.header() == Header::Names,
+        rows: files.iter().map(|file| file.rows).sum(),
+        bytes: files.iter().map(|file| file.bytes).sum(),
+        files,
+        columns: ManifestColumn::describe(&schema, &*export.format)?,
+        query_sha256: manifest::query_sha256(&export.query),
+        server: connect.endpoint.to_string(),
+        server_version: details.server_version,
+        database: connect.database.clone(),
+        snapshot: context.position.cloned(),
+        started: status.started().map(|started| format!("{started:.3}")),
+        finished: format!("{:.3}", Timestamp::now()),
+    };
+    let path = parts::dataset_path(plan)?;
+    let first = parts::path(plan, 1)?;
+    Ok(StagedDataset {
+        manifest: dataset::write(&dataset, &path, &first, &context.cancel.child()?)?,
+        path,
+        output: plan.output.clone(),
+    })
+}
+
+/// Writes the manifest of `part`, the file at `target`. It is not yet visible.
 fn write_manifest(
     context: ExportContext<'_>,
     name: &OutputName,
-    staged: &Staged,
+    part: &Part,
+    target: &Target,
 ) -> Result<Staged> {
     let (export, connect) = (context.export, &context.plan.connect);
-    let (Some(target), Some(sha256)) = (export.target.path(), staged.sha256()) else {
-        return Err(manifest::no_file(&export.target));
-    };
+    let (file, bytes, sha256) = stored(part, target)?;
     let status = &context.status.status;
     let details = status.details();
-    let file = target.file_name().unwrap_or_default();
     let started = status.started();
     let schema = Schema {
         columns: details.columns,
@@ -101,15 +230,15 @@ fn write_manifest(
     let manifest = Manifest {
         generator: manifest::GENERATOR.to_owned(),
         export: export.name.clone(),
-        file: file.to_string_lossy().into_owned(),
+        file,
         format: export.format.name().to_owned(),
         compression: export.compression.map(|options| options.compression.codec),
         header: export.format.header() == Header::Names,
         dialect: export.format.dialect(),
         time_zone: details.time_zone,
-        rows: status.rows(),
-        bytes: details.stored_bytes.unwrap_or_else(|| status.bytes()),
-        sha256: sha256.to_owned(),
+        rows: part.rows,
+        bytes,
+        sha256,
         columns: ManifestColumn::describe(&schema, &*export.format)?,
         load_statement: details.load_statement,
         query_sha256: manifest::query_sha256(&export.query),
@@ -121,5 +250,6 @@ fn write_manifest(
         finished: format!("{:.3}", Timestamp::now()),
         named_for: name.time.as_ref().map(ToString::to_string),
     };
-    manifest::write(&manifest, target, &context.cancel.child()?)
+    let path = target.path().unwrap_or_else(|| Path::new(""));
+    manifest::write(&manifest, path, &context.cancel.child()?)
 }

@@ -70,8 +70,7 @@ pub struct Runner {
     is_unreachable: AtomicBool,
 }
 
-/// Raises the limit of open files, because each export that waits for others keeps
-/// its files open.
+/// Raises the limit of open files, because each file that waits for others stays open.
 fn raise_open_files_limit() {
     // If that is not allowed, opening a file later fails with a message.
     if let Ok((_, max)) = getrlimit(Resource::RLIMIT_NOFILE) {
@@ -130,7 +129,8 @@ impl Runner {
     /// snapshot, a cancellation or a panic. Their own results are in their statuses.
     pub fn execute(&self, cancel: &CancelToken) -> Result<()> {
         let plan = &self.plan;
-        if plan.publish == Publish::AllOrNothing {
+        let has_parts = plan.exports.iter().any(|export| export.parts.is_some());
+        if plan.publish == Publish::AllOrNothing || has_parts {
             raise_open_files_limit();
         }
         let history = plan.history()?;

@@ -7,7 +7,7 @@ use super::plan::{ExportPlan, RunPlan};
 use crate::{
     cancel::CancelToken,
     error::{Error, ErrorKind, Result},
-    sink::{self, Sink, SinkOptions},
+    sink::{self, Sink, SinkOptions, Target},
     source::{
         BinlogPosition, ConnectOptions, QueryExecutor, RowSource, SessionFacts, SessionOptions,
         SessionUse, SnapshotGap, SnapshotMode, snapshot,
@@ -24,10 +24,10 @@ pub(super) trait Backend: Send + Sync {
     /// Opens `count` sessions that read one snapshot.
     fn open_snapshot(&self, count: usize, cancel: &CancelToken) -> Result<Sessions>;
 
-    /// Opens the sink of `export`.
+    /// Opens the sink of `target`.
     fn open_sink(
         &self,
-        export: &ExportPlan,
+        target: &Target,
         options: SinkOptions,
         cancel: &CancelToken,
     ) -> Result<Box<dyn Sink>>;
@@ -197,13 +197,13 @@ impl Backend for Server {
 
     fn open_sink(
         &self,
-        export: &ExportPlan,
+        target: &Target,
         options: SinkOptions,
         cancel: &CancelToken,
     ) -> Result<Box<dyn Sink>> {
         match &self.open_sink {
             Some(open) => open(),
-            None => sink::open(&export.target, options, cancel),
+            None => sink::open(target, options, cancel),
         }
     }
 }

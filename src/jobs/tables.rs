@@ -3,7 +3,6 @@
 
 use std::{
     any::Any,
-    cell::LazyCell,
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::Arc,
@@ -13,12 +12,12 @@ use super::{
     claims::claims_of,
     event::Observer,
     export::warn,
-    plan::{ExportPlan, LoadPlan, RunPlan, SchemaFile, TableSelection},
+    plan::{ExportPlan, LoadPlan, PartPlan, RunPlan, SchemaFile, TableSelection},
     retry::retry,
     status::Status,
 };
 use crate::{
-    artifacts::template::{self, NameTime, OutputName},
+    artifacts::template::OutputName,
     cancel::CancelToken,
     error::{Error, Result},
     format::Sql,
@@ -369,8 +368,8 @@ fn export_of(
             None => Arc::clone(&pattern.format),
         },
         manifest: pattern.manifest.as_ref().map(|manifest| OutputName {
-            database: output.database,
-            table: output.table,
+            database: output.database.clone(),
+            table: output.table.clone(),
             ..manifest.clone()
         }),
         name: Some(match &pattern.name {
@@ -378,18 +377,19 @@ fn export_of(
             None => name,
         }),
         load: load.transpose()?,
+        parts: pattern.parts.as_ref().map(|parts| PartPlan {
+            output,
+            ..parts.clone()
+        }),
         schema_file: schema_file.transpose()?,
         tables: None,
         ..pattern.clone()
     })
 }
 
-/// Expands `template` for the table of `output`.
+/// Expands `template` for the table of `output`. The part's number stays a placeholder.
 fn path(template: &Path, output: &OutputName) -> Result<PathBuf> {
-    let time: Option<NameTime> = output.time.clone();
-    let now = LazyCell::new(move || time.ok_or_else(|| "needs a time".to_owned()));
-    let expanded = template::expand(template.as_os_str(), &now, output.names());
-    expanded.map(PathBuf::from).map_err(|problem| {
+    output.expand(template, Some("{part}")).map_err(|problem| {
         let message = format!("the path {} {problem}", template.display());
         Error::config(message)
     })

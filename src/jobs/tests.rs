@@ -106,11 +106,11 @@ impl Backend for Shared {
 
     fn open_sink(
         &self,
-        export: &ExportPlan,
+        target: &Target,
         _options: SinkOptions,
         _cancel: &CancelToken,
     ) -> Result<Box<dyn Sink>> {
-        let name = export.target.to_string();
+        let name = target.to_string();
         Ok(Box::new(MemorySink {
             restart: match name.as_str() {
                 "stream" => Restart::Forbidden,

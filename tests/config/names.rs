@@ -77,7 +77,7 @@ fn parameters_are_parts_of_names() {
 
 #[test]
 fn values_that_are_no_parts_of_names_are_refused() {
-    let hint = "placeholders are {date}, {time}, {timestamp}, {database}, {table}, the names of parameters, and strftime forms such as {date:%Y/%m}; a brace itself is {{ or }}";
+    let hint = "placeholders are {date}, {time}, {timestamp}, {database}, {table}, {part}, the names of parameters, and strftime forms such as {date:%Y/%m}; a brace itself is {{ or }}";
     let with_hint = |what: &str| format!("--output {what}\n  hint: {hint}");
     #[rustfmt::skip]
     let cases = [

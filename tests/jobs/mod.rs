@@ -3,4 +3,5 @@
 mod guards;
 mod manifests;
 mod nightly;
+mod parts;
 pub mod reliability;

@@ -2,7 +2,7 @@
 
 use std::{
     ffi::OsString,
-    num::{NonZeroU16, NonZeroU32},
+    num::{NonZeroU16, NonZeroU32, NonZeroU64},
     path::PathBuf,
 };
 
@@ -19,8 +19,9 @@ use super::{
         switch, template, text,
     },
     validators::{
-        any_text, compression, connections, host, keep_count, load_target, not_empty,
+        any_text, compression, connections, file_size, host, keep_count, load_target, not_empty,
         one_statement, output_format, parsed, pattern, port, retries, row_group_size, rows,
+        rows_of_file,
     },
 };
 use crate::{
@@ -372,6 +373,21 @@ settings! {
         )
         .flag("schema-file")
         .more("For --table and --tables, where FILE has {table}.");
+        ROWS_PER_FILE: NonZeroU64 = number(
+            "output.rows_per_file",
+            &rows_of_file,
+            "Begin a new file after N rows, named by {part} in FILE",
+        )
+        .flag("rows-per-file")
+        .value("N");
+        BYTES_PER_FILE: NonZeroU64 = text(
+            "output.bytes_per_file",
+            &file_size,
+            "Begin a new file after the row that reaches SIZE",
+        )
+        .flag("bytes-per-file")
+        .value("SIZE")
+        .more("Before compression, such as 1GiB; FILE has {part}.");
         COMPRESSION: Option<Compression> = text(
             "output.compression",
             &compression,

@@ -3,7 +3,7 @@
 
 use std::{
     fmt::Display,
-    num::{NonZeroU16, NonZeroU32},
+    num::{NonZeroU16, NonZeroU32, NonZeroU64},
     str::FromStr,
 };
 
@@ -59,20 +59,27 @@ pub(super) fn compression(text: &str) -> Result<Option<Compression>, String> {
 pub(super) fn row_group_size(text: &str) -> Result<u64, String> {
     const MIN: u64 = 1 << 20;
     const MAX: u64 = 2 << 30;
+    let size = size(text).filter(|size| (MIN..=MAX).contains(size));
+    size.ok_or_else(|| "it is a size from 1MiB to 2GiB".to_owned())
+}
+
+/// The size of a file in bytes.
+pub(super) fn file_size(text: &str) -> Result<NonZeroU64, String> {
+    let size = size(text).and_then(NonZeroU64::new);
+    size.ok_or_else(|| "it is a size such as 100MiB or 2GiB".to_owned())
+}
+
+/// The number of bytes that `text` says, with a unit or without one.
+fn size(text: &str) -> Option<u64> {
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
     let factor = match &text[digits.len()..] {
-        "MiB" | "M" => Some(1 << 20),
-        "GiB" | "G" => Some(1 << 30),
-        "KiB" | "K" => Some(1 << 10),
-        "" => Some(1),
-        _ => None,
+        "MiB" | "M" => 1 << 20,
+        "GiB" | "G" => 1 << 30,
+        "KiB" | "K" => 1 << 10,
+        "" => 1,
+        _ => return None,
     };
-    let number = digits.parse::<u64>().ok();
-    let size = number
-        .zip(factor)
-        .and_then(|(number, factor)| number.checked_mul(factor));
-    let size = size.filter(|size| (MIN..=MAX).contains(size));
-    size.ok_or_else(|| "it is a size from 1MiB to 2GiB".to_owned())
+    digits.parse::<u64>().ok()?.checked_mul(factor)
 }
 
 pub(super) fn port(text: &str) -> Result<NonZeroU16, String> {
@@ -88,6 +95,11 @@ pub(super) fn retries(text: &str) -> Result<u32, String> {
 
 pub(super) fn rows(text: &str) -> Result<u64, String> {
     let refused = |_| "it is a whole number of rows".to_owned();
+    text.parse().map_err(refused)
+}
+
+pub(super) fn rows_of_file(text: &str) -> Result<NonZeroU64, String> {
+    let refused = |_| "it is a number of rows from 1 on".to_owned();
     text.parse().map_err(refused)
 }
 
