@@ -12,7 +12,10 @@ use secrecy::SecretString;
 
 use crate::{
     error::{Error, Result},
-    jobs::plan::{ExportPlan, RunPlan},
+    jobs::{
+        claims::ReservedPaths,
+        plan::{ExportPlan, RunPlan},
+    },
     load::UTC,
     sink::Target,
     source::{
@@ -61,7 +64,9 @@ use self::{
     run::RunSettings,
     settings::keys,
 };
-pub use self::{secrets::PromptError, timeout::Timeout, tls::TlsMode};
+pub use self::{
+    secrets::PromptError, selection::refuse_common_targets, timeout::Timeout, tls::TlsMode,
+};
 
 /// What the user asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -295,9 +300,11 @@ impl Shared {
         selection::refuse_unused_parameters(&layers, &exports, &paths)?;
         warnings.into_iter().for_each(interaction.warn);
         let summary = reporting.summary.as_ref().and_then(Target::path);
-        selection::refuse_common_targets(&exports, &inputs, self.run.state.as_deref(), summary)?;
+        let reserved = selection::reserved_paths(&inputs, self.run.state.as_deref(), summary);
+        selection::refuse_common_targets(&exports, &reserved)?;
         run::refuse_streams_if_all_or_nothing(&layers, &self.run, &exports)?;
-        Ok(self.with_exports(exports, &layers, reporting, interaction)?)
+        let plan = self.with_exports(exports, &layers, reporting, interaction)?;
+        Ok(RunPlan { reserved, ..plan })
     }
 
     /// Reads the certificates and the password, and makes the plan. The password
@@ -348,6 +355,7 @@ impl Shared {
             snapshot: self.run.snapshot,
             state: self.run.state,
             found_tables: None,
+            reserved: ReservedPaths::default(),
         })
     }
 }

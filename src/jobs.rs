@@ -2,7 +2,7 @@
 //! their outputs.
 
 pub mod check;
-pub(crate) mod claims;
+pub mod claims;
 mod event;
 mod export;
 pub mod guard;

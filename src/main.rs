@@ -3,7 +3,10 @@
 
 use std::{
     process::ExitCode,
-    sync::{Arc, Mutex, OnceLock},
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use gold_digger::{
@@ -80,18 +83,27 @@ fn run(plan: RunPlan, status: Status, reporting: &ReportOptions) -> ExitCode {
     let cancel = CancelToken::default();
     // What the worker makes once the exports are known.
     let running = Arc::new(OnceLock::new());
+    let is_taken = Arc::new(AtomicBool::new(false));
     let result = {
         let (running, status, reporting) = (running.clone(), status.clone(), reporting.clone());
+        let summary_is_taken = is_taken.clone();
         signals::watch(&cancel, move |cancel| {
-            let found = find_tables(&plan, &status, &*observer, cancel)?;
-            let runner = Runner::new(found.unwrap_or(plan), status.clone(), observer);
+            let plan = find_tables(&plan, &status, &*observer, cancel)?.unwrap_or(plan);
+            if let Err(rejected) = config::refuse_common_targets(&plan.exports, &plan.reserved) {
+                summary_is_taken.store(rejected.summary == SummaryPath::Taken, Relaxed);
+                return Err(rejected.error);
+            }
+            let runner = Runner::new(plan, status.clone(), observer);
             let progress = progress::show(&reporting, runner.exports(), &status);
             let (runner, _) = running.get_or_init(|| (runner, Mutex::new(Some(progress))));
             runner.execute(cancel)
         })
     };
     let Some((runner, progress)) = running.get() else {
-        return end(&[], &status, &result, reporting);
+        return match is_taken.load(Relaxed) {
+            true => exit_code(&result, reporting),
+            false => end(&[], &status, &result, reporting),
+        };
     };
     let report = runner.conclude(result, &cancel);
     drop(progress.lock().map(|mut progress| progress.take()));

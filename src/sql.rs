@@ -32,7 +32,7 @@ pub use dialect::Dialect;
 #[cfg(feature = "cli")]
 pub(crate) use parameter::ITEMS;
 pub use parameter::{Parameter, ParameterValue};
-pub use table::{ColumnNames, Condition, TableName, TablePattern, TableQuery};
+pub use table::{ColumnNames, Condition, NameCase, TableName, TablePattern, TableQuery};
 
 /// SQL text that holds exactly one statement in at least one [`Dialect`].
 ///

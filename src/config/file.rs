@@ -81,13 +81,16 @@ const NAME: &str = "name";
 /// An export's table, and its tables of sections. An export's table may have the keys
 /// of these sections directly, too.
 const EXPORT_TABLE: &str = "[export]";
-const EXPORT_TABLES: [&str; 7] = [
+const EXPORT_TABLES: [&str; 10] = [
     "export.output",
     "export.guards",
     "export.csv",
     "export.tsv",
     "export.json",
     "export.insert",
+    "export.parquet",
+    "export.arrow",
+    "export.xlsx",
     "export.values",
 ];
 

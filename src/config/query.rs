@@ -87,8 +87,9 @@ pub(super) fn is_given(layers: &Layers) -> bool {
 pub(super) fn origin(layers: &Layers) -> Option<&Origin> {
     let sql = layers.origin(keys::QUERY_SQL);
     let file = || layers.origin(keys::QUERY_FILE);
-    sql.or_else(file)
-        .or_else(|| layers.origin(keys::QUERY_TABLE))
+    let table = || layers.origin(keys::QUERY_TABLE);
+    let tables = || layers.origin(keys::QUERY_TABLES);
+    sql.or_else(file).or_else(table).or_else(tables)
 }
 
 /// Returns the error for a missing query.
@@ -222,11 +223,17 @@ pub(super) fn table_selection(
         return Ok(None);
     };
     let exclude = layers.list(keys::QUERY_EXCLUDE);
-    let mut patterns = include.iter().chain(&exclude);
-    if let (Some(pattern), None) = (patterns.find(|one| !one.has_database()), database) {
-        let what = format!("names no database in {pattern}, and there is no default one");
-        let refused = origin.refuse(keys::QUERY_TABLES, &what);
-        return Err(refused.with_hint(format!("write DATABASE.{pattern}, or --database NAME")));
+    for (key, patterns) in [
+        (keys::QUERY_TABLES, &include),
+        (keys::QUERY_EXCLUDE, &exclude),
+    ] {
+        let unnamed = patterns.iter().find(|one| !one.has_database());
+        if let (Some(pattern), None) = (unnamed, database) {
+            let what = format!("names no database in {pattern}, and there is no default one");
+            let hint = format!("write DATABASE.{pattern}, or --database NAME");
+            let origin = layers.origin(key).unwrap_or(&origin);
+            return Err(origin.refuse(key, &what).with_hint(hint));
+        }
     }
     if layers.get(keys::SQL_TABLE).is_some() {
         let what = "is one name, and each table has its own";
@@ -253,28 +260,21 @@ pub(super) fn table_selection(
     }))
 }
 
-/// Returns the file of the statement that creates the table, if there is one. A query has
-/// none, and what a configuration file says of tables is not for it.
+/// Returns the file of the statement that creates the table, if there is one.
 ///
 /// # Errors
-/// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for a flag beside a query, and
-/// for a path whose placeholders are wrong.
+/// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for a path whose placeholders
+/// are wrong.
 pub(super) fn schema_file(
     layers: &Layers,
     now: &LazyNow,
     database: Option<&str>,
 ) -> Result<Option<WithOrigin<PathBuf>>> {
-    let key = keys::SCHEMA_FILE;
-    if table(layers).is_some() || is_table_set(layers) {
-        return output::side_file(layers, key, now, database, "SHOW CREATE TABLE prints it");
+    if table(layers).is_none() && !is_table_set(layers) {
+        return Ok(None);
     }
-    match layers.origin(key) {
-        Some(origin @ Origin::Flag(_)) if is_given(layers) => {
-            let what = "is for the rows of a --table, and a query has none";
-            Err(origin.refuse(key, what))
-        }
-        _ => Ok(None),
-    }
+    let hint = "SHOW CREATE TABLE prints it";
+    output::side_file(layers, keys::SCHEMA_FILE, now, database, hint)
 }
 
 /// Returns what the settings say of the rows of `table`.
@@ -305,6 +305,7 @@ fn refuse_settings_of_tables(layers: &Layers, source: &Source) -> Result<()> {
         keys::QUERY_SELECT.setting(),
         keys::QUERY_WHERE.setting(),
         keys::QUERY_LIMIT.setting(),
+        keys::SCHEMA_FILE.setting(),
     ];
     let exclude = keys::QUERY_EXCLUDE.setting();
     let subject = source.origin.subject(source.setting());

@@ -3,7 +3,6 @@
 
 use std::{
     any::Any,
-    collections::HashMap,
     ffi::OsString,
     path::{Path, PathBuf},
 };
@@ -21,10 +20,9 @@ use crate::{
     artifacts::template,
     error::Result,
     jobs::{
-        claims::{Claim, claims_of},
+        claims::{Claim, ReservedPaths, conflicts},
         plan::ExportPlan,
     },
-    sink,
     sql::Parameter,
 };
 
@@ -189,40 +187,47 @@ pub(super) fn refuse_one_target_for_several(layers: &Layers, count: usize) -> Re
     }
 }
 
-/// Refuses two outputs with one path: one would overwrite the other. The
-/// rejection says whether the `summary` is one of the two.
-///
-/// # Errors
-/// [`ErrorKind::Config`](crate::error::ErrorKind::Config), naming both.
-pub(super) fn refuse_common_targets(
-    exports: &[ExportPlan],
+/// Returns the paths that the run uses besides those of its exports.
+pub(super) fn reserved_paths(
     inputs: &[(&'static str, PathBuf)],
     state: Option<&Path>,
     summary: Option<&Path>,
-) -> Result<(), Rejected> {
-    let claim = |path: &Path, name: &str| Claim {
+) -> ReservedPaths {
+    let claim = |name: &str, path: &Path| Claim {
         path: path.to_owned(),
         name: name.to_owned(),
     };
-    let summary = summary.map(|path| claim(path, SUMMARY));
-    let state = state.map(|path| claim(path, "the state"));
-    let claims = summary.into_iter().chain(state);
-    let claims = claims.chain(exports.iter().flat_map(claims_of));
-    // Several exports may read one input, but none may write to it.
-    let input = |(what, path): &(&str, PathBuf)| (sink::resolve(path), (*what).to_owned());
-    let mut taken: HashMap<PathBuf, String> = inputs.iter().map(input).collect();
-    let (mut first, mut summary) = (None, SummaryPath::Free);
-    for Claim { path, name } in claims {
-        let claim = Claim { path, name };
-        let Some(other) = taken.insert(sink::resolve(&claim.path), claim.name.clone()) else {
-            continue;
-        };
-        if [&other, &claim.name].into_iter().any(|one| one == SUMMARY) {
-            summary = SummaryPath::Taken;
-        }
-        first.get_or_insert(claim.refuse(&other));
+    let inputs = inputs.iter().map(|(name, path)| claim(name, path));
+    let outputs = [(SUMMARY, summary), ("the state", state)].into_iter();
+    let outputs = outputs.filter_map(|(name, path)| Some(claim(name, path?)));
+    ReservedPaths {
+        inputs: inputs.collect(),
+        outputs: outputs.collect(),
     }
-    first.map_or(Ok(()), |error| Err(Rejected { error, summary }))
+}
+
+/// Refuses two files of `plan` with one path: one would overwrite the other. The
+/// rejection says whether the summary is one of the two.
+///
+/// # Errors
+/// [`ErrorKind::Config`](crate::error::ErrorKind::Config), naming both.
+pub fn refuse_common_targets(
+    exports: &[ExportPlan],
+    reserved: &ReservedPaths,
+) -> Result<(), Rejected> {
+    let conflicts = conflicts(exports, reserved);
+    let mut names = conflicts.iter().flat_map(|conflict| &conflict.names);
+    let summary = match names.any(|name| name == SUMMARY) {
+        true => SummaryPath::Taken,
+        false => SummaryPath::Free,
+    };
+    let first = conflicts.into_iter().next();
+    first.map_or(Ok(()), |first| {
+        Err(Rejected {
+            error: first.error,
+            summary,
+        })
+    })
 }
 
 const SUMMARY: &str = "the summary";

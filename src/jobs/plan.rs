@@ -4,7 +4,7 @@ use std::{num::NonZeroU16, path::PathBuf, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{guard::Guards, tables::FoundTables};
+use super::{claims::ReservedPaths, guard::Guards, tables::FoundTables};
 use crate::{
     artifacts::{history::History, template::OutputName},
     error::Result,
@@ -44,6 +44,8 @@ pub struct RunPlan {
     pub state: Option<PathBuf>,
     /// The tables that were found at the server; `None` if all exports are queries.
     pub found_tables: Option<FoundTables>,
+    /// The paths that no export may write to.
+    pub reserved: ReservedPaths,
 }
 
 impl RunPlan {

@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::{
+    claims::conflicts,
     event::{Event, Observer, RunReport},
     export::{self, ExportContext, export, with_export_context},
     outcome::summarize,
@@ -49,7 +50,8 @@ pub fn run(plan: RunPlan, observer: Arc<dyn Observer>, cancel: &CancelToken) -> 
         Err(error) => (plan, Err(error)),
     };
     let runner = Runner::new(plan, status, observer);
-    let result = found.and_then(|()| runner.execute(cancel));
+    let result = found.and_then(|()| runner.refuse_conflicts());
+    let result = result.and_then(|()| runner.execute(cancel));
     runner.conclude(result, cancel)
 }
 
@@ -115,6 +117,15 @@ impl Runner {
         }
     }
 
+    /// Refuses two files with one path, if tables were found: those of a plan without
+    /// patterns are the caller's choice.
+    fn refuse_conflicts(&self) -> Result<()> {
+        let found = self.plan.found_tables.as_ref();
+        let conflicts = found.map(|_| conflicts(&self.plan.exports, &self.plan.reserved));
+        let first = conflicts.into_iter().flatten().next();
+        first.map_or(Ok(()), |conflict| Err(conflict.error))
+    }
+
     /// Returns the status of each export, which changes while the run executes.
     #[must_use]
     pub fn exports(&self) -> &[ExportStatus] {
@@ -129,6 +140,10 @@ impl Runner {
     /// snapshot, a cancellation or a panic. Their own results are in their statuses.
     pub fn execute(&self, cancel: &CancelToken) -> Result<()> {
         let plan = &self.plan;
+        if plan.exports.iter().any(|export| export.tables.is_some()) {
+            let message = "the tables of the plan have not been found";
+            return Err(Error::config(message).with_hint("call find_tables before"));
+        }
         let has_parts = plan.exports.iter().any(|export| export.parts.is_some());
         if plan.publish == Publish::AllOrNothing || has_parts {
             raise_open_files_limit();
@@ -146,12 +161,6 @@ impl Runner {
             position: position.as_ref(),
         };
         let has_panicked = worker.run_in_parallel(count, sessions);
-        if let (Some(found), None) = (&plan.found_tables, cancel.cause()) {
-            let changes = found.changes(plan, &cancel.child()?);
-            changes
-                .into_iter()
-                .for_each(|change| self.warn_of_run(change));
-        }
         self.publish_all(cancel)?;
         if let Some(cause) = cancel.cause() {
             return Err(cause);
@@ -160,6 +169,12 @@ impl Runner {
             return Err(internal_error());
         }
         self.fail_remaining();
+        if let (Some(found), Ok(cancel)) = (&plan.found_tables, cancel.child()) {
+            let changes = found.changes(plan, &cancel);
+            changes
+                .into_iter()
+                .for_each(|change| self.warn_of_run(change));
+        }
         Ok(())
     }
 

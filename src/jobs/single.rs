@@ -224,6 +224,7 @@ impl Export {
             snapshot: SnapshotMode::None,
             state: None,
             found_tables: None,
+            reserved: Default::default(),
         };
         if let Some(export) = plan.exports.first() {
             export.query.check_parameters(&export.parameters)?;

@@ -6,10 +6,10 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use super::{
-    claims::claims_of,
     event::Observer,
     export::warn,
     plan::{ExportPlan, LoadPlan, PartPlan, RunPlan, SchemaFile, TableSelection},
@@ -22,18 +22,18 @@ use crate::{
     error::{Error, Result},
     format::Sql,
     row::Value,
-    sink::{self, Target},
-    source::{Protocol, QueryExecutor, RowSource, SessionUse},
-    sql::{Parameter, ParameterValue, Query, TableName, TablePattern, TableQuery},
+    sink::Target,
+    source::{ConnectOptions, Protocol, QueryExecutor, RowSource, SessionUse},
+    sql::{NameCase, Parameter, ParameterValue, Query, TableName, TablePattern, TableQuery},
     text::counted,
 };
 
 /// The databases of the servers themselves, which only a pattern with their name finds.
 const SYSTEM_DATABASES: [&str; 4] = ["information_schema", "performance_schema", "mysql", "sys"];
 
-/// The types of tables that patterns with wildcards find: those with rows of their own
-/// (MySQL manual, "The INFORMATION_SCHEMA TABLES Table"; MariaDB documentation, the same).
-const TYPES_WITH_ROWS: [&str; 2] = ["BASE TABLE", "SYSTEM VERSIONED"];
+/// The types of tables that patterns with wildcards find: those with rows of their own,
+/// and those of information_schema (MySQL manual, "The INFORMATION_SCHEMA TABLES Table"; MariaDB documentation, the same).
+const TYPES_WITH_ROWS: [&str; 3] = ["BASE TABLE", "SYSTEM VERSIONED", "SYSTEM VIEW"];
 
 /// The tables that the patterns of a run have found.
 #[derive(Clone, Debug)]
@@ -47,9 +47,8 @@ pub struct FoundTables {
 /// says. Warnings go to `observer` and to `status`, which is the run's.
 ///
 /// # Errors
-/// [`ErrorKind::Config`](crate::error::ErrorKind::Config) if a pattern finds no table, or if
-/// two tables would go to one file; those of the connection and of the question for the
-/// tables.
+/// [`ErrorKind::Config`](crate::error::ErrorKind::Config) if a pattern finds no table; those
+/// of the connection and of the questions for the tables.
 pub fn find_tables(
     plan: &RunPlan,
     status: &Status,
@@ -81,22 +80,26 @@ fn try_find(plan: &RunPlan, cancel: &CancelToken) -> Result<(RunPlan, Vec<String
     };
     let mut session =
         QueryExecutor::connect(&plan.connect, &plan.session, SessionUse::Exclusive, cancel)?;
-    let default = plan.connect.database.as_deref();
-    let tables = list(&mut session, &found.selections, default)?;
-    let mut warnings = invisible_columns(&mut session, &found.selections, &tables, default);
-    let mut exports = Vec::new();
+    let listing = Listing::read(&mut session, plan, &found.selections)?;
+    let special = special_columns(&mut session, &found.selections, &listing)?;
+    let (mut exports, mut warnings) = (Vec::new(), Vec::new());
     for export in &plan.exports {
         let Some(selection) = &export.tables else {
             exports.push(export.clone());
             continue;
         };
-        warnings.extend(unused_exclusions(selection, &tables, default));
-        for table in select(selection, &tables, default)? {
-            exports.push(export_of(export, selection, &table)?);
+        let located = |error: Error| match &export.name {
+            Some(name) => error.with_location(name),
+            None => error,
+        };
+        warnings.extend(listing.unused_exclusions(selection));
+        let tables = listing.select(selection).map_err(located)?;
+        warnings.extend(warn_of_columns(export, selection, &tables, &special));
+        for table in tables {
+            exports.push(export_of(export, selection, &table).map_err(located)?);
             found.names.insert(table);
         }
     }
-    refuse_common_targets(&exports)?;
     tracing::info!("found {}", counted(found.names.len() as u64, "table"));
     let plan = RunPlan {
         exports,
@@ -109,12 +112,15 @@ fn try_find(plan: &RunPlan, cancel: &CancelToken) -> Result<(RunPlan, Vec<String
 impl FoundTables {
     /// Returns what has changed since the tables were found, as warnings.
     pub(super) fn changes(&self, plan: &RunPlan, cancel: &CancelToken) -> Vec<String> {
-        let default = plan.connect.database.as_deref();
-        let found =
-            QueryExecutor::connect(&plan.connect, &plan.session, SessionUse::Exclusive, cancel)
-                .and_then(|mut session| list(&mut session, &self.selections, default));
-        let tables = match found {
-            Ok(tables) => tables,
+        // The files are published: nobody waits longer for this.
+        let connect = ConnectOptions {
+            read_timeout: Some(plan.connect.read_timeout.unwrap_or(LISTING_TIMEOUT)),
+            ..plan.connect.clone()
+        };
+        let found = QueryExecutor::connect(&connect, &plan.session, SessionUse::Exclusive, cancel)
+            .and_then(|mut session| Listing::read(&mut session, plan, &self.selections));
+        let listing = match found {
+            Ok(listing) => listing,
             Err(error) => {
                 let problem = error.message();
                 return vec![format!(
@@ -122,10 +128,7 @@ impl FoundTables {
                 )];
             }
         };
-        let matched = self
-            .selections
-            .iter()
-            .flat_map(|one| matching(one, &tables, default));
+        let matched = self.selections.iter().flat_map(|one| listing.matched(one));
         let names: BTreeSet<TableName> = matched.collect();
         let created = names.difference(&self.names).map(|name| {
             format!(
@@ -140,6 +143,17 @@ impl FoundTables {
     }
 }
 
+/// The time that the server may be silent while the tables are listed at the end.
+const LISTING_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The tables that the server lists, and how it compares their names.
+struct Listing {
+    tables: Vec<Listed>,
+    /// The session's database.
+    default: Option<String>,
+    case: NameCase,
+}
+
 /// A table, view or the like that the server lists.
 struct Listed {
     name: TableName,
@@ -147,54 +161,144 @@ struct Listed {
     has_rows: bool,
 }
 
-/// Returns all tables in the databases of `selections`.
-fn list(
-    session: &mut QueryExecutor,
-    selections: &[TableSelection],
-    default: Option<&str>,
-) -> Result<Vec<Listed>> {
-    let columns = "SELECT table_schema, table_name, table_type FROM information_schema.tables \
-                   WHERE table_type IS NOT NULL";
-    let rows = read(session, columns, selections, default)?;
-    let listed = rows.into_iter().map(|[database, table, kind]| Listed {
-        name: TableName {
-            database: Some(database),
-            table,
-        },
-        has_rows: TYPES_WITH_ROWS.contains(&&*kind),
-    });
-    Ok(listed.collect())
+impl Listing {
+    /// Reads the tables in the databases of `selections`.
+    fn read(
+        session: &mut QueryExecutor,
+        plan: &RunPlan,
+        selections: &[TableSelection],
+    ) -> Result<Self> {
+        let question = "SELECT DATABASE(), @@lower_case_table_names, ''";
+        let facts = read_texts(session, question, Vec::new())?;
+        let [database, lower_case, _] = facts.into_iter().next().unwrap_or_default();
+        // (An init statement may have chosen another one.)
+        let default = Some(database).filter(|name| !name.is_empty());
+        let default = default.or_else(|| plan.connect.database.clone());
+        let (condition, parameters) = in_databases(selections, default.as_deref());
+        let question = format!(
+            "SELECT table_schema, table_name, table_type FROM information_schema.tables{condition}"
+        );
+        let rows = read_texts(session, &question, parameters)?;
+        let listed = rows.into_iter().map(|[database, table, kind]| Listed {
+            name: TableName {
+                database: Some(database),
+                table,
+            },
+            has_rows: TYPES_WITH_ROWS.contains(&&*kind),
+        });
+        Ok(Self {
+            tables: listed.collect(),
+            default,
+            case: match &*lower_case {
+                "0" | "" => NameCase::Differs,
+                _ => NameCase::Ignored,
+            },
+        })
+    }
+
+    /// Returns the tables that `selection` matches.
+    fn matched(&self, selection: &TableSelection) -> BTreeSet<TableName> {
+        let is_matched = |table: &&Listed| {
+            let mut include = selection.include.iter();
+            let mut exclude = selection.exclude.iter();
+            include.any(|pattern| self.includes(pattern, table))
+                && !exclude.any(|pattern| self.matches_name(pattern, &table.name))
+        };
+        let tables = self.tables.iter().filter(is_matched);
+        tables.map(|table| table.name.clone()).collect()
+    }
+
+    /// Whether `pattern` includes `table`: what has no rows of its own only by its full
+    /// name, and what is in a database of the server itself only by that database's name.
+    fn includes(&self, pattern: &TablePattern, table: &Listed) -> bool {
+        let database = table.name.database.as_deref().unwrap_or_default();
+        let is_system = SYSTEM_DATABASES
+            .iter()
+            .any(|name| name.eq_ignore_ascii_case(database));
+        self.matches_name(pattern, &table.name)
+            && (table.has_rows || pattern.is_full_name())
+            && (!is_system || pattern.database(self.default.as_deref()).is_some())
+    }
+
+    fn matches_name(&self, pattern: &TablePattern, name: &TableName) -> bool {
+        let database = name.database.as_deref().unwrap_or_default();
+        pattern.matches(database, &name.table, self.default.as_deref(), self.case)
+    }
+
+    /// Returns the tables of `selection`, in the order of their names.
+    fn select(&self, selection: &TableSelection) -> Result<BTreeSet<TableName>> {
+        for pattern in &selection.include {
+            let mut tables = self.tables.iter();
+            if !tables.any(|table| self.includes(pattern, table)) {
+                let message =
+                    format!("the pattern {pattern} finds no table that this account can see");
+                let hint = match self.case {
+                    NameCase::Differs => {
+                        "upper and lower case differ, and views and sequences are found by their full names"
+                    }
+                    NameCase::Ignored => "views and sequences are found by their full names",
+                };
+                return Err(Error::config(message).with_hint(hint));
+            }
+        }
+        let found = self.matched(selection);
+        match found.is_empty() {
+            true => Err(Error::config("all tables that are found are excluded")),
+            false => Ok(found),
+        }
+    }
+
+    /// Warns of patterns of `selection` that exclude no table.
+    fn unused_exclusions(&self, selection: &TableSelection) -> Vec<String> {
+        let is_unused = |pattern: &&TablePattern| {
+            let mut tables = self.tables.iter();
+            !tables.any(|table| self.matches_name(pattern, &table.name))
+        };
+        let unused = selection.exclude.iter().filter(is_unused);
+        unused
+            .map(|pattern| format!("the pattern {pattern} excludes no table"))
+            .collect()
+    }
 }
 
-/// Reads three texts of each row of `select` in the databases of `selections`.
-fn read(
-    session: &mut QueryExecutor,
-    select: &str,
+/// Returns the condition that a row is about a table in one of the databases of
+/// `selections`, if they are known: servers look into no other one then.
+fn in_databases(
     selections: &[TableSelection],
     default: Option<&str>,
-) -> Result<Vec<[String; 3]>> {
+) -> (&'static str, Vec<Parameter>) {
     let patterns = selections.iter().flat_map(|selection| &selection.include);
     let databases = patterns.map(|pattern| pattern.database(default));
     let databases: Option<BTreeSet<String>> = databases.collect();
-    // Servers look into no other database then.
-    let databases =
-        databases.and_then(|names| ParameterValue::list(names.into_iter().collect()).ok());
-    let (query, parameters) = match databases {
-        Some(value) => {
+    let names = databases.map(|names| names.into_iter().collect());
+    match names.map(ParameterValue::list) {
+        Some(Ok(value)) => {
             let name = "databases".to_owned();
             (
-                format!("{select} AND table_schema IN (:databases)"),
+                " WHERE table_schema IN (:databases)",
                 vec![Parameter { name, value }],
             )
         }
-        None => (select.to_owned(), Vec::new()),
-    };
-    session.bind(&Query::parse(query)?, &parameters, Protocol::Auto)?;
+        _ => ("", Vec::new()),
+    }
+}
+
+/// Reads the first three values of each row of `question` as texts.
+fn read_texts(
+    session: &mut QueryExecutor,
+    question: &str,
+    parameters: Vec<Parameter>,
+) -> Result<Vec<[String; 3]>> {
+    // Without a limit, one that an init statement sets for the query would hold.
+    let query = Query::parse(format!("{question} LIMIT 18446744073709551615"))?;
+    session.bind(&query, &parameters, Protocol::Auto)?;
     let mut rows = Vec::new();
     let mut source = session.run()?;
     while let Some(row) = source.next_row()? {
         rows.push([0, 1, 2].map(|index| match row.value(index) {
             Value::Bytes(text) => String::from_utf8_lossy(text).into_owned(),
+            Value::Int(number) => number.to_string(),
+            Value::UInt(number) => number.to_string(),
             _ => String::new(),
         }));
     }
@@ -203,118 +307,70 @@ fn read(
     Ok(rows)
 }
 
-/// Returns the tables that `selection` matches.
-fn matching(
-    selection: &TableSelection,
-    tables: &[Listed],
-    default: Option<&str>,
-) -> BTreeSet<TableName> {
-    let is_matched = |table: &&Listed| {
-        let mut include = selection.include.iter();
-        let mut exclude = selection.exclude.iter();
-        include.any(|pattern| finds(pattern, table, default))
-            && !exclude.any(|pattern| is_like(pattern, &table.name, default))
+/// The columns of a table that `SELECT *` leaves out, and those that INSERT cannot set.
+#[derive(Default)]
+struct SpecialColumns {
+    invisible: Vec<String>,
+    generated: Vec<String>,
+}
+
+/// Returns the special columns of all tables in the databases of `selections`.
+fn special_columns(
+    session: &mut QueryExecutor,
+    selections: &[TableSelection],
+    listing: &Listing,
+) -> Result<BTreeMap<TableName, SpecialColumns>> {
+    let mut found: BTreeMap<TableName, SpecialColumns> = BTreeMap::new();
+    let (condition, parameters) = in_databases(selections, listing.default.as_deref());
+    let and = if condition.is_empty() {
+        " WHERE"
+    } else {
+        " AND"
     };
-    let tables = tables.iter().filter(is_matched);
-    tables.map(|table| table.name.clone()).collect()
+    for kind in ["INVISIBLE", "GENERATED"] {
+        let question = format!(
+            "SELECT table_schema, table_name, column_name FROM information_schema.columns\
+             {condition}{and} extra LIKE '%{kind}%'"
+        );
+        for [database, table, column] in read_texts(session, &question, parameters.clone())? {
+            let database = Some(database);
+            let columns = found.entry(TableName { database, table }).or_default();
+            match kind {
+                "INVISIBLE" => columns.invisible.push(column),
+                _ => columns.generated.push(column),
+            }
+        }
+    }
+    Ok(found)
 }
 
-/// Whether `pattern` finds `table`: what has no rows of its own only by its full name, and
-/// what is in a database of the server itself only by that database's name.
-fn finds(pattern: &TablePattern, table: &Listed, default: Option<&str>) -> bool {
-    let database = table.name.database.as_deref().unwrap_or_default();
-    let is_system = SYSTEM_DATABASES
-        .iter()
-        .any(|name| name.eq_ignore_ascii_case(database));
-    is_like(pattern, &table.name, default)
-        && (table.has_rows || pattern.is_full_name())
-        && (!is_system || pattern.database(default).is_some())
-}
-
-fn is_like(pattern: &TablePattern, name: &TableName, default: Option<&str>) -> bool {
-    pattern.matches(
-        name.database.as_deref().unwrap_or_default(),
-        &name.table,
-        default,
-    )
-}
-
-/// Returns the tables of `selection`, in the order of their names.
-fn select(
+/// Warns of the columns of `tables` that are not exported, and of those that cannot be
+/// loaded.
+fn warn_of_columns(
+    export: &ExportPlan,
     selection: &TableSelection,
-    tables: &[Listed],
-    default: Option<&str>,
-) -> Result<BTreeSet<TableName>> {
-    for pattern in &selection.include {
-        if !tables.iter().any(|table| finds(pattern, table, default)) {
-            let message = format!("{pattern} finds no table that this account can see");
-            return Err(Error::config(message).with_hint(
-                "upper and lower case differ, and views and sequences are found by their full names",
+    tables: &BTreeSet<TableName>,
+    special: &BTreeMap<TableName, SpecialColumns>,
+) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if !selection.columns.is_empty() {
+        return warnings;
+    }
+    let any: &dyn Any = &*export.format;
+    for (table, columns) in special.iter().filter(|(table, _)| tables.contains(table)) {
+        let (invisible, generated) = (columns.invisible.join(", "), columns.generated.join(", "));
+        if !invisible.is_empty() {
+            warnings.push(format!(
+                "{table}: invisible columns are not exported unless they are named: {invisible}"
+            ));
+        }
+        if !generated.is_empty() && any.is::<Sql>() {
+            warnings.push(format!(
+                "{table}: INSERT statements cannot set generated columns: name the others by --columns, without {generated}"
             ));
         }
     }
-    let found = matching(selection, tables, default);
-    match found.is_empty() {
-        true => Err(Error::config("all tables that are found are excluded")),
-        false => Ok(found),
-    }
-}
-
-/// Warns of patterns of `selection` that exclude no table.
-fn unused_exclusions<'a>(
-    selection: &'a TableSelection,
-    tables: &'a [Listed],
-    default: Option<&'a str>,
-) -> impl Iterator<Item = String> + 'a {
-    let is_unused = move |pattern: &&TablePattern| {
-        !tables
-            .iter()
-            .any(|table| is_like(pattern, &table.name, default))
-    };
-    let unused = selection.exclude.iter().filter(is_unused);
-    unused.map(|pattern| format!("{pattern} excludes no table"))
-}
-
-/// Warns of the invisible columns that the selected tables have and that are not exported.
-/// Servers that know no such columns may refuse the question.
-fn invisible_columns(
-    session: &mut QueryExecutor,
-    selections: &[TableSelection],
-    tables: &[Listed],
-    default: Option<&str>,
-) -> Vec<String> {
-    let open: Vec<TableSelection> = selections
-        .iter()
-        .filter(|selection| selection.columns.is_empty())
-        .cloned()
-        .collect();
-    if open.is_empty() {
-        return Vec::new();
-    }
-    let columns = "SELECT table_schema, table_name, column_name FROM information_schema.columns \
-                   WHERE extra LIKE '%INVISIBLE%'";
-    let rows = read(session, columns, &open, default).unwrap_or_default();
-    let mut found: BTreeMap<TableName, Vec<String>> = BTreeMap::new();
-    for [database, table, column] in rows {
-        let database = Some(database);
-        found
-            .entry(TableName { database, table })
-            .or_default()
-            .push(column);
-    }
-    let exported: BTreeSet<TableName> = open
-        .iter()
-        .flat_map(|selection| matching(selection, tables, default))
-        .collect();
-    let found = found
-        .into_iter()
-        .filter(|(table, _)| exported.contains(table));
-    found
-        .map(|(table, columns)| {
-            let columns = columns.join(", ");
-            format!("{table}: invisible columns are not exported unless they are named: {columns}")
-        })
-        .collect()
+    warnings
 }
 
 /// Makes the export of `table` from `pattern`, which stands for the tables of `selection`.
@@ -334,11 +390,7 @@ fn export_of(
         table: Some(table.table.clone()),
         ..selection.output.clone()
     };
-    let name = format!(
-        "{}.{}",
-        table.database.as_deref().unwrap_or_default(),
-        table.table
-    );
+    let name = table.to_text();
     let load = pattern.load.as_ref().map(|load| -> Result<LoadPlan> {
         let file = selection.statement_file.as_ref();
         Ok(LoadPlan {
@@ -393,16 +445,4 @@ fn path(template: &Path, output: &OutputName) -> Result<PathBuf> {
         let message = format!("the path {} {problem}", template.display());
         Error::config(message)
     })
-}
-
-/// Refuses two files with one path.
-fn refuse_common_targets(exports: &[ExportPlan]) -> Result<()> {
-    let mut taken = BTreeMap::new();
-    for claim in exports.iter().flat_map(claims_of) {
-        if let Some(other) = taken.insert(sink::resolve(&claim.path), claim.name.clone()) {
-            let hint = "put {database} and {table} into the path";
-            return Err(claim.refuse(&other).with_hint(hint));
-        }
-    }
-    Ok(())
 }

@@ -292,6 +292,7 @@ fn plan(exports: Vec<ExportPlan>) -> RunPlan {
         snapshot: SnapshotMode::None,
         state: None,
         found_tables: None,
+        reserved: Default::default(),
     }
 }
 

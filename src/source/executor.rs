@@ -373,10 +373,19 @@ impl QueryExecutor {
     /// # Errors
     /// [`ErrorKind::Query`] if the server does not show it.
     pub fn create_statement(&mut self, table: &TableName) -> Result<String> {
+        // In the mode ANSI_QUOTES and the like, names would be in quotes that are none for a
+        // server with its usual mode.
+        let usual = "SET @gold_digger_sql_mode = @@SESSION.sql_mode, SESSION sql_mode = ''";
+        let back = "SET SESSION sql_mode = @gold_digger_sql_mode";
         let sql = format!("SHOW CREATE TABLE {table}");
         let rows = self.with_driver(|conn| {
-            driver::ask(conn, &sql)
-                .map_err(|error| query_error("cannot read how the table is created", error))
+            let ask = |conn: &mut Conn| {
+                driver::run(conn, usual)?;
+                let rows = driver::ask(conn, &sql);
+                driver::run(conn, back)?;
+                rows
+            };
+            ask(conn).map_err(|error| query_error("cannot read how the table is created", error))
         })?;
         let text = rows.first().and_then(|row| driver::text(row, 1));
         let text = text.ok_or_else(|| {

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use glob::Pattern;
+use glob::{MatchOptions, Pattern};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -90,18 +90,19 @@ impl Name {
     }
 }
 
-/// Splits `text` into names at each `separator`. Within backticks, two of them are one,
-/// and the separator is part of the name.
+/// Splits `text` into names at each `separator`, without the white space around them.
+/// Within backticks, two of them are one, and all else is part of the name.
 fn names(text: &str, separator: char) -> std::result::Result<Vec<Name>, String> {
     let mut names = Vec::new();
     let mut rest = text;
     loop {
+        rest = rest.trim_start();
         let quoted = rest.strip_prefix('`');
         let (text, after) = match quoted {
-            Some(inner) => quoted_name(inner).ok_or("it has a backtick without its second one")?,
+            Some(inner) => quoted_name(inner).ok_or("it has no closing backtick")?,
             None => {
                 let end = rest.find(separator).unwrap_or(rest.len());
-                (rest[..end].to_owned(), &rest[end..])
+                (rest[..end].trim().to_owned(), &rest[end..])
             }
         };
         if text.is_empty() {
@@ -114,6 +115,7 @@ fn names(text: &str, separator: char) -> std::result::Result<Vec<Name>, String> 
             text,
             is_quoted: quoted.is_some(),
         });
+        let after = after.trim_start();
         match after.strip_prefix(separator) {
             Some(next) => rest = next,
             None if after.is_empty() => return Ok(names),
@@ -137,6 +139,39 @@ fn quoted_name(text: &str) -> Option<(String, &str)> {
 /// Returns `name` as a name in SQL, in every SQL mode.
 fn quoted(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
+}
+
+impl TableName {
+    /// Returns the name for people, as [`FromStr`] and [`TablePattern`] read it: a part is
+    /// in backticks where it needs them.
+    ///
+    /// ```
+    /// use gold_digger::sql::TableName;
+    /// let name: TableName = "shop.`a.b`".parse()?;
+    /// assert_eq!(name.to_text(), "shop.`a.b`");
+    /// # Ok::<(), String>(())
+    /// ```
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let part = |name: &str| match name.contains(['.', '`', '*', '?', '[', ']', ',']) {
+            true => quoted(name),
+            false => name.to_owned(),
+        };
+        match &self.database {
+            Some(database) => format!("{}.{}", part(database), part(&self.table)),
+            None => part(&self.table),
+        }
+    }
+}
+
+/// Whether upper and lower case of tables' names differ: on servers whose
+/// `lower_case_table_names` is not 0, they do not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NameCase {
+    /// `Orders` and `orders` are two tables.
+    Differs,
+    /// They are one.
+    Ignored,
 }
 
 /// A pattern of tables' names: `shop.*`, `*.orders`, or `orders_?` in the default
@@ -210,14 +245,28 @@ impl TablePattern {
         plain(&self.table).is_some() && self.database.as_ref().is_none_or(|it| plain(it).is_some())
     }
 
-    /// Whether it matches `table` of `database`. Upper and lower case differ.
+    /// Whether it matches `table` of `database`. `default` is the session's database.
     #[must_use]
-    pub fn matches(&self, database: &str, table: &str, default: Option<&str>) -> bool {
-        let is_in_database = match &self.database {
-            Some(pattern) => pattern.matches(database),
-            None => default == Some(database),
+    pub fn matches(
+        &self,
+        database: &str,
+        table: &str,
+        default: Option<&str>,
+        case: NameCase,
+    ) -> bool {
+        let options = MatchOptions {
+            case_sensitive: case == NameCase::Differs,
+            ..MatchOptions::default()
         };
-        is_in_database && self.table.matches(table)
+        let is_in_database = match (&self.database, case) {
+            (Some(pattern), _) => pattern.matches_with(database, options),
+            (None, NameCase::Differs) => default == Some(database),
+            (None, NameCase::Ignored) => {
+                let database = database.to_lowercase();
+                default.is_some_and(|default| default.to_lowercase() == database)
+            }
+        };
+        is_in_database && self.table.matches_with(table, options)
     }
 }
 
@@ -399,7 +448,7 @@ mod tests {
             ("", Err("it has an empty name")),
             ("a.", Err("it has an empty name")),
             ("``", Err("it has an empty name")),
-            ("`a", Err("it has a backtick without its second one")),
+            ("`a", Err("it has no closing backtick")),
             ("`a`b", Err("it has \"b\" after a name in backticks")),
             (
                 "a`b",
@@ -415,11 +464,11 @@ mod tests {
                 "{text}"
             );
         }
-        let columns = "a,`b,c`,`d``e`, f".parse::<ColumnNames>();
+        let columns = "a,`b,c`, `d``e` , f".parse::<ColumnNames>();
         assert_eq!(
             columns,
             Ok(ColumnNames(
-                ["a", "b,c", "d`e", " f"].map(str::to_owned).into()
+                ["a", "b,c", "d`e", "f"].map(str::to_owned).into()
             ))
         );
     }
@@ -445,7 +494,7 @@ mod tests {
             let found: TablePattern = pattern.parse().expect(pattern);
             let is_matched = |name: &str| {
                 let (database, table) = name.split_once('.').expect("two parts");
-                found.matches(database, table, default)
+                found.matches(database, table, default, NameCase::Differs)
             };
             assert!(matched.iter().all(|name| is_matched(name)), "{pattern}");
             assert!(!others.iter().any(|name| is_matched(name)), "{pattern}");
@@ -467,6 +516,10 @@ mod tests {
             assert_eq!(found.is_full_name(), is_full_name, "{pattern}");
         }
         assert!("shop.[a".parse::<TablePattern>().is_err());
+        let found: TablePattern = "Shop.O*".parse().expect("a pattern");
+        assert!(found.matches("shop", "orders", None, NameCase::Ignored));
+        let found: TablePattern = "*".parse().expect("a pattern");
+        assert!(found.matches("shop", "orders", Some("SHOP"), NameCase::Ignored));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fs;
 use mysql::prelude::Queryable;
 
 use crate::support::{
-    Database, GoldDigger, Outcome, each_server, file_names, make_fifo, wait_until,
+    Database, GoldDigger, Outcome, each_server, file_names, make_fifo, on_a_server, wait_until,
 };
 
 /// Exports with `args` as CSV to standard output.
@@ -257,8 +257,101 @@ fn patterns_choose_tables_that_have_a_file_each() {
             assert!(shown.contains(problem), "{args:?}: {shown}");
         }
         let path = output("{table}.csv");
-        run(&["--tables=empty", "--exclude-tables=none*", "-o", &path])
-            .ended(0, "gold_digger: warning: none* excludes no table\n");
+        run(&["--tables=empty", "--exclude-tables=none*", "-o", &path]).ended(
+            0,
+            "gold_digger: warning: the pattern none* excludes no table\n",
+        );
+    });
+}
+
+#[test]
+fn found_tables_take_no_path_that_the_run_needs() {
+    on_a_server(|db| {
+        for name in ["cfg", "state", "sum"] {
+            db.sql(&format!("CREATE TABLE {name} (id INT)"));
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        let config = "[run]\nstate = \"state.json\"\n[[export]]\nname = \"x\"\ntables = [\"*\"]\npath = \"{table}.json\"\n";
+        fs::write(at("c.toml"), config).expect("a file");
+        fs::write(
+            at("cfg.toml"),
+            config.replace("{table}.json\"", "{table}.toml\"\nformat = \"csv\""),
+        )
+        .expect("a file");
+        for (config, args, files) in [
+            (
+                "c.toml",
+                &["--exclude-tables=sum"][..],
+                "the state and the rows of x:",
+            ),
+            ("cfg.toml", &[], "the configuration file and the rows of x:"),
+            (
+                "c.toml",
+                &["--exclude-tables=state", "--summary", "sum.json"],
+                "the summary and the rows of x:",
+            ),
+        ] {
+            let run = GoldDigger::new()
+                .env("DATABASE_URL", db.url())
+                .current_dir(folder.path());
+            let run = run.args(["--config", config]).args(args).run();
+            run.failed(2, &[files, "would go to the same place"]);
+            assert_eq!(file_names(folder.path()), ["c.toml", "cfg.toml"]);
+        }
+    });
+}
+
+#[test]
+fn what_init_sets_is_for_the_rows_and_not_for_the_list() {
+    each_server(|db| {
+        for name in ["a", "b", "c"] {
+            db.sql(&format!(
+                "CREATE TABLE {name} (`\"` INT, g INT AS (`\"` + 1))"
+            ));
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name).display().to_string();
+        let run = |args: &[&str]| {
+            let run = GoldDigger::new().env("DATABASE_URL", db.url());
+            run.args(args).run()
+        };
+        let init = "--init=SET sql_select_limit = 1, sql_mode = 'ANSI_QUOTES'";
+        let schema = at("{table}.schema");
+        run(&[
+            "--tables=*",
+            init,
+            "-o",
+            &at("{table}.csv"),
+            "--schema-file",
+            &schema,
+        ])
+        .ended(0, "");
+        assert_eq!(
+            file_names(folder.path()),
+            [
+                "a.csv", "a.schema", "b.csv", "b.schema", "c.csv", "c.schema"
+            ]
+        );
+        let text = fs::read_to_string(at("a.schema")).expect("a file");
+        assert!(text.starts_with("CREATE TABLE `a` (\n  `\"` int"), "{text}");
+        // What does not load is told.
+        let warning = format!(
+            "gold_digger: warning: `{}`.`a`: INSERT statements cannot set generated columns: name the others by --columns, without g\n",
+            db.name
+        );
+        run(&["--tables=a", "-o", &at("{table}.sql")]).ended(0, &warning);
+        run(&["--tables=a", "--columns=`\"`", "-o", &at("{table}.sql")]).ended(0, "");
+        let system = ["--tables=information_schema.SCHEMAT*", "--limit=1", "-o"];
+        run(&[&system[..], &[&at("{table}.tsv")]].concat()).ended(0, "");
+        // A query has no table.
+        let config = format!(
+            "[[export]]\nname = \"x\"\nsql = \"SELECT 1\"\npath = \"x.csv\"\nschema_file = \"{}\"\n",
+            at("x.schema")
+        );
+        fs::write(at("c.toml"), config).expect("a file");
+        run(&["--config", &at("c.toml")])
+            .failed(2, &["schema_file is for the rows of a --table, and "]);
     });
 }
 
@@ -331,7 +424,7 @@ fn definitions_are_published_with_the_rows() {
         let query = db.export("SELECT 1").args(["--schema-file=x.sql"]).run();
         query.failed(
             2,
-            &["--schema-file is for the rows of a --table, and a query has none"],
+            &["--schema-file is for the rows of a --table, and SQL is a query"],
         );
         // Two files never have one path.
         db.sql("CREATE TABLE `t.csv` (id INT)");
@@ -360,7 +453,7 @@ fn what_is_created_and_dropped_meanwhile_is_told() {
         db.sql("DROP TABLE a, z");
         assert_eq!(fs::read_to_string(at("m.csv")).expect("rows"), "id\n");
         let name = &db.name;
-        run.wait().failed(
+        run.wait().failed_with_any_length(
             4,
             &[
                 &format!("{name}.z: the query failed: server error 1146 (42S02)"),

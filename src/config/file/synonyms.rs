@@ -7,7 +7,7 @@ type Synonym = (
     &'static str,
 );
 
-const SYNONYMS: [Synonym; 7] = [
+const SYNONYMS: [Synonym; 8] = [
     (
         &["output", "export"],
         &[
@@ -31,6 +31,11 @@ const SYNONYMS: [Synonym; 7] = [
         &["query", "export"],
         &["order_by", "order"],
         "write it into the query: sql = \"SELECT * FROM …\"",
+    ),
+    (
+        &["query"],
+        &["columns"],
+        "select = [\"a\", \"b\"] chooses the columns of a table",
     ),
     (
         &["output", "export"],
