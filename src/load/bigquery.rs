@@ -23,6 +23,10 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
     limits: Limits {
         quoted_null: false,
         years: Some((1, 9999)),
+        decimal_digits: |digits, decimals| {
+            let name = type_name(SqlType::Decimal(digits, decimals));
+            (name != TEXT).then_some(digits)
+        },
         ..Limits::NONE
     },
     // BigQuery manual, "Specifying a schema", "Column names".
@@ -69,6 +73,9 @@ fn statement(load: &Load<'_>, table: Table) -> Result<String, String> {
     ))
 }
 
+/// The type of texts.
+const TEXT: &str = "STRING";
+
 fn type_name(sql_type: SqlType) -> String {
     let name = match sql_type {
         SqlType::Boolean => "BOOL",
@@ -86,7 +93,7 @@ fn type_name(sql_type: SqlType) -> String {
         SqlType::Instant(_) => "TIMESTAMP",
         SqlType::Bytes => "BYTES",
         // Its TIME has 24 hours, and its JSON rounds numbers.
-        SqlType::Decimal(..) | SqlType::Time(_) | SqlType::Json | SqlType::Text => "STRING",
+        SqlType::Decimal(..) | SqlType::Time(_) | SqlType::Json | SqlType::Text => TEXT,
     };
     name.to_owned()
 }

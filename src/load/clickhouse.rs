@@ -26,6 +26,7 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
     // one beyond.
     limits: Limits {
         years: Some((1900, 2299)),
+        decimal_digits: |digits, _| Some(digits),
         ..Limits::NONE
     },
     names: NameRules {

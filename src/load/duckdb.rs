@@ -21,6 +21,7 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
     ],
     limits: Limits {
         years: Some((1, 9999)),
+        decimal_digits: |digits, _| (digits <= MAX_DIGITS).then_some(digits),
         ..Limits::NONE
     },
     // DuckDB manual, "Keywords and Identifiers".

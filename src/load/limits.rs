@@ -1,11 +1,11 @@
 //! The values that a target cannot hold: each is an error that names its place, or
 //! is counted for a warning.
 
-use super::LoadTarget;
+use super::{LoadTarget, types::MAX_DIGITS};
 use crate::{
     format::{BinaryEncoding, Booleans, TextOptions, ValueError, ZeroDates},
     row::{Row, Value, bits_of},
-    schema::{ColumnType, Schema},
+    schema::{Column, ColumnType, Schema},
     text::warning,
 };
 
@@ -25,6 +25,9 @@ pub struct Limits {
     pub(super) longest_text: Option<usize>,
     /// The most bytes of a value of bytes.
     pub(super) longest_bytes: Option<usize>,
+    /// Returns the most digits of the DECIMAL in the target's table for a column with so
+    /// many digits in all, and so many decimals; `None` if it has another type there.
+    pub(super) decimal_digits: fn(u32, u32) -> Option<u32>,
     /// Whether the target is a spreadsheet, which reads numbers with 15 digits, and
     /// takes texts that look like numbers for numbers.
     pub(super) spreadsheet: bool,
@@ -39,6 +42,7 @@ impl Limits {
         largest_integer: None,
         longest_text: None,
         longest_bytes: None,
+        decimal_digits: |_, _| None,
         spreadsheet: false,
     };
 
@@ -48,6 +52,17 @@ impl Limits {
             return Some(Check::SpreadsheetBits);
         }
         self.largest_integer.map(|_| Check::Bits)
+    }
+
+    /// Returns the check of a DECIMAL column: servers declare too few digits for some
+    /// expressions, such as AVG() of a CASE.
+    fn check_of_decimal(&self, column: &Column, scale: u8) -> Option<Check> {
+        let digits = column.metadata.precision.unwrap_or(MAX_DIGITS);
+        let digits = (self.decimal_digits)(digits, scale.into())?;
+        Some(Check::Decimal {
+            whole: digits.saturating_sub(scale.into()) as usize,
+            scale: scale.into(),
+        })
     }
 }
 
@@ -102,6 +117,11 @@ enum Check {
     Date,
     Integer,
     Bits,
+    /// A DECIMAL with so many digits before the point and behind it.
+    Decimal {
+        whole: usize,
+        scale: usize,
+    },
     SpreadsheetText,
     SpreadsheetNumber,
     SpreadsheetBits,
@@ -124,7 +144,7 @@ impl LimitCheck {
         let checks_bytes = null.as_ref().is_some_and(|null| {
             null.is_empty() || matches!(text.binary, BinaryEncoding::Utf8 | BinaryEncoding::Raw)
         });
-        let check = |column_type| match column_type {
+        let check = |column: &Column| match column.column_type {
             ColumnType::Binary if checks_bytes => Some(Check::Bytes),
             ColumnType::Binary if limits.longest_bytes.is_some() => Some(Check::EncodedBytes),
             ColumnType::Bit { .. } => limits.check_of_bits(),
@@ -141,12 +161,13 @@ impl LimitCheck {
             {
                 Some(Check::SpreadsheetNumber)
             }
+            ColumnType::Decimal { scale, .. } => limits.check_of_decimal(column, scale),
             _ => None,
         };
         let columns = schema.columns.iter().enumerate();
         Self {
             columns: columns
-                .filter_map(|(index, column)| Some((index, check(column.column_type)?)))
+                .filter_map(|(index, column)| Some((index, check(column)?)))
                 .collect(),
             limits,
             null: null.map(String::into_bytes),
@@ -179,6 +200,9 @@ impl LimitCheck {
                 (Check::EncodedBytes, Value::Bytes(bytes)) => self.length_problem(bytes),
                 (Check::Date, value) => self.date_problem(value),
                 (Check::Integer, value) => self.integer_problem(value),
+                (Check::Decimal { whole, scale }, Value::Bytes(number)) => {
+                    is_beyond(number, whole, scale).then_some(BEYOND_DECIMAL)
+                }
                 (Check::Bits, value) => self.integer_problem(Value::UInt(bits(value))),
                 (Check::SpreadsheetText, Value::Bytes(text)) => {
                     self.count_text(text);
@@ -409,6 +433,25 @@ fn begins_with(word: &str, part: &str) -> bool {
 /// A problem, as the end of a sentence that begins with the value, and a hint.
 type Problem = (&'static str, &'static str);
 
+const BEYOND_DECIMAL: Problem = (
+    "has more digits than its column's type says, and than the table of --for has",
+    "CAST it in the query to the DECIMAL that it needs, for example CAST(… AS DECIMAL(20,4))",
+);
+
+/// Returns whether a DECIMAL has more digits than `whole` before the point, or than
+/// `scale` behind it. Zeros at its ends do not count.
+fn is_beyond(number: &[u8], whole: usize, scale: usize) -> bool {
+    let digits = number.strip_prefix(b"-").unwrap_or(number);
+    let point = digits.iter().position(|byte| *byte == b'.');
+    let (before, behind) = match point {
+        Some(point) => (&digits[..point], &digits[point + 1..]),
+        None => (digits, &[][..]),
+    };
+    let is_zero = |digit: &u8| *digit == b'0';
+    let surplus = before.len().saturating_sub(whole);
+    !before[..surplus].iter().all(is_zero) || !behind.iter().skip(scale).all(is_zero)
+}
+
 /// Returns the year, month and day of a date.
 fn date(value: Value<'_>) -> Option<(u16, u8, u8)> {
     match value {
@@ -468,7 +511,24 @@ fn significant(number: &[u8]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::looks_like_number;
+    use super::{is_beyond, looks_like_number};
+
+    #[test]
+    fn decimals_beyond_their_columns_are_known() {
+        for (number, expected) in [
+            ("0", false),
+            ("99.9999", false),
+            ("-99.99990", false),
+            ("0099.9999", false),
+            (".5", false),
+            ("100.0000", true),
+            ("-100", true),
+            ("1.00001", true),
+        ] {
+            assert_eq!(is_beyond(number.as_bytes(), 2, 4), expected, "{number}");
+        }
+        assert!(!is_beyond(b"0.5", 0, 1) && is_beyond(b"1.5", 0, 1));
+    }
 
     #[test]
     fn texts_that_spreadsheets_change_are_known() {

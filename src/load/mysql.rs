@@ -1,5 +1,7 @@
 //! MySQL and MariaDB: LOAD DATA (MySQL manual, "LOAD DATA Statement").
 
+use std::borrow::Cow;
+
 use super::{
     Case, EmptyNames, Existing, Limits, Load, LoadSql, LoadTarget, Longest, NameLines, NameRules,
     Reserved, Spelling, Table, backslashed, doubled, types,
@@ -19,14 +21,18 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
         ("values.binary", "hex"),
         ("session.time_zone", "+00:00"),
     ],
-    limits: Limits::NONE,
+    // A value of more digits becomes the nearest that its column holds, with a warning.
+    limits: Limits {
+        decimal_digits: |digits, _| Some(digits.min(types::MAX_DIGITS)),
+        ..Limits::NONE
+    },
     // MySQL manual, "Identifier Length Limits", "Identifier Case Sensitivity".
     names: NameRules {
         case: Case::Ignored,
         empty: EmptyNames::Refused,
         longest: Longest::Characters(64),
         lines: NameLines::Any,
-        reserved: Reserved::TrailingSpaces,
+        reserved: Reserved::Unspellable,
     },
     sql: Some(LoadSql { table, statement }),
     codecs: &[],
@@ -39,7 +45,7 @@ fn table(load: &Load<'_>) -> Table {
         quoted: doubled,
         quote: '`',
         declare: &|column, _, nullability| {
-            let type_name = type_name(column).to_owned();
+            let type_name = type_name(column).into_owned();
             match column.is_timestamp() || nullability != Nullability::NotNull {
                 true => type_name + " NULL",
                 false => type_name + " NOT NULL",
@@ -120,15 +126,25 @@ fn name(column: &Column) -> String {
 
 /// Returns a type that holds all values of `column`. The metadata tell neither
 /// the members of an ENUM nor the type of a long text of an expression, and the
-/// M and D of a FLOAT(M,D) of an expression are too small for some values.
-fn type_name(column: &Column) -> &str {
+/// M and D of a FLOAT(M,D) of an expression are too small for some values. The
+/// DECIMAL of an expression may have more digits than that of any table: its values are
+/// checked.
+fn type_name(column: &Column) -> Cow<'_, str> {
     let name = column.server_type.as_str();
-    match column.column_type {
+    Cow::Borrowed(match column.column_type {
+        ColumnType::Decimal { .. } => {
+            let digits = column.metadata.precision.unwrap_or(types::MAX_DIGITS);
+            let (declared, most) = (format!("({digits},"), format!("({},", types::MAX_DIGITS));
+            return match digits > types::MAX_DIGITS {
+                true => Cow::Owned(name.replacen(&declared, &most, 1)),
+                false => Cow::Borrowed(name),
+            };
+        }
         ColumnType::Binary if name == "GEOMETRY" => name,
         ColumnType::Binary => "LONGBLOB",
         ColumnType::Text => "LONGTEXT",
         ColumnType::Float(_) => "FLOAT",
         ColumnType::Double(_) => "DOUBLE",
         _ => name,
-    }
+    })
 }

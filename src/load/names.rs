@@ -18,8 +18,9 @@ pub(super) enum Reserved {
     None,
     /// These names of columns.
     Columns(&'static [&'static str]),
-    /// Names of columns that end with a space.
-    TrailingSpaces,
+    /// Names, also of tables, that end with white space, or have NUL or a character beyond
+    /// U+FFFF (MySQL manual, "Schema Object Names").
+    Unspellable,
     /// Names of tables that begin so, in any case.
     Tables(&'static str),
 }
@@ -79,6 +80,11 @@ impl NameRules {
         {
             return Err(format!(
                 "the name of the file, and so of the table, begins with {begin}"
+            ));
+        }
+        if matches!(self.reserved, Reserved::Unspellable) && is_unspellable(table) {
+            return Err(format!(
+                "the target takes no table of the file's name: {table:?}"
             ));
         }
         match self.longest.is_below(table) {
@@ -153,9 +159,15 @@ impl Reserved {
         match self {
             Self::None | Self::Tables(_) => false,
             Self::Columns(names) => names.contains(&name),
-            Self::TrailingSpaces => name.ends_with(' '),
+            Self::Unspellable => is_unspellable(name),
         }
     }
+}
+
+/// Whether MySQL and MariaDB can have no such name.
+fn is_unspellable(name: &str) -> bool {
+    let is_space = |c: char| matches!(c, ' ' | '\t'..='\r');
+    name.ends_with(is_space) || name.contains(|c| c == '\0' || c > '\u{ffff}')
 }
 
 impl Case {

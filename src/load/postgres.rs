@@ -22,6 +22,7 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
     limits: Limits {
         nul: false,
         years: Some((1, 9999)),
+        decimal_digits: |digits, _| Some(digits),
         ..Limits::NONE
     },
     // PostgreSQL manual, "Identifiers and Key Words": it cuts a longer name, and then the

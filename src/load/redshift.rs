@@ -26,6 +26,7 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
         years: Some((1, 9999)),
         longest_text: Some(LONGEST_TEXT),
         longest_bytes: Some(LONGEST_BYTES),
+        decimal_digits: |digits, _| (digits <= MAX_DIGITS).then_some(digits),
         ..Limits::NONE
     },
     // Redshift guide, "Names and identifiers".
@@ -47,6 +48,9 @@ const LONGEST_TEXT: usize = 65_535;
 /// times as many (Redshift guide, "VARBYTE type"), but COPY takes no row of more than
 /// 4 MB ("Data sources"), in which they are hexadecimal.
 const LONGEST_BYTES: usize = 1_024_000;
+
+/// The most digits of a DECIMAL (Redshift guide, "Numeric types").
+const MAX_DIGITS: u32 = 38;
 
 fn table(load: &Load<'_>) -> Table {
     Table::standard(load, type_name)
@@ -89,7 +93,7 @@ fn type_name(sql_type: SqlType) -> String {
         SqlType::Signed(..=32) | SqlType::Unsigned(..=16) => "INTEGER",
         SqlType::Signed(_) | SqlType::Unsigned(..=32) => "BIGINT",
         SqlType::Unsigned(_) => "DECIMAL(20,0)",
-        SqlType::Decimal(digits @ ..=38, decimals) => {
+        SqlType::Decimal(digits @ ..=MAX_DIGITS, decimals) => {
             return format!("DECIMAL({digits},{decimals})");
         }
         SqlType::Float => "REAL",

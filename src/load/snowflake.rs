@@ -23,6 +23,7 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
     limits: Limits {
         quoted_null: false,
         years: Some((1, 9999)),
+        decimal_digits: |digits, _| (digits <= MAX_DIGITS).then_some(digits),
         ..Limits::NONE
     },
     // Snowflake manual, "Identifier requirements".
@@ -36,6 +37,9 @@ pub(super) static TARGET: LoadTarget = LoadTarget {
     sql: Some(LoadSql { table, statement }),
     codecs: &[],
 };
+
+/// The most digits of a NUMBER (Snowflake manual, "Numeric data types").
+const MAX_DIGITS: u32 = 38;
 
 fn table(load: &Load<'_>) -> Table {
     Table::standard(load, type_name)
@@ -66,7 +70,7 @@ fn type_name(sql_type: SqlType) -> String {
     let name = match sql_type {
         SqlType::Boolean => "BOOLEAN",
         SqlType::Signed(_) | SqlType::Unsigned(_) => "NUMBER(38, 0)",
-        SqlType::Decimal(digits @ ..=38, decimals) => {
+        SqlType::Decimal(digits @ ..=MAX_DIGITS, decimals) => {
             return format!("NUMBER({digits}, {decimals})");
         }
         SqlType::Float | SqlType::Double => "FLOAT",

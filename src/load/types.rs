@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// The most digits of a DECIMAL (MySQL manual, "DECIMAL Data Type Characteristics").
-const MAX_DIGITS: u32 = 65;
+pub(super) const MAX_DIGITS: u32 = 65;
 
 /// The type of a column in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -181,6 +181,12 @@ fn describe(index: usize, column: &mysql::Column, flags: NotNullFlags) -> Result
     }
 }
 
+/// Returns the digits of a second's fraction. MariaDB declares floating decimals for a time
+/// that is made of a number or a text of any number of them.
+pub(super) fn fraction(column: &mysql::Column) -> usize {
+    usize::from(column.decimals()).min(MAX_FRACTION_DIGITS)
+}
+
 fn column_type(column: &mysql::Column) -> Option<ColumnType> {
     // A wrong width from the server must not become gigabytes of zeros.
     let width = (column.column_length() as usize).min(MAX_ZEROFILL_WIDTH);
@@ -193,7 +199,7 @@ fn column_type(column: &mysql::Column) -> Option<ColumnType> {
         decimals: (decimals < FLOATING_DECIMALS).then_some(usize::from(decimals)),
         zerofill,
     };
-    let fraction = usize::from(decimals).min(MAX_FRACTION_DIGITS);
+    let fraction = fraction(column);
     Some(match column.column_type() {
         WireType::MYSQL_TYPE_TINY if width == 1 && zerofill.is_none() => ColumnType::TinyInt1,
         WireType::MYSQL_TYPE_TINY

@@ -5,7 +5,7 @@ use mysql::consts::{ColumnFlags, ColumnType as WireType};
 
 use super::{
     charset::CharacterSet,
-    columns::{BINARY, FLOATING_DECIMALS},
+    columns::{BINARY, FLOATING_DECIMALS, fraction},
 };
 use crate::schema::{BaseType, ColumnType, Metadata, Nullability, Sign};
 
@@ -155,10 +155,8 @@ pub(super) fn type_name(column: &mysql::Column, base: BaseType) -> String {
             };
             number_name(name, column)
         }
-        BaseType::DateTime | BaseType::Timestamp | BaseType::Time
-            if (1..FLOATING_DECIMALS).contains(&decimals) =>
-        {
-            format!("{name}({decimals})")
+        BaseType::DateTime | BaseType::Timestamp | BaseType::Time if decimals > 0 => {
+            format!("{name}({})", fraction(column))
         }
         BaseType::Bit => format!("{name}({width})"),
         BaseType::Char | BaseType::VarChar | BaseType::Binary | BaseType::VarBinary => {

@@ -109,6 +109,124 @@ fn values_that_a_target_cannot_hold_are_errors() {
     });
 }
 
+/// Exports `sql` for MySQL, loads it, and returns what the table then holds.
+fn loaded_by_mysql(db: &Database, sql: &str, protocol: &str) -> (String, String) {
+    use mysql::prelude::Queryable;
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    let run = db.export(sql).args(["--for=mysql", "--protocol", protocol]);
+    let run = run.args(["--header=false", "-o"]).arg(at("copy.tsv"));
+    run.arg("--load-statement")
+        .arg(at("copy.sql"))
+        .run()
+        .ended(0, "");
+    let read = |name: &str| fs::read_to_string(at(name)).expect(name);
+    load_into_mysql(db, &read("copy.sql"));
+    let mut conn = db.connect();
+    let found: Option<String> = conn.query_first("SELECT x FROM copy").expect("a value");
+    conn.query_drop("DROP TABLE copy").expect("a table");
+    (
+        read("copy.tsv").trim_end().to_owned(),
+        found.expect("a value"),
+    )
+}
+
+#[test]
+fn what_expressions_have_beyond_their_types_is_loaded_or_refused() {
+    each_server(|db| {
+        db.sql("CREATE TABLE ut (id INT, iu INT UNSIGNED, w DECIMAL(65,0), d DOUBLE)");
+        db.sql("INSERT INTO ut VALUES (1, 1700000000, 1, 1.25), (2, 1700000001, 2, 1.25)");
+        for protocol in ["text", "binary"] {
+            for sql in [
+                "SELECT AVG(w) AS x FROM ut",
+                "SELECT FROM_UNIXTIME(MAX(d)) AS x FROM ut",
+                "SELECT FROM_UNIXTIME('1.25') AS x",
+                "SELECT SEC_TO_TIME(MAX(d)) AS x FROM ut",
+                "SELECT AVG(iu) AS x FROM ut",
+            ] {
+                let (written, loaded) = loaded_by_mysql(db, sql, protocol);
+                assert_eq!(written, loaded, "{sql}");
+            }
+            for (sql, is_mysql) in [
+                (
+                    "SELECT AVG(CASE WHEN id>0 THEN iu ELSE 0 END) x FROM ut",
+                    true,
+                ),
+                ("SELECT AVG(CASE WHEN id THEN 100 END) x FROM ut", false),
+            ] {
+                if is_mysql == db.is_mariadb() {
+                    continue;
+                }
+                for target in [
+                    "mysql",
+                    "postgres",
+                    "clickhouse",
+                    "duckdb",
+                    "bigquery",
+                    "snowflake",
+                    "redshift",
+                ] {
+                    let run = db
+                        .export(sql)
+                        .args(["--for", target, "--protocol", protocol]);
+                    run.run().failed(
+                        4,
+                        &[
+                            "row 1, column \"x\": ",
+                            "has more digits than its column's type says",
+                            "CAST(… AS DECIMAL(20,4))",
+                        ],
+                    );
+                }
+                // Their tables have texts.
+                for target in ["sqlite", "excel"] {
+                    db.export(sql).args(["--for", target]).run().ended_with(0);
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn mysql_has_no_statement_for_names_that_it_cannot_have() {
+    each_server(|db| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let sql = folder.path().join("x.sql");
+        for (file, query, problem) in [
+            (
+                "a😀.tsv",
+                "SELECT 1 AS a",
+                "takes no table of the file's name: \"a😀\"",
+            ),
+            (
+                "a .tsv",
+                "SELECT 1 AS a",
+                "takes no table of the file's name: \"a \"",
+            ),
+            ("a\u{a0}.tsv", "SELECT 1 AS a", ""),
+            (
+                "x.tsv",
+                "SELECT 1 AS `b\t`",
+                "takes no column of the name of column 1",
+            ),
+            ("x.tsv", "SELECT 1 AS ` b`", ""),
+        ] {
+            let run = db.export(query).args(["--for=mysql", "-o"]);
+            let run = run.arg(folder.path().join(file)).arg("--load-statement");
+            let outcome = run.arg(&sql).run();
+            match problem {
+                "" => drop(outcome.ended(0, "")),
+                _ => drop(outcome.failed(2, &[problem])),
+            }
+            if problem.is_empty() {
+                let statement = fs::read_to_string(&sql).expect("a statement");
+                load_into_mysql(db, &statement);
+            }
+        }
+    });
+}
+
 #[test]
 fn what_contradicts_a_target_is_refused() {
     on_a_server(|db| {
