@@ -16,6 +16,7 @@ mod correction;
 mod driver;
 mod errors;
 mod excerpt;
+mod executed;
 mod executor;
 mod interrupt;
 mod options;

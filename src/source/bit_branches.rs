@@ -12,6 +12,7 @@ use mysql::{
 use super::{
     QueryExecutor, codes,
     driver::{ask, text},
+    executed::{Executed, literal_may_have},
     rewritten::{Names, Token, qualified_names, rewritten_statements, tokens},
     tables::{is_read_already, literal},
 };
@@ -31,11 +32,8 @@ impl QueryExecutor {
         &mut self,
         columns: &[Column],
     ) -> mysql::Result<Option<String>> {
-        let is_computed_decimal = |column: &&Column| {
-            column.column_type() == WireType::MYSQL_TYPE_NEWDECIMAL
-                && column.org_table_ref().is_empty()
-        };
-        let mut decimals = columns.iter().filter(is_computed_decimal).peekable();
+        let decimals = columns.iter().filter(|column| is_computed_decimal(column));
+        let mut decimals = decimals.peekable();
         let sql = self.bound.sql.to_ascii_uppercase();
         let may_branch = sql.contains("IF") || sql.contains("CASE");
         if !may_branch || decimals.peek().is_none() {
@@ -67,31 +65,28 @@ impl QueryExecutor {
         }
     }
 
-    /// Returns the warning that totals of WITH ROLLUP may have a BIT in the place of NULL:
-    /// MariaDB leaves the value of the last group in a BIT column that is a key of the
-    /// groups. An expression over it is right.
+    /// Returns what may be wrong with the BITs of the result, as far as the statement's text
+    /// tells. It asks the server which one it is only where the text has WITH ROLLUP, or is
+    /// not known.
     ///
     /// # Errors
     /// The driver's error if the connection fails.
-    pub(super) fn rollup_warning(&mut self, columns: &[Column]) -> mysql::Result<Option<String>> {
-        let is_stored_bit = |column: &&Column| {
-            column.column_type() == WireType::MYSQL_TYPE_BIT
-                && !column.flags().contains(ColumnFlags::BINARY_FLAG)
-        };
-        let Some(bit) = columns.iter().find(is_stored_bit) else {
-            return Ok(None);
-        };
+    pub(super) fn bit_doubt(&mut self) -> mysql::Result<Option<BitDoubt>> {
         let is_rollup =
             |token| matches!(token, Token::Name(name) if name.eq_ignore_ascii_case("rollup"));
-        let has_rollup = tokens(&self.bound.without_strings()).any(is_rollup);
-        if !has_rollup || !self.stored_bits.is_mariadb(&mut self.conn)? {
-            return Ok(None);
-        }
-        let name = bit.org_name_str();
-        Ok(Some(format!(
-            "MariaDB may have sent the bits of the last group for {name} where a total of WITH \
-             ROLLUP has NULL; add 0 to it in the query, as in SELECT {name}+0 … GROUP BY {name}"
-        )))
+        let may_have_totals = match Executed::of(&self.bound) {
+            Executed::Nothing => tokens(&self.bound.without_strings()).any(is_rollup),
+            Executed::Literal => literal_may_have(&self.bound, "rollup"),
+            Executed::Unknown => {
+                let is_mariadb = self.stored_bits.is_mariadb(&mut self.conn)?;
+                return Ok(Some(match is_mariadb {
+                    true => BitDoubt::Totals,
+                    false => BitDoubt::Branches,
+                }));
+            }
+        };
+        let has_totals = may_have_totals && self.stored_bits.is_mariadb(&mut self.conn)?;
+        Ok(has_totals.then_some(BitDoubt::Totals))
     }
 
     /// Returns the names of the BIT columns that a branch of IF or CASE returns, or,
@@ -127,6 +122,53 @@ impl QueryExecutor {
         let rows = ask(&mut self.conn, &bits)?;
         Ok(rows.iter().filter_map(|row| text(row, 0)).collect())
     }
+}
+
+/// What may be wrong with the BITs of a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BitDoubt {
+    /// MariaDB leaves the value of the last group in a BIT column that is a key of the
+    /// groups, in the totals of WITH ROLLUP. An expression over it is right.
+    Totals,
+    /// MySQL sends bits for digits in IF and CASE, and what runs is not known.
+    Branches,
+}
+
+impl BitDoubt {
+    /// Returns the warning about a result with `columns`, if one of them has such values.
+    pub fn warning(self, columns: &[Column]) -> Option<String> {
+        match self {
+            Self::Totals => {
+                let bit = columns.iter().find(|column| is_stored_bit(column))?;
+                let name = bit.org_name_str();
+                Some(format!(
+                    "MariaDB may have sent the bits of the last group for {name} where a total of \
+                     WITH ROLLUP has NULL; add 0 to it in the query, as in SELECT {name}+0 … GROUP \
+                     BY {name}"
+                ))
+            }
+            Self::Branches => {
+                let is_whole =
+                    |column: &Column| is_computed_decimal(column) && column.decimals() == 0;
+                let column = columns.iter().find(|column| is_whole(column))?;
+                Some(format!(
+                    "MySQL may have sent the bits of a BIT in IF or CASE as if they were digits of \
+                     the DECIMAL {:?}, as the text that EXECUTE runs is not known; add 0 to it \
+                     there, as in IF(x, bits+0, 0)",
+                    column.name_str()
+                ))
+            }
+        }
+    }
+}
+
+fn is_stored_bit(column: &Column) -> bool {
+    column.column_type() == WireType::MYSQL_TYPE_BIT
+        && !column.flags().contains(ColumnFlags::BINARY_FLAG)
+}
+
+fn is_computed_decimal(column: &Column) -> bool {
+    column.column_type() == WireType::MYSQL_TYPE_NEWDECIMAL && column.org_table_ref().is_empty()
 }
 
 /// Returns the tokens of a statement, with one for the parts of a qualified name: the

@@ -10,6 +10,7 @@ use mysql::{
 
 use super::{
     RowSource,
+    bit_branches::BitDoubt,
     bits::StoredBits,
     columns::{self, NotNullFlags},
     connect::{self, Purpose},
@@ -254,7 +255,8 @@ impl QueryExecutor {
             }
             _ => ServerWarnings::default(),
         };
-        self.learn_of_columns(&prepared)?;
+        let doubt = self.learn_of_columns(&prepared)?;
+        let doubtful_bits = |columns: &[Column]| doubt.and_then(|doubt| doubt.warning(columns));
         self.doubtful = DoubtfulText::default();
         let context = ValueContext {
             stored_bits: &self.stored_bits,
@@ -267,11 +269,15 @@ impl QueryExecutor {
                 self.prepared = Some(statement.clone());
                 let result = self.conn.exec_iter(&statement, ());
                 let rows = expect_result_set(result, &self.cancel, &self.bound)?;
+                self.value_warnings
+                    .extend(doubtful_bits(rows.columns().as_ref()));
                 RowStream::new(Rows::Binary(rows), None, &self.cancel, context)?
             }
             prepare::Statement::Text(reason) => {
                 let result = self.conn.query_iter(&self.bound.sql);
                 let rows = expect_result_set(result, &self.cancel, &self.bound)?;
+                self.value_warnings
+                    .extend(doubtful_bits(rows.columns().as_ref()));
                 if runs_expressions(&self.bound) {
                     let warning = rounded_doubles(rows.columns().as_ref());
                     self.value_warnings.extend(warning);
@@ -292,8 +298,8 @@ impl QueryExecutor {
     }
 
     /// Learns what the metadata does not say of the statement's BIT columns and
-    /// TIMESTAMPs.
-    fn learn_of_columns(&mut self, statement: &prepare::Statement) -> Result<()> {
+    /// TIMESTAMPs. Returns what may be wrong with the BITs.
+    fn learn_of_columns(&mut self, statement: &prepare::Statement) -> Result<Option<BitDoubt>> {
         let conn = &mut self.conn;
         let columns = prepare::columns(conn, statement, &self.bound)?;
         let learned = match &*self.bound.keyword {
@@ -306,9 +312,7 @@ impl QueryExecutor {
         let learned = learned.and_then(|()| {
             self.time_zone.learn(&mut self.conn, &columns)?;
             self.value_warnings = self.bit_branch_warning(&columns)?.into_iter().collect();
-            let warning = self.rollup_warning(&columns)?;
-            self.value_warnings.extend(warning);
-            Ok(())
+            self.bit_doubt()
         });
         learned.map_err(|error| query_error("cannot ask about the statement's columns", error))
     }

@@ -7,6 +7,7 @@ use super::{
     QueryExecutor, WarningPolicy,
     driver::{self, text},
     errors::{allow_refusal, query_error},
+    executed::{Executed, literal_may_have},
     rewritten::{Token, tokens},
 };
 use crate::{
@@ -17,6 +18,8 @@ use crate::{
 
 const HINT: &str = "--time-zone chooses the zone: neither the statement nor what it calls may set \
      another one";
+
+const EXECUTE_HINT: &str = "export the statement itself in the place of EXECUTE";
 
 /// What is known of the time zone of a session.
 pub(super) struct TimeZone {
@@ -72,12 +75,18 @@ impl QueryExecutor {
         };
         let failed = |error| query_error("cannot read the session's time zone", error);
         let after = self.with_driver(|conn| ask(conn).map_err(failed))?;
+        let mut hint = HINT;
         let what = match after.filter(|after| *after != before) {
             Some(after) => {
                 format!("the statement changed the session's time zone from {before} to {after}")
             }
             None if sets_it_for_itself(&self.bound) => {
                 "the statement sets the time zone for itself".to_owned()
+            }
+            None if Executed::of(&self.bound) == Executed::Unknown => {
+                hint = EXECUTE_HINT;
+                "the text that EXECUTE runs is not known, and may set the time zone for itself"
+                    .to_owned()
             }
             None if has_hint(&self.bound.sql) && !self.is_mariadb()? => {
                 "the statement sets the time zone for itself, by SET_VAR".to_owned()
@@ -86,7 +95,7 @@ impl QueryExecutor {
         };
         let what = format!("{what}: in which one its TIMESTAMPs are is not known");
         if self.time_zone.is_chosen || self.warning_policy == WarningPolicy::Fail {
-            return Err(Error::new(ErrorKind::Query, what).with_hint(HINT));
+            return Err(Error::new(ErrorKind::Query, what).with_hint(hint));
         }
         Ok(Some(what))
     }
@@ -104,38 +113,128 @@ fn ask(conn: &mut Conn) -> mysql::Result<Option<String>> {
     Ok(answer.first().and_then(|row| text(row, 1)))
 }
 
+/// The SQL modes of MariaDB that read quotes and brackets differently. Which one applies is
+/// not asked: a statement that sets the zone in one of them is refused.
+const SQL_MODES: [&str; 5] = [
+    "",
+    "ANSI_QUOTES",
+    "NO_BACKSLASH_ESCAPES",
+    "ANSI_QUOTES,NO_BACKSLASH_ESCAPES",
+    "MSSQL",
+];
+
 /// Whether the statement is MariaDB's SET STATEMENT … FOR, or executes a text that is,
 /// and sets the time zone.
 fn sets_it_for_itself(bound: &BoundQuery) -> bool {
-    let words = match &*bound.keyword.to_ascii_uppercase() {
-        "SET" => bound.without_strings(),
-        "EXECUTE" => bound.sql.replace('\'', " "),
-        _ => return false,
+    if Executed::of(bound) == Executed::Literal
+        && ["statement", VARIABLE]
+            .iter()
+            .all(|word| literal_may_have(bound, word))
+    {
+        return true;
+    }
+    bound.keyword == "SET"
+        && SQL_MODES.iter().any(|mode| {
+            let words = bound.without_strings_for("MariaDB", mode);
+            has_assignment(tokens(&words).collect())
+        })
+}
+
+/// Whether SET STATEMENT with these tokens assigns a value to the time zone.
+fn has_assignment(tokens: Vec<Token>) -> bool {
+    let is_word = |token: &Token, word: &str| match token {
+        Token::Name(name) => name.eq_ignore_ascii_case(word),
+        _ => false,
     };
-    let (mut has_statement, mut has_zone) = (false, false);
-    for token in tokens(&words) {
-        let Token::Name(name) = token else { continue };
-        match &*name.to_ascii_lowercase() {
-            "statement" => has_statement = true,
-            "time_zone" => has_zone = true,
-            "for" => break,
+    // Behind FOR may stand another one.
+    let is_end = |pair: &[Token]| is_word(&pair[0], "for") && !is_word(&pair[1], "set");
+    let end = tokens.windows(2).position(is_end).unwrap_or(tokens.len());
+    let header = &tokens[..end];
+    let mut pairs = header.windows(2);
+    header.iter().any(|token| is_word(token, "statement"))
+        && pairs
+            .any(|pair| is_word(&pair[0], VARIABLE) && matches!(pair[1], Token::Sign('=' | ':')))
+}
+
+/// The system variable of the session's time zone.
+const VARIABLE: &str = "time_zone";
+
+/// The quotes in which a backslash escapes the next character, in each SQL mode.
+const ESCAPING_QUOTES: [&str; 3] = ["'\"", "'", ""];
+
+/// Whether an optimizer hint of the statement is MySQL's `SET_VAR(time_zone = …)`, in one
+/// of the SQL modes.
+fn has_hint(sql: &str) -> bool {
+    let sql = sql.to_ascii_lowercase();
+    sql.contains("set_var")
+        && ESCAPING_QUOTES.iter().any(|escaping| {
+            let mut hints = hints(&sql, escaping).into_iter();
+            hints.any(sets_variable)
+        })
+}
+
+/// Whether a hint, in lower case, sets the time zone. What stands in quotes counts too.
+fn sets_variable(hint: &str) -> bool {
+    hint.match_indices("set_var").any(|(at, _)| {
+        let words = hint[at..].split(|c: char| c.is_ascii_whitespace() || "(`\"=".contains(c));
+        words.filter(|word| !word.is_empty()).nth(1) == Some(VARIABLE)
+    })
+}
+
+/// Returns the texts of the optimizer hints of a statement, where a backslash escapes in
+/// the quotes `escaping`. A hint ends at its first `*/` outside quotes.
+fn hints<'a>(sql: &'a str, escaping: &str) -> Vec<&'a str> {
+    let (mut found, mut at) = (Vec::new(), 0);
+    while let Some(first) = sql[at..].chars().next() {
+        let rest = &sql[at..];
+        let is_dashes = rest.starts_with("--")
+            && !rest[2..].starts_with(|c: char| !c.is_ascii_whitespace() && !c.is_ascii_control());
+        at += match first {
+            '\'' | '"' | '`' => quoted_length(rest, escaping),
+            '#' => rest.find('\n').unwrap_or(rest.len()),
+            '-' if is_dashes => rest.find('\n').unwrap_or(rest.len()),
+            '/' if rest.starts_with("/*+") => {
+                let length = hint_length(rest, escaping);
+                found.push(&rest[..length]);
+                length
+            }
+            '/' if rest.starts_with("/*") && !rest.starts_with("/*!") => {
+                rest[2..].find("*/").map_or(rest.len(), |end| end + 4)
+            }
+            c => c.len_utf8(),
+        };
+    }
+    found
+}
+
+/// Returns the length of the hint at the beginning of `text`.
+fn hint_length(text: &str, escaping: &str) -> usize {
+    let mut at = 3;
+    while let Some(first) = text[at..].chars().next() {
+        let rest = &text[at..];
+        at += match first {
+            '\'' | '"' | '`' => quoted_length(rest, escaping),
+            '*' if rest.starts_with("*/") => return at + 2,
+            c => c.len_utf8(),
+        };
+    }
+    at
+}
+
+/// Returns the length of the quoted text at the beginning of `text`.
+fn quoted_length(text: &str, escaping: &str) -> usize {
+    let mut chars = text.char_indices();
+    let Some((_, quote)) = chars.next() else {
+        return 0;
+    };
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '\\' if escaping.contains(quote) => drop(chars.next()),
+            c if c == quote => return at + c.len_utf8(),
             _ => {}
         }
     }
-    has_statement && has_zone
-}
-
-/// Whether an optimizer hint of the statement is MySQL's `SET_VAR(time_zone = …)`.
-fn has_hint(sql: &str) -> bool {
-    let sql = sql.to_ascii_lowercase();
-    let mut hints = sql.match_indices("set_var").filter(|(at, _)| {
-        let comment = sql[..*at].rfind("/*");
-        comment.is_some_and(|comment| sql[comment..].starts_with("/*+"))
-    });
-    hints.any(|(at, _)| {
-        let words = sql[at..].split(|c: char| c.is_ascii_whitespace() || "(`=".contains(c));
-        words.filter(|word| !word.is_empty()).nth(1) == Some("time_zone")
-    })
+    text.len()
 }
 
 #[cfg(test)]
@@ -163,6 +262,53 @@ mod tests {
             ),
             ("SELECT /* SET_VAR(time_zone='x') */ a", false, false),
             ("SELECT /*+ SET_VAR */ a", false, false),
+            ("SELECT /*+ SET_VAR(\"time_zone\"='x') */ a", false, true),
+            (
+                "SELECT /*+ QB_NAME(`/*`) SET_VAR(time_zone='x') */ a",
+                false,
+                true,
+            ),
+            (
+                "SELECT /*+ QB_NAME(`*/`) SET_VAR(time_zone='x') */ a",
+                false,
+                true,
+            ),
+            (
+                "SELECT '\\'', /*+ SET_VAR(time_zone='x') */ 'a'",
+                false,
+                true,
+            ),
+            (
+                "SELECT '/*+ SET_VAR(time_zone=1) */', `/*+ SET_VAR(time_zone=1) */` -- /*+ SET_VAR(time_zone=1) */",
+                false,
+                false,
+            ),
+            (
+                "SELECT /* /*+ */ 1 + /*!80000 2 */ a # /*+ SET_VAR(time_zone=1) */",
+                false,
+                false,
+            ),
+            ("SET STATEMENT \"time_zone\"='x' FOR SELECT a", true, false),
+            (
+                "SET STATEMENT lc_time_names=\"\\\"\", time_zone='x' FOR SELECT a",
+                true,
+                false,
+            ),
+            (
+                "SET STATEMENT lc_time_names=\"time_zone\" FOR SELECT 'time_zone' = a",
+                false,
+                false,
+            ),
+            (
+                "SET STATEMENT a=1 FOR SET STATEMENT time_zone='x' FOR SELECT a",
+                true,
+                false,
+            ),
+            (
+                "EXECUTE IMMEDIATE \"SET STATEMENT time_zone='x' FOR SELECT a\"",
+                true,
+                false,
+            ),
             (
                 "SET STATEMENT time_zone='+05:00' FOR SELECT a FROM t",
                 true,

@@ -103,6 +103,105 @@ fn no_report_names_a_zone_that_the_statement_changed() {
     });
 }
 
+/// Statements that set the zone for themselves in other words, or may do so, each behind an
+/// init statement.
+fn disguised(db: &Database) -> Vec<(&'static str, &'static str, &'static str)> {
+    let unknown = "the text that EXECUTE runs is not known, and may set the time zone for itself";
+    let ansi = "SET sql_mode = 'ANSI_QUOTES'";
+    if db.is_mariadb() {
+        let own = "the statement sets the time zone for itself";
+        return vec![
+            (
+                ansi,
+                "SET STATEMENT \"time_zone\"='+05:00' FOR SELECT at FROM t",
+                own,
+            ),
+            (
+                "DO 0",
+                "SET STATEMENT lc_time_names='de_DE' FOR SET STATEMENT time_zone='+05:00' FOR SELECT at FROM t",
+                own,
+            ),
+            (
+                "DO 0",
+                "EXECUTE IMMEDIATE \"SET STATEMENT time_zone='+05:00' FOR SELECT at FROM t\"",
+                own,
+            ),
+            (
+                "SET @a = \"SET STATEMENT time_zone='+05:00' FOR SELECT at FROM t\"",
+                "EXECUTE IMMEDIATE @a",
+                unknown,
+            ),
+            (
+                "PREPARE p FROM \"SET STATEMENT time_zone='+05:00' FOR SELECT at FROM t\"",
+                "SET STATEMENT lc_time_names='de_DE' FOR EXECUTE p",
+                unknown,
+            ),
+        ];
+    }
+    let hint = "the statement sets the time zone for itself, by SET_VAR";
+    vec![
+        (
+            ansi,
+            "SELECT /*+ SET_VAR(\"time_zone\"='+05:00') */ at FROM t",
+            hint,
+        ),
+        (
+            "DO 0",
+            "SELECT /*+ QB_NAME(`/*`) SET_VAR(time_zone='+05:00') */ at FROM t",
+            hint,
+        ),
+        (
+            "DO 0",
+            "SELECT /*+ SET_VAR(sort_buffer_size='/*') SET_VAR(time_zone='+05:00') */ at FROM t",
+            hint,
+        ),
+        (
+            "PREPARE p FROM \"SELECT /*+ SET_VAR(time_zone='+05:00') */ at FROM t\"",
+            "EXECUTE p",
+            unknown,
+        ),
+    ]
+}
+
+#[test]
+fn a_zone_that_a_statement_sets_in_other_words_is_noticed() {
+    each_server(|db| {
+        make_table(db);
+        for (init, sql, what) in disguised(db) {
+            for protocol in ["auto", "text"] {
+                let run = || {
+                    let run = db.export(sql).args(["--header=false", "--init", init]);
+                    run.args(["--protocol", protocol])
+                };
+                let error = format!("{what}: in which one its TIMESTAMPs are is not known");
+                let chosen = run().arg("--time-zone=+00:00").run();
+                chosen.failed(4, &[&error, "hint: "]);
+                let zone = format!("--init={init}");
+                let session =
+                    db.export(sql)
+                        .args(["--header=false", "--init=SET time_zone='+00:00'", &zone]);
+                let outcome = session.run();
+                outcome.assert_stderr_contains(&["warning: ", &error]);
+                assert_eq!(outcome.stdout, b"2026-01-02 08:04:05\n", "{sql}");
+            }
+        }
+        let plain: &[_] = match db.is_mariadb() {
+            true => &[
+                "EXECUTE IMMEDIATE 'SELECT ''x'' AS x, at FROM t'",
+                "SET STATEMENT lc_time_names='de_DE' FOR SELECT 'time_zone' AS x, at FROM t",
+            ],
+            false => &[
+                "SELECT '/*+ SET_VAR(time_zone=1) */' AS x, at FROM t",
+                "SELECT /* it's */ 1 AS x, at FROM t -- /*+ SET_VAR(time_zone='+05:00') */",
+            ],
+        };
+        for sql in plain {
+            let run = db.export(sql).arg("--time-zone=+00:00").run().ended(0, "");
+            assert!(run.stdout.ends_with(b"\t2026-01-02 03:04:05\n"), "{sql}");
+        }
+    });
+}
+
 /// Makes the zone `Test/Summer`, an hour before UTC. Zones are the whole server's.
 fn make_zone(db: &Database) {
     let mut conn = db.connect();
