@@ -12,7 +12,7 @@ use crate::{
 mod values;
 
 #[cfg(feature = "columnar")]
-pub(super) use values::{NOT_BOOL, NOT_UTF8, TYPE_MISMATCH};
+pub(super) use values::{NOT_BOOL, NOT_FINITE, NOT_UTF8, TYPE_MISMATCH};
 
 /// The policy for leading zeros of numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -375,6 +375,89 @@ fn bits_that_mariadb_leaves_in_totals_are_a_warning() {
     });
 }
 
+/// What EXECUTE runs is not known, so that any such column may be wrong.
+#[test]
+fn bits_that_execute_returns_are_warned_of() {
+    each_server(|db| {
+        db.sql("CREATE TABLE t (id INT, b BIT(6), n INT)");
+        db.sql("INSERT INTO t VALUES (1, 49, 5)");
+        let totals = "SELECT b, COUNT(*) c FROM t GROUP BY b WITH ROLLUP";
+        let prepared = format!("PREPARE p FROM '{totals}'");
+        let immediate = format!("EXECUTE IMMEDIATE '{totals}'");
+        let limited = format!("SET STATEMENT max_statement_time = 100 FOR {totals}");
+        let (last_group, digits) = (
+            "gold_digger: warning: MariaDB may have sent the bits of the last group for b where a total",
+            "gold_digger: warning: MySQL may have sent the bits of a BIT in IF or CASE as if they were \
+             digits of the DECIMAL \"x\", as the text that EXECUTE runs is not known",
+        );
+        let cases: &[(&str, &str, &str, &str)] = match db.is_mariadb() {
+            true => &[
+                (&prepared, "EXECUTE p", "b\tc\n49\t1\n49\t1\n", last_group),
+                ("DO 0", &immediate, "b\tc\n49\t1\n49\t1\n", last_group),
+                ("DO 0", &limited, "b\tc\n49\t1\n49\t1\n", last_group),
+                ("DO 0", "EXECUTE IMMEDIATE 'SELECT b FROM t'", "b\n49\n", ""),
+                (
+                    "PREPARE p FROM 'SELECT b+0 AS b FROM t'",
+                    "EXECUTE p",
+                    "b\n49\n",
+                    "",
+                ),
+            ],
+            false => &[
+                (
+                    "PREPARE p FROM 'SELECT IF(id, b, n) AS x FROM t'",
+                    "EXECUTE p",
+                    "x\n1\n",
+                    digits,
+                ),
+                (
+                    "PREPARE p FROM 'SELECT b FROM t'",
+                    "EXECUTE p",
+                    "",
+                    "can mean 49 or 1",
+                ),
+                (
+                    "PREPARE p FROM 'SELECT n, n / 2 AS h FROM t'",
+                    "EXECUTE p",
+                    "n\th\n5\t2.5000\n",
+                    "",
+                ),
+            ],
+        };
+        for (init, sql, rows, warning) in cases {
+            let run = || db.export(sql).args(["--init", init]);
+            if rows.is_empty() {
+                run().run().failed_with_any_length(4, &[warning]);
+                continue;
+            }
+            let stderr = run().run().ended_with(0);
+            assert!(stderr.starts_with(warning), "{sql}: {stderr}");
+            assert_eq!(stderr.is_empty(), warning.is_empty(), "{sql}: {stderr}");
+            assert_eq!(run().run().stdout, rows.as_bytes(), "{sql}");
+            let code = if warning.is_empty() { 0 } else { 4 };
+            run().arg("--strict-warnings").run().ended_with(code);
+        }
+    });
+}
+
+#[test]
+fn infinity_is_refused_as_what_an_expression_made_of_large_numbers() {
+    each_server(|db| {
+        let sql = "SELECT VAR_POP(x) AS v FROM (SELECT 1e200 AS x UNION ALL SELECT -1e200) AS q";
+        for format in ["csv", "json", "parquet"] {
+            let run = db.export(sql).args(["--format", format]).run();
+            let parts = match db.is_mariadb() {
+                true => &[
+                    "the value is not a finite number",
+                    "hint: MariaDB sends infinity",
+                ][..],
+                false => &["out of range"],
+            };
+            run.failed_with_any_length(4, parts);
+        }
+    });
+}
+
 /// An account that may read a view, and not what is in it.
 #[test]
 fn bits_in_branches_of_a_hidden_view_are_warned_of() {

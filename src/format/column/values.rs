@@ -22,6 +22,10 @@ pub(in crate::format) const TYPE_MISMATCH: ValueProblem = ValueProblem::new(
     "is not what its column's type says",
     "CAST it in the query (MySQL does this for IF() over BIT); else the server or a proxy broke the protocol",
 );
+pub(in crate::format) const NOT_FINITE: ValueProblem = ValueProblem::new(
+    "is not a finite number",
+    "MariaDB sends infinity where an expression such as VAR_POP() overflows: make its values smaller in the query",
+);
 const ZERO_DATE: ValueProblem = ValueProblem::new(
     "is a date whose month or day is zero",
     "--zero-dates null writes NULL in its place, keep writes it as it is",
@@ -93,8 +97,8 @@ pub(super) fn floating<'a>(
 ) -> Conversion<'a> {
     let start = out.len();
     match (value, decimals) {
-        (Value::Double(number), _) if !number.is_finite() => return Err(TYPE_MISMATCH),
-        (Value::Float(number), _) if !number.is_finite() => return Err(TYPE_MISMATCH),
+        (Value::Double(number), _) if !number.is_finite() => return Err(NOT_FINITE),
+        (Value::Float(number), _) if !number.is_finite() => return Err(NOT_FINITE),
         (Value::Double(number), None) => number::write_double(number, out),
         (Value::Double(number), Some(decimals)) => {
             number::write_fixed_double(number, decimals, out);

@@ -5,13 +5,9 @@ use std::str::FromStr;
 
 use arrow_buffer::i256;
 
-use super::super::column::{NOT_BOOL, TYPE_MISMATCH, ValueProblem};
+use super::super::column::{NOT_BOOL, NOT_FINITE, TYPE_MISMATCH, ValueProblem};
 use crate::row::{DateTime, Time, Value, bits_of};
 
-const NOT_FINITE: ValueProblem = ValueProblem::new(
-    "is not a finite number",
-    "the server or a proxy broke the protocol",
-);
 const TOO_LONG: ValueProblem = ValueProblem::new(
     "has more digits than its column's type says",
     "CAST it in the query to the DECIMAL that it needs, for example DECIMAL(38,10)",
