@@ -144,6 +144,7 @@ impl XlsxWriter {
         // The same rows are the same bytes, whenever they are written.
         let created = ExcelDateTime::from_ymd(2000, 1, 1).map_err(|error| book_error(&error))?;
         book.set_properties(&DocProperties::new().set_creation_datetime(&created));
+        check_names(schema)?;
         let columns = schema.columns.iter().zip(0..);
         let columns = columns.map(|(column, index)| Column::new(index, column, format.text));
         let mut writer = Self {
@@ -252,6 +253,22 @@ impl RowWriter for XlsxWriter {
 
     fn warnings(&self) -> Vec<String> {
         self.altered.warnings(&self.columns)
+    }
+}
+
+/// Refuses a name that would be read as another one, as such a text is.
+fn check_names(schema: &Schema) -> Result<()> {
+    let mut columns = schema.columns.iter().zip(1..);
+    match columns.find(|(column, _)| cell::is_ambiguous(&column.name)) {
+        None => Ok(()),
+        Some((column, number)) => {
+            let what = format!(
+                "the name of column {number} has a control character behind `_x` and four \
+                 hexadecimal digits, which xlsx cannot tell from an escape: {:?}",
+                column.name
+            );
+            Err(Error::config(what).with_hint("name it otherwise with AS"))
+        }
     }
 }
 

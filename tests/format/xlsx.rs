@@ -152,7 +152,7 @@ fn what_a_workbook_cannot_hold_is_refused() {
     each_server(|db| {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("t.xlsx");
-        let cases: [(&str, &[&str], i32, &str); 8] = [
+        let cases: [(&str, &[&str], i32, &str); 9] = [
             (
                 "SELECT 'x' AS a UNION ALL SELECT REPEAT('😀', 16384)",
                 &[],
@@ -165,6 +165,12 @@ fn what_a_workbook_cannot_hold_is_refused() {
                 &[],
                 4,
                 "row 1, column \"a\": the value has a control character behind",
+            ),
+            (
+                "SELECT 1 AS a, 2 AS `_x0041\u{1}b`",
+                &[],
+                2,
+                "the name of column 2 has a control character behind",
             ),
             ("SELECT '_x004\\r_x0041_ _x0041\\n' AS a", &[], 0, ""),
             (

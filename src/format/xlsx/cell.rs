@@ -354,7 +354,7 @@ fn number(digits: &[u8]) -> Option<i64> {
 
 /// Whether a character of `text` that is escaped as `_xHHHH_` stands behind `_xHHHH`, to
 /// which its first underscore would belong.
-fn is_ambiguous(text: &str) -> bool {
+pub(super) fn is_ambiguous(text: &str) -> bool {
     let is_escaped =
         |c: char| c < ' ' && !matches!(c, '\t' | '\n') || matches!(c, '\u{fffe}' | '\u{ffff}');
     text.match_indices("_x").any(|(index, _)| {
