@@ -117,10 +117,8 @@ impl StagedExport {
         if let Some(path) = dataset_path {
             dataset::remove_outdated(path)?;
         }
-        let paths = self.files.iter().filter_map(|file| file.path.as_deref());
-        paths
-            .map(manifest::remove_outdated)
-            .collect::<Result<()>>()?;
+        let mut paths = self.files.iter().filter_map(|file| file.path.as_deref());
+        paths.try_for_each(manifest::remove_outdated)?;
         let count = u32::try_from(self.files.len()).unwrap_or(u32::MAX);
         let mut manifests = Vec::new();
         for file in self.files {
