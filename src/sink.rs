@@ -46,7 +46,8 @@ pub(crate) use stdio::standard_output;
 pub(crate) use target::STDOUT_ARGUMENT;
 pub use target::{Checksum, CreateDirs, Partial, SinkOptions, Target};
 #[cfg(feature = "cli")]
-pub(crate) use temp_file::{is_temporary_name, partial};
+pub(crate) use temp_file::is_temporary_name;
+pub(crate) use temp_file::partial;
 
 /// Opens `target` for writing. A regular file, whether it exists or not, is
 /// written as a whole or not at all. Everything else (standard output, a FIFO, a
