@@ -138,40 +138,37 @@ pub fn remove_outdated(path: &Path) -> Result<()> {
 /// whose numbers are above `count`.
 #[must_use]
 pub fn surplus_parts(output: &OutputName, count: u32) -> Vec<PathBuf> {
-    let Ok(first) = part_path(output, 1) else {
+    let names = [1, 99_999].map(|number| part_path(output, number).ok());
+    let [Some(first), Some(last)] = names else {
+        return Vec::new();
+    };
+    let Some((before, after)) = around_number(&first, &last) else {
         return Vec::new();
     };
     let entries = fs::read_dir(folder(&first)).into_iter().flatten().flatten();
-    let numbers = entries.filter_map(|entry| number_of(output, &entry.file_name()));
-    let surplus = numbers.filter(|number| *number > count);
-    let mut paths: Vec<PathBuf> = surplus
-        .filter_map(|number| part_path(output, number).ok())
+    let mut surplus: Vec<PathBuf> = entries
+        .map(|entry| entry.file_name())
+        .filter(|name| number_of(name, before, after).is_some_and(|number| number > count))
+        .map(|name| first.with_file_name(name))
         .collect();
-    paths.sort();
-    paths
+    surplus.sort();
+    surplus
 }
 
-/// Returns the number of the part that is called `name`, if it is one of `output`.
-fn number_of(output: &OutputName, name: &OsStr) -> Option<u32> {
-    // The number is where the names of two parts differ.
-    let names = [1, 99_999].map(|number| part_path(output, number).ok());
-    let [Some(first), Some(last)] = names else {
-        return None;
-    };
+/// Returns what stands before and behind the number in the names of the parts 1 and
+/// 99,999: it is where they differ.
+fn around_number<'a>(first: &'a Path, last: &Path) -> Option<(&'a str, &'a str)> {
     let (first, last) = (first.file_name()?.to_str()?, last.file_name()?.to_str()?);
-    let before = first
-        .bytes()
-        .zip(last.bytes())
-        .take_while(|(a, b)| a == b)
-        .count();
-    let after = first.len() - before - 5;
-    let name = name.to_str()?;
-    let number = name
-        .get(before..name.len().checked_sub(after)?)?
-        .parse()
-        .ok()?;
-    let expected = part_path(output, number).ok()?;
-    (expected.file_name() == Some(OsStr::new(name))).then_some(number)
+    let bytes = first.bytes().zip(last.bytes());
+    let before = bytes.take_while(|(a, b)| a == b).count();
+    Some((first.get(..before)?, first.get(before + 5..)?))
+}
+
+/// Returns the number of the part that is called `name`, if it is one.
+fn number_of(name: &OsStr, before: &str, after: &str) -> Option<u32> {
+    let digits = name.to_str()?.strip_prefix(before)?.strip_suffix(after)?;
+    let number = digits.parse().ok()?;
+    (format!("{number:05}") == digits).then_some(number)
 }
 
 #[cfg(test)]
@@ -193,6 +190,8 @@ mod tests {
         assert_eq!(part_path(&output, 7), Ok("x/o00-00007.csv".into()));
         assert_eq!(part_path(&output, 123_456), Ok("x/o00-123456.csv".into()));
         assert_eq!(path(&output), Ok("x/o00-all.csv.dataset.json".into()));
+        let [first, last] = [1, 99_999].map(|number| part_path(&output, number).expect("a path"));
+        assert_eq!(around_number(&first, &last), Some(("o00-", ".csv")));
         for (name, number) in [
             ("o00-00007.csv", Some(7)),
             ("o00-123456.csv", Some(123_456)),
@@ -205,7 +204,8 @@ mod tests {
             ("ä", None),
             ("", None),
         ] {
-            assert_eq!(number_of(&output, OsStr::new(name)), number, "{name}");
+            let found = number_of(OsStr::new(name), "o00-", ".csv");
+            assert_eq!(found, number, "{name}");
         }
     }
 }

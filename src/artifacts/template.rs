@@ -93,7 +93,7 @@ const DATABASE: &str = "database";
 const TABLE: &str = "table";
 
 /// The placeholder of the number of the part.
-pub const PART: &str = "part";
+const PART: &str = "part";
 
 /// The placeholders of a time, each with its default strftime form.
 const TIMES: [(&str, &str); 3] = [

@@ -57,6 +57,9 @@ pub enum Request {
 /// The name of the positional argument.
 pub(super) const SQL: &str = "SQL";
 
+/// The flags that say what is exported, in its place.
+pub(super) const QUERY_FLAGS: [&str; 4] = ["query", "query-file", "table", "tables"];
+
 /// The subcommand that prints a completion script.
 pub(super) const COMPLETION: &str = "completion";
 
@@ -266,7 +269,8 @@ fn with_settings(command: Command) -> Command {
         .args(common_flags())
         .group(
             ArgGroup::new("query source")
-                .args([SQL, "query", "query-file", "table", "tables"])
+                .arg(SQL)
+                .args(QUERY_FLAGS)
                 .multiple(true),
         )
         .mut_arg("no-defaults", |arg| arg.conflicts_with("defaults-file"))

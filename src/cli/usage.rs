@@ -10,7 +10,7 @@ use clap::{
 };
 
 use self::foreign_flags::hint_for_flag;
-use super::args::{COMPLETION, MAN, SCHEMA, SQL, UsageError, VERIFY};
+use super::args::{COMPLETION, MAN, QUERY_FLAGS, SCHEMA, SQL, UsageError, VERIFY};
 use crate::{
     config::query_text::{begins_a_statement, hint_for_word, may_be_sql},
     error::{Error, Result},
@@ -161,10 +161,7 @@ pub(super) fn check_query_sources(matches: &ArgMatches) -> Result<()> {
         return Ok(());
     }
     let is_given = |id: &&str| matches.value_source(id) == Some(ValueSource::CommandLine);
-    let flags: Vec<&str> = ["query", "query-file", "table", "tables"]
-        .into_iter()
-        .filter(is_given)
-        .collect();
+    let flags: Vec<&str> = QUERY_FLAGS.into_iter().filter(is_given).collect();
     let first = matches.get_one::<String>(SQL);
     let more = matches.get_many::<String>(MORE).into_iter().flatten();
     let words: Vec<&str> = first.into_iter().chain(more).map(String::as_str).collect();

@@ -1,7 +1,10 @@
 //! Resolves one export: its query, its target, and the guards of its result.
 //! Settings that its table lacks come from the sections of the configuration file.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
 use super::{
     format,
@@ -236,13 +239,29 @@ fn output_name(
     }
     let (database, table) = output::table_names(layers, database);
     Ok(has_manifest.then(|| OutputName {
-        template: template.into(),
-        time: is_dated.then(|| now.as_ref().ok().cloned()).flatten(),
         database,
         table,
-        parameters: destination.parameters.clone(),
         keep,
+        ..name_of(template, is_dated, destination, now)
     }))
+}
+
+/// Returns the name that `template` gives, with the run's time if it `is_dated`, and
+/// without the names of a database and a table.
+fn name_of(
+    template: OsString,
+    is_dated: bool,
+    destination: &Destination,
+    now: &LazyNow,
+) -> OutputName {
+    OutputName {
+        template: template.into(),
+        time: is_dated.then(|| now.as_ref().ok().cloned()).flatten(),
+        database: None,
+        table: None,
+        parameters: destination.parameters.clone(),
+        keep: None,
+    }
 }
 
 /// Returns how the rows are divided among several files, if they are.
@@ -284,17 +303,13 @@ fn part_plan(
         }
     }
     let (database, table) = output::table_names(layers, database);
+    let is_dated = template::has_time(&template);
     Ok(Some(PartPlan {
         limit,
         output: OutputName {
-            time: template::has_time(&template)
-                .then(|| now.as_ref().ok().cloned())
-                .flatten(),
-            template: template.into(),
             database,
             table,
-            parameters: destination.parameters.clone(),
-            keep: None,
+            ..name_of(template, is_dated, destination, now)
         },
     }))
 }
@@ -309,24 +324,20 @@ fn table_output(layers: &Layers, destination: &Destination, now: &LazyNow) -> Re
         return Err(no_table_in_path(layers));
     }
     let mut parameters = destination.parameters.clone();
-    let mut has_time = template::has_time(&template);
+    let mut is_dated = template::has_time(&template);
     for key in [keys::LOAD_STATEMENT, keys::SCHEMA_FILE] {
         if let Some(WithOrigin { value, origin }) = layers.get(key) {
             if !template::has_table(&value) {
                 let what = "is a file for each table, and has no {table}";
                 return Err(origin.refuse(key, what));
             }
-            has_time |= template::has_time(&value);
+            is_dated |= template::has_time(&value);
             parameters.extend(output::parameters_of(&value, key, &origin, layers)?);
         }
     }
     Ok(OutputName {
-        template: template.into(),
-        time: has_time.then(|| now.as_ref().ok().cloned()).flatten(),
-        database: None,
-        table: None,
         parameters,
-        keep: None,
+        ..name_of(template, is_dated, destination, now)
     })
 }
 

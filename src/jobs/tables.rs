@@ -168,15 +168,16 @@ impl Listing {
         plan: &RunPlan,
         selections: &[TableSelection],
     ) -> Result<Self> {
-        let question = "SELECT DATABASE(), @@lower_case_table_names, ''";
+        let question = "SELECT DATABASE(), @@lower_case_table_names";
         let facts = read_texts(session, question, Vec::new())?;
-        let [database, lower_case, _] = facts.into_iter().next().unwrap_or_default();
+        let [database, lower_case] = facts.into_iter().next().unwrap_or_default();
         // (An init statement may have chosen another one.)
         let default = Some(database).filter(|name| !name.is_empty());
         let default = default.or_else(|| plan.connect.database.clone());
         let (condition, parameters) = in_databases(selections, default.as_deref());
         let question = format!(
-            "SELECT table_schema, table_name, table_type FROM information_schema.tables{condition}"
+            "SELECT table_schema, table_name, table_type FROM information_schema.tables \
+             WHERE {condition}"
         );
         let rows = read_texts(session, &question, parameters)?;
         let listed = rows.into_iter().map(|[database, table, kind]| Listed {
@@ -262,7 +263,8 @@ impl Listing {
 }
 
 /// Returns the condition that a row is about a table in one of the databases of
-/// `selections`, if they are known: servers look into no other one then.
+/// `selections`, if they are known: servers look into no other one then. It is true for
+/// all rows otherwise.
 fn in_databases(
     selections: &[TableSelection],
     default: Option<&str>,
@@ -275,27 +277,27 @@ fn in_databases(
         Some(Ok(value)) => {
             let name = "databases".to_owned();
             (
-                " WHERE table_schema IN (:databases)",
+                "table_schema IN (:databases)",
                 vec![Parameter { name, value }],
             )
         }
-        _ => ("", Vec::new()),
+        _ => ("TRUE", Vec::new()),
     }
 }
 
-/// Reads the first three values of each row of `question` as texts.
-fn read_texts(
+/// Reads the first `N` values of each row of `question` as texts.
+fn read_texts<const N: usize>(
     session: &mut QueryExecutor,
     question: &str,
     parameters: Vec<Parameter>,
-) -> Result<Vec<[String; 3]>> {
+) -> Result<Vec<[String; N]>> {
     // Without a limit, one that an init statement sets for the query would hold.
     let query = Query::parse(format!("{question} LIMIT 18446744073709551615"))?;
     session.bind(&query, &parameters, Protocol::Auto)?;
     let mut rows = Vec::new();
     let mut source = session.run()?;
     while let Some(row) = source.next_row()? {
-        rows.push([0, 1, 2].map(|index| match row.value(index) {
+        rows.push(std::array::from_fn(|index| match row.value(index) {
             Value::Bytes(text) => String::from_utf8_lossy(text).into_owned(),
             Value::Int(number) => number.to_string(),
             Value::UInt(number) => number.to_string(),
@@ -314,31 +316,33 @@ struct SpecialColumns {
     generated: Vec<String>,
 }
 
-/// Returns the special columns of all tables in the databases of `selections`.
+/// Returns the special columns of all tables in the databases of `selections`, unless all
+/// of them name their columns.
 fn special_columns(
     session: &mut QueryExecutor,
     selections: &[TableSelection],
     listing: &Listing,
 ) -> Result<BTreeMap<TableName, SpecialColumns>> {
     let mut found: BTreeMap<TableName, SpecialColumns> = BTreeMap::new();
+    if selections
+        .iter()
+        .all(|selection| !selection.columns.is_empty())
+    {
+        return Ok(found);
+    }
     let (condition, parameters) = in_databases(selections, listing.default.as_deref());
-    let and = if condition.is_empty() {
-        " WHERE"
-    } else {
-        " AND"
-    };
-    for kind in ["INVISIBLE", "GENERATED"] {
-        let question = format!(
-            "SELECT table_schema, table_name, column_name FROM information_schema.columns\
-             {condition}{and} extra LIKE '%{kind}%'"
-        );
-        for [database, table, column] in read_texts(session, &question, parameters.clone())? {
-            let database = Some(database);
-            let columns = found.entry(TableName { database, table }).or_default();
-            match kind {
-                "INVISIBLE" => columns.invisible.push(column),
-                _ => columns.generated.push(column),
-            }
+    let question = format!(
+        "SELECT table_schema, table_name, column_name, extra FROM information_schema.columns \
+         WHERE {condition} AND (extra LIKE '%INVISIBLE%' OR extra LIKE '%GENERATED%')"
+    );
+    for [database, table, column, extra] in read_texts(session, &question, parameters)? {
+        let database = Some(database);
+        let columns = found.entry(TableName { database, table }).or_default();
+        if extra.contains("GENERATED") {
+            columns.generated.push(column.clone());
+        }
+        if extra.contains("INVISIBLE") {
+            columns.invisible.push(column);
         }
     }
     Ok(found)
