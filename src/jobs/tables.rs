@@ -333,12 +333,13 @@ fn special_columns(
     let (condition, parameters) = in_databases(selections, listing.default.as_deref());
     let question = format!(
         "SELECT table_schema, table_name, column_name, extra FROM information_schema.columns \
-         WHERE {condition} AND (extra LIKE '%INVISIBLE%' OR extra LIKE '%GENERATED%')"
+         WHERE {condition} AND (extra LIKE '%INVISIBLE%' OR extra LIKE '% GENERATED%')"
     );
     for [database, table, column, extra] in read_texts(session, &question, parameters)? {
         let database = Some(database);
         let columns = found.entry(TableName { database, table }).or_default();
-        if extra.contains("GENERATED") {
+        // A default that is an expression is DEFAULT_GENERATED.
+        if extra.contains(" GENERATED") {
             columns.generated.push(column.clone());
         }
         if extra.contains("INVISIBLE") {

@@ -307,7 +307,7 @@ fn what_init_sets_is_for_the_rows_and_not_for_the_list() {
     each_server(|db| {
         for name in ["a", "b", "c"] {
             db.sql(&format!(
-                "CREATE TABLE {name} (`\"` INT, g INT AS (`\"` + 1))"
+                "CREATE TABLE {name} (`\"` INT, g INT AS (`\"` + 1), at DATETIME DEFAULT CURRENT_TIMESTAMP)"
             ));
         }
         let folder = tempfile::tempdir().expect("a folder");
