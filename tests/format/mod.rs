@@ -13,6 +13,7 @@ mod loading;
 mod memory;
 mod options;
 mod overrides;
+mod random;
 pub mod readers;
 mod statements;
 mod tables;

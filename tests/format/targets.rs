@@ -128,15 +128,20 @@ const WIDE_DATES: i32 = 2000;
 const WIDE_INTEGERS: i32 = 3000;
 const IMPOSSIBLE_DATES: i32 = 4000;
 
-/// Creates the table `t`.
+/// Creates the table `t` without a row.
+pub fn create_table(db: &Database) {
+    db.sql(&format!("CREATE TABLE t ({})", COLUMNS.join(", ")));
+}
+
+/// Creates the table `t` with the rows that readers are known to get wrong.
 pub fn create(db: &Database) {
+    create_table(db);
     let mut conn = db.connect();
     let mut run = |sql: &str| {
         conn.query_drop(sql)
             .unwrap_or_else(|error| panic!("{error}: {sql:.60}"));
     };
     run("SET SESSION sql_mode = 'ALLOW_INVALID_DATES', time_zone = '+00:00'");
-    run(&format!("CREATE TABLE t ({})", COLUMNS.join(", ")));
     let bytes = (0..=255_u8)
         .rev()
         .fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
