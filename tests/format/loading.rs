@@ -169,8 +169,15 @@ fn what_expressions_have_beyond_their_types_is_loaded_or_refused() {
                 ] {
                     let run = db
                         .export(sql)
-                        .args(["--for", target, "--protocol", protocol]);
-                    run.run().failed(
+                        .args(["--for", target, "--protocol", protocol])
+                        .run();
+                    // MariaDB 10.11.18 and later declare enough digits.
+                    if run.status.code() == Some(0) && db.is_mariadb() {
+                        let (written, loaded) = loaded_by_mysql(db, sql, protocol);
+                        assert_eq!(written, loaded, "{sql}");
+                        continue;
+                    }
+                    run.failed(
                         4,
                         &[
                             "row 1, column \"x\": ",

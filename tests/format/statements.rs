@@ -3,6 +3,7 @@
 use std::{ffi::OsStr, fs, io::read_to_string};
 
 use gold_digger::{format::Codec, sink::decoder};
+use mysql::prelude::Queryable;
 
 use super::targets::{COLUMNS, NASTY, compare, create, load_into_mysql, query};
 use crate::support::each_server;
@@ -47,10 +48,13 @@ fn statements_have_exactly_these_bytes() {
             .args(["--sql-table", "x\n(y"])
             .run()
             .failed(2, &["the table's name has a line end"]);
-        let doubles = sql("SELECT -0e0 AS a, 1.5e-7 AS b")
-            .run()
-            .ended(0, "")
-            .stdout;
+        // Stored: some releases of MariaDB make 0 of the expression -0e0.
+        db.sql("CREATE TABLE doubles (a DOUBLE, b DOUBLE)");
+        let stored = db
+            .connect()
+            .exec_drop("INSERT INTO doubles VALUES (?, 1.5e-7)", (-0.0,));
+        stored.expect("a row");
+        let doubles = sql("SELECT a, b FROM doubles").run().ended(0, "").stdout;
         let doubles = String::from_utf8(doubles).expect("UTF-8");
         assert!(doubles.contains("\n('-0','0.00000015');\n"), "{doubles}");
         sql("SELECT 1 AS a, 2 AS a").run().failed(
@@ -132,7 +136,6 @@ fn long_results_are_several_statements() {
         db.sql("CREATE TABLE big (id INT, s TEXT)");
         load_into_mysql(db, &text);
         let count: Option<(u64, u64)> = {
-            use mysql::prelude::Queryable;
             db.connect()
                 .query_first("SELECT COUNT(DISTINCT id), SUM(LENGTH(s)) FROM big")
                 .expect("a count")
