@@ -47,7 +47,7 @@ struct Shared {
 struct State {
     cause: Option<Error>,
     interrupt: Option<Arc<dyn Interrupt>>,
-    discard: Option<Box<dyn Discard>>,
+    discards: Vec<Box<dyn Discard>>,
     commit: CommitState,
     children: Vec<Weak<Shared>>,
 }
@@ -177,6 +177,17 @@ impl CancelToken {
         });
     }
 
+    /// Cancels the work of this token and of all its children, and leaves connections open
+    /// whose sessions other work needs.
+    pub(crate) fn cancel_with_children(&self, cause: &Error) {
+        if self.set_cause(cause.clone()) {
+            for child in self.children() {
+                child.cancel(cause.clone());
+            }
+            self.abort(Scope::Query);
+        }
+    }
+
     /// Sets the cause, unless an earlier one is set. Returns `false` if the commit
     /// has begun, in which case the token is not cancelled.
     fn set_cause(&self, cause: Error) -> bool {
@@ -265,9 +276,10 @@ impl CancelToken {
         }
     }
 
-    /// Registers the hook that discards the output unless it is committed.
+    /// Registers a hook that discards an output unless it is committed. There may be
+    /// several: an export can have many files.
     pub fn on_discard(&self, discard: Box<dyn Discard>) {
-        self.state().discard = Some(discard);
+        self.state().discards.push(discard);
     }
 
     /// Discards the uncommitted outputs of this token and of its children, because
@@ -279,12 +291,10 @@ impl CancelToken {
         self.discard();
     }
 
-    /// Discards the uncommitted output, if there is one.
+    /// Discards the uncommitted outputs, if there are any.
     pub fn discard(&self) {
-        let discard = self.state().discard.take();
-        if let Some(discard) = discard {
-            discard.discard();
-        }
+        let discards = std::mem::take(&mut self.state().discards);
+        discards.into_iter().for_each(|discard| discard.discard());
     }
 
     /// Begins the commit of the output, or of all outputs of a run. From then on the
@@ -298,10 +308,10 @@ impl CancelToken {
             return Err(cause.clone());
         }
         state.commit = CommitState::Committing;
-        let discard = state.discard.take();
+        let discards = std::mem::take(&mut state.discards);
         drop(state);
-        // Outside the lock, because the hook may own a file.
-        drop(discard);
+        // Outside the lock, because a hook may own a file.
+        drop(discards);
         Ok(CommitGuard(self.clone()))
     }
 

@@ -6,6 +6,7 @@ pub mod claims;
 mod event;
 mod export;
 pub mod guard;
+mod join;
 mod load;
 mod outcome;
 mod parts;
@@ -23,7 +24,8 @@ mod text_file;
 
 pub use event::{Event, Observer, RunReport};
 pub use plan::{
-    EmptyResult, ExportPlan, OnError, PartPlan, Publish, RunPlan, SchemaFile, TableSelection,
+    EmptyResult, ExportPlan, OnError, PartPlan, Publish, RowOrder, RunPlan, SchemaFile, SplitPlan,
+    TableSelection,
 };
 pub use runner::{Runner, internal_error, run};
 pub use single::{Export, ExportReport};

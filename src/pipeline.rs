@@ -30,6 +30,8 @@ pub struct Pipeline<'a> {
     pub facts: Vec<(&'static str, String)>,
     /// Where the bytes go.
     pub sink: Box<dyn Sink>,
+    /// What is written of the document.
+    pub extent: Extent,
     /// Where one document ends and the next begins; `None` if all rows are in one.
     pub parts: Option<Parts<'a>>,
     /// When rows are written.
@@ -42,6 +44,16 @@ pub struct Pipeline<'a> {
     pub counters: &'a Counters,
     /// When the export started, for the log.
     pub started: Instant,
+}
+
+/// What is written of a document.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Extent {
+    /// All of it.
+    #[default]
+    Whole,
+    /// Its rows alone, which others are joined to.
+    Rows,
 }
 
 /// The documents of rows that are divided among several.
@@ -96,14 +108,16 @@ pub struct Part {
 /// The document that takes rows.
 struct OpenPart {
     output: BufferedOutput,
+    extent: Extent,
     rows: u64,
     bytes: u64,
 }
 
 impl OpenPart {
-    fn new(output: BufferedOutput) -> Self {
+    fn new(output: BufferedOutput, extent: Extent) -> Self {
         Self {
             output,
+            extent,
             rows: 0,
             bytes: 0,
         }
@@ -111,12 +125,15 @@ impl OpenPart {
 
     /// Closes the document and its output.
     fn close(mut self, counters: &Counters, before: u64, cancel: &CancelToken) -> Result<Part> {
-        let rows = self.rows;
+        let (rows, extent) = (self.rows, self.extent);
         let bytes = self.output.append(|writer, out| {
-            if rows == 0 {
+            if rows == 0 && extent == Extent::Whole {
                 writer.start(out)?;
             }
-            writer.finish(out)
+            match extent {
+                Extent::Whole => writer.finish(out),
+                Extent::Rows => Ok(()),
+            }
         })?;
         counters.set_bytes(before + bytes);
         // Nothing is committed after a cancellation.
@@ -150,6 +167,7 @@ pub fn copy_rows<'a>(
         cancel,
         flush,
         mut parts,
+        extent,
         ..
     } = pipeline;
     for observer in observers.iter_mut() {
@@ -160,9 +178,8 @@ pub fn copy_rows<'a>(
         let mut writer = format.open(&schema)?;
         writer.describe(&facts);
         let framing = format.framing();
-        Ok(OpenPart::new(BufferedOutput::new(
-            writer, framing, sink, flush, cancel,
-        )))
+        let output = BufferedOutput::new(writer, framing, sink, flush, cancel);
+        Ok(OpenPart::new(output, extent))
     };
     let mut part = open(pipeline.sink)?;
     if let Some(note) = source.note() {
@@ -190,7 +207,7 @@ pub fn copy_rows<'a>(
             part = open((parts.open)(number)?)?;
         }
         part.rows += 1;
-        let is_first = part.rows == 1;
+        let is_first = part.rows == 1 && extent == Extent::Whole;
         part.bytes = part.output.append(|writer, out| {
             if is_first {
                 writer.start(out)?;
@@ -326,6 +343,7 @@ mod tests {
             format: &format,
             facts: Vec::new(),
             sink,
+            extent: Extent::Whole,
             parts: None,
             flush: Flush::Row,
             cancel: &cancel,

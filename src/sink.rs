@@ -27,18 +27,20 @@ mod lock;
 mod memory;
 mod paths;
 mod permissions;
+mod spool;
 mod stdio;
 mod stream;
 mod target;
 mod temp_file;
 
 pub use commit::{Commit, Next, Restart, Sink, Staged};
-pub use compress::{CompressionOptions, compressed, decoder};
+pub use compress::{CompressionOptions, SeekTable, compressed, decoder};
 pub use in_place::write_or_overwrite;
 pub use lock::{TargetLock, lock_target};
 pub use memory::{SharedBytes, WriterSink};
 pub(crate) use paths::folder;
 pub use paths::{is_stream, resolve};
+pub use spool::spool;
 pub use stdio::record_closed_descriptors;
 #[cfg(feature = "cli")]
 pub(crate) use stdio::standard_output;

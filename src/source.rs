@@ -30,6 +30,7 @@ mod rows;
 mod server_warnings;
 mod session;
 pub mod snapshot;
+mod split;
 mod tables;
 mod time_zone;
 mod tls;
@@ -49,6 +50,7 @@ pub use result_set::ResultSet;
 pub use rows::RowStream;
 pub use session::SessionFacts;
 pub use snapshot::BinlogPosition;
+pub use split::{ChunkSize, Chunks, SplitOptions, WithoutKey};
 pub use tables::SnapshotGap;
 pub use tls::install_tls_provider;
 

@@ -24,6 +24,7 @@ mod lexer;
 mod mistakes;
 mod parameter;
 mod placeholder;
+mod range;
 mod reading;
 mod table;
 
@@ -32,6 +33,7 @@ pub use dialect::Dialect;
 #[cfg(feature = "cli")]
 pub(crate) use parameter::ITEMS;
 pub use parameter::{Parameter, ParameterValue};
+pub use range::{CHUNK, Key, KeyColumn, KeyValue, Literal, SplitColumns};
 pub use table::{ColumnNames, Condition, NameCase, TableName, TablePattern, TableQuery};
 
 /// SQL text that holds exactly one statement in at least one [`Dialect`].

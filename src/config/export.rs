@@ -14,6 +14,7 @@ use super::{
     preset, query,
     selection::{command_line_query, command_line_target, if_applicable},
     settings::keys,
+    split,
 };
 use crate::{
     artifacts::template::{self, OutputName},
@@ -112,6 +113,7 @@ impl UnresolvedExport {
             &preset::table(name, &self.destination, layers),
         )?;
         output::check_binary(layers, &self.destination)?;
+        let split = split::plan(layers, &query)?;
         let parts = part_plan(layers, &self.destination, now, database)?;
         let compression = output::compression(layers, &self.destination)?;
         let load = preset::load_plan(
@@ -121,8 +123,9 @@ impl UnresolvedExport {
             self.statement_file,
             layers,
         )?;
-        Ok(ExportPlan {
+        let plan = ExportPlan {
             load,
+            split,
             parts,
             // Where patterns choose the tables, each has its own.
             schema_file: query::table(layers)
@@ -154,7 +157,9 @@ impl UnresolvedExport {
             create_dirs: output::create_dirs(layers),
             manifest,
             tables,
-        })
+        };
+        split::check_output(layers, &plan)?;
+        Ok(plan)
     }
 }
 
@@ -275,17 +280,19 @@ fn part_plan(
     now: &LazyNow,
     database: Option<&str>,
 ) -> Result<Option<PartPlan>> {
-    let Some(limit) = output::part_limit(layers) else {
-        return Ok(None);
-    };
-    let setting = match limit.rows {
-        Some(_) => keys::ROWS_PER_FILE.setting(),
-        None => keys::BYTES_PER_FILE.setting(),
-    };
     let template = layers.value(keys::OUTPUT_PATH);
     let template = template
         .filter(|_| destination.target != Target::Stdout)
         .unwrap_or_default();
+    let limit = output::part_limit(layers);
+    let setting = match limit {
+        Some(limit) if limit.rows.is_some() => keys::ROWS_PER_FILE.setting(),
+        Some(_) => keys::BYTES_PER_FILE.setting(),
+        None => match split::size(layers) {
+            Some((setting, _)) if template::count_parts(&template) > 0 => setting,
+            _ => return Ok(None),
+        },
+    };
     let name = Path::new(&template).file_name().unwrap_or_default();
     if (
         template::count_parts(name),
@@ -295,6 +302,10 @@ fn part_plan(
         let what = "makes several files, and the output path does not have {part} once, in the file's name";
         let refused = layers.refuse(setting, what);
         return Err(refused.with_hint("name the files: -o 'orders-{part}.csv'"));
+    }
+    if name.to_str().is_none() {
+        let what = "makes several files, and a dataset's manifest cannot name them: their name is not UTF-8";
+        return Err(layers.refuse(setting, what));
     }
     for one_file in [keys::KEEP.setting(), keys::LOAD_STATEMENT.setting()] {
         if layers.origin(one_file).is_some() {

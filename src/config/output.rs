@@ -18,6 +18,7 @@ use super::{
     query,
     selection::{command_line_query, command_line_target, if_applicable},
     settings::{Key, keys},
+    split,
 };
 use crate::{
     artifacts::{
@@ -218,7 +219,8 @@ pub(super) fn table_names(
 
 /// The placeholder of the part's number, which stays, if the rows are divided.
 fn part_name(layers: &Layers) -> Option<&'static str> {
-    part_limit(layers).map(|_| "{part}")
+    let is_divided = part_limit(layers).is_some() || split::size(layers).is_some();
+    is_divided.then_some("{part}")
 }
 
 /// Returns where a file ends and the next one begins, if the rows are divided. What a

@@ -15,12 +15,15 @@ use super::{
     output::{self, LazyNow},
     query_text,
     settings::{Key, Setting, keys},
+    split,
 };
 use crate::{
     artifacts::template::{self, OutputName},
     error::{Error, Result},
     jobs::plan::TableSelection,
-    sql::{ColumnNames, Parameter, Query, TableName, TablePattern, TableQuery},
+    sql::{
+        CHUNK, ColumnNames, Parameter, ParameterValue, Query, TableName, TablePattern, TableQuery,
+    },
     text::hide_passwords_of_sql,
 };
 
@@ -47,7 +50,14 @@ pub(super) fn query(layers: &Layers, name: Option<&str>) -> Result<(Query, Vec<P
     };
     // The layers above the export's own may be for another export.
     let highest = if name.is_some() { number } else { 0 };
-    let parameters = parameters(layers, highest..=number, &query)?;
+    let mut parameters = parameters(layers, highest..=number, &query)?;
+    if split::size(layers).is_some() && query.has_parameter(CHUNK) {
+        if parameters.iter().any(|one| one.name == CHUNK) {
+            let what = "gives chunk a value, which is the condition of a chunk here";
+            return Err(layers.refuse(keys::QUERY_PARAMS, what));
+        }
+        parameters.push(every_chunk());
+    }
     query.check_parameters(&parameters).map_err(with_place)?;
     let query = match place {
         Place::File(place) => query.with_place(place),
@@ -277,6 +287,16 @@ pub(super) fn schema_file(
     output::side_file(layers, keys::SCHEMA_FILE, now, database, hint)
 }
 
+/// The condition of all chunks.
+fn every_chunk() -> Parameter {
+    Parameter {
+        name: CHUNK.to_owned(),
+        value: ParameterValue::Condition {
+            sql: "1 = 1".to_owned(),
+        },
+    }
+}
+
 /// Returns what the settings say of the rows of `table`.
 fn table_settings(layers: &Layers, table: TableName) -> TableQuery {
     let columns = layers.list(keys::QUERY_SELECT).into_iter();
@@ -285,6 +305,7 @@ fn table_settings(layers: &Layers, table: TableName) -> TableQuery {
         columns: columns.flat_map(|ColumnNames(names)| names).collect(),
         condition: layers.value(keys::QUERY_WHERE),
         limit: layers.value(keys::QUERY_LIMIT),
+        is_in_chunks: split::size(layers).is_some(),
     }
 }
 

@@ -105,6 +105,10 @@ impl Format for Csv {
         self.header
     }
 
+    fn joins_rows(&self) -> bool {
+        true
+    }
+
     fn text_options(&self) -> TextOptions {
         self.text
     }

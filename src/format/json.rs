@@ -102,6 +102,10 @@ impl Format for Json {
         Ok(Box::new(JsonWriter::new(self, schema)?))
     }
 
+    fn joins_rows(&self) -> bool {
+        true
+    }
+
     fn text_options(&self) -> TextOptions {
         self.text
     }
@@ -336,6 +340,13 @@ impl RowWriter for JsonWriter {
         }
         out.bytes.extend_from_slice(&self.row_end);
         Ok(())
+    }
+
+    fn join(&mut self, out: &mut EncodeBuffer<'_>) {
+        if self.has_rows {
+            out.extend(self.separator);
+        }
+        self.has_rows = true;
     }
 
     fn finish(&mut self, out: &mut EncodeBuffer<'_>) -> Result<()> {

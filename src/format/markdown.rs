@@ -69,6 +69,10 @@ impl Format for Markdown {
             .with("nullSequence", String::from_utf8_lossy(NULL))
     }
 
+    fn joins_rows(&self) -> bool {
+        true
+    }
+
     fn text_options(&self) -> TextOptions {
         self.text
     }

@@ -93,6 +93,10 @@ impl Format for Tsv {
         self.header
     }
 
+    fn joins_rows(&self) -> bool {
+        true
+    }
+
     fn text_options(&self) -> TextOptions {
         self.text
     }

@@ -62,6 +62,13 @@ pub trait Format: Any + fmt::Debug + Send + Sync {
         Header::None
     }
 
+    /// Whether the rows that several writers have encoded become one document, if the start
+    /// is before them and the end behind them, and what [`RowWriter::join`] appends stands
+    /// before the rows of each.
+    fn joins_rows(&self) -> bool {
+        false
+    }
+
     /// The options for values.
     fn text_options(&self) -> TextOptions {
         TextOptions::default()
@@ -151,6 +158,10 @@ pub trait RowWriter: Send {
     fn finish(&mut self, _out: &mut EncodeBuffer<'_>) -> Result<()> {
         Ok(())
     }
+
+    /// Appends what stands before rows that another writer has encoded and that follow here:
+    /// what separates them from rows before them. See [`Format::joins_rows`].
+    fn join(&mut self, _out: &mut EncodeBuffer<'_>) {}
 
     /// Whether the open batch is large enough to be written.
     fn is_batch_full(&self) -> bool {

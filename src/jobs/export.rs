@@ -1,6 +1,8 @@
 //! Runs one export: its attempts, each from a session to a complete output, and the
 //! context of a failure. The module `publish` makes the output visible.
 
+use std::{fs::File, sync::Mutex};
+
 use super::{
     event::{Event, Observer},
     guard::GuardObserver,
@@ -16,10 +18,11 @@ use crate::{
     artifacts::{history::LastSuccess, manifest},
     cancel::{CancelToken, CommitState},
     error::{Error, ErrorKind, Result},
-    pipeline::{Part, Parts, Pipeline, RowObserver, copy_rows},
+    pipeline::{Extent, Part, Parts, Pipeline, RowObserver, copy_rows},
     schema::ColumnDescription,
-    sink::{self, Checksum, Restart, Sink, SinkOptions, Target},
+    sink::{self, Checksum, Restart, SeekTable, Sink, SinkOptions, Target},
     source::{Access, BinlogPosition, RowSource, SnapshotGap, SnapshotMode},
+    sync::lock,
     text::counted,
 };
 
@@ -44,6 +47,20 @@ pub(super) struct ExportContext<'a> {
     pub position: Option<&'a BinlogPosition>,
     /// The most retries.
     pub retries: u32,
+    /// Where the rows go.
+    pub output: Output<'a>,
+}
+
+/// Where the rows of an export go.
+#[derive(Clone, Copy)]
+pub(super) enum Output<'a> {
+    /// To its target, or to its parts one after the other.
+    Target,
+    /// To the part with this number: they are a chunk.
+    Part(u32),
+    /// To a file without a name, which is left in the mutex: they are a chunk that is joined
+    /// to others.
+    Spool(&'a Mutex<Option<File>>),
 }
 
 impl ExportContext<'_> {
@@ -186,7 +203,7 @@ fn try_export(context: ExportContext<'_>, shared: Option<SessionRef<'_>>) -> Res
     // Opened before the query, which may run for hours, and after the connection.
     // Connecting is the only step that cannot be cancelled from another thread, so no
     // temporary file must exist yet.
-    let sink = open_sink(context, 1)?;
+    let (sink, extent) = open_output(context)?;
     let source = session.run()?;
     gaps.into_iter().for_each(|gap| warn_of_gap(context, gap));
     let status = &context.status.status;
@@ -204,10 +221,15 @@ fn try_export(context: ExportContext<'_>, shared: Option<SessionRef<'_>>) -> Res
             format: &*export.format,
             facts: facts(context),
             sink,
-            parts: export.parts.as_ref().map(|plan| Parts {
-                limit: plan.limit,
-                open: &mut open_part,
-            }),
+            extent,
+            parts: export
+                .parts
+                .as_ref()
+                .and_then(|plan| plan.limit)
+                .map(|limit| Parts {
+                    limit,
+                    open: &mut open_part,
+                }),
             flush: export.flush,
             cancel,
             observers: &mut observers,
@@ -224,7 +246,9 @@ fn try_export(context: ExportContext<'_>, shared: Option<SessionRef<'_>>) -> Res
     status.update(|details| {
         details.stored_bytes = parts.iter().map(|part| part.staged.stored_bytes()).sum()
     });
-    warn_of_parts(context, &parts);
+    if let Output::Target = context.output {
+        warn_of_parts(context, &parts);
+    }
     if let Some(load) = load {
         status.update(|details| details.load_statement = load.statement);
         load.warnings
@@ -235,7 +259,7 @@ fn try_export(context: ExportContext<'_>, shared: Option<SessionRef<'_>>) -> Res
 }
 
 /// Reports the warnings of the format about `parts`.
-fn warn_of_parts(context: ExportContext<'_>, parts: &[Part]) {
+pub(super) fn warn_of_parts(context: ExportContext<'_>, parts: &[Part]) {
     for (part, number) in parts.iter().zip(1..) {
         for warning in &part.warnings {
             context.warn(match parts.len() {
@@ -248,7 +272,7 @@ fn warn_of_parts(context: ExportContext<'_>, parts: &[Part]) {
 
 /// Returns what a document that keeps facts says of the origin of its rows, beside the
 /// columns.
-fn facts(context: ExportContext<'_>) -> Vec<(&'static str, String)> {
+pub(super) fn facts(context: ExportContext<'_>) -> Vec<(&'static str, String)> {
     let (plan, export) = (context.plan, context.export);
     if !export.format.keeps_facts() {
         return Vec::new();
@@ -313,8 +337,44 @@ fn prepare_session(context: ExportContext<'_>, session: &mut dyn Session) -> Res
     Ok(())
 }
 
-/// Opens the sink of part `number`, and records whether it allows a retry.
+/// Opens the sink of the first rows. Also returns what is written of the document.
+fn open_output(context: ExportContext<'_>) -> Result<(Box<dyn Sink>, Extent)> {
+    let slot = match context.output {
+        Output::Target => return Ok((open_sink(context, 1)?, Extent::Whole)),
+        Output::Part(number) => return Ok((open_sink(context, number)?, Extent::Whole)),
+        Output::Spool(slot) => slot,
+    };
+    let (sink, file) = sink::spool(&context.export.target)?;
+    *lock(slot) = Some(file);
+    Ok((compressed(context, sink, SeekTable::Omit)?, Extent::Rows))
+}
+
+/// Opens the sink of part `number`.
 fn open_sink(context: ExportContext<'_>, number: u32) -> Result<Box<dyn Sink>> {
+    let sink = open_plain_sink(context, number)?;
+    compressed(context, sink, SeekTable::Write)
+}
+
+/// Returns `sink`, around which the rows are compressed if the export says so. Records
+/// whether it allows a retry.
+fn compressed(
+    context: ExportContext<'_>,
+    sink: Box<dyn Sink>,
+    seek_table: SeekTable,
+) -> Result<Box<dyn Sink>> {
+    let ExportContext { export, cancel, .. } = context;
+    let restart = sink.restart();
+    let status = &context.status.status;
+    status.update(|details| details.restart = Some(restart));
+    let name = export.target.to_string();
+    match export.compression {
+        Some(options) => sink::compressed(sink, options, seek_table, &name, cancel),
+        None => Ok(sink),
+    }
+}
+
+/// Opens the sink of part `number`, without compression.
+pub(super) fn open_plain_sink(context: ExportContext<'_>, number: u32) -> Result<Box<dyn Sink>> {
     let ExportContext { export, cancel, .. } = context;
     let target = parts::target(context, number)?;
     check_target(context.plan, export, &target)?;
@@ -326,15 +386,7 @@ fn open_sink(context: ExportContext<'_>, number: u32) -> Result<Box<dyn Sink>> {
             _ => Checksum::Sha256,
         },
     };
-    let sink = context.backend.open_sink(&target, options, cancel)?;
-    let sink = match export.compression {
-        Some(options) => sink::compressed(sink, options, &target.to_string(), cancel)?,
-        None => sink,
-    };
-    let restart = sink.restart();
-    let status = &context.status.status;
-    status.update(|details| details.restart = Some(restart));
-    Ok(sink)
+    context.backend.open_sink(&target, options, cancel)
 }
 
 /// Checks that no table of the query was altered after the snapshot began.

@@ -151,12 +151,7 @@ impl RowObserver for GuardObserver<'_> {
 
     #[inline]
     fn row(&mut self, _row: Row<'_>, number: u64) -> Result<()> {
-        if number > self.max_rows {
-            let max = counted(self.max_rows, "row");
-            let problem = format!("there are more than {max}");
-            return Err(violation(&problem));
-        }
-        Ok(())
+        check_most_rows(self.max_rows, number)
     }
 
     fn end(&mut self, rows: u64) -> Result<()> {
@@ -208,6 +203,27 @@ fn check_unchanged(schema: &Schema, last: &LastSuccess) -> Result<()> {
             (None, Some(found)) => format!("is new: {found}"),
         };
         return Err(violation(&format!("column {number} {problem}")).with_hint(RESET_HINT));
+    }
+    Ok(())
+}
+
+/// Checks the number of all rows, of a result that several observers have seen.
+///
+/// # Errors
+/// [`ErrorKind::Guard`], if there are too many or too few rows, or if their number has
+/// changed too much.
+pub(super) fn check_all_rows(guards: &Guards, rows: u64, last: Option<&LastSuccess>) -> Result<()> {
+    check_most_rows(guards.max_rows.unwrap_or(u64::MAX), rows)?;
+    check_row_count(guards, rows, last)
+}
+
+/// Checks that there are no more than `max` rows.
+#[inline]
+fn check_most_rows(max: u64, rows: u64) -> Result<()> {
+    if rows > max {
+        let max = counted(max, "row");
+        let problem = format!("there are more than {max}");
+        return Err(violation(&problem));
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use crate::{
     load::LoadTarget,
     pipeline::{Flush, PartLimit},
     sink::{CompressionOptions, CreateDirs, Partial, Target},
-    source::{ConnectOptions, Protocol, SessionOptions, SnapshotMode},
+    source::{ConnectOptions, Protocol, SessionOptions, SnapshotMode, SplitOptions},
     sql::{Condition, Parameter, Query, TableName, TablePattern},
 };
 
@@ -52,7 +52,12 @@ impl RunPlan {
     /// Returns the number of connections that the run opens.
     #[must_use]
     pub fn connection_count(&self) -> usize {
-        usize::from(self.connections.get()).min(self.exports.len())
+        let pieces = |export: &ExportPlan| match &export.split {
+            Some(split) => split.options.size.chunks().unwrap_or(usize::from(u16::MAX)),
+            None => 1,
+        };
+        let pieces = self.exports.iter().map(pieces);
+        usize::from(self.connections.get()).min(pieces.fold(0, usize::saturating_add))
     }
 
     /// Reads the last successes of the exports from the state file. Returns an empty
@@ -118,6 +123,9 @@ pub struct ExportPlan {
     /// What loads the output; `None` if that is not known.
     #[serde(default)]
     pub load: Option<LoadPlan>,
+    /// How the rows are read in chunks; `None` if one statement reads all of them.
+    #[serde(default)]
+    pub split: Option<SplitPlan>,
     /// How the rows are divided among several files; `None` if all are in one. The number
     /// of the part is a placeholder in `target` then.
     #[serde(default)]
@@ -132,11 +140,32 @@ pub struct ExportPlan {
     pub tables: Option<TableSelection>,
 }
 
+/// How the rows of an export are read in chunks, over as many connections as the run has.
+/// The query has the parameter [`CHUNK`](crate::sql::CHUNK) where a condition stands, and a
+/// condition that is true as its value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SplitPlan {
+    /// The table, its key, and the size of the chunks.
+    pub options: SplitOptions,
+    /// The order of the rows within a chunk.
+    pub order: RowOrder,
+}
+
+/// The order of the rows of a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RowOrder {
+    /// That of the key.
+    Key,
+    /// That of the statement.
+    Statement,
+}
+
 /// How the rows of an export are divided among several files.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartPlan {
-    /// When a file ends.
-    pub limit: PartLimit,
+    /// When a file ends; `None` if it has the rows of a chunk.
+    pub limit: Option<PartLimit>,
     /// How the files are named.
     pub output: OutputName,
 }
@@ -203,6 +232,7 @@ impl ExportPlan {
             guards: Guards::default(),
             manifest: None,
             load: None,
+            split: None,
             parts: None,
             schema_file: None,
             tables: None,

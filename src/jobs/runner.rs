@@ -13,10 +13,13 @@ use std::{
 use jiff::Timestamp;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+mod chunks;
+
+use self::chunks::Job;
 use super::{
     claims::conflicts,
     event::{Event, Observer, RunReport},
-    export::{self, ExportContext, export, with_export_context},
+    export::{self, ExportContext, Output, export, with_export_context},
     outcome::summarize,
     plan::{ExportPlan, OnError, Publish, RunPlan},
     publish::StagedExport,
@@ -62,8 +65,8 @@ pub struct Runner {
     observer: Arc<dyn Observer>,
     status: Status,
     exports: Vec<ExportStatus>,
-    /// The indexes of the exports that have not started.
-    queue: Mutex<VecDeque<usize>>,
+    /// What has not started.
+    queue: Mutex<VecDeque<Job>>,
     /// The complete exports that wait for the others, each with its index.
     staged: Mutex<Vec<(usize, StagedExport)>>,
     /// The first error while saving the state file after publishing.
@@ -105,7 +108,7 @@ impl Runner {
         };
         let exports: Vec<ExportStatus> = plan.exports.iter().map(export_status).collect();
         Self {
-            queue: Mutex::new((0..exports.len()).collect()),
+            queue: Mutex::default(),
             staged: Mutex::default(),
             state_error: Mutex::default(),
             is_unreachable: AtomicBool::new(false),
@@ -150,10 +153,12 @@ impl Runner {
         }
         let history = plan.history()?;
         let count = plan.connection_count();
-        let (sessions, position) = match plan.snapshot {
+        let (mut sessions, position) = match plan.snapshot {
             SnapshotMode::None => (Vec::new(), None),
             _ => self.open_snapshot(count, cancel)?,
         };
+        let jobs = self.jobs(&mut sessions, cancel)?;
+        *lock(&self.queue) = jobs;
         let worker = Worker {
             runner: self,
             cancel,
@@ -218,8 +223,15 @@ impl Runner {
     /// Fails the exports still queued after every session lost its snapshot: another
     /// snapshot would not be consistent with the finished exports.
     fn fail_remaining(&self) {
-        let remaining: Vec<usize> = lock(&self.queue).drain(..).collect();
+        let mut remaining: Vec<usize> = lock(&self.queue)
+            .drain(..)
+            .map(|job| job.export())
+            .collect();
+        remaining.dedup();
         for index in remaining {
+            if self.exports[index].status.is_done() {
+                continue;
+            }
             let message = "it did not run: the snapshot is lost";
             let error = Error::new(ErrorKind::Query, message).with_hint(
                 "run all again: in a later snapshot, rows would not agree with the others'",
@@ -292,7 +304,8 @@ impl Runner {
         };
         export.status.end(Outcome::Failure(error.clone()));
         if self.plan.on_error == OnError::Stop {
-            lock(&self.queue).clear();
+            // An export that has begun goes on.
+            lock(&self.queue).retain(|job| self.exports[job.export()].status.is_running());
         }
         self.observer.event(&Event::Failed {
             export,
@@ -392,10 +405,15 @@ impl Worker<'_> {
                 self.runner.warn_of_run(warning);
                 return;
             }
-            let Some(index) = lock(&self.runner.queue).pop_front() else {
+            let Some(job) = lock(&self.runner.queue).pop_front() else {
                 return;
             };
-            self.run(index, session.as_deref_mut());
+            match job {
+                Job::Export(index) => self.run(index, session.as_deref_mut()),
+                Job::Chunk(split, number) => {
+                    self.run_chunk(&split, number, session.as_deref_mut());
+                }
+            }
             if let (Some(session), Ok(idle)) = (&mut session, self.cancel.child()) {
                 // A failure is noticed by the check before the next export.
                 let _ = session.attach(&idle);
@@ -410,8 +428,23 @@ impl Worker<'_> {
         let _span = export.enter();
         export.status.start();
         runner.observer.event(&Event::Started { export });
-        let result = cancel.child().and_then(|child| {
-            let result = self.stage(index, session, &child);
+        self.publish(index, cancel.child(), |child| {
+            self.stage(index, session, child)
+        });
+    }
+
+    /// Publishes the export that `stage` completes under a token, or keeps it until all are
+    /// complete; ends it if it has failed.
+    fn publish(
+        self,
+        index: usize,
+        child: Result<CancelToken>,
+        stage: impl FnOnce(&CancelToken) -> Result<StagedExport>,
+    ) {
+        let runner = self.runner;
+        let export = &runner.exports[index];
+        let result = child.and_then(|child| {
+            let result = stage(&child);
             let result = match runner.plan.publish {
                 Publish::Each => result.and_then(StagedExport::publish).map(|()| true),
                 Publish::AllOrNothing => result.map(|staged| {
@@ -440,12 +473,19 @@ impl Worker<'_> {
         session: Option<SessionRef<'_>>,
         cancel: &CancelToken,
     ) -> Result<StagedExport> {
+        let context = self.context(index, cancel);
+        let target = export(context, session)?;
+        StagedExport::new(context, target)
+    }
+
+    /// Returns the context of the export with the `index`.
+    fn context<'a>(&'a self, index: usize, cancel: &'a CancelToken) -> ExportContext<'a> {
         let Worker {
             runner, history, ..
-        } = self;
+        } = *self;
         let (status, plan) = (&runner.exports[index], &runner.plan);
         let name = status.name.as_ref();
-        let context = ExportContext {
+        ExportContext {
             plan,
             export: &plan.exports[index],
             status,
@@ -460,8 +500,7 @@ impl Worker<'_> {
                 false => plan.retries,
                 true => 0,
             },
-        };
-        let target = export(context, session)?;
-        StagedExport::new(context, target)
+            output: Output::Target,
+        }
     }
 }

@@ -9,8 +9,8 @@ use crate::{
     error::{Error, ErrorKind, Result},
     sink::{self, Sink, SinkOptions, Target},
     source::{
-        BinlogPosition, ConnectOptions, QueryExecutor, RowSource, SessionFacts, SessionOptions,
-        SessionUse, SnapshotGap, SnapshotMode, snapshot,
+        BinlogPosition, Chunks, ConnectOptions, QueryExecutor, RowSource, SessionFacts,
+        SessionOptions, SessionUse, SnapshotGap, SnapshotMode, SplitOptions, snapshot,
     },
     sql::TableName,
     sync::lock,
@@ -51,6 +51,9 @@ pub(super) trait Session: Send {
     /// Returns the statement that creates `table`, as the server shows it, with a `;` and a
     /// line end.
     fn create_statement(&mut self, table: &TableName) -> Result<String>;
+
+    /// Divides the rows of the table of `split`, or of the bound query.
+    fn chunks(&mut self, split: &SplitOptions) -> Result<Chunks>;
 
     /// Binds the query of `export` and its parameters, to run next.
     fn bind(&mut self, export: &ExportPlan) -> Result<()>;
@@ -227,6 +230,10 @@ impl Session for ServerSession {
 
     fn create_statement(&mut self, table: &TableName) -> Result<String> {
         self.executor.create_statement(table)
+    }
+
+    fn chunks(&mut self, split: &SplitOptions) -> Result<Chunks> {
+        self.executor.chunks(split)
     }
 
     fn bind(&mut self, export: &ExportPlan) -> Result<()> {

@@ -214,6 +214,7 @@ impl Export {
                 partial: Default::default(),
                 manifest: None,
                 load: None,
+                split: None,
                 parts: None,
                 schema_file: None,
                 tables: None,

@@ -58,6 +58,8 @@ struct Shared {
     /// When the work started, by the wall clock and by the monotonic clock.
     started: OnceLock<(Timestamp, Instant)>,
     counters: Counters,
+    /// The statuses of the chunks that are read side by side.
+    parts: Mutex<Vec<Status>>,
     details: Mutex<StatusDetails>,
 }
 
@@ -119,6 +121,7 @@ impl Status {
         Self(Arc::new(Shared {
             started: OnceLock::new(),
             counters: Counters::default(),
+            parts: Mutex::default(),
             details: Mutex::default(),
         }))
     }
@@ -181,16 +184,32 @@ impl Status {
         &self.0.counters
     }
 
+    /// Counts the rows and bytes of `part` as those of this work too.
+    pub(super) fn add_part(&self, part: &Self) {
+        lock(&self.0.parts).push(part.clone());
+    }
+
+    /// Makes `bytes` the number of bytes, of which those of the parts are less.
+    pub(super) fn adopt_bytes(&self, bytes: u64) {
+        let counted = self.bytes() - self.0.counters.bytes();
+        self.0.counters.set_bytes(bytes.saturating_sub(counted));
+    }
+
+    /// Returns the sum of the parts' `counts`.
+    fn of_parts(&self, count: impl Fn(&Self) -> u64) -> u64 {
+        lock(&self.0.parts).iter().map(count).sum()
+    }
+
     /// Returns the number of rows so far.
     #[must_use]
     pub fn rows(&self) -> u64 {
-        self.0.counters.rows()
+        self.0.counters.rows() + self.of_parts(Self::rows)
     }
 
     /// Returns the number of bytes so far, including the header.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.0.counters.bytes()
+        self.0.counters.bytes() + self.of_parts(Self::bytes)
     }
 
     /// Returns when the work started; `None` if it has not.
@@ -237,6 +256,16 @@ impl Status {
     /// Keeps a warning for the summary.
     pub fn add_warning(&self, warning: String) {
         self.lock().warnings.push(warning);
+    }
+
+    /// Keeps a warning for the summary, unless it is there. Returns whether it was not.
+    pub(super) fn add_new_warning(&self, warning: String) -> bool {
+        let mut details = self.lock();
+        let is_new = !details.warnings.contains(&warning);
+        if is_new {
+            details.warnings.push(warning);
+        }
+        is_new
     }
 
     fn lock(&self) -> MutexGuard<'_, StatusDetails> {

@@ -12,7 +12,7 @@ use std::{
 use super::{
     event::Observer,
     export::warn,
-    plan::{ExportPlan, LoadPlan, PartPlan, RunPlan, SchemaFile, TableSelection},
+    plan::{ExportPlan, LoadPlan, PartPlan, RunPlan, SchemaFile, SplitPlan, TableSelection},
     retry::retry,
     status::Status,
 };
@@ -23,7 +23,7 @@ use crate::{
     format::Sql,
     row::Value,
     sink::Target,
-    source::{ConnectOptions, Protocol, QueryExecutor, RowSource, SessionUse},
+    source::{ConnectOptions, Protocol, QueryExecutor, RowSource, SessionUse, SplitOptions},
     sql::{NameCase, Parameter, ParameterValue, Query, TableName, TablePattern, TableQuery},
     text::counted,
 };
@@ -389,6 +389,7 @@ fn export_of(
         columns: selection.columns.clone(),
         condition: selection.condition.clone(),
         limit: selection.limit,
+        is_in_chunks: pattern.split.is_some(),
     };
     let output = OutputName {
         database: table.database.clone(),
@@ -434,6 +435,13 @@ fn export_of(
             None => name,
         }),
         load: load.transpose()?,
+        split: pattern.split.as_ref().map(|split| SplitPlan {
+            options: SplitOptions {
+                table: Some(table.clone()),
+                ..split.options.clone()
+            },
+            ..split.clone()
+        }),
         parts: pattern.parts.as_ref().map(|parts| PartPlan {
             output,
             ..parts.clone()

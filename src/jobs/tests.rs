@@ -24,8 +24,8 @@ use crate::{
     schema::{Column, ColumnType, Schema},
     sink::{Commit, Restart, Sink, SinkOptions, Staged, Target},
     source::{
-        BinlogPosition, ConnectOptions, RowSource, SessionFacts, SessionOptions, SnapshotGap,
-        SnapshotMode,
+        BinlogPosition, Chunks, ConnectOptions, RowSource, SessionFacts, SessionOptions,
+        SnapshotGap, SnapshotMode, SplitOptions,
     },
     sql::{Query, TableName},
 };
@@ -140,6 +140,15 @@ impl Session for MemorySession {
 
     fn create_statement(&mut self, _table: &TableName) -> Result<String> {
         Ok("CREATE TABLE t;\n".to_owned())
+    }
+
+    fn chunks(&mut self, _split: &SplitOptions) -> Result<Chunks> {
+        let key = |condition: &str| condition.to_owned();
+        Ok(Chunks {
+            conditions: vec![key("n < 5"), key("n >= 5")],
+            order: Some("n".to_owned()),
+            warnings: Vec::new(),
+        })
     }
 
     fn bind(&mut self, export: &ExportPlan) -> Result<()> {

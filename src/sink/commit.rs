@@ -1,9 +1,14 @@
 //! The traits of sinks: a [`Sink`] takes the bytes of an export, and a [`Commit`]
 //! makes the complete output visible.
 
-use std::path::Path;
+use std::{
+    fs::File,
+    io::{Read, Seek},
+    path::Path,
+};
 
-use crate::error::Result;
+use super::errors::output_error;
+use crate::{error::Result, format::CHUNK};
 
 /// The destination of one export's bytes.
 ///
@@ -41,6 +46,14 @@ pub trait Sink: Send {
     /// output.
     fn write(&mut self, bytes: &[u8]) -> Result<()>;
 
+    /// Writes all bytes of `file`, from its beginning.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write), and if the file cannot be read.
+    fn append(&mut self, file: &mut File) -> Result<()> {
+        append_by_reading(self, file)
+    }
+
     /// Returns the number of bytes from which on a block ends with its row. Where it does,
     /// [`end_of_rows`](Self::end_of_rows) is called right behind the row.
     fn block_size(&self) -> u64 {
@@ -65,6 +78,21 @@ pub trait Sink: Send {
     /// [`ErrorKind::Output`](crate::error::ErrorKind::Output); a regular file then
     /// keeps its earlier content.
     fn finish(self: Box<Self>) -> Result<Staged>;
+}
+
+/// Writes all bytes of `file` to `sink`, in pieces.
+pub(super) fn append_by_reading(sink: &mut (impl Sink + ?Sized), file: &mut File) -> Result<()> {
+    let failed = |error: std::io::Error| {
+        output_error("a part of the output", "read", &error).with_source(error)
+    };
+    file.rewind().map_err(failed)?;
+    let mut bytes = vec![0; CHUNK];
+    loop {
+        match file.read(&mut bytes).map_err(failed)? {
+            0 => return Ok(()),
+            length => sink.write(&bytes[..length])?,
+        }
+    }
 }
 
 /// Makes a complete output visible. An output that is dropped without

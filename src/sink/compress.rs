@@ -45,6 +45,16 @@ pub struct CompressionOptions {
     pub threads: NonZeroU16,
 }
 
+/// Whether a document ends with the table of its frames, by which a reader finds a place in
+/// the midst (zstd's seekable format).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SeekTable {
+    /// It does, if the codec has one.
+    Write,
+    /// It does not: it is a part of a document.
+    Omit,
+}
+
 /// A block on its way to a worker.
 struct Job {
     block: Vec<u8>,
@@ -85,6 +95,7 @@ struct CompressedSink {
 pub fn compressed(
     sink: Box<dyn Sink>,
     options: CompressionOptions,
+    seek_table: SeekTable,
     name: &str,
     cancel: &CancelToken,
 ) -> Result<Box<dyn Sink>> {
@@ -102,7 +113,7 @@ pub fn compressed(
     let waiting = Arc::new(Mutex::new(waiting));
     let restart = sink.restart();
     let empty = encoders[0].frame(&[]).map_err(no_thread)?;
-    let writer = FrameWriter::new(sink, options.compression.codec, empty);
+    let writer = FrameWriter::new(sink, options.compression.codec, seek_table, empty);
     for encoder in encoders {
         let (waiting, recycle) = (Arc::clone(&waiting), recycle.clone());
         let work = move || compress_blocks(encoder, &waiting, &recycle);
@@ -265,14 +276,14 @@ struct FrameWriter {
 }
 
 impl FrameWriter {
-    fn new(sink: Box<dyn Sink>, codec: Codec, empty: Vec<u8>) -> Self {
+    fn new(sink: Box<dyn Sink>, codec: Codec, seek_table: SeekTable, empty: Vec<u8>) -> Self {
         Self {
             sink,
             empty,
             common: common_length(codec),
             begun: 0,
             stored: 0,
-            lengths: (codec == Codec::Zstd).then(Vec::new),
+            lengths: (codec == Codec::Zstd && seek_table == SeekTable::Write).then(Vec::new),
         }
     }
 

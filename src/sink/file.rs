@@ -4,7 +4,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Write},
+    io::{self, Seek, Write},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{
@@ -23,6 +23,7 @@ use ring::digest;
 
 use super::{
     Checksum, Commit, Restart, Sink, SinkOptions, Staged, check_replaceable,
+    commit::append_by_reading,
     errors::{READ_ONLY, io_error, output_error, path_error, write_error},
     folder,
     paths::{STICKY_BIT, check_owner},
@@ -217,6 +218,16 @@ impl FileSink {
         }))
     }
 
+    /// Has what has been written synced once it is much.
+    fn count_unsynced(&mut self, bytes: usize) -> Result<()> {
+        self.unsynced = self.unsynced.saturating_add(bytes);
+        if self.unsynced < SYNC_EVERY {
+            return Ok(());
+        }
+        let synced = self.request_sync();
+        synced.map_err(|error| write_error(&self.name, "sync", error))
+    }
+
     /// Requests a sync of all bytes so far. Blocks while two earlier requests are
     /// pending, so that the end of a run has little left to wait for.
     fn request_sync(&mut self) -> io::Result<()> {
@@ -242,12 +253,17 @@ impl Sink for FileSink {
         if let Some(hash) = &mut self.hash {
             hash.update(bytes);
         }
-        self.unsynced += bytes.len();
-        if self.unsynced >= SYNC_EVERY {
-            let synced = self.request_sync();
-            synced.map_err(|error| write_error(&self.name, "sync", error))?;
+        self.count_unsynced(bytes.len())
+    }
+
+    fn append(&mut self, file: &mut File) -> Result<()> {
+        if self.hash.is_some() {
+            return append_by_reading(self, file);
         }
-        Ok(())
+        // Within one file system, the system copies, or only shares the blocks.
+        let copied = file.rewind().and_then(|()| io::copy(file, &mut self.file));
+        let copied = copied.map_err(|error| write_error(&self.name, "write to", error))?;
+        self.count_unsynced(usize::try_from(copied).unwrap_or(usize::MAX))
     }
 
     fn restart(&self) -> Restart {

@@ -147,7 +147,10 @@ impl Query {
                 return Err(Error::config(what)
                     .with_hint(format!("a list is for IN (:{name}) and NOT IN (:{name})")));
             }
-            let sql = sql_of(name, values, placeholder.position, dialect)?;
+            let sql = match &parameter.value {
+                ParameterValue::Condition { sql } => format!("({sql})"),
+                _ => sql_of(name, values, placeholder.position, dialect)?,
+            };
             // The literal must not become part of what stands beside it, such as x'41'.
             if self.text[..place.start].ends_with(joins_literal) {
                 bound.sql.push(' ');
@@ -220,7 +223,7 @@ impl Query {
         };
         let is_doubtful = |parameter: &&Parameter| match &parameter.value {
             ParameterValue::Text(text) => text.contains(',') && is_element(&parameter.name),
-            ParameterValue::List(_) => false,
+            ParameterValue::List(_) | ParameterValue::Condition { .. } => false,
         };
         let doubtful = parameters.iter().filter(is_doubtful);
         doubtful.map(|parameter| parameter.name.as_str()).collect()

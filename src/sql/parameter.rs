@@ -39,6 +39,11 @@ pub enum ParameterValue {
     Text(String),
     /// The values of an `IN (…)` list, each a text; never empty.
     List(Vec<String>),
+    /// A condition, which is put between parentheses. No user gives one.
+    Condition {
+        /// SQL text that is one expression.
+        sql: String,
+    },
 }
 
 impl ParameterValue {
@@ -46,7 +51,7 @@ impl ParameterValue {
     #[must_use]
     pub fn texts(&self) -> &[String] {
         match self {
-            Self::Text(text) => std::slice::from_ref(text),
+            Self::Text(text) | Self::Condition { sql: text } => std::slice::from_ref(text),
             Self::List(texts) => texts,
         }
     }

@@ -2,13 +2,14 @@
 
 use std::{fmt, str::FromStr};
 
-use glob::{MatchOptions, Pattern};
+use glob::Pattern;
 use serde::{Deserialize, Serialize};
 
 use super::{
     Query,
     dialect::Dialect,
     lexer::{Lexer, ParseError, TokenKind},
+    range::CHUNK,
 };
 use crate::error::Result;
 
@@ -75,9 +76,9 @@ const TOO_MANY_PARTS: &str =
 
 /// A name, and whether it was in backticks.
 #[derive(Default)]
-struct Name {
-    text: String,
-    is_quoted: bool,
+pub(super) struct Name {
+    pub(super) text: String,
+    pub(super) is_quoted: bool,
 }
 
 impl Name {
@@ -92,7 +93,7 @@ impl Name {
 
 /// Splits `text` into names at each `separator`, without the white space around them.
 /// Within backticks, two of them are one, and all else is part of the name.
-fn names(text: &str, separator: char) -> std::result::Result<Vec<Name>, String> {
+pub(super) fn names(text: &str, separator: char) -> std::result::Result<Vec<Name>, String> {
     let mut names = Vec::new();
     let mut rest = text;
     loop {
@@ -137,7 +138,7 @@ fn quoted_name(text: &str) -> Option<(String, &str)> {
 }
 
 /// Returns `name` as a name in SQL, in every SQL mode.
-fn quoted(name: &str) -> String {
+pub(super) fn quoted(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
 }
 
@@ -254,19 +255,21 @@ impl TablePattern {
         default: Option<&str>,
         case: NameCase,
     ) -> bool {
-        let options = MatchOptions {
-            case_sensitive: case == NameCase::Differs,
-            ..MatchOptions::default()
+        let is_like = |pattern: &Pattern, name: &str| match case {
+            NameCase::Differs => pattern.matches(name),
+            // The pattern itself could ignore the case of ASCII letters only.
+            NameCase::Ignored => Pattern::new(&pattern.as_str().to_lowercase())
+                .is_ok_and(|pattern| pattern.matches(&name.to_lowercase())),
         };
-        let is_in_database = match (&self.database, case) {
-            (Some(pattern), _) => pattern.matches_with(database, options),
-            (None, NameCase::Differs) => default == Some(database),
-            (None, NameCase::Ignored) => {
-                let database = database.to_lowercase();
-                default.is_some_and(|default| default.to_lowercase() == database)
-            }
+        let is_in_database = match (&self.database, default) {
+            (Some(pattern), _) => is_like(pattern, database),
+            (None, Some(default)) => match case {
+                NameCase::Differs => default == database,
+                NameCase::Ignored => default.to_lowercase() == database.to_lowercase(),
+            },
+            (None, None) => false,
         };
-        is_in_database && self.table.matches_with(table, options)
+        is_in_database && is_like(&self.table, table)
     }
 }
 
@@ -390,6 +393,8 @@ pub struct TableQuery {
     pub condition: Option<Condition>,
     /// The most rows; `None` for all. Which ones come is the server's choice.
     pub limit: Option<u64>,
+    /// Whether the query has the parameter [`CHUNK`] as a condition.
+    pub is_in_chunks: bool,
 }
 
 impl TableQuery {
@@ -406,6 +411,7 @@ impl TableQuery {
     ///     columns: vec!["id".to_owned()],
     ///     condition: Some("price > 9".parse().expect("an expression")),
     ///     limit: Some(10),
+    ///     is_in_chunks: false,
     /// };
     /// assert_eq!(query.to_query()?.text(), "SELECT `id` FROM `shop`.`orders` WHERE (price > 9) LIMIT 10");
     /// # Ok::<(), gold_digger::error::Error>(())
@@ -417,8 +423,12 @@ impl TableQuery {
             false => columns.join(", "),
         };
         let mut text = format!("SELECT {columns} FROM {}", self.table);
-        if let Some(Condition(condition)) = &self.condition {
-            text += &format!(" WHERE ({condition})");
+        let condition = self.condition.as_ref();
+        let condition = condition.map(|Condition(text)| format!("({text})"));
+        let chunk = self.is_in_chunks.then(|| format!(":{CHUNK}"));
+        let conditions: Vec<String> = condition.into_iter().chain(chunk).collect();
+        if !conditions.is_empty() {
+            text += &format!(" WHERE {}", conditions.join(" AND "));
         }
         if let Some(limit) = self.limit {
             text += &format!(" LIMIT {limit}");

@@ -5,3 +5,4 @@ mod manifests;
 mod nightly;
 mod parts;
 pub mod reliability;
+mod split;

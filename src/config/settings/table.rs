@@ -19,9 +19,9 @@ use super::{
         switch, template, text,
     },
     validators::{
-        any_text, compression, connections, file_size, host, keep_count, load_target, not_empty,
-        one_statement, output_format, parsed, pattern, port, retries, row_group_size, rows,
-        rows_of_file,
+        any_text, chunk_count, compression, connections, file_size, host, keep_count, load_target,
+        not_empty, one_statement, output_format, parsed, pattern, port, retries, row_group_size,
+        rows, rows_of_file,
     },
 };
 use crate::{
@@ -38,7 +38,7 @@ use crate::{
     load::LoadTarget,
     pipeline::output::Flush,
     source::Protocol,
-    sql::{ColumnNames, Condition, Parameter, TableName, TablePattern},
+    sql::{ColumnNames, Condition, Parameter, SplitColumns, TableName, TablePattern},
 };
 
 /// Declares the settings in groups, each under the heading of its flags in the
@@ -117,6 +117,32 @@ settings! {
         QUERY_LIMIT: u64 = number("query.limit", &rows, "At most N rows of the table")
             .flag("limit")
             .value("N");
+        SPLIT: NonZeroU32 = number(
+            "query.split",
+            &chunk_count,
+            "Read the table in N chunks, over several connections",
+        )
+        .flag("split")
+        .value("N")
+        .more(
+            "Divided by its primary key, and read in one snapshot. In a query, :chunk stands for \
+             the condition of a chunk. With {part} in FILE, each chunk is a file.",
+        );
+        SPLIT_ROWS: NonZeroU64 = number(
+            "query.split_rows",
+            &rows_of_file,
+            "The same in chunks of about N rows",
+        )
+        .flag("split-rows")
+        .value("N");
+        SPLIT_BY: SplitColumns = text(
+            "query.split_by",
+            &parsed::<SplitColumns>,
+            "Divide by these columns, separated by commas",
+        )
+        .flag("split-by")
+        .value("COLUMNS")
+        .more("In a query of several tables, with the table's name or alias: o.id.");
         QUERY_PARAMS: Vec<Parameter> = parameters(
             "query.params",
             "Give :NAME in the query the text VALUE; may be repeated",

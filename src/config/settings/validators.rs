@@ -103,6 +103,13 @@ pub(super) fn rows_of_file(text: &str) -> Result<NonZeroU64, String> {
     text.parse().map_err(refused)
 }
 
+pub(super) fn chunk_count(text: &str) -> Result<NonZeroU32, String> {
+    const MAX: u32 = 10_000;
+    let parsed = text.parse().ok();
+    let parsed = parsed.filter(|number: &NonZeroU32| number.get() <= MAX);
+    parsed.ok_or_else(|| format!("it is a number from 1 to {MAX}"))
+}
+
 pub(super) fn connections(text: &str) -> Result<NonZeroU16, String> {
     const MAX: u16 = 256;
     let parsed = text.parse().ok();

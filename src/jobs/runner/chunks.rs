@@ -1,0 +1,392 @@
+//! Runs exports that are read in chunks: divides their tables, reads the chunks side by
+//! side, and puts what has come together.
+
+use std::{
+    collections::VecDeque,
+    fs::File,
+    mem,
+    sync::{Arc, Mutex},
+};
+
+use super::{Runner, Worker};
+use crate::{
+    cancel::CancelToken,
+    error::{Error, ErrorKind, Result},
+    jobs::{
+        event::{Event, Observer},
+        export::{ExportContext, Output, export, warn_of_parts},
+        guard::{self, Guards},
+        join::join,
+        plan::{EmptyResult, ExportPlan, OnError, RowOrder, SplitPlan},
+        publish::StagedExport,
+        retry::retry,
+        session::{Session, SessionRef},
+        status::{ExportStatus, Status, StatusDetails},
+    },
+    pipeline::Part,
+    source::{Chunks, SnapshotMode},
+    sql::{CHUNK, Parameter, ParameterValue, Query},
+    sync::lock,
+};
+
+/// What a worker takes from the queue.
+pub(super) enum Job {
+    /// The export with this index.
+    Export(usize),
+    /// The chunk with this index.
+    Chunk(Arc<SplitRun>, usize),
+}
+
+const NO_SNAPSHOT: &str = "the chunks are read at different moments, as there is no snapshot";
+
+impl Job {
+    /// The index of the export.
+    pub(super) fn export(&self) -> usize {
+        match self {
+            Self::Export(index) => *index,
+            Self::Chunk(split, _) => split.index,
+        }
+    }
+}
+
+/// An export that is read in chunks.
+pub(super) struct SplitRun {
+    /// The index of the export.
+    index: usize,
+    chunks: Vec<Chunk>,
+    cancel: CancelToken,
+    state: Mutex<State>,
+}
+
+struct Chunk {
+    plan: ExportPlan,
+    status: ExportStatus,
+}
+
+/// How far the chunks are.
+struct State {
+    /// What has been read of each.
+    outputs: Vec<Option<ChunkOutput>>,
+    /// The number of chunks that have not ended.
+    left: usize,
+    /// Why a chunk failed.
+    failure: Option<Error>,
+    has_begun: bool,
+}
+
+/// The rows of a chunk: a part that can be committed, or a file without a name.
+struct ChunkOutput {
+    part: Part,
+    file: Option<File>,
+}
+
+impl SplitRun {
+    /// Creates the run of the export with the `index` in its `chunks`.
+    fn new(
+        index: usize,
+        export: &ExportPlan,
+        split: &SplitPlan,
+        chunks: Chunks,
+        cancel: CancelToken,
+    ) -> Result<Self> {
+        let query = match (split.order, chunks.order) {
+            (RowOrder::Key, Some(order)) => {
+                Query::parse(format!("{} ORDER BY {order}", export.query.text()))?
+            }
+            _ => export.query.clone(),
+        };
+        let count = chunks.conditions.len();
+        let conditions = chunks.conditions.into_iter().enumerate();
+        let chunks = conditions.map(|(number, sql)| {
+            let others = export.parameters.iter().filter(|one| one.name != CHUNK);
+            let condition = Parameter {
+                name: CHUNK.to_owned(),
+                value: ParameterValue::Condition { sql },
+            };
+            Chunk {
+                plan: ExportPlan {
+                    query: query.clone(),
+                    parameters: others.cloned().chain([condition]).collect(),
+                    // The rows are counted when all have come.
+                    guards: Guards {
+                        min_rows: None,
+                        max_rows: None,
+                        max_change: None,
+                        ..export.guards.clone()
+                    },
+                    empty_result: EmptyResult::Allow,
+                    schema_file: export.schema_file.clone().filter(|_| number == 0),
+                    split: None,
+                    ..export.clone()
+                },
+                status: ExportStatus {
+                    name: export.name.clone(),
+                    target: export.target.clone(),
+                    status: Status::waiting(),
+                },
+            }
+        });
+        Ok(Self {
+            index,
+            chunks: chunks.collect(),
+            cancel,
+            state: Mutex::new(State {
+                outputs: (0..count).map(|_| None).collect(),
+                left: count,
+                failure: None,
+                has_begun: false,
+            }),
+        })
+    }
+
+    /// Ends the others because a chunk has failed.
+    fn fail(&self, error: Error) {
+        lock(&self.state).failure.get_or_insert(error.clone());
+        self.cancel.cancel_with_children(&error);
+    }
+}
+
+impl Runner {
+    /// Returns what is to be done for all exports, in their order. Those that are read in
+    /// chunks are divided over one of `sessions`, if there are any.
+    pub(super) fn jobs(
+        &self,
+        sessions: &mut [Box<dyn Session>],
+        cancel: &CancelToken,
+    ) -> Result<VecDeque<Job>> {
+        let mut jobs = VecDeque::new();
+        for (index, export) in self.plan.exports.iter().enumerate() {
+            let Some(split) = &export.split else {
+                jobs.push_back(Job::Export(index));
+                continue;
+            };
+            let _span = self.exports[index].enter();
+            match self.divide(index, export, split, sessions, cancel) {
+                Ok(split) => {
+                    let split = Arc::new(split);
+                    let chunks = 0..split.chunks.len();
+                    jobs.extend(chunks.map(|number| Job::Chunk(Arc::clone(&split), number)));
+                }
+                Err(error) => {
+                    if let Some(cause) = cancel.cause() {
+                        return Err(cause);
+                    }
+                    self.exports[index].status.start();
+                    self.end(index, Err(error));
+                    if self.plan.on_error == OnError::Stop {
+                        return Ok(VecDeque::new());
+                    }
+                }
+            }
+        }
+        Ok(jobs)
+    }
+
+    /// Divides the rows of an export into chunks.
+    fn divide(
+        &self,
+        index: usize,
+        export: &ExportPlan,
+        split: &SplitPlan,
+        sessions: &mut [Box<dyn Session>],
+        cancel: &CancelToken,
+    ) -> Result<SplitRun> {
+        if export.parts.is_none() && !export.format.joins_rows() {
+            let what = format!(
+                "chunks of {} cannot be joined to one file",
+                export.format.name()
+            );
+            return Err(Error::config(what).with_hint("put {part} into the file's name"));
+        }
+        let cancel = cancel.child()?;
+        let retries = match self.plan.snapshot {
+            SnapshotMode::None => self.plan.retries,
+            _ => 0,
+        };
+        let mut shared = sessions.first_mut();
+        let ask = || {
+            let question = cancel.child()?;
+            let mut own;
+            let session = match &mut shared {
+                Some(session) => {
+                    session.attach(&question)?;
+                    session.reset()?;
+                    &mut ***session
+                }
+                None => {
+                    own = self.backend.connect(&question)?;
+                    &mut *own
+                }
+            };
+            session.bind(export)?;
+            question.prefer_cause(session.chunks(&split.options))
+        };
+        let warn = |text| self.warn(&self.exports[index], text);
+        let mut chunks = retry(retries, &cancel, ask, Ok, warn)?;
+        mem::take(&mut chunks.warnings).into_iter().for_each(warn);
+        if self.plan.snapshot == SnapshotMode::None && chunks.conditions.len() > 1 {
+            warn(NO_SNAPSHOT.to_owned());
+        }
+        SplitRun::new(index, export, split, chunks, cancel)
+    }
+}
+
+impl Worker<'_> {
+    /// Reads the chunk with the index `number`. The worker that ends the last one puts all
+    /// together.
+    pub(super) fn run_chunk(
+        self,
+        split: &SplitRun,
+        number: usize,
+        session: Option<SessionRef<'_>>,
+    ) {
+        let runner = self.runner;
+        let export = &runner.exports[split.index];
+        let _span = export.enter();
+        if !mem::replace(&mut lock(&split.state).has_begun, true) {
+            export.status.start();
+            runner.observer.event(&Event::Started { export });
+        }
+        if lock(&split.state).failure.is_none() {
+            match self.read_chunk(split, number, session) {
+                Ok(output) => lock(&split.state).outputs[number] = Some(output),
+                Err(error) => split.fail(error),
+            }
+        }
+        let left = {
+            let mut state = lock(&split.state);
+            state.left -= 1;
+            state.left
+        };
+        if left == 0 {
+            self.complete(split);
+        }
+    }
+
+    fn read_chunk(
+        self,
+        split: &SplitRun,
+        number: usize,
+        session: Option<SessionRef<'_>>,
+    ) -> Result<ChunkOutput> {
+        let cancel = split.cancel.child()?;
+        let Chunk { plan, status } = &split.chunks[number];
+        let observer = ChunkObserver {
+            inner: &*self.runner.observer,
+            export: &self.runner.exports[split.index],
+        };
+        observer.export.status.add_part(&status.status);
+        status.status.start();
+        let file = Mutex::new(None);
+        let context = ExportContext {
+            export: plan,
+            status,
+            observer: &observer,
+            output: match &plan.parts {
+                Some(_) => Output::Part(u32::try_from(number + 1).unwrap_or(u32::MAX)),
+                None => Output::Spool(&file),
+            },
+            ..self.context(split.index, &cancel)
+        };
+        let count = split.chunks.len();
+        let located = |error: Error| match count {
+            1 => error,
+            _ => error.with_location(&format!("chunk {} of {count}", number + 1)),
+        };
+        tracing::debug!("reading chunk {} of {count}", number + 1);
+        let parts = export(context, session).map_err(located)?;
+        let part = parts.into_iter().next();
+        let missing = || Error::new(ErrorKind::Output, "a chunk has no output");
+        Ok(ChunkOutput {
+            part: part.ok_or_else(missing)?,
+            file: lock(&file).take(),
+        })
+    }
+
+    /// Puts the chunks together, and publishes the result or keeps it until all exports are
+    /// complete; ends the export.
+    fn complete(self, split: &SplitRun) {
+        let failure = lock(&split.state).failure.take();
+        // The token of all chunks, whose files are published together.
+        let child = match failure {
+            Some(error) => Err(error),
+            None => Ok(split.cancel.clone()),
+        };
+        self.publish(split.index, child, |child| self.assemble(split, child));
+    }
+
+    fn assemble(self, split: &SplitRun, cancel: &CancelToken) -> Result<StagedExport> {
+        let context = self.context(split.index, cancel);
+        let (plan, status) = (context.export, &context.status.status);
+        let outputs = mem::take(&mut lock(&split.state).outputs);
+        let outputs: Vec<ChunkOutput> = outputs.into_iter().flatten().collect();
+        adopt_details(split, status)?;
+        let rows = outputs.iter().map(|output| output.part.rows).sum();
+        guard::check_all_rows(&plan.guards, rows, context.last)?;
+        if rows == 0 && plan.empty_result == EmptyResult::Refuse {
+            let message = format!("no rows; {} left as it was", plan.target);
+            return Err(Error::new(ErrorKind::NoRows, message));
+        }
+        let parts = match plan.parts {
+            Some(_) => outputs.into_iter().map(|output| output.part).collect(),
+            None => {
+                let files = outputs.into_iter();
+                let files = files.filter_map(|output| Some((output.part, output.file?)));
+                let joined = join(context, files.collect())?;
+                status.adopt_bytes(joined.bytes);
+                vec![joined]
+            }
+        };
+        status.update(|details| {
+            details.stored_bytes = parts
+                .iter()
+                .map(|part: &Part| part.staged.stored_bytes())
+                .sum();
+        });
+        warn_of_parts(context, &parts);
+        StagedExport::new(context, parts)
+    }
+}
+
+/// Takes over what the first chunk tells of the result, and checks that the others tell the
+/// same of its columns.
+fn adopt_details(split: &SplitRun, status: &Status) -> Result<()> {
+    let mut all = split
+        .chunks
+        .iter()
+        .map(|chunk| chunk.status.status.details());
+    let Some(first) = all.next() else {
+        return Ok(());
+    };
+    if all.any(|details| details.columns != first.columns) {
+        let what = "the columns of the table changed while its chunks were read";
+        return Err(Error::new(ErrorKind::Query, what).with_hint("run the export again"));
+    }
+    status.update(|details| {
+        *details = StatusDetails {
+            warnings: mem::take(&mut details.warnings),
+            attempts: first.attempts,
+            ..first
+        };
+    });
+    Ok(())
+}
+
+/// Passes the warnings about chunks on as those of their export, each once.
+struct ChunkObserver<'a> {
+    inner: &'a dyn Observer,
+    export: &'a ExportStatus,
+}
+
+impl Observer for ChunkObserver<'_> {
+    fn event(&self, event: &Event<'_>) {
+        let Event::Warning { text, .. } = event else {
+            return;
+        };
+        let status = &self.export.status;
+        if status.add_new_warning((*text).to_owned()) {
+            let export = Some(self.export);
+            self.inner.event(&Event::Warning { export, text });
+        }
+    }
+}

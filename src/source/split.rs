@@ -1,0 +1,474 @@
+//! Divides the rows of a table into chunks: finds the key by which they are divided, and
+//! makes a condition for each chunk. The module `bounds` finds where chunks begin.
+
+mod bounds;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::{NonZeroU32, NonZeroU64},
+};
+
+use mysql::{Conn, Row, prelude::Queryable};
+use serde::{Deserialize, Serialize};
+
+use self::bounds::Finder;
+use super::{
+    QueryExecutor, codes, connect,
+    driver::{all, ask, text},
+    errors::query_error,
+    rewritten::{TableReference, rewritten_statements, table_references},
+    tables::literal,
+};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    sql::{Key, KeyColumn, Literal, SplitColumns, TableName},
+    text::counted,
+};
+
+/// How the rows of a table are divided into chunks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SplitOptions {
+    /// The table; `None` if it is that of the statement.
+    pub table: Option<TableName>,
+    /// The columns of the key; `None` for the primary key, or another unique one.
+    pub by: Option<SplitColumns>,
+    /// The size of the chunks.
+    pub size: ChunkSize,
+    /// What happens to a table that has no key.
+    pub without_key: WithoutKey,
+}
+
+/// What happens to a table that has no primary key, and no unique one without NULLs, if no
+/// columns are named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WithoutKey {
+    /// It is an error.
+    Fail,
+    /// Its rows are one chunk, with a warning: it is one of many tables.
+    OneChunk,
+}
+
+/// The size of chunks. It is not exact: servers estimate how many rows are in a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChunkSize {
+    /// So many chunks of about the same size.
+    Count(NonZeroU32),
+    /// About so many rows in each.
+    Rows(NonZeroU64),
+}
+
+impl ChunkSize {
+    /// The number of chunks, if it does not depend on the rows.
+    #[must_use]
+    pub fn chunks(self) -> Option<usize> {
+        match self {
+            Self::Count(count) => usize::try_from(count.get()).ok(),
+            Self::Rows(_) => None,
+        }
+    }
+}
+
+/// The chunks of a table, in the order of its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chunks {
+    /// The condition of the rows of each chunk. Each row fulfils exactly one.
+    pub conditions: Vec<String>,
+    /// The columns that rows are ordered by, for ORDER BY. They are the key, and behind one
+    /// that is not unique the primary key. `None` without a key.
+    pub order: Option<String>,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+}
+
+impl Chunks {
+    /// All rows of `table`, which has no key.
+    fn all_of(table: &SplitTable) -> Self {
+        Self {
+            conditions: vec!["1 = 1".to_owned()],
+            order: None,
+            warnings: vec![format!(
+                "{table} has no primary key, and no unique key without NULLs: its rows are one chunk"
+            )],
+        }
+    }
+}
+
+/// The question for a table failed.
+fn failed(error: mysql::Error) -> Error {
+    query_error("cannot divide the table", error)
+}
+
+impl QueryExecutor {
+    /// Divides the rows of the table of `split`. Without one there, it is the table of the
+    /// bound statement, whose condition for a chunk must be true.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Query`] if the table has no key by which it can be divided, or if the
+    /// server does not say what it has.
+    pub fn chunks(&mut self, split: &SplitOptions) -> Result<Chunks> {
+        let found = match &split.table {
+            Some(table) => self.named_table(table)?,
+            None => self.table_of_statement(split.by.as_ref())?,
+        };
+        let by = split.by.as_ref().map(|by| &by.names[..]);
+        let chunks = self.with_driver(|conn| {
+            let facts = TableFacts::read(conn, &found).map_err(failed)?;
+            if split.without_key == WithoutKey::OneChunk && by.is_none() && facts.has_no_key() {
+                return Ok(Chunks::all_of(&found));
+            }
+            let plan = facts.plan(&found, by)?;
+            refuse_moving_zone(conn, &facts, &plan.key)?;
+            let mut finder = Finder::new(conn, &found, &plan, facts.is_view);
+            let key = Key {
+                qualifier: found.qualifier.clone(),
+                ..plan.key.clone()
+            };
+            let bounds = finder.bounds(split.size)?;
+            let order = Key {
+                qualifier: found.qualifier.clone(),
+                columns: plan.order.clone(),
+            };
+            Ok(Chunks {
+                conditions: conditions(&key, &bounds),
+                order: Some(order.order("")),
+                warnings: plan.warning.into_iter().collect(),
+            })
+        })?;
+        let count = counted(chunks.conditions.len() as u64, "chunk");
+        let order = chunks.order.as_deref().unwrap_or("the server's choice");
+        tracing::info!("{found} is read in {count}, in the order of {order}");
+        Ok(chunks)
+    }
+
+    /// Returns `table` with its database.
+    fn named_table(&mut self, table: &TableName) -> Result<SplitTable> {
+        let database = match &table.database {
+            Some(database) => database.clone(),
+            None => self.with_driver(default_database)?,
+        };
+        Ok(SplitTable {
+            database,
+            table: table.table.clone(),
+            qualifier: None,
+        })
+    }
+
+    /// Returns the table of the bound statement whose columns `by` names.
+    fn table_of_statement(&mut self, by: Option<&SplitColumns>) -> Result<SplitTable> {
+        // MariaDB shows the rewritten statement for EXTENDED only.
+        let explained = match self.with_driver(|conn| Ok(connect::is_mariadb(conn)))? {
+            true => self.explain("EXPLAIN EXTENDED"),
+            false => self.explain("EXPLAIN FORMAT=TRADITIONAL"),
+        };
+        explained.map_err(failed)?;
+        let qualifier = by.and_then(|by| by.qualifier.as_deref());
+        self.with_driver(|conn| {
+            let rewritten = rewritten_statements(conn).map_err(failed)?;
+            let tables: BTreeSet<TableReference> = rewritten
+                .iter()
+                .flat_map(|text| table_references(text))
+                .collect();
+            let is_meant =
+                |table: &&TableReference| qualifier.is_none_or(|name| table.alias == name);
+            let mut matching = Vec::new();
+            for table in tables.iter().filter(is_meant) {
+                if is_table(conn, table).map_err(failed)? {
+                    matching.push(table);
+                }
+            }
+            match (&matching[..], qualifier) {
+                ([table], _) => Ok(SplitTable {
+                    database: table.database.clone(),
+                    table: table.table.clone(),
+                    qualifier: Some(table.alias.clone()),
+                }),
+                // The server shows the tables of a view in its place.
+                ([], Some(name)) => Ok(SplitTable {
+                    database: default_database(conn)?,
+                    table: name.to_owned(),
+                    qualifier: Some(name.to_owned()),
+                }),
+                ([], None) => Err(no_table("which table :chunk divides is not known")),
+                (several, _) => {
+                    let names: Vec<&str> = several.iter().map(|table| &*table.alias).collect();
+                    let what = format!("the statement reads several tables ({})", names.join(", "));
+                    Err(no_table(&what))
+                }
+            }
+        })
+    }
+}
+
+fn no_table(what: &str) -> Error {
+    Error::new(ErrorKind::Query, what)
+        .with_hint("name the table and the columns of its key: --split-by TABLE.COLUMN")
+}
+
+/// Returns the session's database.
+fn default_database(conn: &mut Conn) -> Result<String> {
+    let rows = ask(conn, "SELECT DATABASE()").map_err(failed)?;
+    let database = rows.first().and_then(|row| text(row, 0));
+    database.ok_or_else(|| {
+        let what = "no database is chosen for the table that is divided";
+        Error::new(ErrorKind::Query, what).with_hint("write DATABASE.TABLE, or --database NAME")
+    })
+}
+
+fn is_table(conn: &mut Conn, table: &TableReference) -> mysql::Result<bool> {
+    let (database, name) = (literal(&table.database), literal(&table.table));
+    let question = format!(
+        "SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = {database} AND TABLE_NAME = {name}"
+    );
+    Ok(!ask(conn, &question)?.is_empty())
+}
+
+/// Returns the conditions of the ranges that begin at the start, and at each of `bounds`.
+fn conditions(key: &Key, bounds: &[crate::sql::KeyValue]) -> Vec<String> {
+    let lower = std::iter::once(None).chain(bounds.iter().map(Some));
+    let upper = bounds.iter().map(Some).chain([None]);
+    lower
+        .zip(upper)
+        .map(|(lower, upper)| key.range(lower, upper))
+        .collect()
+}
+
+/// Refuses a TIMESTAMP in `key` where two moments may have one text, so that rows are
+/// compared in another order than they have.
+fn refuse_moving_zone(conn: &mut Conn, facts: &TableFacts, key: &Key) -> Result<()> {
+    let is_timestamp = |column: &&KeyColumn| {
+        let found = facts.columns.get(&column.name);
+        found.is_some_and(|found| found.data_type == "timestamp")
+    };
+    let Some(column) = key.columns.iter().find(is_timestamp) else {
+        return Ok(());
+    };
+    let rows = ask(conn, "SELECT @@SESSION.time_zone").map_err(failed)?;
+    let zone = rows
+        .first()
+        .and_then(|row| text(row, 0))
+        .unwrap_or_default();
+    if zone.starts_with(['+', '-']) || zone.eq_ignore_ascii_case("UTC") {
+        return Ok(());
+    }
+    let what = format!(
+        "{} is a TIMESTAMP, and in the time zone {zone} an hour may come twice",
+        column.name
+    );
+    Err(Error::new(ErrorKind::Query, what).with_hint("read in UTC: --time-zone +00:00"))
+}
+
+/// The table that is divided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct SplitTable {
+    database: String,
+    table: String,
+    /// The name that its columns have in the statement; `None` if they are not qualified.
+    qualifier: Option<String>,
+}
+
+impl std::fmt::Display for SplitTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.name().to_text())
+    }
+}
+
+impl SplitTable {
+    fn name(&self) -> TableName {
+        TableName {
+            database: Some(self.database.clone()),
+            table: self.table.clone(),
+        }
+    }
+}
+
+/// What the server says of the columns and indexes of a table.
+struct TableFacts {
+    columns: BTreeMap<String, ColumnFacts>,
+    /// In the order of their names, the primary key first.
+    indexes: Vec<Index>,
+    is_view: bool,
+}
+
+struct ColumnFacts {
+    data_type: String,
+    charset: Option<String>,
+    is_nullable: bool,
+}
+
+struct Index {
+    name: String,
+    /// `None` is an expression, or the beginning of a column.
+    columns: Vec<Option<String>>,
+    is_unique: bool,
+    is_ordered: bool,
+}
+
+/// How the rows of a table are divided.
+struct KeyPlan {
+    key: Key,
+    /// The columns that rows are ordered by.
+    order: Vec<KeyColumn>,
+    /// The index that has the columns of the key first.
+    index: Option<String>,
+    warning: Option<String>,
+}
+
+impl TableFacts {
+    fn read(conn: &mut Conn, table: &SplitTable) -> mysql::Result<Self> {
+        let place = format!(
+            "TABLE_SCHEMA = {} AND TABLE_NAME = {}",
+            literal(&table.database),
+            literal(&table.table)
+        );
+        let columns = format!(
+            "SELECT COLUMN_NAME, DATA_TYPE, CHARACTER_SET_NAME, IS_NULLABLE \
+             FROM information_schema.COLUMNS WHERE {place}"
+        );
+        let column = |row: &Row| {
+            let facts = ColumnFacts {
+                data_type: text(row, 1)?.to_ascii_lowercase(),
+                charset: text(row, 2),
+                is_nullable: text(row, 3)? == "YES",
+            };
+            Some((text(row, 0)?, facts))
+        };
+        let rows = all(conn.query_iter(columns)?)?;
+        let columns = rows.iter().filter_map(column).collect();
+        let indexes = format!(
+            "SELECT INDEX_NAME, COLUMN_NAME, SUB_PART, NON_UNIQUE, INDEX_TYPE \
+             FROM information_schema.STATISTICS WHERE {place} \
+             ORDER BY INDEX_NAME <> 'PRIMARY', INDEX_NAME, SEQ_IN_INDEX"
+        );
+        let mut indexes_found: Vec<Index> = Vec::new();
+        for row in all(conn.query_iter(indexes)?)? {
+            let Some(name) = text(&row, 0) else { continue };
+            let column = text(&row, 1).filter(|_| text(&row, 2).is_none());
+            match indexes_found.last_mut().filter(|last| last.name == name) {
+                Some(last) => last.columns.push(column),
+                None => indexes_found.push(Index {
+                    name,
+                    columns: vec![column],
+                    is_unique: text(&row, 3).as_deref() == Some("0"),
+                    is_ordered: text(&row, 4).as_deref() == Some("BTREE"),
+                }),
+            }
+        }
+        let kind = format!("SELECT TABLE_TYPE FROM information_schema.TABLES WHERE {place}");
+        let kind = ask(conn, &kind)?.first().and_then(|row| text(row, 0));
+        Ok(Self {
+            columns,
+            indexes: indexes_found,
+            is_view: kind.is_some_and(|kind| kind.ends_with("VIEW")),
+        })
+    }
+
+    /// Returns how `table` is divided: by the columns `by`, or by a unique key.
+    fn plan(&self, table: &SplitTable, by: Option<&[String]>) -> Result<KeyPlan> {
+        if self.columns.is_empty() {
+            let what = format!("there is no table {table} that this account can see");
+            return Err(Error::new(ErrorKind::Query, what));
+        }
+        let unique = self.unique_index();
+        let names = match (by, unique) {
+            (Some(names), _) => names.to_vec(),
+            (None, Some(index)) => index.columns.iter().flatten().cloned().collect(),
+            (None, None) => {
+                let what = format!("{table} has no primary key, and no unique key without NULLs");
+                return Err(Error::new(ErrorKind::Query, what)
+                    .with_hint("name columns by which its rows are divided: --split-by COLUMN"));
+            }
+        };
+        let columns = names.iter().map(|name| self.key_column(table, name));
+        let columns: Vec<KeyColumn> = columns.collect::<Result<_>>()?;
+        let names: Vec<&str> = columns.iter().map(|column| &*column.name).collect();
+        let index = self.indexes.iter().find(|index| {
+            let mut leading = index.columns.iter().map(Option::as_deref);
+            index.is_ordered && names.iter().all(|name| leading.next() == Some(Some(*name)))
+        });
+        let warning = (index.is_none() && !self.is_view).then(|| {
+            format!(
+                "{table} has no index that begins with {}: each chunk reads the whole table",
+                names.join(", ")
+            )
+        });
+        // Rows with one key come in the order of the primary key, as they are in an index.
+        let others = unique
+            .into_iter()
+            .flat_map(|index| index.columns.iter().flatten());
+        let others = others.filter(|name| !names.contains(&name.as_str()));
+        let others = others.map(|name| self.key_column(table, name));
+        let order = columns.iter().cloned().map(Ok).chain(others);
+        Ok(KeyPlan {
+            order: order.collect::<Result<_>>()?,
+            index: index.map(|index| index.name.clone()),
+            warning,
+            key: Key {
+                qualifier: None,
+                columns,
+            },
+        })
+    }
+
+    /// Whether there is a table, and nothing divides it.
+    fn has_no_key(&self) -> bool {
+        !self.columns.is_empty() && self.unique_index().is_none()
+    }
+
+    /// The primary key, or the first unique one of whole columns without NULLs.
+    fn unique_index(&self) -> Option<&Index> {
+        let is_certain = |name: &Option<String>| {
+            let column = name.as_ref().and_then(|name| self.columns.get(name));
+            column.is_some_and(|column| !column.is_nullable)
+        };
+        let mut indexes = self.indexes.iter();
+        indexes.find(|index| index.is_unique && index.columns.iter().all(is_certain))
+    }
+
+    /// Returns the column called `name`, in any case, for a key.
+    fn key_column(&self, table: &SplitTable, name: &str) -> Result<KeyColumn> {
+        let mut columns = self.columns.iter();
+        let found = columns.find(|(found, _)| found.to_lowercase() == name.to_lowercase());
+        let Some((name, facts)) = found else {
+            let what = format!("{table} has no column {name}");
+            return Err(Error::new(ErrorKind::Query, what).with_hint("see --split-by"));
+        };
+        let literal = facts.literal().ok_or_else(|| {
+            let kind = facts.data_type.to_ascii_uppercase();
+            let what = format!("{table} cannot be divided by {name}, as that is a {kind}");
+            Error::new(ErrorKind::Query, what).with_hint("choose another column: --split-by COLUMN")
+        })?;
+        Ok(KeyColumn {
+            name: name.clone(),
+            literal,
+            is_nullable: facts.is_nullable,
+        })
+    }
+}
+
+impl ColumnFacts {
+    /// How the values are written; `None` for types whose order is not that of what they
+    /// compare as (ENUM, SET), or that are not exact (FLOAT), or have no order.
+    fn literal(&self) -> Option<Literal> {
+        Some(match &*self.data_type {
+            "tinyint" | "smallint" | "mediumint" | "int" | "bigint" | "bit" => Literal::Integer,
+            "decimal" => Literal::Decimal,
+            "year" | "date" | "datetime" | "timestamp" | "time" | "uuid" | "inet4" | "inet6" => {
+                Literal::Quoted
+            }
+            "char" | "varchar" | "tinytext" | "text" | "mediumtext" | "longtext" => {
+                Literal::Text(self.charset.clone()?)
+            }
+            "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" => {
+                Literal::Bytes
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// Whether the server does not know the form TRADITIONAL, as MariaDB.
+fn is_unknown_form(error: &mysql::Error) -> bool {
+    matches!(error, mysql::Error::MySqlError(error) if error.code == codes::PARSE_ERROR)
+}
