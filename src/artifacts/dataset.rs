@@ -126,49 +126,100 @@ pub fn write(dataset: &Dataset, path: &Path, first: &Path, cancel: &CancelToken)
 /// [`ErrorKind::Output`](crate::error::ErrorKind::Output), if it cannot be removed.
 pub fn remove_outdated(path: &Path) -> Result<()> {
     let path = sink::resolve(path);
-    let is_own =
-        Dataset::read(&path).is_ok_and(|found| manifest::is_by_this_program(&found.generator));
-    match is_own {
-        true => sink::remove(&path, "remove the outdated manifest"),
-        false => Ok(()),
+    match read_own(&path) {
+        Some(_) => sink::remove(&path, "remove the outdated manifest"),
+        None => Ok(()),
     }
 }
 
-/// Returns the files that an earlier, longer dataset of the name `output` has left: those
-/// whose numbers are above `count`.
+/// Returns the manifest of a dataset at `path` that this program has written, if there is
+/// one.
+fn read_own(path: &Path) -> Option<Dataset> {
+    let found = Dataset::read(path).ok()?;
+    manifest::is_by_this_program(&found.generator).then_some(found)
+}
+
+/// Returns the files of the dataset whose manifest is at `path` that have the names of parts
+/// of `output` with numbers above `count`, and the size that the manifest says. Other files
+/// of such names are not the dataset's.
 #[must_use]
-pub fn surplus_parts(output: &OutputName, count: u32) -> Vec<PathBuf> {
-    let names = [1, 99_999].map(|number| part_path(output, number).ok());
-    let [Some(first), Some(last)] = names else {
+pub fn surplus_parts(path: &Path, output: &OutputName, count: u32) -> Vec<PathBuf> {
+    let path = sink::resolve(path);
+    let (Some(earlier), Some(names)) = (read_own(&path), PartNames::of(output)) else {
         return Vec::new();
     };
-    let Some((before, after)) = around_number(&first, &last) else {
-        return Vec::new();
+    let is_surplus = |file: &&DatasetFile| {
+        let number = names.number_of_name(&file.file);
+        number.is_some_and(|number| number > count)
     };
-    let entries = fs::read_dir(folder(&first)).into_iter().flatten().flatten();
-    let mut surplus: Vec<PathBuf> = entries
-        .map(|entry| entry.file_name())
-        .filter(|name| number_of(name, before, after).is_some_and(|number| number > count))
-        .map(|name| first.with_file_name(name))
-        .collect();
-    surplus.sort();
-    surplus
+    let surplus = earlier.files.iter().filter(is_surplus);
+    let surplus = surplus.map(|file| (file, names.folder.join(&file.file)));
+    let is_own = |(file, path): &(&DatasetFile, PathBuf)| {
+        let found = fs::symlink_metadata(path);
+        found.is_ok_and(|found| found.is_file() && found.len() == file.bytes)
+    };
+    surplus.filter(is_own).map(|(_, path)| path).collect()
 }
 
-/// Returns what stands before and behind the number in the names of the parts 1 and
-/// 99,999: it is where they differ.
-fn around_number<'a>(first: &'a Path, last: &Path) -> Option<(&'a str, &'a str)> {
-    let (first, last) = (first.file_name()?.to_str()?, last.file_name()?.to_str()?);
-    let bytes = first.bytes().zip(last.bytes());
-    let before = bytes.take_while(|(a, b)| a == b).count();
-    Some((first.get(..before)?, first.get(before + 5..)?))
+/// The most parts that a run can have: each is open until all are published.
+const MAX_PARTS: u32 = 1_000_000;
+
+/// The names of all parts of a dataset.
+pub struct PartNames {
+    folder: PathBuf,
+    before: String,
+    after: String,
 }
 
-/// Returns the number of the part that is called `name`, if it is one.
-fn number_of(name: &OsStr, before: &str, after: &str) -> Option<u32> {
-    let digits = name.to_str()?.strip_prefix(before)?.strip_suffix(after)?;
-    let number = digits.parse().ok()?;
-    (format!("{number:05}") == digits).then_some(number)
+impl PartNames {
+    /// Returns the names that `output` gives; `None` if it gives none, or none in UTF-8.
+    #[must_use]
+    pub fn of(output: &OutputName) -> Option<Self> {
+        let [first, last] = [1, 99_999].map(|number| part_path(output, number).ok());
+        let (first, last) = (first?, last?);
+        // The number is where the names of two parts differ.
+        let (name, last) = (first.file_name()?.to_str()?, last.file_name()?.to_str()?);
+        let same = name.bytes().zip(last.bytes()).take_while(|(a, b)| a == b);
+        let before = same.count();
+        Some(Self {
+            // A part itself may be a link to elsewhere.
+            folder: folder(&sink::resolve(&first.with_file_name("{part}"))).to_owned(),
+            before: name.get(..before)?.to_owned(),
+            after: name.get(before + 5..)?.to_owned(),
+        })
+    }
+
+    /// Returns the number of the part that is called `name`, if it is one.
+    fn number_of_name(&self, name: &str) -> Option<u32> {
+        let digits = name.strip_prefix(&self.before)?.strip_suffix(&self.after)?;
+        let number = digits.parse().ok()?;
+        (format!("{number:05}") == digits).then_some(number)
+    }
+
+    /// Whether a part, or what is kept beside it, may have the path `path`, whose links are
+    /// followed.
+    #[must_use]
+    pub fn may_have(&self, path: &Path) -> bool {
+        let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+        let of_manifest = name.strip_suffix(manifest::SUFFIX);
+        let of_partial = name.strip_suffix(".partial");
+        let name = of_manifest.or(of_partial).unwrap_or(name);
+        let number = self.number_of_name(name);
+        path.parent() == Some(&self.folder) && number.is_some_and(|number| number <= MAX_PARTS)
+    }
+
+    /// Whether a part may have the name of one of `other`, as for `t{part}.csv` and
+    /// `t1{part}.csv`.
+    #[must_use]
+    pub fn may_meet(&self, other: &Self) -> bool {
+        let stem = |names: &Self| {
+            let is_digit = |c: char| c.is_ascii_digit();
+            let before = names.before.trim_end_matches(is_digit).to_owned();
+            let after = names.after.trim_start_matches(is_digit).to_owned();
+            (names.folder.clone(), before, after)
+        };
+        stem(self) == stem(other)
+    }
 }
 
 #[cfg(test)]
@@ -177,21 +228,46 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn parts_are_found_by_their_numbers() {
-        let output = OutputName {
-            template: "x/o00-{part}.csv".into(),
+    fn named(template: &str) -> OutputName {
+        OutputName {
+            template: template.into(),
             time: None,
             database: None,
             table: None,
             parameters: BTreeMap::new(),
             keep: None,
-        };
+        }
+    }
+
+    #[test]
+    fn names_that_two_datasets_may_have_are_known() {
+        let of = |template| PartNames::of(&named(template)).expect("names");
+        for (one, other, may_meet) in [
+            ("x/t{part}.csv", "x/t1{part}.csv", true),
+            ("x/t{part}.csv", "x/t{part}2.csv", true),
+            ("x/t{part}.csv", "y/t{part}.csv", false),
+            ("x/t-{part}.csv", "x/t1-{part}.csv", false),
+            ("x/t{part}.csv", "x/t{part}.tsv", false),
+        ] {
+            assert_eq!(of(one).may_meet(&of(other)), may_meet, "{one} {other}");
+        }
+        let names = of("x/t{part}.csv");
+        let at = |name: &str| names.may_have(&names.folder.join(name));
+        assert!(at("t00007.csv") && at("t00007.csv.manifest.json") && at("t00007.csv.partial"));
+        // No run has so many files as that has days.
+        assert!(!at("t20261127.csv") && !at("t-all.csv.dataset.json") && !at("t7.csv"));
+        assert!(!names.may_have(Path::new("t00007.csv")));
+    }
+
+    #[test]
+    fn parts_are_found_by_their_numbers() {
+        let output = named("x/o00-{part}.csv");
         assert_eq!(part_path(&output, 7), Ok("x/o00-00007.csv".into()));
         assert_eq!(part_path(&output, 123_456), Ok("x/o00-123456.csv".into()));
         assert_eq!(path(&output), Ok("x/o00-all.csv.dataset.json".into()));
-        let [first, last] = [1, 99_999].map(|number| part_path(&output, number).expect("a path"));
-        assert_eq!(around_number(&first, &last), Some(("o00-", ".csv")));
+        let names = PartNames::of(&output).expect("names");
+        let parts = (names.before.as_str(), names.after.as_str());
+        assert_eq!(parts, ("o00-", ".csv"));
         for (name, number) in [
             ("o00-00007.csv", Some(7)),
             ("o00-123456.csv", Some(123_456)),
@@ -204,8 +280,7 @@ mod tests {
             ("ä", None),
             ("", None),
         ] {
-            let found = number_of(OsStr::new(name), "o00-", ".csv");
-            assert_eq!(found, number, "{name}");
+            assert_eq!(names.number_of_name(name), number, "{name}");
         }
     }
 }

@@ -441,9 +441,10 @@ fn replacement<F: FnOnce() -> Now>(
         },
         (PART, None, _) => match names.part {
             Some(part) => Ok(part.to_owned()),
-            None => {
-                Err("holds {part}, which is for --rows-per-file and --bytes-per-file".to_owned())
-            }
+            None => Err(
+                "holds {part}, which is for --rows-per-file, --bytes-per-file and --split"
+                    .to_owned(),
+            ),
         },
         (_, None, _) if names.parameters.contains_key(name) => {
             component(names.parameters[name].clone())

@@ -88,6 +88,16 @@ fn is_dataset(path: &Path) -> bool {
 /// The first difference, as a sentence.
 fn check_dataset(path: &Path) -> Result<String, String> {
     let dataset = Dataset::read(path).map_err(|error| format!("cannot read it: {error}"))?;
+    let all = dataset.files.iter();
+    let (rows, bytes) = all.fold((0_u128, 0_u128), |(rows, bytes), file| {
+        (rows + u128::from(file.rows), bytes + u128::from(file.bytes))
+    });
+    if dataset.files.is_empty() {
+        return Err("it lists no file".to_owned());
+    }
+    if (rows, bytes) != (dataset.rows.into(), dataset.bytes.into()) {
+        return Err("its numbers of rows and bytes are not those of its files".to_owned());
+    }
     for file in &dataset.files {
         let is_name = Path::new(&file.file).file_name() == Some(OsStr::new(&file.file));
         if !is_name {

@@ -181,7 +181,15 @@ pub(super) fn load_plan(
 /// exported, of the export, or of its file.
 pub(super) fn table(name: Option<&str>, destination: &Destination, layers: &Layers) -> String {
     let path = destination.target.path().map(|path| path.to_string_lossy());
-    let by_file = || table_name(path.as_deref().unwrap_or_default());
+    // The number of a part is not in the name of the table.
+    let by_file = || {
+        let path = path.as_deref().unwrap_or_default().replace("{part}", "");
+        let name = table_name(&path);
+        match name.trim_matches(['-', '_']) {
+            "" => name,
+            name => name.to_owned(),
+        }
+    };
     let table = query::table(layers).map(|table| table.table);
     table.or(name.map(str::to_owned)).unwrap_or_else(by_file)
 }

@@ -7,7 +7,10 @@ use std::{
 
 use super::plan::ExportPlan;
 use crate::{
-    artifacts::{dataset, manifest},
+    artifacts::{
+        dataset::{self, PartNames},
+        manifest,
+    },
     error::Error,
     sink::{self, Partial, Target},
 };
@@ -48,8 +51,9 @@ pub fn conflicts(exports: &[ExportPlan], reserved: &ReservedPaths) -> Vec<Confli
         .map(|claim| (sink::resolve(&claim.path), claim.name.clone()))
         .collect();
     let outputs = reserved.outputs.iter().cloned();
-    let mut conflicts = Vec::new();
-    for Claim { path, name } in outputs.chain(exports.iter().flat_map(claims_of)) {
+    let outputs: Vec<Claim> = outputs.chain(exports.iter().flat_map(claims_of)).collect();
+    let mut conflicts = conflicts_of_parts(exports, &reserved.inputs, &outputs);
+    for Claim { path, name } in outputs {
         if let Some(other) = taken.insert(sink::resolve(&path), name.clone()) {
             let shown = path.display();
             let what = format!("{other} and {name} would go to the same place, {shown}");
@@ -62,12 +66,55 @@ pub fn conflicts(exports: &[ExportPlan], reserved: &ReservedPaths) -> Vec<Confli
     conflicts
 }
 
-/// The paths that `export` writes to.
-fn claims_of(export: &ExportPlan) -> Vec<Claim> {
-    let rows = match &export.name {
+/// Returns the conflicts of the parts of `exports`, whose number nobody knows, with each
+/// other, with what is read and with what else is written.
+fn conflicts_of_parts(
+    exports: &[ExportPlan],
+    inputs: &[Claim],
+    outputs: &[Claim],
+) -> Vec<Conflict> {
+    let parts = exports.iter().filter(|export| export.tables.is_none());
+    let parts: Vec<(PartNames, String)> = parts
+        .filter_map(|export| {
+            let names = PartNames::of(&export.parts.as_ref()?.output)?;
+            Some((names, name_of_rows(export)))
+        })
+        .collect();
+    let conflict = |name: &str, other: &str, place: &str| Conflict {
+        error: Error::config(format!("a file of {name} may get the name of {place}"))
+            .with_hint("put another sign before or behind {part}, or write to another folder"),
+        names: [name.to_owned(), other.to_owned()],
+    };
+    let mut conflicts = Vec::new();
+    for (index, (names, rows)) in parts.iter().enumerate() {
+        for claim in inputs.iter().chain(outputs) {
+            let path = sink::resolve(&claim.path);
+            if names.may_have(&path) {
+                let place = format!("{}, which is {}", path.display(), claim.name);
+                conflicts.push(conflict(rows, &claim.name, &place));
+            }
+        }
+        let others = parts[index + 1..].iter();
+        for (_, other) in others.filter(|(other, _)| names.may_meet(other)) {
+            conflicts.push(conflict(rows, other, &format!("one of {other}")));
+        }
+    }
+    conflicts
+}
+
+fn name_of_rows(export: &ExportPlan) -> String {
+    match &export.name {
         Some(name) => format!("the rows of {name}"),
         None => "the rows".to_owned(),
-    };
+    }
+}
+
+/// The paths that `export` writes to. Those of tables are known once these are found.
+fn claims_of(export: &ExportPlan) -> Vec<Claim> {
+    if export.tables.is_some() {
+        return Vec::new();
+    }
+    let rows = name_of_rows(export);
     let mut claims = Vec::new();
     let statement_file = export
         .load

@@ -12,6 +12,7 @@ use crate::{
         manifest::{self, Manifest, ManifestColumn},
         template::OutputName,
     },
+    cancel::CancelToken,
     error::Result,
     format::Header,
     pipeline::Part,
@@ -22,6 +23,8 @@ use crate::{
 /// A complete output, and the files that are published after it: the statements that load
 /// it and that create its table, and the manifests.
 pub(super) struct StagedExport {
+    /// Cancels the export, until it is published.
+    cancel: CancelToken,
     files: Vec<StagedFile>,
     load_statement: Option<Staged>,
     schema_file: Option<Staged>,
@@ -79,6 +82,7 @@ impl StagedExport {
             })
         });
         Ok(Self {
+            cancel: context.cancel.clone(),
             files: files.collect::<Result<_>>()?,
             load_statement: load_statement
                 .map(|(path, text)| write(path, text))
@@ -109,42 +113,45 @@ impl StagedExport {
     /// manifests are removed before: at no moment does a manifest stand beside another
     /// file than its own. Of an earlier, longer dataset, the files that are left are
     /// removed. Its manifest comes last.
+    ///
+    /// Once it has begun, nothing cancels it: of many files, all are published.
     pub(super) fn publish(self) -> Result<()> {
+        let commit = self.cancel.begin_commit()?;
         // Another run to the same target must not publish between the steps.
         let first = self.files.first().and_then(|file| file.path.as_deref());
         let dataset_path = self.dataset.as_ref().map(|dataset| &*dataset.path);
         let _locked = dataset_path.or(first).and_then(sink::lock_target);
-        if let Some(path) = dataset_path {
+        let count = u32::try_from(self.files.len()).unwrap_or(u32::MAX);
+        let mut surplus = Vec::new();
+        if let Some(StagedDataset { path, output, .. }) = &self.dataset {
+            surplus = dataset::surplus_parts(path, output, count);
             dataset::remove_outdated(path)?;
         }
         let mut paths = self.files.iter().filter_map(|file| file.path.as_deref());
         paths.try_for_each(manifest::remove_outdated)?;
-        let count = u32::try_from(self.files.len()).unwrap_or(u32::MAX);
         let mut manifests = Vec::new();
         for file in self.files {
             file.target.commit()?;
             manifests.extend(file.manifest);
         }
-        if let Some(dataset) = &self.dataset {
-            remove_surplus(&dataset.output, count)?;
-        }
+        surplus.iter().try_for_each(|path| remove_surplus(path))?;
         let others = [self.load_statement, self.schema_file]
             .into_iter()
             .flatten();
         let dataset = self.dataset.map(|dataset| dataset.manifest);
         let mut all = others.chain(manifests).chain(dataset);
-        all.try_for_each(Staged::commit)
+        all.try_for_each(Staged::commit)?;
+        commit.committed();
+        Ok(())
     }
 }
 
-/// Removes the files that an earlier dataset of the name `output` has beyond `count`.
-fn remove_surplus(output: &OutputName, count: u32) -> Result<()> {
-    for path in dataset::surplus_parts(output, count) {
-        manifest::remove_outdated(&path)?;
-        sink::check_origin(&path)?;
-        sink::remove(&path, "remove the part of an earlier run")?;
-        tracing::info!("removed {}, which an earlier run left", path.display());
-    }
+/// Removes the file at `path`, which an earlier, longer dataset has left, and its manifest.
+fn remove_surplus(path: &Path) -> Result<()> {
+    manifest::remove_outdated(path)?;
+    sink::check_origin(path)?;
+    sink::remove(path, "remove the part of an earlier run")?;
+    tracing::info!("removed {}, which an earlier run left", path.display());
     Ok(())
 }
 

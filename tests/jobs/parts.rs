@@ -234,7 +234,7 @@ fn paths_and_flags_that_do_not_fit_are_refused_before_connecting() {
         (&["--bytes-per-file=4KiB", "-o", "{part}{part}.csv"], no_part),
         (&["--rows-per-file=0", "-o", "{part}.csv"], "it is a number of rows from 1 on"),
         (&["--bytes-per-file=4KB", "-o", "{part}.csv"], "it is a size such as 100MiB or 2GiB"),
-        (&["-o", "{part}.csv"], "holds {part}, which is for --rows-per-file and --bytes-per-file"),
+        (&["-o", "{part}.csv"], "holds {part}, which is for --rows-per-file, --bytes-per-file and --split"),
         (&["--rows-per-file=4", "-o", "{date}-{part}.csv", "--manifest", "--keep=3"], "makes several files, and keep is for one"),
         (&["--rows-per-file=4", "-o", "{part}.csv", "--for=duckdb", "--load-statement=x.sql"], "makes several files, and load_statement is for one"),
     ];
@@ -243,4 +243,157 @@ fn paths_and_flags_that_do_not_fit_are_refused_before_connecting() {
         let shown = run.args(*args).arg("SELECT 1").run().ended_with(2);
         assert!(shown.contains(problem), "{args:?}: {shown}");
     }
+}
+
+#[test]
+fn a_dataset_leaves_the_files_of_others_alone() {
+    on_a_server(|db| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let folder = folder.path();
+        let args = ["--rows-per-file=2"];
+        // What has the name of a part is no part of a dataset.
+        fs::write(folder.join("o-20261127.csv"), "mine").expect("a file");
+        fs::write(folder.join("o-00009.csv"), "mine").expect("a file");
+        std::os::unix::fs::symlink("o-20261127.csv", folder.join("o-00008.csv")).expect("a link");
+        export(db, TEN, folder, "o-{part}.csv", &args).ended(0, "");
+        // It has been replaced since: its size is another one.
+        fs::write(folder.join("o-00005.csv"), "mine").expect("a file");
+        export(
+            db,
+            TEN,
+            folder,
+            "o-{part}.csv",
+            &["--rows-per-file=4", "--bytes-per-file=1MiB"],
+        )
+        .ended(0, "");
+        assert_eq!(
+            file_names(folder),
+            [
+                "o-00001.csv",
+                "o-00002.csv",
+                "o-00003.csv",
+                "o-00005.csv",
+                "o-00008.csv",
+                "o-00009.csv",
+                "o-20261127.csv",
+                "o-all.csv.dataset.json"
+            ]
+        );
+        assert_eq!(read(folder, "o-20261127.csv"), "mine");
+
+        // Sums that are not those of the files.
+        let dataset = folder.join("o-all.csv.dataset.json");
+        let whole = read(folder, "o-all.csv.dataset.json");
+        for (from, to, problem) in [
+            (
+                "\"rows\": 10",
+                "\"rows\": 11",
+                "its numbers of rows and bytes are not those of its files",
+            ),
+            (
+                "\"files\": [",
+                "\"files\": [], \"old\": [",
+                "it lists no file",
+            ),
+        ] {
+            assert!(whole.contains(from), "{whole}");
+            fs::write(&dataset, whole.replace(from, to)).expect("a file");
+            let verified = GoldDigger::new().arg("verify").arg(&dataset).run();
+            let found = String::from_utf8_lossy(&verified.stdout).into_owned();
+            assert!(found.contains(problem), "{found}");
+            verified.ended_with(7);
+        }
+    });
+}
+
+#[test]
+fn files_that_may_get_one_name_are_refused_before_connecting() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    let parts =
+        "[[export]]\nname = 'all'\nsql = 'SELECT 1'\npath = 'o-{part}.csv'\nrows_per_file = 2\n";
+    let another = |rest: &str| format!("[[export]]\nname = 'b'\nsql = 'SELECT 2'\n{rest}");
+    let files = [
+        (
+            "c.toml",
+            format!("{parts}{}", another("path = 'o-00002.csv'")),
+        ),
+        (
+            "d.toml",
+            format!("{}{parts}", another("path = 'o-00002.csv'\n")),
+        ),
+        (
+            "e.toml",
+            format!(
+                "{parts}{}",
+                another("path = 'o-1{part}.csv'\nrows_per_file = 2")
+            ),
+        ),
+        ("o-00001.csv", parts.to_owned()),
+        ("f.toml", format!("{parts}[run]\nstate = 'o-00003.csv'")),
+        (
+            "g.toml",
+            format!(
+                "{parts}{}",
+                another("path = 'o-00002.csv.manifest.json'\nformat = 'csv'")
+            ),
+        ),
+    ];
+    for (name, text) in &files {
+        fs::write(folder.join(name), text).expect("a file");
+        let run = GoldDigger::new().env("DATABASE_URL", "mysql://u@127.0.0.1:1/d");
+        let run = run.args(["--config", name]).current_dir(folder).run();
+        let shown = run.ended_with(2);
+        assert!(
+            shown.contains("a file of the rows of all may get the name of")
+                || shown.contains("a file of the rows of b may get the name of"),
+            "{name}: {shown}"
+        );
+    }
+    // What has as many digits as a day is never a number of a part.
+    let day = format!("{parts}{}", another("path = 'o-20261127.csv'"));
+    fs::write(folder.join("day.toml"), day).expect("a file");
+    let run = GoldDigger::new().env("DATABASE_URL", "mysql://u@127.0.0.1:1/d");
+    let run = run.args(["--config", "day.toml"]).current_dir(folder);
+    run.run().ended_with(3);
+    let run = GoldDigger::new().env("DATABASE_URL", "mysql://u@127.0.0.1:1/d");
+    let name = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"o\xff-{part}.csv");
+    let run = run.args(["--rows-per-file=2", "SELECT 1", "-o"]).arg(name);
+    let shown = run.current_dir(folder).run().ended_with(2);
+    assert!(shown.contains("their name is not UTF-8"), "{shown}");
+}
+
+#[test]
+fn tables_whose_parts_may_get_one_name_are_refused() {
+    on_a_server(|db| {
+        db.sql("CREATE TABLE t (i INT)");
+        db.sql("CREATE TABLE t1 (i INT)");
+        let folder = tempfile::tempdir().expect("a folder");
+        let run = |name: &str| {
+            let run = GoldDigger::new().env("DATABASE_URL", db.url());
+            let run = run.args(["--tables=*", "--rows-per-file=2", "-o"]);
+            run.arg(folder.path().join(name)).run()
+        };
+        run("{table}{part}.csv").failed(2, &["may get the name of one of the rows of"]);
+        assert_eq!(file_names(folder.path()), [""; 0]);
+        run("{table}-{part}.csv").ended(0, "");
+        // Tables of two exports go to paths of their own.
+        let lists = "[output]\npath = '{table}.csv'\n[[export]]\nname = 'a'\ntables = ['t']\n[[export]]\nname = 'b'\ntables = ['t1']\n";
+        fs::write(folder.path().join("l.toml"), lists).expect("a file");
+        let run = GoldDigger::new().env("DATABASE_URL", db.url());
+        let run = run.args(["--config", "l.toml"]).current_dir(folder.path());
+        run.run().ended_with(0);
+        assert_eq!(read(folder.path(), "t1.csv"), "i\n");
+        // The table is not called for the number.
+        let sql = export(
+            db,
+            "SELECT 1 AS a",
+            folder.path(),
+            "o-{part}.sql",
+            &["--rows-per-file=2"],
+        );
+        sql.ended(0, "");
+        let text = read(folder.path(), "o-00001.sql");
+        assert!(text.contains("INSERT INTO `o` "), "{text}");
+    });
 }
