@@ -67,7 +67,7 @@ pub use options::{
 pub use sql::Sql;
 pub use table::{FirstRows, Table, TableLayout};
 pub use tsv::Tsv;
-pub use writer::{Format, Framing, Header, RowWriter, ValueError};
+pub use writer::{Format, Framing, Header, Joining, RowWriter, ValueError};
 #[cfg(feature = "xlsx")]
 pub use xlsx::{FullSheet, Xlsx};
 

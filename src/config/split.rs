@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     error::Result,
+    format::Joining,
     jobs::plan::{ExportPlan, RowOrder, SplitPlan},
     source::{Access, ChunkSize, SessionOptions, SnapshotMode, SplitOptions, WithoutKey},
     sql::{CHUNK, Query},
@@ -95,7 +96,7 @@ pub(super) fn check_output(layers: &Layers, export: &ExportPlan) -> Result<()> {
     let Some((setting, _)) = size(layers).filter(|_| export.split.is_some()) else {
         return Ok(());
     };
-    if export.parts.is_some() || export.format.joins_rows() {
+    if export.parts.is_some() || export.format.joining() != Joining::Impossible {
         return Ok(());
     }
     let format = export.format.name();

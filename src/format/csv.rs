@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use self::field::FieldWriter;
 use super::{
-    BuiltIn, Dialect, DocumentEncoding, EncodeBuffer, Format, Header, RowWriter, TextOptions,
-    ValueError,
+    BuiltIn, Dialect, DocumentEncoding, EncodeBuffer, Format, Header, Joining, RowWriter,
+    TextOptions, ValueError,
     column::{ColumnFormatter, Rendered},
     delimited,
 };
@@ -105,8 +105,8 @@ impl Format for Csv {
         self.header
     }
 
-    fn joins_rows(&self) -> bool {
-        true
+    fn joining(&self) -> Joining {
+        Joining::Rows
     }
 
     fn text_options(&self) -> TextOptions {

@@ -13,7 +13,8 @@ use self::{
     text::{NOT_A_NUMBER, NOT_JSON, embed, is_beyond_double, is_number, write_escaped},
 };
 use super::{
-    BuiltIn, Dialect, DocumentEncoding, EncodeBuffer, Format, RowWriter, TextOptions, ValueError,
+    BuiltIn, Dialect, DocumentEncoding, EncodeBuffer, Format, Joining, RowWriter, TextOptions,
+    ValueError,
     column::{Altered, ColumnFormatter, Padding, Rendered, ValueProblem},
     encode,
 };
@@ -102,8 +103,8 @@ impl Format for Json {
         Ok(Box::new(JsonWriter::new(self, schema)?))
     }
 
-    fn joins_rows(&self) -> bool {
-        true
+    fn joining(&self) -> Joining {
+        Joining::Rows
     }
 
     fn text_options(&self) -> TextOptions {

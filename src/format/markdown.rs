@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BuiltIn, Dialect, DocumentEncoding, EncodeBuffer, Format, RowWriter, TextOptions, ValueError,
+    BuiltIn, Dialect, DocumentEncoding, EncodeBuffer, Format, Joining, RowWriter, TextOptions,
+    ValueError,
     column::{Altered, ColumnFormatter, Rendered},
     delimited, encode,
 };
@@ -69,8 +70,8 @@ impl Format for Markdown {
             .with("nullSequence", String::from_utf8_lossy(NULL))
     }
 
-    fn joins_rows(&self) -> bool {
-        true
+    fn joining(&self) -> Joining {
+        Joining::Rows
     }
 
     fn text_options(&self) -> TextOptions {

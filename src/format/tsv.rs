@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BuiltIn, Dialect, DocumentEncoding, EncodeBuffer, Format, Header, NulTexts, RowWriter,
+    BuiltIn, Dialect, DocumentEncoding, EncodeBuffer, Format, Header, Joining, NulTexts, RowWriter,
     TextOptions, ValueError,
     column::{Altered, ColumnFormatter, Rendered},
     delimited::{self, Nul},
@@ -93,8 +93,8 @@ impl Format for Tsv {
         self.header
     }
 
-    fn joins_rows(&self) -> bool {
-        true
+    fn joining(&self) -> Joining {
+        Joining::Rows
     }
 
     fn text_options(&self) -> TextOptions {

@@ -1,10 +1,14 @@
 //! The traits of a format: [`Format`] creates writers, and a [`RowWriter`] encodes
 //! one result set.
 
-use std::{any::Any, fmt};
+use std::{any::Any, fmt, fs::File};
 
 use super::{Dialect, EncodeBuffer, TextOptions, column::ValueProblem};
-use crate::{error::Result, row::Row, schema::Schema};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    row::Row,
+    schema::Schema,
+};
 
 /// A format with its options. It creates a writer for each result set.
 ///
@@ -62,11 +66,9 @@ pub trait Format: Any + fmt::Debug + Send + Sync {
         Header::None
     }
 
-    /// Whether the rows that several writers have encoded become one document, if the start
-    /// is before them and the end behind them, and what [`RowWriter::join`] appends stands
-    /// before the rows of each.
-    fn joins_rows(&self) -> bool {
-        false
+    /// How what several writers have encoded becomes one document.
+    fn joining(&self) -> Joining {
+        Joining::Impossible
     }
 
     /// The options for values.
@@ -103,6 +105,19 @@ pub enum Framing {
     /// The bytes are appended with a batch of rows, which ends early when the server
     /// pauses: a reader need not wait for more rows.
     BatchOrPause,
+}
+
+/// How what several writers have encoded, each a part of the rows, becomes one document of
+/// another writer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Joining {
+    /// Not at all.
+    Impossible,
+    /// The start stands before all rows, what [`RowWriter::join`] appends before those of
+    /// each, and the end behind them.
+    Rows,
+    /// [`RowWriter::append_document`] takes over a whole document of each.
+    Documents,
 }
 
 /// The beginning of a table.
@@ -160,8 +175,19 @@ pub trait RowWriter: Send {
     }
 
     /// Appends what stands before rows that another writer has encoded and that follow here:
-    /// what separates them from rows before them. See [`Format::joins_rows`].
+    /// what separates them from rows before them. See [`Joining::Rows`].
     fn join(&mut self, _out: &mut EncodeBuffer<'_>) {}
+
+    /// Appends the rows of the whole document in `file`. See [`Joining::Documents`].
+    ///
+    /// # Errors
+    /// An error if the document cannot be read.
+    fn append_document(&mut self, _file: &File, _out: &mut EncodeBuffer<'_>) -> Result<()> {
+        Err(Error::new(
+            ErrorKind::Output,
+            "its documents cannot be joined",
+        ))
+    }
 
     /// Whether the open batch is large enough to be written.
     fn is_batch_full(&self) -> bool {

@@ -18,6 +18,7 @@ use crate::{
     artifacts::{history::LastSuccess, manifest},
     cancel::{CancelToken, CommitState},
     error::{Error, ErrorKind, Result},
+    format::Joining,
     pipeline::{Extent, Part, Parts, Pipeline, RowObserver, copy_rows},
     schema::ColumnDescription,
     sink::{self, Checksum, Restart, SeekTable, Sink, SinkOptions, Target},
@@ -199,6 +200,10 @@ fn try_export(context: ExportContext<'_>, shared: Option<SessionRef<'_>>) -> Res
         true => session.snapshot_gaps()?,
         false => Vec::new(),
     };
+    // What is cancelled is told as something that cannot be known.
+    if let Some(cause) = cancel.cause() {
+        return Err(cause);
+    }
     refuse_altered(&gaps)?;
     // Opened before the query, which may run for hours, and after the connection.
     // Connecting is the only step that cannot be cancelled from another thread, so no
@@ -346,7 +351,11 @@ fn open_output(context: ExportContext<'_>) -> Result<(Box<dyn Sink>, Extent)> {
     };
     let (sink, file) = sink::spool(&context.export.target)?;
     *lock(slot) = Some(file);
-    Ok((compressed(context, sink, SeekTable::Omit)?, Extent::Rows))
+    let extent = match context.export.format.joining() {
+        Joining::Documents => Extent::Whole,
+        Joining::Rows | Joining::Impossible => Extent::Rows,
+    };
+    Ok((compressed(context, sink, SeekTable::Omit)?, extent))
 }
 
 /// Opens the sink of part `number`.

@@ -4,8 +4,8 @@ use std::fs::File;
 
 use super::export::{self, ExportContext};
 use crate::{
-    error::Result,
-    format::EncodeBuffer,
+    error::{Error, Result},
+    format::{EncodeBuffer, Joining, Spill},
     pipeline::Part,
     schema::Schema,
     sink::{self, CompressionOptions, SeekTable, SharedBytes, Sink, WriterSink},
@@ -46,12 +46,16 @@ pub(super) fn join(context: ExportContext<'_>, chunks: Vec<(Part, File)>) -> Res
         if let Some(cause) = context.cancel.cause() {
             return Err(cause);
         }
-        if part.rows > 0 {
-            document.piece(context, |out| {
-                writer.join(out);
-                Ok(())
-            })?;
-            document.append(&part, &mut file)?;
+        match format.joining() {
+            _ if part.rows == 0 => {}
+            Joining::Documents => document.spill(|out| writer.append_document(&file, out))?,
+            Joining::Rows | Joining::Impossible => {
+                document.piece(context, |out| {
+                    writer.join(out);
+                    Ok(())
+                })?;
+                document.append(&part, &mut file)?;
+            }
         }
         rows += part.rows;
         let told = part.warnings.into_iter();
@@ -102,10 +106,44 @@ impl Document {
         self.sink.write(&bytes)
     }
 
+    /// Writes what `encode` appends, which may be long, and is not compressed.
+    fn spill(&mut self, encode: impl FnOnce(&mut EncodeBuffer<'_>) -> Result<()>) -> Result<()> {
+        let mut bytes = Vec::new();
+        let mut spill = SinkSpill {
+            sink: &mut *self.sink,
+            written: 0,
+            failed: None,
+        };
+        encode(&mut EncodeBuffer::new(&mut bytes, &mut spill))?;
+        spill.spill(&bytes)?;
+        self.bytes += spill.written;
+        self.stored += spill.written;
+        Ok(())
+    }
+
     /// Appends the rows of `part`, which are in `file`.
     fn append(&mut self, part: &Part, file: &mut File) -> Result<()> {
         self.bytes += part.bytes;
         self.stored += part.staged.stored_bytes().unwrap_or(part.bytes);
         self.sink.append(file)
+    }
+}
+
+/// Passes pieces of a long text on to a sink.
+struct SinkSpill<'a> {
+    sink: &'a mut dyn Sink,
+    written: u64,
+    failed: Option<Error>,
+}
+
+impl Spill for SinkSpill<'_> {
+    fn spill(&mut self, bytes: &[u8]) -> Result<()> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        self.written += bytes.len() as u64;
+        let written = self.sink.write(bytes);
+        self.failed = written.as_ref().err().cloned();
+        written
     }
 }

@@ -10,7 +10,7 @@ use super::{
     assert_verified, python_json,
     targets::{COLUMNS, compare, create, query},
 };
-use crate::support::{Database, each_server, installed, on_a_server};
+use crate::support::{Database, GoldDigger, each_server, installed, on_a_server};
 
 /// Python that prints, as JSON, what is said of the columns of the Parquet file that it
 /// gets.
@@ -93,6 +93,40 @@ fn readers_find_every_value_of_the_server() {
             });
             assert!(bytes[0] == bytes[1], "{extension} differs by protocol");
         }
+    });
+}
+
+#[test]
+fn chunks_are_joined_to_one_parquet_file() {
+    each_server(|db| {
+        create(db);
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("t.parquet");
+        let run = GoldDigger::new().env("DATABASE_URL", db.url());
+        let run = run.args(["--table=t", "--split=5", "--connections=1", "--manifest"]);
+        let run = run.args(["--parquet-bloom=id", "-o"]).arg(&file).run();
+        let dates = [
+            "chunk 1: 3 dates that no calendar has, such as 0000-00-00, were written as NULL",
+            "chunk 5: 1 date that no calendar has",
+        ];
+        run.failed_with_any_length(0, &dates);
+        let sql = query("*", &[]);
+        for reader in ["pyarrow", "duckdb-file"] {
+            compare(db, &sql, reader, file.as_os_str(), "", 260);
+        }
+        let verified = GoldDigger::new().arg("verify").arg(&file).run();
+        verified.ended(0, "");
+        let found = describe(&file);
+        assert_eq!(
+            (&found["groups"], &found["indexed"]),
+            (&json!(5), &json!(true))
+        );
+        assert_eq!(found["blooms"], json!(["id"]));
+        assert_eq!(found["minima"]["id"], "1");
+        // Of the geometries, all chunks must say the same.
+        let geo: Value =
+            serde_json::from_str(found["facts"]["geo"].as_str().expect("a text")).expect("JSON");
+        assert_eq!(geo["columns"]["ge"]["crs"], Value::Null);
     });
 }
 

@@ -45,6 +45,30 @@ pub(super) fn parquet_metadata<'a>(
     Some(metadata.to_string())
 }
 
+/// Returns what is said of the geometries of a document that others are joined to, of which
+/// `documents` is what each says, and the warnings about them. A reference system that not
+/// all of them have is an unknown one.
+#[cfg(feature = "parquet")]
+pub(super) fn joined(documents: &[String]) -> (Option<String>, Vec<String>) {
+    let read = |text: &String| serde_json::from_str::<Value>(text).ok();
+    let documents: Vec<Value> = documents.iter().filter_map(read).collect();
+    let Some((first, others)) = documents.split_first() else {
+        return (None, Vec::new());
+    };
+    let (mut joined, mut warnings) = (first.clone(), Vec::new());
+    if let Some(columns) = joined["columns"].as_object_mut() {
+        for (name, column) in columns {
+            if others.iter().any(|other| other["columns"][name] != *column) {
+                *column = json!({
+                    "encoding": "WKB", "geometry_types": [], "crs": null, "gold_digger.srid": null,
+                });
+                warnings.extend(several(name));
+            }
+        }
+    }
+    (Some(joined.to_string()), warnings)
+}
+
 /// Returns the SRID of each column with geometries as a JSON object, null where there
 /// are none or several; `None` without geometries.
 #[cfg(feature = "arrow")]

@@ -4,6 +4,7 @@
 //! A row group is encoded in memory and passed on column by column when it is full.
 
 use std::{
+    fs::File,
     io,
     sync::{Arc, Mutex},
 };
@@ -16,9 +17,12 @@ use parquet::{
         arrow_writer::{ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves},
     },
     basic::{self, ZstdLevel},
+    column::writer::ColumnCloseResult,
     file::{
         metadata::KeyValue,
-        properties::{WriterProperties, WriterPropertiesBuilder},
+        properties::{ReaderProperties, WriterProperties, WriterPropertiesBuilder},
+        reader::FileReader,
+        serialized_reader::{ReadOptionsBuilder, SerializedFileReader},
         writer::SerializedFileWriter,
     },
     schema::types::ColumnPath,
@@ -27,7 +31,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     super::{
-        BuiltIn, DocumentEncoding, DuplicateColumns, EncodeBuffer, Format, Framing,
+        BuiltIn, DocumentEncoding, DuplicateColumns, EncodeBuffer, Format, Framing, Joining,
         ParquetCompression, RowWriter, TextOptions, ValueError, WideDecimals,
     },
     batch::Batch,
@@ -61,6 +65,9 @@ const ROW_GROUP_SIZE: u64 = 64 << 20;
 
 /// The most rows of a row group (the default of Apache's writers).
 const MAX_GROUP_ROWS: usize = 1 << 20;
+
+/// The key of the metadata of geometries (GeoParquet 1.1.0, "File metadata").
+const GEO: &str = "geo";
 
 /// The most columns that have dictionaries: each takes memory before its first value.
 const MAX_DICTIONARIES: usize = 200;
@@ -121,6 +128,10 @@ impl Format for Parquet {
         Framing::Batch
     }
 
+    fn joining(&self) -> Joining {
+        Joining::Documents
+    }
+
     fn text_options(&self) -> TextOptions {
         self.text.without_zero_dates()
     }
@@ -144,6 +155,8 @@ struct ParquetWriter {
     /// The bytes that its columns took before the first row.
     fixed_bytes: usize,
     max_bytes: u64,
+    /// What the documents that are joined say of their geometries.
+    joined_geo: Vec<String>,
 }
 
 /// Bytes that wait to be passed on, in pieces so that they are not moved when they
@@ -216,6 +229,7 @@ impl ParquetWriter {
             open: Vec::new(),
             rows: 0,
             fixed_bytes: 0,
+            joined_geo: Vec::new(),
             max_bytes: format.row_group_size,
         })
     }
@@ -299,12 +313,57 @@ impl RowWriter for ParquetWriter {
         if !self.open.is_empty() {
             self.close_group(out)?;
         }
-        if let Some(geo) = geo::parquet_metadata(self.batch.srids()) {
-            let entry = KeyValue::new("geo".to_owned(), geo);
+        let geo = match &self.joined_geo[..] {
+            [] => geo::parquet_metadata(self.batch.srids()),
+            joined => geo::joined(joined).0,
+        };
+        if let Some(geo) = geo {
+            let entry = KeyValue::new(GEO.to_owned(), geo);
             self.file.append_key_value_metadata(entry);
         }
         self.file.finish().map_err(encoding_error)?;
         self.encoded.pass_on(out);
+        Ok(())
+    }
+
+    /// Takes over the row groups of the document as they are, with their statistics, page
+    /// indexes and bloom filters, column by column.
+    fn append_document(&mut self, file: &File, out: &mut EncodeBuffer<'_>) -> Result<()> {
+        let with_filters = ReaderProperties::builder().set_read_bloom_filter(true);
+        let options = ReadOptionsBuilder::new()
+            .with_page_index()
+            .with_reader_properties(with_filters.build());
+        let copy = file.try_clone().map_err(encoding_error)?;
+        let reader = SerializedFileReader::new_with_options(copy, options.build());
+        let reader = reader.map_err(encoding_error)?;
+        let metadata = reader.metadata();
+        let facts = metadata.file_metadata().key_value_metadata();
+        let geo = facts.into_iter().flatten().find(|fact| fact.key == GEO);
+        self.joined_geo
+            .extend(geo.and_then(|fact| fact.value.clone()));
+        for (index, group) in metadata.row_groups().iter().enumerate() {
+            let columns = reader.get_row_group(index).map_err(encoding_error)?;
+            let pages = metadata.page_index();
+            let mut writer = self.file.next_row_group().map_err(encoding_error)?;
+            for (column, facts) in group.columns().iter().enumerate() {
+                let chunk = ColumnCloseResult {
+                    bytes_written: facts.compressed_size().cast_unsigned(),
+                    rows_written: group.num_rows().cast_unsigned(),
+                    metadata: facts.clone(),
+                    bloom_filter: columns.get_column_bloom_filter(column).cloned(),
+                    column_index: pages
+                        .and_then(|pages| pages.column_index(index, column))
+                        .cloned(),
+                    offset_index: pages
+                        .and_then(|pages| pages.offset_index(index, column))
+                        .cloned(),
+                };
+                writer.append_column(file, chunk).map_err(encoding_error)?;
+                self.encoded.pass_on(out);
+            }
+            writer.close().map_err(encoding_error)?;
+            self.encoded.pass_on(out);
+        }
         Ok(())
     }
 
@@ -323,6 +382,7 @@ impl RowWriter for ParquetWriter {
     fn warnings(&self) -> Vec<String> {
         let mut warnings = self.batch.warnings();
         warnings.extend(geo::mixed_srids(self.batch.srids()));
+        warnings.extend(geo::joined(&self.joined_geo).1);
         warnings
     }
 }

@@ -12,6 +12,7 @@ use super::{Runner, Worker};
 use crate::{
     cancel::CancelToken,
     error::{Error, ErrorKind, Result},
+    format::Joining,
     jobs::{
         event::{Event, Observer},
         export::{ExportContext, Output, export, warn_of_parts},
@@ -191,7 +192,7 @@ impl Runner {
         sessions: &mut [Box<dyn Session>],
         cancel: &CancelToken,
     ) -> Result<SplitRun> {
-        if export.parts.is_none() && !export.format.joins_rows() {
+        if export.parts.is_none() && export.format.joining() == Joining::Impossible {
             let what = format!(
                 "chunks of {} cannot be joined to one file",
                 export.format.name()
