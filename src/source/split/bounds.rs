@@ -340,7 +340,7 @@ mod tests {
     #[test]
     fn pieces_are_joined_to_chunks_of_one_size() {
         assert_eq!(joined(&[1; 8], 4), [2, 2, 2, 2]);
-        assert_eq!(joined(&[1; 9], 4), [2, 2, 2, 3]);
+        assert_eq!(joined(&[1; 9], 4), [3, 2, 2, 2]);
         assert_eq!(joined(&[1; 3], 8), [1, 1, 1]);
         assert_eq!(joined(&[5], 8), [5]);
         assert_eq!(joined(&[100, 1, 1, 1], 2), [100, 3]);
