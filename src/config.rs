@@ -19,7 +19,7 @@ use crate::{
     load::UTC,
     sink::Target,
     source::{
-        Access, Compression, ConnectOptions, Endpoint, SessionOptions, WarningPolicy,
+        Access, Compression, ConnectOptions, Endpoint, LoadLimits, SessionOptions, WarningPolicy,
         tls_options::CleartextPlugin,
     },
     text::printable,
@@ -355,6 +355,13 @@ impl Shared {
             publish: self.run.publish,
             connections: self.run.connections,
             snapshot: self.run.snapshot,
+            load_limits: LoadLimits {
+                max_threads_running: layers.value(keys::MAX_THREADS_RUNNING),
+                max_replica_lag: layers
+                    .value(keys::MAX_REPLICA_LAG)
+                    .map(|Timeout(time)| time),
+            },
+            rows_per_second: layers.value(keys::THROTTLE),
             state: self.run.state,
             found_tables: None,
             reserved: ReservedPaths::default(),

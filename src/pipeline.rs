@@ -4,10 +4,12 @@
 pub mod counters;
 pub mod observer;
 pub mod output;
+mod throttle;
 
 pub use counters::Counters;
 pub use observer::RowObserver;
 pub use output::{BufferedOutput, Flush};
+pub use throttle::{Throttle, ThrottleObserver};
 
 use std::{num::NonZeroU64, time::Instant};
 

@@ -20,6 +20,7 @@ mod executed;
 mod executor;
 mod interrupt;
 mod options;
+mod overload;
 mod owned_row;
 mod prepare;
 mod previous;
@@ -45,6 +46,7 @@ pub use options::{
     Access, Compression, ConnectOptions, Endpoint, Protocol, SessionOptions, SnapshotMode,
     WarningPolicy,
 };
+pub use overload::LoadLimits;
 pub use owned_row::{ConversionError, FromValue, OwnedRow};
 pub use result_set::ResultSet;
 pub use rows::RowStream;

@@ -1,7 +1,11 @@
 //! Runs one export: its attempts, each from a session to a complete output, and the
 //! context of a failure. The module `publish` makes the output visible.
 
-use std::{fs::File, sync::Mutex};
+use std::{
+    fs::File,
+    sync::Mutex,
+    time::{Duration, Instant},
+};
 
 use super::{
     event::{Event, Observer},
@@ -19,10 +23,10 @@ use crate::{
     cancel::{CancelToken, CommitState},
     error::{Error, ErrorKind, Result},
     format::Joining,
-    pipeline::{Extent, Part, Parts, Pipeline, RowObserver, copy_rows},
+    pipeline::{Extent, Part, Parts, Pipeline, RowObserver, Throttle, copy_rows},
     schema::ColumnDescription,
     sink::{self, Checksum, Restart, SeekTable, Sink, SinkOptions, Target},
-    source::{Access, BinlogPosition, RowSource, SnapshotGap, SnapshotMode},
+    source::{Access, BinlogPosition, LoadLimits, RowSource, SnapshotGap, SnapshotMode},
     sync::lock,
     text::counted,
 };
@@ -50,6 +54,8 @@ pub(super) struct ExportContext<'a> {
     pub retries: u32,
     /// Where the rows go.
     pub output: Output<'a>,
+    /// Holds the rows up, if there is a limit.
+    pub throttle: Option<&'a Throttle>,
 }
 
 /// Where the rows of an export go.
@@ -188,6 +194,7 @@ fn try_export(context: ExportContext<'_>, shared: Option<SessionRef<'_>>) -> Res
             (&mut *own, false)
         }
     };
+    wait_for_server(context, session)?;
     if let Some(file) = &export.schema_file {
         let statement = session.create_statement(&file.table)?;
         context
@@ -219,6 +226,12 @@ fn try_export(context: ExportContext<'_>, shared: Option<SessionRef<'_>>) -> Res
     let mut load = LoadObserver::new(export, time_zone);
     let mut observers: Vec<&mut dyn RowObserver> = vec![&mut guards];
     observers.extend(load.as_mut().map(|load| load as &mut dyn RowObserver));
+    let mut throttle = context.throttle.map(|throttle| throttle.observer(cancel));
+    observers.extend(
+        throttle
+            .as_mut()
+            .map(|throttle| throttle as &mut dyn RowObserver),
+    );
     let mut open_part = |number| open_sink(context, number);
     let copied = copy_rows(
         source,
@@ -261,6 +274,30 @@ fn try_export(context: ExportContext<'_>, shared: Option<SessionRef<'_>>) -> Res
             .for_each(|warning| context.warn(warning));
     }
     Ok(parts)
+}
+
+/// How long the server's load is not asked for while it is above a limit.
+const LOAD_PAUSE: Duration = Duration::from_secs(1);
+
+/// Waits until the load of the server is below the limits of the run.
+fn wait_for_server(context: ExportContext<'_>, session: &mut dyn Session) -> Result<()> {
+    let limits = context.plan.load_limits;
+    if limits == LoadLimits::default() {
+        return Ok(());
+    }
+    let (started, mut is_told) = (Instant::now(), false);
+    while let Some(reason) = session.overload(limits)? {
+        if !is_told {
+            tracing::info!("waiting: {reason}");
+            is_told = true;
+        }
+        context.cancel.wait(LOAD_PAUSE)?;
+    }
+    if is_told {
+        let waited = started.elapsed().as_secs_f64();
+        tracing::info!("going on after {waited:.0} s");
+    }
+    Ok(())
 }
 
 /// Reports the warnings of the format about `parts`.

@@ -1,6 +1,10 @@
 //! The plan of a run: its server, its exports, and how they are run and published.
 
-use std::{num::NonZeroU16, path::PathBuf, sync::Arc};
+use std::{
+    num::{NonZeroU16, NonZeroU64},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +16,7 @@ use crate::{
     load::LoadTarget,
     pipeline::{Flush, PartLimit},
     sink::{CompressionOptions, CreateDirs, Partial, Target},
-    source::{ConnectOptions, Protocol, SessionOptions, SnapshotMode, SplitOptions},
+    source::{ConnectOptions, LoadLimits, Protocol, SessionOptions, SnapshotMode, SplitOptions},
     sql::{Condition, Parameter, Query, TableName, TablePattern},
 };
 
@@ -39,6 +43,10 @@ pub struct RunPlan {
     pub connections: NonZeroU16,
     /// Whether the exports read one snapshot, and how it is opened.
     pub snapshot: SnapshotMode,
+    /// The load of the server above which no export or chunk begins.
+    pub load_limits: LoadLimits,
+    /// The most rows per second of all exports together; `None` for no limit.
+    pub rows_per_second: Option<NonZeroU64>,
     /// The state file, which keeps the last success of each export until the next
     /// run; `None` if there is none.
     pub state: Option<PathBuf>,

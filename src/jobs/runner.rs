@@ -35,6 +35,7 @@ use crate::{
     },
     cancel::CancelToken,
     error::{Error, ErrorKind, Result},
+    pipeline::Throttle,
     schema::ColumnDescription,
     source::{BinlogPosition, SnapshotMode},
     sync::lock,
@@ -73,6 +74,8 @@ pub struct Runner {
     state_error: Mutex<Option<Error>>,
     /// Whether the export that ended last could not reach the server.
     is_unreachable: AtomicBool,
+    /// The limit of rows per second of all exports.
+    throttle: Option<Throttle>,
 }
 
 /// Raises the limit of open files, because each file that waits for others stays open.
@@ -112,6 +115,7 @@ impl Runner {
             staged: Mutex::default(),
             state_error: Mutex::default(),
             is_unreachable: AtomicBool::new(false),
+            throttle: plan.rows_per_second.map(Throttle::new),
             plan,
             backend,
             observer,
@@ -501,6 +505,7 @@ impl Worker<'_> {
                 true => 0,
             },
             output: Output::Target,
+            throttle: runner.throttle.as_ref(),
         }
     }
 }

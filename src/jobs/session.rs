@@ -9,7 +9,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     sink::{self, Sink, SinkOptions, Target},
     source::{
-        BinlogPosition, Chunks, ConnectOptions, QueryExecutor, RowSource, SessionFacts,
+        BinlogPosition, Chunks, ConnectOptions, LoadLimits, QueryExecutor, RowSource, SessionFacts,
         SessionOptions, SessionUse, SnapshotGap, SnapshotMode, SplitOptions, snapshot,
     },
     sql::TableName,
@@ -51,6 +51,9 @@ pub(super) trait Session: Send {
     /// Returns the statement that creates `table`, as the server shows it, with a `;` and a
     /// line end.
     fn create_statement(&mut self, table: &TableName) -> Result<String>;
+
+    /// Returns what of the server's load is above `limits`, in words; `None` if nothing is.
+    fn overload(&mut self, limits: LoadLimits) -> Result<Option<String>>;
 
     /// Divides the rows of the table of `split`, or of the bound query.
     fn chunks(&mut self, split: &SplitOptions) -> Result<Chunks>;
@@ -230,6 +233,10 @@ impl Session for ServerSession {
 
     fn create_statement(&mut self, table: &TableName) -> Result<String> {
         self.executor.create_statement(table)
+    }
+
+    fn overload(&mut self, limits: LoadLimits) -> Result<Option<String>> {
+        self.executor.overload(limits)
     }
 
     fn chunks(&mut self, split: &SplitOptions) -> Result<Chunks> {

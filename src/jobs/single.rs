@@ -223,6 +223,8 @@ impl Export {
             publish: Publish::default(),
             connections: NonZeroU16::MIN,
             snapshot: SnapshotMode::None,
+            load_limits: Default::default(),
+            rows_per_second: None,
             state: None,
             found_tables: None,
             reserved: Default::default(),

@@ -24,8 +24,8 @@ use crate::{
     schema::{Column, ColumnType, Schema},
     sink::{Commit, Restart, Sink, SinkOptions, Staged, Target},
     source::{
-        BinlogPosition, Chunks, ConnectOptions, RowSource, SessionFacts, SessionOptions,
-        SnapshotGap, SnapshotMode, SplitOptions,
+        BinlogPosition, Chunks, ConnectOptions, LoadLimits, RowSource, SessionFacts,
+        SessionOptions, SnapshotGap, SnapshotMode, SplitOptions,
     },
     sql::{Query, TableName},
 };
@@ -140,6 +140,10 @@ impl Session for MemorySession {
 
     fn create_statement(&mut self, _table: &TableName) -> Result<String> {
         Ok("CREATE TABLE t;\n".to_owned())
+    }
+
+    fn overload(&mut self, _limits: LoadLimits) -> Result<Option<String>> {
+        Ok(None)
     }
 
     fn chunks(&mut self, _split: &SplitOptions) -> Result<Chunks> {
@@ -299,6 +303,8 @@ fn plan(exports: Vec<ExportPlan>) -> RunPlan {
         publish: Publish::Each,
         connections: NonZeroU16::MIN,
         snapshot: SnapshotMode::None,
+        load_limits: LoadLimits::default(),
+        rows_per_second: None,
         state: None,
         found_tables: None,
         reserved: Default::default(),

@@ -3,6 +3,7 @@
 mod guards;
 mod manifests;
 mod nightly;
+mod pace;
 mod parts;
 pub mod reliability;
 mod split;

@@ -21,7 +21,7 @@ use super::{
     validators::{
         any_text, chunk_count, compression, connections, file_size, host, keep_count, load_target,
         not_empty, one_statement, output_format, parsed, pattern, port, retries, row_group_size,
-        rows, rows_of_file,
+        rows, rows_of_file, rows_per_second, thread_count,
     },
 };
 use crate::{
@@ -543,6 +543,26 @@ settings! {
             "Only where several connections cannot get one snapshot otherwise: the server's GTIDs or \
              its binary log tell whether they have.",
         );
+        MAX_THREADS_RUNNING: NonZeroU32 = number(
+            "run.max_threads_running",
+            &thread_count,
+            "Begin no export or chunk while more than N threads run on the server",
+        )
+        .flag("max-threads-running")
+        .value("N")
+        .more("Those of this program count too. -v tells of pauses.");
+        MAX_REPLICA_LAG: Timeout = duration(
+            "run.max_replica_lag",
+            "Begin no export or chunk while the server, a replica, is farther behind",
+        )
+        .flag("max-replica-lag");
+        THROTTLE: NonZeroU64 = number(
+            "run.throttle",
+            &rows_per_second,
+            "Read at most N rows per second, of all exports together",
+        )
+        .flag("throttle")
+        .value("N");
         STATE: PathBuf = path(
             "run.state",
             "Where the rows and columns of each export's last success are kept",

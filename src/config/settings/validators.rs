@@ -103,6 +103,16 @@ pub(super) fn rows_of_file(text: &str) -> Result<NonZeroU64, String> {
     text.parse().map_err(refused)
 }
 
+pub(super) fn rows_per_second(text: &str) -> Result<NonZeroU64, String> {
+    let refused = |_| "it is a number of rows per second, at least 1".to_owned();
+    text.parse().map_err(refused)
+}
+
+pub(super) fn thread_count(text: &str) -> Result<NonZeroU32, String> {
+    let refused = |_| "it is a number of threads, at least 1".to_owned();
+    text.parse().map_err(refused)
+}
+
 pub(super) fn chunk_count(text: &str) -> Result<NonZeroU32, String> {
     const MAX: u32 = 10_000;
     let parsed = text.parse().ok();
