@@ -19,6 +19,7 @@ use self::{
 use crate::error::{Error, Result};
 
 mod bind;
+mod chunk;
 mod dialect;
 mod lexer;
 mod mistakes;
@@ -33,7 +34,7 @@ pub use dialect::Dialect;
 #[cfg(feature = "cli")]
 pub(crate) use parameter::ITEMS;
 pub use parameter::{Parameter, ParameterValue};
-pub use range::{CHUNK, Key, KeyColumn, KeyValue, Literal, SplitColumns};
+pub use range::{CHUNK, Key, KeyColumn, KeyValue, Literal, SplitColumns, order_of};
 pub use table::{ColumnNames, Condition, NameCase, TableName, TablePattern, TableQuery};
 
 /// SQL text that holds exactly one statement in at least one [`Dialect`].

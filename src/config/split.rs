@@ -64,6 +64,11 @@ pub(super) fn plan(layers: &Layers, query: &Query) -> Result<Option<SplitPlan>> 
         let hint = "write it where a condition stands, as in WHERE status = 'paid' AND :chunk, or export a --table";
         return Err(layers.refuse(setting, what).with_hint(hint));
     }
+    if !is_table && let Err(problem) = query.check_chunk() {
+        let what = format!("reads the rows in chunks, and the query {problem}");
+        let hint = "as in SELECT … FROM … WHERE (a OR b) AND :chunk, where each row stands for itself; put the rest into a later step";
+        return Err(layers.refuse(setting, &what).with_hint(hint));
+    }
     if let (Some(by), true) = (&by, is_table)
         && by.value.qualifier.is_some()
     {

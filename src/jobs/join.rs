@@ -4,7 +4,7 @@ use std::fs::File;
 
 use super::export::{self, ExportContext};
 use crate::{
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     format::{EncodeBuffer, Joining, Spill},
     pipeline::Part,
     schema::Schema,
@@ -40,7 +40,7 @@ pub(super) fn join(context: ExportContext<'_>, chunks: Vec<(Part, File)>) -> Res
         bytes: 0,
         stored: 0,
     };
-    let (mut rows, mut warnings) = (0, Vec::new());
+    let (mut rows, mut warnings, count) = (0, Vec::new(), chunks.len());
     document.piece(context, |out| writer.start(out))?;
     for ((part, mut file), number) in chunks.into_iter().zip(1..) {
         if let Some(cause) = context.cancel.cause() {
@@ -49,7 +49,11 @@ pub(super) fn join(context: ExportContext<'_>, chunks: Vec<(Part, File)>) -> Res
         match format.joining() {
             _ if part.rows == 0 => {}
             Joining::Documents => document.spill(|out| writer.append_document(&file, out))?,
-            Joining::Rows | Joining::Impossible => {
+            Joining::Impossible => {
+                let message = format!("chunks of {} cannot be joined", format.name());
+                return Err(Error::new(ErrorKind::Output, message));
+            }
+            Joining::Rows => {
                 document.piece(context, |out| {
                     writer.join(out);
                     Ok(())
@@ -59,7 +63,10 @@ pub(super) fn join(context: ExportContext<'_>, chunks: Vec<(Part, File)>) -> Res
         }
         rows += part.rows;
         let told = part.warnings.into_iter();
-        warnings.extend(told.map(|warning| format!("chunk {number}: {warning}")));
+        warnings.extend(told.map(|warning| match count {
+            1 => warning,
+            _ => format!("chunk {number}: {warning}"),
+        }));
     }
     document.piece(context, |out| writer.finish(out))?;
     let Document {

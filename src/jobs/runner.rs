@@ -152,7 +152,8 @@ impl Runner {
             return Err(Error::config(message).with_hint("call find_tables before"));
         }
         let has_parts = plan.exports.iter().any(|export| export.parts.is_some());
-        if plan.publish == Publish::AllOrNothing || has_parts {
+        let has_chunks = plan.exports.iter().any(|export| export.split.is_some());
+        if plan.publish == Publish::AllOrNothing || has_parts || has_chunks {
             raise_open_files_limit();
         }
         let history = plan.history()?;
@@ -227,19 +228,18 @@ impl Runner {
     /// Fails the exports still queued after every session lost its snapshot: another
     /// snapshot would not be consistent with the finished exports.
     fn fail_remaining(&self) {
-        let mut remaining: Vec<usize> = lock(&self.queue)
-            .drain(..)
-            .map(|job| job.export())
-            .collect();
-        remaining.dedup();
-        for index in remaining {
+        let remaining: Vec<Job> = lock(&self.queue).drain(..).collect();
+        for job in remaining {
+            let (index, failure) = (job.export(), job.failure());
             if self.exports[index].status.is_done() {
                 continue;
             }
             let message = "it did not run: the snapshot is lost";
-            let error = Error::new(ErrorKind::Query, message).with_hint(
-                "run all again: in a later snapshot, rows would not agree with the others'",
-            );
+            let error = failure.unwrap_or_else(|| {
+                Error::new(ErrorKind::Query, message).with_hint(
+                    "run all again: in a later snapshot, rows would not agree with the others'",
+                )
+            });
             let export = &self.exports[index];
             export.status.start();
             let _span = export.enter();
@@ -309,7 +309,7 @@ impl Runner {
         export.status.end(Outcome::Failure(error.clone()));
         if self.plan.on_error == OnError::Stop {
             // An export that has begun goes on.
-            lock(&self.queue).retain(|job| self.exports[job.export()].status.is_running());
+            lock(&self.queue).retain(Job::has_begun);
         }
         self.observer.event(&Event::Failed {
             export,
@@ -409,7 +409,11 @@ impl Worker<'_> {
                 self.runner.warn_of_run(warning);
                 return;
             }
-            let Some(job) = lock(&self.runner.queue).pop_front() else {
+            let next = {
+                let mut queue = lock(&self.runner.queue);
+                queue.pop_front().inspect(Job::begin)
+            };
+            let Some(job) = next else {
                 return;
             };
             match job {

@@ -3,7 +3,14 @@
 
 use std::{fs::File, io::Write, path::Path};
 
-use super::{Restart, Sink, Staged, Target, errors::write_error, folder, paths::follow_links};
+use nix::errno::Errno;
+
+use super::{
+    Restart, Sink, Staged, Target,
+    errors::{io_error, write_error},
+    folder,
+    paths::follow_links,
+};
 use crate::error::Result;
 
 /// Opens a spool for a part of `target`, and returns the file beside its sink. It is in the
@@ -19,7 +26,11 @@ pub fn spool(target: &Target) -> Result<(Box<dyn Sink>, File)> {
     let resolved = path.and_then(|path| follow_links(path).ok());
     let place: &Path = resolved.as_deref().map_or(&temporary, folder);
     let file = tempfile::tempfile_in(place).and_then(|file| Ok((file.try_clone()?, file)));
-    let (file, shared) = file.map_err(|error| write_error(&name, "create", error))?;
+    let (file, shared) = file.map_err(|error| match error.raw_os_error() {
+        Some(code) if code == Errno::EMFILE as i32 => io_error(&name, "create", error)
+            .with_hint("allow the program more open files (ulimit -n), or make fewer chunks"),
+        _ => write_error(&name, "create", error),
+    })?;
     Ok((Box::new(SpoolSink { file, name }), shared))
 }
 

@@ -54,7 +54,7 @@ pub struct QueryExecutor {
     pub(super) prepared: Option<mysql::Statement>,
     /// The server's warnings when it prepared the statement.
     early_warnings: ServerWarnings,
-    session: session::Prepared,
+    pub(super) session: session::Prepared,
     variables: Variables,
     pub(super) warning_policy: WarningPolicy,
     pub(super) warning: Option<String>,

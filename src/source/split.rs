@@ -17,11 +17,11 @@ use super::{
     driver::{all, ask, text},
     errors::query_error,
     rewritten::{TableReference, rewritten_statements, table_references},
-    tables::literal,
+    tables::{by_name, literal},
 };
 use crate::{
     error::{Error, ErrorKind, Result},
-    sql::{Key, KeyColumn, Literal, SplitColumns, TableName},
+    sql::{self, Key, KeyColumn, Literal, SplitColumns, TableName},
     text::counted,
 };
 
@@ -83,14 +83,12 @@ pub struct Chunks {
 }
 
 impl Chunks {
-    /// All rows of `table`, which has no key.
-    fn all_of(table: &SplitTable) -> Self {
+    /// All rows of a table that nothing divides, because of `problem`.
+    fn all_of_one(problem: &str) -> Self {
         Self {
             conditions: vec!["1 = 1".to_owned()],
             order: None,
-            warnings: vec![format!(
-                "{table} has no primary key, and no unique key without NULLs: its rows are one chunk"
-            )],
+            warnings: vec![format!("{problem}: its rows are one chunk")],
         }
     }
 }
@@ -108,6 +106,14 @@ impl QueryExecutor {
     /// [`ErrorKind::Query`] if the table has no key by which it can be divided, or if the
     /// server does not say what it has.
     pub fn chunks(&mut self, split: &SplitOptions) -> Result<Chunks> {
+        if let Some(rows) = self.session.row_limit {
+            let what = format!(
+                "an init statement limits results to {rows} rows (sql_select_limit), and each chunk is a result"
+            );
+            return Err(
+                Error::new(ErrorKind::Query, what).with_hint("leave that out, or the chunks")
+            );
+        }
         let found = match &split.table {
             Some(table) => self.named_table(table)?,
             None => self.table_of_statement(split.by.as_ref())?,
@@ -115,10 +121,13 @@ impl QueryExecutor {
         let by = split.by.as_ref().map(|by| &by.names[..]);
         let chunks = self.with_driver(|conn| {
             let facts = TableFacts::read(conn, &found).map_err(failed)?;
-            if split.without_key == WithoutKey::OneChunk && by.is_none() && facts.has_no_key() {
-                return Ok(Chunks::all_of(&found));
-            }
-            let plan = facts.plan(&found, by)?;
+            let plan = match facts.plan(&found, by) {
+                // One of many tables, which nothing divides.
+                Err(error) if split.without_key == WithoutKey::OneChunk && by.is_none() => {
+                    return Ok(Chunks::all_of_one(error.message()));
+                }
+                plan => plan?,
+            };
             refuse_moving_zone(conn, &facts, &plan.key)?;
             let mut finder = Finder::new(conn, &found, &plan, facts.is_view);
             let key = Key {
@@ -126,13 +135,10 @@ impl QueryExecutor {
                 ..plan.key.clone()
             };
             let bounds = finder.bounds(split.size)?;
-            let order = Key {
-                qualifier: found.qualifier.clone(),
-                columns: plan.order.clone(),
-            };
+            let order = sql::order_of(found.qualifier.as_deref(), &plan.order);
             Ok(Chunks {
                 conditions: conditions(&key, &bounds),
-                order: Some(order.order("")),
+                order: Some(order),
                 warnings: plan.warning.into_iter().collect(),
             })
         })?;
@@ -309,7 +315,7 @@ struct Index {
 struct KeyPlan {
     key: Key,
     /// The columns that rows are ordered by.
-    order: Vec<KeyColumn>,
+    order: Vec<String>,
     /// The index that has the columns of the key first.
     index: Option<String>,
     warning: Option<String>,
@@ -337,21 +343,25 @@ impl TableFacts {
         let rows = all(conn.query_iter(columns)?)?;
         let columns = rows.iter().filter_map(column).collect();
         let indexes = format!(
-            "SELECT INDEX_NAME, COLUMN_NAME, SUB_PART, NON_UNIQUE, INDEX_TYPE \
-             FROM information_schema.STATISTICS WHERE {place} \
+            "SELECT * FROM information_schema.STATISTICS WHERE {place} \
              ORDER BY INDEX_NAME <> 'PRIMARY', INDEX_NAME, SEQ_IN_INDEX"
         );
         let mut indexes_found: Vec<Index> = Vec::new();
         for row in all(conn.query_iter(indexes)?)? {
-            let Some(name) = text(&row, 0) else { continue };
-            let column = text(&row, 1).filter(|_| text(&row, 2).is_none());
+            let value = |name: &str| by_name(&row, name);
+            let is_unused = value("IS_VISIBLE").is_some_and(|word| word == "NO")
+                || value("IGNORED").is_some_and(|word| word == "YES");
+            let Some(name) = value("INDEX_NAME").filter(|_| !is_unused) else {
+                continue;
+            };
+            let column = value("COLUMN_NAME").filter(|_| value("SUB_PART").is_none());
             match indexes_found.last_mut().filter(|last| last.name == name) {
                 Some(last) => last.columns.push(column),
                 None => indexes_found.push(Index {
                     name,
                     columns: vec![column],
-                    is_unique: text(&row, 3).as_deref() == Some("0"),
-                    is_ordered: text(&row, 4).as_deref() == Some("BTREE"),
+                    is_unique: value("NON_UNIQUE").as_deref() == Some("0"),
+                    is_ordered: value("INDEX_TYPE").as_deref() == Some("BTREE"),
                 }),
             }
         }
@@ -398,10 +408,13 @@ impl TableFacts {
             .into_iter()
             .flat_map(|index| index.columns.iter().flatten());
         let others = others.filter(|name| !names.contains(&name.as_str()));
-        let others = others.map(|name| self.key_column(table, name));
-        let order = columns.iter().cloned().map(Ok).chain(others);
+        let order = names
+            .iter()
+            .map(|name| (*name).to_owned())
+            .chain(others.cloned())
+            .collect();
         Ok(KeyPlan {
-            order: order.collect::<Result<_>>()?,
+            order,
             index: index.map(|index| index.name.clone()),
             warning,
             key: Key {
@@ -409,11 +422,6 @@ impl TableFacts {
                 columns,
             },
         })
-    }
-
-    /// Whether there is a table, and nothing divides it.
-    fn has_no_key(&self) -> bool {
-        !self.columns.is_empty() && self.unique_index().is_none()
     }
 
     /// The primary key, or the first unique one of whole columns without NULLs.
@@ -442,7 +450,8 @@ impl TableFacts {
         Ok(KeyColumn {
             name: name.clone(),
             literal,
-            is_nullable: facts.is_nullable,
+            // Outer joins can make NULL of what is none in the table.
+            is_nullable: facts.is_nullable || self.is_view || table.qualifier.is_some(),
         })
     }
 }

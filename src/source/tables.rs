@@ -436,7 +436,7 @@ fn is_left_out(row: &Row, rewritten: &[String]) -> bool {
 }
 
 /// Returns the text in the column `name` of a row.
-fn by_name(row: &Row, name: &str) -> Option<String> {
+pub(super) fn by_name(row: &Row, name: &str) -> Option<String> {
     let mut columns = row.columns_ref().iter();
     text(row, columns.position(|column| column.name_str() == name)?)
 }

@@ -5,7 +5,7 @@
 //! compares `id = ?` as DOUBLE, where a literal in quotes is compared as an integer.
 
 use super::{
-    Dialect, Parameter, ParameterValue, Query, Statement, lexer::Lexer, parse_statement,
+    CHUNK, Dialect, Parameter, ParameterValue, Query, Statement, lexer::Lexer, parse_statement,
     placeholder::Position,
 };
 use crate::error::{Error, Result};
@@ -136,9 +136,11 @@ impl Query {
             let name = &self.text[place.start + 1..place.end];
             let parameter = parameters.iter().find(|parameter| parameter.name == name);
             let parameter = parameter.ok_or_else(|| {
-                Error::config(format!("the query's parameter :{name} has no value")).with_hint(
-                    format!("add --param {name}=VALUE, or {name} to [query] params"),
-                )
+                let hint = match name {
+                    CHUNK => "--split N has it be the condition of a chunk".to_owned(),
+                    _ => format!("add --param {name}=VALUE, or {name} to [query] params"),
+                };
+                Error::config(format!("the query's parameter :{name} has no value")).with_hint(hint)
             })?;
             bound.sql.push_str(&self.text[from..place.start]);
             let values = parameter.value.texts();

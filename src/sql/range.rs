@@ -182,15 +182,28 @@ impl FromStr for SplitColumns {
     }
 }
 
+/// Returns the `columns` of the table or alias `qualifier` in SQL.
+fn qualified<'a>(
+    qualifier: Option<&str>,
+    columns: impl Iterator<Item = &'a String>,
+) -> Vec<String> {
+    let qualifier = qualifier.map_or(String::new(), |name| format!("{}.", quoted(name)));
+    columns
+        .map(|column| format!("{qualifier}{}", quoted(column)))
+        .collect()
+}
+
+/// Returns the `columns` of the table or alias `qualifier` for ORDER BY.
+#[must_use]
+pub fn order_of(qualifier: Option<&str>, columns: &[String]) -> String {
+    qualified(qualifier, columns.iter()).join(", ")
+}
+
 impl Key {
     /// Returns the names of the columns in SQL.
     fn names(&self) -> Vec<String> {
-        let qualifier = self.qualifier.as_ref();
-        let qualifier = qualifier.map_or(String::new(), |name| format!("{}.", quoted(name)));
-        let columns = self.columns.iter();
-        columns
-            .map(|column| format!("{qualifier}{}", quoted(&column.name)))
-            .collect()
+        let columns = self.columns.iter().map(|column| &column.name);
+        qualified(self.qualifier.as_deref(), columns)
     }
 
     /// Returns the columns for ORDER BY, each with the `direction` (`""` or `" DESC"`).

@@ -263,6 +263,41 @@ fn a_statement_is_divided_where_it_says() {
             );
             assert_eq!(counts.len(), 4, "{args:?} {counts:?}");
         }
+        // An outer join makes NULL of a key: these rows are in the first chunk.
+        let outer =
+            "SELECT t.id, o.id AS o FROM t LEFT JOIN other o ON o.t_id = t.id AND t.id < 2000";
+        run(
+            db,
+            &[&format!("{outer} ORDER BY 1, 2")],
+            &folder.join("single.csv"),
+        )
+        .ended(0, "");
+        let args = [
+            &format!("{outer} WHERE :chunk"),
+            "--split-by=o.id",
+            "--split=4",
+        ];
+        run(db, &args, &folder.join("joined.csv")).ended(0, "");
+        let sorted = |name: &str| {
+            let mut lines: Vec<_> = read(folder, name).lines().map(str::to_owned).collect();
+            lines.sort();
+            lines
+        };
+        assert!(sorted("joined.csv") == sorted("single.csv"));
+        db.sql(&format!("CREATE VIEW outer_view AS {outer}"));
+        let args = ["--table=outer_view", "--split-by=o", "--split=4"];
+        run(db, &args, &folder.join("joined.csv")).ended(0, "");
+        assert!(sorted("joined.csv") == sorted("single.csv"));
+        let limited = [
+            "--table=t",
+            "--split=4",
+            "--init",
+            "SET sql_select_limit = 5",
+        ];
+        run(db, &limited, &folder.join("x.csv")).failed(
+            4,
+            &["an init statement limits results to 5 rows (sql_select_limit), and each chunk is a result"],
+        );
         let two = "SELECT o.id FROM other o JOIN t ON t.id = o.t_id WHERE :chunk";
         run(db, &["--split=4", two], &folder.join("x.csv")).failed(
             4,
@@ -300,6 +335,42 @@ fn a_column_that_is_not_unique_divides_too() {
         let nulls = first.lines().skip(1).filter(|line| line.starts_with(','));
         assert_eq!(nulls.count(), 667, "all NULLs are in the first part");
 
+        // Ties may be ordered by what cannot divide; an index that is not used does not help.
+        db.sql("CREATE TABLE ties (kind ENUM('x', 'y'), id INT, PRIMARY KEY (kind, id), KEY hidden (id))");
+        db.sql(&format!(
+            "INSERT INTO ties SELECT 1 + n % 2, n DIV 2 FROM {NUMBERS}"
+        ));
+        let hide = if db.is_mariadb() {
+            "IGNORED"
+        } else {
+            "INVISIBLE"
+        };
+        run(
+            db,
+            &["SELECT * FROM ties ORDER BY id, kind"],
+            &folder.join("single.csv"),
+        )
+        .ended(0, "");
+        for warnings in [
+            &[][..],
+            &["ties has no index that begins with id: each chunk reads the whole table"],
+        ] {
+            let args = ["--table=ties", "--split-by=id", "--split=5"];
+            run(db, &args, &folder.join("joined.csv")).failed(0, warnings);
+            assert!(read(folder, "joined.csv") == read(folder, "single.csv"));
+            db.sql(&format!("ALTER TABLE ties ALTER INDEX hidden {hide}"));
+        }
+        // The statistics are those of an empty table.
+        db.sql("CREATE TABLE stale (id INT PRIMARY KEY) STATS_PERSISTENT=1, STATS_AUTO_RECALC=0");
+        db.sql(&format!("INSERT INTO stale SELECT n FROM {NUMBERS}"));
+        run(
+            db,
+            &["--table=stale", "--split=4", "--header=false"],
+            &folder.join("s-{part}.csv"),
+        )
+        .ended(0, "");
+        assert_eq!(parts(folder, "s-{part}.csv").1, [2500; 4]);
+
         for (by, problem) in [
             ("e", "t cannot be divided by e, as that is a ENUM"),
             ("x", "t has no column x"),
@@ -322,9 +393,12 @@ fn a_column_that_is_not_unique_divides_too() {
             &["--tables=*", "--split=2"],
             &folder.join("all-{table}.csv"),
         )
-        .failed(
+        .failed_with_any_length(
             0,
-            &["nokey has no primary key, and no unique key without NULLs: its rows are one chunk"],
+            &[
+                "nokey has no primary key, and no unique key without NULLs: its rows are one chunk",
+                "ties cannot be divided by kind, as that is a ENUM: its rows are one chunk",
+            ],
         );
         assert_eq!(read(folder, "all-nokey.csv").lines().count(), 3);
         assert_eq!(read(folder, "all-t.csv").lines().count(), 3001);
@@ -449,7 +523,9 @@ fn wrong_settings_are_refused_before_connecting() {
         (&["--split=4", "--split-by=o.a", "--table=t"], "the rows are those of a table already"),
         (&["--split=4", "--split-by=o.a,t.b", "SELECT 1 WHERE :chunk"], "its columns are of several tables"),
         (&["--split=4", "--param", "chunk=1", "SELECT 1 WHERE :chunk"], "gives chunk a value"),
-        (&["SELECT 1 WHERE :chunk"], "the query's parameter :chunk has no value"),
+        (&["--split=4", "SELECT 1 FROM t WHERE a OR :chunk"], "has :chunk elsewhere than as a condition of its own"),
+        (&["--split=4", "SELECT COUNT(*) FROM t WHERE :chunk"], "has COUNT(), which depends on all rows"),
+        (&["SELECT 1 WHERE :chunk"], "--split N has it be the condition of a chunk"),
         (&["--split=4", "--table=t", "-o", "x.xlsx"], "not joined to one file of xlsx"),
         (&["--split=4", "--table=t", "-o", "x.arrow"], "-o 'NAME-{part}.arrow'"),
         (&["--split=4", "--table=t", "-o", "x.sql"], "not joined to one file of sql"),

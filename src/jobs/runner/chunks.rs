@@ -5,7 +5,10 @@ use std::{
     collections::VecDeque,
     fs::File,
     mem,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use super::{Runner, Worker};
@@ -25,6 +28,7 @@ use crate::{
         status::{ExportStatus, Status, StatusDetails},
     },
     pipeline::Part,
+    schema::Nullability,
     source::{Chunks, SnapshotMode},
     sql::{CHUNK, Parameter, ParameterValue, Query},
     sync::lock,
@@ -48,6 +52,29 @@ impl Job {
             Self::Chunk(split, _) => split.index,
         }
     }
+
+    /// Records that its export has begun, while the queue is locked.
+    pub(super) fn begin(&self) {
+        if let Self::Chunk(split, _) = self {
+            split.has_begun.store(true, Relaxed);
+        }
+    }
+
+    /// Whether its export has begun, by another job.
+    pub(super) fn has_begun(&self) -> bool {
+        match self {
+            Self::Export(_) => false,
+            Self::Chunk(split, _) => split.has_begun.load(Relaxed),
+        }
+    }
+
+    /// Why its export has failed, if another job has.
+    pub(super) fn failure(&self) -> Option<Error> {
+        match self {
+            Self::Export(_) => None,
+            Self::Chunk(split, _) => lock(&split.state).failure.clone(),
+        }
+    }
 }
 
 /// An export that is read in chunks.
@@ -56,6 +83,8 @@ pub(super) struct SplitRun {
     index: usize,
     chunks: Vec<Chunk>,
     cancel: CancelToken,
+    /// Whether a worker has taken a chunk.
+    has_begun: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -72,7 +101,8 @@ struct State {
     left: usize,
     /// Why a chunk failed.
     failure: Option<Error>,
-    has_begun: bool,
+    /// Whether the observer has been told that the export starts.
+    is_told: bool,
 }
 
 /// The rows of a chunk: a part that can be committed, or a file without a name.
@@ -131,11 +161,12 @@ impl SplitRun {
             index,
             chunks: chunks.collect(),
             cancel,
+            has_begun: AtomicBool::new(false),
             state: Mutex::new(State {
                 outputs: (0..count).map(|_| None).collect(),
                 left: count,
                 failure: None,
-                has_begun: false,
+                is_told: false,
             }),
         })
     }
@@ -244,7 +275,7 @@ impl Worker<'_> {
         let runner = self.runner;
         let export = &runner.exports[split.index];
         let _span = export.enter();
-        if !mem::replace(&mut lock(&split.state).has_begun, true) {
+        if !mem::replace(&mut lock(&split.state).is_told, true) {
             export.status.start();
             runner.observer.event(&Event::Started { export });
         }
@@ -350,18 +381,26 @@ impl Worker<'_> {
 }
 
 /// Takes over what the first chunk tells of the result, and checks that the others tell the
-/// same of its columns.
+/// same of its columns. Whether these can be NULL may depend on the condition of a chunk.
 fn adopt_details(split: &SplitRun, status: &Status) -> Result<()> {
-    let mut all = split
-        .chunks
-        .iter()
-        .map(|chunk| chunk.status.status.details());
-    let Some(first) = all.next() else {
+    let all = split.chunks.iter();
+    let mut all = all.map(|chunk| chunk.status.status.details());
+    let Some(mut first) = all.next() else {
         return Ok(());
     };
-    if all.any(|details| details.columns != first.columns) {
-        let what = "the columns of the table changed while its chunks were read";
-        return Err(Error::new(ErrorKind::Query, what).with_hint("run the export again"));
+    for details in all {
+        let mut columns = details.columns;
+        for (column, own) in columns.iter_mut().zip(&mut first.columns) {
+            let nullability = &mut column.metadata.nullability;
+            if *nullability != own.metadata.nullability {
+                own.metadata.nullability = Nullability::Unknown;
+                *nullability = Nullability::Unknown;
+            }
+        }
+        if columns != first.columns {
+            let what = "the columns of the table changed while its chunks were read";
+            return Err(Error::new(ErrorKind::Query, what).with_hint("run the export again"));
+        }
     }
     status.update(|details| {
         *details = StatusDetails {

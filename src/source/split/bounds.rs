@@ -10,6 +10,8 @@
 //! Each boundary is found by the condition that it is after the one before, so that the
 //! server itself says that they ascend.
 
+use std::collections::BTreeMap;
+
 use mysql::{Conn, Row};
 
 use super::{ChunkSize, KeyPlan, SplitTable, failed, is_unknown_form};
@@ -25,6 +27,9 @@ const PIECES: u64 = 4;
 
 /// The most chunks.
 const MAX_CHUNKS: u64 = 10_000;
+
+/// The number of rows up to which a table is walked through.
+const FEW_ROWS: u64 = 50_000;
 
 /// The most divisions beside those that the number of chunks needs: about two for each bit
 /// of a number.
@@ -87,10 +92,7 @@ impl<'a> Finder<'a> {
     /// Returns the keys at which the chunks begin, but for the first, which begins at the
     /// start.
     pub(super) fn bounds(&mut self, size: ChunkSize) -> Result<Vec<KeyValue>> {
-        let rows = match self.has_estimates {
-            true => self.estimate("1 = 1")?,
-            false => self.count()?,
-        };
+        let rows = self.rows()?;
         let wanted = match size {
             ChunkSize::Count(count) => u64::from(count.get()),
             ChunkSize::Rows(size) => rows.div_ceil(size.get()),
@@ -107,16 +109,30 @@ impl<'a> Finder<'a> {
         Ok(join(pieces, count))
     }
 
+    /// Returns the number of rows of the table. Where the server expects few, they are
+    /// counted, and the table is walked through: statistics may be older than the rows.
+    fn rows(&mut self) -> Result<u64> {
+        let estimate = match self.has_estimates {
+            true => self.estimate("1 = 1")?,
+            false => 0,
+        };
+        if estimate >= FEW_ROWS {
+            return Ok(estimate);
+        }
+        self.has_estimates = false;
+        self.count()
+    }
+
     /// Divides the table into pieces that are smaller than `count` chunks of its `rows`.
     fn pieces(&mut self, rows: u64, count: u64) -> Result<Vec<Piece>> {
         if !self.has_estimates {
-            return self.walk(None, None, (rows / count).max(1), count);
+            return self.walk(None, None, rows.div_ceil(count).max(1), count);
         }
         let size = (rows / count / PIECES).max(1);
         let mut pieces = Vec::new();
         for range in self.divide(rows, size, count)? {
             // One number with many rows, or no number at all.
-            if range.rows > 2 * size && (range.ends.0 == range.ends.1 || range.upper.is_none()) {
+            if range.rows > 2 * size && range.ends.0 == range.ends.1 {
                 let (lower, upper) = (range.lower.as_ref(), range.upper.as_ref());
                 pieces.extend(self.walk(lower, upper, size, count)?);
             } else {
@@ -139,21 +155,29 @@ impl<'a> Finder<'a> {
             self.last(&leading, &values)?,
         ];
         let [first, last] = ends.map(|end| end.and_then(|end| end.leading_integer()));
-        let mut ranges = vec![Numbers {
+        let whole = Numbers {
             lower: None,
             upper: None,
             ends: first.zip(last).unwrap_or_default(),
             rows,
-        }];
+        };
+        // By the number of rows; the second number makes the keys unique.
+        let mut open = BTreeMap::from([((rows, 0), whole)]);
+        let (mut ranges, mut number) = (Vec::new(), 0);
         for _ in 0..count * 2 * PIECES + EXTRA_DIVISIONS {
-            let can_be_divided = |range: &Numbers| range.rows > size && range.ends.0 < range.ends.1;
-            let candidates = (0..ranges.len()).filter(|index| can_be_divided(&ranges[*index]));
-            let Some(largest) = candidates.max_by_key(|index| ranges[*index].rows) else {
+            let Some((_, range)) = open.pop_last() else {
                 break;
             };
-            let range = ranges.swap_remove(largest);
-            ranges.extend(self.halves(&leading, range)?);
+            if range.rows <= size || range.ends.0 >= range.ends.1 {
+                ranges.push(range);
+                continue;
+            }
+            for half in self.halves(&leading, range)? {
+                number += 1;
+                open.insert((half.rows, number), half);
+            }
         }
+        ranges.extend(open.into_values());
         ranges.sort_by_key(|range| range.ends.0);
         Ok(ranges)
     }
