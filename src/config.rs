@@ -317,7 +317,7 @@ impl Shared {
         reporting: &ReportOptions,
         interaction: &Interaction<'_>,
     ) -> Result<RunPlan> {
-        self.run.suit_chunks(layers, &self.session, &exports);
+        self.run.suit_chunks(layers, &self.session, &exports)?;
         let (tls_mode, tls_origin) = self.tls_mode;
         let tls = certificates::load(layers, tls_mode, &tls_origin)?;
         let server_public_key = certificates::server_public_key(layers)?;

@@ -46,10 +46,11 @@ pub use stdio::record_closed_descriptors;
 pub(crate) use stdio::standard_output;
 #[cfg(feature = "cli")]
 pub(crate) use target::STDOUT_ARGUMENT;
-pub use target::{Checksum, CreateDirs, Partial, SinkOptions, Target};
+pub use target::{Checksum, CreateDirs, Partial, SinkOptions, StaleFiles, Target};
 #[cfg(feature = "cli")]
 pub(crate) use temp_file::is_temporary_name;
 pub(crate) use temp_file::partial;
+pub use temp_file::remove_stale_files_of;
 
 /// Opens `target` for writing. A regular file, whether it exists or not, is
 /// written as a whole or not at all. Everything else (standard output, a FIFO, a

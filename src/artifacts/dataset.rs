@@ -196,6 +196,19 @@ impl PartNames {
         (format!("{number:05}") == digits).then_some(number)
     }
 
+    /// The folder of the parts.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Whether a part, or its manifest, may be called `name`.
+    #[must_use]
+    pub fn is_part(&self, name: &str) -> bool {
+        let name = name.strip_suffix(manifest::SUFFIX).unwrap_or(name);
+        self.number_of_name(name).is_some()
+    }
+
     /// Whether a part, or what is kept beside it, may have the path `path`, whose links are
     /// followed.
     #[must_use]

@@ -9,7 +9,7 @@ use super::{
     settings::{Key, keys},
 };
 use crate::{
-    error::Result,
+    error::{Error, Result},
     jobs::plan::{ExportPlan, OnError, Publish},
     sink::Target,
     source::{Access, SessionOptions, SnapshotMode},
@@ -22,8 +22,17 @@ pub(super) struct RunSettings {
     /// The most exports that run at the same time.
     pub connections: NonZeroU16,
     pub snapshot: SnapshotMode,
+    /// Whether there is a lock for a snapshot, which only chunks of a table have then.
+    pub is_lock_alone: bool,
     /// The file that keeps the result of each export.
     pub state: Option<PathBuf>,
+}
+
+/// The error of a lock for a snapshot that there is not.
+pub(super) fn lock_alone(layers: &Layers) -> Error {
+    let what = "locks for a snapshot, and there is none";
+    let refused = layers.refuse(keys::LOCK, what);
+    refused.with_hint("turn the snapshot on too: --snapshot, or [run] snapshot = true")
 }
 
 /// Returns the settings of `[run]`. Those of the configuration file do not apply to
@@ -40,12 +49,7 @@ pub(super) fn run(layers: &Layers, session: &SessionOptions) -> Result<RunSettin
         (false, false) => SnapshotMode::None,
         (true, false) => SnapshotMode::Compared,
         (true, true) => SnapshotMode::Locked,
-        (false, true) => {
-            let what = "locks for a snapshot, and there is none";
-            return Err(layers
-                .refuse(keys::LOCK, what)
-                .with_hint("turn the snapshot on too: --snapshot, or [run] snapshot = true"));
-        }
+        (false, true) => SnapshotMode::None,
     };
     if snapshot != SnapshotMode::None && session.access == Access::ReadWrite {
         let what = "is read-only, and cannot stand beside --read-write";
@@ -56,6 +60,7 @@ pub(super) fn run(layers: &Layers, session: &SessionOptions) -> Result<RunSettin
     let publish = if_applicable(layers, keys::PUBLISH, is_typed);
     let state = if_applicable(layers, keys::STATE, is_typed);
     Ok(RunSettings {
+        is_lock_alone: is_on(keys::LOCK) && snapshot == SnapshotMode::None,
         on_error: layers.value(keys::ON_ERROR).unwrap_or_default(),
         publish: publish.map_or(Publish::Each, |found| found.value),
         connections: layers.value(keys::CONNECTIONS).unwrap_or(NonZeroU16::MIN),

@@ -6,7 +6,7 @@ use super::{
     layers::Layers,
     origin::Origin,
     query,
-    run::RunSettings,
+    run::{RunSettings, lock_alone},
     settings::{Setting, keys},
 };
 use crate::{
@@ -113,29 +113,36 @@ pub(super) fn check_output(layers: &Layers, export: &ExportPlan) -> Result<()> {
 impl RunSettings {
     /// Has chunks be read from one snapshot, and side by side, unless settings say
     /// otherwise.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for a lock without a snapshot.
     pub(super) fn suit_chunks(
         &mut self,
         layers: &Layers,
         session: &SessionOptions,
         exports: &[ExportPlan],
-    ) {
+    ) -> Result<()> {
         let splits = exports.iter().filter_map(|export| export.split.as_ref());
         let counts = splits.map(|split| split.options.size.chunks().unwrap_or(usize::MAX));
-        let Some(count) = counts.max() else {
-            return;
-        };
         let is_unsaid = |setting: &'static Setting| {
             matches!(layers.origin(setting), None | Some(Origin::Default))
         };
-        if is_unsaid(keys::CONNECTIONS.setting()) {
-            let count = u16::try_from(count).unwrap_or(CONNECTIONS).min(CONNECTIONS);
-            self.connections = NonZeroU16::new(count).unwrap_or(NonZeroU16::MIN);
+        if let Some(count) = counts.max() {
+            if is_unsaid(keys::CONNECTIONS.setting()) {
+                let count = u16::try_from(count).unwrap_or(CONNECTIONS).min(CONNECTIONS);
+                self.connections = NonZeroU16::new(count).unwrap_or(NonZeroU16::MIN);
+            }
+            if is_unsaid(keys::SNAPSHOT.setting()) && session.access == Access::ReadOnly {
+                self.snapshot = match (self.snapshot, std::mem::take(&mut self.is_lock_alone)) {
+                    (SnapshotMode::None, true) => SnapshotMode::Locked,
+                    (SnapshotMode::None, false) => SnapshotMode::Compared,
+                    (mode, _) => mode,
+                };
+            }
         }
-        if is_unsaid(keys::SNAPSHOT.setting()) && session.access == Access::ReadOnly {
-            self.snapshot = match self.snapshot {
-                SnapshotMode::None => SnapshotMode::Compared,
-                mode => mode,
-            };
+        match self.is_lock_alone {
+            true => Err(lock_alone(layers)),
+            false => Ok(()),
         }
     }
 }

@@ -25,7 +25,7 @@ use crate::{
     format::Joining,
     pipeline::{Extent, Part, Parts, Pipeline, RowObserver, Throttle, copy_rows},
     schema::ColumnDescription,
-    sink::{self, Checksum, Restart, SeekTable, Sink, SinkOptions, Target},
+    sink::{self, Checksum, Restart, SeekTable, Sink, SinkOptions, StaleFiles, Target},
     source::{Access, BinlogPosition, LoadLimits, RowSource, SnapshotGap, SnapshotMode},
     sync::lock,
     text::counted,
@@ -431,7 +431,15 @@ pub(super) fn open_plain_sink(context: ExportContext<'_>, number: u32) -> Result
             (None, None) => Checksum::None,
             _ => Checksum::Sha256,
         },
+        stale: match &export.parts {
+            // Looking for those of each of many parts would take long.
+            Some(_) => StaleFiles::Leave,
+            None => StaleFiles::Remove,
+        },
     };
+    if let (Some(parts), 1) = (&export.parts, number) {
+        parts::remove_stale_files(parts);
+    }
     context.backend.open_sink(&target, options, cancel)
 }
 

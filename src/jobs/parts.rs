@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::{export::ExportContext, plan::PartPlan};
 use crate::{
-    artifacts::dataset,
+    artifacts::dataset::{self, PartNames},
     error::{Error, ErrorKind, Result},
     sink::{self, Target},
 };
@@ -31,6 +31,13 @@ pub(super) fn path(plan: &PartPlan, number: u32) -> Result<PathBuf> {
 /// [`ErrorKind::Output`], if it cannot be made.
 pub(super) fn dataset_path(plan: &PartPlan) -> Result<PathBuf> {
     dataset::path(&plan.output).map_err(|problem| no_path(plan, &problem))
+}
+
+/// Removes the temporary files that killed runs have left of any part, and of its manifest.
+pub(super) fn remove_stale_files(plan: &PartPlan) {
+    if let Some(names) = PartNames::of(&plan.output) {
+        sink::remove_stale_files_of(names.folder(), |name| names.is_part(name));
+    }
 }
 
 fn no_path(plan: &PartPlan, problem: &str) -> Error {

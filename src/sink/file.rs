@@ -22,7 +22,7 @@ use nix::{
 use ring::digest;
 
 use super::{
-    Checksum, Commit, Restart, Sink, SinkOptions, Staged, check_replaceable,
+    Checksum, Commit, Restart, Sink, SinkOptions, Staged, StaleFiles, check_replaceable,
     commit::append_by_reading,
     errors::{READ_ONLY, io_error, output_error, path_error, write_error},
     folder,
@@ -192,7 +192,9 @@ impl FileSink {
             };
             io_error(&name, "create", error).with_hint(hint)
         };
-        temp_file::remove_stale_files(path);
+        if options.stale == StaleFiles::Remove {
+            temp_file::remove_stale_files(path);
+        }
         let create = || {
             let permissions = match model.map_or(Ok(None), Permissions::of)? {
                 None => Permissions::of(path)?,

@@ -75,6 +75,18 @@ pub struct SinkOptions {
     pub partial: Partial,
     /// Whether a checksum is computed while the bytes are written.
     pub checksum: Checksum,
+    /// What happens to the temporary files of killed runs to the same target.
+    pub stale: StaleFiles,
+}
+
+/// What happens to the temporary files that killed runs have left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StaleFiles {
+    /// The sink looks for them in the folder, and removes them.
+    #[default]
+    Remove,
+    /// The sink leaves them: the caller has looked for those of all its targets.
+    Leave,
 }
 
 /// What happens if the folder of the target does not exist.

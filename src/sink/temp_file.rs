@@ -162,12 +162,29 @@ impl TempFile {
 /// Removes temporary files of killed runs to `target`. A living run holds a lock
 /// on its file (flock(2)).
 pub(super) fn remove_stale_files(target: &Path) {
-    let Some(prefix) = prefix(target) else {
-        return;
-    };
+    if let Some(prefix) = prefix(target) {
+        remove_stale(folder(target), |name| is_temp_file(name, &prefix));
+    }
+}
+
+/// Removes temporary files of killed runs to those files in `folder` whose names
+/// `is_target` knows.
+pub fn remove_stale_files_of(folder: &Path, is_target: impl Fn(&str) -> bool) {
+    remove_stale(folder, |name| {
+        let target = || {
+            let rest = name.to_str()?.strip_prefix('.')?.strip_suffix(SUFFIX)?;
+            let (target, _) = rest.rsplit_once('.')?;
+            let prefix = prefix(Path::new(target))?;
+            (is_temp_file(name, &prefix) && is_target(target)).then_some(())
+        };
+        target().is_some()
+    });
+}
+
+fn remove_stale(folder: &Path, is_stale: impl Fn(&OsStr) -> bool) {
     // If the folder cannot be read, the files stay for another run.
-    let entries = fs::read_dir(folder(target)).into_iter().flatten().flatten();
-    for entry in entries.filter(|entry| is_temp_file(&entry.file_name(), &prefix)) {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| is_stale(&entry.file_name())) {
         let path = entry.path();
         match remove_if_stale(&path) {
             Ok(true) => tracing::info!("removed {}, which a killed run left", path.display()),

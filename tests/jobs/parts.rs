@@ -255,7 +255,16 @@ fn a_dataset_leaves_the_files_of_others_alone() {
         fs::write(folder.join("o-20261127.csv"), "mine").expect("a file");
         fs::write(folder.join("o-00009.csv"), "mine").expect("a file");
         std::os::unix::fs::symlink("o-20261127.csv", folder.join("o-00008.csv")).expect("a link");
+        // What a killed run has left of a part, and what only looks so.
+        for name in [
+            ".o-00077.csv.abc123.gold_digger",
+            ".o-00077.csv.manifest.json.abc123.gold_digger",
+            ".p-00077.csv.abc123.gold_digger",
+        ] {
+            fs::write(folder.join(name), "x").expect("a file");
+        }
         export(db, TEN, folder, "o-{part}.csv", &args).ended(0, "");
+        fs::remove_file(folder.join(".p-00077.csv.abc123.gold_digger")).expect("that one stays");
         // It has been replaced since: its size is another one.
         fs::write(folder.join("o-00005.csv"), "mine").expect("a file");
         export(

@@ -415,6 +415,9 @@ fn chunks_are_of_one_snapshot_unless_told_otherwise() {
         let found: Json =
             serde_json::from_str(&read(folder, "all.csv.dataset.json")).expect("JSON");
         assert!(found["snapshot"].is_object(), "{found}");
+        // The snapshot need not be said for the lock.
+        let args = ["--table=t", "--split=4", "--lock"];
+        run(db, &args, &folder.join("{part}.csv")).ended(0, "");
         let no_snapshot = "the chunks are read at different moments, as there is no snapshot";
         let args = ["--table=t", "--split=4", "--snapshot=false"];
         run(db, &args, &folder.join("{part}.csv")).failed(0, &[no_snapshot]);
@@ -525,6 +528,7 @@ fn wrong_settings_are_refused_before_connecting() {
         (&["--split=4", "--param", "chunk=1", "SELECT 1 WHERE :chunk"], "gives chunk a value"),
         (&["--split=4", "SELECT 1 FROM t WHERE a OR :chunk"], "has :chunk elsewhere than as a condition of its own"),
         (&["--split=4", "SELECT COUNT(*) FROM t WHERE :chunk"], "has COUNT(), which depends on all rows"),
+        (&["--lock", "SELECT 1"], "locks for a snapshot, and there is none"),
         (&["SELECT 1 WHERE :chunk"], "--split N has it be the condition of a chunk"),
         (&["--split=4", "--table=t", "-o", "x.xlsx"], "not joined to one file of xlsx"),
         (&["--split=4", "--table=t", "-o", "x.arrow"], "-o 'NAME-{part}.arrow'"),
