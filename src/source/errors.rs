@@ -254,6 +254,12 @@ fn connection_fault(error: &mysql::Error) -> Option<ConnectionFault> {
     }
 }
 
+/// Whether the server does not know the form of a statement: it is a mistake, or of another
+/// version.
+pub(super) fn is_parse_error(error: &mysql::Error) -> bool {
+    matches!(error, mysql::Error::MySqlError(error) if error.code == codes::PARSE_ERROR)
+}
+
 /// Whether a read timed out: systems report either kind (std,
 /// `TcpStream::set_read_timeout`).
 pub(super) const fn is_timeout(kind: io::ErrorKind) -> bool {

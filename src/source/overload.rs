@@ -6,9 +6,10 @@ use mysql::{Conn, Row, prelude::Queryable};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    QueryExecutor, codes, connect,
-    driver::{all, ask, number, text},
-    errors::query_error,
+    QueryExecutor, connect,
+    driver::{all, ask, number},
+    errors::{is_parse_error, query_error},
+    tables::by_name,
 };
 use crate::error::{Error, ErrorKind, Result};
 
@@ -72,9 +73,7 @@ fn replica_lag(conn: &mut Conn) -> Result<Duration> {
     let mut read = |sql: &str| conn.query_iter(sql).and_then(all);
     let rows = match read(statement) {
         // MySQL before 8.0.22.
-        Err(mysql::Error::MySqlError(error)) if error.code == codes::PARSE_ERROR => {
-            read("SHOW SLAVE STATUS")
-        }
+        Err(error) if is_parse_error(&error) => read("SHOW SLAVE STATUS"),
         rows => rows,
     };
     let rows = rows.map_err(failed)?;
@@ -92,12 +91,7 @@ fn replica_lag(conn: &mut Conn) -> Result<Duration> {
 
 /// Returns the seconds in a row of a replica's status, if replication runs.
 fn seconds_behind(row: &Row) -> Option<u64> {
-    let mut columns = row.columns_ref().iter();
-    let index = columns.position(|column| {
-        matches!(
-            &*column.name_str(),
-            "Seconds_Behind_Source" | "Seconds_Behind_Master"
-        )
-    })?;
-    text(row, index)?.parse().ok()
+    let seconds = by_name(row, "Seconds_Behind_Source");
+    let seconds = seconds.or_else(|| by_name(row, "Seconds_Behind_Master"));
+    seconds?.parse().ok()
 }

@@ -28,7 +28,7 @@ use self::{
 use super::{
     QueryExecutor, SessionUse, codes,
     driver::{ask, run, text},
-    errors::{allow_refusal, query_error},
+    errors::{allow_refusal, is_parse_error, query_error},
     options::{Access, ConnectOptions, SessionOptions, SnapshotMode},
     tables,
 };
@@ -284,7 +284,7 @@ fn begin(conn: &mut Conn) -> Result<()> {
         conn,
         "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
     ) {
-        Err(mysql::Error::MySqlError(error)) if error.code == codes::PARSE_ERROR => {
+        Err(error) if is_parse_error(&error) => {
             run(conn, "START TRANSACTION WITH CONSISTENT SNAPSHOT")
         }
         result => result,

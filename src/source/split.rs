@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use self::bounds::Finder;
 use super::{
-    QueryExecutor, codes, connect,
+    QueryExecutor, connect,
     driver::{all, ask, text},
     errors::query_error,
     rewritten::{TableReference, rewritten_statements, table_references},
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Result},
-    sql::{self, Key, KeyColumn, Literal, SplitColumns, TableName},
+    sql::{self, Key, KeyColumn, KeyValue, Literal, SplitColumns, TableName},
     text::counted,
 };
 
@@ -231,7 +231,7 @@ fn is_table(conn: &mut Conn, table: &TableReference) -> mysql::Result<bool> {
 }
 
 /// Returns the conditions of the ranges that begin at the start, and at each of `bounds`.
-fn conditions(key: &Key, bounds: &[crate::sql::KeyValue]) -> Vec<String> {
+fn conditions(key: &Key, bounds: &[KeyValue]) -> Vec<String> {
     let lower = std::iter::once(None).chain(bounds.iter().map(Some));
     let upper = bounds.iter().map(Some).chain([None]);
     lower
@@ -475,9 +475,4 @@ impl ColumnFacts {
             _ => return None,
         })
     }
-}
-
-/// Whether the server does not know the form TRADITIONAL, as MariaDB.
-fn is_unknown_form(error: &mysql::Error) -> bool {
-    matches!(error, mysql::Error::MySqlError(error) if error.code == codes::PARSE_ERROR)
 }

@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 use mysql::{Conn, Row, prelude::Queryable};
 
 use super::{
-    QueryExecutor, codes,
+    QueryExecutor,
     driver::{all, ask, number, text},
-    errors::{allow_refusal, catch_driver_panic, query_error},
+    errors::{allow_refusal, catch_driver_panic, is_parse_error, query_error},
     rewritten::{
         CurrentRead, Names, current_reads, may_read_current_rows, qualified_names,
         rewritten_statements,
@@ -134,7 +134,7 @@ impl QueryExecutor {
         // MariaDB returns the rewritten statement only for EXTENDED. That is a
         // syntax error for MySQL, which returns it for one of its formats.
         let explained = match self.explain("EXPLAIN EXTENDED") {
-            Err(mysql::Error::MySqlError(error)) if error.code == codes::PARSE_ERROR => {
+            Err(error) if is_parse_error(&error) => {
                 // MySQL runs some subqueries to explain a statement, which this
                 // check avoids.
                 if self.table_cache.are_all_covered(&mut self.conn)? {

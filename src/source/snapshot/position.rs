@@ -4,9 +4,8 @@ use mysql::{Conn, Row};
 use serde::{Deserialize, Serialize};
 
 use super::super::{
-    codes,
     driver::{ask, number, text},
-    errors::query_error,
+    errors::{is_parse_error, query_error},
 };
 use crate::error::Result;
 
@@ -46,9 +45,7 @@ impl BinlogPosition {
 pub(super) fn binary_log_status(conn: &mut Conn) -> mysql::Result<Vec<Row>> {
     // MySQL has the first statement since 8.2, and has removed the second.
     match ask(conn, "SHOW BINARY LOG STATUS") {
-        Err(mysql::Error::MySqlError(error)) if error.code == codes::PARSE_ERROR => {
-            ask(conn, "SHOW MASTER STATUS")
-        }
+        Err(error) if is_parse_error(&error) => ask(conn, "SHOW MASTER STATUS"),
         answer => answer,
     }
 }

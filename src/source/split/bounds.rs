@@ -14,10 +14,14 @@ use std::collections::BTreeMap;
 
 use mysql::{Conn, Row};
 
-use super::{ChunkSize, KeyPlan, SplitTable, failed, is_unknown_form};
+use super::{ChunkSize, KeyPlan, SplitTable, failed};
 use crate::{
     error::{Error, ErrorKind, Result},
-    source::driver::{ask, number, text},
+    source::{
+        driver::{ask, number, text},
+        errors::is_parse_error,
+        tables::by_name,
+    },
     sql::{Key, KeyValue},
 };
 
@@ -298,14 +302,11 @@ impl<'a> Finder<'a> {
         let select = format!("SELECT 1 FROM {} WHERE {condition}", self.explained);
         // MySQL prints a tree by default; MariaDB does not know the word.
         let explained = match ask(self.conn, &format!("EXPLAIN FORMAT=TRADITIONAL {select}")) {
-            Err(error) if is_unknown_form(&error) => ask(self.conn, &format!("EXPLAIN {select}")),
+            Err(error) if is_parse_error(&error) => ask(self.conn, &format!("EXPLAIN {select}")),
             explained => explained,
         };
         let explained = explained.map_err(failed)?;
-        let rows = |row: &Row| {
-            let mut columns = row.columns_ref().iter();
-            number(row, columns.position(|column| column.name_str() == "rows")?)
-        };
+        let rows = |row: &Row| by_name(row, "rows")?.parse().ok();
         // There is no number where the server knows that there are none.
         Ok(explained.first().and_then(rows).unwrap_or(0))
     }
