@@ -97,15 +97,22 @@ fn open_like(
         }
         // It does not exist or cannot be read: creating the file shows which.
         Ok(_) | Err(_) => {
-            if options.create_dirs == CreateDirs::Create {
-                create_folders(folder(&path)).map_err(|error| {
-                    io_error(named.display(), "create the folder of", error)
-                        .with_hint("may you create folders there?")
-                })?;
-            }
+            make_folder_of(named, &path, options.create_dirs)?;
             FileSink::create(named, &path, model, options, cancel)
         }
     }
+}
+
+/// Creates the folder of `path`, which `named` leads to, if it is missing and `create_dirs`
+/// says so.
+fn make_folder_of(named: &Path, path: &Path, create_dirs: CreateDirs) -> Result<()> {
+    if create_dirs == CreateDirs::Refuse {
+        return Ok(());
+    }
+    create_folders(folder(path)).map_err(|error| {
+        io_error(named.display(), "create the folder of", error)
+            .with_hint("may you create folders there?")
+    })
 }
 
 /// Checks whether a regular file can be renamed to `path`, as far as can be known

@@ -256,16 +256,10 @@ fn try_export(context: ExportContext<'_>, shared: Option<SessionRef<'_>>) -> Res
         },
     )?;
     after_rows(context, session, protocol, is_shared)?;
-    if copied.rows() == 0 && export.empty_result == EmptyResult::Refuse {
-        let message = format!("no rows; {} left as it was", export.target);
-        return Err(Error::new(ErrorKind::NoRows, message));
-    }
+    refuse_empty(export, copied.rows())?;
     let parts = copied.finish()?;
-    status.update(|details| {
-        details.stored_bytes = parts.iter().map(|part| part.staged.stored_bytes()).sum()
-    });
     if let Output::Target = context.output {
-        warn_of_parts(context, &parts);
+        tell_of_parts(context, &parts);
     }
     if let Some(load) = load {
         status.update(|details| details.load_statement = load.statement);
@@ -300,8 +294,24 @@ fn wait_for_server(context: ExportContext<'_>, session: &mut dyn Session) -> Res
     Ok(())
 }
 
-/// Reports the warnings of the format about `parts`.
-pub(super) fn warn_of_parts(context: ExportContext<'_>, parts: &[Part]) {
+/// Refuses a result without rows, if `export` says so.
+pub(super) fn refuse_empty(export: &ExportPlan, rows: u64) -> Result<()> {
+    match export.empty_result {
+        EmptyResult::Refuse if rows == 0 => {
+            let message = format!("no rows; {} left as it was", export.target);
+            Err(Error::new(ErrorKind::NoRows, message))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Records the size of `parts`, all documents of the export, and reports the warnings of the
+/// format about them.
+pub(super) fn tell_of_parts(context: ExportContext<'_>, parts: &[Part]) {
+    let sizes = parts.iter().map(|part| part.staged.stored_bytes());
+    let stored_bytes = sizes.sum();
+    let status = &context.status.status;
+    status.update(|details| details.stored_bytes = stored_bytes);
     for (part, number) in parts.iter().zip(1..) {
         for warning in &part.warnings {
             context.warn(match parts.len() {
@@ -386,9 +396,11 @@ fn open_output(context: ExportContext<'_>) -> Result<(Box<dyn Sink>, Extent)> {
         Output::Part(number) => return Ok((open_sink(context, number)?, Extent::Whole)),
         Output::Spool(slot) => slot,
     };
-    let (sink, file) = sink::spool(&context.export.target)?;
+    let export = context.export;
+    check_target(context.plan, export, &export.target)?;
+    let (sink, file) = sink::spool(&export.target, export.create_dirs)?;
     *lock(slot) = Some(file);
-    let extent = match context.export.format.joining() {
+    let extent = match export.format.joining() {
         Joining::Documents => Extent::Whole,
         Joining::Rows | Joining::Impossible => Extent::Rows,
     };

@@ -179,19 +179,7 @@ impl FileSink {
         if let Err(error) = check_replaceable_by_me(path) {
             return Err(path_error(&name, "replace", error, READ_ONLY));
         }
-        let failed = |error: io::Error| {
-            let hint = match error.kind() {
-                io::ErrorKind::NotFound => "create the folder first, or let --create-dirs do it",
-                io::ErrorKind::PermissionDenied => {
-                    "its folder must be writable: the file is made there and then renamed"
-                }
-                _ if error.raw_os_error() == Some(Errno::EMFILE as i32) => {
-                    "allow the program more open files: ulimit -n"
-                }
-                _ => "is that a path for a file?",
-            };
-            io_error(&name, "create", error).with_hint(hint)
-        };
+        let failed = |error| creation_error(&name, error);
         if options.stale == StaleFiles::Remove {
             temp_file::remove_stale_files(path);
         }
@@ -297,6 +285,21 @@ impl Sink for FileSink {
         let sha256 = hash.map(|hash| hex(hash.finish().as_ref()));
         Ok(Staged::new(Box::new(staged), sha256))
     }
+}
+
+/// Returns the error of a file that cannot be created for `name`.
+pub(super) fn creation_error(name: &str, error: io::Error) -> Error {
+    let hint = match error.kind() {
+        io::ErrorKind::NotFound => "create the folder first, or let --create-dirs do it",
+        io::ErrorKind::PermissionDenied => {
+            "its folder must be writable: the file is made there and then renamed"
+        }
+        _ if error.raw_os_error() == Some(Errno::EMFILE as i32) => {
+            "allow the program more open files: ulimit -n"
+        }
+        _ => "is that a path for a file?",
+    };
+    io_error(name, "create", error).with_hint(hint)
 }
 
 /// Checks whether this process may write the file at `path`, if it exists, and may

@@ -1,36 +1,36 @@
 //! A file without a name, which holds a part of an output until it is joined to the others.
 //! It is gone when the program ends, however that is.
 
-use std::{fs::File, io::Write, path::Path};
-
-use nix::errno::Errno;
+use std::{fs::File, io::Write};
 
 use super::{
-    Restart, Sink, Staged, Target,
-    errors::{io_error, write_error},
-    folder,
-    paths::follow_links,
+    CreateDirs, Restart, Sink, Staged, Target, check_replaceable, errors::write_error,
+    file::creation_error, folder, make_folder_of, paths::follow_links,
 };
 use crate::error::Result;
 
 /// Opens a spool for a part of `target`, and returns the file beside its sink. It is in the
 /// folder of the target, which has the room and from which the file system can copy without
-/// reading; where temporary files are, if the target is no regular file.
+/// reading; where temporary files are, if the target is no regular file. The folder is
+/// created if `create_dirs` says so.
 ///
 /// # Errors
-/// [`ErrorKind::Output`](crate::error::ErrorKind::Output), if there can be no file.
-pub fn spool(target: &Target) -> Result<(Box<dyn Sink>, File)> {
-    let name = format!("a part of {target}");
-    let temporary = std::env::temp_dir();
-    let path = target.path().filter(|path| !super::is_stream(path));
-    let resolved = path.and_then(|path| follow_links(path).ok());
-    let place: &Path = resolved.as_deref().map_or(&temporary, folder);
+/// [`ErrorKind::Output`](crate::error::ErrorKind::Output), if there can be no file, or if
+/// the target cannot be replaced.
+pub fn spool(target: &Target, create_dirs: CreateDirs) -> Result<(Box<dyn Sink>, File)> {
+    let name = target.to_string();
+    let failed = |error| creation_error(&name, error);
+    let place = match target.path().filter(|path| !super::is_stream(path)) {
+        Some(named) => {
+            let path = follow_links(named).map_err(failed)?;
+            make_folder_of(named, &path, create_dirs)?;
+            check_replaceable(named)?;
+            folder(&path).to_owned()
+        }
+        None => std::env::temp_dir(),
+    };
     let file = tempfile::tempfile_in(place).and_then(|file| Ok((file.try_clone()?, file)));
-    let (file, shared) = file.map_err(|error| match error.raw_os_error() {
-        Some(code) if code == Errno::EMFILE as i32 => io_error(&name, "create", error)
-            .with_hint("allow the program more open files (ulimit -n), or make fewer chunks"),
-        _ => write_error(&name, "create", error),
-    })?;
+    let (file, shared) = file.map_err(failed)?;
     Ok((Box::new(SpoolSink { file, name }), shared))
 }
 

@@ -487,6 +487,27 @@ fn what_fails_in_one_chunk_leaves_everything_as_it_was() {
 }
 
 #[test]
+fn a_target_that_cannot_be_is_told_before_the_rows_are_read() {
+    on_a_server(|db| {
+        fill(db, KEYS[0]);
+        let folder = tempfile::tempdir().expect("a folder");
+        let folder = folder.path();
+        let args = ["--table=t", "--split=4", "--connections=1"];
+        run(db, &args, &folder.join("missing/x.csv")).failed(
+            5,
+            &[
+                "chunk 1 of 4: ",
+                "create the folder first, or let --create-dirs do it",
+            ],
+        );
+        let args = [&args[..], &["--create-dirs"]].concat();
+        run(db, &args, &folder.join("new/x.csv")).ended(0, "");
+        assert_eq!(read(folder, "new/x.csv").lines().count(), 10_001);
+        run(db, &args, &folder.join("new")).failed(5, &["it is a directory"]);
+    });
+}
+
+#[test]
 fn a_signal_ends_all_chunks() {
     each_logging_server(|db| {
         fill(db, KEYS[0]);

@@ -18,7 +18,7 @@ use crate::{
     format::Joining,
     jobs::{
         event::{Event, Observer},
-        export::{ExportContext, Output, export, warn_of_parts},
+        export::{ExportContext, Output, export, refuse_empty, tell_of_parts},
         guard::{self, Guards},
         join::join,
         plan::{EmptyResult, ExportPlan, OnError, RowOrder, SplitPlan},
@@ -355,10 +355,7 @@ impl Worker<'_> {
         adopt_details(split, status)?;
         let rows = outputs.iter().map(|output| output.part.rows).sum();
         guard::check_all_rows(&plan.guards, rows, context.last)?;
-        if rows == 0 && plan.empty_result == EmptyResult::Refuse {
-            let message = format!("no rows; {} left as it was", plan.target);
-            return Err(Error::new(ErrorKind::NoRows, message));
-        }
+        refuse_empty(plan, rows)?;
         let parts = match plan.parts {
             Some(_) => outputs.into_iter().map(|output| output.part).collect(),
             None => {
@@ -369,13 +366,7 @@ impl Worker<'_> {
                 vec![joined]
             }
         };
-        status.update(|details| {
-            details.stored_bytes = parts
-                .iter()
-                .map(|part: &Part| part.staged.stored_bytes())
-                .sum();
-        });
-        warn_of_parts(context, &parts);
+        tell_of_parts(context, &parts);
         StagedExport::new(context, parts)
     }
 }
