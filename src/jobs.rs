@@ -25,7 +25,7 @@ mod text_file;
 pub use event::{Event, Observer, RunReport};
 pub use plan::{
     EmptyResult, ExportPlan, OnError, PartPlan, Publish, RowOrder, RunPlan, SchemaFile, SplitPlan,
-    TableSelection,
+    TableSelection, WholeChunks,
 };
 pub use runner::{Runner, internal_error, run};
 pub use single::{Export, ExportReport};

@@ -18,6 +18,7 @@ use crate::{
     error::{Error, Result},
 };
 
+mod adopted;
 mod commit;
 mod compress;
 mod errors;
@@ -32,7 +33,9 @@ mod stdio;
 mod stream;
 mod target;
 mod temp_file;
+mod work_folder;
 
+pub use adopted::{adopt, in_place};
 pub use commit::{Commit, Next, Restart, Sink, Staged};
 pub use compress::{CompressionOptions, SeekTable, compressed, decoder};
 pub use in_place::write_or_overwrite;
@@ -51,6 +54,7 @@ pub use target::{Checksum, CreateDirs, Partial, SinkOptions, StaleFiles, Target}
 pub(crate) use temp_file::is_temporary_name;
 pub(crate) use temp_file::partial;
 pub use temp_file::remove_stale_files_of;
+pub use work_folder::WorkFolder;
 
 /// Opens `target` for writing. A regular file, whether it exists or not, is
 /// written as a whole or not at all. Everything else (standard output, a FIFO, a

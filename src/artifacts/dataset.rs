@@ -55,8 +55,8 @@ pub struct Dataset {
     pub server_version: Option<String>,
     /// The default database.
     pub database: Option<String>,
-    /// The snapshot's position in the binary log; `None` without a snapshot, or if
-    /// its position is not known.
+    /// The snapshot's position in the binary log; `None` without a snapshot, if its position
+    /// is not known, or if the files are of several.
     pub snapshot: Option<BinlogPosition>,
     /// When the export started, in UTC, as RFC 3339.
     pub started: Option<String>,
@@ -75,6 +75,14 @@ pub struct DatasetFile {
     pub bytes: u64,
     /// Its SHA-256, in hexadecimal digits.
     pub sha256: String,
+    /// The position in the binary log of the snapshot that its rows are of; `None` without a
+    /// snapshot, or if its position is not known.
+    #[serde(default)]
+    pub snapshot: Option<BinlogPosition>,
+    /// When the run that read its rows started the export, in UTC, as RFC 3339. Files of
+    /// several runs are not of one moment.
+    #[serde(default)]
+    pub started: Option<String>,
 }
 
 impl Dataset {

@@ -110,6 +110,16 @@ pub struct ManifestColumn {
 }
 
 impl ManifestColumn {
+    /// Whether `self` and `other` are the same, except that one may have NULLs.
+    #[must_use]
+    pub fn is_alike(&self, other: &Self) -> bool {
+        let known = Self {
+            nullable: other.nullable,
+            ..self.clone()
+        };
+        known == *other
+    }
+
     /// Describes the columns of `schema` in the documents of `format`.
     ///
     /// # Errors
@@ -180,7 +190,13 @@ impl Manifest {
 /// Returns the SHA-256 of the text of `query`, in hexadecimal digits.
 #[must_use]
 pub fn query_sha256(query: &Query) -> String {
-    hex(digest::digest(&digest::SHA256, query.text().as_bytes()).as_ref())
+    text_sha256(query.text())
+}
+
+/// Returns the SHA-256 of `text`, in hexadecimal digits.
+#[must_use]
+pub fn text_sha256(text: &str) -> String {
+    hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref())
 }
 
 /// Writes the manifest of the file at `target`, with the permissions of the file that

@@ -202,6 +202,23 @@ fn check_file(path: &Path, expected: &Expected<'_>) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether the regular file at `path` has so many bytes, with this SHA-256 in hexadecimal
+/// digits.
+#[must_use]
+pub fn is_whole(path: &Path, bytes: u64, sha256: &str) -> bool {
+    let read = || -> io::Result<bool> {
+        let file = File::open(path)?;
+        if file.metadata()?.len() != bytes {
+            return Ok(false);
+        }
+        let hash = digest::Context::new(&digest::SHA256);
+        let mut file = HashingReader { file, hash };
+        io::copy(&mut file, &mut io::sink())?;
+        Ok(hex(file.hash.finish().as_ref()) == sha256)
+    };
+    check_is_file(path).is_ok() && read().unwrap_or(false)
+}
+
 /// Computes the hash of a file while the file is read.
 struct HashingReader {
     file: File,

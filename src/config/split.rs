@@ -12,7 +12,8 @@ use super::{
 use crate::{
     error::Result,
     format::Joining,
-    jobs::plan::{ExportPlan, RowOrder, SplitPlan},
+    jobs::plan::{ExportPlan, RowOrder, SplitPlan, WholeChunks},
+    sink::Target,
     source::{Access, ChunkSize, SessionOptions, SnapshotMode, SplitOptions, WithoutKey},
     sql::{CHUNK, Query},
 };
@@ -35,7 +36,16 @@ pub(super) fn size(layers: &Layers) -> Option<(&'static Setting, ChunkSize)> {
 /// the condition of a chunk, and for settings that contradict each other.
 pub(super) fn plan(layers: &Layers, query: &Query) -> Result<Option<SplitPlan>> {
     let by = layers.get(keys::SPLIT_BY);
+    let whole = match layers.is_on(keys::RESUME) {
+        true => WholeChunks::Keep,
+        false => WholeChunks::Discard,
+    };
     let Some((setting, size)) = size(layers) else {
+        if whole == WholeChunks::Keep {
+            let what = "keeps chunks that are whole, and nothing divides the rows into chunks";
+            let refused = layers.refuse(keys::RESUME, what);
+            return Err(refused.with_hint("add --split N or --split-rows N"));
+        }
         return match by {
             Some(by) => {
                 let what = "names the columns that divide a table, and nothing divides it";
@@ -90,6 +100,7 @@ pub(super) fn plan(layers: &Layers, query: &Query) -> Result<Option<SplitPlan>> 
             true => RowOrder::Key,
             false => RowOrder::Statement,
         },
+        whole,
     }))
 }
 
@@ -101,6 +112,12 @@ pub(super) fn check_output(layers: &Layers, export: &ExportPlan) -> Result<()> {
     let Some((setting, _)) = size(layers).filter(|_| export.split.is_some()) else {
         return Ok(());
     };
+    if is_resumable(export) && export.target == Target::Stdout {
+        let what = "keeps chunks beside a file, and the rows go to standard output";
+        return Err(layers
+            .refuse(keys::RESUME, what)
+            .with_hint("name a file: -o FILE"));
+    }
     if export.parts.is_some() || export.format.joining() != Joining::Impossible {
         return Ok(());
     }
@@ -108,6 +125,11 @@ pub(super) fn check_output(layers: &Layers, export: &ExportPlan) -> Result<()> {
     let what = format!("reads the rows in chunks, which are not joined to one file of {format}");
     let hint = format!("write a file for each chunk: -o 'NAME-{{part}}.{format}'");
     Err(layers.refuse(setting, &what).with_hint(hint))
+}
+
+fn is_resumable(export: &ExportPlan) -> bool {
+    let split = export.split.as_ref();
+    split.is_some_and(|split| split.whole == WholeChunks::Keep)
 }
 
 impl RunSettings {
@@ -127,6 +149,17 @@ impl RunSettings {
         let is_unsaid = |setting: &'static Setting| {
             matches!(layers.origin(setting), None | Some(Origin::Default))
         };
+        if self.snapshot != SnapshotMode::None
+            && !is_unsaid(keys::SNAPSHOT.setting())
+            && exports.iter().any(is_resumable)
+        {
+            let what =
+                "has all rows be of one moment, and a run that is resumed reads them at another";
+            let refused = layers.refuse(keys::SNAPSHOT, what);
+            return Err(refused.with_hint(
+                "leave out --resume, or the snapshot: without it, each run has one of its own",
+            ));
+        }
         if let Some(count) = counts.max() {
             if is_unsaid(keys::CONNECTIONS.setting()) {
                 let count = u16::try_from(count).unwrap_or(CONNECTIONS).min(CONNECTIONS);

@@ -3,6 +3,7 @@
 
 use std::{
     fs::File,
+    path::Path,
     sync::Mutex,
     time::{Duration, Instant},
 };
@@ -19,7 +20,7 @@ use super::{
     text_file,
 };
 use crate::{
-    artifacts::{history::LastSuccess, manifest},
+    artifacts::{checkpoint::Origin, history::LastSuccess, manifest},
     cancel::{CancelToken, CommitState},
     error::{Error, ErrorKind, Result},
     format::Joining,
@@ -56,6 +57,8 @@ pub(super) struct ExportContext<'a> {
     pub output: Output<'a>,
     /// Holds the rows up, if there is a limit.
     pub throttle: Option<&'a Throttle>,
+    /// Where the rows of each part come from; empty, if all come from this run.
+    pub origins: &'a [Origin],
 }
 
 /// Where the rows of an export go.
@@ -68,11 +71,27 @@ pub(super) enum Output<'a> {
     /// To a file without a name, which is left in the mutex: they are a chunk that is joined
     /// to others.
     Spool(&'a Mutex<Option<File>>),
+    /// To the file at this path, which is kept: they are the chunk with this number, counted
+    /// from 1.
+    Kept(&'a Path, u32),
 }
 
 impl ExportContext<'_> {
+    /// Returns where the rows of the part with the index `number` come from.
+    pub(super) fn origin(&self, number: usize) -> Origin {
+        let own = || Origin {
+            snapshot: self.position.cloned(),
+            started: self
+                .status
+                .status
+                .started()
+                .map(|time| format!("{time:.3}")),
+        };
+        self.origins.get(number).cloned().unwrap_or_else(own)
+    }
+
     /// Reports a warning about the export.
-    fn warn(&self, text: String) {
+    pub(super) fn warn(&self, text: String) {
         warn(self.observer, Some(self.status), &self.status.status, text);
     }
 }
@@ -367,7 +386,8 @@ fn prepare_session(context: ExportContext<'_>, session: &mut dyn Session) -> Res
     warnings
         .into_iter()
         .for_each(|warning| context.warn(warning));
-    let keeps_facts = export.manifest.is_some() || export.format.keeps_facts();
+    let is_kept = matches!(context.output, Output::Kept(..));
+    let keeps_facts = export.manifest.is_some() || export.format.keeps_facts() || is_kept;
     if !plan.reads_server_facts && !keeps_facts {
         return Ok(());
     }
@@ -391,20 +411,43 @@ fn prepare_session(context: ExportContext<'_>, session: &mut dyn Session) -> Res
 
 /// Opens the sink of the first rows. Also returns what is written of the document.
 fn open_output(context: ExportContext<'_>) -> Result<(Box<dyn Sink>, Extent)> {
-    let slot = match context.output {
-        Output::Target => return Ok((open_sink(context, 1)?, Extent::Whole)),
-        Output::Part(number) => return Ok((open_sink(context, number)?, Extent::Whole)),
-        Output::Spool(slot) => slot,
-    };
     let export = context.export;
-    check_target(context.plan, export, &export.target)?;
-    let (sink, file) = sink::spool(&export.target, export.create_dirs)?;
-    *lock(slot) = Some(file);
-    let extent = match export.format.joining() {
-        Joining::Documents => Extent::Whole,
-        Joining::Rows | Joining::Impossible => Extent::Rows,
+    let extent = match (&export.parts, export.format.joining()) {
+        (Some(_), _) | (None, Joining::Documents) => Extent::Whole,
+        (None, Joining::Rows | Joining::Impossible) => Extent::Rows,
     };
-    Ok((compressed(context, sink, SeekTable::Omit)?, extent))
+    match context.output {
+        Output::Target => Ok((open_sink(context, 1)?, Extent::Whole)),
+        Output::Part(number) => Ok((open_sink(context, number)?, Extent::Whole)),
+        Output::Spool(slot) => {
+            check_target(context.plan, export, &export.target)?;
+            let (sink, file) = sink::spool(&export.target, export.create_dirs)?;
+            *lock(slot) = Some(file);
+            Ok((compressed(context, sink, SeekTable::Omit)?, extent))
+        }
+        Output::Kept(path, number) => {
+            let seek_table = match export.parts {
+                Some(_) => SeekTable::Write,
+                None => SeekTable::Omit,
+            };
+            let sink = open_kept(context, path, number)?;
+            Ok((compressed(context, sink, seek_table)?, extent))
+        }
+    }
+}
+
+/// Opens the sink of the chunk with the number `number`, which is kept at `path`.
+fn open_kept(context: ExportContext<'_>, path: &Path, number: u32) -> Result<Box<dyn Sink>> {
+    let target = parts::target(context, number)?;
+    check_target(context.plan, context.export, &target)?;
+    target.path().map_or(Ok(()), sink::check_replaceable)?;
+    let options = SinkOptions {
+        checksum: Checksum::Sha256,
+        stale: StaleFiles::Leave,
+        ..SinkOptions::default()
+    };
+    let kept = Target::file(path);
+    context.backend.open_sink(&kept, options, context.cancel)
 }
 
 /// Opens the sink of part `number`.
@@ -440,7 +483,7 @@ pub(super) fn open_plain_sink(context: ExportContext<'_>, number: u32) -> Result
         create_dirs: export.create_dirs,
         partial: export.partial,
         checksum: match (&export.manifest, &export.parts) {
-            (None, None) => Checksum::None,
+            (None, None) if !export.is_resumable() => Checksum::None,
             _ => Checksum::Sha256,
         },
         stale: match &export.parts {

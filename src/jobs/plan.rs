@@ -157,6 +157,20 @@ pub struct SplitPlan {
     pub options: SplitOptions,
     /// The order of the rows within a chunk.
     pub order: RowOrder,
+    /// What happens to the chunks that are whole if the run ends before the others are.
+    #[serde(default)]
+    pub whole: WholeChunks,
+}
+
+/// What happens to the chunks that are whole if a run ends before the others are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WholeChunks {
+    /// They are removed.
+    #[default]
+    Discard,
+    /// They are kept in a folder beside the output, and the next run reads the others.
+    Keep,
 }
 
 /// The order of the rows of a chunk.
@@ -221,6 +235,12 @@ pub struct LoadPlan {
 }
 
 impl ExportPlan {
+    /// Whether its whole chunks are kept for another run.
+    pub(super) fn is_resumable(&self) -> bool {
+        let split = self.split.as_ref();
+        split.is_some_and(|split| split.whole == WholeChunks::Keep)
+    }
+
     /// Creates an export of all rows of `query` to `target`, without a name, guards
     /// and manifest. A result without rows is a failure.
     #[must_use]

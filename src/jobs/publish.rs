@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::{export::ExportContext, load, parts, plan::PartPlan, text_file};
 use crate::{
     artifacts::{
+        checkpoint::Origin,
         dataset::{self, Dataset, DatasetFile},
         manifest::{self, Manifest, ManifestColumn},
         template::OutputName,
@@ -72,15 +73,20 @@ impl StagedExport {
             .as_ref()
             .map(|plan| write_dataset(context, plan, &parts));
         let dataset = dataset.transpose()?;
-        let files = parts.into_iter().map(|(part, target)| {
-            let name = export.manifest.as_ref();
-            let manifest = name.map(|name| write_manifest(context, name, &part, &target));
-            Ok(StagedFile {
-                manifest: manifest.transpose()?,
-                path: part.staged.path().and(target.path()).map(Into::into),
-                target: part.staged,
-            })
-        });
+        let files = parts
+            .into_iter()
+            .enumerate()
+            .map(|(number, (part, target))| {
+                let origin = context.origin(number);
+                let name = export.manifest.as_ref();
+                let manifest =
+                    name.map(|name| write_manifest(context, name, &part, &target, origin));
+                Ok(StagedFile {
+                    manifest: manifest.transpose()?,
+                    path: part.staged.path().and(target.path()).map(Into::into),
+                    target: part.staged,
+                })
+            });
         Ok(Self {
             cancel: context.cancel.clone(),
             files: files.collect::<Result<_>>()?,
@@ -180,9 +186,12 @@ fn write_dataset(
     let schema = Schema {
         columns: details.columns,
     };
-    let files = parts.iter().map(|(part, target)| {
+    let files = parts.iter().enumerate().map(|(number, (part, target))| {
         let (file, bytes, sha256) = stored(part, target)?;
+        let origin = context.origin(number);
         Ok(DatasetFile {
+            snapshot: origin.snapshot,
+            started: origin.started,
             file,
             rows: part.rows,
             bytes,
@@ -223,12 +232,12 @@ fn write_manifest(
     name: &OutputName,
     part: &Part,
     target: &Target,
+    origin: Origin,
 ) -> Result<Staged> {
     let (export, connect) = (context.export, &context.plan.connect);
     let (file, bytes, sha256) = stored(part, target)?;
     let status = &context.status.status;
     let details = status.details();
-    let started = status.started();
     let schema = Schema {
         columns: details.columns,
     };
@@ -250,8 +259,8 @@ fn write_manifest(
         server: connect.endpoint.to_string(),
         server_version: details.server_version,
         database: connect.database.clone(),
-        snapshot: context.position.cloned(),
-        started: started.map(|started| format!("{started:.3}")),
+        snapshot: origin.snapshot,
+        started: origin.started,
         finished: format!("{:.3}", Timestamp::now()),
         named_for: name.time.as_ref().map(ToString::to_string),
     };

@@ -2,7 +2,7 @@
 //! reports each result.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -14,8 +14,9 @@ use jiff::Timestamp;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 mod chunks;
+mod resume;
 
-use self::chunks::Job;
+use self::{chunks::Job, resume::Resumable};
 use super::{
     claims::conflicts,
     event::{Event, Observer, RunReport},
@@ -30,6 +31,7 @@ use super::{
 };
 use crate::{
     artifacts::{
+        checkpoint::remove_outdated,
         history::{History, LastSuccess},
         retention,
     },
@@ -76,6 +78,8 @@ pub struct Runner {
     is_unreachable: AtomicBool,
     /// The limit of rows per second of all exports.
     throttle: Option<Throttle>,
+    /// What keeps the whole chunks of exports, by their indexes.
+    resumable: Mutex<BTreeMap<usize, Arc<Resumable>>>,
 }
 
 /// Raises the limit of open files, because each file that waits for others stays open.
@@ -116,6 +120,7 @@ impl Runner {
             state_error: Mutex::default(),
             is_unreachable: AtomicBool::new(false),
             throttle: plan.rows_per_second.map(Throttle::new),
+            resumable: Mutex::default(),
             plan,
             backend,
             observer,
@@ -185,7 +190,22 @@ impl Runner {
                 .into_iter()
                 .for_each(|change| self.warn_of_run(change));
         }
+        self.remove_checkpoints();
         Ok(())
+    }
+
+    /// Removes what was kept for a run that goes on with this one, if all exports have
+    /// succeeded.
+    fn remove_checkpoints(&self) {
+        let mut outcomes = self.exports.iter().map(|export| export.status.outcome());
+        if !outcomes.all(|outcome| matches!(outcome, Some(Outcome::Success))) {
+            return;
+        }
+        for resumable in lock(&self.resumable).values() {
+            if let Err(error) = resumable.remove() {
+                self.warn_of_run(error.message().to_owned());
+            }
+        }
     }
 
     /// Ends the run after [`execute`](Self::execute) has returned `result`, or after
@@ -254,7 +274,12 @@ impl Runner {
         if staged.is_empty() {
             return Ok(());
         }
-        let is_complete = staged.len() == self.exports.len();
+        // An earlier run may have published some.
+        let done = self
+            .exports
+            .iter()
+            .filter(|export| matches!(export.status.outcome(), Some(Outcome::Success)));
+        let is_complete = staged.len() + done.count() == self.exports.len();
         // Failures that can be predicted are found before the first commit.
         let obstacle = staged.iter().find_map(|(index, staged)| {
             let checked = if is_complete { staged.check() } else { Ok(()) };
@@ -303,10 +328,14 @@ impl Runner {
     fn end(&self, index: usize, result: Result<()>) {
         let (export, plan) = (&self.exports[index], &self.plan.exports[index]);
         let error = match result {
-            Ok(()) => return self.succeed(export, plan),
+            Ok(()) => return self.succeed(index, export, plan),
             Err(error) => error,
         };
         export.status.end(Outcome::Failure(error.clone()));
+        let resumable = lock(&self.resumable).get(&index).cloned();
+        if let Some(kept) = resumable.and_then(|kept| kept.what_is_kept()) {
+            self.warn(export, kept);
+        }
         if self.plan.on_error == OnError::Stop {
             // An export that has begun goes on.
             lock(&self.queue).retain(Job::has_begun);
@@ -318,13 +347,27 @@ impl Runner {
     }
 
     /// Records and reports the success of an export, and removes its old files.
-    fn succeed(&self, export: &ExportStatus, plan: &ExportPlan) {
+    fn succeed(&self, index: usize, export: &ExportStatus, plan: &ExportPlan) {
         export.status.end(Outcome::Success);
         self.observer.event(&Event::Succeeded { export });
         self.record_success(export);
         if let (Some(name), Some(path)) = (&plan.manifest, plan.target.path()) {
             let warn = |text| self.warn(export, text);
             retention::remove_old(export.name.as_deref(), name, path, warn);
+        }
+        if let Err(error) = self.record_published(index, plan) {
+            self.warn(export, error.message().to_owned());
+        }
+    }
+
+    /// Records that the export is published, for a run that goes on with this one. A
+    /// checkpoint that this run did not go on with is outdated.
+    fn record_published(&self, index: usize, plan: &ExportPlan) -> Result<()> {
+        let resumable = lock(&self.resumable).get(&index).cloned();
+        match (resumable, &plan.split) {
+            (Some(resumable), _) => resumable.record(),
+            (None, Some(_)) => resume::path(plan).map_or(Ok(()), |path| remove_outdated(&path)),
+            (None, None) => Ok(()),
         }
     }
 
@@ -510,6 +553,7 @@ impl Worker<'_> {
             },
             output: Output::Target,
             throttle: runner.throttle.as_ref(),
+            origins: &[],
         }
     }
 }

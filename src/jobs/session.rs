@@ -7,6 +7,7 @@ use super::plan::{ExportPlan, RunPlan};
 use crate::{
     cancel::CancelToken,
     error::{Error, ErrorKind, Result},
+    schema::Schema,
     sink::{self, Sink, SinkOptions, Target},
     source::{
         BinlogPosition, Chunks, ConnectOptions, LoadLimits, QueryExecutor, RowSource, SessionFacts,
@@ -57,6 +58,13 @@ pub(super) trait Session: Send {
 
     /// Divides the rows of the table of `split`, or of the bound query.
     fn chunks(&mut self, split: &SplitOptions) -> Result<Chunks>;
+
+    /// Returns the columns of the key that `split` divides rows by, with their types.
+    fn chunk_key(&mut self, split: &SplitOptions) -> Result<Vec<String>>;
+
+    /// Returns the columns of the bound query, or the reason why they are not known before
+    /// it runs.
+    fn describe(&mut self) -> Result<Result<Schema, String>>;
 
     /// Binds the query of `export` and its parameters, to run next.
     fn bind(&mut self, export: &ExportPlan) -> Result<()>;
@@ -241,6 +249,15 @@ impl Session for ServerSession {
 
     fn chunks(&mut self, split: &SplitOptions) -> Result<Chunks> {
         self.executor.chunks(split)
+    }
+
+    fn chunk_key(&mut self, split: &SplitOptions) -> Result<Vec<String>> {
+        self.executor.chunk_key(split)
+    }
+
+    fn describe(&mut self) -> Result<Result<Schema, String>> {
+        let described = self.executor.describe()?;
+        Ok(described.map(|(schema, _)| schema))
     }
 
     fn bind(&mut self, export: &ExportPlan) -> Result<()> {

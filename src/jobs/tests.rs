@@ -155,6 +155,14 @@ impl Session for MemorySession {
         })
     }
 
+    fn chunk_key(&mut self, _split: &SplitOptions) -> Result<Vec<String>> {
+        Ok(vec!["n bigint".to_owned()])
+    }
+
+    fn describe(&mut self) -> Result<Result<Schema, String>> {
+        Ok(Err("the query has not run".to_owned()))
+    }
+
     fn bind(&mut self, export: &ExportPlan) -> Result<()> {
         export.query.text().clone_into(&mut self.query);
         Ok(())

@@ -20,6 +20,11 @@ impl Counters {
         self.rows.store(self.rows() + 1, Relaxed);
     }
 
+    /// Sets the number of rows.
+    pub fn set_rows(&self, rows: u64) {
+        self.rows.store(rows, Relaxed);
+    }
+
     /// Sets the total number of encoded bytes.
     #[inline]
     pub fn set_bytes(&self, bytes: u64) {

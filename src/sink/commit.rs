@@ -161,6 +161,13 @@ impl Staged {
         self
     }
 
+    /// Returns the output with the SHA-256 of its bytes in hexadecimal digits, which the
+    /// caller knows.
+    pub(super) fn with_sha256(mut self, sha256: String) -> Self {
+        self.sha256 = Some(sha256);
+        self
+    }
+
     /// Returns the number of the output's bytes, if it is another one than the number
     /// that the sink took.
     #[must_use]

@@ -106,29 +106,12 @@ impl QueryExecutor {
     /// [`ErrorKind::Query`] if the table has no key by which it can be divided, or if the
     /// server does not say what it has.
     pub fn chunks(&mut self, split: &SplitOptions) -> Result<Chunks> {
-        if let Some(rows) = self.session.row_limit {
-            let what = format!(
-                "an init statement limits results to {rows} rows (sql_select_limit), and each chunk is a result"
-            );
-            return Err(
-                Error::new(ErrorKind::Query, what).with_hint("leave that out, or the chunks")
-            );
-        }
-        let found = match &split.table {
-            Some(table) => self.named_table(table)?,
-            None => self.table_of_statement(split.by.as_ref())?,
-        };
-        let by = split.by.as_ref().map(|by| &by.names[..]);
+        let found = self.split_table(split)?;
         let chunks = self.with_driver(|conn| {
-            let facts = TableFacts::read(conn, &found).map_err(failed)?;
-            let plan = match facts.plan(&found, by) {
-                // One of many tables, which nothing divides.
-                Err(error) if split.without_key == WithoutKey::OneChunk && by.is_none() => {
-                    return Ok(Chunks::all_of_one(error.message()));
-                }
-                plan => plan?,
+            let (facts, plan) = match planned(conn, &found, split)? {
+                Planned::Key(facts, plan) => (facts, plan),
+                Planned::OneChunk(problem) => return Ok(Chunks::all_of_one(&problem)),
             };
-            refuse_moving_zone(conn, &facts, &plan.key)?;
             let mut finder = Finder::new(conn, &found, &plan, facts.is_view);
             let key = Key {
                 qualifier: found.qualifier.clone(),
@@ -146,6 +129,40 @@ impl QueryExecutor {
         let order = chunks.order.as_deref().unwrap_or("the server's choice");
         tracing::info!("{found} is read in {count}, in the order of {order}");
         Ok(chunks)
+    }
+
+    /// Returns the columns of the key by which the rows of the table of `split` are divided,
+    /// each with its type and its collation; none, if nothing divides them.
+    ///
+    /// # Errors
+    /// As [`chunks`](Self::chunks).
+    pub fn chunk_key(&mut self, split: &SplitOptions) -> Result<Vec<String>> {
+        let found = self.split_table(split)?;
+        self.with_driver(|conn| {
+            Ok(match planned(conn, &found, split)? {
+                Planned::Key(facts, plan) => {
+                    let columns = plan.key.columns.iter();
+                    columns.map(|column| facts.describe(column)).collect()
+                }
+                Planned::OneChunk(_) => Vec::new(),
+            })
+        })
+    }
+
+    /// Returns the table that `split` divides.
+    fn split_table(&mut self, split: &SplitOptions) -> Result<SplitTable> {
+        if let Some(rows) = self.session.row_limit {
+            let what = format!(
+                "an init statement limits results to {rows} rows (sql_select_limit), and each chunk is a result"
+            );
+            return Err(
+                Error::new(ErrorKind::Query, what).with_hint("leave that out, or the chunks")
+            );
+        }
+        match &split.table {
+            Some(table) => self.named_table(table),
+            None => self.table_of_statement(split.by.as_ref()),
+        }
     }
 
     /// Returns `table` with its database.
@@ -205,6 +222,29 @@ impl QueryExecutor {
             }
         })
     }
+}
+
+/// How a table is divided.
+enum Planned {
+    /// By a key.
+    Key(TableFacts, KeyPlan),
+    /// Not at all, for this reason.
+    OneChunk(String),
+}
+
+/// Finds out how `table` is divided as `split` says.
+fn planned(conn: &mut Conn, table: &SplitTable, split: &SplitOptions) -> Result<Planned> {
+    let by = split.by.as_ref().map(|by| &by.names[..]);
+    let facts = TableFacts::read(conn, table).map_err(failed)?;
+    let plan = match facts.plan(table, by) {
+        // One of many tables, which nothing divides.
+        Err(error) if split.without_key == WithoutKey::OneChunk && by.is_none() => {
+            return Ok(Planned::OneChunk(error.message().to_owned()));
+        }
+        plan => plan?,
+    };
+    refuse_moving_zone(conn, &facts, &plan.key)?;
+    Ok(Planned::Key(facts, plan))
 }
 
 fn no_table(what: &str) -> Error {
@@ -301,6 +341,9 @@ struct ColumnFacts {
     data_type: String,
     charset: Option<String>,
     is_nullable: bool,
+    /// The type with its arguments and attributes.
+    declared: String,
+    collation: Option<String>,
 }
 
 struct Index {
@@ -329,14 +372,16 @@ impl TableFacts {
             literal(&table.table)
         );
         let columns = format!(
-            "SELECT COLUMN_NAME, DATA_TYPE, CHARACTER_SET_NAME, IS_NULLABLE \
-             FROM information_schema.COLUMNS WHERE {place}"
+            "SELECT COLUMN_NAME, DATA_TYPE, CHARACTER_SET_NAME, IS_NULLABLE, COLUMN_TYPE, \
+             COLLATION_NAME FROM information_schema.COLUMNS WHERE {place}"
         );
         let column = |row: &Row| {
             let facts = ColumnFacts {
                 data_type: text(row, 1)?.to_ascii_lowercase(),
                 charset: text(row, 2),
                 is_nullable: text(row, 3)? == "YES",
+                declared: text(row, 4)?,
+                collation: text(row, 5),
             };
             Some((text(row, 0)?, facts))
         };
@@ -372,6 +417,15 @@ impl TableFacts {
             indexes: indexes_found,
             is_view: kind.is_some_and(|kind| kind.ends_with("VIEW")),
         })
+    }
+
+    /// Returns the name, the type and the collation of `column`.
+    fn describe(&self, column: &KeyColumn) -> String {
+        let facts = self.columns.get(&column.name);
+        let declared = facts.map(|facts| facts.declared.clone());
+        let collation = facts.and_then(|facts| facts.collation.clone());
+        let words = [Some(column.name.clone()), declared, collation];
+        words.into_iter().flatten().collect::<Vec<_>>().join(" ")
     }
 
     /// Returns how `table` is divided: by the columns `by`, or by a unique key.

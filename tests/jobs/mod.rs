@@ -6,4 +6,5 @@ mod nightly;
 mod pace;
 mod parts;
 pub mod reliability;
+mod resume;
 mod split;

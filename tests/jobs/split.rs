@@ -12,15 +12,15 @@ use crate::support::{
 };
 
 /// The numbers from 0 to 9,999, as `n.n`.
-const NUMBERS: &str = "(WITH d AS (SELECT 0 AS i UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4
+pub(super) const NUMBERS: &str = "(WITH d AS (SELECT 0 AS i UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4
      UNION ALL SELECT 5 UNION ALL SELECT 6 UNION ALL SELECT 7 UNION ALL SELECT 8 UNION ALL SELECT 9)
      SELECT a.i + b.i * 10 + c.i * 100 + d.i * 1000 AS n FROM d a, d b, d c, d) n";
 
 /// A table: its columns but the last one, its key, and the values of row number `n`.
-type Case = (&'static str, &'static str, &'static str);
+pub(super) type Case = (&'static str, &'static str, &'static str);
 
 /// Keys of every type, with accents, case, trailing blanks, gaps and extremes.
-const KEYS: &[Case] = &[
+pub(super) const KEYS: &[Case] = &[
     ("id INT PRIMARY KEY", "id", "n"),
     (
         "id BIGINT PRIMARY KEY",
@@ -76,7 +76,7 @@ const KEYS: &[Case] = &[
     ),
 ];
 
-fn fill(db: &Database, (columns, _, values): Case) {
+pub(super) fn fill(db: &Database, (columns, _, values): Case) {
     db.sql("DROP TABLE IF EXISTS t");
     // The note makes rows long enough for several pages.
     let (columns, keys) = match columns.split_once(", PRIMARY KEY") {
@@ -108,12 +108,12 @@ fn run(db: &Database, args: &[&str], file: &Path) -> Outcome {
         .run()
 }
 
-fn read(folder: &Path, name: &str) -> String {
+pub(super) fn read(folder: &Path, name: &str) -> String {
     fs::read_to_string(folder.join(name)).expect(name)
 }
 
 /// The rows of the files of the dataset that `{part}` in `name` numbers, and their counts.
-fn parts(folder: &Path, name: &str) -> (String, Vec<u64>) {
+pub(super) fn parts(folder: &Path, name: &str) -> (String, Vec<u64>) {
     let dataset = name.replace("{part}", "all") + ".dataset.json";
     let found: Json = serde_json::from_str(&read(folder, &dataset)).expect("JSON");
     assert_as_schema("dataset", &found);

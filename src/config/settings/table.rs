@@ -143,6 +143,16 @@ settings! {
         .flag("split-by")
         .value("COLUMNS")
         .more("In a query of several tables, with the table's name or alias: o.id.");
+        RESUME: bool = switch(
+            "query.resume",
+            "Keep chunks that are whole, and read only the others when run again",
+        )
+        .flag("resume")
+        .default("false")
+        .more(
+            "In the folder FILE.resume, until the run succeeds. The next run with --resume goes on \
+             from there, also after SIGKILL.",
+        );
         QUERY_PARAMS: Vec<Parameter> = parameters(
             "query.params",
             "Give :NAME in the query the text VALUE; may be repeated",

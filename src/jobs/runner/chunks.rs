@@ -11,8 +11,12 @@ use std::{
     },
 };
 
-use super::{Runner, Worker};
+use super::{Runner, Worker, resume::Resumable};
 use crate::{
+    artifacts::{
+        checkpoint::{Origin, WholeChunk},
+        manifest::ManifestColumn,
+    },
     cancel::CancelToken,
     error::{Error, ErrorKind, Result},
     format::Joining,
@@ -21,15 +25,15 @@ use crate::{
         export::{ExportContext, Output, export, refuse_empty, tell_of_parts},
         guard::{self, Guards},
         join::join,
-        plan::{EmptyResult, ExportPlan, OnError, RowOrder, SplitPlan},
+        plan::{EmptyResult, ExportPlan, OnError, RowOrder, SplitPlan, WholeChunks},
         publish::StagedExport,
         retry::retry,
         session::{Session, SessionRef},
-        status::{ExportStatus, Status, StatusDetails},
+        status::{ExportStatus, Outcome, Status, StatusDetails},
     },
     pipeline::Part,
-    schema::Nullability,
-    source::{Chunks, SnapshotMode},
+    schema::{Nullability, Schema},
+    source::{BinlogPosition, Chunks, SnapshotMode},
     sql::{CHUNK, Parameter, ParameterValue, Query},
     sync::lock,
 };
@@ -83,6 +87,8 @@ pub(super) struct SplitRun {
     index: usize,
     chunks: Vec<Chunk>,
     cancel: CancelToken,
+    /// Keeps whole chunks for another run, if there may be one.
+    resumable: Option<Arc<Resumable>>,
     /// Whether a worker has taken a chunk.
     has_begun: AtomicBool,
     state: Mutex<State>,
@@ -92,6 +98,9 @@ struct Chunk {
     plan: ExportPlan,
     status: ExportStatus,
 }
+
+/// The chunks of an export, and what keeps the whole ones.
+type Divided = (Chunks, Option<Resumable>);
 
 /// How far the chunks are.
 struct State {
@@ -105,10 +114,14 @@ struct State {
     is_told: bool,
 }
 
-/// The rows of a chunk: a part that can be committed, or a file without a name.
-struct ChunkOutput {
-    part: Part,
-    file: Option<File>,
+/// The rows of a chunk: a part that can be committed, or a file to be joined to others.
+pub(super) struct ChunkOutput {
+    pub(super) part: Part,
+    pub(super) file: Option<File>,
+    /// Where the rows come from.
+    pub(super) origin: Origin,
+    /// The record of the earlier run that has read them; `None` if it is this run.
+    pub(super) kept: Option<WholeChunk>,
 }
 
 impl SplitRun {
@@ -117,7 +130,7 @@ impl SplitRun {
         index: usize,
         export: &ExportPlan,
         split: &SplitPlan,
-        chunks: Chunks,
+        (chunks, resumable): Divided,
         cancel: CancelToken,
     ) -> Result<Self> {
         let query = match (split.order, chunks.order) {
@@ -161,6 +174,7 @@ impl SplitRun {
             index,
             chunks: chunks.collect(),
             cancel,
+            resumable: resumable.map(Arc::new),
             has_begun: AtomicBool::new(false),
             state: Mutex::new(State {
                 outputs: (0..count).map(|_| None).collect(),
@@ -196,6 +210,9 @@ impl Runner {
             match self.divide(index, export, split, sessions, cancel) {
                 Ok(split) => {
                     let split = Arc::new(split);
+                    if self.is_published_already(&split) {
+                        continue;
+                    }
                     let chunks = 0..split.chunks.len();
                     jobs.extend(chunks.map(|number| Job::Chunk(Arc::clone(&split), number)));
                 }
@@ -251,15 +268,49 @@ impl Runner {
                 }
             };
             session.bind(export)?;
-            question.prefer_cause(session.chunks(&split.options))
+            question.prefer_cause(match split.whole {
+                WholeChunks::Discard => session.chunks(&split.options).map(|found| (found, None)),
+                WholeChunks::Keep => {
+                    let opened = Resumable::open(&self.plan, export, split, session, &question);
+                    opened.map(|(resumable, chunks)| (chunks, Some(resumable)))
+                }
+            })
         };
         let warn = |text| self.warn(&self.exports[index], text);
-        let mut chunks = retry(retries, &cancel, ask, Ok, warn)?;
+        let mut divided = retry(retries, &cancel, ask, Ok, warn)?;
+        let (chunks, _) = &mut divided;
         mem::take(&mut chunks.warnings).into_iter().for_each(warn);
         if self.plan.snapshot == SnapshotMode::None && chunks.conditions.len() > 1 {
             warn(NO_SNAPSHOT.to_owned());
         }
-        SplitRun::new(index, export, split, chunks, cancel)
+        let split = SplitRun::new(index, export, split, divided, cancel)?;
+        if let Some(resumable) = &split.resumable {
+            lock(&self.resumable).insert(index, Arc::clone(resumable));
+        }
+        Ok(split)
+    }
+
+    /// Ends the export of `split` if an earlier run has published it. Returns whether it has.
+    fn is_published_already(&self, split: &SplitRun) -> bool {
+        let published = split.resumable.as_ref();
+        let Some(published) = published.and_then(|kept| kept.already_published()) else {
+            return false;
+        };
+        let export = &self.exports[split.index];
+        export.status.start();
+        self.observer.event(&Event::Started { export });
+        let started = published.started.as_deref().unwrap_or("earlier");
+        self.warn(
+            export,
+            format!(
+                "it is as the run that started {started} has published it, and is not read again"
+            ),
+        );
+        export.status.counters().set_rows(published.rows);
+        export.status.counters().set_bytes(published.bytes);
+        export.status.end(Outcome::Success);
+        self.observer.event(&Event::Succeeded { export });
+        true
     }
 }
 
@@ -310,13 +361,16 @@ impl Worker<'_> {
         observer.export.status.add_part(&status.status);
         status.status.start();
         let file = Mutex::new(None);
+        let part = u32::try_from(number + 1).unwrap_or(u32::MAX);
+        let kept_path = split.resumable.as_ref().map(|kept| kept.chunk_path(number));
         let context = ExportContext {
             export: plan,
             status,
             observer: &observer,
-            output: match &plan.parts {
-                Some(_) => Output::Part(u32::try_from(number + 1).unwrap_or(u32::MAX)),
-                None => Output::Spool(&file),
+            output: match (&kept_path, &plan.parts) {
+                (Some(path), _) => Output::Kept(path, part),
+                (None, Some(_)) => Output::Part(part),
+                (None, None) => Output::Spool(&file),
             },
             ..self.context(split.index, &cancel)
         };
@@ -325,14 +379,29 @@ impl Worker<'_> {
             1 => error,
             _ => error.with_location(&format!("chunk {} of {count}", number + 1)),
         };
+        if let Some(resumable) = &split.resumable
+            && let Some(output) = resumable.kept(context, number).map_err(located)?
+        {
+            tell_kept(context, &output);
+            return Ok(output);
+        }
         tracing::debug!("reading chunk {} of {count}", number + 1);
         let parts = export(context, session).map_err(located)?;
-        let part = parts.into_iter().next();
+        let origin = self.context(split.index, &cancel).origin(0);
         let missing = || Error::new(ErrorKind::Output, "a chunk has no output");
-        Ok(ChunkOutput {
-            part: part.ok_or_else(missing)?,
-            file: lock(&file).take(),
-        })
+        let part = parts.into_iter().next().ok_or_else(missing)?;
+        match &split.resumable {
+            Some(resumable) => {
+                let kept = resumable.keep(context, number, part, origin);
+                kept.map_err(located)
+            }
+            None => Ok(ChunkOutput {
+                part,
+                file: lock(&file).take(),
+                origin,
+                kept: None,
+            }),
+        }
     }
 
     /// Puts the chunks together, and publishes the result or keeps it until all exports are
@@ -352,34 +421,88 @@ impl Worker<'_> {
         let (plan, status) = (context.export, &context.status.status);
         let outputs = mem::take(&mut lock(&split.state).outputs);
         let outputs: Vec<ChunkOutput> = outputs.into_iter().flatten().collect();
-        adopt_details(split, status)?;
+        adopt_details(split, context, &outputs)?;
         let rows = outputs.iter().map(|output| output.part.rows).sum();
-        guard::check_all_rows(&plan.guards, rows, context.last)?;
-        refuse_empty(plan, rows)?;
-        let parts = match plan.parts {
-            Some(_) => outputs.into_iter().map(|output| output.part).collect(),
+        let checked = guard::check_all_rows(&plan.guards, rows, context.last);
+        if let Err(refused) = checked.and_then(|()| refuse_empty(plan, rows)) {
+            // The same chunks would be refused again.
+            let removed = split.resumable.as_ref().map(|kept| kept.remove());
+            if let Some(Err(error)) = removed {
+                self.runner.warn(context.status, error.message().to_owned());
+            }
+            return Err(refused);
+        }
+        let mixed = split
+            .resumable
+            .as_ref()
+            .and_then(|kept| kept.warning(&outputs));
+        if let Some(warning) = mixed {
+            self.runner.warn(context.status, warning);
+        }
+        let origins: Vec<Origin> = outputs.iter().map(|one| one.origin.clone()).collect();
+        let context = ExportContext {
+            position: position_of_all(&origins),
+            ..context
+        };
+        let (context, parts) = match plan.parts {
+            Some(_) => {
+                let parts = outputs.into_iter().map(|output| output.part).collect();
+                let origins = &origins;
+                (ExportContext { origins, ..context }, parts)
+            }
             None => {
                 let files = outputs.into_iter();
                 let files = files.filter_map(|output| Some((output.part, output.file?)));
                 let joined = join(context, files.collect())?;
                 status.adopt_bytes(joined.bytes);
-                vec![joined]
+                (context, vec![joined])
             }
         };
         tell_of_parts(context, &parts);
+        if let Some(resumable) = &split.resumable {
+            resumable.stage(context, &parts)?;
+        }
         StagedExport::new(context, parts)
     }
 }
 
-/// Takes over what the first chunk tells of the result, and checks that the others tell the
-/// same of its columns. Whether these can be NULL may depend on the condition of a chunk.
-fn adopt_details(split: &SplitRun, status: &Status) -> Result<()> {
-    let all = split.chunks.iter();
-    let mut all = all.map(|chunk| chunk.status.status.details());
-    let Some(mut first) = all.next() else {
+/// The position that the rows of all `origins` are of; `None` if there is none, or several.
+fn position_of_all(origins: &[Origin]) -> Option<&BinlogPosition> {
+    let first = origins.first()?;
+    let are_same = origins.iter().all(|origin| origin == first);
+    first.snapshot.as_ref().filter(|_| are_same)
+}
+
+/// Takes the counts of `output`, which an earlier run has read, and its warnings for those
+/// of its chunk.
+fn tell_kept(context: ExportContext<'_>, output: &ChunkOutput) {
+    let counters = context.status.status.counters();
+    counters.set_rows(output.part.rows);
+    counters.set_bytes(output.part.bytes);
+    let warnings = output.kept.iter().flat_map(|kept| &kept.warnings);
+    warnings.for_each(|warning| context.warn(warning.clone()));
+}
+
+/// Takes over what the first chunk that was read tells of the result, and checks that the
+/// others tell the same of its columns. Whether these can be NULL may depend on the
+/// condition of a chunk.
+fn adopt_details(
+    split: &SplitRun,
+    context: ExportContext<'_>,
+    outputs: &[ChunkOutput],
+) -> Result<()> {
+    let status = &context.status.status;
+    let all = split.chunks.iter().zip(outputs);
+    let read = all.filter(|(_, output)| output.kept.is_none());
+    let mut read = read.map(|(chunk, _)| chunk.status.status.details());
+    let kept: Vec<&WholeChunk> = outputs.iter().filter_map(|one| one.kept.as_ref()).collect();
+    let Some(mut first) = read
+        .next()
+        .or_else(|| details_of_kept(split, kept.first()?))
+    else {
         return Ok(());
     };
-    for details in all {
+    for details in read {
         let mut columns = details.columns;
         for (column, own) in columns.iter_mut().zip(&mut first.columns) {
             let nullability = &mut column.metadata.nullability;
@@ -389,9 +512,28 @@ fn adopt_details(split: &SplitRun, status: &Status) -> Result<()> {
             }
         }
         if columns != first.columns {
-            let what = "the columns of the table changed while its chunks were read";
-            return Err(Error::new(ErrorKind::Query, what).with_hint("run the export again"));
+            return Err(columns_changed());
         }
+    }
+    let schema = Schema {
+        columns: first.columns.clone(),
+    };
+    let described = ManifestColumn::describe(&schema, &*context.export.format)?;
+    for chunk in &kept {
+        let same = chunk.columns.iter().zip(&described);
+        let are_alike = same.clone().all(|(a, b)| a.is_alike(b));
+        if !are_alike || chunk.columns.len() != described.len() {
+            return Err(columns_changed());
+        }
+        for ((then, now), column) in same.zip(&mut first.columns) {
+            if then.nullable != now.nullable {
+                column.metadata.nullability = Nullability::Unknown;
+            }
+        }
+    }
+    let beginning = outputs.first().and_then(|output| output.kept.as_ref());
+    if let Some(statement) = beginning.and_then(|chunk| chunk.create_statement.clone()) {
+        first.create_statement = Some(statement);
     }
     status.update(|details| {
         *details = StatusDetails {
@@ -401,6 +543,24 @@ fn adopt_details(split: &SplitRun, status: &Status) -> Result<()> {
         };
     });
     Ok(())
+}
+
+fn columns_changed() -> Error {
+    let what = "the columns of the table changed while its chunks were read";
+    Error::new(ErrorKind::Query, what).with_hint("run the export again")
+}
+
+/// Returns what `chunk` tells of the result, where this run has read none.
+fn details_of_kept(split: &SplitRun, chunk: &WholeChunk) -> Option<StatusDetails> {
+    Some(StatusDetails {
+        columns: split.resumable.as_ref()?.schema.columns.clone(),
+        server_version: chunk.server_version.clone(),
+        time_zone: chunk.time_zone.clone(),
+        load_statement: chunk.load_statement.clone(),
+        create_statement: chunk.create_statement.clone(),
+        attempts: 1,
+        ..StatusDetails::default()
+    })
 }
 
 /// Passes the warnings about chunks on as those of their export, each once.

@@ -1,0 +1,114 @@
+//! A file that is whole already, and takes the place of a target when it is committed. Unlike
+//! a temporary file, it stays where it is if that does not happen.
+
+use std::{
+    fs::{self, File},
+    io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    Commit, CreateDirs, Staged, check_replaceable,
+    errors::{io_error, output_error, write_error},
+    folder, make_folder_of, open,
+    paths::follow_links,
+    permissions::Permissions,
+    target::{SinkOptions, StaleFiles, Target},
+};
+use crate::{cancel::CancelToken, error::Result};
+
+/// Returns the output that makes the file at `path` the one that `target` names. Its folder
+/// is created if `create_dirs` says so. `sha256` is the SHA-256 of the file in hexadecimal
+/// digits. `cancel` can discard the copy of a file of another file system.
+///
+/// # Errors
+/// [`ErrorKind::Output`](crate::error::ErrorKind::Output), if the target cannot be replaced.
+pub fn adopt(
+    path: PathBuf,
+    target: &Path,
+    sha256: String,
+    create_dirs: CreateDirs,
+    cancel: &CancelToken,
+) -> Result<Staged> {
+    let name = target.display().to_string();
+    let failed = |error| io_error(&name, "open", error);
+    let resolved = follow_links(target).map_err(failed)?;
+    make_folder_of(target, &resolved, create_dirs)?;
+    check_replaceable(target)?;
+    let device = |path: &Path| fs::metadata(path).map(|found| found.dev());
+    let is_near = device(&path).map_err(failed)? == device(folder(&resolved)).map_err(failed)?;
+    if is_near {
+        let adopted = AdoptedFile {
+            from: Some(path),
+            to: resolved,
+            name,
+        };
+        return Ok(Staged::new(Box::new(adopted), Some(sha256)));
+    }
+    let options = SinkOptions {
+        stale: StaleFiles::Leave,
+        ..SinkOptions::default()
+    };
+    let mut sink = open(&Target::file(target), options, cancel)?;
+    sink.append(&mut File::open(path).map_err(failed)?)?;
+    Ok(sink.finish()?.with_sha256(sha256))
+}
+
+/// Returns the output of a target that has its file already. `sha256` is the SHA-256 of the
+/// file in hexadecimal digits.
+///
+/// # Errors
+/// [`ErrorKind::Output`](crate::error::ErrorKind::Output), if its links cannot be followed.
+pub fn in_place(target: &Path, sha256: String) -> Result<Staged> {
+    let name = target.display().to_string();
+    let resolved = follow_links(target).map_err(|error| io_error(&name, "open", error))?;
+    let adopted = AdoptedFile {
+        from: None,
+        to: resolved,
+        name,
+    };
+    Ok(Staged::new(Box::new(adopted), Some(sha256)))
+}
+
+struct AdoptedFile {
+    /// Where the file is; `None` if it has its place.
+    from: Option<PathBuf>,
+    /// The final path, with symbolic links followed.
+    to: PathBuf,
+    /// The target as the user named it.
+    name: String,
+}
+
+impl Commit for AdoptedFile {
+    fn path(&self) -> Option<&Path> {
+        Some(&self.to)
+    }
+
+    fn check(&self) -> Result<()> {
+        let path = self.from.as_deref().unwrap_or(&self.to);
+        if !fs::symlink_metadata(path).is_ok_and(|found| found.is_file()) {
+            let what = format!("{} has been removed", path.display());
+            return Err(output_error(&self.name, "write to", what));
+        }
+        check_replaceable(&self.to)
+    }
+
+    fn commit(self: Box<Self>) -> Result<()> {
+        let Some(from) = &self.from else {
+            return Ok(());
+        };
+        let rename = || -> io::Result<()> {
+            if let Some(permissions) = Permissions::of(&self.to)? {
+                permissions.apply(&File::options().write(true).open(from)?)?;
+            }
+            fs::rename(from, &self.to)?;
+            match File::open(folder(&self.to)) {
+                // A folder that may not be read cannot be synced.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+                folder => folder?.sync_all(),
+            }
+        };
+        rename().map_err(|error| write_error(&self.name, "rename the finished file to", error))
+    }
+}
