@@ -56,7 +56,9 @@ pub struct CheckpointPlan {
     pub conditions: Vec<String>,
     /// The columns that rows are ordered by; `None` without a key.
     pub order: Option<String>,
-    /// The SHA-256 of the conditions and of the order.
+    /// The moment of the session's clock, as seconds since 1970.
+    pub moment: String,
+    /// The SHA-256 of the conditions, the order and the moment.
     pub boundaries_sha256: String,
 }
 
@@ -160,14 +162,16 @@ impl CheckpointPlan {
         asked: Asked,
         conditions: Vec<String>,
         order: Option<String>,
+        moment: String,
     ) -> Self {
         Self {
             generator: manifest::GENERATOR.to_owned(),
             started,
             asked,
-            boundaries_sha256: boundaries_sha256(&conditions, order.as_deref()),
+            boundaries_sha256: boundaries_sha256(&conditions, order.as_deref(), &moment),
             conditions,
             order,
+            moment,
         }
     }
 
@@ -195,7 +199,7 @@ impl CheckpointPlan {
             let (then, now) = (self.asked.key.join(", "), asked.key.join(", "));
             return Some(format!("the key was {then}, and is {now}"));
         }
-        let boundaries = boundaries_sha256(&self.conditions, self.order.as_deref());
+        let boundaries = boundaries_sha256(&self.conditions, self.order.as_deref(), &self.moment);
         if boundaries != self.boundaries_sha256 {
             return Some("the boundaries of its chunks have been altered".to_owned());
         }
@@ -203,8 +207,9 @@ impl CheckpointPlan {
     }
 }
 
-fn boundaries_sha256(conditions: &[String], order: Option<&str>) -> String {
-    manifest::text_sha256(&[&conditions.join("\n"), order.unwrap_or_default()].join("\n\n"))
+fn boundaries_sha256(conditions: &[String], order: Option<&str>, moment: &str) -> String {
+    let texts = [&conditions.join("\n"), order.unwrap_or_default(), moment];
+    manifest::text_sha256(&texts.join("\n\n"))
 }
 
 /// Returns how the columns `now` differ from those `then`; `None` if they are the same.

@@ -74,7 +74,8 @@ pub(super) fn plan(layers: &Layers, query: &Query) -> Result<Option<SplitPlan>> 
         let hint = "write it where a condition stands, as in WHERE status = 'paid' AND :chunk, or export a --table";
         return Err(layers.refuse(setting, what).with_hint(hint));
     }
-    if !is_table && let Err(problem) = query.check_chunk() {
+    let has_chunk = !is_table || query.has_parameter(CHUNK);
+    if has_chunk && let Err(problem) = query.check_chunk() {
         let what = format!("reads the rows in chunks, and the query {problem}");
         let hint = "as in SELECT … FROM … WHERE (a OR b) AND :chunk, where each row stands for itself; put the rest into a later step";
         return Err(layers.refuse(setting, &what).with_hint(hint));

@@ -171,6 +171,9 @@ fn check_export(
     let mut executor =
         QueryExecutor::connect(&plan.connect, &read_only, SessionUse::Exclusive, cancel)?;
     executor.bind(&export.query, &export.parameters, export.protocol)?;
+    if let Some(split) = &export.split {
+        executor.chunk_key(&split.options)?;
+    }
     let session = executor.facts()?;
     let described = match executor.describe() {
         // The run's session lets it.

@@ -57,6 +57,8 @@ pub(super) struct ExportContext<'a> {
     pub output: Output<'a>,
     /// Holds the rows up, if there is a limit.
     pub throttle: Option<&'a Throttle>,
+    /// The moment that the session's clock shows; `None` if it goes on.
+    pub moment: Option<&'a str>,
     /// Where the rows of each part come from; empty, if all come from this run.
     pub origins: &'a [Origin],
 }
@@ -213,6 +215,11 @@ fn try_export(context: ExportContext<'_>, shared: Option<SessionRef<'_>>) -> Res
             (&mut *own, false)
         }
     };
+    if let Some(moment) = context.moment
+        && !session.stop_clock(moment)?
+    {
+        context.warn(CLOCK_GOES_ON.to_owned());
+    }
     wait_for_server(context, session)?;
     if let Some(file) = &export.schema_file {
         let statement = session.create_statement(&file.table)?;
@@ -288,6 +295,9 @@ fn try_export(context: ExportContext<'_>, shared: Option<SessionRef<'_>>) -> Res
     }
     Ok(parts)
 }
+
+const CLOCK_GOES_ON: &str =
+    "the server lets nobody set a session's clock: NOW() is another moment in each chunk";
 
 /// How long the server's load is not asked for while it is above a limit.
 const LOAD_PAUSE: Duration = Duration::from_secs(1);

@@ -69,6 +69,7 @@ pub(super) fn join(context: ExportContext<'_>, chunks: Vec<(Part, File)>) -> Res
         }));
     }
     document.piece(context, |out| writer.finish(out))?;
+    warnings.extend(writer.warnings());
     let Document {
         sink,
         bytes,

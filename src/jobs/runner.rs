@@ -554,6 +554,7 @@ impl Worker<'_> {
             output: Output::Target,
             throttle: runner.throttle.as_ref(),
             origins: &[],
+            moment: None,
         }
     }
 }

@@ -59,6 +59,9 @@ pub(super) trait Session: Send {
     /// Divides the rows of the table of `split`, or of the bound query.
     fn chunks(&mut self, split: &SplitOptions) -> Result<Chunks>;
 
+    /// Sets the session's clock to `moment`. Returns whether the server lets it.
+    fn stop_clock(&mut self, moment: &str) -> Result<bool>;
+
     /// Returns the columns of the key that `split` divides rows by, with their types.
     fn chunk_key(&mut self, split: &SplitOptions) -> Result<Vec<String>>;
 
@@ -249,6 +252,10 @@ impl Session for ServerSession {
 
     fn chunks(&mut self, split: &SplitOptions) -> Result<Chunks> {
         self.executor.chunks(split)
+    }
+
+    fn stop_clock(&mut self, moment: &str) -> Result<bool> {
+        self.executor.stop_clock(moment)
     }
 
     fn chunk_key(&mut self, split: &SplitOptions) -> Result<Vec<String>> {

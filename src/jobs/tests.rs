@@ -151,8 +151,13 @@ impl Session for MemorySession {
         Ok(Chunks {
             conditions: vec![key("n < 5"), key("n >= 5")],
             order: Some("n".to_owned()),
+            moment: "1".to_owned(),
             warnings: Vec::new(),
         })
+    }
+
+    fn stop_clock(&mut self, _moment: &str) -> Result<bool> {
+        Ok(true)
     }
 
     fn chunk_key(&mut self, _split: &SplitOptions) -> Result<Vec<String>> {

@@ -78,6 +78,9 @@ pub(super) const GROUP_CONCAT_CUT: u16 = 1260;
 /// needs.
 pub(super) const TRUNCATED_VALUE: u16 = 1292;
 
+/// ER_WRONG_VALUE: a date that is none, where dates are compared.
+pub(super) const WRONG_VALUE: u16 = 1525;
+
 /// ER_SERVER_IS_IN_SECURE_AUTH_MODE: as [`OLD_AUTH_MODE`], where the server
 /// refuses such accounts.
 pub(super) const SECURE_AUTH_MODE: u16 = 1275;
@@ -303,7 +306,7 @@ pub(super) const ALTERED: [u16; 57] = [
     1411, // ER_WRONG_VALUE_FOR_TYPE
     1416, // ER_CANT_CREATE_GEOMETRY_OBJECT
     1441, // ER_DATETIME_FUNCTION_OVERFLOW
-    1525, // ER_WRONG_VALUE
+    WRONG_VALUE,
     1583, // ER_WRONG_PARAMETERS_TO_NATIVE_FCT
     1618, // WARN_OPTION_IGNORED: of a function's argument
     1649, // ER_UNKNOWN_LOCALE

@@ -42,7 +42,7 @@ pub(super) fn tokens(text: &str) -> impl Iterator<Item = Token> {
 }
 
 /// Returns the tokens of a statement, each with the text that it is made of.
-fn split(text: &str) -> impl Iterator<Item = (Token, &str)> {
+pub(super) fn split(text: &str) -> impl Iterator<Item = (Token, &str)> {
     let mut rest = text;
     std::iter::from_fn(move || {
         rest = rest.trim_start();
@@ -143,41 +143,6 @@ pub(super) fn qualified_names(text: &str, database: Option<&str>) -> Names {
         }
     }
     names
-}
-
-/// A table in a statement that a server has rewritten.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct TableReference {
-    pub database: String,
-    pub table: String,
-    /// Its alias; its name if it has none.
-    pub alias: String,
-}
-
-/// Returns what may be tables in a rewritten statement: two names that a dot joins, perhaps
-/// with an alias behind them. Columns have three, or are those of a subquery.
-pub(super) fn table_references(text: &str) -> BTreeSet<TableReference> {
-    let tokens: Vec<_> = split(text).collect();
-    let is_dot = |index: Option<usize>| {
-        let token = index.and_then(|index| tokens.get(index));
-        token.is_some_and(|(token, _)| *token == Token::Sign('.'))
-    };
-    let quoted = |index: usize| match tokens.get(index) {
-        Some((Token::Name(name), source)) if source.starts_with(['`', '"']) => Some(name.clone()),
-        _ => None,
-    };
-    let references = (0..tokens.len()).filter_map(|index| {
-        let is_pair =
-            !is_dot(index.checked_sub(1)) && is_dot(Some(index + 1)) && !is_dot(Some(index + 3));
-        let (database, table) = (quoted(index)?, quoted(index + 2)?);
-        let alias = quoted(index + 3).unwrap_or_else(|| table.clone());
-        is_pair.then_some(TableReference {
-            database,
-            table,
-            alias,
-        })
-    });
-    references.collect()
 }
 
 /// Whether `c` may be in a name without quotes (MySQL manual, "Schema Object

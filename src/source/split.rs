@@ -2,21 +2,24 @@
 //! makes a condition for each chunk. The module `bounds` finds where chunks begin.
 
 mod bounds;
+mod from;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     num::{NonZeroU32, NonZeroU64},
 };
 
 use mysql::{Conn, Row, prelude::Queryable};
 use serde::{Deserialize, Serialize};
 
-use self::bounds::Finder;
+use self::{
+    bounds::Finder,
+    from::{FromItem, from_items},
+};
 use super::{
-    QueryExecutor, connect,
-    driver::{all, ask, text},
-    errors::query_error,
-    rewritten::{TableReference, rewritten_statements, table_references},
+    QueryExecutor, codes, connect,
+    driver::{self, all, ask, text},
+    errors::{allow_refusal, query_error},
     tables::{by_name, literal},
 };
 use crate::{
@@ -78,14 +81,18 @@ pub struct Chunks {
     /// The columns that rows are ordered by, for ORDER BY. They are the key, and behind one
     /// that is not unique the primary key. `None` without a key.
     pub order: Option<String>,
+    /// The moment of the session's clock, as seconds since 1970 with a fraction: `NOW()` is
+    /// the same in all chunks.
+    pub moment: String,
     /// What the user should know.
     pub warnings: Vec<String>,
 }
 
 impl Chunks {
     /// All rows of a table that nothing divides, because of `problem`.
-    fn all_of_one(problem: &str) -> Self {
+    fn all_of_one(moment: String, problem: &str) -> Self {
         Self {
+            moment,
             conditions: vec!["1 = 1".to_owned()],
             order: None,
             warnings: vec![format!("{problem}: its rows are one chunk")],
@@ -95,7 +102,14 @@ impl Chunks {
 
 /// The question for a table failed.
 fn failed(error: mysql::Error) -> Error {
-    query_error("cannot divide the table", error)
+    let is_of_date =
+        matches!(&error, mysql::Error::MySqlError(found) if found.code == codes::WRONG_VALUE);
+    let error = query_error("cannot divide the table", error);
+    match is_of_date {
+        true => error
+            .with_hint("let the session read dates that are none: --init \"SET sql_mode = ''\""),
+        false => error,
+    }
 }
 
 impl QueryExecutor {
@@ -108,9 +122,10 @@ impl QueryExecutor {
     pub fn chunks(&mut self, split: &SplitOptions) -> Result<Chunks> {
         let found = self.split_table(split)?;
         let chunks = self.with_driver(|conn| {
+            let moment = moment(conn)?;
             let (facts, plan) = match planned(conn, &found, split)? {
                 Planned::Key(facts, plan) => (facts, plan),
-                Planned::OneChunk(problem) => return Ok(Chunks::all_of_one(&problem)),
+                Planned::OneChunk(problem) => return Ok(Chunks::all_of_one(moment, &problem)),
             };
             let mut finder = Finder::new(conn, &found, &plan, facts.is_view);
             let key = Key {
@@ -122,6 +137,7 @@ impl QueryExecutor {
             Ok(Chunks {
                 conditions: conditions(&key, &bounds),
                 order: Some(order),
+                moment,
                 warnings: plan.warning.into_iter().collect(),
             })
         })?;
@@ -146,6 +162,18 @@ impl QueryExecutor {
                 }
                 Planned::OneChunk(_) => Vec::new(),
             })
+        })
+    }
+
+    /// Sets the session's clock to `moment`. Returns whether the server lets it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Query`] if the connection is lost.
+    pub fn stop_clock(&mut self, moment: &str) -> Result<bool> {
+        let set = format!("SET timestamp = {moment}");
+        self.with_driver(|conn| {
+            let set = allow_refusal(driver::run(conn, &set)).map_err(failed)?;
+            Ok(set.is_ok())
         })
     }
 
@@ -180,48 +208,53 @@ impl QueryExecutor {
 
     /// Returns the table of the bound statement whose columns `by` names.
     fn table_of_statement(&mut self, by: Option<&SplitColumns>) -> Result<SplitTable> {
-        // MariaDB shows the rewritten statement for EXTENDED only.
-        let explained = match self.with_driver(|conn| Ok(connect::is_mariadb(conn)))? {
-            true => self.explain("EXPLAIN EXTENDED"),
-            false => self.explain("EXPLAIN FORMAT=TRADITIONAL"),
-        };
-        explained.map_err(failed)?;
+        let items = from_items(&self.bound.without_strings());
         let qualifier = by.and_then(|by| by.qualifier.as_deref());
-        self.with_driver(|conn| {
-            let rewritten = rewritten_statements(conn).map_err(failed)?;
-            let tables: BTreeSet<TableReference> = rewritten
-                .iter()
-                .flat_map(|text| table_references(text))
-                .collect();
-            let is_meant =
-                |table: &&TableReference| qualifier.is_none_or(|name| table.alias == name);
-            let mut matching = Vec::new();
-            for table in tables.iter().filter(is_meant) {
-                if is_table(conn, table).map_err(failed)? {
-                    matching.push(table);
-                }
+        let is_meant = |item: &&FromItem| {
+            qualifier.is_none_or(|name| item.alias.to_lowercase() == name.to_lowercase())
+        };
+        let meant: Vec<&FromItem> = items.iter().filter(is_meant).collect();
+        let item = match (&meant[..], qualifier) {
+            ([item], _) => *item,
+            ([], Some(name)) => {
+                return Err(no_table(&format!(
+                    "the statement has no {name} in its FROM"
+                )));
             }
-            match (&matching[..], qualifier) {
-                ([table], _) => Ok(SplitTable {
-                    database: table.database.clone(),
-                    table: table.table.clone(),
-                    qualifier: Some(table.alias.clone()),
-                }),
-                // The server shows the tables of a view in its place.
-                ([], Some(name)) => Ok(SplitTable {
-                    database: default_database(conn)?,
-                    table: name.to_owned(),
-                    qualifier: Some(name.to_owned()),
-                }),
-                ([], None) => Err(no_table("which table :chunk divides is not known")),
-                (several, _) => {
-                    let names: Vec<&str> = several.iter().map(|table| &*table.alias).collect();
-                    let what = format!("the statement reads several tables ({})", names.join(", "));
-                    Err(no_table(&what))
-                }
+            ([], None) => return Err(no_table("the statement has no table in its FROM")),
+            (several, _) => {
+                let names: Vec<&str> = several.iter().map(|item| &*item.alias).collect();
+                let what = format!("the statement reads several tables ({})", names.join(", "));
+                return Err(no_table(&what));
             }
+        };
+        let alias = &item.alias;
+        let Some(table) = &item.table else {
+            let what = format!(
+                "{alias} is a result of the statement, and only tables and views are divided"
+            );
+            return Err(Error::new(ErrorKind::Query, what)
+                .with_hint("name another table: --split-by TABLE.COLUMN"));
+        };
+        let database = match &item.database {
+            Some(database) => database.clone(),
+            None => self.with_driver(default_database)?,
+        };
+        Ok(SplitTable {
+            database,
+            table: table.clone(),
+            qualifier: Some(alias.clone()),
         })
     }
+}
+
+/// Returns the moment of the session's clock.
+fn moment(conn: &mut Conn) -> Result<String> {
+    let rows = ask(conn, "SELECT @@SESSION.timestamp").map_err(failed)?;
+    let moment = rows.first().and_then(|row| text(row, 0));
+    let is_number = |text: &String| text.parse::<f64>().is_ok();
+    let unknown = || Error::new(ErrorKind::Query, "the server does not say what time it is");
+    moment.filter(is_number).ok_or_else(unknown)
 }
 
 /// How a table is divided.
@@ -244,6 +277,7 @@ fn planned(conn: &mut Conn, table: &SplitTable, split: &SplitOptions) -> Result<
         plan => plan?,
     };
     refuse_moving_zone(conn, &facts, &plan.key)?;
+    refuse_unpadded_text(conn, &facts, &plan.key)?;
     Ok(Planned::Key(facts, plan))
 }
 
@@ -260,14 +294,6 @@ fn default_database(conn: &mut Conn) -> Result<String> {
         let what = "no database is chosen for the table that is divided";
         Error::new(ErrorKind::Query, what).with_hint("write DATABASE.TABLE, or --database NAME")
     })
-}
-
-fn is_table(conn: &mut Conn, table: &TableReference) -> mysql::Result<bool> {
-    let (database, name) = (literal(&table.database), literal(&table.table));
-    let question = format!(
-        "SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = {database} AND TABLE_NAME = {name}"
-    );
-    Ok(!ask(conn, &question)?.is_empty())
 }
 
 /// Returns the conditions of the ranges that begin at the start, and at each of `bounds`.
@@ -303,6 +329,36 @@ fn refuse_moving_zone(conn: &mut Conn, facts: &TableFacts, key: &Key) -> Result<
         column.name
     );
     Err(Error::new(ErrorKind::Query, what).with_hint("read in UTC: --time-zone +00:00"))
+}
+
+/// Refuses a CHAR in `key` whose collation does not pad: MariaDB ends a range of such an index
+/// too early where values have a character that sorts before the blank.
+fn refuse_unpadded_text(conn: &mut Conn, facts: &TableFacts, key: &Key) -> Result<()> {
+    for column in &key.columns {
+        let Some(found) = facts.columns.get(&column.name) else {
+            continue;
+        };
+        let (Some(charset), Some(collation)) = (&found.charset, &found.collation) else {
+            continue;
+        };
+        if found.data_type != "char" || !connect::is_mariadb(conn) {
+            continue;
+        }
+        let with_blank = format!(
+            "SELECT CONVERT('a' USING {charset}) COLLATE {collation} = CONVERT('a ' USING {charset})"
+        );
+        let rows = ask(conn, &with_blank).map_err(failed)?;
+        if rows.first().and_then(|row| text(row, 0)).as_deref() == Some("1") {
+            continue;
+        }
+        let what = format!(
+            "{} is a CHAR in the collation {collation} without padding, in which MariaDB may leave rows out of a range",
+            column.name
+        );
+        return Err(Error::new(ErrorKind::Query, what)
+            .with_hint("choose another column: --split-by COLUMN"));
+    }
+    Ok(())
 }
 
 /// The table that is divided.

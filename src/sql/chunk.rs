@@ -31,7 +31,7 @@ const WORDS_OF_WHOLES: [(&str, &str); 15] = [
 ];
 
 /// Functions that depend on other rows than their own.
-const AGGREGATES: [&str; 21] = [
+const AGGREGATES: [&str; 20] = [
     "ANY_VALUE",
     "AVG",
     "BIT_AND",
@@ -43,7 +43,6 @@ const AGGREGATES: [&str; 21] = [
     "JSON_OBJECTAGG",
     "MAX",
     "MIN",
-    "ROWNUM",
     "ST_COLLECT",
     "STD",
     "STDDEV",
@@ -117,7 +116,11 @@ impl Query {
             let Ok(statement) = parsed else { continue };
             check(&self.text[statement.range.clone()], *dialect)?;
         }
-        Ok(())
+        // An optimizer hint (SET_VAR) is a comment here.
+        match self.text.to_ascii_uppercase().contains("SQL_SELECT_LIMIT") {
+            true => Err("sets sql_select_limit, which depends on all rows".to_owned()),
+            false => Ok(()),
+        }
     }
 }
 
@@ -185,6 +188,10 @@ impl Check {
         if !is_name && self.is_outermost() {
             if next == "(" && AGGREGATES.contains(&word) {
                 return Err(format!("has {word}(), which depends on all rows"));
+            }
+            // In the SQL mode ORACLE, it needs no parentheses.
+            if word == "ROWNUM" {
+                return Err("has ROWNUM, which depends on all rows".to_owned());
             }
             self.outermost_word(word)?;
         }
@@ -262,6 +269,7 @@ mod tests {
             "SELECT CASE WHEN a OR b THEN 1 END FROM t WHERE CASE WHEN a OR b THEN 1 END AND :chunk",
             "WITH x AS (SELECT MAX(a) AS a FROM u GROUP BY b) SELECT * FROM x, t WHERE :chunk",
             "SELECT id FROM t WHERE id IN (SELECT id FROM u UNION SELECT 1) AND :chunk",
+            "SELECT t.rownum, `rownum` FROM t WHERE :chunk",
             "SELECT 1 FROM t WHERE a -- OR\n AND :chunk /* LIMIT 1 */",
         ] {
             assert_eq!(problem(text), "", "{text}");
@@ -301,6 +309,18 @@ mod tests {
             (
                 "SELECT ROUND(SUM(a), 2) FROM t WHERE :chunk",
                 "has SUM(), which depends on all rows",
+            ),
+            (
+                "SELECT a FROM t WHERE (ROWNUM() <= 5) AND :chunk",
+                "has ROWNUM, which depends on all rows",
+            ),
+            (
+                "SELECT IF(rownum < 5, 1, 2) FROM t WHERE :chunk",
+                "has ROWNUM, which depends on all rows",
+            ),
+            (
+                "SELECT /*+ SET_VAR(sql_select_limit = 5) */ a FROM t WHERE :chunk",
+                "sets sql_select_limit, which depends on all rows",
             ),
             (
                 "SELECT DISTINCT a FROM t WHERE :chunk",

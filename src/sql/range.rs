@@ -103,10 +103,19 @@ impl Literal {
 
 impl KeyColumn {
     /// Whether `name`, this column, is equal to `value`.
-    fn equal(name: &str, value: Option<&str>) -> String {
+    fn equal(&self, name: &str, value: Option<&str>) -> String {
         match value {
             Some(value) => format!("{name} = {value}"),
-            None => format!("{name} IS NULL"),
+            None => self.is_null(name),
+        }
+    }
+
+    /// Whether `name`, this column, is NULL. For dates that are NOT NULL, IS NULL is true of
+    /// 0000-00-00 too (MySQL manual, "Comparison Functions and Operators").
+    fn is_null(&self, name: &str) -> String {
+        match self.literal {
+            Literal::Quoted => format!("{name} <=> NULL"),
+            _ => format!("{name} IS NULL"),
         }
     }
 
@@ -114,7 +123,7 @@ impl KeyColumn {
     fn before(&self, name: &str, value: Option<&str>) -> Option<String> {
         let value = value?;
         Some(match self.is_nullable {
-            true => format!("({name} < {value} OR {name} IS NULL)"),
+            true => format!("({name} < {value} OR {})", self.is_null(name)),
             false => format!("{name} < {value}"),
         })
     }
@@ -270,10 +279,10 @@ impl Key {
         let both = lower.iter().zip(&upper);
         let shorter = lower.len().min(upper.len()).saturating_sub(1);
         let common = both.take_while(|(a, b)| a == b).count().min(shorter);
-        let mut conditions: Vec<String> = names[..common]
-            .iter()
-            .zip(&lower)
-            .map(|(name, value)| KeyColumn::equal(name, value.as_deref()))
+        let columns = self.columns.iter().zip(&names).zip(&lower);
+        let mut conditions: Vec<String> = columns
+            .take(common)
+            .map(|((column, name), value)| column.equal(name, value.as_deref()))
             .collect();
         if lower.len() > common {
             conditions.push(self.not_before(&names, &lower, common, Start::Included));
@@ -309,7 +318,7 @@ impl Key {
         let after = KeyColumn::after(name, value);
         if index + 1 < values.len() {
             let rest = self.not_before(names, values, index + 1, start);
-            let equal = KeyColumn::equal(name, value);
+            let equal = self.columns[index].equal(name, value);
             return format!("({after} OR ({equal} AND {rest}))");
         }
         match (value, start) {
@@ -327,7 +336,7 @@ impl Key {
             return before.unwrap_or_else(|| "1 = 0".to_owned());
         }
         let rest = self.before(names, values, index + 1);
-        let equal = KeyColumn::equal(name, value);
+        let equal = self.columns[index].equal(name, value);
         match before {
             Some(before) => format!("({before} OR ({equal} AND {rest}))"),
             None => format!("({equal} AND {rest})"),

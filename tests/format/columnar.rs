@@ -131,6 +131,34 @@ fn chunks_are_joined_to_one_parquet_file() {
 }
 
 #[test]
+fn chunks_without_geometries_say_nothing_of_their_system() {
+    each_server(|db| {
+        db.sql("CREATE TABLE t (id INT PRIMARY KEY, g GEOMETRY, h GEOMETRY, k GEOMETRY)");
+        db.sql(
+            "INSERT INTO t VALUES (1, ST_GeomFromText('POINT(1 1)', 4326), NULL, ST_GeomFromText('POINT(1 1)', 4326)),
+             (2, NULL, NULL, NULL), (3, NULL, NULL, ST_GeomFromText('POINT(1 1)', 3857))",
+        );
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("t.parquet");
+        let geo = |split: &[&str]| {
+            let run = GoldDigger::new().env("DATABASE_URL", db.url());
+            let run = run.arg("--table=t").args(split).arg("-o").arg(&file).run();
+            let several = ["the geometries of column \"k\" have different SRIDs"];
+            run.failed_with_any_length(0, &several);
+            let geo = describe(&file)["facts"]["geo"].clone();
+            serde_json::from_str::<Value>(geo.as_str().expect("a text")).expect("JSON")
+        };
+        let (single, joined) = (geo(&[]), geo(&["--split=3", "--connections=1"]));
+        assert_eq!(single, joined);
+        assert_eq!(joined["columns"]["g"]["gold_digger.srid"], 4326);
+        assert_eq!(
+            joined["columns"]["k"]["gold_digger.has_several_srids"],
+            true
+        );
+    });
+}
+
+#[test]
 fn spark_finds_every_value_of_the_server() {
     let spark = installed("GOLD_DIGGER_SPARK", "spark/*");
     if spark == Path::new("none") {

@@ -1,5 +1,6 @@
 //! Exports as jobs: guards, runs of many exports, and behaviour under faults.
 
+mod divided;
 mod guards;
 mod manifests;
 mod nightly;

@@ -9,6 +9,14 @@ use super::builder::Srids;
 #[cfg(feature = "parquet")]
 const LONGITUDE_LATITUDE: u32 = 4326;
 
+/// The field of the SRID.
+#[cfg(feature = "parquet")]
+const SRID: &str = "gold_digger.srid";
+
+/// The field of a column whose geometries have different SRIDs.
+#[cfg(feature = "parquet")]
+const SEVERAL: &str = "gold_digger.has_several_srids";
+
 /// Returns the GeoParquet metadata of the columns with geometries; `None` without any
 /// (GeoParquet 1.1.0, "File metadata").
 ///
@@ -23,18 +31,13 @@ pub(super) fn parquet_metadata<'a>(
     let (mut primary, mut described) = (None, Map::new());
     for (name, srids) in columns {
         primary.get_or_insert(name);
-        let mut column = json!({"encoding": "WKB", "geometry_types": []});
-        let (crs, srid) = match srids {
-            Srids::Unknown => (Some(Value::Null), Value::Null),
+        let column = match srids {
+            Srids::Unknown => column(Some(Value::Null), Value::Null),
             // The default of GeoParquet is OGC:CRS84: the same system, longitude first.
-            Srids::One(LONGITUDE_LATITUDE) => (None, json!(LONGITUDE_LATITUDE)),
-            Srids::One(srid) => (Some(Value::Null), json!(srid)),
-            Srids::Several => (Some(Value::Null), Value::Null),
+            Srids::One(LONGITUDE_LATITUDE) => column(None, json!(LONGITUDE_LATITUDE)),
+            Srids::One(srid) => column(Some(Value::Null), json!(srid)),
+            Srids::Several => column_of_several(),
         };
-        if let Some(crs) = crs {
-            column["crs"] = crs;
-        }
-        column["gold_digger.srid"] = srid;
         described.insert(name.to_owned(), column);
     }
     let metadata = json!({
@@ -45,25 +48,50 @@ pub(super) fn parquet_metadata<'a>(
     Some(metadata.to_string())
 }
 
+/// Returns what is said of a column with geometries. Without a `crs`, it is GeoParquet's
+/// default.
+#[cfg(feature = "parquet")]
+fn column(crs: Option<Value>, srid: Value) -> Value {
+    let mut column = json!({"encoding": "WKB", "geometry_types": []});
+    if let Some(crs) = crs {
+        column["crs"] = crs;
+    }
+    column[SRID] = srid;
+    column
+}
+
+/// Returns what is said of a column whose geometries have different SRIDs.
+#[cfg(feature = "parquet")]
+fn column_of_several() -> Value {
+    let mut column = column(Some(Value::Null), Value::Null);
+    column[SEVERAL] = json!(true);
+    column
+}
+
 /// Returns what is said of the geometries of a document that others are joined to, of which
-/// `documents` is what each says, and the warnings about them. A reference system that not
-/// all of them have is an unknown one.
+/// `documents` is what each says, and the warnings about them. A document without any
+/// geometry says nothing of their reference system.
 #[cfg(feature = "parquet")]
 pub(super) fn joined(documents: &[String]) -> (Option<String>, Vec<String>) {
     let read = |text: &String| serde_json::from_str::<Value>(text).ok();
     let documents: Vec<Value> = documents.iter().filter_map(read).collect();
-    let Some((first, others)) = documents.split_first() else {
+    let Some(first) = documents.first() else {
         return (None, Vec::new());
     };
     let (mut joined, mut warnings) = (first.clone(), Vec::new());
+    let unknown = column(Some(Value::Null), Value::Null);
     if let Some(columns) = joined["columns"].as_object_mut() {
         for (name, column) in columns {
-            if others.iter().any(|other| other["columns"][name] != *column) {
-                *column = json!({
-                    "encoding": "WKB", "geometry_types": [], "crs": null, "gold_digger.srid": null,
-                });
-                warnings.extend(several(name));
-            }
+            let all = documents.iter().map(|document| &document["columns"][name]);
+            let mut known = all.filter(|column| **column != unknown);
+            let Some(one) = known.next() else { continue };
+            *column = match known.all(|other| other == one) && *one != column_of_several() {
+                true => one.clone(),
+                false => {
+                    warnings.extend(several(name));
+                    column_of_several()
+                }
+            };
         }
     }
     (Some(joined.to_string()), warnings)

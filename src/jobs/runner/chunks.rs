@@ -86,6 +86,8 @@ pub(super) struct SplitRun {
     /// The index of the export.
     index: usize,
     chunks: Vec<Chunk>,
+    /// The moment that the clock of each session shows.
+    moment: String,
     cancel: CancelToken,
     /// Keeps whole chunks for another run, if there may be one.
     resumable: Option<Arc<Resumable>>,
@@ -139,18 +141,13 @@ impl SplitRun {
             }
             _ => export.query.clone(),
         };
-        let count = chunks.conditions.len();
+        let (count, moment) = (chunks.conditions.len(), chunks.moment);
         let conditions = chunks.conditions.into_iter().enumerate();
         let chunks = conditions.map(|(number, sql)| {
-            let others = export.parameters.iter().filter(|one| one.name != CHUNK);
-            let condition = Parameter {
-                name: CHUNK.to_owned(),
-                value: ParameterValue::Condition { sql },
-            };
             Chunk {
                 plan: ExportPlan {
                     query: query.clone(),
-                    parameters: others.cloned().chain([condition]).collect(),
+                    parameters: with_condition(export, sql),
                     // The rows are counted when all have come.
                     guards: Guards {
                         min_rows: None,
@@ -173,6 +170,7 @@ impl SplitRun {
         Ok(Self {
             index,
             chunks: chunks.collect(),
+            moment,
             cancel,
             resumable: resumable.map(Arc::new),
             has_begun: AtomicBool::new(false),
@@ -267,6 +265,9 @@ impl Runner {
                     &mut *own
                 }
             };
+            if split.order == RowOrder::Statement {
+                question.prefer_cause(refuse_whole(session, export))?;
+            }
             session.bind(export)?;
             question.prefer_cause(match split.whole {
                 WholeChunks::Discard => session.chunks(&split.options).map(|found| (found, None)),
@@ -312,6 +313,34 @@ impl Runner {
         self.observer.event(&Event::Succeeded { export });
         true
     }
+}
+
+/// Returns the parameters of `export` with the condition of a chunk.
+fn with_condition(export: &ExportPlan, sql: String) -> Vec<Parameter> {
+    let others = export.parameters.iter().filter(|one| one.name != CHUNK);
+    let condition = Parameter {
+        name: CHUNK.to_owned(),
+        value: ParameterValue::Condition { sql },
+    };
+    others.cloned().chain([condition]).collect()
+}
+
+/// Refuses a statement that returns a row where there are none, as aggregates do: each chunk
+/// would return one.
+fn refuse_whole(session: &mut dyn Session, export: &ExportPlan) -> Result<()> {
+    session.bind(&ExportPlan {
+        parameters: with_condition(export, "1 = 0".to_owned()),
+        ..export.clone()
+    })?;
+    let mut source = session.run()?;
+    let has_row = source.next_row()?.is_some();
+    if has_row {
+        let what = "the statement returns a row where no row is read, so that it depends on all rows (an aggregate?)";
+        return Err(Error::new(ErrorKind::Query, what).with_hint("leave out --split"));
+    }
+    source.finish()?;
+    session.close_statement();
+    Ok(())
 }
 
 impl Worker<'_> {
@@ -367,6 +396,7 @@ impl Worker<'_> {
             export: plan,
             status,
             observer: &observer,
+            moment: Some(&split.moment),
             output: match (&kept_path, &plan.parts) {
                 (Some(path), _) => Output::Kept(path, part),
                 (None, Some(_)) => Output::Part(part),

@@ -116,6 +116,7 @@ impl Resumable {
                 let chunks = Chunks {
                     conditions: plan.conditions.clone(),
                     order: plan.order.clone(),
+                    moment: plan.moment.clone(),
                     warnings: Vec::new(),
                 };
                 (plan, chunks)
@@ -124,7 +125,8 @@ impl Resumable {
                 let chunks = session.chunks(&split.options)?;
                 let (conditions, order) = (chunks.conditions.clone(), chunks.order.clone());
                 let started = format!("{:.3}", Timestamp::now());
-                let plan = CheckpointPlan::new(started, asked, conditions, order);
+                let moment = chunks.moment.clone();
+                let plan = CheckpointPlan::new(started, asked, conditions, order, moment);
                 checkpoint.begin(&plan, cancel)?;
                 (plan, chunks)
             }
