@@ -34,6 +34,7 @@ mod extension;
 mod file;
 mod format;
 mod home;
+mod increment;
 pub mod layers;
 #[cfg(feature = "parquet")]
 mod memory;
@@ -317,6 +318,7 @@ impl Shared {
         reporting: &ReportOptions,
         interaction: &Interaction<'_>,
     ) -> Result<RunPlan> {
+        self.run.suit_increments(layers, &self.session, &exports)?;
         self.run.suit_chunks(layers, &self.session, &exports)?;
         let (tls_mode, tls_origin) = self.tls_mode;
         let tls = certificates::load(layers, tls_mode, &tls_origin)?;

@@ -6,6 +6,7 @@ pub mod claims;
 mod event;
 mod export;
 pub mod guard;
+mod increment;
 mod join;
 mod load;
 mod outcome;
@@ -24,8 +25,8 @@ mod text_file;
 
 pub use event::{Event, Observer, RunReport};
 pub use plan::{
-    EmptyResult, ExportPlan, OnError, PartPlan, Publish, RowOrder, RunPlan, SchemaFile, SplitPlan,
-    TableSelection, WholeChunks,
+    EmptyResult, ExportPlan, IncrementPlan, OnError, PartPlan, Publish, RowOrder, RunPlan,
+    SchemaFile, Since, SplitPlan, TableSelection, WholeChunks,
 };
 pub use runner::{Runner, internal_error, run};
 pub use single::{Export, ExportReport};

@@ -52,7 +52,10 @@ pub use result_set::ResultSet;
 pub use rows::RowStream;
 pub use session::SessionFacts;
 pub use snapshot::BinlogPosition;
-pub use split::{ChunkSize, Chunks, SplitOptions, WithoutKey};
+pub use split::{
+    ChunkSize, Chunks, Increment, IncrementForm, IncrementOptions, IncrementStart, Lag, Mark,
+    SplitOptions, WithoutKey,
+};
 pub use tables::SnapshotGap;
 pub use tls::install_tls_provider;
 

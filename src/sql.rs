@@ -21,6 +21,7 @@ use crate::error::{Error, Result};
 mod bind;
 mod chunk;
 mod dialect;
+mod increment;
 mod lexer;
 mod mistakes;
 mod parameter;
@@ -31,6 +32,7 @@ mod table;
 
 pub use bind::BoundQuery;
 pub use dialect::Dialect;
+pub use increment::{INCREMENT, SINCE, UNTIL};
 #[cfg(feature = "cli")]
 pub(crate) use parameter::ITEMS;
 pub use parameter::{Parameter, ParameterValue};

@@ -10,6 +10,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     schema::ColumnDescription,
     sink::{self, folder},
+    source::Mark,
 };
 
 /// The last success of each export.
@@ -28,6 +29,9 @@ pub struct LastSuccess {
     pub columns: Vec<ColumnDescription>,
     /// When it ended, in UTC, as RFC 3339.
     pub finished: String,
+    /// The last row, if only what is new is read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<Mark>,
 }
 
 impl History {
@@ -59,8 +63,8 @@ impl History {
         }
     }
 
-    /// Sets the last success of the export called `name` in the file at `path`. The
-    /// file is read again first, because other runs may have changed it.
+    /// Sets the last success of the export called `name` in the file at `path`. Without a
+    /// new last row, the one before stays. The file is read again first, because other runs may have changed it.
     ///
     /// # Errors
     /// [`ErrorKind::Output`], if the file cannot be read or written; it is then
@@ -70,6 +74,11 @@ impl History {
         let _locked = sink::lock_target(path);
         let failed = |error: Error| Error::new(ErrorKind::Output, error.message());
         let mut history = Self::load(path).map_err(failed)?;
+        let earlier = history.exports.remove(name).and_then(|last| last.mark);
+        let success = LastSuccess {
+            mark: success.mark.or(earlier),
+            ..success
+        };
         history.exports.insert(name.to_owned(), success);
         let text = serde_json::to_string_pretty(&history);
         let text = text.map_err(|error| {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    format,
+    format, increment,
     layers::Layers,
     origin::{Origin, WithOrigin},
     output::{self, Destination, LazyNow},
@@ -114,6 +114,7 @@ impl UnresolvedExport {
         )?;
         output::check_binary(layers, &self.destination)?;
         let split = split::plan(layers, &query)?;
+        let increment = increment::plan(layers, &query, name)?;
         let parts = part_plan(layers, &self.destination, now, database)?;
         let compression = output::compression(layers, &self.destination)?;
         let load = preset::load_plan(
@@ -126,6 +127,7 @@ impl UnresolvedExport {
         let plan = ExportPlan {
             load,
             split,
+            increment,
             parts,
             // Where patterns choose the tables, each has its own.
             schema_file: query::table(layers)
@@ -144,8 +146,11 @@ impl UnresolvedExport {
             format,
             // Among many tables, some are empty.
             empty_result: match layers.origin(keys::ALLOW_EMPTY) {
-                Some(Origin::Default) | None if tables.is_some() => EmptyResult::Allow,
+                Some(Origin::Default) | None if tables.is_some() && !increment::is_on(layers) => {
+                    EmptyResult::Allow
+                }
                 _ if layers.is_on(keys::ALLOW_EMPTY) => EmptyResult::Allow,
+                _ if increment::is_on(layers) => EmptyResult::Skip,
                 _ => EmptyResult::Refuse,
             },
             guards,

@@ -10,6 +10,7 @@ use std::{
 };
 
 use super::{
+    increment,
     layers::Layers,
     origin::{Origin, WithOrigin},
     output::{self, LazyNow},
@@ -22,7 +23,8 @@ use crate::{
     error::{Error, Result},
     jobs::plan::TableSelection,
     sql::{
-        CHUNK, ColumnNames, Parameter, ParameterValue, Query, TableName, TablePattern, TableQuery,
+        CHUNK, ColumnNames, INCREMENT, Parameter, ParameterValue, Query, SINCE, TableName,
+        TablePattern, TableQuery, UNTIL,
     },
     text::hide_passwords_of_sql,
 };
@@ -56,7 +58,16 @@ pub(super) fn query(layers: &Layers, name: Option<&str>) -> Result<(Query, Vec<P
             let what = "gives chunk a value, which is the condition of a chunk here";
             return Err(layers.refuse(keys::QUERY_PARAMS, what));
         }
-        parameters.push(every_chunk());
+        parameters.push(expression(CHUNK, "1 = 1"));
+    }
+    if increment::is_on(layers) {
+        for (name, sql) in [(INCREMENT, "1 = 1"), (SINCE, "NULL"), (UNTIL, "NULL")] {
+            if parameters.iter().any(|one| one.name == name) {
+                let what = format!("gives {name} a value, which is that of what is new here");
+                return Err(layers.refuse(keys::QUERY_PARAMS, &what));
+            }
+            parameters.extend(query.has_parameter(name).then(|| expression(name, sql)));
+        }
     }
     query.check_parameters(&parameters).map_err(with_place)?;
     let query = match place {
@@ -287,12 +298,12 @@ pub(super) fn schema_file(
     output::side_file(layers, keys::SCHEMA_FILE, now, database, hint)
 }
 
-/// The condition of all chunks.
-fn every_chunk() -> Parameter {
+/// The parameter `name`, which stands for the expression `sql` until the run has its own.
+fn expression(name: &str, sql: &str) -> Parameter {
     Parameter {
-        name: CHUNK.to_owned(),
-        value: ParameterValue::Condition {
-            sql: "1 = 1".to_owned(),
+        name: name.to_owned(),
+        value: ParameterValue::Expression {
+            sql: sql.to_owned(),
         },
     }
 }
@@ -305,7 +316,13 @@ fn table_settings(layers: &Layers, table: TableName) -> TableQuery {
         columns: columns.flat_map(|ColumnNames(names)| names).collect(),
         condition: layers.value(keys::QUERY_WHERE),
         limit: layers.value(keys::QUERY_LIMIT),
-        is_in_chunks: split::size(layers).is_some(),
+        conditions: [
+            split::size(layers).map(|_| CHUNK),
+            increment::is_on(layers).then_some(INCREMENT),
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
     }
 }
 

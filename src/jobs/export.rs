@@ -11,6 +11,7 @@ use std::{
 use super::{
     event::{Event, Observer},
     guard::GuardObserver,
+    increment,
     load::{self, LoadObserver},
     parts,
     plan::{EmptyResult, ExportPlan, Publish, RunPlan},
@@ -326,6 +327,7 @@ fn wait_for_server(context: ExportContext<'_>, session: &mut dyn Session) -> Res
 /// Refuses a result without rows, if `export` says so.
 pub(super) fn refuse_empty(export: &ExportPlan, rows: u64) -> Result<()> {
     match export.empty_result {
+        EmptyResult::Skip if rows == 0 => Err(increment::nothing_new(export)),
         EmptyResult::Refuse if rows == 0 => {
             let message = format!("no rows; {} left as it was", export.target);
             Err(Error::new(ErrorKind::NoRows, message))
@@ -391,7 +393,7 @@ fn record_source(status: &Status, source: &dyn RowSource) {
 /// a report, a manifest or the document needs them.
 fn prepare_session(context: ExportContext<'_>, session: &mut dyn Session) -> Result<()> {
     let ExportContext { plan, export, .. } = context;
-    session.bind(export)?;
+    increment::bind(context, session)?;
     let warnings = session.new_warnings();
     warnings
         .into_iter()

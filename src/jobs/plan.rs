@@ -16,8 +16,11 @@ use crate::{
     load::LoadTarget,
     pipeline::{Flush, PartLimit},
     sink::{CompressionOptions, CreateDirs, Partial, Target},
-    source::{ConnectOptions, LoadLimits, Protocol, SessionOptions, SnapshotMode, SplitOptions},
-    sql::{Condition, Parameter, Query, TableName, TablePattern},
+    source::{
+        ConnectOptions, IncrementOptions, LoadLimits, Protocol, SessionOptions, SnapshotMode,
+        SplitOptions,
+    },
+    sql::{CHUNK, Condition, INCREMENT, Parameter, Query, TableName, TablePattern},
 };
 
 /// The plan of a run.
@@ -76,7 +79,12 @@ impl RunPlan {
     /// read.
     pub fn history(&self) -> Result<History> {
         match &self.state {
-            Some(path) if self.exports.iter().any(|export| export.name.is_some()) => {
+            Some(path)
+                if self
+                    .exports
+                    .iter()
+                    .any(|export| export.state_name().is_some()) =>
+            {
                 History::load(path)
             }
             _ => Ok(History::default()),
@@ -134,6 +142,9 @@ pub struct ExportPlan {
     /// How the rows are read in chunks; `None` if one statement reads all of them.
     #[serde(default)]
     pub split: Option<SplitPlan>,
+    /// How only what is new is read; `None` if all rows are.
+    #[serde(default)]
+    pub increment: Option<IncrementPlan>,
     /// How the rows are divided among several files; `None` if all are in one. The number
     /// of the part is a placeholder in `target` then.
     #[serde(default)]
@@ -160,6 +171,29 @@ pub struct SplitPlan {
     /// What happens to the chunks that are whole if the run ends before the others are.
     #[serde(default)]
     pub whole: WholeChunks,
+}
+
+/// How an export reads only what is new since the last run. The query has
+/// [`INCREMENT`](crate::sql::INCREMENT) where a condition stands, or compares with
+/// [`SINCE`](crate::sql::SINCE) and [`UNTIL`](crate::sql::UNTIL).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IncrementPlan {
+    /// The name by which the last row is kept in the state file.
+    pub name: String,
+    /// The table, its key, and how far from its end the increment stays.
+    pub options: IncrementOptions,
+    /// Where it begins, if that is not behind the last row.
+    pub since: Option<Since>,
+}
+
+/// Where an increment begins: at a value of the first column, included.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Since {
+    /// In the first run only.
+    First(String),
+    /// In this run, which leaves the last row that is kept as it is.
+    Backfill(String),
 }
 
 /// What happens to the chunks that are whole if a run ends before the others are.
@@ -235,6 +269,23 @@ pub struct LoadPlan {
 }
 
 impl ExportPlan {
+    /// The parameters that the query of a table has as conditions.
+    pub(super) fn conditions(&self) -> Vec<&'static str> {
+        let names = [
+            self.split.as_ref().map(|_| CHUNK),
+            self.increment.as_ref().map(|_| INCREMENT),
+        ];
+        names.into_iter().flatten().collect()
+    }
+
+    /// The name of its entry in the state file, if it has one.
+    pub(super) fn state_name(&self) -> Option<&String> {
+        let increment = self.increment.as_ref();
+        self.name
+            .as_ref()
+            .or(increment.map(|increment| &increment.name))
+    }
+
     /// Whether its whole chunks are kept for another run.
     pub(super) fn is_resumable(&self) -> bool {
         let split = self.split.as_ref();
@@ -261,6 +312,7 @@ impl ExportPlan {
             manifest: None,
             load: None,
             split: None,
+            increment: None,
             parts: None,
             schema_file: None,
             tables: None,
@@ -277,6 +329,8 @@ pub enum EmptyResult {
     Refuse,
     /// A success; the document is empty.
     Allow,
+    /// A success; the target is unchanged.
+    Skip,
 }
 
 /// What happens to the other exports when one fails.

@@ -22,7 +22,7 @@ use super::{
     event::{Event, Observer, RunReport},
     export::{self, ExportContext, Output, export, with_export_context},
     outcome::summarize,
-    plan::{ExportPlan, OnError, Publish, RunPlan},
+    plan::{EmptyResult, ExportPlan, OnError, Publish, RunPlan, Since},
     publish::StagedExport,
     retry::retry,
     session::{Backend, Server, Session, SessionRef, Sessions},
@@ -350,7 +350,7 @@ impl Runner {
     fn succeed(&self, index: usize, export: &ExportStatus, plan: &ExportPlan) {
         export.status.end(Outcome::Success);
         self.observer.event(&Event::Succeeded { export });
-        self.record_success(export);
+        self.record_success(export, plan);
         if let (Some(name), Some(path)) = (&plan.manifest, plan.target.path()) {
             let warn = |text| self.warn(export, text);
             retention::remove_old(export.name.as_deref(), name, path, warn);
@@ -377,22 +377,30 @@ impl Runner {
     }
 
     /// Saves the success of the export in the state file, for the next run.
-    fn record_success(&self, export: &ExportStatus) {
+    fn record_success(&self, export: &ExportStatus, plan: &ExportPlan) {
         // One thread at a time reads and writes the file.
         let mut state_error = lock(&self.state_error);
-        let (Some(path), Some(name)) = (&self.plan.state, &export.name) else {
+        let (Some(path), Some(name)) = (&self.plan.state, plan.state_name()) else {
             return;
         };
+        let since = plan.increment.as_ref().and_then(|plan| plan.since.as_ref());
+        if let Some(Since::Backfill(_)) = since {
+            return;
+        }
         let success = LastSuccess {
             rows: export.status.rows(),
             columns: ColumnDescription::of_all(&export.status.details().columns),
             finished: format!("{:.3}", Timestamp::now()),
+            mark: export.status.details().mark,
         };
         if let Err(error) = History::record(path, name, success) {
             let message = error.message();
             self.warn(
                 export,
-                format!("the next run has nothing to compare with: {message}"),
+                match plan.increment {
+                    Some(_) => format!("the next run reads the same rows again: {message}"),
+                    None => format!("the next run has nothing to compare with: {message}"),
+                },
             );
             state_error.get_or_insert(error);
         }
@@ -511,8 +519,14 @@ impl Worker<'_> {
             |error: &Error| error.kind() == ErrorKind::Connect && error.is_transient();
         let found = result.as_ref().err().is_some_and(is_unreachable);
         runner.is_unreachable.store(found, Relaxed);
+        let skips = runner.plan.exports[index].empty_result == EmptyResult::Skip;
         match result {
             Ok(false) => {}
+            Err(error) if skips && error.kind() == ErrorKind::NoRows => {
+                tracing::info!("{}", error.message());
+                export.status.end(Outcome::Success);
+                runner.observer.event(&Event::Succeeded { export });
+            }
             result => runner.end(index, result.map(drop)),
         }
     }
@@ -535,7 +549,7 @@ impl Worker<'_> {
             runner, history, ..
         } = *self;
         let (status, plan) = (&runner.exports[index], &runner.plan);
-        let name = status.name.as_ref();
+        let name = plan.exports[index].state_name();
         ExportContext {
             plan,
             export: &plan.exports[index],

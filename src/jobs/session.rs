@@ -10,8 +10,9 @@ use crate::{
     schema::Schema,
     sink::{self, Sink, SinkOptions, Target},
     source::{
-        BinlogPosition, Chunks, ConnectOptions, LoadLimits, QueryExecutor, RowSource, SessionFacts,
-        SessionOptions, SessionUse, SnapshotGap, SnapshotMode, SplitOptions, snapshot,
+        BinlogPosition, Chunks, ConnectOptions, Increment, IncrementOptions, IncrementStart,
+        LoadLimits, QueryExecutor, RowSource, SessionFacts, SessionOptions, SessionUse,
+        SnapshotGap, SnapshotMode, SplitOptions, snapshot,
     },
     sql::TableName,
     sync::lock,
@@ -68,6 +69,13 @@ pub(super) trait Session: Send {
     /// Returns the columns of the bound query, or the reason why they are not known before
     /// it runs.
     fn describe(&mut self) -> Result<Result<Schema, String>>;
+
+    /// Finds the rows of the table of the bound query that are new from `start` on.
+    fn increment(
+        &mut self,
+        options: &IncrementOptions,
+        start: &IncrementStart,
+    ) -> Result<Increment>;
 
     /// Binds the query of `export` and its parameters, to run next.
     fn bind(&mut self, export: &ExportPlan) -> Result<()>;
@@ -265,6 +273,14 @@ impl Session for ServerSession {
     fn describe(&mut self) -> Result<Result<Schema, String>> {
         let described = self.executor.describe()?;
         Ok(described.map(|(schema, _)| schema))
+    }
+
+    fn increment(
+        &mut self,
+        options: &IncrementOptions,
+        start: &IncrementStart,
+    ) -> Result<Increment> {
+        self.executor.increment(options, start)
     }
 
     fn bind(&mut self, export: &ExportPlan) -> Result<()> {

@@ -215,6 +215,7 @@ impl Export {
                 manifest: None,
                 load: None,
                 split: None,
+                increment: None,
                 parts: None,
                 schema_file: None,
                 tables: None,

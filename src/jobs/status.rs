@@ -18,6 +18,7 @@ use crate::{
     pipeline::Counters,
     schema::Column,
     sink::{Restart, Target},
+    source::Mark,
     sync::lock,
 };
 
@@ -81,6 +82,8 @@ pub struct StatusDetails {
     /// The size of the compressed output in bytes; `None` if it is not compressed, or
     /// not complete.
     pub stored_bytes: Option<u64>,
+    /// The last row of an increment, for the state file.
+    pub mark: Option<Mark>,
     /// The warnings that were reported.
     pub warnings: Vec<String>,
     /// The number of attempts that have begun.

@@ -12,7 +12,10 @@ use std::{
 use super::{
     event::Observer,
     export::warn,
-    plan::{ExportPlan, LoadPlan, PartPlan, RunPlan, SchemaFile, SplitPlan, TableSelection},
+    plan::{
+        ExportPlan, IncrementPlan, LoadPlan, PartPlan, RunPlan, SchemaFile, SplitPlan,
+        TableSelection,
+    },
     retry::retry,
     status::Status,
 };
@@ -23,7 +26,10 @@ use crate::{
     format::Sql,
     row::Value,
     sink::Target,
-    source::{ConnectOptions, Protocol, QueryExecutor, RowSource, SessionUse, SplitOptions},
+    source::{
+        ConnectOptions, IncrementOptions, Protocol, QueryExecutor, RowSource, SessionUse,
+        SplitOptions,
+    },
     sql::{NameCase, Parameter, ParameterValue, Query, TableName, TablePattern, TableQuery},
     text::counted,
 };
@@ -389,7 +395,7 @@ fn export_of(
         columns: selection.columns.clone(),
         condition: selection.condition.clone(),
         limit: selection.limit,
-        is_in_chunks: pattern.split.is_some(),
+        conditions: pattern.conditions(),
     };
     let output = OutputName {
         database: table.database.clone(),
@@ -397,6 +403,10 @@ fn export_of(
         ..selection.output.clone()
     };
     let name = table.to_text();
+    let export_name = match &pattern.name {
+        Some(pattern) => format!("{pattern}:{name}"),
+        None => name,
+    };
     let load = pattern.load.as_ref().map(|load| -> Result<LoadPlan> {
         let file = selection.statement_file.as_ref();
         Ok(LoadPlan {
@@ -430,10 +440,7 @@ fn export_of(
             table: output.table.clone(),
             ..manifest.clone()
         }),
-        name: Some(match &pattern.name {
-            Some(pattern) => format!("{pattern}:{name}"),
-            None => name,
-        }),
+        name: Some(export_name.clone()),
         load: load.transpose()?,
         split: pattern.split.as_ref().map(|split| SplitPlan {
             options: SplitOptions {
@@ -441,6 +448,14 @@ fn export_of(
                 ..split.options.clone()
             },
             ..split.clone()
+        }),
+        increment: pattern.increment.as_ref().map(|increment| IncrementPlan {
+            name: export_name.clone(),
+            options: IncrementOptions {
+                table: Some(table.clone()),
+                ..increment.options.clone()
+            },
+            ..increment.clone()
         }),
         parts: pattern.parts.as_ref().map(|parts| PartPlan {
             output,

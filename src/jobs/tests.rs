@@ -24,8 +24,9 @@ use crate::{
     schema::{Column, ColumnType, Schema},
     sink::{Commit, Restart, Sink, SinkOptions, Staged, Target},
     source::{
-        BinlogPosition, Chunks, ConnectOptions, LoadLimits, RowSource, SessionFacts,
-        SessionOptions, SnapshotGap, SnapshotMode, SplitOptions,
+        BinlogPosition, Chunks, ConnectOptions, Increment, IncrementOptions, IncrementStart,
+        LoadLimits, RowSource, SessionFacts, SessionOptions, SnapshotGap, SnapshotMode,
+        SplitOptions,
     },
     sql::{Query, TableName},
 };
@@ -166,6 +167,14 @@ impl Session for MemorySession {
 
     fn describe(&mut self) -> Result<Result<Schema, String>> {
         Ok(Err("the query has not run".to_owned()))
+    }
+
+    fn increment(
+        &mut self,
+        _options: &IncrementOptions,
+        _start: &IncrementStart,
+    ) -> Result<Increment> {
+        Err(Error::new(ErrorKind::Query, "nothing is kept"))
     }
 
     fn bind(&mut self, export: &ExportPlan) -> Result<()> {

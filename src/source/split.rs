@@ -3,6 +3,7 @@
 
 mod bounds;
 mod from;
+mod increment;
 
 use std::{
     collections::BTreeMap,
@@ -12,6 +13,7 @@ use std::{
 use mysql::{Conn, Row, prelude::Queryable};
 use serde::{Deserialize, Serialize};
 
+pub use self::increment::{Increment, IncrementForm, IncrementOptions, IncrementStart, Lag, Mark};
 use self::{
     bounds::Finder,
     from::{FromItem, from_items},
@@ -179,17 +181,24 @@ impl QueryExecutor {
 
     /// Returns the table that `split` divides.
     fn split_table(&mut self, split: &SplitOptions) -> Result<SplitTable> {
+        self.key_table(split.table.as_ref(), split.by.as_ref())
+    }
+
+    /// Returns `table`, or that of the bound statement whose columns `by` names.
+    fn key_table(
+        &mut self,
+        table: Option<&TableName>,
+        by: Option<&SplitColumns>,
+    ) -> Result<SplitTable> {
         if let Some(rows) = self.session.row_limit {
             let what = format!(
-                "an init statement limits results to {rows} rows (sql_select_limit), and each chunk is a result"
+                "an init statement limits results to {rows} rows (sql_select_limit), so that some would be missing"
             );
-            return Err(
-                Error::new(ErrorKind::Query, what).with_hint("leave that out, or the chunks")
-            );
+            return Err(Error::new(ErrorKind::Query, what).with_hint("leave that out"));
         }
-        match &split.table {
+        match table {
             Some(table) => self.named_table(table),
-            None => self.table_of_statement(split.by.as_ref()),
+            None => self.table_of_statement(by),
         }
     }
 
@@ -269,7 +278,7 @@ enum Planned {
 fn planned(conn: &mut Conn, table: &SplitTable, split: &SplitOptions) -> Result<Planned> {
     let by = split.by.as_ref().map(|by| &by.names[..]);
     let facts = TableFacts::read(conn, table).map_err(failed)?;
-    let plan = match facts.plan(table, by) {
+    let plan = match facts.plan(table, by, TableUse::Split) {
         // One of many tables, which nothing divides.
         Err(error) if split.without_key == WithoutKey::OneChunk && by.is_none() => {
             return Ok(Planned::OneChunk(error.message().to_owned()));
@@ -307,14 +316,15 @@ fn conditions(key: &Key, bounds: &[KeyValue]) -> Vec<String> {
 }
 
 /// Refuses a TIMESTAMP in `key` where two moments may have one text, so that rows are
-/// compared in another order than they have.
-fn refuse_moving_zone(conn: &mut Conn, facts: &TableFacts, key: &Key) -> Result<()> {
+/// compared in another order than they have. Returns the session's time zone, if there is
+/// one.
+fn refuse_moving_zone(conn: &mut Conn, facts: &TableFacts, key: &Key) -> Result<Option<String>> {
     let is_timestamp = |column: &&KeyColumn| {
         let found = facts.columns.get(&column.name);
         found.is_some_and(|found| found.data_type == "timestamp")
     };
     let Some(column) = key.columns.iter().find(is_timestamp) else {
-        return Ok(());
+        return Ok(None);
     };
     let rows = ask(conn, "SELECT @@SESSION.time_zone").map_err(failed)?;
     let zone = rows
@@ -322,7 +332,7 @@ fn refuse_moving_zone(conn: &mut Conn, facts: &TableFacts, key: &Key) -> Result<
         .and_then(|row| text(row, 0))
         .unwrap_or_default();
     if zone.starts_with(['+', '-']) || zone.eq_ignore_ascii_case("UTC") {
-        return Ok(());
+        return Ok(Some(zone));
     }
     let what = format!(
         "{} is a TIMESTAMP, and in the time zone {zone} an hour may come twice",
@@ -410,6 +420,31 @@ struct Index {
     is_ordered: bool,
 }
 
+/// What a table's key is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum TableUse {
+    /// Chunks.
+    Split,
+    /// The rows that are new.
+    Increment,
+}
+
+impl TableUse {
+    const fn verb(self) -> &'static str {
+        match self {
+            Self::Split => "divided",
+            Self::Increment => "followed",
+        }
+    }
+
+    const fn hint(self) -> &'static str {
+        match self {
+            Self::Split => "choose another column: --split-by COLUMN",
+            Self::Increment => "choose another column: --incremental COLUMN",
+        }
+    }
+}
+
 /// How the rows of a table are divided.
 struct KeyPlan {
     key: Key,
@@ -484,8 +519,22 @@ impl TableFacts {
         words.into_iter().flatten().collect::<Vec<_>>().join(" ")
     }
 
+    /// Returns the name and the collation of `column`, by which its values have their order.
+    fn identity(&self, column: &KeyColumn) -> String {
+        let facts = self.columns.get(&column.name);
+        match facts.and_then(|facts| facts.collation.as_ref()) {
+            Some(collation) => format!("{} {collation}", column.name),
+            None => column.name.clone(),
+        }
+    }
+
     /// Returns how `table` is divided: by the columns `by`, or by a unique key.
-    fn plan(&self, table: &SplitTable, by: Option<&[String]>) -> Result<KeyPlan> {
+    fn plan(
+        &self,
+        table: &SplitTable,
+        by: Option<&[String]>,
+        table_use: TableUse,
+    ) -> Result<KeyPlan> {
         if self.columns.is_empty() {
             let what = format!("there is no table {table} that this account can see");
             return Err(Error::new(ErrorKind::Query, what));
@@ -500,7 +549,9 @@ impl TableFacts {
                     .with_hint("name columns by which its rows are divided: --split-by COLUMN"));
             }
         };
-        let columns = names.iter().map(|name| self.key_column(table, name));
+        let columns = names
+            .iter()
+            .map(|name| self.key_column(table, name, table_use));
         let columns: Vec<KeyColumn> = columns.collect::<Result<_>>()?;
         let names: Vec<&str> = columns.iter().map(|column| &*column.name).collect();
         let index = self.indexes.iter().find(|index| {
@@ -545,17 +596,18 @@ impl TableFacts {
     }
 
     /// Returns the column called `name`, in any case, for a key.
-    fn key_column(&self, table: &SplitTable, name: &str) -> Result<KeyColumn> {
+    fn key_column(&self, table: &SplitTable, name: &str, table_use: TableUse) -> Result<KeyColumn> {
         let mut columns = self.columns.iter();
         let found = columns.find(|(found, _)| found.to_lowercase() == name.to_lowercase());
         let Some((name, facts)) = found else {
             let what = format!("{table} has no column {name}");
-            return Err(Error::new(ErrorKind::Query, what).with_hint("see --split-by"));
+            return Err(Error::new(ErrorKind::Query, what).with_hint(table_use.hint()));
         };
         let literal = facts.literal().ok_or_else(|| {
             let kind = facts.data_type.to_ascii_uppercase();
-            let what = format!("{table} cannot be divided by {name}, as that is a {kind}");
-            Error::new(ErrorKind::Query, what).with_hint("choose another column: --split-by COLUMN")
+            let verb = table_use.verb();
+            let what = format!("{table} cannot be {verb} by {name}, as that is a {kind}");
+            Error::new(ErrorKind::Query, what).with_hint(table_use.hint())
         })?;
         Ok(KeyColumn {
             name: name.clone(),

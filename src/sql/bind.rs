@@ -150,7 +150,7 @@ impl Query {
                     .with_hint(format!("a list is for IN (:{name}) and NOT IN (:{name})")));
             }
             let sql = match &parameter.value {
-                ParameterValue::Condition { sql } => format!("({sql})"),
+                ParameterValue::Expression { sql } => format!("({sql})"),
                 _ => sql_of(name, values, placeholder.position, dialect)?,
             };
             // The literal must not become part of what stands beside it, such as x'41'.
@@ -225,7 +225,7 @@ impl Query {
         };
         let is_doubtful = |parameter: &&Parameter| match &parameter.value {
             ParameterValue::Text(text) => text.contains(',') && is_element(&parameter.name),
-            ParameterValue::List(_) | ParameterValue::Condition { .. } => false,
+            ParameterValue::List(_) | ParameterValue::Expression { .. } => false,
         };
         let doubtful = parameters.iter().filter(is_doubtful);
         doubtful.map(|parameter| parameter.name.as_str()).collect()

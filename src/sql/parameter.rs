@@ -39,9 +39,9 @@ pub enum ParameterValue {
     Text(String),
     /// The values of an `IN (…)` list, each a text; never empty.
     List(Vec<String>),
-    /// A condition, which is put between parentheses. No user gives one.
-    Condition {
-        /// SQL text that is one expression.
+    /// An expression, which is put between parentheses. No user gives one.
+    Expression {
+        /// Its text in SQL.
         sql: String,
     },
 }
@@ -51,7 +51,7 @@ impl ParameterValue {
     #[must_use]
     pub fn texts(&self) -> &[String] {
         match self {
-            Self::Text(text) | Self::Condition { sql: text } => std::slice::from_ref(text),
+            Self::Text(text) | Self::Expression { sql: text } => std::slice::from_ref(text),
             Self::List(texts) => texts,
         }
     }

@@ -64,6 +64,11 @@ impl KeyValue {
         self.0.first()?.as_ref()?.parse().ok()
     }
 
+    /// Returns the first value in SQL, if it is not NULL.
+    pub fn leading(&self) -> Option<&str> {
+        self.0.first()?.as_deref()
+    }
+
     /// Returns a key of one column, which holds `number`.
     #[must_use]
     pub fn of_integer(number: i128) -> Self {
@@ -244,6 +249,25 @@ impl Key {
             None => Some(None),
         });
         Some(KeyValue(values.collect::<Option<_>>()?))
+    }
+
+    /// Returns the key of the leading column that has the value which a user writes as
+    /// `text`; `None` if no value looks so.
+    #[must_use]
+    pub fn value_of_user(&self, text: &str) -> Option<KeyValue> {
+        let hex = || crate::text::hex(text.as_bytes());
+        let literal = match &self.columns.first()?.literal {
+            Literal::Text(_) => format!("_utf8mb4 X'{}'", hex()),
+            Literal::Bytes => format!("X'{}'", hex()),
+            literal @ Literal::Decimal => {
+                text.parse::<f64>()
+                    .ok()
+                    .filter(|number| number.is_finite())?;
+                literal.literal(text)?
+            }
+            literal => literal.literal(text)?,
+        };
+        Some(KeyValue(vec![Some(literal)]))
     }
 
     /// Returns the key of the leading column alone.

@@ -9,7 +9,6 @@ use super::{
     Query,
     dialect::Dialect,
     lexer::{Lexer, ParseError, TokenKind},
-    range::CHUNK,
 };
 use crate::error::Result;
 
@@ -393,8 +392,8 @@ pub struct TableQuery {
     pub condition: Option<Condition>,
     /// The most rows; `None` for all. Which ones come is the server's choice.
     pub limit: Option<u64>,
-    /// Whether the query has the parameter [`CHUNK`] as a condition.
-    pub is_in_chunks: bool,
+    /// The parameters that the query has as conditions, such as [`CHUNK`](super::CHUNK).
+    pub conditions: Vec<&'static str>,
 }
 
 impl TableQuery {
@@ -411,7 +410,7 @@ impl TableQuery {
     ///     columns: vec!["id".to_owned()],
     ///     condition: Some("price > 9".parse().expect("an expression")),
     ///     limit: Some(10),
-    ///     is_in_chunks: false,
+    ///     conditions: Vec::new(),
     /// };
     /// assert_eq!(query.to_query()?.text(), "SELECT `id` FROM `shop`.`orders` WHERE (price > 9) LIMIT 10");
     /// # Ok::<(), gold_digger::error::Error>(())
@@ -425,8 +424,8 @@ impl TableQuery {
         let mut text = format!("SELECT {columns} FROM {}", self.table);
         let condition = self.condition.as_ref();
         let condition = condition.map(|Condition(text)| format!("({text})"));
-        let chunk = self.is_in_chunks.then(|| format!(":{CHUNK}"));
-        let conditions: Vec<String> = condition.into_iter().chain(chunk).collect();
+        let parameters = self.conditions.iter().map(|name| format!(":{name}"));
+        let conditions: Vec<String> = condition.into_iter().chain(parameters).collect();
         if !conditions.is_empty() {
             text += &format!(" WHERE {}", conditions.join(" AND "));
         }

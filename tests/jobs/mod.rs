@@ -2,6 +2,7 @@
 
 mod divided;
 mod guards;
+mod incremental;
 mod manifests;
 mod nightly;
 mod pace;

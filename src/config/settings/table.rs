@@ -11,7 +11,9 @@ use secrecy::SecretString;
 
 use super::{
     super::{
-        Timeout, TlsMode, format, preset,
+        Timeout, TlsMode, format,
+        increment::LagSetting,
+        preset,
         reporting::{LogFormat, ProgressMode},
     },
     setting::{
@@ -153,6 +155,32 @@ settings! {
             "In the folder FILE.resume, until the run succeeds. The next run with --resume goes on \
              from there, also after SIGKILL.",
         );
+        INCREMENTAL: SplitColumns = text(
+            "query.incremental",
+            &parsed::<SplitColumns>,
+            "Read only the rows that are new by these columns since the last run",
+        )
+        .flag("incremental")
+        .value("COLUMNS")
+        .more(
+            "The state file keeps the last row. In a query, :increment stands for the condition, or \
+             COLUMN > :since AND COLUMN <= :until.",
+        );
+        SINCE: String = text(
+            "query.since",
+            &any_text,
+            "Begin at VALUE of the first column; the state stays as it is",
+        )
+        .flag("since")
+        .value("VALUE")
+        .more("In the configuration file, it is where the first run begins.");
+        LAG: LagSetting = text(
+            "query.lag",
+            &parsed::<LagSetting>,
+            "Stay so far from the end, where open transactions may add rows: 5m, or 1000 ids",
+        )
+        .flag("lag")
+        .value("LAG");
         QUERY_PARAMS: Vec<Parameter> = parameters(
             "query.params",
             "Give :NAME in the query the text VALUE; may be repeated",

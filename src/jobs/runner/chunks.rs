@@ -320,7 +320,7 @@ fn with_condition(export: &ExportPlan, sql: String) -> Vec<Parameter> {
     let others = export.parameters.iter().filter(|one| one.name != CHUNK);
     let condition = Parameter {
         name: CHUNK.to_owned(),
-        value: ParameterValue::Condition { sql },
+        value: ParameterValue::Expression { sql },
     };
     others.cloned().chain([condition]).collect()
 }

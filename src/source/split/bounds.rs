@@ -255,8 +255,18 @@ impl<'a> Finder<'a> {
         Ok(pieces)
     }
 
+    /// The table in SQL.
+    pub(super) fn table(&self) -> &str {
+        &self.table
+    }
+
+    /// The connection.
+    pub(super) fn conn(&mut self) -> &mut Conn {
+        self.conn
+    }
+
     /// Returns the first key in the order of `key` for which `condition` holds.
-    fn first(&mut self, key: &Key, condition: &str) -> Result<Option<KeyValue>> {
+    pub(super) fn first(&mut self, key: &Key, condition: &str) -> Result<Option<KeyValue>> {
         self.nth(key, condition, 0)
     }
 
@@ -267,8 +277,17 @@ impl<'a> Finder<'a> {
     }
 
     /// Returns the last key for which `condition` holds.
-    fn last(&mut self, key: &Key, condition: &str) -> Result<Option<KeyValue>> {
+    pub(super) fn last(&mut self, key: &Key, condition: &str) -> Result<Option<KeyValue>> {
         self.look_up(key, condition, &key.order(" DESC"), "1")
+    }
+
+    /// Returns the texts of the last key for which `condition` holds.
+    pub(super) fn last_texts(
+        &mut self,
+        key: &Key,
+        condition: &str,
+    ) -> Result<Option<Vec<Option<String>>>> {
+        self.look_up_texts(key, condition, &key.order(" DESC"), "1")
     }
 
     fn look_up(
@@ -278,23 +297,35 @@ impl<'a> Finder<'a> {
         order: &str,
         limit: &str,
     ) -> Result<Option<KeyValue>> {
+        let Some(texts) = self.look_up_texts(key, condition, order, limit)? else {
+            return Ok(None);
+        };
+        let unreadable = || {
+            let what = "the server sent a key that no column of its type has";
+            Error::new(ErrorKind::Query, what)
+        };
+        key.value(&texts).ok_or_else(unreadable).map(Some)
+    }
+
+    fn look_up_texts(
+        &mut self,
+        key: &Key,
+        condition: &str,
+        order: &str,
+        limit: &str,
+    ) -> Result<Option<Vec<Option<String>>>> {
         let question = format!(
             "SELECT {} FROM {} WHERE {condition} ORDER BY {order} LIMIT {limit}",
             key.reading(),
             self.table
         );
         let rows = ask(self.conn, &question).map_err(failed)?;
-        let Some(row) = rows.first() else {
-            return Ok(None);
+        let texts = |row| {
+            (0..key.columns.len())
+                .map(|index| text(row, index))
+                .collect()
         };
-        let texts: Vec<_> = (0..key.columns.len())
-            .map(|index| text(row, index))
-            .collect();
-        let unreadable = || {
-            let what = "the server sent a key that no column of its type has";
-            Error::new(ErrorKind::Query, what)
-        };
-        key.value(&texts).ok_or_else(unreadable).map(Some)
+        Ok(rows.first().map(texts))
     }
 
     /// Returns how many rows the server expects where `condition` holds.

@@ -1,0 +1,463 @@
+//! Finds which rows of a table are new since the last run: those whose key is after the one
+//! that was kept, up to the highest key of the snapshot.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    KeyPlan, SplitTable, TableFacts, TableUse, bounds::Finder, failed, refuse_moving_zone,
+    refuse_unpadded_text,
+};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    source::{
+        QueryExecutor,
+        driver::{ask, text},
+    },
+    sql::{Key, KeyValue, Literal, SplitColumns, TableName},
+};
+
+/// Which rows of a table are new.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IncrementOptions {
+    /// The table; `None` if it is that of the statement.
+    pub table: Option<TableName>,
+    /// The columns of the key by which rows are new.
+    pub by: SplitColumns,
+    /// How far from the end the increment stays.
+    pub lag: Option<Lag>,
+    /// What the statement has of the increment.
+    pub form: IncrementForm,
+}
+
+/// What a statement has of an increment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IncrementForm {
+    /// A condition.
+    Condition,
+    /// The value that the rows are after, and perhaps that up to which they are.
+    Values,
+}
+
+/// How far from the end of the table an increment stays, because transactions that are still
+/// open may add rows there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lag {
+    /// So much time before now, for dates and times.
+    Time(Duration),
+    /// So many numbers below the highest, for whole numbers.
+    Count(u64),
+}
+
+/// The key of the last row that was read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// The columns of the key, each with its collation.
+    pub columns: Vec<String>,
+    /// Their values: texts and bytes in hexadecimal digits.
+    pub values: Vec<Option<String>>,
+    /// The session's time zone, if a column is a TIMESTAMP.
+    pub time_zone: Option<String>,
+}
+
+/// Where an increment begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IncrementStart {
+    /// At the first row.
+    Everything,
+    /// At this value of the first column, included.
+    From(String),
+    /// Behind the last row of an earlier run.
+    After(Mark),
+}
+
+/// The rows that are new.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Increment {
+    /// Their condition.
+    pub condition: String,
+    /// The value that they are after, in SQL; `NULL` if there are none.
+    pub since: String,
+    /// The value up to which they are, in SQL; `NULL` if there are none.
+    pub until: String,
+    /// The key of the last of them; `None` if there is none.
+    pub mark: Option<Mark>,
+    /// Whether there are any.
+    pub is_new: bool,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+}
+
+/// The word in SQL for no value.
+const NULL: &str = "NULL";
+
+impl QueryExecutor {
+    /// Finds the rows that are new as `options` say, from `start` on. Without a table there,
+    /// it is the table of the bound statement.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Query`] if the table has no such columns, or some that have no order;
+    /// [`ErrorKind::Config`] if `start` does not fit them.
+    pub fn increment(
+        &mut self,
+        options: &IncrementOptions,
+        start: &IncrementStart,
+    ) -> Result<Increment> {
+        let found = self.key_table(options.table.as_ref(), Some(&options.by))?;
+        let increment = self.with_driver(|conn| {
+            let facts = TableFacts::read(conn, &found).map_err(failed)?;
+            let names = &options.by.names[..];
+            let plan = facts.plan(&found, Some(names), TableUse::Increment)?;
+            refuse_unpadded_text(conn, &facts, &plan.key)?;
+            let time_zone = refuse_moving_zone(conn, &facts, &plan.key)?;
+            let finder = Finder::new(conn, &found, &plan, facts.is_view);
+            let mut search = Search {
+                finder,
+                facts: &facts,
+                plan: &plan,
+                time_zone,
+            };
+            search.increment(options, start, &found)
+        })?;
+        tracing::info!("new in {found} is what has {}", increment.condition);
+        Ok(increment)
+    }
+}
+
+/// The search for the rows that are new.
+struct Search<'a> {
+    finder: Finder<'a>,
+    facts: &'a TableFacts,
+    plan: &'a KeyPlan,
+    /// The session's time zone, if the key has a TIMESTAMP.
+    time_zone: Option<String>,
+}
+
+impl Search<'_> {
+    fn increment(
+        &mut self,
+        options: &IncrementOptions,
+        start: &IncrementStart,
+        table: &SplitTable,
+    ) -> Result<Increment> {
+        let key = &self.plan.key;
+        let cutoff = options.lag.map(|lag| self.cutoff(lag)).transpose()?;
+        let from = self.start(start)?;
+        let (lower, has_value) = (lower(key, &from), is_not_null(key));
+        let above = |key: &Key| cutoff.as_ref().map(|cutoff| cutoff.condition(key, start));
+        let new = all([lower, above(key)]);
+        let is_new = self.finder.first(key, &new)?.is_some();
+        let last = self
+            .finder
+            .last_texts(key, &format!("{new} AND {has_value}"))?;
+        let until = last.as_ref().and_then(|texts| key.value(texts));
+        let in_statement = Key {
+            qualifier: table.qualifier.clone(),
+            ..key.clone()
+        };
+        let since = match (options.form, &until) {
+            (IncrementForm::Values, Some(_)) => self.since(&from)?,
+            _ => NULL.to_owned(),
+        };
+        let columns = key.columns.iter().map(|column| self.facts.identity(column));
+        Ok(Increment {
+            condition: all([self::lower(&in_statement, &from), above(&in_statement)]),
+            since,
+            until: literal_of(until.as_ref()),
+            warnings: self.warnings(options, start, &from, table, is_new)?,
+            mark: last.map(|values| Mark {
+                columns: columns.collect(),
+                values,
+                time_zone: self.time_zone.clone(),
+            }),
+            is_new,
+        })
+    }
+
+    /// Returns the key at which the increment starts, and whether it is included.
+    fn start(&mut self, start: &IncrementStart) -> Result<From> {
+        let key = &self.plan.key;
+        let mark = match start {
+            IncrementStart::Everything => return Ok(From::Everything),
+            IncrementStart::From(text) => {
+                let value = key.value_of_user(text).filter(|_| self.is_date(text));
+                let column = &key.columns[0];
+                let wrong = || {
+                    let what = format!(
+                        "the value of since, {text:?}, is none of {}",
+                        self.facts.describe(column)
+                    );
+                    let hint = "write a whole number, or 2026-11-28 or 2026-11-28 09:30:00";
+                    Error::config(what).with_hint(hint)
+                };
+                let value = value.ok_or_else(wrong)?;
+                if !self.is_on_calendar(&value)? {
+                    return Err(wrong());
+                }
+                return Ok(From::Value(value));
+            }
+            IncrementStart::After(mark) => mark,
+        };
+        let columns = key.columns.iter().map(|column| self.facts.identity(column));
+        let columns: Vec<String> = columns.collect();
+        let hint = "read everything again after you have removed the export's entry from the state, or give --since";
+        if mark.columns != columns {
+            let (then, now) = (mark.columns.join(", "), columns.join(", "));
+            let what = format!("the state has the last row by {then}, and rows are new by {now}");
+            return Err(Error::config(what).with_hint(hint));
+        }
+        if mark.time_zone != self.time_zone {
+            let zone = |zone: &Option<String>| zone.clone().unwrap_or_else(|| "none".to_owned());
+            let (then, now) = (zone(&mark.time_zone), zone(&self.time_zone));
+            let what = format!(
+                "the state has a TIMESTAMP in the time zone {then}, and the session has {now}"
+            );
+            return Err(Error::config(what).with_hint("set the same --time-zone as before"));
+        }
+        let unreadable =
+            || Error::config("the state has a key that no row can have").with_hint(hint);
+        let value = key.value(&mark.values).ok_or_else(unreadable)?;
+        Ok(From::Mark(value))
+    }
+
+    /// Whether `text` has the form of a date, if the first column has dates.
+    fn is_date(&self, text: &str) -> bool {
+        if !self.has_dates() {
+            return true;
+        }
+        let is_like = |text: &str, pattern: &str| {
+            let same = text.bytes().zip(pattern.bytes());
+            let mut same = same.map(|(byte, form)| match form {
+                b'0' => byte.is_ascii_digit(),
+                _ => byte == form,
+            });
+            text.len() == pattern.len() && same.all(|is_same| is_same)
+        };
+        let (moment, fraction) = text.split_once('.').unwrap_or((text, "0"));
+        let is_fraction =
+            (1..=6).contains(&fraction.len()) && fraction.bytes().all(|byte| byte.is_ascii_digit());
+        is_like(text, "0000-00-00") || (is_like(moment, "0000-00-00 00:00:00") && is_fraction)
+    }
+
+    /// Whether the first column has dates with days.
+    fn has_dates(&self) -> bool {
+        let column = &self.plan.key.columns[0].name;
+        let found = self.facts.columns.get(column);
+        found.is_some_and(|found| matches!(&*found.data_type, "date" | "datetime" | "timestamp"))
+    }
+
+    /// Whether a date is one that the server knows.
+    fn is_on_calendar(&mut self, value: &KeyValue) -> Result<bool> {
+        if !self.has_dates() {
+            return Ok(true);
+        }
+        let literal = literal_of(Some(value));
+        Ok(self
+            .ask(&format!("SELECT CAST({literal} AS DATETIME(6))"))?
+            .is_some())
+    }
+
+    /// Returns how far the rows go that are read, with this `lag`.
+    fn cutoff(&mut self, lag: Lag) -> Result<Cutoff> {
+        let column = &self.plan.key.columns[0];
+        let wrong = |hint: &str| {
+            let what = format!("the lag does not fit {}", self.facts.describe(column));
+            Err(Error::config(what).with_hint(hint))
+        };
+        match lag {
+            Lag::Time(_) if !self.has_dates() => {
+                wrong("of whole numbers, it is a number: lag = 1000")
+            }
+            Lag::Count(_) if column.literal != Literal::Integer => {
+                wrong("of dates and times, it is a time: lag = \"5m\"")
+            }
+            Lag::Time(time) => {
+                let micros = time.as_micros();
+                let now = format!("SELECT CAST(NOW(6) - INTERVAL {micros} MICROSECOND AS CHAR)");
+                let unknown =
+                    || Error::new(ErrorKind::Query, "the server does not say what time it is");
+                let now = self.ask(&now)?.ok_or_else(unknown)?;
+                let value = self.plan.key.value_of_user(&now).ok_or_else(unknown)?;
+                Ok(Cutoff::Before(literal_of(Some(&value))))
+            }
+            Lag::Count(count) => {
+                let leading = self.plan.key.leading();
+                let last = self.finder.last(&leading, &is_not_null(&leading))?;
+                let last = last.and_then(|key| key.leading_integer());
+                Ok(match last {
+                    Some(last) => Cutoff::UpTo((last - i128::from(count)).to_string()),
+                    None => Cutoff::UpTo(NULL.to_owned()),
+                })
+            }
+        }
+    }
+
+    /// Returns the value in SQL that the rows are after.
+    fn since(&mut self, from: &From) -> Result<String> {
+        let key = &self.plan.key;
+        match from {
+            From::Mark(value) => return Ok(literal_of(Some(value))),
+            From::Value(value) => {
+                let before = format!("{} AND {}", key.range(None, Some(value)), is_not_null(key));
+                if let Some(last) = self.finder.last(key, &before)? {
+                    return Ok(literal_of(Some(&last)));
+                }
+            }
+            From::Everything => {}
+        }
+        self.below_all()
+    }
+
+    /// Returns a value in SQL that is less than those of all rows.
+    fn below_all(&mut self) -> Result<String> {
+        let (key, has_value) = (&self.plan.key, is_not_null(&self.plan.key));
+        let first = self.finder.first(key, &has_value)?;
+        let first = literal_of(first.as_ref());
+        let column = &key.columns[0];
+        let below = match column.literal {
+            Literal::Integer | Literal::Decimal => {
+                self.ask(&format!("SELECT CAST(({first}) - 1 AS CHAR)"))?
+            }
+            Literal::Quoted if self.has_dates() => {
+                let before = format!("SELECT CAST({first} - INTERVAL 1 SECOND AS CHAR)");
+                self.ask(&before)?.map(|text| format!("'{text}'"))
+            }
+            Literal::Text(_) | Literal::Bytes => Some("''".to_owned()),
+            Literal::Quoted => None,
+        };
+        let is_below = match &below {
+            Some(below) => {
+                let (name, order) = (key.order(""), key.order(""));
+                let question = format!(
+                    "SELECT {name} > {below} FROM {} WHERE {has_value} ORDER BY {order} LIMIT 1",
+                    self.finder.table()
+                );
+                self.ask(&question)?.as_deref() == Some("1")
+            }
+            None => false,
+        };
+        let unknown = || {
+            let what = format!(
+                "no value of {} is less than that of the first row, which :since would leave out",
+                self.facts.describe(column)
+            );
+            Error::new(ErrorKind::Query, what)
+                .with_hint("write :increment in the place of COLUMN > :since AND COLUMN <= :until")
+        };
+        below.filter(|_| is_below).ok_or_else(unknown)
+    }
+
+    /// Returns what the user should know of the increment.
+    fn warnings(
+        &mut self,
+        options: &IncrementOptions,
+        start: &IncrementStart,
+        from: &From,
+        table: &SplitTable,
+        is_new: bool,
+    ) -> Result<Vec<String>> {
+        let (key, mut warnings) = (&self.plan.key, Vec::new());
+        let names: Vec<&str> = key.columns.iter().map(|column| &*column.name).collect();
+        if self.plan.index.is_none() && !self.facts.is_view {
+            warnings.push(format!(
+                "{table} has no index that begins with {}: all of it is read to find what is new",
+                names.join(", ")
+            ));
+        }
+        let has_all =
+            *start == IncrementStart::Everything && options.form == IncrementForm::Condition;
+        let column = &key.columns[0].name;
+        let may_be_null = self
+            .facts
+            .columns
+            .get(column)
+            .is_some_and(|found| found.is_nullable);
+        if may_be_null && !has_all {
+            let nulls = format!("{} IS NULL", key.leading().order(""));
+            if self.finder.first(key, &nulls)?.is_some() {
+                warnings.push(format!("rows whose {column} is NULL are in no increment"));
+            }
+        }
+        if let (From::Mark(mark), false) = (from, is_new)
+            && self.finder.first(key, "1 = 1")?.is_some()
+            && self
+                .finder
+                .first(key, &key.range(Some(mark), None))?
+                .is_none()
+        {
+            warnings.push(format!(
+                "the highest {} of {table} is below that of the last run: if rows were replaced, remove the export's entry from the state",
+                names.join(", ")
+            ));
+        }
+        Ok(warnings)
+    }
+
+    /// Asks for one value.
+    fn ask(&mut self, question: &str) -> Result<Option<String>> {
+        let rows = ask(self.finder.conn(), question).map_err(failed)?;
+        Ok(rows.first().and_then(|row| text(row, 0)))
+    }
+}
+
+/// Where the rows begin.
+enum From {
+    Everything,
+    /// Included.
+    Value(KeyValue),
+    /// Excluded.
+    Mark(KeyValue),
+}
+
+/// Where the rows end that a lag leaves.
+enum Cutoff {
+    /// Before this value in SQL.
+    Before(String),
+    /// With this value in SQL.
+    UpTo(String),
+}
+
+impl Cutoff {
+    /// Returns the condition that a row is not behind it.
+    fn condition(&self, key: &Key, start: &IncrementStart) -> String {
+        let name = key.leading().order("");
+        let within = match self {
+            Self::Before(value) => format!("{name} < {value}"),
+            Self::UpTo(value) => format!("{name} <= {value}"),
+        };
+        match start {
+            // Rows without a value are not behind anything.
+            IncrementStart::Everything => format!("({within} OR {name} <=> NULL)"),
+            _ => within,
+        }
+    }
+}
+
+/// Returns the condition that a row is not before `from`.
+fn lower(key: &Key, from: &From) -> Option<String> {
+    match from {
+        From::Everything => None,
+        From::Value(value) => Some(key.range(Some(value), None)),
+        From::Mark(value) => Some(key.range_after(value, None)),
+    }
+}
+
+fn is_not_null(key: &Key) -> String {
+    format!("{} IS NOT NULL", key.leading().order(""))
+}
+
+fn all(conditions: [Option<String>; 2]) -> String {
+    let conditions: Vec<String> = conditions.into_iter().flatten().collect();
+    match conditions.is_empty() {
+        true => "1 = 1".to_owned(),
+        false => conditions.join(" AND "),
+    }
+}
+
+/// The first value of `key` in SQL.
+fn literal_of(key: Option<&KeyValue>) -> String {
+    key.and_then(KeyValue::leading).unwrap_or(NULL).to_owned()
+}
