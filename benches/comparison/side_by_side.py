@@ -18,6 +18,7 @@ import sys
 import time
 from urllib.parse import urlsplit
 
+from parallel import parallel
 from peers import PEERS
 
 GOLD_DIGGER = os.environ["BENCH_GOLD_DIGGER"]
@@ -90,6 +91,11 @@ def client(*flags, tls=False):
             "--default-character-set=utf8mb4", *flags, URL.path[1:]]
 
 
+def say(number, contender):
+    seconds = contender.failure or f"{contender.seconds[-1]:.2f} s"
+    print(f"  round {number + 1}: {contender.name}: {seconds}", file=sys.stderr)
+
+
 def in_turn(contenders, options, rounds=None):
     """Runs each once a round; those that need too long are run once only."""
     folder = options.out
@@ -100,8 +106,7 @@ def in_turn(contenders, options, rounds=None):
             contender.run(folder, options.warm)
             if contender.failure and contender.command[0] in (GOLD_DIGGER, TWIN, "unshare"):
                 sys.exit(f"error: {contender.name}: {contender.failure}")
-            print(f"  round {number + 1}: {contender.name}: "
-                  f"{contender.failure or format(contender.seconds[-1], '.2f') + ' s'}", file=sys.stderr)
+            say(number, contender)
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -118,15 +123,23 @@ def print_table(contenders, reference):
     print(flush=True)
 
 
-def mydumper(table, folder):
+def mydumper_command():
+    """Returns the beginning of its command, and what it writes; None without it."""
     program = shutil.which("mydumper")
     if program is None:
-        return [Contender("mydumper", ["mydumper"])]
+        return None
     takes = subprocess.run([program, "--help"], capture_output=True, text=True).stdout
     kind, flags = ("CSV", ["--csv"]) if "--csv" in takes else ("SQL, as this version has no CSV", [])
-    command = [program, "-h", "127.0.0.1", "-P", str(URL.port), "-u", URL.username,
-               "-B", URL.path[1:], "-T", table, "-o", os.path.join(folder, "dump"), "--no-locks", "-m", *flags]
-    return [Contender(f"mydumper ({kind})", command)]
+    return [program, "-h", "127.0.0.1", "-P", str(URL.port), "-u", URL.username,
+            "-B", URL.path[1:], "--no-locks", "-m", *flags], kind
+
+
+def mydumper(table, folder):
+    found = mydumper_command()
+    if found is None:
+        return [Contender("mydumper", ["mydumper"])]
+    command, kind = found
+    return [Contender(f"mydumper ({kind})", [*command, "-T", table, "-o", os.path.join(folder, "dump")])]
 
 
 def compare(table, options):
@@ -249,6 +262,14 @@ def encryption(options):
     print()
 
 
+def over_several_connections(options):
+    # A URL in the environment has a port of its own, which flags stand above.
+    program = [GOLD_DIGGER, "--quiet"]
+    found = mydumper_command()
+    options.port = URL.port
+    parallel(options, Contender, program, found and found[0])
+
+
 def start_up():
     print("### Start-up\n")
     refused = [GOLD_DIGGER, "--quiet", "--db-url", "mysql://me@127.0.0.1:1/", "SELECT 1"]
@@ -298,14 +319,19 @@ def main():
     parser.add_argument("--socket", required=True)
     parser.add_argument("--growth", type=int, nargs="*", default=[])
     parser.add_argument("--formats-only", action="store_true")
+    parser.add_argument("--parallel-only", action="store_true")
+    parser.add_argument("--server-pid", type=int, required=True)
     options = parser.parse_args()
-    options.out = os.path.join(options.folder, "out")
+    options.out, options.say = os.path.join(options.folder, "out"), say
+    if options.parallel_only:
+        return over_several_connections(options)
     if options.formats_only:
         return formats(options)
     for table in ("orders", "narrow", "wide"):
         compare(table, options)
     formats(options)
     encryption(options)
+    over_several_connections(options)
     if options.growth:
         growth(options)
         slow_link(options)

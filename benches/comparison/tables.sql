@@ -20,6 +20,10 @@ SELECT n + 1, n * 7919 % 2000000, LPAD(n % 50000, 8, '0'), 1 + n % 9, 0.99 + n %
     ELT(1 + n % 5, NULL, '', 'leave at the door, please', 'she said "ring twice"', 'call before you come')
 FROM numbers WHERE n < 3000000 / @scale;
 
+-- For a link with a long delay.
+CREATE TABLE near LIKE orders;
+INSERT INTO near SELECT * FROM orders WHERE id <= 200000 / @scale;
+
 CREATE TABLE narrow (id INT PRIMARY KEY, a INT NOT NULL, b INT NOT NULL);
 INSERT INTO narrow SELECT n, n * 37 % 1000000, -n FROM numbers WHERE n < 5000000 / @scale;
 
