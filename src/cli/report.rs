@@ -28,7 +28,7 @@ use crate::{
         reporting::{LogFormat, ReportOptions, Verbosity},
     },
     error::{Error, ErrorKind},
-    jobs::{Event as RunEvent, ExportStatus, Observer, RunReport},
+    jobs::{Event as RunEvent, ExportStatus, Observer, Outcome, RunReport},
     sink::standard_output,
     text::{counted, escape, printable, redact_json, without_misplaced},
 };
@@ -331,11 +331,14 @@ fn report_success(export: &ExportStatus, reporting: &ReportOptions) {
     };
     let stored = status.details().stored_bytes;
     let stored = stored.map_or_else(String::new, |bytes| format!(" ({bytes} stored)"));
-    let text = format!(
-        "{name}{}, {}{stored} to {target} in {seconds:.3} s ({rate:.0} rows/s)",
-        counted(rows, "row"),
-        counted(bytes, "byte")
-    );
+    let text = match status.outcome() {
+        Some(Outcome::NothingNew) => format!("{name}no new rows; {target} left as it was"),
+        _ => format!(
+            "{name}{}, {}{stored} to {target} in {seconds:.3} s ({rate:.0} rows/s)",
+            counted(rows, "row"),
+            counted(bytes, "byte")
+        ),
+    };
     write_success(&text, rows, bytes, seconds, reporting);
     let statement = status.details().load_statement;
     let is_shown = reporting.verbosity >= Verbosity::Verbose;

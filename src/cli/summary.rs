@@ -121,7 +121,7 @@ impl ResultFields {
     /// run.
     fn of_export(outcome: Option<&Outcome>) -> Self {
         match outcome {
-            Some(Outcome::Success) => Self::of_run(&Ok(())),
+            Some(Outcome::Success | Outcome::NothingNew) => Self::of_run(&Ok(())),
             Some(Outcome::Failure(error)) => Self::failed(error),
             Some(Outcome::NotPublished) => Self::without_result("withheld"),
             None => Self::without_result("not run"),

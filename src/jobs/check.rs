@@ -2,7 +2,7 @@
 
 use super::{
     export::check_target,
-    guard,
+    guard, increment,
     load::LoadObserver,
     plan::{ExportPlan, RunPlan},
     session::{is_refusal, not_run},
@@ -95,7 +95,8 @@ pub fn check(plan: &RunPlan, cancel: &CancelToken) -> Result<CheckReport> {
     let mut refusal: Option<Error> = None;
     for export in &plan.exports {
         let name = export.name.as_ref();
-        let last = name.and_then(|name| history.exports.get(name));
+        let last = export.state_name();
+        let last = last.and_then(|name| history.exports.get(name));
         let result = match &refusal {
             Some(refusal) => Err(not_run(refusal)),
             None => cancel.prefer_cause(check_export(plan, export, last, cancel)),
@@ -173,6 +174,9 @@ fn check_export(
     executor.bind(&export.query, &export.parameters, export.protocol)?;
     if let Some(split) = &export.split {
         executor.chunk_key(&split.options)?;
+    }
+    if let Some(plan) = &export.increment {
+        executor.increment(&plan.options, &increment::start(plan, last))?;
     }
     let session = executor.facts()?;
     let described = match executor.describe() {

@@ -4,10 +4,11 @@
 use super::{
     export::ExportContext,
     guard,
-    plan::{EmptyResult, ExportPlan, Since},
+    plan::{EmptyResult, ExportPlan, IncrementPlan, Since},
     session::Session,
 };
 use crate::{
+    artifacts::history::LastSuccess,
     error::{Error, ErrorKind, Result},
     source::IncrementStart,
     sql::{INCREMENT, Parameter, ParameterValue, SINCE, UNTIL},
@@ -24,14 +25,7 @@ pub(super) fn bind(context: ExportContext<'_>, session: &mut dyn Session) -> Res
     let Some(plan) = &export.increment else {
         return Ok(());
     };
-    let mark = context.last.and_then(|last| last.mark.clone());
-    let start = match (&plan.since, &mark) {
-        (Some(Since::Backfill(value)), _) => IncrementStart::From(value.clone()),
-        (_, Some(mark)) => IncrementStart::After(mark.clone()),
-        (Some(Since::First(value)), None) => IncrementStart::From(value.clone()),
-        (None, None) => IncrementStart::Everything,
-    };
-    let found = session.increment(&plan.options, &start)?;
+    let found = session.increment(&plan.options, &start(plan, context.last))?;
     found
         .warnings
         .into_iter()
@@ -60,8 +54,19 @@ pub(super) fn bind(context: ExportContext<'_>, session: &mut dyn Session) -> Res
         ..export.clone()
     })?;
     let status = &context.status.status;
-    status.update(|details| details.mark = found.mark.or(mark));
+    status.update(|details| details.mark = found.mark);
     Ok(())
+}
+
+/// Returns where the increment of `plan` begins. `last` is the export's last success.
+pub(super) fn start(plan: &IncrementPlan, last: Option<&LastSuccess>) -> IncrementStart {
+    let mark = last.and_then(|last| last.mark.clone());
+    match (&plan.since, mark) {
+        (Some(Since::Backfill(value)), _) => IncrementStart::From(value.clone()),
+        (_, Some(mark)) => IncrementStart::After(mark),
+        (Some(Since::First(value)), None) => IncrementStart::From(value.clone()),
+        (None, None) => IncrementStart::Everything,
+    }
 }
 
 /// The end of an export that has nothing new to read. It is a success.

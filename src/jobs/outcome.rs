@@ -32,6 +32,7 @@ pub(super) fn summarize(
         let name = export.name.as_deref().unwrap_or_default();
         match export.status.outcome() {
             Some(Outcome::Success) => published.push(name),
+            Some(Outcome::NothingNew) => {}
             Some(Outcome::Failure(error)) if export.name.is_none() => return Err(error),
             Some(Outcome::Failure(error)) => failed.push((name, error)),
             Some(Outcome::NotPublished) => not_published.push(name),

@@ -198,7 +198,7 @@ impl Runner {
     /// succeeded.
     fn remove_checkpoints(&self) {
         let mut outcomes = self.exports.iter().map(|export| export.status.outcome());
-        if !outcomes.all(|outcome| matches!(outcome, Some(Outcome::Success))) {
+        if !outcomes.all(|outcome| outcome.is_some_and(|outcome| outcome.is_success())) {
             return;
         }
         for resumable in lock(&self.resumable).values() {
@@ -275,10 +275,12 @@ impl Runner {
             return Ok(());
         }
         // An earlier run may have published some.
-        let done = self
-            .exports
-            .iter()
-            .filter(|export| matches!(export.status.outcome(), Some(Outcome::Success)));
+        let done = self.exports.iter().filter(|export| {
+            export
+                .status
+                .outcome()
+                .is_some_and(|outcome| outcome.is_success())
+        });
         let is_complete = staged.len() + done.count() == self.exports.len();
         // Failures that can be predicted are found before the first commit.
         let obstacle = staged.iter().find_map(|(index, staged)| {
@@ -523,8 +525,7 @@ impl Worker<'_> {
         match result {
             Ok(false) => {}
             Err(error) if skips && error.kind() == ErrorKind::NoRows => {
-                tracing::info!("{}", error.message());
-                export.status.end(Outcome::Success);
+                export.status.end(Outcome::NothingNew);
                 runner.observer.event(&Event::Succeeded { export });
             }
             result => runner.end(index, result.map(drop)),

@@ -102,10 +102,20 @@ pub struct StatusDetails {
 pub enum Outcome {
     /// Everything is published.
     Success,
+    /// Nothing is published, because nothing is new. That is a success.
+    NothingNew,
     /// Nothing is published, for this reason.
     Failure(Error),
     /// Nothing is published, because another export failed.
     NotPublished,
+}
+
+impl Outcome {
+    /// Whether nothing has failed.
+    #[must_use]
+    pub const fn is_success(&self) -> bool {
+        matches!(self, Self::Success | Self::NothingNew)
+    }
 }
 
 impl Default for Status {

@@ -8,11 +8,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nix::{fcntl::OFlag, unistd::geteuid};
+use nix::{errno::Errno, fcntl::OFlag, unistd::geteuid};
 
 use super::{
     CreateDirs, errors::output_error, file::creation_error, folder, make_folder_of,
-    paths::follow_links, remove_stale_files_of,
+    remove_stale_files_of,
 };
 use crate::error::{Error, Result};
 
@@ -37,27 +37,22 @@ impl WorkFolder {
     pub fn open(path: &Path, create_dirs: CreateDirs) -> Result<Self> {
         let name = path.display().to_string();
         let failed = |error| creation_error(&name, error);
-        let target = follow_links(path).map_err(failed)?;
-        make_folder_of(path, &target, create_dirs)?;
+        make_folder_of(path, path, create_dirs)?;
         loop {
-            match DirBuilder::new().mode(MODE).create(&target) {
+            match DirBuilder::new().mode(MODE).create(path) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                     return Err(failed(error));
                 }
                 _ => {}
             }
-            match Self::lock(&target) {
+            match Self::lock(path) {
                 Ok(Some(found)) => {
                     remove_stale_files_of(&found.path, |_| true);
                     return Ok(found);
                 }
                 // The run that had it has removed it meanwhile.
                 Ok(None) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Err(output_error(&name, "open", "another run has it")
-                        .with_hint("let that run end first"));
-                }
-                Err(error) => return Err(failed(error)),
+                Err(error) => return Err(unopened(&name, error)),
             }
         }
     }
@@ -133,4 +128,20 @@ impl WorkFolder {
             .with_source(error)
             .with_hint("remove it yourself")
     }
+}
+
+/// Returns the error of a folder that cannot be opened.
+fn unopened(name: &str, error: io::Error) -> Error {
+    // O_NOFOLLOW: a link is none either.
+    let is_no_folder = [Errno::ENOTDIR, Errno::ELOOP].map(|errno| Some(errno as i32));
+    let (problem, hint) = match error.kind() {
+        io::ErrorKind::WouldBlock => ("another run has it".to_owned(), "let that run end first"),
+        _ if is_no_folder.contains(&error.raw_os_error()) => {
+            ("it is no folder".to_owned(), "rename or remove it")
+        }
+        _ => (error.to_string(), "have it removed, or run as its owner"),
+    };
+    output_error(name, "open", problem)
+        .with_source(error)
+        .with_hint(hint)
 }

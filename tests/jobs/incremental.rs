@@ -144,6 +144,11 @@ fn the_state_moves_only_with_a_published_file() {
         let args = ["--table=t", "--incremental=id"];
         // Nothing is new: no file, and a success.
         run(db, folder, &args).ended(0, "");
+        let shown = run(db, folder, &[&args[..], &["-v"]].concat()).ended_with(0);
+        assert!(
+            shown.ends_with("gold_digger: no new rows; x.csv left as it was\n"),
+            "{shown}"
+        );
         assert_eq!(file_names(folder), [""; 0]);
         db.sql("INSERT INTO t VALUES (1), (2)");
         assert_eq!(increment(db, folder, &args), "1\n2\n");
@@ -445,6 +450,7 @@ fn what_would_lose_rows_or_double_them_is_refused() {
         ] {
             let args = [&args[..], &["--table=t"]].concat();
             run(db, folder, &args).failed(code, &[problem]);
+            run(db, folder, &[&args[..], &["--check"]].concat()).failed(code, &[problem]);
         }
         let zone = ["--table=t", "--incremental=at", "--time-zone=+00:00"];
         let index = ["has no index that begins with at: all of it is read"];

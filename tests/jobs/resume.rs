@@ -295,11 +295,11 @@ fn what_cannot_be_resumed_is_refused() {
         drop(held);
         fs::remove_dir(&kept).expect("removed");
         fs::write(&kept, "mine").expect("a file");
-        run(db, &args, &target).failed(5, &["cannot create", "x.csv.resume"]);
+        run(db, &args, &target).failed(5, &["cannot open ", "x.csv.resume: it is no folder"]);
         assert_eq!(fs::read_to_string(&kept).expect("a file"), "mine");
         fs::remove_file(&kept).expect("removed");
         std::os::unix::fs::symlink("/nowhere/x", &kept).expect("a link");
-        run(db, &args, &target).failed(5, &["cannot create", "x.csv.resume"]);
+        run(db, &args, &target).failed(5, &["cannot open ", "x.csv.resume: it is no folder"]);
         assert!(!target.exists());
 
         // What is refused as a whole would be refused again.
