@@ -13,6 +13,7 @@ mod outcome;
 mod parts;
 pub mod plan;
 mod publish;
+mod resume;
 mod retry;
 mod runner;
 mod session;

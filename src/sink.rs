@@ -50,6 +50,7 @@ pub(crate) use stdio::standard_output;
 #[cfg(feature = "cli")]
 pub(crate) use target::STDOUT_ARGUMENT;
 pub use target::{Checksum, CreateDirs, Partial, SinkOptions, StaleFiles, Target};
+use temp_file::is_temporary;
 #[cfg(feature = "cli")]
 pub(crate) use temp_file::is_temporary_name;
 pub(crate) use temp_file::partial;

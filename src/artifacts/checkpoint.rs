@@ -32,6 +32,9 @@ const PLAN: &str = "plan.json";
 /// The file that says what has been published.
 const PUBLISHED: &str = "published.json";
 
+/// The file that lists what is left of an earlier, longer dataset, while that is replaced.
+const SURPLUS: &str = "surplus.json";
+
 /// What must be the same for a run that goes on with the chunks of another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Asked {
@@ -39,6 +42,8 @@ pub struct Asked {
     pub things: BTreeMap<String, String>,
     /// The columns that the rows are divided by, with their types and collations.
     pub key: Vec<String>,
+    /// The SHA-256 of the session's variables that change rows.
+    pub session: String,
     /// The columns of the rows.
     pub columns: Vec<ManifestColumn>,
 }
@@ -144,7 +149,7 @@ pub fn path(path: &Path) -> PathBuf {
 /// # Errors
 /// [`ErrorKind::Output`], if it cannot be removed.
 pub fn remove_outdated(path: &Path) -> Result<()> {
-    let Some(folder) = WorkFolder::find(path) else {
+    let Some(folder) = WorkFolder::find(path, is_own) else {
         return Ok(());
     };
     let outdated = Checkpoint { folder };
@@ -199,6 +204,9 @@ impl CheckpointPlan {
             let (then, now) = (self.asked.key.join(", "), asked.key.join(", "));
             return Some(format!("the key was {then}, and is {now}"));
         }
+        if self.asked.session != asked.session {
+            return Some("the session's time zone or SQL mode is another one".to_owned());
+        }
         let boundaries = boundaries_sha256(&self.conditions, self.order.as_deref(), &self.moment);
         if boundaries != self.boundaries_sha256 {
             return Some("the boundaries of its chunks have been altered".to_owned());
@@ -236,7 +244,7 @@ impl Checkpoint {
     /// # Errors
     /// [`ErrorKind::Output`], also if another run has it.
     pub fn open(path: &Path, create_dirs: CreateDirs) -> Result<Self> {
-        let folder = WorkFolder::open(path, create_dirs)?;
+        let folder = WorkFolder::open(path, create_dirs, is_own)?;
         Ok(Self { folder })
     }
 
@@ -274,9 +282,11 @@ impl Checkpoint {
     }
 
     /// Returns the record of the chunk with the index `number`; `None` if it is not whole.
-    #[must_use]
-    pub fn chunk(&self, number: usize) -> Option<WholeChunk> {
-        self.read(&record(number)).unwrap_or_default()
+    ///
+    /// # Errors
+    /// What is wrong with the record, as the end of a sentence.
+    pub fn chunk(&self, number: usize) -> Result<Option<WholeChunk>, String> {
+        self.read(&record(number))
     }
 
     /// Records that the chunk with the index `number` is whole. Its file has its name.
@@ -318,6 +328,22 @@ impl Checkpoint {
         Ok(())
     }
 
+    /// Keeps the paths of what an earlier, longer dataset has besides the parts of this one,
+    /// and adds those that a run has kept which was killed while it published.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Output`], if they cannot be kept.
+    pub fn keep_surplus(&self, paths: &mut Vec<PathBuf>) -> Result<()> {
+        let earlier: Option<Vec<PathBuf>> = self.read(SURPLUS).unwrap_or_default();
+        paths.extend(earlier.into_iter().flatten());
+        paths.sort();
+        paths.dedup();
+        match paths.is_empty() {
+            true => Ok(()),
+            false => self.write(SURPLUS, paths, &CancelToken::new()),
+        }
+    }
+
     /// Removes the checkpoint: the next run begins anew.
     ///
     /// # Errors
@@ -342,6 +368,15 @@ impl Checkpoint {
         let own = cancel.child()?;
         sink::write_atomically(&path, text.as_bytes(), &own)?.commit()
     }
+}
+
+/// Whether a checkpoint may have a file called `name`.
+fn is_own(name: &str) -> bool {
+    let of_chunk = name
+        .strip_prefix("chunk-")
+        .map(|rest| rest.strip_suffix(".json").unwrap_or(rest));
+    let is_number = |text: &str| text.len() >= 5 && text.bytes().all(|byte| byte.is_ascii_digit());
+    [PLAN, PUBLISHED, SURPLUS].contains(&name) || of_chunk.is_some_and(is_number)
 }
 
 /// The name of the record of the chunk with the index `number`.

@@ -113,7 +113,7 @@ pub(super) fn check_output(layers: &Layers, export: &ExportPlan) -> Result<()> {
     let Some((setting, _)) = size(layers).filter(|_| export.split.is_some()) else {
         return Ok(());
     };
-    if is_resumable(export) && export.target == Target::Stdout {
+    if export.is_resumable() && export.target == Target::Stdout {
         let what = "keeps chunks beside a file, and the rows go to standard output";
         return Err(layers
             .refuse(keys::RESUME, what)
@@ -126,11 +126,6 @@ pub(super) fn check_output(layers: &Layers, export: &ExportPlan) -> Result<()> {
     let what = format!("reads the rows in chunks, which are not joined to one file of {format}");
     let hint = format!("write a file for each chunk: -o 'NAME-{{part}}.{format}'");
     Err(layers.refuse(setting, &what).with_hint(hint))
-}
-
-fn is_resumable(export: &ExportPlan) -> bool {
-    let split = export.split.as_ref();
-    split.is_some_and(|split| split.whole == WholeChunks::Keep)
 }
 
 impl RunSettings {
@@ -152,7 +147,7 @@ impl RunSettings {
         };
         if self.snapshot != SnapshotMode::None
             && !is_unsaid(keys::SNAPSHOT.setting())
-            && exports.iter().any(is_resumable)
+            && exports.iter().any(ExportPlan::is_resumable)
         {
             let what =
                 "has all rows be of one moment, and a run that is resumed reads them at another";

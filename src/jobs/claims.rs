@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::plan::ExportPlan;
+use super::{plan::ExportPlan, resume};
 use crate::{
     artifacts::{
         dataset::{self, PartNames},
@@ -151,6 +151,14 @@ fn claims_of(export: &ExportPlan) -> Vec<Claim> {
         claims.push(Claim {
             path: sink::partial(path),
             name: format!("what is kept of {rows}"),
+        });
+    }
+    if export.is_resumable()
+        && let Ok(path) = resume::path(export)
+    {
+        claims.push(Claim {
+            path,
+            name: format!("the folder of the chunks of {rows}"),
         });
     }
     // The null device takes any number of outputs.

@@ -287,7 +287,8 @@ impl ExportPlan {
     }
 
     /// Whether its whole chunks are kept for another run.
-    pub(super) fn is_resumable(&self) -> bool {
+    #[must_use]
+    pub fn is_resumable(&self) -> bool {
         let split = self.split.as_ref();
         split.is_some_and(|split| split.whole == WholeChunks::Keep)
     }

@@ -1,11 +1,14 @@
 //! Publishes complete outputs: removes the manifest of the file that is replaced,
 //! and publishes the output, and then its manifest.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 
-use super::{export::ExportContext, load, parts, plan::PartPlan, text_file};
+use super::{export::ExportContext, load, parts, plan::PartPlan, resume::Resumable, text_file};
 use crate::{
     artifacts::{
         checkpoint::Origin,
@@ -30,6 +33,8 @@ pub(super) struct StagedExport {
     load_statement: Option<Staged>,
     schema_file: Option<Staged>,
     dataset: Option<StagedDataset>,
+    /// Keeps what a run would forget that is killed while it publishes.
+    resumable: Option<Arc<Resumable>>,
 }
 
 /// A complete file of rows, and its manifest.
@@ -97,7 +102,14 @@ impl StagedExport {
                 .map(|(path, text)| write(path, text))
                 .transpose()?,
             dataset,
+            resumable: None,
         })
+    }
+
+    /// Returns the export, which `resumable` keeps something of.
+    pub(super) fn kept_by(mut self, resumable: Option<Arc<Resumable>>) -> Self {
+        self.resumable = resumable;
+        self
     }
 
     /// Checks whether publication can succeed, as far as can be known before.
@@ -131,6 +143,9 @@ impl StagedExport {
         let mut surplus = Vec::new();
         if let Some(StagedDataset { path, output, .. }) = &self.dataset {
             surplus = dataset::surplus_parts(path, output, count);
+            if let Some(resumable) = &self.resumable {
+                resumable.keep_surplus(&mut surplus)?;
+            }
             dataset::remove_outdated(path)?;
         }
         let mut paths = self.files.iter().filter_map(|file| file.path.as_deref());

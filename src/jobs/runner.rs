@@ -14,9 +14,8 @@ use jiff::Timestamp;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 mod chunks;
-mod resume;
 
-use self::{chunks::Job, resume::Resumable};
+use self::chunks::Job;
 use super::{
     claims::conflicts,
     event::{Event, Observer, RunReport},
@@ -24,6 +23,7 @@ use super::{
     outcome::summarize,
     plan::{EmptyResult, ExportPlan, OnError, Publish, RunPlan, Since},
     publish::StagedExport,
+    resume::{self, Resumable},
     retry::retry,
     session::{Backend, Server, Session, SessionRef, Sessions},
     status::{ExportStatus, Outcome, Status},
@@ -201,7 +201,7 @@ impl Runner {
         if !outcomes.all(|outcome| outcome.is_some_and(|outcome| outcome.is_success())) {
             return;
         }
-        for resumable in lock(&self.resumable).values() {
+        for resumable in lock(&self.resumable).values().filter(|one| one.is_kept()) {
             if let Err(error) = resumable.remove() {
                 self.warn_of_run(error.message().to_owned());
             }
@@ -366,10 +366,11 @@ impl Runner {
     /// checkpoint that this run did not go on with is outdated.
     fn record_published(&self, index: usize, plan: &ExportPlan) -> Result<()> {
         let resumable = lock(&self.resumable).get(&index).cloned();
-        match (resumable, &plan.split) {
-            (Some(resumable), _) => resumable.record(),
-            (None, Some(_)) => resume::path(plan).map_or(Ok(()), |path| remove_outdated(&path)),
-            (None, None) => Ok(()),
+        match resumable {
+            // Nothing else needs the run again.
+            Some(resumable) if self.exports.len() == 1 => resumable.remove(),
+            Some(resumable) => resumable.record(),
+            None => resume::path(plan).map_or(Ok(()), |path| remove_outdated(&path)),
         }
     }
 

@@ -66,6 +66,9 @@ pub(super) trait Session: Send {
     /// Returns the columns of the key that `split` divides rows by, with their types.
     fn chunk_key(&mut self, split: &SplitOptions) -> Result<Vec<String>>;
 
+    /// Returns the session's variables on which the boundaries and values of rows depend.
+    fn variables_of_rows(&mut self) -> Result<String>;
+
     /// Returns the columns of the bound query, or the reason why they are not known before
     /// it runs.
     fn describe(&mut self) -> Result<Result<Schema, String>>;
@@ -268,6 +271,10 @@ impl Session for ServerSession {
 
     fn chunk_key(&mut self, split: &SplitOptions) -> Result<Vec<String>> {
         self.executor.chunk_key(split)
+    }
+
+    fn variables_of_rows(&mut self) -> Result<String> {
+        self.executor.variables_of_rows()
     }
 
     fn describe(&mut self) -> Result<Result<Schema, String>> {

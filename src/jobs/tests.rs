@@ -165,6 +165,10 @@ impl Session for MemorySession {
         Ok(vec!["n bigint".to_owned()])
     }
 
+    fn variables_of_rows(&mut self) -> Result<String> {
+        Ok(String::new())
+    }
+
     fn describe(&mut self) -> Result<Result<Schema, String>> {
         Ok(Err("the query has not run".to_owned()))
     }

@@ -251,8 +251,13 @@ fn is_temp_file(name: &OsStr, prefix: &OsStr) -> bool {
 /// or as its lock.
 #[cfg(feature = "cli")]
 pub(crate) fn is_temporary_name(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().as_bytes();
-    name.starts_with(b".") && name.ends_with(SUFFIX.as_bytes())
+    let name = path.file_name().and_then(OsStr::to_str);
+    name.is_some_and(is_temporary)
+}
+
+/// Whether `name` is that of a temporary file, or of its lock.
+pub(super) fn is_temporary(name: &str) -> bool {
+    name.starts_with('.') && name.ends_with(SUFFIX)
 }
 
 /// Returns the path under which partial output of `target` is kept.

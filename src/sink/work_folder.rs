@@ -2,16 +2,17 @@
 //! the rest is. One run at a time has it.
 
 use std::{
-    fs::{self, DirBuilder, File, TryLockError},
+    ffi::OsStr,
+    fs::{self, DirBuilder, File, Permissions, TryLockError},
     io,
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
 use nix::{errno::Errno, fcntl::OFlag, unistd::geteuid};
 
 use super::{
-    CreateDirs, errors::output_error, file::creation_error, folder, make_folder_of,
+    CreateDirs, errors::output_error, file::creation_error, folder, is_temporary, make_folder_of,
     remove_stale_files_of,
 };
 use crate::error::{Error, Result};
@@ -19,33 +20,43 @@ use crate::error::{Error, Result};
 /// The mode of the folder: what is in it has the rows of tables, and statements that run.
 const MODE: u32 = 0o700;
 
+/// The file by which a run locks the folder: NFS locks no folders.
+const LOCK: &str = "lock";
+
 /// A folder that this run has locked, until it is dropped.
 #[derive(Debug)]
 pub struct WorkFolder {
     path: PathBuf,
+    folder: File,
     /// Holds the lock (flock(2)).
-    file: File,
+    _lock: File,
 }
 
 impl WorkFolder {
     /// Opens the folder at `path`, which must be this user's, and locks it. It is created if
     /// it is missing, and so is the folder that it is in if `create_dirs` says so. What
-    /// killed runs have left half written in it is removed.
+    /// killed runs have left half written in it is removed. `is_own` knows the names of the
+    /// files that it may have.
     ///
     /// # Errors
-    /// [`ErrorKind::Output`](crate::error::ErrorKind::Output), also if another run has it.
-    pub fn open(path: &Path, create_dirs: CreateDirs) -> Result<Self> {
+    /// [`ErrorKind::Output`](crate::error::ErrorKind::Output), also if another run has it, or
+    /// if it has other files.
+    pub fn open(
+        path: &Path,
+        create_dirs: CreateDirs,
+        is_own: impl Fn(&str) -> bool,
+    ) -> Result<Self> {
         let name = path.display().to_string();
         let failed = |error| creation_error(&name, error);
         make_folder_of(path, path, create_dirs)?;
         loop {
-            match DirBuilder::new().mode(MODE).create(path) {
+            match create(path) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                     return Err(failed(error));
                 }
                 _ => {}
             }
-            match Self::lock(path) {
+            match Self::lock(path, &is_own) {
                 Ok(Some(found)) => {
                     remove_stale_files_of(&found.path, |_| true);
                     return Ok(found);
@@ -57,35 +68,53 @@ impl WorkFolder {
         }
     }
 
-    /// Opens the folder at `path` if it is there, is this user's, and no run has it.
+    /// Opens the folder at `path` if it is there, is this user's, has no other files than
+    /// those whose names `is_own` knows, and no run has it.
     #[must_use]
-    pub fn find(path: &Path) -> Option<Self> {
-        Self::lock(path).ok().flatten()
+    pub fn find(path: &Path, is_own: impl Fn(&str) -> bool) -> Option<Self> {
+        Self::lock(path, &is_own).ok().flatten()
     }
 
     /// Locks the folder at `path`; `None` if it has been removed.
-    fn lock(path: &Path) -> io::Result<Option<Self>> {
+    fn lock(path: &Path, is_own: &impl Fn(&str) -> bool) -> io::Result<Option<Self>> {
         let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
         let mut options = File::options();
         let opened = options.read(true).custom_flags(flags.bits()).open(path);
-        let file = match opened {
+        let folder = match opened {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             opened => opened?,
         };
-        if file.metadata()?.uid() != geteuid().as_raw() {
+        if folder.metadata()?.uid() != geteuid().as_raw() {
             return Err(io::Error::other("it is another user's"));
         }
-        match file.try_lock() {
+        for entry in fs::read_dir(path)? {
+            let name = entry?.file_name();
+            let is_known = |name: &str| name == LOCK || is_temporary(name) || is_own(name);
+            if !name.to_str().is_some_and(is_known) {
+                let what = format!("it has files of others, such as {}", name.display());
+                return Err(io::Error::other(what));
+            }
+        }
+        folder.set_permissions(Permissions::from_mode(MODE))?;
+        let file = path.join(LOCK);
+        let mut options = File::options();
+        let options = options.write(true).create(true).truncate(false);
+        let lock = match options.custom_flags(OFlag::O_NOFOLLOW.bits()).open(&file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            lock => lock?,
+        };
+        match lock.try_lock() {
             Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::WouldBlock.into()),
             // Without locks, it is for the user to run one at a time.
             Ok(()) | Err(TryLockError::Error(_)) => {}
         }
-        let (own, found) = (file.metadata()?, fs::symlink_metadata(path));
+        let (own, found) = (lock.metadata()?, fs::symlink_metadata(&file));
         let is_there =
             found.is_ok_and(|found| (own.dev(), own.ino()) == (found.dev(), found.ino()));
         Ok(is_there.then(|| Self {
             path: path.to_owned(),
-            file,
+            folder,
+            _lock: lock,
         }))
     }
 
@@ -102,12 +131,13 @@ impl WorkFolder {
     /// [`ErrorKind::Output`](crate::error::ErrorKind::Output).
     pub fn remove(&self, first: &str) -> Result<()> {
         self.clear(first)?;
-        let removed = fs::remove_dir(&self.path);
+        let removed = fs::remove_file(self.path.join(LOCK));
+        let removed = removed.and_then(|()| fs::remove_dir(&self.path));
         let synced = removed.and_then(|()| File::open(folder(&self.path))?.sync_all());
         synced.map_err(|error| self.not_removed(error))
     }
 
-    /// Removes the files in it, `first` before the others.
+    /// Removes the files in it but the lock, `first` before the others.
     ///
     /// # Errors
     /// [`ErrorKind::Output`](crate::error::ErrorKind::Output).
@@ -115,10 +145,13 @@ impl WorkFolder {
         super::remove(&self.path.join(first), "remove")?;
         let entries = fs::read_dir(&self.path).map_err(|error| self.not_removed(error))?;
         for entry in entries {
-            let removed = entry.and_then(|entry| fs::remove_file(entry.path()));
+            let removed = entry.and_then(|entry| match entry.file_name() == OsStr::new(LOCK) {
+                true => Ok(()),
+                false => fs::remove_file(entry.path()),
+            });
             removed.map_err(|error| self.not_removed(error))?;
         }
-        self.file
+        self.folder
             .sync_all()
             .map_err(|error| self.not_removed(error))
     }
@@ -127,6 +160,17 @@ impl WorkFolder {
         output_error(self.path.display(), "remove", &error)
             .with_source(error)
             .with_hint("remove it yourself")
+    }
+}
+
+/// Creates the folder at `path`, also for the time after a power cut.
+fn create(path: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(MODE).create(path)?;
+    fs::set_permissions(path, Permissions::from_mode(MODE))?;
+    match File::open(folder(path)) {
+        // A folder that may not be read cannot be synced.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        parent => parent?.sync_all(),
     }
 }
 
@@ -139,7 +183,7 @@ fn unopened(name: &str, error: io::Error) -> Error {
         _ if is_no_folder.contains(&error.raw_os_error()) => {
             ("it is no folder".to_owned(), "rename or remove it")
         }
-        _ => (error.to_string(), "have it removed, or run as its owner"),
+        _ => (error.to_string(), "have it removed or renamed"),
     };
     output_error(name, "open", problem)
         .with_source(error)

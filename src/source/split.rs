@@ -149,6 +149,22 @@ impl QueryExecutor {
         Ok(chunks)
     }
 
+    /// Returns the session's variables on which the boundaries and values of rows depend.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Query`] if the server does not return them.
+    pub fn variables_of_rows(&mut self) -> Result<String> {
+        let names = "'sql_mode', 'time_zone', 'system_time_zone', 'lc_time_names', \
+                     'div_precision_increment', 'group_concat_max_len', 'collation_connection'";
+        let question = format!("SHOW SESSION VARIABLES WHERE Variable_name IN ({names})");
+        self.with_driver(|conn| {
+            let rows = ask(conn, &question).map_err(failed)?;
+            let pair = |row| Some(format!("{}={}", text(row, 0)?, text(row, 1)?));
+            let pairs: Vec<String> = rows.iter().filter_map(pair).collect();
+            Ok(pairs.join("\n"))
+        })
+    }
+
     /// Returns the columns of the key by which the rows of the table of `split` are divided,
     /// each with its type and its collation; none, if nothing divides them.
     ///

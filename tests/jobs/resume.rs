@@ -15,7 +15,8 @@ use serde_json::Value as Json;
 
 use super::split::{KEYS, NUMBERS, fill, parts, read};
 use crate::support::{
-    Database, GoldDigger, Outcome, each_logging_server, file_names, on_a_server, wait_until,
+    Database, GlobalVariable, GoldDigger, Outcome, each_logging_server, each_server_alone,
+    file_names, on_a_server, wait_until,
 };
 
 /// Fails in its last chunk, as long as `bad` has two rows.
@@ -254,8 +255,22 @@ fn what_is_asked_for_must_be_the_same() {
 
         // Without the flag, a run begins anew, and leaves nothing of before.
         mend(db);
-        run(db, &["--split=10", "--split-by=t.id", FAILING], &target).ended(0, "");
+        run(db, &["SELECT 1"], &target).ended(0, "");
         assert_eq!(file_names(folder), ["x.csv"]);
+    });
+}
+
+#[test]
+fn the_session_must_read_values_as_before() {
+    each_server_alone(|db| {
+        fill_and_break(db);
+        let folder = tempfile::tempdir().expect("a folder");
+        let target = folder.path().join("x.csv");
+        run(db, &ARGS, &target).ended_with(4);
+        let _zone = GlobalVariable::set(db, "time_zone", "'+05:00'");
+        let other = ["the session's time zone or SQL mode is another one"];
+        run(db, &ARGS, &target).failed(2, &other);
+        assert!(!target.exists());
     });
 }
 
@@ -289,16 +304,24 @@ fn what_cannot_be_resumed_is_refused() {
         // A folder that another run has, or that is no folder.
         let kept = folder.path().join("x.csv.resume");
         fs::create_dir(&kept).expect("a folder");
-        let held = fs::File::open(&kept).expect("a folder");
+        let held = fs::File::create(kept.join("lock")).expect("a file");
         held.lock().expect("a lock");
         run(db, &args, &target).failed(5, &["another run has it", "let that run end first"]);
         drop(held);
+        fs::remove_file(kept.join("lock")).expect("removed");
+        // What others have put there stays.
+        fs::write(kept.join("thesis.txt"), "mine").expect("a file");
+        let foreign = ["x.csv.resume: it has files of others, such as thesis.txt"];
+        run(db, &args, &target).failed(5, &foreign);
+        assert_eq!(file_names(&kept), ["thesis.txt"]);
+        fs::remove_file(kept.join("thesis.txt")).expect("removed");
         fs::remove_dir(&kept).expect("removed");
         fs::write(&kept, "mine").expect("a file");
         run(db, &args, &target).failed(5, &["cannot open ", "x.csv.resume: it is no folder"]);
         assert_eq!(fs::read_to_string(&kept).expect("a file"), "mine");
         fs::remove_file(&kept).expect("removed");
-        std::os::unix::fs::symlink("/nowhere/x", &kept).expect("a link");
+        let elsewhere = tempfile::tempdir().expect("a folder");
+        std::os::unix::fs::symlink(elsewhere.path(), &kept).expect("a link");
         run(db, &args, &target).failed(5, &["cannot open ", "x.csv.resume: it is no folder"]);
         assert!(!target.exists());
 
@@ -310,6 +333,56 @@ fn what_cannot_be_resumed_is_refused() {
         run(db, &empty, &target).ended_with(1);
         assert_eq!(file_names(folder.path()), [""; 0]);
     });
+}
+
+#[test]
+fn what_an_earlier_longer_dataset_has_is_removed_after_a_kill() {
+    on_a_server(|db| {
+        fill_and_break(db);
+        let folder = tempfile::tempdir().expect("a folder");
+        let folder = folder.path();
+        let target = folder.join("{part}.csv");
+        let longer = ["--table=t", "--split=12", "--snapshot=false"];
+        run(db, &longer, &target).ended_with(0);
+        let args = [&ARGS[..], &["--header=false"]].concat();
+        run(db, &args, &target).ended_with(4);
+        // A run that is killed while it publishes has removed the manifest, which lists them.
+        let kept = folder.join("all.csv.resume");
+        let surplus = [11, 12].map(|number| folder.join(format!("{number:05}.csv")));
+        fs::write(
+            kept.join("surplus.json"),
+            serde_json::to_string(&surplus).expect("JSON"),
+        )
+        .expect("a file");
+        fs::remove_file(folder.join("all.csv.dataset.json")).expect("removed");
+        fs::rename(kept.join("chunk-00001"), folder.join("00001.csv")).expect("a file");
+        mend(db);
+        run(db, &args, &target).ended_with(0);
+        let names = file_names(folder);
+        assert!(names.contains(&"00010.csv".to_owned()), "{names:?}");
+        assert!(!surplus.iter().any(|path| path.exists()), "{names:?}");
+        let (rows, _) = parts(folder, "{part}.csv");
+        assert!(rows == expected(db, folder));
+    });
+}
+
+#[test]
+fn two_exports_do_not_share_what_is_kept() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("c.toml");
+    let of = |name: &str, path: &str| {
+        format!(
+            "[[export]]\nname = \"{name}\"\npath = \"{path}\"\ntable = \"t\"\nsplit = 2\nresume = true\n"
+        )
+    };
+    fs::write(&config, of("a", "o-{part}.csv") + &of("b", "o-all.csv")).expect("a file");
+    let run = GoldDigger::new().env("DATABASE_URL", "mysql://u@127.0.0.1:1/d");
+    let run = run
+        .current_dir(folder.path())
+        .arg("--config")
+        .arg(&config)
+        .run();
+    run.failed_with_any_length(2, &["the folder of the chunks of the rows of "]);
 }
 
 #[test]
@@ -462,6 +535,9 @@ fn a_signal_keeps_what_is_whole() {
         assert!(shown.contains("1 of 4 chunks are kept in "), "{shown}");
         assert_eq!(file_names(folder), ["x.csv.resume"]);
         let kept = file_names(&folder.join("x.csv.resume"));
-        assert_eq!(kept, ["chunk-00001", "chunk-00001.json", "plan.json"]);
+        assert_eq!(
+            kept,
+            ["chunk-00001", "chunk-00001.json", "lock", "plan.json"]
+        );
     });
 }

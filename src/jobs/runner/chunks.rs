@@ -3,7 +3,6 @@
 
 use std::{
     collections::VecDeque,
-    fs::File,
     mem,
     sync::{
         Arc, Mutex,
@@ -11,7 +10,7 @@ use std::{
     },
 };
 
-use super::{Runner, Worker, resume::Resumable};
+use super::{Runner, Worker};
 use crate::{
     artifacts::{
         checkpoint::{Origin, WholeChunk},
@@ -27,11 +26,11 @@ use crate::{
         join::join,
         plan::{EmptyResult, ExportPlan, OnError, RowOrder, SplitPlan, WholeChunks},
         publish::StagedExport,
+        resume::{ChunkOutput, Resumable},
         retry::retry,
         session::{Session, SessionRef},
         status::{ExportStatus, Outcome, Status, StatusDetails},
     },
-    pipeline::Part,
     schema::{Nullability, Schema},
     source::{BinlogPosition, Chunks, SnapshotMode},
     sql::{CHUNK, Parameter, ParameterValue, Query},
@@ -114,16 +113,6 @@ struct State {
     failure: Option<Error>,
     /// Whether the observer has been told that the export starts.
     is_told: bool,
-}
-
-/// The rows of a chunk: a part that can be committed, or a file to be joined to others.
-pub(super) struct ChunkOutput {
-    pub(super) part: Part,
-    pub(super) file: Option<File>,
-    /// Where the rows come from.
-    pub(super) origin: Origin,
-    /// The record of the earlier run that has read them; `None` if it is this run.
-    pub(super) kept: Option<WholeChunk>,
 }
 
 impl SplitRun {
@@ -300,6 +289,11 @@ impl Runner {
         let export = &self.exports[split.index];
         export.status.start();
         self.observer.event(&Event::Started { export });
+        let (plan, last) = (&self.plan.exports[split.index], None);
+        if let Err(error) = guard::check_all_rows(&plan.guards, published.rows, last) {
+            self.end(split.index, Err(error));
+            return true;
+        }
         let started = published.started.as_deref().unwrap_or("earlier");
         self.warn(
             export,
@@ -492,7 +486,8 @@ impl Worker<'_> {
         if let Some(resumable) = &split.resumable {
             resumable.stage(context, &parts)?;
         }
-        StagedExport::new(context, parts)
+        let staged = StagedExport::new(context, parts)?;
+        Ok(staged.kept_by(split.resumable.clone()))
     }
 }
 

@@ -5,12 +5,19 @@ use std::{
     collections::BTreeMap,
     fs::File,
     path::{Path, PathBuf},
-    sync::Mutex,
+    sync::{Arc, Mutex},
 };
 
 use jiff::Timestamp;
+use serde::Serialize;
 
-use super::chunks::ChunkOutput;
+use super::{
+    export::ExportContext,
+    guard::Guards,
+    load, parts,
+    plan::{ExportPlan, RunPlan, SplitPlan},
+    session::Session,
+};
 use crate::{
     artifacts::{
         checkpoint::{
@@ -21,13 +28,7 @@ use crate::{
     },
     cancel::CancelToken,
     error::{Error, ErrorKind, Result},
-    jobs::{
-        export::ExportContext,
-        guard::Guards,
-        parts,
-        plan::{ExportPlan, RunPlan, SplitPlan},
-        session::Session,
-    },
+    format::{Compression, Format, stored},
     pipeline::Part,
     schema::Schema,
     sink::{self, Target},
@@ -36,6 +37,16 @@ use crate::{
     sync::lock,
     text::counted,
 };
+
+/// The rows of a chunk: a part that can be committed, or a file to be joined to others.
+pub(super) struct ChunkOutput {
+    pub(super) part: Part,
+    pub(super) file: Option<File>,
+    /// Where the rows come from.
+    pub(super) origin: Origin,
+    /// The record of the earlier run that has read them; `None` if it is this run.
+    pub(super) kept: Option<WholeChunk>,
+}
 
 /// An export whose whole chunks are kept, until the run succeeds.
 pub(super) struct Resumable {
@@ -94,23 +105,16 @@ impl Resumable {
         if let Some(found) = &found {
             refuse(found.other_thing(&things))?;
         }
-        let key = session.chunk_key(&split.options)?;
-        let described = session.describe()?;
-        let unknown = |reason| {
-            let what = format!("whether the columns stay the same is not known: {reason}");
-            Error::new(ErrorKind::Query, what).with_hint("leave --resume out")
-        };
-        let schema = described.map_err(unknown)?;
-        let asked = Asked {
-            things,
-            key,
-            columns: ManifestColumn::describe(&schema, &*export.format)?,
-        };
+        let (asked, schema) = asked(things, export, split, session)?;
         if let Some(found) = &found {
             refuse(found.difference(&asked))?;
         }
-        let published = checkpoint.published();
+        let published = checkpoint.published().filter(|_| has_side_files(export));
         let is_current = published.is_some() || !checkpoint.has_published();
+        if !is_current {
+            let folder = checkpoint.path().display();
+            tracing::warn!("what {folder} says is published has changed: all is read again");
+        }
         let (plan, chunks) = match found {
             Some(plan) if is_current => {
                 let chunks = Chunks {
@@ -155,7 +159,7 @@ impl Resumable {
     fn whole_chunks(&self) -> usize {
         let numbers = 0..self.plan.conditions.len();
         numbers
-            .filter(|number| self.checkpoint.chunk(*number).is_some())
+            .filter(|number| matches!(self.checkpoint.chunk(*number), Ok(Some(_))))
             .count()
     }
 
@@ -185,8 +189,13 @@ impl Resumable {
         context: ExportContext<'_>,
         number: usize,
     ) -> Result<Option<ChunkOutput>> {
-        let Some(chunk) = self.checkpoint.chunk(number) else {
-            return Ok(None);
+        let chunk = match self.checkpoint.chunk(number) {
+            Ok(Some(chunk)) => chunk,
+            Ok(None) => return Ok(None),
+            Err(_) => {
+                tell_changed(number);
+                return Ok(None);
+            }
         };
         let path = self.chunk_path(number);
         let is_whole = |path: &Path| verify::is_whole(path, chunk.stored_bytes, &chunk.sha256);
@@ -210,10 +219,7 @@ impl Resumable {
                 kept: Some(chunk),
             }));
         }
-        tracing::warn!(
-            "chunk {} is no longer as it was: it is read again",
-            number + 1
-        );
+        tell_changed(number);
         Ok(None)
     }
 
@@ -297,6 +303,11 @@ impl Resumable {
         Ok(())
     }
 
+    /// See [`Checkpoint::keep_surplus`].
+    pub(super) fn keep_surplus(&self, paths: &mut Vec<PathBuf>) -> Result<()> {
+        self.checkpoint.keep_surplus(paths)
+    }
+
     /// Records that what was staged is published.
     pub(super) fn record(&self) -> Result<()> {
         match &*lock(&self.published) {
@@ -305,6 +316,11 @@ impl Resumable {
                 .publish(published, self.plan.conditions.len()),
             None => Ok(()),
         }
+    }
+
+    /// Whether it is there still.
+    pub(super) fn is_kept(&self) -> bool {
+        self.checkpoint.path().exists()
     }
 
     /// Removes the checkpoint.
@@ -324,6 +340,27 @@ impl Resumable {
             format!("{kept} of {all} were read by earlier runs, from {started} on: the rows are not of one moment")
         })
     }
+}
+
+fn tell_changed(number: usize) {
+    tracing::warn!(
+        "chunk {} is no longer as it was: it is read again",
+        number + 1
+    );
+}
+
+/// Whether the files are there that are published with the rows of `export`.
+fn has_side_files(export: &ExportPlan) -> bool {
+    let dataset = export.parts.as_ref().map(parts::dataset_path);
+    let dataset = dataset.and_then(Result::ok);
+    let manifest = match (&export.manifest, &export.parts) {
+        (Some(_), None) => export.target.path().map(manifest::path),
+        _ => None,
+    };
+    let statement = load::statement_file(export).map(Path::to_owned);
+    let schema = export.schema_file.as_ref().map(|file| file.path.clone());
+    let files = [dataset, manifest, statement, schema];
+    files.iter().flatten().all(|path| path.exists())
 }
 
 /// Returns the path of the part that is the chunk with the index `number`.
@@ -346,6 +383,29 @@ fn part(context: ExportContext<'_>, staged: sink::Staged, chunk: &WholeChunk) ->
         bytes: chunk.bytes,
         warnings: chunk.format_warnings.clone(),
     }
+}
+
+/// Returns what is asked for, with `things`, and the columns as `session` announces them.
+fn asked(
+    things: BTreeMap<String, String>,
+    export: &ExportPlan,
+    split: &SplitPlan,
+    session: &mut dyn Session,
+) -> Result<(Asked, Schema)> {
+    let key = session.chunk_key(&split.options)?;
+    let described = session.describe()?;
+    let unknown = |reason| {
+        let what = format!("whether the columns stay the same is not known: {reason}");
+        Error::new(ErrorKind::Query, what).with_hint("leave --resume out")
+    };
+    let schema = described.map_err(unknown)?;
+    let asked = Asked {
+        things,
+        key,
+        session: manifest::text_sha256(&session.variables_of_rows()?),
+        columns: ManifestColumn::describe(&schema, &*export.format)?,
+    };
+    Ok((asked, schema))
 }
 
 /// Returns the SHA-256 of each thing on which the bytes of the chunks of `export` depend, by
@@ -381,6 +441,17 @@ fn things(
         ("the schema file", to_json(&export.schema_file)?),
         ("the session's time zone", to_json(&run.session.time_zone)?),
         ("the list of init statements", to_json(&run.session.init)?),
+        ("the manifest", export.manifest.is_some().to_string()),
+        (
+            "the policy for warnings",
+            format!("{:?}", run.session.warnings),
+        ),
+        (
+            "the access of the session",
+            format!("{:?}", run.session.access),
+        ),
+        ("the wire protocol", to_json(&export.protocol)?),
+        ("the account", run.connect.user.clone()),
         ("the server", endpoint),
         ("the database", to_json(&run.connect.database)?),
     ];
@@ -390,12 +461,22 @@ fn things(
 
 /// Returns the format of `export` with all options, and how its bytes are stored, as JSON.
 fn export_format(export: &ExportPlan) -> Result<String> {
-    let stored = serde_json::to_value(export).map_err(not_stored)?;
-    let fields = ["format", "compression"].map(|name| stored.get(name).cloned());
-    to_json(&(fields, export.parts.is_some()))
+    #[derive(Serialize)]
+    struct Stored<'a> {
+        #[serde(serialize_with = "stored::serialize")]
+        format: &'a Arc<dyn Format>,
+        /// More threads make other bytes of the same content.
+        compression: Option<Compression>,
+        has_parts: bool,
+    }
+    to_json(&Stored {
+        format: &export.format,
+        compression: export.compression.map(|options| options.compression),
+        has_parts: export.parts.is_some(),
+    })
 }
 
-fn to_json(value: &impl serde::Serialize) -> Result<String> {
+fn to_json(value: &impl Serialize) -> Result<String> {
     serde_json::to_string(value).map_err(not_stored)
 }
 
