@@ -357,8 +357,9 @@ fn refuse_moving_zone(conn: &mut Conn, facts: &TableFacts, key: &Key) -> Result<
     Err(Error::new(ErrorKind::Query, what).with_hint("read in UTC: --time-zone +00:00"))
 }
 
-/// Refuses a CHAR in `key` whose collation does not pad: MariaDB ends a range of such an index
-/// too early where values have a character that sorts before the blank.
+/// Refuses a CHAR in `key` whose collation does not pad, where values come with blanks at
+/// their end: a range of such an index ends too early where values have a character that sorts
+/// before the blank. So it is on MariaDB, and on MySQL in the mode PAD_CHAR_TO_FULL_LENGTH.
 fn refuse_unpadded_text(conn: &mut Conn, facts: &TableFacts, key: &Key) -> Result<()> {
     for column in &key.columns {
         let Some(found) = facts.columns.get(&column.name) else {
@@ -367,7 +368,7 @@ fn refuse_unpadded_text(conn: &mut Conn, facts: &TableFacts, key: &Key) -> Resul
         let (Some(charset), Some(collation)) = (&found.charset, &found.collation) else {
             continue;
         };
-        if found.data_type != "char" || !connect::is_mariadb(conn) {
+        if found.data_type != "char" || !(connect::is_mariadb(conn) || pads_char(conn)?) {
             continue;
         }
         let with_blank = format!(
@@ -378,13 +379,20 @@ fn refuse_unpadded_text(conn: &mut Conn, facts: &TableFacts, key: &Key) -> Resul
             continue;
         }
         let what = format!(
-            "{} is a CHAR in the collation {collation} without padding, in which MariaDB may leave rows out of a range",
+            "{} is a CHAR in the collation {collation} without padding, in which the server may leave rows out of a range",
             column.name
         );
         return Err(Error::new(ErrorKind::Query, what)
             .with_hint("choose another column: --split-by COLUMN"));
     }
     Ok(())
+}
+
+/// Whether CHARs come with blanks at their end.
+fn pads_char(conn: &mut Conn) -> Result<bool> {
+    let rows = ask(conn, "SELECT @@SESSION.sql_mode").map_err(failed)?;
+    let mode = rows.first().and_then(|row| text(row, 0));
+    Ok(mode.is_some_and(|mode| mode.contains("PAD_CHAR_TO_FULL_LENGTH")))
 }
 
 /// The table that is divided.
@@ -609,6 +617,16 @@ impl TableFacts {
         };
         let mut indexes = self.indexes.iter();
         indexes.find(|index| index.is_unique && index.columns.iter().all(is_certain))
+    }
+
+    /// Whether no two rows have the same values in the columns called `names`.
+    fn is_unique(&self, names: &[&str]) -> bool {
+        let is_there = |name: &Option<String>| {
+            let name = name.as_deref();
+            name.is_some_and(|name| names.contains(&name))
+        };
+        let mut indexes = self.indexes.iter();
+        indexes.any(|index| index.is_unique && index.columns.iter().all(is_there))
     }
 
     /// Returns the column called `name`, in any case, for a key.

@@ -201,7 +201,10 @@ fn the_first_run_may_begin_later() {
             run.args(["--config=c.toml", "--header=false", "--state=s.json"])
                 .run()
         };
-        let nulls = ["rows whose at is NULL are in no increment"];
+        let nulls = [
+            "rows whose at is NULL are in no increment",
+            "rows that are added later with the same at as the last one are in no increment: add a lag",
+        ];
         for sql in [
             "table = \"t\"\nselect = [\"id\"]",
             "sql = \"SELECT id FROM t WHERE at > :since AND at <= :until\"",
@@ -212,7 +215,7 @@ fn the_first_run_may_begin_later() {
                 ("2025-01-01", "1\n2\n3\n"),
             ] {
                 let _ = fs::remove_file(folder.join("s.json"));
-                of(since, sql).failed(0, &nulls);
+                of(since, sql).failed_with_any_length(0, &nulls);
                 assert_eq!(read(folder, "x.csv"), expected, "{since} {sql}");
             }
         }
@@ -454,7 +457,7 @@ fn what_would_lose_rows_or_double_them_is_refused() {
         }
         let zone = ["--table=t", "--incremental=at", "--time-zone=+00:00"];
         let index = ["has no index that begins with at: all of it is read"];
-        run(db, folder, &zone).failed(0, &index);
+        run(db, folder, &zone).failed_with_any_length(0, &index);
         let other = ["--table=t", "--incremental=at", "--time-zone=+02:00"];
         run(db, folder, &other).failed(
             2,

@@ -367,6 +367,12 @@ impl Search<'_> {
                 names.join(", ")
             ));
         }
+        if !self.facts.is_view && options.lag.is_none() && !self.facts.is_unique(&names) {
+            warnings.push(format!(
+                "rows that are added later with the same {} as the last one are in no increment: add a lag, or a column that makes it unique",
+                names.join(", ")
+            ));
+        }
         let has_all =
             *start == IncrementStart::Everything && options.form == IncrementForm::Condition;
         let column = &key.columns[0].name;
