@@ -160,7 +160,7 @@ pub struct ExportPlan {
 }
 
 /// How the rows of an export are read in chunks, over as many connections as the run has.
-/// The query has the parameter [`CHUNK`](crate::sql::CHUNK) where a condition stands, and a
+/// The query has the parameter [`CHUNK`] where a condition stands, and a
 /// condition that is true as its value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SplitPlan {
@@ -174,7 +174,7 @@ pub struct SplitPlan {
 }
 
 /// How an export reads only what is new since the last run. The query has
-/// [`INCREMENT`](crate::sql::INCREMENT) where a condition stands, or compares with
+/// [`INCREMENT`] where a condition stands, or compares with
 /// [`SINCE`](crate::sql::SINCE) and [`UNTIL`](crate::sql::UNTIL).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IncrementPlan {
