@@ -1,16 +1,12 @@
 //! Destinations of bytes: opens a target, writes an export to it, and decides when
 //! the target becomes visible. No other module writes an export's output.
 
-use std::{
-    fs::{self, File},
-    io,
-    path::Path,
-};
+use std::{fs, io, path::Path};
 
 use self::{
     errors::{READ_ONLY, io_error, output_error, path_error},
     file::FileSink,
-    paths::{check_owner, create_folders, follow_links, is_descriptor},
+    paths::{check_owner, create_folders, follow_links, is_descriptor, sync_folder_of},
     stream::StreamSink,
 };
 use crate::{
@@ -158,12 +154,7 @@ pub(crate) fn remove(path: &Path, verb: &str) -> Result<()> {
     let removed = match fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => Err(error),
-        Ok(()) => match File::open(folder(path)) {
-            Ok(folder) => folder.sync_all(),
-            // A folder that may not be read cannot be synced.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
-            Err(error) => Err(error),
-        },
+        Ok(()) => sync_folder_of(path),
     };
     removed.map_err(|error| {
         io_error(path.display(), verb, error).with_hint("may you change that folder?")

@@ -278,7 +278,7 @@ impl Checkpoint {
     /// Returns the path of the chunk with the index `number`.
     #[must_use]
     pub fn chunk_path(&self, number: usize) -> PathBuf {
-        self.path().join(format!("chunk-{:05}", number + 1))
+        self.path().join(chunk_name(number))
     }
 
     /// Returns the record of the chunk with the index `number`; `None` if it is not whole.
@@ -352,6 +352,15 @@ impl Checkpoint {
         self.folder.remove(PLAN)
     }
 
+    /// Returns the error of a run that cannot go on with its chunks, as `difference` says.
+    #[must_use]
+    pub fn refused(&self, difference: &str) -> Error {
+        let folder = self.path().display();
+        let what = format!("cannot resume from the chunks in {folder}: {difference}");
+        Error::new(ErrorKind::Config, what)
+            .with_hint("ask for the same as before, or remove that folder to begin anew")
+    }
+
     /// Reads the file called `name`, if there is one.
     fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, String> {
         let bytes = match fs::read(self.path().join(name)) {
@@ -379,17 +388,12 @@ fn is_own(name: &str) -> bool {
     [PLAN, PUBLISHED, SURPLUS].contains(&name) || of_chunk.is_some_and(is_number)
 }
 
-/// The name of the record of the chunk with the index `number`.
-fn record(number: usize) -> String {
-    format!("chunk-{:05}.json", number + 1)
+/// The name of the file of the chunk with the index `number`.
+fn chunk_name(number: usize) -> String {
+    format!("chunk-{:05}", number + 1)
 }
 
-/// Returns the error of a run that cannot go on with the chunks of `folder`, as `difference`
-/// says.
-#[must_use]
-pub fn refused(folder: &Path, difference: &str) -> Error {
-    let folder = folder.display();
-    let what = format!("cannot resume from the chunks in {folder}: {difference}");
-    Error::new(ErrorKind::Config, what)
-        .with_hint("ask for the same as before, or remove that folder to begin anew")
+/// The name of the record of the chunk with the index `number`.
+fn record(number: usize) -> String {
+    chunk_name(number) + ".json"
 }

@@ -8,7 +8,7 @@ use super::{
     query,
     run::RunSettings,
     selection::{command_line_query, if_applicable},
-    settings::{Setting, keys},
+    settings::keys,
     split,
     timeout::Timeout,
 };
@@ -173,18 +173,12 @@ impl RunSettings {
         {
             return Ok(());
         }
-        let is_said = |setting: &'static Setting| {
-            !matches!(layers.origin(setting), None | Some(Origin::Default))
-        };
-        if is_said(keys::SNAPSHOT.setting()) || session.access == Access::ReadWrite {
+        if layers.is_said(keys::SNAPSHOT) || session.access == Access::ReadWrite {
             let what = "reads up to a row that is looked up before, and that needs a snapshot";
             let refused = layers.refuse(keys::INCREMENTAL, what);
             return Err(refused.with_hint("leave out --snapshot=false and --read-write"));
         }
-        self.snapshot = match std::mem::take(&mut self.is_lock_alone) {
-            true => SnapshotMode::Locked,
-            false => SnapshotMode::Compared,
-        };
+        self.begin_snapshot();
         Ok(())
     }
 }

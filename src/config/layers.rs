@@ -167,6 +167,11 @@ impl Layers {
         self.entry(setting).map(|found| &found.origin)
     }
 
+    /// Whether somebody has given `setting` a value.
+    pub(super) fn is_said(&self, setting: impl Into<&'static Setting>) -> bool {
+        !matches!(self.origin(setting), None | Some(Origin::Default))
+    }
+
     /// The error for `setting`, at the origin of the value that applies. `what`
     /// ends a sentence that begins with the setting.
     pub(super) fn refuse(&self, setting: impl Into<&'static Setting>, what: &str) -> Error {

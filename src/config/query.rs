@@ -23,8 +23,8 @@ use crate::{
     error::{Error, Result},
     jobs::plan::TableSelection,
     sql::{
-        CHUNK, ColumnNames, INCREMENT, Parameter, ParameterValue, Query, SINCE, TableName,
-        TablePattern, TableQuery, UNTIL,
+        CHUNK, ColumnNames, INCREMENT, Parameter, Query, SINCE, TableName, TablePattern,
+        TableQuery, UNTIL,
     },
     text::hide_passwords_of_sql,
 };
@@ -58,7 +58,8 @@ pub(super) fn query(layers: &Layers, name: Option<&str>) -> Result<(Query, Vec<P
             let what = "gives chunk a value, which is the condition of a chunk here";
             return Err(layers.refuse(keys::QUERY_PARAMS, what));
         }
-        parameters.push(expression(CHUNK, "1 = 1"));
+        // They stand for these until the run has its own.
+        parameters.push(Parameter::expression(CHUNK, "1 = 1"));
     }
     if increment::is_on(layers) {
         for (name, sql) in [(INCREMENT, "1 = 1"), (SINCE, "NULL"), (UNTIL, "NULL")] {
@@ -66,7 +67,11 @@ pub(super) fn query(layers: &Layers, name: Option<&str>) -> Result<(Query, Vec<P
                 let what = format!("gives {name} a value, which is that of what is new here");
                 return Err(layers.refuse(keys::QUERY_PARAMS, &what));
             }
-            parameters.extend(query.has_parameter(name).then(|| expression(name, sql)));
+            parameters.extend(
+                query
+                    .has_parameter(name)
+                    .then(|| Parameter::expression(name, sql)),
+            );
         }
     }
     query.check_parameters(&parameters).map_err(with_place)?;
@@ -296,16 +301,6 @@ pub(super) fn schema_file(
     }
     let hint = "SHOW CREATE TABLE prints it";
     output::side_file(layers, keys::SCHEMA_FILE, now, database, hint)
-}
-
-/// The parameter `name`, which stands for the expression `sql` until the run has its own.
-fn expression(name: &str, sql: &str) -> Parameter {
-    Parameter {
-        name: name.to_owned(),
-        value: ParameterValue::Expression {
-            sql: sql.to_owned(),
-        },
-    }
 }
 
 /// Returns what the settings say of the rows of `table`.

@@ -35,6 +35,16 @@ pub(super) fn lock_alone(layers: &Layers) -> Error {
     refused.with_hint("turn the snapshot on too: --snapshot, or [run] snapshot = true")
 }
 
+impl RunSettings {
+    /// Turns the snapshot on, by a lock if there is one.
+    pub(super) fn begin_snapshot(&mut self) {
+        self.snapshot = match std::mem::take(&mut self.is_lock_alone) {
+            true => SnapshotMode::Locked,
+            false => SnapshotMode::Compared,
+        };
+    }
+}
+
 /// Returns the settings of `[run]`. Those of the configuration file do not apply to
 /// a query of the command line.
 ///

@@ -4,7 +4,6 @@ use std::num::NonZeroU16;
 
 use super::{
     layers::Layers,
-    origin::Origin,
     query,
     run::{RunSettings, lock_alone},
     settings::{Setting, keys},
@@ -74,8 +73,7 @@ pub(super) fn plan(layers: &Layers, query: &Query) -> Result<Option<SplitPlan>> 
         let hint = "write it where a condition stands, as in WHERE status = 'paid' AND :chunk, or export a --table";
         return Err(layers.refuse(setting, what).with_hint(hint));
     }
-    let has_chunk = !is_table || query.has_parameter(CHUNK);
-    if has_chunk && let Err(problem) = query.check_chunk() {
+    if let Err(problem) = query.check_chunk() {
         let what = format!("reads the rows in chunks, and the query {problem}");
         let hint = "as in SELECT … FROM … WHERE (a OR b) AND :chunk, where each row stands for itself; put the rest into a later step";
         return Err(layers.refuse(setting, &what).with_hint(hint));
@@ -142,11 +140,8 @@ impl RunSettings {
     ) -> Result<()> {
         let splits = exports.iter().filter_map(|export| export.split.as_ref());
         let counts = splits.map(|split| split.options.size.chunks().unwrap_or(usize::MAX));
-        let is_unsaid = |setting: &'static Setting| {
-            matches!(layers.origin(setting), None | Some(Origin::Default))
-        };
         if self.snapshot != SnapshotMode::None
-            && !is_unsaid(keys::SNAPSHOT.setting())
+            && layers.is_said(keys::SNAPSHOT)
             && exports.iter().any(ExportPlan::is_resumable)
         {
             let what =
@@ -157,16 +152,15 @@ impl RunSettings {
             ));
         }
         if let Some(count) = counts.max() {
-            if is_unsaid(keys::CONNECTIONS.setting()) {
+            if !layers.is_said(keys::CONNECTIONS) {
                 let count = u16::try_from(count).unwrap_or(CONNECTIONS).min(CONNECTIONS);
                 self.connections = NonZeroU16::new(count).unwrap_or(NonZeroU16::MIN);
             }
-            if is_unsaid(keys::SNAPSHOT.setting()) && session.access == Access::ReadOnly {
-                self.snapshot = match (self.snapshot, std::mem::take(&mut self.is_lock_alone)) {
-                    (SnapshotMode::None, true) => SnapshotMode::Locked,
-                    (SnapshotMode::None, false) => SnapshotMode::Compared,
-                    (mode, _) => mode,
-                };
+            if !layers.is_said(keys::SNAPSHOT)
+                && session.access == Access::ReadOnly
+                && self.snapshot == SnapshotMode::None
+            {
+                self.begin_snapshot();
             }
         }
         match self.is_lock_alone {

@@ -84,11 +84,7 @@ impl ExportContext<'_> {
     pub(super) fn origin(&self, number: usize) -> Origin {
         let own = || Origin {
             snapshot: self.position.cloned(),
-            started: self
-                .status
-                .status
-                .started()
-                .map(|time| format!("{time:.3}")),
+            started: self.status.status.started_text(),
         };
         self.origins.get(number).cloned().unwrap_or_else(own)
     }

@@ -32,6 +32,16 @@ pub struct Guards {
 }
 
 impl Guards {
+    /// Returns the guards of a part of the rows, which are counted when all have come.
+    pub(super) fn of_a_part(&self) -> Self {
+        Self {
+            min_rows: None,
+            max_rows: None,
+            max_change: None,
+            ..self.clone()
+        }
+    }
+
     /// Returns whether one of the guards compares with the last success.
     #[must_use]
     pub fn needs_history(&self) -> bool {

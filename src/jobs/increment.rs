@@ -11,7 +11,7 @@ use crate::{
     artifacts::history::LastSuccess,
     error::{Error, ErrorKind, Result},
     source::IncrementStart,
-    sql::{INCREMENT, Parameter, ParameterValue, SINCE, UNTIL},
+    sql::{INCREMENT, Parameter, SINCE, UNTIL},
 };
 
 /// Binds the query of the export of `context`. Of an export that reads only what is new, the
@@ -42,10 +42,7 @@ pub(super) fn bind(context: ExportContext<'_>, session: &mut dyn Session) -> Res
     let parameters = export.parameters.iter().map(|parameter| {
         let mut values = values.iter();
         match values.find(|(name, _)| *name == parameter.name) {
-            Some((_, sql)) => Parameter {
-                name: parameter.name.clone(),
-                value: ParameterValue::Expression { sql: sql.clone() },
-            },
+            Some((name, sql)) => Parameter::expression(name, sql.clone()),
             None => parameter.clone(),
         }
     });

@@ -229,7 +229,7 @@ fn write_dataset(
         server_version: details.server_version,
         database: connect.database.clone(),
         snapshot: context.position.cloned(),
-        started: status.started().map(|started| format!("{started:.3}")),
+        started: status.started_text(),
         finished: format!("{:.3}", Timestamp::now()),
     };
     let path = parts::dataset_path(plan)?;

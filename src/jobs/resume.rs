@@ -13,7 +13,6 @@ use serde::Serialize;
 
 use super::{
     export::ExportContext,
-    guard::Guards,
     load, parts,
     plan::{ExportPlan, RunPlan, SplitPlan},
     session::Session,
@@ -99,7 +98,7 @@ impl Resumable {
         let found = checkpoint.plan()?;
         let things = things(run, export, split)?;
         let refuse = |difference: Option<String>| match difference {
-            Some(difference) => Err(checkpoint::refused(checkpoint.path(), &difference)),
+            Some(difference) => Err(checkpoint.refused(&difference)),
             None => Ok(()),
         };
         if let Some(found) = &found {
@@ -199,28 +198,23 @@ impl Resumable {
         };
         let path = self.chunk_path(number);
         let is_whole = |path: &Path| verify::is_whole(path, chunk.stored_bytes, &chunk.sha256);
-        if is_whole(&path) {
-            let (part, file) = self.adopt(context, number, &chunk)?;
-            return Ok(Some(ChunkOutput {
-                part,
-                file,
-                origin: chunk.origin.clone(),
-                kept: Some(chunk),
-            }));
-        }
-        // A run that was killed while it published has moved it to its place.
         let target = part_target(context, number)?;
-        if context.export.parts.is_some() && is_whole(&target) {
+        let (part, file) = if is_whole(&path) {
+            self.adopt(context, number, &chunk)?
+        } else if context.export.parts.is_some() && is_whole(&target) {
+            // A run that was killed while it published has moved it to its place.
             let staged = sink::in_place(&target, chunk.sha256.clone())?;
-            return Ok(Some(ChunkOutput {
-                part: part(context, staged, &chunk),
-                file: None,
-                origin: chunk.origin.clone(),
-                kept: Some(chunk),
-            }));
-        }
-        tell_changed(number);
-        Ok(None)
+            (part(context, staged, &chunk), None)
+        } else {
+            tell_changed(number);
+            return Ok(None);
+        };
+        Ok(Some(ChunkOutput {
+            part,
+            file,
+            origin: chunk.origin.clone(),
+            kept: Some(chunk),
+        }))
     }
 
     /// Keeps the chunk with the index `number`, which has just been written as `written`, and
@@ -293,11 +287,10 @@ impl Resumable {
                 sha256: part.staged.sha256().unwrap_or_default().to_owned(),
             })
         });
-        let status = &context.status.status;
         *lock(&self.published) = Some(Published {
             rows: parts.iter().map(|part| part.rows).sum(),
             bytes: parts.iter().map(|part| part.bytes).sum(),
-            started: status.started().map(|time| format!("{time:.3}")),
+            started: context.status.status.started_text(),
             files: files.collect::<Result<_>>()?,
         });
         Ok(())
@@ -421,12 +414,6 @@ fn things(
         .filter(|one| one.name != CHUNK)
         .collect();
     let format = export_format(export)?;
-    let guards = Guards {
-        min_rows: None,
-        max_rows: None,
-        max_change: None,
-        ..export.guards.clone()
-    };
     let endpoint = run.connect.endpoint.to_string();
     let things = [
         ("the statement", export.query.text().to_owned()),
@@ -436,7 +423,7 @@ fn things(
             to_json(split)?,
         ),
         ("the format, an option of it, or the compression,", format),
-        ("the list of guards", to_json(&guards)?),
+        ("the list of guards", to_json(&export.guards.of_a_part())?),
         ("the program that loads the output", to_json(&export.load)?),
         ("the schema file", to_json(&export.schema_file)?),
         ("the session's time zone", to_json(&run.session.time_zone)?),

@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 mod chunks;
+mod details;
 
 use self::chunks::Job;
 use super::{

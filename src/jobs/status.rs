@@ -231,6 +231,11 @@ impl Status {
         self.0.started.get().map(|(started, _)| *started)
     }
 
+    /// Returns when the work started, in UTC, as RFC 3339; `None` if it has not.
+    pub(super) fn started_text(&self) -> Option<String> {
+        self.started().map(|started| format!("{started:.3}"))
+    }
+
     /// Returns when the work started, by the monotonic clock; now, if it has not.
     pub(super) fn clock(&self) -> Instant {
         self.0

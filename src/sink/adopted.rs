@@ -12,7 +12,7 @@ use super::{
     Commit, CreateDirs, Staged, check_replaceable,
     errors::{io_error, output_error, write_error},
     folder, make_folder_of, open,
-    paths::follow_links,
+    paths::{follow_links, sync_folder_of},
     permissions::Permissions,
     target::{SinkOptions, StaleFiles, Target},
 };
@@ -39,12 +39,7 @@ pub fn adopt(
     let device = |path: &Path| fs::metadata(path).map(|found| found.dev());
     let is_near = device(&path).map_err(failed)? == device(folder(&resolved)).map_err(failed)?;
     if is_near {
-        let adopted = AdoptedFile {
-            from: Some(path),
-            to: resolved,
-            name,
-        };
-        return Ok(Staged::new(Box::new(adopted), Some(sha256)));
+        return Ok(AdoptedFile::staged(Some(path), resolved, name, sha256));
     }
     let options = SinkOptions {
         stale: StaleFiles::Leave,
@@ -63,12 +58,7 @@ pub fn adopt(
 pub fn in_place(target: &Path, sha256: String) -> Result<Staged> {
     let name = target.display().to_string();
     let resolved = follow_links(target).map_err(|error| io_error(&name, "open", error))?;
-    let adopted = AdoptedFile {
-        from: None,
-        to: resolved,
-        name,
-    };
-    Ok(Staged::new(Box::new(adopted), Some(sha256)))
+    Ok(AdoptedFile::staged(None, resolved, name, sha256))
 }
 
 struct AdoptedFile {
@@ -78,6 +68,12 @@ struct AdoptedFile {
     to: PathBuf,
     /// The target as the user named it.
     name: String,
+}
+
+impl AdoptedFile {
+    fn staged(from: Option<PathBuf>, to: PathBuf, name: String, sha256: String) -> Staged {
+        Staged::new(Box::new(Self { from, to, name }), Some(sha256))
+    }
 }
 
 impl Commit for AdoptedFile {
@@ -103,11 +99,7 @@ impl Commit for AdoptedFile {
                 permissions.apply(&File::options().write(true).open(from)?)?;
             }
             fs::rename(from, &self.to)?;
-            match File::open(folder(&self.to)) {
-                // A folder that may not be read cannot be synced.
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
-                folder => folder?.sync_all(),
-            }
+            sync_folder_of(&self.to)
         };
         rename().map_err(|error| write_error(&self.name, "rename the finished file to", error))
     }

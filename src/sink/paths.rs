@@ -104,11 +104,19 @@ pub(super) fn create_folders(path: &Path) -> io::Result<()> {
         }
         Err(error) => return Err(error),
     }
+    sync_folder_of(path)
+}
+
+/// Syncs the folder that contains `path`: without that, a power cut could undo what was
+/// created, renamed or removed there.
+///
+/// # Errors
+/// That of the system.
+pub(super) fn sync_folder_of(path: &Path) -> io::Result<()> {
     match File::open(folder(path)) {
-        Ok(parent) => parent.sync_all(),
-        // A parent that may not be read cannot be synced.
+        // A folder that may not be read cannot be synced.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
-        Err(error) => Err(error),
+        folder => folder?.sync_all(),
     }
 }
 

@@ -12,8 +12,8 @@ use std::{
 use nix::{errno::Errno, fcntl::OFlag, unistd::geteuid};
 
 use super::{
-    CreateDirs, errors::output_error, file::creation_error, folder, is_temporary, make_folder_of,
-    remove_stale_files_of,
+    CreateDirs, errors::output_error, file::creation_error, is_temporary, make_folder_of,
+    paths::sync_folder_of, remove_stale_files_of,
 };
 use crate::error::{Error, Result};
 
@@ -133,7 +133,7 @@ impl WorkFolder {
         self.clear(first)?;
         let removed = fs::remove_file(self.path.join(LOCK));
         let removed = removed.and_then(|()| fs::remove_dir(&self.path));
-        let synced = removed.and_then(|()| File::open(folder(&self.path))?.sync_all());
+        let synced = removed.and_then(|()| sync_folder_of(&self.path));
         synced.map_err(|error| self.not_removed(error))
     }
 
@@ -167,11 +167,7 @@ impl WorkFolder {
 fn create(path: &Path) -> io::Result<()> {
     DirBuilder::new().mode(MODE).create(path)?;
     fs::set_permissions(path, Permissions::from_mode(MODE))?;
-    match File::open(folder(path)) {
-        // A folder that may not be read cannot be synced.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
-        parent => parent?.sync_all(),
-    }
+    sync_folder_of(path)
 }
 
 /// Returns the error of a folder that cannot be opened.

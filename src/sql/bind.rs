@@ -5,7 +5,7 @@
 //! compares `id = ?` as DOUBLE, where a literal in quotes is compared as an integer.
 
 use super::{
-    CHUNK, Dialect, Parameter, ParameterValue, Query, Statement, lexer::Lexer, parse_statement,
+    CHUNK, Dialect, Parameter, ParameterValue, Query, Statement, lexer::tokens, parse_statement,
     placeholder::Position,
 };
 use crate::error::{Error, Result};
@@ -45,9 +45,8 @@ impl BoundQuery {
     }
 
     fn without_strings_in(&self, dialect: Dialect, has_ansi_quotes: bool) -> String {
-        let mut lexer = Lexer::new(&self.sql, dialect);
         let (mut words, mut end) = (String::new(), 0);
-        while let Ok(Some(token)) = lexer.next_token() {
+        for token in tokens(&self.sql, dialect) {
             // A doubled quote within a name divides it into two tokens.
             if token.range.start > end {
                 words.push(' ');

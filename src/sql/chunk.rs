@@ -7,7 +7,7 @@
 
 use super::{
     CHUNK, Dialect, Query,
-    lexer::{Lexer, TokenKind},
+    lexer::{Token, TokenKind, tokens},
 };
 
 /// Words at the outermost level that make a result depend on other rows, and their names in
@@ -111,26 +111,34 @@ impl Query {
     /// # Errors
     /// What the statement has, as the end of a sentence that begins with it.
     pub fn check_chunk(&self) -> Result<(), String> {
-        let readings = Dialect::ALL.iter().zip(&self.parses);
-        for (dialect, parsed) in readings {
+        self.check_each_reading("depends on all rows", check)
+    }
+
+    /// Calls `check` with the statement and its tokens, as each server reads them. A
+    /// `sql_select_limit` is refused for what it does, `harm`.
+    ///
+    /// # Errors
+    /// What the statement has, as the end of a sentence that begins with it.
+    pub(super) fn check_each_reading(
+        &self,
+        harm: &str,
+        check: impl Fn(&str, &[Token]) -> Result<(), String>,
+    ) -> Result<(), String> {
+        for (dialect, parsed) in Dialect::ALL.iter().zip(&self.parses) {
             let Ok(statement) = parsed else { continue };
-            check(&self.text[statement.range.clone()], *dialect)?;
+            let text = &self.text[statement.range.clone()];
+            check(text, &tokens(text, *dialect))?;
         }
         // An optimizer hint (SET_VAR) is a comment here.
         match self.text.to_ascii_uppercase().contains("SQL_SELECT_LIMIT") {
-            true => Err("sets sql_select_limit, which depends on all rows".to_owned()),
+            true => Err(format!("sets sql_select_limit, which {harm}")),
             false => Ok(()),
         }
     }
 }
 
-fn check(text: &str, dialect: Dialect) -> Result<(), String> {
-    let mut lexer = Lexer::new(text, dialect);
+fn check(text: &str, tokens: &[Token]) -> Result<(), String> {
     let mut check = Check::default();
-    let mut tokens = Vec::new();
-    while let Ok(Some(token)) = lexer.next_token() {
-        tokens.push(token);
-    }
     for (index, token) in tokens.iter().enumerate() {
         let source = &text[token.range.clone()];
         let next = tokens.get(index + 1);

@@ -2,8 +2,8 @@
 //! with the bounds so that no row is in two increments, and none in neither.
 
 use super::{
-    Dialect, Query,
-    lexer::{Lexer, Token, TokenKind},
+    Query,
+    lexer::{Token, TokenKind},
 };
 
 /// The parameter that stands for the condition of an increment.
@@ -35,24 +35,13 @@ impl Query {
     /// # Ok::<(), gold_digger::error::Error>(())
     /// ```
     pub fn check_increment(&self, column: &str) -> Result<(), String> {
-        for (dialect, parsed) in Dialect::ALL.iter().zip(&self.parses) {
-            let Ok(statement) = parsed else { continue };
-            check(&self.text[statement.range.clone()], *dialect, column)?;
-        }
-        // An optimizer hint (SET_VAR) is a comment here.
-        match self.text.to_ascii_uppercase().contains("SQL_SELECT_LIMIT") {
-            true => Err("sets sql_select_limit, which leaves rows out".to_owned()),
-            false => Ok(()),
-        }
+        self.check_each_reading("leaves rows out", |text, tokens| {
+            check(text, tokens, column)
+        })
     }
 }
 
-fn check(text: &str, dialect: Dialect, column: &str) -> Result<(), String> {
-    let mut lexer = Lexer::new(text, dialect);
-    let mut tokens: Vec<Token> = Vec::new();
-    while let Ok(Some(token)) = lexer.next_token() {
-        tokens.push(token);
-    }
+fn check(text: &str, tokens: &[Token], column: &str) -> Result<(), String> {
     let source = |index: usize| &text[tokens[index].range.clone()];
     let mut depth = 0_usize;
     for (index, token) in tokens.iter().enumerate() {

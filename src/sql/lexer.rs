@@ -65,6 +65,16 @@ pub(super) struct Lexer<'a> {
     executable: Option<(usize, usize)>,
 }
 
+/// Returns the tokens of `text`, as a server of `dialect` reads them, as far as they can be
+/// read.
+pub(super) fn tokens(text: &str, dialect: Dialect) -> Vec<Token> {
+    let (mut lexer, mut tokens) = (Lexer::new(text, dialect), Vec::new());
+    while let Ok(Some(token)) = lexer.next_token() {
+        tokens.push(token);
+    }
+    tokens
+}
+
 impl<'a> Lexer<'a> {
     /// Creates a lexer at the beginning of `text`.
     pub(super) fn new(text: &'a str, dialect: Dialect) -> Self {

@@ -96,6 +96,18 @@ impl Parameter {
     }
 }
 
+impl Parameter {
+    /// Creates the parameter called `name`, one of this program's own, which stands for the
+    /// expression `sql`.
+    pub(crate) fn expression(name: &str, sql: impl Into<String>) -> Self {
+        let sql = sql.into();
+        Self {
+            name: name.to_owned(),
+            value: ParameterValue::Expression { sql },
+        }
+    }
+}
+
 /// Parses `NAME=VALUE`. A value that begins with `[` is a list, in the form of JSON.
 impl FromStr for Parameter {
     type Err = &'static str;

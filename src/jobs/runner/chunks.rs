@@ -10,19 +10,16 @@ use std::{
     },
 };
 
-use super::{Runner, Worker};
+use super::{Runner, Worker, details::details_of_all};
 use crate::{
-    artifacts::{
-        checkpoint::{Origin, WholeChunk},
-        manifest::ManifestColumn,
-    },
+    artifacts::checkpoint::Origin,
     cancel::CancelToken,
     error::{Error, ErrorKind, Result},
     format::Joining,
     jobs::{
         event::{Event, Observer},
         export::{ExportContext, Output, export, refuse_empty, tell_of_parts},
-        guard::{self, Guards},
+        guard,
         join::join,
         plan::{EmptyResult, ExportPlan, OnError, RowOrder, SplitPlan, WholeChunks},
         publish::StagedExport,
@@ -31,9 +28,8 @@ use crate::{
         session::{Session, SessionRef},
         status::{ExportStatus, Outcome, Status, StatusDetails},
     },
-    schema::{Nullability, Schema},
     source::{BinlogPosition, Chunks, SnapshotMode},
-    sql::{CHUNK, Parameter, ParameterValue, Query},
+    sql::{CHUNK, Parameter, Query},
     sync::lock,
 };
 
@@ -132,29 +128,21 @@ impl SplitRun {
         };
         let (count, moment) = (chunks.conditions.len(), chunks.moment);
         let conditions = chunks.conditions.into_iter().enumerate();
-        let chunks = conditions.map(|(number, sql)| {
-            Chunk {
-                plan: ExportPlan {
-                    query: query.clone(),
-                    parameters: with_condition(export, sql),
-                    // The rows are counted when all have come.
-                    guards: Guards {
-                        min_rows: None,
-                        max_rows: None,
-                        max_change: None,
-                        ..export.guards.clone()
-                    },
-                    empty_result: EmptyResult::Allow,
-                    schema_file: export.schema_file.clone().filter(|_| number == 0),
-                    split: None,
-                    ..export.clone()
-                },
-                status: ExportStatus {
-                    name: export.name.clone(),
-                    target: export.target.clone(),
-                    status: Status::waiting(),
-                },
-            }
+        let chunks = conditions.map(|(number, sql)| Chunk {
+            plan: ExportPlan {
+                query: query.clone(),
+                parameters: with_condition(export, sql),
+                guards: export.guards.of_a_part(),
+                empty_result: EmptyResult::Allow,
+                schema_file: export.schema_file.clone().filter(|_| number == 0),
+                split: None,
+                ..export.clone()
+            },
+            status: ExportStatus {
+                name: export.name.clone(),
+                target: export.target.clone(),
+                status: Status::waiting(),
+            },
         });
         Ok(Self {
             index,
@@ -289,8 +277,8 @@ impl Runner {
         let export = &self.exports[split.index];
         export.status.start();
         self.observer.event(&Event::Started { export });
-        let (plan, last) = (&self.plan.exports[split.index], None);
-        if let Err(error) = guard::check_all_rows(&plan.guards, published.rows, last) {
+        let guards = &self.plan.exports[split.index].guards;
+        if let Err(error) = guard::check_all_rows(guards, published.rows, None) {
             self.end(split.index, Err(error));
             return true;
         }
@@ -312,10 +300,7 @@ impl Runner {
 /// Returns the parameters of `export` with the condition of a chunk.
 fn with_condition(export: &ExportPlan, sql: String) -> Vec<Parameter> {
     let others = export.parameters.iter().filter(|one| one.name != CHUNK);
-    let condition = Parameter {
-        name: CHUNK.to_owned(),
-        value: ParameterValue::Expression { sql },
-    };
+    let condition = Parameter::expression(CHUNK, sql);
     others.cloned().chain([condition]).collect()
 }
 
@@ -508,84 +493,28 @@ fn tell_kept(context: ExportContext<'_>, output: &ChunkOutput) {
     warnings.for_each(|warning| context.warn(warning.clone()));
 }
 
-/// Takes over what the first chunk that was read tells of the result, and checks that the
-/// others tell the same of its columns. Whether these can be NULL may depend on the
-/// condition of a chunk.
+/// Takes over what the chunks of `split` tell of the result.
 fn adopt_details(
     split: &SplitRun,
     context: ExportContext<'_>,
     outputs: &[ChunkOutput],
 ) -> Result<()> {
-    let status = &context.status.status;
     let all = split.chunks.iter().zip(outputs);
     let read = all.filter(|(_, output)| output.kept.is_none());
-    let mut read = read.map(|(chunk, _)| chunk.status.status.details());
-    let kept: Vec<&WholeChunk> = outputs.iter().filter_map(|one| one.kept.as_ref()).collect();
-    let Some(mut first) = read
-        .next()
-        .or_else(|| details_of_kept(split, kept.first()?))
-    else {
+    let read = read.map(|(chunk, _)| chunk.status.status.details());
+    let announced = split.resumable.as_ref().map(|kept| &kept.schema);
+    let format = &*context.export.format;
+    let Some(found) = details_of_all(read, outputs, announced, format)? else {
         return Ok(());
     };
-    for details in read {
-        let mut columns = details.columns;
-        for (column, own) in columns.iter_mut().zip(&mut first.columns) {
-            let nullability = &mut column.metadata.nullability;
-            if *nullability != own.metadata.nullability {
-                own.metadata.nullability = Nullability::Unknown;
-                *nullability = Nullability::Unknown;
-            }
-        }
-        if columns != first.columns {
-            return Err(columns_changed());
-        }
-    }
-    let schema = Schema {
-        columns: first.columns.clone(),
-    };
-    let described = ManifestColumn::describe(&schema, &*context.export.format)?;
-    for chunk in &kept {
-        let same = chunk.columns.iter().zip(&described);
-        let are_alike = same.clone().all(|(a, b)| a.is_alike(b));
-        if !are_alike || chunk.columns.len() != described.len() {
-            return Err(columns_changed());
-        }
-        for ((then, now), column) in same.zip(&mut first.columns) {
-            if then.nullable != now.nullable {
-                column.metadata.nullability = Nullability::Unknown;
-            }
-        }
-    }
-    let beginning = outputs.first().and_then(|output| output.kept.as_ref());
-    if let Some(statement) = beginning.and_then(|chunk| chunk.create_statement.clone()) {
-        first.create_statement = Some(statement);
-    }
-    status.update(|details| {
+    context.status.status.update(|details| {
         *details = StatusDetails {
             warnings: mem::take(&mut details.warnings),
-            attempts: first.attempts,
-            ..first
+            attempts: found.attempts,
+            ..found
         };
     });
     Ok(())
-}
-
-fn columns_changed() -> Error {
-    let what = "the columns of the table changed while its chunks were read";
-    Error::new(ErrorKind::Query, what).with_hint("run the export again")
-}
-
-/// Returns what `chunk` tells of the result, where this run has read none.
-fn details_of_kept(split: &SplitRun, chunk: &WholeChunk) -> Option<StatusDetails> {
-    Some(StatusDetails {
-        columns: split.resumable.as_ref()?.schema.columns.clone(),
-        server_version: chunk.server_version.clone(),
-        time_zone: chunk.time_zone.clone(),
-        load_statement: chunk.load_statement.clone(),
-        create_statement: chunk.create_statement.clone(),
-        attempts: 1,
-        ..StatusDetails::default()
-    })
 }
 
 /// Passes the warnings about chunks on as those of their export, each once.

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use mysql::{Conn, Row};
 
-use super::{ChunkSize, KeyPlan, SplitTable, failed};
+use super::{ChunkSize, SplitTable, facts::KeyPlan, failed};
 use crate::{
     error::{Error, ErrorKind, Result},
     source::{

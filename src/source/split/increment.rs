@@ -6,8 +6,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    KeyPlan, SplitTable, TableFacts, TableUse, bounds::Finder, failed, refuse_moving_zone,
-    refuse_unpadded_text,
+    SplitTable,
+    bounds::Finder,
+    facts::{KeyPlan, TableFacts, TableUse},
+    failed, refuse_moving_zone, refuse_unpadded_text,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -162,19 +164,24 @@ impl Search<'_> {
             (IncrementForm::Values, Some(_)) => self.since(&from)?,
             _ => NULL.to_owned(),
         };
-        let columns = key.columns.iter().map(|column| self.facts.identity(column));
         Ok(Increment {
             condition: all([self::lower(&in_statement, &from), above(&in_statement)]),
             since,
             until: literal_of(until.as_ref()),
             warnings: self.warnings(options, start, &from, table, is_new)?,
             mark: last.map(|values| Mark {
-                columns: columns.collect(),
+                columns: self.columns(),
                 values,
                 time_zone: self.time_zone.clone(),
             }),
             is_new,
         })
+    }
+
+    /// Returns the columns of the key, each with its collation.
+    fn columns(&self) -> Vec<String> {
+        let columns = self.plan.key.columns.iter();
+        columns.map(|column| self.facts.identity(column)).collect()
     }
 
     /// Returns the key at which the increment starts, and whether it is included.
@@ -201,8 +208,7 @@ impl Search<'_> {
             }
             IncrementStart::After(mark) => mark,
         };
-        let columns = key.columns.iter().map(|column| self.facts.identity(column));
-        let columns: Vec<String> = columns.collect();
+        let columns = self.columns();
         let hint = "read everything again after you have removed the export's entry from the state, or give --since";
         if mark.columns != columns {
             let (then, now) = (mark.columns.join(", "), columns.join(", "));
@@ -330,9 +336,9 @@ impl Search<'_> {
         };
         let is_below = match &below {
             Some(below) => {
-                let (name, order) = (key.order(""), key.order(""));
+                let name = key.order("");
                 let question = format!(
-                    "SELECT {name} > {below} FROM {} WHERE {has_value} ORDER BY {order} LIMIT 1",
+                    "SELECT {name} > {below} FROM {} WHERE {has_value} ORDER BY {name} LIMIT 1",
                     self.finder.table()
                 );
                 self.ask(&question)?.as_deref() == Some("1")
