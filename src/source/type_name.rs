@@ -30,7 +30,10 @@ pub(super) fn base_type(column: &mysql::Column) -> Option<BaseType> {
         WireType::MYSQL_TYPE_INT24 => BaseType::MediumInt,
         WireType::MYSQL_TYPE_LONG => BaseType::Int,
         WireType::MYSQL_TYPE_LONGLONG => BaseType::BigInt,
-        WireType::MYSQL_TYPE_YEAR => BaseType::Year,
+        // MySQL announces YEAR(date) as a YEAR, which could not hold 1850. A column has
+        // this flag.
+        WireType::MYSQL_TYPE_YEAR if flags.contains(ColumnFlags::ZEROFILL_FLAG) => BaseType::Year,
+        WireType::MYSQL_TYPE_YEAR => BaseType::SmallInt,
         WireType::MYSQL_TYPE_BIT => BaseType::Bit,
         WireType::MYSQL_TYPE_DECIMAL | WireType::MYSQL_TYPE_NEWDECIMAL => BaseType::Decimal,
         WireType::MYSQL_TYPE_FLOAT => BaseType::Float,

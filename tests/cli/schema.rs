@@ -195,6 +195,25 @@ fn each_target_gets_its_table() {
 }
 
 #[test]
+fn the_year_of_a_date_is_no_year_column() {
+    each_server(|db| {
+        db.sql("CREATE TABLE t (d DATE, y YEAR)");
+        db.sql("INSERT INTO t VALUES ('1850-01-02', 2020)");
+        let query = "SELECT YEAR(d) AS made, y FROM t";
+        let made = match db.is_mariadb() {
+            true => "INT",
+            false => "SMALLINT UNSIGNED",
+        };
+        assert_eq!(
+            printed(db, &["schema", "--for=mysql", query]),
+            format!(
+                "CREATE TABLE `result` (\n  `made` {made} NULL,\n  `y` YEAR NULL\n) CHARACTER SET utf8mb4;\n"
+            )
+        );
+    });
+}
+
+#[test]
 fn a_table_that_cannot_be_made_is_an_error() {
     each_server(|db| {
         db.sql("CREATE PROCEDURE p() SELECT 1");
