@@ -35,7 +35,7 @@ pub use adopted::{adopt, in_place};
 pub use commit::{Commit, Next, Restart, Sink, Staged};
 pub use compress::{CompressionOptions, SeekTable, compressed, decoder};
 pub use in_place::write_or_overwrite;
-pub use lock::{TargetLock, lock_target};
+pub use lock::{TargetLock, lock_target, try_lock_target};
 pub use memory::{SharedBytes, WriterSink};
 pub(crate) use paths::folder;
 pub use paths::{is_stream, resolve};
@@ -45,7 +45,7 @@ pub use stdio::record_closed_descriptors;
 pub(crate) use stdio::standard_output;
 #[cfg(feature = "cli")]
 pub(crate) use target::STDOUT_ARGUMENT;
-pub use target::{Checksum, CreateDirs, Partial, SinkOptions, StaleFiles, Target};
+pub use target::{Checksum, CreateDirs, Existing, Partial, SinkOptions, StaleFiles, Target};
 use temp_file::is_temporary;
 #[cfg(feature = "cli")]
 pub(crate) use temp_file::is_temporary_name;
@@ -128,6 +128,25 @@ pub fn check_replaceable(path: &Path) -> Result<()> {
         return Err(is_directory(path));
     }
     file::check_replaceable_by_me(&final_path).map_err(failed)
+}
+
+/// Checks that there is nothing at `path` that an output could replace: neither a file, nor a
+/// folder, nor a link to nothing. A stream is no such thing.
+///
+/// # Errors
+/// [`ErrorKind::Output`](crate::error::ErrorKind::Output).
+pub fn check_absent(path: &Path) -> Result<()> {
+    let is_there = fs::symlink_metadata(path).is_ok() && !is_stream(path);
+    match is_there {
+        true => Err(exists(path)),
+        false => Ok(()),
+    }
+}
+
+/// Returns the error of an output that may not replace what is at `path`.
+fn exists(path: &Path) -> Error {
+    output_error(path.display(), "create", "it is there already")
+        .with_hint("move it away first, or put {date} and {time} into the name")
 }
 
 /// Checks that no other user has put there what `path` leads to, nor a link to it, in a

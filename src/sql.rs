@@ -29,6 +29,7 @@ mod placeholder;
 mod range;
 mod reading;
 mod table;
+mod where_clause;
 
 pub use bind::BoundQuery;
 pub use dialect::Dialect;

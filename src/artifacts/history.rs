@@ -5,11 +5,12 @@ use std::{collections::BTreeMap, fs, io, path::Path};
 
 use serde::{Deserialize, Serialize};
 
+use super::manifest;
 use crate::{
     cancel::CancelToken,
     error::{Error, ErrorKind, Result},
     schema::ColumnDescription,
-    sink::{self, folder},
+    sink::{self, TargetLock, folder},
     source::Mark,
 };
 
@@ -31,7 +32,20 @@ pub struct LastSuccess {
     pub finished: String,
     /// The last row, if only what is new is read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mark: Option<Mark>,
+    pub mark: Option<KeptMark>,
+}
+
+/// The last row that was read, and where it was read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptMark {
+    /// The server's address or socket.
+    pub server: String,
+    /// The SHA-256 of the statement and its parameters, but for the bounds, in hexadecimal
+    /// digits.
+    pub statement: String,
+    /// The key of the row.
+    #[serde(flatten)]
+    pub mark: Mark,
 }
 
 impl History {
@@ -63,8 +77,25 @@ impl History {
         }
     }
 
+    /// Keeps other runs from reading what is new for the export called `name`, whose last row
+    /// the file at `path` has, until the lock is dropped. Returns `None` if there can be no
+    /// lock.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Output`], if another run has the lock.
+    pub fn lock_increment(path: &Path, name: &str) -> Result<Option<TargetLock>> {
+        let mut file = path.as_os_str().to_owned();
+        file.push(format!(".{}", &manifest::text_sha256(name)[..16]));
+        sink::try_lock_target(Path::new(&file)).map_err(|_| {
+            let what =
+                format!("another run is reading what is new for {name}, and keeps its last row");
+            Error::new(ErrorKind::Output, what).with_hint("run it again when that has ended")
+        })
+    }
+
     /// Sets the last success of the export called `name` in the file at `path`. Without a
-    /// new last row, the one before stays. The file is read again first, because other runs may have changed it.
+    /// new last row, the one before stays. The file is read again first, because other runs
+    /// may have changed it.
     ///
     /// # Errors
     /// [`ErrorKind::Output`], if the file cannot be read or written; it is then
@@ -87,5 +118,27 @@ impl History {
         })?;
         let bytes = format!("{text}\n");
         sink::write_atomically(path, bytes.as_bytes(), &CancelToken::default())?.commit()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_run_at_a_time_reads_an_increment() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("state.json");
+        let lock = |name| History::lock_increment(&path, name);
+        let held = lock("orders");
+        assert!(matches!(held, Ok(Some(_))));
+        let message = |name| lock(name).err().map(|error| error.message().to_owned());
+        assert_eq!(
+            message("orders").as_deref(),
+            Some("another run is reading what is new for orders, and keeps its last row")
+        );
+        assert_eq!(message("customers"), None);
+        drop(held);
+        assert_eq!(message("orders"), None);
     }
 }

@@ -23,7 +23,7 @@ use crate::{
         guard::{Guards, SchemaPolicy},
         plan::{EmptyResult, ExportPlan, PartPlan, SchemaFile},
     },
-    sink::{Partial, Target},
+    sink::{Existing, Partial, Target},
     source::Protocol,
     sql::{Parameter, Query},
     text::counted,
@@ -114,7 +114,7 @@ impl UnresolvedExport {
         )?;
         output::check_binary(layers, &self.destination)?;
         let split = split::plan(layers, &query)?;
-        let increment = increment::plan(layers, &query, name)?;
+        let increment = increment::plan(layers, &query, name, database)?;
         let parts = part_plan(layers, &self.destination, now, database)?;
         let compression = output::compression(layers, &self.destination)?;
         let load = preset::load_plan(
@@ -160,10 +160,21 @@ impl UnresolvedExport {
                 Partial::Remove
             },
             create_dirs: output::create_dirs(layers),
+            // The rows of an earlier increment are in no other file.
+            existing: match layers.value(keys::IF_ABSENT) {
+                Some(true) => Existing::Refuse,
+                None if increment::is_on(layers) => Existing::Refuse,
+                _ => Existing::Replace,
+            },
             manifest,
             tables,
         };
         split::check_output(layers, &plan)?;
+        if plan.existing == Existing::Refuse && plan.is_resumable() {
+            let what = "leaves files as they are, and --resume goes on with those that are there";
+            let refused = layers.refuse(keys::IF_ABSENT, what);
+            return Err(refused.with_hint("leave one of them out"));
+        }
         Ok(plan)
     }
 }

@@ -1,6 +1,6 @@
 //! Resolves whether an export reads only what is new since the last run.
 
-use std::str::FromStr;
+use std::{collections::BTreeSet, str::FromStr};
 
 use super::{
     layers::Layers,
@@ -27,7 +27,7 @@ impl FromStr for LagSetting {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let count = text.parse().map(Lag::Count).ok();
+        let count = text.parse().ok().filter(|count| *count > 0).map(Lag::Count);
         let time = || text.parse().map(|Timeout(time)| Lag::Time(time)).ok();
         let lag = count.or_else(time).map(Self);
         lag.ok_or("write a time, such as 30s or 5m, or a number of ids, such as 1000")
@@ -39,7 +39,21 @@ pub(super) fn is_on(layers: &Layers) -> bool {
     layers.get(keys::INCREMENTAL).is_some()
 }
 
+/// Returns the name by which the last row of `table` is kept: rows of another condition are
+/// others. `database` is the default one.
+fn entry_name(layers: &Layers, table: &TableName, database: Option<&str>) -> String {
+    let table = TableName {
+        database: table.database.clone().or(database.map(str::to_owned)),
+        table: table.table.clone(),
+    };
+    match layers.value(keys::QUERY_WHERE) {
+        Some(condition) => format!("{} where {}", table.to_text(), String::from(condition)),
+        None => table.to_text(),
+    }
+}
+
 /// Returns how the export of `query`, called `name`, reads only what is new, if it does.
+/// `database` is the default one.
 ///
 /// # Errors
 /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for a query that has no place for
@@ -49,6 +63,7 @@ pub(super) fn plan(
     layers: &Layers,
     query: &Query,
     name: Option<&str>,
+    database: Option<&str>,
 ) -> Result<Option<IncrementPlan>> {
     let Some(by) = layers.get(keys::INCREMENTAL) else {
         for setting in [keys::SINCE.setting(), keys::LAG.setting()] {
@@ -72,6 +87,10 @@ pub(super) fn plan(
     if let Some(other) = limits.into_iter().flatten().next() {
         let what = format!("reads what is new, and cannot stand beside {}", other.key());
         return refuse(&what, "leave one of them out");
+    }
+    let names = by.value.names.iter().map(|name| name.to_lowercase());
+    if names.collect::<BTreeSet<_>>().len() < by.value.names.len() {
+        return refuse("has a column twice", "name each once");
     }
     let table = query::table(layers);
     let is_table = table.is_some() || query::is_table_set(layers);
@@ -97,13 +116,7 @@ pub(super) fn plan(
             );
         }
     };
-    let column = by
-        .value
-        .names
-        .first()
-        .map(String::as_str)
-        .unwrap_or_default();
-    if let Err(problem) = query.check_increment(column) {
+    if let Err(problem) = query.check_increment(&by.value) {
         let what = format!("reads what is new, and the query {problem}");
         return refuse(
             &what,
@@ -132,9 +145,12 @@ pub(super) fn plan(
             "add --state FILE, or [run] state = \"FILE\"",
         );
     }
-    let name = name
-        .map(str::to_owned)
-        .or(table.as_ref().map(TableName::to_text));
+    let of_table = || {
+        table
+            .as_ref()
+            .map(|table| entry_name(layers, table, database))
+    };
+    let name = name.map(str::to_owned).or_else(of_table);
     let Some(name) = name.or_else(|| is_table.then(String::new)) else {
         return refuse(
             "keeps the last row by the name of the export, and it has none",

@@ -27,7 +27,7 @@ use crate::{
     format::Joining,
     pipeline::{Extent, Part, Parts, Pipeline, RowObserver, Throttle, copy_rows},
     schema::ColumnDescription,
-    sink::{self, Checksum, Restart, SeekTable, Sink, SinkOptions, StaleFiles, Target},
+    sink::{self, Checksum, Existing, Restart, SeekTable, Sink, SinkOptions, StaleFiles, Target},
     source::{Access, BinlogPosition, LoadLimits, RowSource, SnapshotGap, SnapshotMode},
     sync::lock,
     text::counted,
@@ -499,6 +499,7 @@ pub(super) fn open_plain_sink(context: ExportContext<'_>, number: u32) -> Result
             Some(_) => StaleFiles::Leave,
             None => StaleFiles::Remove,
         },
+        existing: export.existing,
     };
     if let (Some(parts), 1) = (&export.parts, number) {
         parts::remove_stale_files(parts);
@@ -602,8 +603,16 @@ pub(super) fn check_target(plan: &RunPlan, export: &ExportPlan, target: &Target)
         }
         _ => return Ok(()),
     };
+    if export.existing == Existing::Refuse {
+        sink::check_absent(path)?;
+    }
     if let Some(parts) = &export.parts {
-        sink::check_replaceable(&parts::dataset_path(parts)?)?;
+        let dataset = parts::dataset_path(parts)?;
+        sink::check_replaceable(&dataset)?;
+        // Its other files would be removed, if it has more.
+        if export.existing == Existing::Refuse {
+            sink::check_absent(&dataset)?;
+        }
     }
     match export.manifest {
         Some(_) => sink::check_replaceable(&manifest::path(path)),

@@ -15,7 +15,7 @@ use crate::{
     format::{Format, stored},
     load::LoadTarget,
     pipeline::{Flush, PartLimit},
-    sink::{CompressionOptions, CreateDirs, Partial, Target},
+    sink::{CompressionOptions, CreateDirs, Existing, Partial, Target},
     source::{
         ConnectOptions, IncrementOptions, LoadLimits, Protocol, SessionOptions, SnapshotMode,
         SplitOptions,
@@ -119,6 +119,9 @@ pub struct ExportPlan {
     pub target: Target,
     /// Whether missing folders of the target are created.
     pub create_dirs: CreateDirs,
+    /// What happens to a file that is there.
+    #[serde(default)]
+    pub existing: Existing,
     /// What happens to the bytes of an export that fails.
     pub partial: Partial,
     /// When rows are written.
@@ -304,6 +307,7 @@ impl ExportPlan {
             protocol: Protocol::default(),
             target,
             create_dirs: CreateDirs::default(),
+            existing: Existing::default(),
             partial: Partial::default(),
             flush: Flush::default(),
             compression: None,

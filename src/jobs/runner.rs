@@ -40,6 +40,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     pipeline::Throttle,
     schema::ColumnDescription,
+    sink::TargetLock,
     source::{BinlogPosition, SnapshotMode},
     sync::lock,
 };
@@ -162,6 +163,7 @@ impl Runner {
         if plan.publish == Publish::AllOrNothing || has_parts || has_chunks {
             raise_open_files_limit();
         }
+        let _locked = self.lock_increments()?;
         let history = plan.history()?;
         let count = plan.connection_count();
         let (mut sessions, position) = match plan.snapshot {
@@ -193,6 +195,22 @@ impl Runner {
         }
         self.remove_checkpoints();
         Ok(())
+    }
+
+    /// Keeps other runs from reading the same increments, until the locks are dropped.
+    fn lock_increments(&self) -> Result<Vec<TargetLock>> {
+        let Some(path) = &self.plan.state else {
+            return Ok(Vec::new());
+        };
+        let names = self.plan.exports.iter().filter_map(|export| {
+            let increment = export.increment.as_ref()?;
+            let is_kept = !matches!(increment.since, Some(Since::Backfill(_)));
+            export.state_name().filter(|_| is_kept)
+        });
+        let locks: Vec<_> = names
+            .map(|name| History::lock_increment(path, name))
+            .collect::<Result<_>>()?;
+        Ok(locks.into_iter().flatten().collect())
     }
 
     /// Removes what was kept for a run that goes on with this one, if all exports have

@@ -211,6 +211,7 @@ impl Export {
                 guards: self.guards,
                 protocol: Default::default(),
                 create_dirs: Default::default(),
+                existing: Default::default(),
                 partial: Default::default(),
                 manifest: None,
                 load: None,

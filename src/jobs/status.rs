@@ -14,11 +14,11 @@ use jiff::Timestamp;
 use tracing::span::EnteredSpan;
 
 use crate::{
+    artifacts::history::KeptMark,
     error::Error,
     pipeline::Counters,
     schema::Column,
     sink::{Restart, Target},
-    source::Mark,
     sync::lock,
 };
 
@@ -83,7 +83,7 @@ pub struct StatusDetails {
     /// not complete.
     pub stored_bytes: Option<u64>,
     /// The last row of an increment, for the state file.
-    pub mark: Option<Mark>,
+    pub mark: Option<KeptMark>,
     /// The warnings that were reported.
     pub warnings: Vec<String>,
     /// The number of attempts that have begun.

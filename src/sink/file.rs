@@ -22,7 +22,8 @@ use nix::{
 use ring::digest;
 
 use super::{
-    Checksum, Commit, Restart, Sink, SinkOptions, Staged, StaleFiles, check_replaceable,
+    Checksum, Commit, Existing, Restart, Sink, SinkOptions, Staged, StaleFiles, check_absent,
+    check_replaceable,
     commit::append_by_reading,
     errors::{READ_ONLY, io_error, output_error, path_error, write_error},
     folder,
@@ -57,6 +58,7 @@ pub(super) struct FileSink {
     name: String,
     /// The hash of all bytes so far; `None` if no checksum is wanted.
     hash: Option<digest::Context>,
+    existing: Existing,
     /// Stops the watcher when it is dropped, which is before the file is removed.
     watcher: Sender<()>,
     /// Discards the temporary file, unless it was committed or discarded before.
@@ -120,6 +122,7 @@ struct StagedFile {
     /// Holds the lock that keeps other runs from removing the temporary file.
     locked: File,
     temp_file: DiscardGuard,
+    existing: Existing,
 }
 
 impl Commit for StagedFile {
@@ -140,13 +143,16 @@ impl Commit for StagedFile {
         {
             return Err(removed(&self.name));
         }
+        if self.existing == Existing::Refuse {
+            check_absent(&self.path)?;
+        }
         check_replaceable(&self.path)
     }
 
     fn commit(self: Box<Self>) -> Result<()> {
         let commit = self.temp_file.cancel.begin_commit()?;
         let file = take(&self.temp_file.file).ok_or_else(|| io::ErrorKind::NotFound.into());
-        let renamed = file.and_then(|file| file.rename(&self.path));
+        let renamed = file.and_then(|file| file.rename(&self.path, self.existing));
         let folder = renamed
             .map_err(|error| write_error(&self.name, "rename the finished file to", error))?;
         commit.committed();
@@ -179,6 +185,9 @@ impl FileSink {
         if let Err(error) = check_replaceable_by_me(path) {
             return Err(path_error(&name, "replace", error, READ_ONLY));
         }
+        if options.existing == Existing::Refuse {
+            check_absent(path)?;
+        }
         let failed = |error| creation_error(&name, error);
         if options.stale == StaleFiles::Remove {
             temp_file::remove_stale_files(path);
@@ -203,6 +212,7 @@ impl FileSink {
                 Checksum::None => None,
                 Checksum::Sha256 => Some(digest::Context::new(&digest::SHA256)),
             },
+            existing: options.existing,
             watcher,
             temp_file,
         }))
@@ -267,6 +277,7 @@ impl Sink for FileSink {
             path,
             name,
             hash,
+            existing,
             watcher,
             temp_file,
             ..
@@ -281,6 +292,7 @@ impl Sink for FileSink {
             name,
             locked: file,
             temp_file,
+            existing,
         };
         let sha256 = hash.map(|hash| hex(hash.finish().as_ref()));
         Ok(Staged::new(Box::new(staged), sha256))
@@ -375,5 +387,40 @@ impl Syncer {
         drop(self.requests);
         let panicked = |_| Err(io::Error::other("the thread that syncs has failed"));
         self.thread.join().unwrap_or_else(panicked)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sink::{Target, open};
+
+    #[test]
+    fn a_file_that_appears_meanwhile_stays() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("x.csv");
+        let options = SinkOptions {
+            existing: Existing::Refuse,
+            ..SinkOptions::default()
+        };
+        let cancel = CancelToken::new();
+        let open = || open(&Target::file(&path), options, &cancel);
+        let write = || {
+            let mut sink = open().expect("a sink");
+            sink.write(b"new").expect("written");
+            sink.finish().expect("finished")
+        };
+        let (one, two) = (write(), write());
+        assert!(one.check().is_ok());
+        one.commit().expect("published");
+        // The commit itself refuses it, too: both may have checked before.
+        let checked = two.check().err().map(|error| error.message().to_owned());
+        let problem = format!("cannot create {}: it is there already", path.display());
+        assert_eq!(checked, Some(problem));
+        assert!(two.commit().is_err());
+        assert!(open().is_err());
+        let names: Vec<_> = fs::read_dir(&folder).expect("a folder").collect();
+        assert_eq!(names.len(), 1);
+        assert_eq!(fs::read(&path).expect("a file"), b"new");
     }
 }

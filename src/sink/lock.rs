@@ -13,6 +13,7 @@ use std::{
 use nix::fcntl::OFlag;
 
 use super::{paths::resolve, temp_file};
+use crate::error::{Error, ErrorKind, Result};
 
 /// How long [`lock_target`] waits for the lock. Another run holds it for the time
 /// of a few renames.
@@ -63,6 +64,28 @@ pub fn lock_target(path: &Path) -> Option<TargetLock> {
             return None;
         }
         thread::sleep(LOCK_INTERVAL);
+    }
+}
+
+/// Locks the file that `path` leads to as [`lock_target`] does, without waiting. Returns `None`
+/// if there can be no lock.
+///
+/// # Errors
+/// [`ErrorKind::Output`], if another run has it.
+pub fn try_lock_target(path: &Path) -> Result<Option<TargetLock>> {
+    let Some(path) = temp_file::lock_path(&resolve(path)) else {
+        return Ok(None);
+    };
+    match try_lock(&path) {
+        Ok(Some(file)) => Ok(Some(TargetLock { path, _file: file })),
+        Ok(None) => {
+            let message = format!("another run has locked {}", path.display());
+            Err(Error::new(ErrorKind::Output, message))
+        }
+        Err(error) => {
+            tracing::debug!("cannot lock {}: {error}", path.display());
+            Ok(None)
+        }
     }
 }
 

@@ -77,6 +77,19 @@ pub struct SinkOptions {
     pub checksum: Checksum,
     /// What happens to the temporary files of killed runs to the same target.
     pub stale: StaleFiles,
+    /// What happens to a file that is there.
+    pub existing: Existing,
+}
+
+/// What happens to a file that has the name of the output already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Existing {
+    /// The output takes its place.
+    #[default]
+    Replace,
+    /// It stays, and the export fails.
+    Refuse,
 }
 
 /// What happens to the temporary files that killed runs have left.

@@ -13,11 +13,12 @@ use std::{
 };
 
 use nix::{
-    fcntl::OFlag,
+    errno::Errno,
+    fcntl::{AT_FDCWD, OFlag, RenameFlags, renameat2},
     unistd::{UnlinkatFlags, unlinkat},
 };
 
-use super::{Partial, folder, paths::check_owner, permissions::Permissions};
+use super::{Existing, Partial, folder, paths::check_owner, permissions::Permissions};
 
 /// The maximum length of a file name, in bytes.
 const MAX_NAME_LENGTH: usize = 255;
@@ -118,8 +119,12 @@ impl TempFile {
     ///
     /// # Errors
     /// That of the system; the file is then discarded.
-    pub(super) fn rename(self, target: &Path) -> io::Result<Option<File>> {
-        match fs::rename(&self.path, target) {
+    pub(super) fn rename(self, target: &Path, existing: Existing) -> io::Result<Option<File>> {
+        let renamed = match existing {
+            Existing::Replace => fs::rename(&self.path, target),
+            Existing::Refuse => rename_to_absent(&self.path, target),
+        };
+        match renamed {
             Ok(()) => Ok(self.folder),
             Err(error) => {
                 self.discard();
@@ -156,6 +161,22 @@ impl TempFile {
             }
             _ => fs::remove_file(path),
         };
+    }
+}
+
+/// Renames `path` to `target`, if nothing is there.
+///
+/// # Errors
+/// [`io::ErrorKind::AlreadyExists`], if something is there.
+fn rename_to_absent(path: &Path, target: &Path) -> io::Result<()> {
+    let flags = RenameFlags::RENAME_NOREPLACE;
+    match renameat2(AT_FDCWD, path, AT_FDCWD, target, flags) {
+        // The file system does not know the flag (rename(2)).
+        Err(Errno::EINVAL | Errno::ENOSYS) => {
+            fs::hard_link(path, target)?;
+            fs::remove_file(path)
+        }
+        renamed => Ok(renamed?),
     }
 }
 

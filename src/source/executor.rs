@@ -59,6 +59,9 @@ pub struct QueryExecutor {
     pub(super) warning_policy: WarningPolicy,
     pub(super) warning: Option<String>,
     pub(super) table_cache: TableCache,
+    /// A moment of the session's clock right before its snapshot began, as seconds since 1970
+    /// with a fraction; `None` without a snapshot.
+    pub(super) snapshot_moment: Option<String>,
     pub(super) stored_bits: StoredBits,
     /// The warnings about the values of the statement that runs.
     value_warnings: Vec<String>,
@@ -113,6 +116,7 @@ impl QueryExecutor {
             warning_policy: session.warnings,
             warning: None,
             table_cache: TableCache::default(),
+            snapshot_moment: None,
             stored_bits: StoredBits::default(),
             value_warnings: Vec::new(),
             doubtful: DoubtfulText::default(),

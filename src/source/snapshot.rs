@@ -103,6 +103,7 @@ pub fn open(
     for session in &mut sessions {
         let began = session.with_driver(|conn| tables::read_begin(conn).map_err(failed))?;
         session.table_cache.began = began;
+        session.snapshot_moment = Some(session.with_driver(super::split::moment)?);
     }
     let position = match mode {
         SnapshotMode::Locked if count > 1 => begin_locked(options, session, &mut sessions, cancel)?,

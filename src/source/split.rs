@@ -106,7 +106,7 @@ impl Chunks {
 fn failed(error: mysql::Error) -> Error {
     let is_of_date =
         matches!(&error, mysql::Error::MySqlError(found) if found.code == codes::WRONG_VALUE);
-    let error = query_error("cannot divide the table", error);
+    let error = query_error("cannot read the key of the table", error);
     match is_of_date {
         true => error
             .with_hint("let the session read dates that are none: --init \"SET sql_mode = ''\""),
@@ -228,6 +228,7 @@ impl QueryExecutor {
             database,
             table: table.table.clone(),
             qualifier: None,
+            is_optional: false,
         })
     }
 
@@ -256,10 +257,10 @@ impl QueryExecutor {
         let alias = &item.alias;
         let Some(table) = &item.table else {
             let what = format!(
-                "{alias} is a result of the statement, and only tables and views are divided"
+                "{alias} is a result of the statement, and only tables and views are divided or followed"
             );
             return Err(Error::new(ErrorKind::Query, what)
-                .with_hint("name another table: --split-by TABLE.COLUMN"));
+                .with_hint("name another table: --split-by or --incremental TABLE.COLUMN"));
         };
         let database = match &item.database {
             Some(database) => database.clone(),
@@ -269,12 +270,13 @@ impl QueryExecutor {
             database,
             table: table.clone(),
             qualifier: Some(alias.clone()),
+            is_optional: item.is_optional,
         })
     }
 }
 
 /// Returns the moment of the session's clock.
-fn moment(conn: &mut Conn) -> Result<String> {
+pub(super) fn moment(conn: &mut Conn) -> Result<String> {
     let rows = ask(conn, "SELECT @@SESSION.timestamp").map_err(failed)?;
     let moment = rows.first().and_then(|row| text(row, 0));
     let is_number = |text: &String| text.parse::<f64>().is_ok();
@@ -308,7 +310,7 @@ fn planned(conn: &mut Conn, table: &SplitTable, split: &SplitOptions) -> Result<
 
 fn no_table(what: &str) -> Error {
     Error::new(ErrorKind::Query, what)
-        .with_hint("name the table and the columns of its key: --split-by TABLE.COLUMN")
+        .with_hint("name the table and its columns: --split-by or --incremental TABLE.COLUMN")
 }
 
 /// Returns the session's database.
@@ -402,6 +404,8 @@ struct SplitTable {
     table: String,
     /// The name that its columns have in the statement; `None` if they are not qualified.
     qualifier: Option<String>,
+    /// Whether an outer join of the statement may make NULL of its columns.
+    is_optional: bool,
 }
 
 impl std::fmt::Display for SplitTable {

@@ -7,12 +7,13 @@
 
 use super::{
     CHUNK, Dialect, Query,
-    lexer::{Token, TokenKind, tokens},
+    lexer::{Token, tokens},
+    where_clause::{Demands, Walk},
 };
 
 /// Words at the outermost level that make a result depend on other rows, and their names in
 /// messages.
-const WORDS_OF_WHOLES: [(&str, &str); 15] = [
+const WORDS_OF_WHOLES: &[(&str, &str)] = &[
     ("LIMIT", "LIMIT"),
     ("OFFSET", "OFFSET"),
     ("FETCH", "FETCH"),
@@ -31,7 +32,7 @@ const WORDS_OF_WHOLES: [(&str, &str); 15] = [
 ];
 
 /// Functions that depend on other rows than their own.
-const AGGREGATES: [&str; 20] = [
+const AGGREGATES: &[&str] = &[
     "ANY_VALUE",
     "AVG",
     "BIT_AND",
@@ -54,55 +55,11 @@ const AGGREGATES: [&str; 20] = [
     "VARIANCE",
 ];
 
-/// Words after which the conditions of WHERE have ended.
-const ENDS_OF_WHERE: [&str; 10] = [
-    "GROUP",
-    "HAVING",
-    "WINDOW",
-    "ORDER",
-    "LIMIT",
-    "FOR",
-    "UNION",
-    "EXCEPT",
-    "INTERSECT",
-    "MINUS",
-];
-
-const NO_CONDITION: &str = "has :chunk elsewhere than as a condition of its own";
-
-const NOT_OUTERMOST: &str = "has :chunk in parentheses or in a subquery";
-
-const SEVERAL: &str = "has :chunk more than once";
-
-const HAS_OR: &str = "has OR beside :chunk";
-
-/// What encloses a word.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Nesting {
-    /// Parentheses.
-    Expression,
-    /// CASE … END.
-    Case,
-    /// The parentheses of a subquery.
-    Query,
-    /// A parenthesis whose first word has not come.
-    Open,
-}
-
-/// How far the check has come.
-#[derive(Default)]
-struct Check {
-    nesting: Vec<Nesting>,
-    is_in_where: bool,
-    /// Whether a BETWEEN waits for its AND.
-    is_between: bool,
-    /// The word or sign before, in upper case.
-    before: String,
-    /// Whether that is the AND of a BETWEEN.
-    is_second_bound: bool,
-    has_or: bool,
-    chunks: usize,
-}
+const DEMANDS: Demands = Demands {
+    words: WORDS_OF_WHOLES,
+    functions: AGGREGATES,
+    harm: "depends on all rows",
+};
 
 impl Query {
     /// Checks that the statement returns the same rows in chunks as in one, as far as its
@@ -111,7 +68,7 @@ impl Query {
     /// # Errors
     /// What the statement has, as the end of a sentence that begins with it.
     pub fn check_chunk(&self) -> Result<(), String> {
-        self.check_each_reading("depends on all rows", check)
+        self.check_each_reading(DEMANDS.harm, check)
     }
 
     /// Calls `check` with the statement and its tokens, as each server reads them. A
@@ -138,121 +95,14 @@ impl Query {
 }
 
 fn check(text: &str, tokens: &[Token]) -> Result<(), String> {
-    let mut check = Check::default();
-    for (index, token) in tokens.iter().enumerate() {
-        let source = &text[token.range.clone()];
-        let next = tokens.get(index + 1);
-        let next = next.map_or("", |token| &text[token.range.clone()]);
-        match token.kind {
-            TokenKind::Parameter if source[1..] == *CHUNK => check.chunk(next)?,
-            TokenKind::Word => check.word(&source.to_ascii_uppercase(), next)?,
-            _ => check.sign(source),
-        }
-    }
-    match check.chunks {
+    let find = |index: usize| {
+        let source = &text[tokens[index].range.clone()];
+        Ok((source[1..] == *CHUNK).then_some(index))
+    };
+    match Walk::new(text, tokens, &DEMANDS).conditions(find)? {
         0 => Err("has no :chunk".to_owned()),
-        1 if check.has_or => Err(HAS_OR.to_owned()),
         1 => Ok(()),
-        _ => Err(SEVERAL.to_owned()),
-    }
-}
-
-impl Check {
-    /// Whether what follows belongs to the outermost SELECT, perhaps to an expression of it.
-    fn is_outermost(&self) -> bool {
-        !self.nesting.contains(&Nesting::Query)
-    }
-
-    fn chunk(&mut self, next: &str) -> Result<(), String> {
-        self.chunks += 1;
-        if !self.nesting.is_empty() {
-            return Err(NOT_OUTERMOST.to_owned());
-        }
-        let begins =
-            matches!(self.before.as_str(), "WHERE" | "AND" | "&&") && !self.is_second_bound;
-        let next = next.to_ascii_uppercase();
-        let ends = matches!(next.as_str(), "" | ";" | "AND" | "&")
-            || ENDS_OF_WHERE.contains(&next.as_str());
-        match self.is_in_where && begins && ends {
-            true => {
-                self.before = "CHUNK".to_owned();
-                Ok(())
-            }
-            false => Err(NO_CONDITION.to_owned()),
-        }
-    }
-
-    fn word(&mut self, word: &str, next: &str) -> Result<(), String> {
-        let is_query = matches!(word, "SELECT" | "WITH" | "VALUES" | "TABLE");
-        if let Some(last @ Nesting::Open) = self.nesting.last_mut() {
-            *last = match is_query {
-                true => Nesting::Query,
-                false => Nesting::Expression,
-            };
-        }
-        // Behind a dot or an @, it is a name.
-        let is_name = matches!(self.before.as_str(), "." | "@");
-        self.is_second_bound = false;
-        if !is_name && self.is_outermost() {
-            if next == "(" && AGGREGATES.contains(&word) {
-                return Err(format!("has {word}(), which depends on all rows"));
-            }
-            // In the SQL mode ORACLE, it needs no parentheses.
-            if word == "ROWNUM" {
-                return Err("has ROWNUM, which depends on all rows".to_owned());
-            }
-            self.outermost_word(word)?;
-        }
-        if !is_name && word == "CASE" {
-            self.nesting.push(Nesting::Case);
-        } else if !is_name && word == "END" {
-            let _ = self.nesting.pop_if(|last| *last == Nesting::Case);
-        }
-        word.clone_into(&mut self.before);
-        Ok(())
-    }
-
-    /// Looks at a word of the outermost SELECT.
-    fn outermost_word(&mut self, word: &str) -> Result<(), String> {
-        // A window function's OVER is within the parentheses of another function, too.
-        let found = WORDS_OF_WHOLES.iter().find(|(found, _)| *found == word);
-        if let Some((word, name)) = found
-            && (self.nesting.is_empty() || *word == "OVER")
-        {
-            return Err(format!("has {name}, which depends on all rows"));
-        }
-        if !self.nesting.is_empty() {
-            return Ok(());
-        }
-        match word {
-            "WHERE" => self.is_in_where = true,
-            "BETWEEN" => self.is_between = true,
-            "AND" => self.is_second_bound = std::mem::take(&mut self.is_between),
-            "OR" | "XOR" => self.has_or |= self.is_in_where,
-            _ if ENDS_OF_WHERE.contains(&word) => self.is_in_where = false,
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn sign(&mut self, source: &str) {
-        if let Some(last @ Nesting::Open) = self.nesting.last_mut() {
-            *last = Nesting::Expression;
-        }
-        match source {
-            "(" => self.nesting.push(Nesting::Open),
-            ")" => {
-                self.nesting.pop();
-            }
-            "|" if self.before == "|" && self.nesting.is_empty() => self.has_or |= self.is_in_where,
-            "&" if self.before == "&" => {
-                self.before = "&&".to_owned();
-                return;
-            }
-            _ => {}
-        }
-        self.is_second_bound = false;
-        source.clone_into(&mut self.before);
+        _ => Err("has :chunk more than once".to_owned()),
     }
 }
 
@@ -288,28 +138,58 @@ mod tests {
     fn what_is_not_row_by_row_is_refused() {
         for (text, expected) in [
             ("SELECT 1 FROM t", "has no :chunk"),
-            ("SELECT 1 FROM t WHERE a OR :chunk", NO_CONDITION),
-            ("SELECT 1 FROM t WHERE a OR b AND :chunk", HAS_OR),
-            ("SELECT 1 FROM t WHERE :chunk AND a || b", HAS_OR),
-            ("SELECT 1 FROM t WHERE :chunk AND a XOR b", HAS_OR),
-            ("SELECT 1 FROM t WHERE NOT :chunk", NO_CONDITION),
-            ("SELECT 1 FROM t WHERE :chunk = 0", NO_CONDITION),
-            ("SELECT 1 FROM t WHERE a BETWEEN 1 AND :chunk", NO_CONDITION),
-            ("SELECT :chunk FROM t", NO_CONDITION),
+            (
+                "SELECT 1 FROM t WHERE a OR :chunk",
+                "has :chunk elsewhere than in a condition of its own",
+            ),
+            (
+                "SELECT 1 FROM t WHERE a OR b AND :chunk",
+                "has OR beside :chunk",
+            ),
+            (
+                "SELECT 1 FROM t WHERE :chunk AND a || b",
+                "has OR beside :chunk",
+            ),
+            (
+                "SELECT 1 FROM t WHERE :chunk AND a XOR b",
+                "has OR beside :chunk",
+            ),
+            (
+                "SELECT 1 FROM t WHERE NOT :chunk",
+                "has :chunk elsewhere than in a condition of its own",
+            ),
+            (
+                "SELECT 1 FROM t WHERE :chunk = 0",
+                "has :chunk elsewhere than in a condition of its own",
+            ),
+            (
+                "SELECT 1 FROM t WHERE a BETWEEN 1 AND :chunk",
+                "has :chunk elsewhere than in a condition of its own",
+            ),
+            (
+                "SELECT :chunk FROM t",
+                "has :chunk elsewhere than in a condition of its own",
+            ),
             (
                 "SELECT 1 FROM t LEFT JOIN u ON u.a = t.a AND :chunk",
-                NO_CONDITION,
+                "has :chunk elsewhere than in a condition of its own",
             ),
-            ("SELECT 1 FROM t WHERE (:chunk)", NOT_OUTERMOST),
+            (
+                "SELECT 1 FROM t WHERE (:chunk)",
+                "has :chunk in parentheses or in a subquery",
+            ),
             (
                 "SELECT 1 FROM t WHERE CASE WHEN a AND :chunk THEN 1 END",
-                NOT_OUTERMOST,
+                "has :chunk in parentheses or in a subquery",
             ),
             (
                 "SELECT 1 FROM (SELECT * FROM t WHERE :chunk) q",
-                NOT_OUTERMOST,
+                "has :chunk in parentheses or in a subquery",
             ),
-            ("SELECT 1 FROM t WHERE :chunk AND a AND :chunk", SEVERAL),
+            (
+                "SELECT 1 FROM t WHERE :chunk AND a AND :chunk",
+                "has :chunk more than once",
+            ),
             (
                 "SELECT COUNT(*) FROM t WHERE :chunk",
                 "has COUNT(), which depends on all rows",

@@ -2,8 +2,9 @@
 //! with the bounds so that no row is in two increments, and none in neither.
 
 use super::{
-    Query,
-    lexer::{Token, TokenKind},
+    Query, SplitColumns,
+    lexer::Token,
+    where_clause::{Demands, Walk},
 };
 
 /// The parameter that stands for the condition of an increment.
@@ -15,71 +16,84 @@ pub const SINCE: &str = "since";
 /// The parameter that stands for the value up to which they are.
 pub const UNTIL: &str = "until";
 
-/// Words at the outermost level that leave rows out.
-const WORDS_OF_LIMITS: [&str; 4] = ["LIMIT", "OFFSET", "FETCH", "ROWNUM"];
+/// What leaves rows out, and other rows than those of the conditions.
+const DEMANDS: Demands = Demands {
+    words: &[
+        ("LIMIT", "LIMIT"),
+        ("OFFSET", "OFFSET"),
+        ("FETCH", "FETCH"),
+        ("PROCEDURE", "PROCEDURE"),
+        ("UNION", "UNION"),
+        ("EXCEPT", "EXCEPT"),
+        ("MINUS", "MINUS"),
+        ("INTERSECT", "INTERSECT"),
+    ],
+    functions: &[],
+    harm: "leaves rows out, or reads others",
+};
 
 impl Query {
-    /// Checks how the statement compares `column` with the bounds of an increment, as far as
-    /// its text tells.
+    /// Checks how the statement compares the first column of `by` with the bounds of an
+    /// increment, as far as its text tells: in conditions that each row fulfils.
     ///
     /// # Errors
     /// What the statement has, as the end of a sentence that begins with it.
     ///
     /// ```
-    /// use gold_digger::sql::Query;
+    /// use gold_digger::sql::{Query, SplitColumns};
     ///
-    /// let query = Query::parse("SELECT * FROM t WHERE id > :since AND id <= :until")?;
-    /// assert_eq!(query.check_increment("id"), Ok(()));
-    /// let query = Query::parse("SELECT * FROM t WHERE id >= :since")?;
-    /// assert!(query.check_increment("id").is_err());
-    /// # Ok::<(), gold_digger::error::Error>(())
+    /// let by: SplitColumns = "id".parse()?;
+    /// let query = Query::parse("SELECT * FROM t WHERE id > :since AND id <= :until").expect("a query");
+    /// assert_eq!(query.check_increment(&by), Ok(()));
+    /// let query = Query::parse("SELECT * FROM t WHERE id >= :since").expect("a query");
+    /// assert!(query.check_increment(&by).is_err());
+    /// # Ok::<(), String>(())
     /// ```
-    pub fn check_increment(&self, column: &str) -> Result<(), String> {
-        self.check_each_reading("leaves rows out", |text, tokens| {
-            check(text, tokens, column)
-        })
+    pub fn check_increment(&self, by: &SplitColumns) -> Result<(), String> {
+        self.check_each_reading(DEMANDS.harm, |text, tokens| check(text, tokens, by))
     }
 }
 
-fn check(text: &str, tokens: &[Token], column: &str) -> Result<(), String> {
+fn check(text: &str, tokens: &[Token], by: &SplitColumns) -> Result<(), String> {
     let source = |index: usize| &text[tokens[index].range.clone()];
-    let mut depth = 0_usize;
-    for (index, token) in tokens.iter().enumerate() {
+    let column = by.names.first().map(String::as_str).unwrap_or_default();
+    let find = |index: usize| {
         let word = source(index);
-        match token.kind {
-            TokenKind::Symbol if word == "(" => depth += 1,
-            TokenKind::Symbol if word == ")" => depth = depth.saturating_sub(1),
-            TokenKind::Word if depth == 0 => {
-                let is_name = index > 0 && matches!(source(index - 1), "." | "@");
-                let mut limits = WORDS_OF_LIMITS.iter();
-                let limit = limits.find(|limit| word.eq_ignore_ascii_case(limit));
-                if let (Some(limit), false) = (limit, is_name) {
-                    return Err(format!("has {limit}, which leaves rows out"));
-                }
-            }
-            TokenKind::Parameter => {
-                let operator = match &word[1..] {
-                    SINCE => &[">"][..],
-                    UNTIL => &["<", "="],
-                    _ => continue,
-                };
-                let start = index.checked_sub(operator.len() + 1);
-                let is_right = start.is_some_and(|start| {
-                    let mut signs = operator.iter().enumerate();
-                    is_name(source(start), column)
-                        && signs.all(|(at, sign)| source(start + 1 + at) == *sign)
-                });
-                if !is_right {
-                    let operator = operator.concat();
-                    return Err(format!(
-                        "has {word} elsewhere than in {column} {operator} {word}"
-                    ));
-                }
-            }
-            _ => {}
+        let operator = match &word[1..] {
+            INCREMENT => return Ok(Some(index)),
+            SINCE => &[">"][..],
+            UNTIL => &["<", "="],
+            _ => return Ok(None),
+        };
+        let wrong = || {
+            let operator = operator.concat();
+            format!("has {word} elsewhere than in {column} {operator} {word}")
+        };
+        let name = index.checked_sub(operator.len() + 1).ok_or_else(wrong)?;
+        let mut signs = operator.iter().enumerate();
+        let is_right =
+            is_name(source(name), column) && signs.all(|(at, sign)| source(name + 1 + at) == *sign);
+        if !is_right {
+            return Err(wrong());
         }
-    }
-    Ok(())
+        if name < 2 || source(name - 1) != "." {
+            return Ok(Some(name));
+        }
+        // A database may stand before the table, too.
+        let table = source(name - 2);
+        match by
+            .qualifier
+            .as_ref()
+            .is_none_or(|qualifier| is_name(table, qualifier))
+        {
+            true if name >= 4 && source(name - 3) == "." => Ok(Some(name - 4)),
+            true => Ok(Some(name - 2)),
+            false => Err(format!(
+                "compares {table}.{column} with {word}, and another table is followed"
+            )),
+        }
+    };
+    Walk::new(text, tokens, &DEMANDS).conditions(find).map(drop)
 }
 
 /// Whether `source` is the name `column`, perhaps in quotes.
@@ -96,51 +110,85 @@ fn is_name(source: &str, column: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn problem(text: &str, by: &str) -> String {
+        let query = Query::parse(text).expect("a query");
+        let by = by.parse().expect("columns");
+        query.check_increment(&by).err().unwrap_or_default()
+    }
+
     #[test]
-    fn bounds_are_compared_so_that_each_row_is_in_one_increment() {
-        for (text, expected) in [
-            ("SELECT 1 FROM t WHERE id > :since", ""),
-            ("SELECT 1 FROM t WHERE (t.`ID`>:since) AND t.id<=:until", ""),
+    fn bounds_are_conditions_that_each_row_fulfils() {
+        for text in [
+            "SELECT 1 FROM t WHERE id > :since",
+            "SELECT 1 FROM t WHERE t.`ID`>:since AND d.t.id<=:until ORDER BY id",
+            "SELECT (SELECT 1 LIMIT 1), t.limit FROM t WHERE :increment",
+            "SELECT day, COUNT(*) FROM t WHERE (a OR b) AND :increment GROUP BY day",
+            "SELECT 1 FROM t WHERE x BETWEEN 1 AND 2 && id > :since",
+        ] {
+            assert_eq!(problem(text, "id"), "", "{text}");
+        }
+        assert_eq!(
+            problem("SELECT 1 FROM t x JOIN u WHERE x.id > :since", "x.id"),
+            ""
+        );
+    }
+
+    #[test]
+    fn what_would_lose_rows_or_double_them_is_told() {
+        let since = "has :since elsewhere than in id > :since";
+        let own = "has :since elsewhere than in a condition of its own";
+        let increment = "has :increment elsewhere than in a condition of its own";
+        for (condition, expected) in [
+            ("id >= :since", since),
+            ("id <=> :since", since),
+            (":since < id", since),
+            ("x.at > :since", since),
             (
-                "SELECT (SELECT 1 LIMIT 1), t.limit FROM t WHERE :increment",
-                "",
-            ),
-            (
-                "SELECT 1 FROM t WHERE id >= :since",
-                "has :since elsewhere than in id > :since",
-            ),
-            (
-                "SELECT 1 FROM t WHERE id <=> :since",
-                "has :since elsewhere than in id > :since",
-            ),
-            (
-                "SELECT 1 FROM t WHERE :since < id",
-                "has :since elsewhere than in id > :since",
-            ),
-            (
-                "SELECT 1 FROM t WHERE x.at > :since",
-                "has :since elsewhere than in id > :since",
-            ),
-            (
-                "SELECT 1 FROM t WHERE id > :since AND id < :until",
+                "id > :since AND id < :until",
                 "has :until elsewhere than in id <= :until",
             ),
+            ("id BETWEEN :since AND :until", since),
+            ("id > :since - 2", own),
+            ("2 - id > :since", own),
+            ("NOT id > :since", own),
+            ("x BETWEEN 1 AND id > :since", own),
             (
-                "SELECT 1 FROM t WHERE id BETWEEN :since AND :until",
-                "has :since elsewhere than in id > :since",
+                "(id > :since) IS NULL",
+                "has :since in parentheses or in a subquery",
+            ),
+            ("id > :since OR id <= :until", own),
+            ("a = 1 OR :increment", increment),
+            ("a = 1 OR b AND :increment", "has OR beside :increment"),
+            ("NOT :increment", increment),
+            (
+                ":increment UNION ALL SELECT id FROM t",
+                "has UNION, which leaves rows out, or reads others",
             ),
             (
-                "SELECT 1 FROM t WHERE :increment LIMIT 5",
-                "has LIMIT, which leaves rows out",
+                ":increment LIMIT 5",
+                "has LIMIT, which leaves rows out, or reads others",
             ),
             (
-                "SELECT /*+ SET_VAR(sql_select_limit=5) */ 1 FROM t WHERE :increment",
-                "sets sql_select_limit, which leaves rows out",
+                "id IN (SELECT 1 FROM u WHERE :increment)",
+                "has :increment in parentheses or in a subquery",
             ),
         ] {
-            let query = Query::parse(text).expect("a query");
-            let problem = query.check_increment("id").err().unwrap_or_default();
-            assert_eq!(problem, expected, "{text}");
+            let text = format!("SELECT 1 FROM t WHERE {condition}");
+            assert_eq!(problem(&text, "id"), expected, "{text}");
         }
+        for (text, expected) in [
+            ("SELECT id, :increment FROM t", increment),
+            ("SELECT 1 FROM t LEFT JOIN u ON :increment", increment),
+            (
+                "SELECT /*+ SET_VAR(sql_select_limit=5) */ 1 FROM t WHERE :increment",
+                "sets sql_select_limit, which leaves rows out, or reads others",
+            ),
+        ] {
+            assert_eq!(problem(text, "id"), expected, "{text}");
+        }
+        assert_eq!(
+            problem("SELECT 1 FROM t x JOIN u WHERE u.id > :since", "x.id"),
+            "compares u.id with :since, and another table is followed"
+        );
     }
 }

@@ -320,6 +320,16 @@ impl Key {
         }
     }
 
+    /// Returns the condition that a row is before `last`, or has that key.
+    #[must_use]
+    pub fn range_up_to(&self, last: &KeyValue) -> String {
+        let names = self.names();
+        let columns = self.columns.iter().zip(&names).zip(&last.0);
+        let equal = columns.map(|((column, name), value)| column.equal(name, value.as_deref()));
+        let equal = equal.collect::<Vec<_>>().join(" AND ");
+        format!("{} OR ({equal})", self.range(None, Some(last)))
+    }
+
     /// Returns the condition that a row is after `lower`, and before `upper` if there is one.
     #[must_use]
     pub fn range_after(&self, lower: &KeyValue, upper: Option<&KeyValue>) -> String {

@@ -303,7 +303,7 @@ fn a_statement_is_divided_where_it_says() {
             4,
             &[
                 "the statement reads several tables (o, t)",
-                "--split-by TABLE.COLUMN",
+                "--split-by or --incremental TABLE.COLUMN",
             ],
         );
     });
@@ -547,7 +547,7 @@ fn wrong_settings_are_refused_before_connecting() {
         (&["--split=4", "--split-by=o.a", "--table=t"], "the rows are those of a table already"),
         (&["--split=4", "--split-by=o.a,t.b", "SELECT 1 WHERE :chunk"], "its columns are of several tables"),
         (&["--split=4", "--param", "chunk=1", "SELECT 1 WHERE :chunk"], "gives chunk a value"),
-        (&["--split=4", "SELECT 1 FROM t WHERE a OR :chunk"], "has :chunk elsewhere than as a condition of its own"),
+        (&["--split=4", "SELECT 1 FROM t WHERE a OR :chunk"], "has :chunk elsewhere than in a condition of its own"),
         (&["--split=4", "SELECT COUNT(*) FROM t WHERE :chunk"], "has COUNT(), which depends on all rows"),
         (&["--lock", "SELECT 1"], "locks for a snapshot, and there is none"),
         (&["SELECT 1 WHERE :chunk"], "--split N has it be the condition of a chunk"),

@@ -477,6 +477,12 @@ settings! {
         )
         .flag("allow-empty")
         .default("false");
+        IF_ABSENT: bool = switch(
+            "output.if_absent",
+            "Fail if FILE is there already, and leave it as it is",
+        )
+        .flag("if-absent")
+        .more("So it is for --incremental, whose earlier rows would be lost, unless it is false.");
         KEEP_PARTIAL: bool = switch(
             "output.keep_partial",
             "Keep what had come when an export to FILE fails, as FILE.partial",

@@ -140,12 +140,20 @@ impl TableFacts {
         words.into_iter().flatten().collect::<Vec<_>>().join(" ")
     }
 
-    /// Returns the name and the collation of `column`, by which its values have their order.
+    /// Returns the name of `column`, the kind of its values, and its collation, by which they
+    /// have their order.
     pub(super) fn identity(&self, column: &KeyColumn) -> String {
         let facts = self.columns.get(&column.name);
+        let kind = match &column.literal {
+            Literal::Integer => "integer",
+            Literal::Decimal => "decimal",
+            Literal::Text(_) => "text",
+            Literal::Bytes => "bytes",
+            Literal::Quoted => facts.map_or("", |facts| &facts.data_type),
+        };
         match facts.and_then(|facts| facts.collation.as_ref()) {
-            Some(collation) => format!("{} {collation}", column.name),
-            None => column.name.clone(),
+            Some(collation) => format!("{} {kind} {collation}", column.name),
+            None => format!("{} {kind}", column.name),
         }
     }
 
@@ -216,11 +224,13 @@ impl TableFacts {
         indexes.find(|index| index.is_unique && index.columns.iter().all(is_certain))
     }
 
-    /// Whether no two rows have the same values in the columns called `names`.
+    /// Whether it is known that no two rows have the same values in the columns called `names`.
+    /// Rows with a NULL among them may.
     pub(super) fn is_unique(&self, names: &[&str]) -> bool {
         let is_there = |name: &Option<String>| {
-            let name = name.as_deref();
-            name.is_some_and(|name| names.contains(&name))
+            let name = name.as_deref().filter(|name| names.contains(name));
+            let column = name.and_then(|name| self.columns.get(name));
+            column.is_some_and(|column| !column.is_nullable)
         };
         let mut indexes = self.indexes.iter();
         indexes.any(|index| index.is_unique && index.columns.iter().all(is_there))
@@ -250,6 +260,13 @@ impl TableFacts {
 }
 
 impl ColumnFacts {
+    /// The digits of a second's fraction.
+    pub(super) fn fraction(&self) -> usize {
+        let digits = self.declared.split_once('(');
+        let digits = digits.and_then(|(_, rest)| rest.split_once(')')?.0.parse().ok());
+        digits.unwrap_or(0)
+    }
+
     /// How the values are written; `None` for types whose order is not that of what they
     /// compare as (ENUM, SET), or that are not exact (FLOAT), or have no order.
     fn literal(&self) -> Option<Literal> {

@@ -14,6 +14,8 @@ pub(super) struct FromItem {
     pub table: Option<String>,
     /// The name that its columns have; empty, if it has none.
     pub alias: String,
+    /// Whether an outer join may make NULL of its columns.
+    pub is_optional: bool,
 }
 
 /// Words behind a table that are not its alias.
@@ -163,13 +165,27 @@ impl Reader {
 
     /// Reads tables and joins, up to the end of FROM or of their parentheses.
     fn tables(&mut self, items: &mut Vec<FromItem>) {
+        let (begin, mut is_optional) = (items.len(), false);
         loop {
+            let joined = items.len();
             self.table(items);
+            for item in &mut items[joined..] {
+                item.is_optional |= is_optional;
+            }
+            is_optional = false;
             while !self.is_sign(0, ',') && !self.is_word(0, &["JOIN", "STRAIGHT_JOIN"]) {
                 let is_end = self.is_end() || self.is_sign(0, ')') || self.is_word(0, &ENDS);
                 // FORCE INDEX FOR JOIN is no end of FROM, and no join.
                 if is_end {
                     return;
+                }
+                // LEFT(…) and RIGHT(…) are functions.
+                let is_function = self.is_sign(1, '(');
+                is_optional |= !is_function && self.is_word(0, &["LEFT", "FULL"]);
+                if !is_function && self.is_word(0, &["RIGHT", "FULL"]) {
+                    items[begin..]
+                        .iter_mut()
+                        .for_each(|item| item.is_optional = true);
                 }
                 let is_for_join = self.is_word(0, &["FOR"]) && self.is_word(1, &["JOIN"]);
                 self.skip();
@@ -221,6 +237,7 @@ impl Reader {
             database,
             table,
             alias: alias.unwrap_or_default(),
+            is_optional: false,
         });
     }
 
@@ -231,6 +248,7 @@ impl Reader {
             database: None,
             table: None,
             alias,
+            is_optional: false,
         });
     }
 
@@ -259,6 +277,31 @@ mod tests {
             format!("{name} {}", item.alias)
         });
         items.collect::<Vec<_>>().join(", ")
+    }
+
+    #[test]
+    fn tables_that_an_outer_join_may_leave_out_are_known() {
+        for (text, expected) in [
+            ("SELECT 1 FROM t JOIN u ON LEFT(t.a, 2) = u.a", ""),
+            (
+                "SELECT 1 FROM t LEFT JOIN u ON RIGHT(t.a, 2) = u.a JOIN v",
+                "u",
+            ),
+            (
+                "SELECT 1 FROM t LEFT OUTER JOIN (u JOIN w) USING (a)",
+                "u w",
+            ),
+            ("SELECT 1 FROM s, t JOIN u RIGHT JOIN v ON 1", "s t u"),
+            ("SELECT 1 FROM t NATURAL LEFT JOIN u", "u"),
+            ("SELECT 1 FROM t FULL JOIN u ON 1", "t u"),
+        ] {
+            let items = from_items(text).into_iter();
+            let optional: Vec<String> = items
+                .filter(|item| item.is_optional)
+                .map(|item| item.alias)
+                .collect();
+            assert_eq!(optional.join(" "), expected, "{text}");
+        }
     }
 
     #[test]

@@ -1,14 +1,17 @@
 //! Finds which rows of a table are new since the last run: those whose key is after the one
 //! that was kept, up to the highest key of the snapshot.
 
-use std::time::Duration;
+use std::{
+    net::{Ipv4Addr, Ipv6Addr},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     SplitTable,
     bounds::Finder,
-    facts::{KeyPlan, TableFacts, TableUse},
+    facts::{ColumnFacts, KeyPlan, TableFacts, TableUse},
     failed, refuse_moving_zone, refuse_unpadded_text,
 };
 use crate::{
@@ -54,12 +57,15 @@ pub enum Lag {
     Count(u64),
 }
 
-/// The key of the last row that was read.
+/// The key of the last row that was read, and what it is of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
-    /// The columns of the key, each with its collation.
+    /// The table, with its database.
+    pub table: String,
+    /// The columns of the key, each with the kind of its values and its collation.
     pub columns: Vec<String>,
-    /// Their values: texts and bytes in hexadecimal digits.
+    /// Their values: texts and bytes in hexadecimal digits. The first is NULL if only rows
+    /// without a value have been read.
     pub values: Vec<Option<String>>,
     /// The session's time zone, if a column is a TIMESTAMP.
     pub time_zone: Option<String>,
@@ -73,7 +79,7 @@ pub enum IncrementStart {
     /// At this value of the first column, included.
     From(String),
     /// Behind the last row of an earlier run.
-    After(Mark),
+    After(Box<Mark>),
 }
 
 /// The rows that are new.
@@ -93,6 +99,13 @@ pub struct Increment {
     pub warnings: Vec<String>,
 }
 
+/// The length of the text of a date, and of a date with its time in seconds.
+const DATE_LENGTH: usize = 10;
+const SECOND_LENGTH: usize = 19;
+
+/// The most by which clocks go back once or twice a year.
+const LONGEST_CLOCK_CHANGE: Duration = Duration::from_secs(3600);
+
 /// The word in SQL for no value.
 const NULL: &str = "NULL";
 
@@ -109,6 +122,8 @@ impl QueryExecutor {
         start: &IncrementStart,
     ) -> Result<Increment> {
         let found = self.key_table(options.table.as_ref(), Some(&options.by))?;
+        refuse_optional(&found)?;
+        let moment = self.snapshot_moment.clone();
         let increment = self.with_driver(|conn| {
             let facts = TableFacts::read(conn, &found).map_err(failed)?;
             let names = &options.by.names[..];
@@ -120,9 +135,11 @@ impl QueryExecutor {
                 finder,
                 facts: &facts,
                 plan: &plan,
+                table: &found,
                 time_zone,
+                moment,
             };
-            search.increment(options, start, &found)
+            search.increment(options, start)
         })?;
         tracing::info!("new in {found} is what has {}", increment.condition);
         Ok(increment)
@@ -134,8 +151,11 @@ struct Search<'a> {
     finder: Finder<'a>,
     facts: &'a TableFacts,
     plan: &'a KeyPlan,
+    table: &'a SplitTable,
     /// The session's time zone, if the key has a TIMESTAMP.
     time_zone: Option<String>,
+    /// When the snapshot began, or a moment before, as seconds since 1970 with a fraction.
+    moment: Option<String>,
 }
 
 impl Search<'_> {
@@ -143,21 +163,24 @@ impl Search<'_> {
         &mut self,
         options: &IncrementOptions,
         start: &IncrementStart,
-        table: &SplitTable,
     ) -> Result<Increment> {
         let key = &self.plan.key;
         let cutoff = options.lag.map(|lag| self.cutoff(lag)).transpose()?;
         let from = self.start(start)?;
-        let (lower, has_value) = (lower(key, &from), is_not_null(key));
+        let has_value = is_not_null(key);
         let above = |key: &Key| cutoff.as_ref().map(|cutoff| cutoff.condition(key, start));
-        let new = all([lower, above(key)]);
+        let new = all([lower(key, &from), above(key)]);
         let is_new = self.finder.first(key, &new)?.is_some();
-        let last = self
+        let mut last = self
             .finder
             .last_texts(key, &format!("{new} AND {has_value}"))?;
         let until = last.as_ref().and_then(|texts| key.value(texts));
+        if until.is_none() && is_new {
+            // Only rows without a value, which must not come again.
+            last = Some(vec![None; key.columns.len()]);
+        }
         let in_statement = Key {
-            qualifier: table.qualifier.clone(),
+            qualifier: self.table.qualifier.clone(),
             ..key.clone()
         };
         let since = match (options.form, &until) {
@@ -165,11 +188,15 @@ impl Search<'_> {
             _ => NULL.to_owned(),
         };
         Ok(Increment {
-            condition: all([self::lower(&in_statement, &from), above(&in_statement)]),
+            condition: all([
+                self::lower(&in_statement, &from),
+                Some(upper(&in_statement, until.as_ref(), start)),
+            ]),
             since,
             until: literal_of(until.as_ref()),
-            warnings: self.warnings(options, start, &from, table, is_new)?,
+            warnings: self.warnings(options, start, &from, is_new)?,
             mark: last.map(|values| Mark {
+                table: self.table.to_string(),
                 columns: self.columns(),
                 values,
                 time_zone: self.time_zone.clone(),
@@ -178,7 +205,7 @@ impl Search<'_> {
         })
     }
 
-    /// Returns the columns of the key, each with its collation.
+    /// Returns the columns of the key, each with the kind of its values and its collation.
     fn columns(&self) -> Vec<String> {
         let columns = self.plan.key.columns.iter();
         columns.map(|column| self.facts.identity(column)).collect()
@@ -190,7 +217,7 @@ impl Search<'_> {
         let mark = match start {
             IncrementStart::Everything => return Ok(From::Everything),
             IncrementStart::From(text) => {
-                let value = key.value_of_user(text).filter(|_| self.is_date(text));
+                let value = key.value_of_user(text).filter(|_| self.is_readable(text));
                 let column = &key.columns[0];
                 let wrong = || {
                     let what = format!(
@@ -210,6 +237,14 @@ impl Search<'_> {
         };
         let columns = self.columns();
         let hint = "read everything again after you have removed the export's entry from the state, or give --since";
+        let table = self.table.to_string();
+        if mark.table != table {
+            let what = format!(
+                "the state has the last row of {}, and the rows are those of {table}",
+                mark.table
+            );
+            return Err(Error::config(what).with_hint(hint));
+        }
         if mark.columns != columns {
             let (then, now) = (mark.columns.join(", "), columns.join(", "));
             let what = format!("the state has the last row by {then}, and rows are new by {now}");
@@ -225,45 +260,69 @@ impl Search<'_> {
         }
         let unreadable =
             || Error::config("the state has a key that no row can have").with_hint(hint);
+        if mark.values.len() != key.columns.len() {
+            return Err(unreadable());
+        }
         let value = key.value(&mark.values).ok_or_else(unreadable)?;
-        Ok(From::Mark(value))
+        Ok(match value.leading() {
+            Some(_) => From::Mark(value),
+            None => From::Values,
+        })
     }
 
-    /// Whether `text` has the form of a date, if the first column has dates.
-    fn is_date(&self, text: &str) -> bool {
-        if !self.has_dates() {
-            return true;
-        }
+    /// The type of the first column, without its arguments.
+    fn data_type(&self) -> &str {
+        let found = self.facts.columns.get(&self.plan.key.columns[0].name);
+        found.map_or("", |found| &found.data_type)
+    }
+
+    /// Whether `text` has the form of the first column's values, if the server would read
+    /// another text as some value of its own.
+    fn is_readable(&self, text: &str) -> bool {
         let is_like = |text: &str, pattern: &str| {
             let same = text.bytes().zip(pattern.bytes());
             let mut same = same.map(|(byte, form)| match form {
                 b'0' => byte.is_ascii_digit(),
+                b'x' => byte.is_ascii_hexdigit(),
                 _ => byte == form,
             });
             text.len() == pattern.len() && same.all(|is_same| is_same)
         };
-        let (moment, fraction) = text.split_once('.').unwrap_or((text, "0"));
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
         let is_fraction =
             (1..=6).contains(&fraction.len()) && fraction.bytes().all(|byte| byte.is_ascii_digit());
-        is_like(text, "0000-00-00") || (is_like(moment, "0000-00-00 00:00:00") && is_fraction)
+        match self.data_type() {
+            "date" | "datetime" | "timestamp" => {
+                is_like(text, "0000-00-00") || is_like(whole, "0000-00-00 00:00:00") && is_fraction
+            }
+            "time" => {
+                let time = whole.strip_prefix('-').unwrap_or(whole);
+                let forms = ["00:00:00", "000:00:00"];
+                is_fraction && forms.iter().any(|form| is_like(time, form))
+            }
+            "year" => is_like(text, "0000"),
+            "uuid" => is_like(text, "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"),
+            "inet4" => text.parse::<Ipv4Addr>().is_ok(),
+            "inet6" => text.parse::<Ipv6Addr>().is_ok(),
+            _ => true,
+        }
     }
 
     /// Whether the first column has dates with days.
     fn has_dates(&self) -> bool {
-        let column = &self.plan.key.columns[0].name;
-        let found = self.facts.columns.get(column);
-        found.is_some_and(|found| matches!(&*found.data_type, "date" | "datetime" | "timestamp"))
+        matches!(self.data_type(), "date" | "datetime" | "timestamp")
     }
 
-    /// Whether a date is one that the server knows.
+    /// Whether a date or a time is one that the server knows.
     fn is_on_calendar(&mut self, value: &KeyValue) -> Result<bool> {
-        if !self.has_dates() {
-            return Ok(true);
-        }
+        let as_type = match self.data_type() {
+            "date" | "datetime" | "timestamp" => "DATETIME(6)",
+            "time" => "TIME(6)",
+            _ => return Ok(true),
+        };
         let literal = literal_of(Some(value));
-        Ok(self
-            .ask(&format!("SELECT CAST({literal} AS DATETIME(6))"))?
-            .is_some())
+        let question = format!("SELECT CAST({literal} AS {as_type})");
+        Ok(self.ask(&question)?.is_some())
     }
 
     /// Returns how far the rows go that are read, with this `lag`.
@@ -281,12 +340,16 @@ impl Search<'_> {
                 wrong("of dates and times, it is a time: lag = \"5m\"")
             }
             Lag::Time(time) => {
-                let micros = time.as_micros();
-                let now = format!("SELECT CAST(NOW(6) - INTERVAL {micros} MICROSECOND AS CHAR)");
                 let unknown =
                     || Error::new(ErrorKind::Query, "the server does not say what time it is");
-                let now = self.ask(&now)?.ok_or_else(unknown)?;
-                let value = self.plan.key.value_of_user(&now).ok_or_else(unknown)?;
+                // Not the present: what waited after the snapshot began would use the lag up.
+                let moment = self.moment.clone().ok_or_else(unknown)?;
+                let (seconds, micros) = (time.as_secs(), time.subsec_micros());
+                let before =
+                    format!("SELECT CAST(FROM_UNIXTIME({moment} - {seconds}.{micros:06}) AS CHAR)");
+                let before = self.ask(&before)?.ok_or_else(unknown)?;
+                let before = self.rounded_down(&before);
+                let value = self.plan.key.value_of_user(before).ok_or_else(unknown)?;
                 Ok(Cutoff::Before(literal_of(Some(&value))))
             }
             Lag::Count(count) => {
@@ -301,6 +364,19 @@ impl Search<'_> {
         }
     }
 
+    /// Returns the text of a moment up to the digits that the first column has. Values of the
+    /// unit in which the moment is may still come.
+    fn rounded_down<'b>(&self, moment: &'b str) -> &'b str {
+        let column = self.facts.columns.get(&self.plan.key.columns[0].name);
+        let digits = column.map_or(0, ColumnFacts::fraction);
+        let length = match (self.data_type(), digits) {
+            ("date", _) => DATE_LENGTH,
+            (_, 0) => SECOND_LENGTH,
+            (_, digits) => SECOND_LENGTH + 1 + digits,
+        };
+        moment.get(..length).unwrap_or(moment)
+    }
+
     /// Returns the value in SQL that the rows are after.
     fn since(&mut self, from: &From) -> Result<String> {
         let key = &self.plan.key;
@@ -312,7 +388,7 @@ impl Search<'_> {
                     return Ok(literal_of(Some(&last)));
                 }
             }
-            From::Everything => {}
+            From::Everything | From::Values => {}
         }
         self.below_all()
     }
@@ -362,35 +438,37 @@ impl Search<'_> {
         options: &IncrementOptions,
         start: &IncrementStart,
         from: &From,
-        table: &SplitTable,
         is_new: bool,
     ) -> Result<Vec<String>> {
-        let (key, mut warnings) = (&self.plan.key, Vec::new());
+        let (key, table, mut warnings) = (&self.plan.key, self.table, Vec::new());
         let names: Vec<&str> = key.columns.iter().map(|column| &*column.name).collect();
+        let (first, all_names) = (names[0], names.join(", "));
         if self.plan.index.is_none() && !self.facts.is_view {
             warnings.push(format!(
-                "{table} has no index that begins with {}: all of it is read to find what is new",
-                names.join(", ")
+                "{table} has no index that begins with {all_names}: all of it is read to find what is new"
             ));
         }
-        if !self.facts.is_view && options.lag.is_none() && !self.facts.is_unique(&names) {
-            warnings.push(format!(
-                "rows that are added later with the same {} as the last one are in no increment: add a lag, or a column that makes it unique",
-                names.join(", ")
-            ));
+        match options.lag {
+            Some(Lag::Time(lag)) => warnings.extend(self.warning_of_clocks(lag)?),
+            _ if self.has_dates() => warnings.push(format!(
+                "rows that are added or changed later within the same {first} as the last one, or that a transaction still holds back, are in no increment: add a lag, such as --lag 5m"
+            )),
+            _ if self.facts.is_unique(&names[..1]) => {}
+            _ => warnings.push(format!(
+                "rows that are added later with the same {all_names} as the last one, or a lower one, are in no increment: follow a column that is unique by itself, or one with the time of the change, with a lag"
+            )),
         }
         let has_all =
             *start == IncrementStart::Everything && options.form == IncrementForm::Condition;
-        let column = &key.columns[0].name;
         let may_be_null = self
             .facts
             .columns
-            .get(column)
+            .get(first)
             .is_some_and(|found| found.is_nullable);
         if may_be_null && !has_all {
             let nulls = format!("{} IS NULL", key.leading().order(""));
             if self.finder.first(key, &nulls)?.is_some() {
-                warnings.push(format!("rows whose {column} is NULL are in no increment"));
+                warnings.push(format!("rows whose {first} is NULL are in no increment"));
             }
         }
         if let (From::Mark(mark), false) = (from, is_new)
@@ -401,11 +479,31 @@ impl Search<'_> {
                 .is_none()
         {
             warnings.push(format!(
-                "the highest {} of {table} is below that of the last run: if rows were replaced, remove the export's entry from the state",
-                names.join(", ")
+                "the highest {all_names} of {table} is below that of the last run: if rows were replaced, remove the export's entry from the state"
             ));
         }
         Ok(warnings)
+    }
+
+    /// Returns the warning that clocks of the session's zone may go back by more than `lag`:
+    /// a DATETIME then has an hour twice.
+    fn warning_of_clocks(&mut self, lag: Duration) -> Result<Option<String>> {
+        if self.data_type() != "datetime" || lag > LONGEST_CLOCK_CHANGE {
+            return Ok(None);
+        }
+        let zone =
+            "SELECT IF(@@SESSION.time_zone = 'SYSTEM', @@system_time_zone, @@SESSION.time_zone)";
+        let zone = self.ask(zone)?.unwrap_or_default();
+        let is_fixed = ["UTC", "GMT", "Etc/UTC"]
+            .iter()
+            .any(|name| zone.eq_ignore_ascii_case(name));
+        if is_fixed || zone.starts_with(['+', '-']) {
+            return Ok(None);
+        }
+        let first = &self.plan.key.columns[0].name;
+        Ok(Some(format!(
+            "the session's time zone is {zone}: if {first} is in UTC, say --time-zone +00:00; if it is in that zone, the hour in which clocks go back needs --lag 61m"
+        )))
     }
 
     /// Asks for one value.
@@ -418,6 +516,8 @@ impl Search<'_> {
 /// Where the rows begin.
 enum From {
     Everything,
+    /// At the first row with a value.
+    Values,
     /// Included.
     Value(KeyValue),
     /// Excluded.
@@ -452,9 +552,40 @@ impl Cutoff {
 fn lower(key: &Key, from: &From) -> Option<String> {
     match from {
         From::Everything => None,
+        From::Values => Some(is_not_null(key)),
         From::Value(value) => Some(key.range(Some(value), None)),
         From::Mark(value) => Some(key.range_after(value, None)),
     }
+}
+
+/// Returns the condition that a row is not behind `until`, the last one that is read. In the
+/// first run, rows without a value are not behind it.
+fn upper(key: &Key, until: Option<&KeyValue>, start: &IncrementStart) -> String {
+    let name = key.leading().order("");
+    let nulls = format!("{name} <=> NULL");
+    let Some(until) = until else {
+        return match start {
+            IncrementStart::Everything => nulls,
+            _ => "1 = 0".to_owned(),
+        };
+    };
+    let within = key.range_up_to(until);
+    match start {
+        IncrementStart::Everything => format!("({within} OR {nulls})"),
+        _ => format!("({within})"),
+    }
+}
+
+/// Refuses a table of an outer join whose columns may be NULL there: rows that it has no match
+/// for would come with the first run only.
+fn refuse_optional(table: &SplitTable) -> Result<()> {
+    if !table.is_optional {
+        return Ok(());
+    }
+    let alias = table.qualifier.as_deref().unwrap_or_default();
+    let what = format!("an outer join makes NULL of the columns of {alias}, by which rows are new");
+    Err(Error::new(ErrorKind::Query, what)
+        .with_hint("follow the table whose rows all come, or write JOIN"))
 }
 
 fn is_not_null(key: &Key) -> String {
