@@ -84,7 +84,7 @@ impl History {
     /// # Errors
     /// [`ErrorKind::Output`], if another run has the lock.
     pub fn lock_increment(path: &Path, name: &str) -> Result<Option<TargetLock>> {
-        let mut file = path.as_os_str().to_owned();
+        let mut file = sink::resolve(path).into_os_string();
         file.push(format!(".{}", &manifest::text_sha256(name)[..16]));
         sink::try_lock_target(Path::new(&file)).map_err(|_| {
             let what =

@@ -131,9 +131,9 @@ pub(super) fn plan(
                 "write :increment",
             );
         }
-        if lag.is_some() && !query.has_parameter(UNTIL) {
+        if !query.has_parameter(UNTIL) {
             return refuse(
-                "has a lag, and the query has no :until",
+                "keeps the last row, and the query has no :until",
                 "add AND COLUMN <= :until",
             );
         }

@@ -26,7 +26,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     format::Joining,
     pipeline::{Extent, Part, Parts, Pipeline, RowObserver, Throttle, copy_rows},
-    schema::ColumnDescription,
+    schema::{Column, ColumnDescription},
     sink::{self, Checksum, Existing, Restart, SeekTable, Sink, SinkOptions, StaleFiles, Target},
     source::{Access, BinlogPosition, LoadLimits, RowSource, SnapshotGap, SnapshotMode},
     sync::lock,
@@ -569,16 +569,34 @@ fn after_rows(
         status.update(|details| details.time_zone = None);
         context.warn(warning);
     }
-    if let Some(zone) = context.status.status.details().time_zone {
+    let details = context.status.status.details();
+    if let Some(zone) = details.time_zone {
         tracing::info!(
             "the rows came over the {protocol} protocol, TIMESTAMPs in the time zone {zone}"
         );
+    }
+    let has_timestamps = details.columns.iter().any(Column::is_timestamp);
+    if has_timestamps
+        && shows_clocks(context.export)
+        && let Some(zone) = session.zone_with_summer_time()?
+    {
+        context.warn(format!(
+            "TIMESTAMPs are as clocks show them in the time zone {zone}, where an hour comes \
+             twice a year; --time-zone +00:00 makes them moments"
+        ));
     }
     session.close_statement();
     match is_shared {
         true => session.check_snapshot(),
         false => Ok(()),
     }
+}
+
+/// Whether nothing else tells that TIMESTAMPs of the session's zone are no moments: columnar
+/// files have moments or refuse the zone, and statements warn of it.
+fn shows_clocks(export: &ExportPlan) -> bool {
+    let others = ["sql", "parquet", "arrow", "arrow-stream"];
+    export.load.is_none() && !others.contains(&export.format.name())
 }
 
 /// Checks that the target suits the export, before it is opened, because opening a

@@ -107,6 +107,11 @@ pub(super) trait Session: Send {
     /// Returns the warning that the time zone of the rows' TIMESTAMPs is not known.
     fn check_time_zone(&mut self) -> Result<Option<String>>;
 
+    /// Returns the session's time zone if its clocks go back once a year.
+    fn zone_with_summer_time(&mut self) -> Result<Option<String>> {
+        Ok(None)
+    }
+
     /// Frees the server's resources of the query.
     fn close_statement(&mut self);
 
@@ -329,6 +334,10 @@ impl Session for ServerSession {
 
     fn check_time_zone(&mut self) -> Result<Option<String>> {
         self.executor.check_time_zone()
+    }
+
+    fn zone_with_summer_time(&mut self) -> Result<Option<String>> {
+        self.executor.zone_with_summer_time()
     }
 
     fn close_statement(&mut self) {

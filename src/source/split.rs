@@ -108,8 +108,9 @@ fn failed(error: mysql::Error) -> Error {
         matches!(&error, mysql::Error::MySqlError(found) if found.code == codes::WRONG_VALUE);
     let error = query_error("cannot read the key of the table", error);
     match is_of_date {
-        true => error
-            .with_hint("let the session read dates that are none: --init \"SET sql_mode = ''\""),
+        true => error.with_hint(
+            "let the session read dates that are none: --init \"SET sql_mode = 'ALLOW_INVALID_DATES'\"",
+        ),
         false => error,
     }
 }

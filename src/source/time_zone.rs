@@ -21,6 +21,10 @@ const HINT: &str = "--time-zone chooses the zone: neither the statement nor what
 
 const EXECUTE_HINT: &str = "export the statement itself in the place of EXECUTE";
 
+/// The 1st of January and of July 2026, 12:00 UTC, as seconds since 1970.
+const JANUARY: u64 = 1_767_268_800;
+const JULY: u64 = 1_782_907_200;
+
 /// What is known of the time zone of a session.
 pub(super) struct TimeZone {
     /// Whether the user has chosen it, so that another one is an error.
@@ -98,6 +102,30 @@ impl QueryExecutor {
             return Err(Error::new(ErrorKind::Query, what).with_hint(hint));
         }
         Ok(Some(what))
+    }
+
+    /// Returns the session's time zone if its clocks go back once a year, so that two moments
+    /// have one text.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Query`] if the connection fails.
+    pub fn zone_with_summer_time(&mut self) -> Result<Option<String>> {
+        let failed = |error| query_error("cannot ask for the session's time zone", error);
+        let question = format!(
+            "SELECT TIMESTAMPDIFF(SECOND, FROM_UNIXTIME({JANUARY}), FROM_UNIXTIME({JULY}))"
+        );
+        self.with_driver(|conn| {
+            let zone = ask(conn).map_err(failed)?;
+            let is_fixed =
+                |zone: &String| zone.starts_with(['+', '-']) || zone.eq_ignore_ascii_case("UTC");
+            let Some(zone) = zone.filter(|zone| !is_fixed(zone)) else {
+                return Ok(None);
+            };
+            let rows = allow_refusal(driver::ask(conn, &question)).map_err(failed)?;
+            let shown = rows.ok().and_then(|rows| text(rows.first()?, 0));
+            let moves = shown.is_some_and(|shown| shown != (JULY - JANUARY).to_string());
+            Ok(moves.then_some(zone))
+        })
     }
 
     fn is_mariadb(&mut self) -> Result<bool> {

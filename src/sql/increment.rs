@@ -164,6 +164,7 @@ mod tests {
                 ":increment UNION ALL SELECT id FROM t",
                 "has UNION, which leaves rows out, or reads others",
             ),
+            (":increment LOCK IN SHARE MODE", ""),
             (
                 ":increment LIMIT 5",
                 "has LIMIT, which leaves rows out, or reads others",
@@ -178,6 +179,10 @@ mod tests {
         }
         for (text, expected) in [
             ("SELECT id, :increment FROM t", increment),
+            (
+                "SELECT 1 FROM t FOR SYSTEM_TIME AS OF NOW() WHERE :increment",
+                "has FOR SYSTEM_TIME, which leaves rows out, or reads others",
+            ),
             ("SELECT 1 FROM t LEFT JOIN u ON :increment", increment),
             (
                 "SELECT /*+ SET_VAR(sql_select_limit=5) */ 1 FROM t WHERE :increment",

@@ -4,12 +4,14 @@
 use super::lexer::{Token, TokenKind};
 
 /// Words after which the conditions of WHERE have ended.
-const ENDS_OF_WHERE: [&str; 10] = [
+const ENDS_OF_WHERE: [&str; 12] = [
     "GROUP",
     "HAVING",
     "WINDOW",
     "ORDER",
     "LIMIT",
+    "LOCK",
+    "INTO",
     "FOR",
     "UNION",
     "EXCEPT",
@@ -171,6 +173,10 @@ impl<'a> Walk<'a> {
             && (self.nesting.is_empty() || *word == "OVER")
         {
             return Err(format!("has {name}, which {}", self.demands.harm));
+        }
+        // The past has other rows than the present, in which bounds are looked up.
+        if word == "SYSTEM_TIME" && self.before == "FOR" {
+            return Err(format!("has FOR SYSTEM_TIME, which {}", self.demands.harm));
         }
         if !self.nesting.is_empty() {
             return Ok(());

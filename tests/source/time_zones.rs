@@ -263,3 +263,39 @@ fn init_statements_see_the_time_zone_too() {
         run.run().wrote("h\tz\n0\t+05:00\n");
     });
 }
+
+#[test]
+fn times_that_may_be_two_moments_are_told() {
+    each_server(|db| {
+        // A zone with summer time from the end of March to the end of October of 2026.
+        for sql in [
+            "REPLACE INTO mysql.time_zone VALUES (9001, 'N')",
+            "REPLACE INTO mysql.time_zone_name VALUES ('Test/Summer', 9001)",
+            "REPLACE INTO mysql.time_zone_transition_type VALUES (9001, 0, 3600, 0, 'CET'), (9001, 1, 7200, 1, 'CEST')",
+            "REPLACE INTO mysql.time_zone_transition VALUES (9001, 1774746000, 1), (9001, 1792890000, 0)",
+            "CREATE TABLE t (at TIMESTAMP NULL, d DATETIME)",
+        ] {
+            db.sql(sql);
+        }
+        db.sql("INSERT INTO t VALUES (FROM_UNIXTIME(1792888200), NOW()), (FROM_UNIXTIME(1792891800), NOW())");
+        let told = "gold_digger: warning: TIMESTAMPs are as clocks show them in the time zone Test/Summer, where an hour comes twice a year; --time-zone +00:00 makes them moments\n";
+        for (zone, sql, expected) in [
+            ("Test/Summer", "SELECT at FROM t", told),
+            ("Test/Summer", "SELECT d FROM t", ""),
+            ("+02:00", "SELECT at FROM t", ""),
+        ] {
+            let run = db
+                .export(sql)
+                .args(["--format=csv", "--time-zone", zone])
+                .run();
+            let run = run.ended(0, expected);
+            if !expected.is_empty() {
+                let time = "2026-10-25 02:30:00\n";
+                assert_eq!(
+                    String::from_utf8_lossy(&run.stdout),
+                    format!("at\n{time}{time}")
+                );
+            }
+        }
+    });
+}

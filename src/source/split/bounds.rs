@@ -255,11 +255,6 @@ impl<'a> Finder<'a> {
         Ok(pieces)
     }
 
-    /// The table in SQL.
-    pub(super) fn table(&self) -> &str {
-        &self.table
-    }
-
     /// The connection.
     pub(super) fn conn(&mut self) -> &mut Conn {
         self.conn

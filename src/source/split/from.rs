@@ -165,14 +165,18 @@ impl Reader {
 
     /// Reads tables and joins, up to the end of FROM or of their parentheses.
     fn tables(&mut self, items: &mut Vec<FromItem>) {
-        let (begin, mut is_optional) = (items.len(), false);
+        let begin = items.len();
+        // The joins whose condition has not come, and whether they are outer ones: until then,
+        // what follows is joined to their second table.
+        let (mut open, mut join): (Vec<bool>, Option<bool>) = (Vec::new(), None);
         loop {
+            open.extend(join.take());
             let joined = items.len();
             self.table(items);
+            let is_optional = open.contains(&true);
             for item in &mut items[joined..] {
                 item.is_optional |= is_optional;
             }
-            is_optional = false;
             while !self.is_sign(0, ',') && !self.is_word(0, &["JOIN", "STRAIGHT_JOIN"]) {
                 let is_end = self.is_end() || self.is_sign(0, ')') || self.is_word(0, &ENDS);
                 // FORCE INDEX FOR JOIN is no end of FROM, and no join.
@@ -181,7 +185,11 @@ impl Reader {
                 }
                 // LEFT(…) and RIGHT(…) are functions.
                 let is_function = self.is_sign(1, '(');
-                is_optional |= !is_function && self.is_word(0, &["LEFT", "FULL"]);
+                let is_outer = !is_function && self.is_word(0, &["LEFT", "FULL"]);
+                join = Some(is_outer || join.unwrap_or(false));
+                if self.is_word(0, &["ON", "USING"]) {
+                    (join, _) = (None, open.pop());
+                }
                 if !is_function && self.is_word(0, &["RIGHT", "FULL"]) {
                     items[begin..]
                         .iter_mut()
@@ -192,6 +200,10 @@ impl Reader {
                 if is_for_join {
                     self.skip();
                 }
+            }
+            if self.is_sign(0, ',') {
+                open.clear();
+                join = None;
             }
             self.at += 1;
         }
@@ -293,6 +305,11 @@ mod tests {
             ),
             ("SELECT 1 FROM s, t JOIN u RIGHT JOIN v ON 1", "s t u"),
             ("SELECT 1 FROM t NATURAL LEFT JOIN u", "u"),
+            (
+                "SELECT 1 FROM t LEFT JOIN u JOIN v ON v.a = u.a ON u.b = t.b JOIN w ON w.a = t.a",
+                "u v",
+            ),
+            ("SELECT 1 FROM t LEFT JOIN u ON 1, v JOIN w", "u"),
             ("SELECT 1 FROM t FULL JOIN u ON 1", "t u"),
         ] {
             let items = from_items(text).into_iter();

@@ -219,14 +219,12 @@ impl Search<'_> {
             IncrementStart::From(text) => {
                 let value = key.value_of_user(text).filter(|_| self.is_readable(text));
                 let column = &key.columns[0];
-                let wrong = || {
-                    let what = format!(
-                        "the value of since, {text:?}, is none of {}",
-                        self.facts.describe(column)
-                    );
-                    let hint = "write a whole number, or 2026-11-28 or 2026-11-28 09:30:00";
-                    Error::config(what).with_hint(hint)
-                };
+                let hint = self.form_of_values();
+                let what = format!(
+                    "the value of since, {text:?}, is none of {}",
+                    self.facts.describe(column)
+                );
+                let wrong = || Error::config(what.clone()).with_hint(hint);
                 let value = value.ok_or_else(wrong)?;
                 if !self.is_on_calendar(&value)? {
                     return Err(wrong());
@@ -276,6 +274,18 @@ impl Search<'_> {
         found.map_or("", |found| &found.data_type)
     }
 
+    /// How a value of the first column is written, as a hint.
+    fn form_of_values(&self) -> &'static str {
+        match self.data_type() {
+            "date" | "datetime" | "timestamp" => "write 2026-11-28 or 2026-11-28 09:30:00",
+            "time" => "write 09:30:00, up to 838:59:59",
+            "year" => "write a year from 1901 to 2155, or 0000",
+            "uuid" => "write it with its hyphens, in hexadecimal digits",
+            "inet4" | "inet6" => "write an address",
+            _ => "write a number",
+        }
+    }
+
     /// Whether `text` has the form of the first column's values, if the server would read
     /// another text as some value of its own.
     fn is_readable(&self, text: &str) -> bool {
@@ -298,14 +308,25 @@ impl Search<'_> {
             "time" => {
                 let time = whole.strip_prefix('-').unwrap_or(whole);
                 let forms = ["00:00:00", "000:00:00"];
-                is_fraction && forms.iter().any(|form| is_like(time, form))
+                let hours = time.split(':').next().and_then(|hours| hours.parse().ok());
+                let is_short = hours.is_some_and(|hours: u32| hours <= 838);
+                is_short && is_fraction && forms.iter().any(|form| is_like(time, form))
             }
-            "year" => is_like(text, "0000"),
+            "year" => {
+                let year = text.parse().unwrap_or(0);
+                text == "0000" || is_like(text, "0000") && (1901..=2155).contains(&year)
+            }
             "uuid" => is_like(text, "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"),
             "inet4" => text.parse::<Ipv4Addr>().is_ok(),
             "inet6" => text.parse::<Ipv6Addr>().is_ok(),
             _ => true,
         }
+    }
+
+    /// Whether the first column has numbers.
+    fn is_number(&self) -> bool {
+        let literal = &self.plan.key.columns[0].literal;
+        matches!(literal, Literal::Integer | Literal::Decimal)
     }
 
     /// Whether the first column has dates with days.
@@ -333,6 +354,9 @@ impl Search<'_> {
             Err(Error::config(what).with_hint(hint))
         };
         match lag {
+            _ if !self.has_dates() && column.literal != Literal::Integer => {
+                wrong("only whole numbers, dates and times have one: leave it out")
+            }
             Lag::Time(_) if !self.has_dates() => {
                 wrong("of whole numbers, it is a number: lag = 1000")
             }
@@ -411,13 +435,11 @@ impl Search<'_> {
             Literal::Quoted => None,
         };
         let is_below = match &below {
+            // As the statement asks: an index may answer otherwise than the comparison.
             Some(below) => {
                 let name = key.order("");
-                let question = format!(
-                    "SELECT {name} > {below} FROM {} WHERE {has_value} ORDER BY {name} LIMIT 1",
-                    self.finder.table()
-                );
-                self.ask(&question)?.as_deref() == Some("1")
+                let is_above = format!("{name} > {below} AND {name} <= {first}");
+                self.finder.first(key, &is_above)?.is_some()
             }
             None => false,
         };
@@ -453,9 +475,10 @@ impl Search<'_> {
             _ if self.has_dates() => warnings.push(format!(
                 "rows that are added or changed later within the same {first} as the last one, or that a transaction still holds back, are in no increment: add a lag, such as --lag 5m"
             )),
-            _ if self.facts.is_unique(&names[..1]) => {}
+            // Other values than numbers do not grow.
+            _ if self.is_number() && self.facts.is_unique(&names[..1]) => {}
             _ => warnings.push(format!(
-                "rows that are added later with the same {all_names} as the last one, or a lower one, are in no increment: follow a column that is unique by itself, or one with the time of the change, with a lag"
+                "rows that are added later with the same {all_names} as the last one, or a lower one, are in no increment: follow a number that grows and is unique by itself, or the time of the change, with a lag"
             )),
         }
         let has_all =
@@ -502,7 +525,7 @@ impl Search<'_> {
         }
         let first = &self.plan.key.columns[0].name;
         Ok(Some(format!(
-            "the session's time zone is {zone}: if {first} is in UTC, say --time-zone +00:00; if it is in that zone, the hour in which clocks go back needs --lag 61m"
+            "the session's time zone is {zone}: if {first} is in UTC, say --time-zone +00:00; if it is in that zone, clocks that go back by an hour need a lag of that hour and what transactions need, such as --lag 65m"
         )))
     }
 
