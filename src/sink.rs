@@ -1,7 +1,10 @@
 //! Destinations of bytes: opens a target, writes an export to it, and decides when
 //! the target becomes visible. No other module writes an export's output.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use self::{
     errors::{READ_ONLY, io_error, output_error, path_error},
@@ -22,6 +25,7 @@ mod file;
 mod in_place;
 mod lock;
 mod memory;
+mod object;
 mod paths;
 mod permissions;
 mod spool;
@@ -37,6 +41,7 @@ pub use compress::{CompressionOptions, SeekTable, compressed, decoder};
 pub use in_place::write_or_overwrite;
 pub use lock::{TargetLock, lock_target, try_lock_target};
 pub use memory::{SharedBytes, WriterSink};
+pub use object::{Source as ObjectSource, check_url, is_object};
 pub(crate) use paths::folder;
 pub use paths::{is_stream, resolve};
 pub use spool::spool;
@@ -76,6 +81,7 @@ fn open_like(
 ) -> Result<Box<dyn Sink>> {
     let named = match target {
         Target::Stdout => return StreamSink::stdout(cancel),
+        Target::Path(path) if is_object(path) => return object::create(path, options, cancel),
         Target::Path(path) => path.as_path(),
         Target::Custom => return Err(Error::config("the custom sink has no target to open")),
     };
@@ -122,6 +128,9 @@ fn make_folder_of(named: &Path, path: &Path, create_dirs: CreateDirs) -> Result<
 /// # Errors
 /// [`ErrorKind::Output`](crate::error::ErrorKind::Output).
 pub fn check_replaceable(path: &Path) -> Result<()> {
+    if is_object(path) {
+        return Ok(());
+    }
     let failed = |error| path_error(path.display(), "replace", error, READ_ONLY);
     let final_path = follow_links(path).map_err(failed)?;
     if final_path.is_dir() {
@@ -136,7 +145,11 @@ pub fn check_replaceable(path: &Path) -> Result<()> {
 /// # Errors
 /// [`ErrorKind::Output`](crate::error::ErrorKind::Output).
 pub fn check_absent(path: &Path) -> Result<()> {
-    let is_there = fs::symlink_metadata(path).is_ok() && !is_stream(path);
+    let is_there = match is_object(path) {
+        // The commit makes sure of it, also where the object cannot be seen.
+        true => object::size(path).is_ok(),
+        false => fs::symlink_metadata(path).is_ok() && !is_stream(path),
+    };
     match is_there {
         true => Err(exists(path)),
         false => Ok(()),
@@ -155,8 +168,17 @@ fn exists(path: &Path) -> Error {
 /// # Errors
 /// [`ErrorKind::Output`](crate::error::ErrorKind::Output).
 pub fn check_origin(path: &Path) -> Result<()> {
+    if is_object(path) {
+        return Ok(());
+    }
     let found = follow_links(path).and_then(|path| check_owner(&path));
     found.map_err(|error| path_error(path.display(), "open", error, "is that a path for a file?"))
+}
+
+/// Whether the folder of the file or the object at `path` is there. A store has no folders.
+#[must_use]
+pub fn has_folder(path: &Path) -> bool {
+    is_object(path) || folder(path).is_dir()
 }
 
 /// Returns the error of a target that is a directory.
@@ -170,14 +192,65 @@ fn is_directory(path: &Path) -> Error {
 /// # Errors
 /// [`ErrorKind::Output`](crate::error::ErrorKind::Output).
 pub(crate) fn remove(path: &Path, verb: &str) -> Result<()> {
-    let removed = match fs::remove_file(path) {
+    let removed = match remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => Err(error),
-        Ok(()) => sync_folder_of(path),
+        Ok(()) if !is_object(path) => sync_folder_of(path),
+        removed => removed,
     };
     removed.map_err(|error| {
         io_error(path.display(), verb, error).with_hint("may you change that folder?")
     })
+}
+
+/// Removes the file or the object at `path`.
+///
+/// # Errors
+/// That of the system or of the store.
+pub(crate) fn remove_file(path: &Path) -> io::Result<()> {
+    match is_object(path) {
+        true => object::remove(path),
+        false => fs::remove_file(path),
+    }
+}
+
+/// Returns all bytes of the file or the object at `path`.
+///
+/// # Errors
+/// That of the system or of the store.
+pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    match is_object(path) {
+        true => object::read(path),
+        false => fs::read(path),
+    }
+}
+
+/// Returns the size of the object or of the regular file at `path`, of which links are not
+/// followed; `None` if something else is there.
+///
+/// # Errors
+/// That of the system or of the store, if nothing is there or if it cannot be seen.
+pub(crate) fn size(path: &Path) -> io::Result<Option<u64>> {
+    if is_object(path) {
+        return object::size(path).map(Some);
+    }
+    let found = fs::symlink_metadata(path)?;
+    Ok(found.is_file().then_some(found.len()))
+}
+
+/// Opens the object at `path` for reading.
+///
+/// # Errors
+/// That of the store.
+pub(crate) fn open_object(path: &Path) -> io::Result<ObjectSource> {
+    object::source(path)
+}
+
+/// Returns the URLs of all objects whose keys begin with that of `path` up to its last `/`.
+///
+/// # Errors
+/// That of the store.
+pub(crate) fn list_objects(path: &Path) -> io::Result<Vec<PathBuf>> {
+    object::list(path)
 }
 
 /// Writes `bytes` to `path`, as a whole or not at all. The file becomes visible by
@@ -200,6 +273,9 @@ pub(crate) fn write_atomically_like(
     bytes: &[u8],
     cancel: &CancelToken,
 ) -> Result<Staged> {
+    if is_object(path) {
+        return object::stage(path, bytes, cancel);
+    }
     // An option creates the folders of outputs, not this one.
     let is_missing = |folder: &Path| {
         let found = fs::metadata(folder);

@@ -2,7 +2,6 @@
 
 use std::{
     ffi::OsStr,
-    fs,
     path::{Path, PathBuf},
 };
 
@@ -91,7 +90,7 @@ impl Dataset {
     /// # Errors
     /// What is wrong with the manifest, as the end of a sentence.
     pub fn read(path: &Path) -> Result<Self, String> {
-        let bytes = fs::read(path).map_err(|error| error.to_string())?;
+        let bytes = sink::read(path).map_err(|error| error.to_string())?;
         let wrong = |error| format!("it is no manifest of a dataset: {error}");
         serde_json::from_slice(&bytes).map_err(wrong)
     }
@@ -163,8 +162,7 @@ pub fn surplus_parts(path: &Path, output: &OutputName, count: u32) -> Vec<PathBu
     let surplus = earlier.files.iter().filter(is_surplus);
     let surplus = surplus.map(|file| (file, names.folder.join(&file.file)));
     let is_own = |(file, path): &(&DatasetFile, PathBuf)| {
-        let found = fs::symlink_metadata(path);
-        found.is_ok_and(|found| found.is_file() && found.len() == file.bytes)
+        sink::size(path).is_ok_and(|found| found == Some(file.bytes))
     };
     surplus.filter(is_own).map(|(_, path)| path).collect()
 }

@@ -7,6 +7,7 @@
 
 use std::{
     fs,
+    io::ErrorKind::{NotFound, PermissionDenied},
     path::{Path, PathBuf},
 };
 
@@ -182,7 +183,7 @@ impl Manifest {
     /// # Errors
     /// What is wrong with the manifest, as the end of a sentence.
     pub fn read(path: &Path) -> Result<Self, String> {
-        let bytes = fs::read(path).map_err(|error| error.to_string())?;
+        let bytes = sink::read(path).map_err(|error| error.to_string())?;
         serde_json::from_slice(&bytes).map_err(|error| format!("it is no manifest: {error}"))
     }
 }
@@ -232,9 +233,11 @@ pub(super) fn is_by_this_program(generator: &str) -> bool {
 /// # Errors
 /// [`ErrorKind::Output`], if it cannot be removed.
 pub fn remove_outdated(target: &Path) -> Result<()> {
-    for file in [target, &sink::resolve(target)] {
+    let mut files = vec![target.to_owned(), sink::resolve(target)];
+    files.dedup();
+    for file in &files {
         let manifest = sink::resolve(&path(file));
-        if is_own(&manifest, file) {
+        if is_own(&manifest, file)? {
             sink::remove(&manifest, "remove the outdated manifest")?;
         }
     }
@@ -243,17 +246,33 @@ pub fn remove_outdated(target: &Path) -> Result<()> {
 
 /// Returns whether the file at `manifest` is a manifest that this program has written
 /// for `file`, in whatever version.
-fn is_own(manifest: &Path, file: &Path) -> bool {
+///
+/// # Errors
+/// [`ErrorKind::Output`], if a store does not tell. One that refuses to show the manifest
+/// does not let it be removed either.
+fn is_own(manifest: &Path, file: &Path) -> Result<bool> {
     #[derive(Deserialize)]
     struct Identity {
         generator: String,
         file: String,
     }
-    let is_file = fs::symlink_metadata(manifest).is_ok_and(|found| found.is_file());
-    let read = || serde_json::from_slice::<Identity>(&fs::read(manifest).ok()?).ok();
+    let found = match sink::is_object(manifest) {
+        true => match sink::read(manifest) {
+            Err(error) if !matches!(error.kind(), NotFound | PermissionDenied) => {
+                let message = format!("cannot look at {}: {error}", manifest.display());
+                return Err(Error::new(ErrorKind::Output, message).with_source(error));
+            }
+            found => found.ok(),
+        },
+        false => {
+            let is_file = fs::symlink_metadata(manifest).is_ok_and(|found| found.is_file());
+            is_file.then(|| fs::read(manifest).ok()).flatten()
+        }
+    };
+    let found = found.and_then(|bytes| serde_json::from_slice::<Identity>(&bytes).ok());
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     let is_its = |found: Identity| is_by_this_program(&found.generator) && found.file == name;
-    is_file && read().is_some_and(is_its)
+    Ok(found.is_some_and(is_its))
 }
 
 /// Returns the error for a target that is no regular file.

@@ -10,6 +10,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use glob::Pattern;
+
 use crate::{
     artifacts::{
         manifest::{self, Manifest},
@@ -33,14 +35,10 @@ pub fn remove_old(name: Option<&str>, naming: &OutputName, target: &Path, warn: 
     let Some(keep) = naming.keep else {
         return;
     };
-    let Some(pattern) = template::glob(naming.template.as_os_str()) else {
-        warn("old files are kept: the path is not UTF-8".to_owned());
-        return;
-    };
-    let found = match glob::glob(&(pattern + manifest::SUFFIX)) {
+    let found = match manifests(naming) {
         Ok(found) => found,
-        Err(error) => {
-            warn(format!("old files are kept: {error}"));
+        Err(problem) => {
+            warn(format!("old files are kept: {problem}"));
             return;
         }
     };
@@ -48,7 +46,7 @@ pub fn remove_old(name: Option<&str>, naming: &OutputName, target: &Path, warn: 
     let Some(now) = &naming.time else {
         return;
     };
-    let mut files: Vec<DatedFile> = found.flatten().filter_map(dated).collect();
+    let mut files: Vec<DatedFile> = found.into_iter().filter_map(dated).collect();
     let all_times = || files.iter().map(|file| &file.time).chain([now]);
     let are_moments = all_times().all(|time| time.moment().is_some());
     // Where clocks go back, and in another zone, a later moment may show an earlier time.
@@ -69,12 +67,32 @@ pub fn remove_old(name: Option<&str>, naming: &OutputName, target: &Path, warn: 
             warn(format!("the old file {path} stays: {error}"));
         } else {
             tracing::info!("removed the old file {}", file.path.display());
-            // The folder of another time, if it is empty now.
-            if folder(&file.path) != folder(target) {
+            // The folder of another time, if it is empty now. Stores have none.
+            if folder(&file.path) != folder(target) && !sink::is_object(target) {
                 let _ = fs::remove_dir(folder(&file.path));
             }
         }
     }
+}
+
+/// Returns the paths that the manifests of the files of `naming` may have.
+///
+/// # Errors
+/// Why they cannot be listed.
+fn manifests(naming: &OutputName) -> Result<Vec<PathBuf>, String> {
+    let pattern = template::glob(naming.template.as_os_str()).ok_or("the path is not UTF-8")?;
+    let pattern = pattern + manifest::SUFFIX;
+    if !sink::is_object(&naming.template) {
+        let found = glob::glob(&pattern).map_err(|error| error.to_string())?;
+        return Ok(found.flatten().collect());
+    }
+    let matcher = Pattern::new(&pattern).map_err(|error| error.to_string())?;
+    // All keys that begin with what stands before the first placeholder.
+    let literal = pattern.find(['*', '?', '[']).unwrap_or(pattern.len());
+    let found = sink::list_objects(Path::new(&format!("{}x", &pattern[..literal])));
+    let found = found.map_err(|error| error.to_string())?;
+    let is_named = |path: &PathBuf| matcher.matches_path(path);
+    Ok(found.into_iter().filter(is_named).collect())
 }
 
 /// Returns the file of the manifest at `path` if it belongs to the export called
@@ -114,8 +132,8 @@ enum Found {
 }
 
 fn find(file: &DatedFile) -> Found {
-    match fs::symlink_metadata(&file.path) {
-        Ok(found) if found.is_file() && found.len() == file.manifest.bytes => Found::Whole,
+    match sink::size(&file.path) {
+        Ok(found) if found == Some(file.manifest.bytes) => Found::Whole,
         Ok(_) => Found::Other,
         Err(error) if error.kind() == io::ErrorKind::NotFound => Found::Nothing,
         Err(error) => Found::Failed(error),
@@ -126,10 +144,10 @@ fn find(file: &DatedFile) -> Found {
 /// never removed later.
 fn remove(file: &DatedFile) -> io::Result<()> {
     match find(file) {
-        Found::Whole => fs::remove_file(&file.path)?,
+        Found::Whole => sink::remove_file(&file.path)?,
         Found::Other => return Err(io::Error::other("it is not what its manifest says")),
         Found::Nothing => {}
         Found::Failed(error) => return Err(error),
     }
-    fs::remove_file(manifest::path(&file.path))
+    sink::remove_file(&manifest::path(&file.path))
 }

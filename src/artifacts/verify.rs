@@ -21,7 +21,7 @@ use crate::{
     },
     error::{Error, ErrorKind, Result},
     format::{BuiltIn, CHUNK, Codec},
-    sink::decoder,
+    sink::{self, decoder},
     text::{counted, hex, printable},
 };
 
@@ -155,6 +155,9 @@ fn check(path: &Path) -> Result<String, String> {
 }
 
 fn check_is_file(path: &Path) -> Result<(), String> {
+    if sink::is_object(path) {
+        return Ok(());
+    }
     match fs::metadata(path) {
         Ok(found) if found.is_dir() => Err("it is a folder: name the files in it".to_owned()),
         // Opening a FIFO would wait for somebody to write.
@@ -170,8 +173,7 @@ fn check_is_file(path: &Path) -> Result<(), String> {
 fn check_file(path: &Path, expected: &Expected<'_>) -> Result<(), String> {
     check_is_file(path)?;
     let failed = |error: io::Error| format!("cannot read it: {error}");
-    let file = File::open(path).map_err(failed)?;
-    let size = file.metadata().map_err(failed)?.len();
+    let (file, size) = open(path).map_err(failed)?;
     if size != expected.bytes {
         let size = counted(size, "byte");
         return Err(format!("it has {size}, not {}", expected.bytes));
@@ -184,14 +186,26 @@ fn check_file(path: &Path, expected: &Expected<'_>) -> Result<(), String> {
     // Of a binary file, nothing is read before its bytes are known to be right.
     let found = (!is_binary).then(|| count_stored_rows(&mut file, expected));
     // The hash covers the whole file, also what is left unread after a syntax error.
-    io::copy(&mut file, &mut io::sink()).map_err(failed)?;
-    let HashingReader { mut file, hash } = file;
-    if hex(hash.finish().as_ref()) != expected.sha256 {
+    let mut copy = None;
+    if is_binary && sink::is_object(path) {
+        let file_of_copy = copy.insert(tempfile::tempfile().map_err(failed)?);
+        io::copy(&mut file, file_of_copy).map_err(failed)?;
+    } else {
+        io::copy(&mut file, &mut io::sink()).map_err(failed)?;
+    }
+    if hex(file.hash.finish().as_ref()) != expected.sha256 {
         return Err("its SHA-256 is another one".to_owned());
     }
-    file.rewind().map_err(failed)?;
+    let count_binary = || {
+        let file = copy.map_or_else(|| File::open(path), Ok);
+        let file = file.and_then(|mut file| file.rewind().map(|()| file));
+        match file {
+            Ok(file) => binary::count_rows(&file, expected.format),
+            Err(error) => Some(Err(error.to_string())),
+        }
+    };
     let unknown = || Err(unknown_format(expected.format));
-    let found = found.or_else(|| binary::count_rows(&file, expected.format));
+    let found = found.or_else(count_binary);
     let rows = found
         .unwrap_or_else(unknown)
         .map_err(|error| format!("its rows cannot be counted: {error}"))?;
@@ -202,13 +216,25 @@ fn check_file(path: &Path, expected: &Expected<'_>) -> Result<(), String> {
     Ok(())
 }
 
+/// Opens the file or the object at `path`, and returns its size.
+fn open(path: &Path) -> io::Result<(Box<dyn Read>, u64)> {
+    if sink::is_object(path) {
+        let object = sink::open_object(path)?;
+        let size = object.size;
+        return Ok((Box::new(object), size));
+    }
+    let file = File::open(path)?;
+    let size = file.metadata()?.len();
+    Ok((Box::new(file), size))
+}
+
 /// Whether the regular file at `path` has so many bytes, with this SHA-256 in hexadecimal
 /// digits.
 #[must_use]
 pub fn is_whole(path: &Path, bytes: u64, sha256: &str) -> bool {
     let read = || -> io::Result<bool> {
-        let file = File::open(path)?;
-        if file.metadata()?.len() != bytes {
+        let (file, size) = open(path)?;
+        if size != bytes {
             return Ok(false);
         }
         let hash = digest::Context::new(&digest::SHA256);
@@ -221,7 +247,7 @@ pub fn is_whole(path: &Path, bytes: u64, sha256: &str) -> bool {
 
 /// Computes the hash of a file while the file is read.
 struct HashingReader {
-    file: File,
+    file: Box<dyn Read>,
     hash: digest::Context,
 }
 

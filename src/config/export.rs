@@ -23,7 +23,7 @@ use crate::{
         guard::{Guards, SchemaPolicy},
         plan::{EmptyResult, ExportPlan, PartPlan, SchemaFile},
     },
-    sink::{Existing, Partial, Target},
+    sink::{self, Existing, Partial, Target},
     source::Protocol,
     sql::{Parameter, Query},
     text::counted,
@@ -170,6 +170,7 @@ impl UnresolvedExport {
             tables,
         };
         split::check_output(layers, &plan)?;
+        refuse_for_objects(layers, &plan)?;
         if plan.existing == Existing::Refuse && plan.is_resumable() {
             let what = "leaves files as they are, and --resume goes on with those that are there";
             let refused = layers.refuse(keys::IF_ABSENT, what);
@@ -177,6 +178,29 @@ impl UnresolvedExport {
         }
         Ok(plan)
     }
+}
+
+/// Refuses what an object cannot have.
+fn refuse_for_objects(layers: &Layers, plan: &ExportPlan) -> Result<()> {
+    if !plan.target.path().is_some_and(sink::is_object) {
+        return Ok(());
+    }
+    let (setting, what) = if plan.partial == Partial::Keep {
+        (
+            keys::KEEP_PARTIAL.setting(),
+            "keeps what had come beside a file, and an object appears as a whole",
+        )
+    } else if plan.is_resumable() {
+        (
+            keys::RESUME.setting(),
+            "keeps whole chunks in a folder beside a file, and the output is an object",
+        )
+    } else {
+        return Ok(());
+    };
+    Err(layers
+        .refuse(setting, what)
+        .with_hint("leave it out, or write to a file"))
 }
 
 /// Returns the guards of the export called `name`. Guards that compare with the

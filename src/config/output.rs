@@ -28,7 +28,7 @@ use crate::{
     error::{Error, Result},
     format::{BuiltIn, Codec, Compression},
     pipeline::PartLimit,
-    sink::{CompressionOptions, CreateDirs, Target},
+    sink::{self, CompressionOptions, CreateDirs, Target},
     sql::{Parameter, TableName},
 };
 
@@ -116,6 +116,7 @@ pub(super) fn destination(
             parameters: &parameters,
         };
         let (path, by_name) = named_path(&template, &origin, now, names)?;
+        check_url(&path, keys::OUTPUT_PATH, &origin)?;
         chosen.add_name(&path, by_name, &origin);
         target = Some((Target::Path(path), origin));
     }
@@ -284,7 +285,13 @@ pub(super) fn side_file(
         let refused = origin.refuse(key, &problem);
         refused.with_hint(template::hint(&problem, now))
     })?;
+    check_url(path.as_ref(), key, &origin)?;
     Ok(Some(WithOrigin::new(path.into(), &origin)))
+}
+
+/// Checks the form of `path`, the value of `key`, if it is the URL of an object.
+fn check_url(path: &Path, key: Key<OsString>, origin: &Origin) -> Result<()> {
+    sink::check_url(path).map_err(|(problem, hint)| origin.refuse(key, &problem).with_hint(hint))
 }
 
 /// Returns the values of the parameters in `path`, the value of `key`, each from the

@@ -12,7 +12,7 @@ use crate::{
     cancel::CancelToken,
     error::{Error, ErrorKind, Result},
     pipeline::RowObserver,
-    sink::{self, CreateDirs, folder},
+    sink::{self, CreateDirs},
     source::{
         Access, QueryExecutor, SessionFacts, SessionOptions, SessionUse, SnapshotMode,
         is_refused_write, snapshot,
@@ -156,7 +156,7 @@ fn check_export(
     cancel: &CancelToken,
 ) -> Result<ExportFacts> {
     if let Some(path) = export.target.path() {
-        if export.create_dirs == CreateDirs::Refuse && !folder(path).is_dir() {
+        if export.create_dirs == CreateDirs::Refuse && !sink::has_folder(path) {
             let message = format!("cannot create {}: its folder is missing", path.display());
             return Err(Error::new(ErrorKind::Output, message)
                 .with_hint("create the folder first, or let --create-dirs do it"));

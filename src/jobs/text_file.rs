@@ -16,7 +16,7 @@ use crate::{
 /// # Errors
 /// [`ErrorKind::Output`].
 pub(super) fn check(export: &ExportPlan, path: &Path) -> Result<()> {
-    if export.create_dirs == CreateDirs::Refuse && !sink::folder(path).is_dir() {
+    if export.create_dirs == CreateDirs::Refuse && !sink::has_folder(path) {
         let message = format!("cannot write {}: its folder does not exist", path.display());
         return Err(Error::new(ErrorKind::Output, message).with_hint("--create-dirs creates it"));
     }

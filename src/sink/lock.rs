@@ -12,7 +12,7 @@ use std::{
 
 use nix::fcntl::OFlag;
 
-use super::{paths::resolve, temp_file};
+use super::{is_object, paths::resolve, temp_file};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How long [`lock_target`] waits for the lock. Another run holds it for the time
@@ -45,6 +45,9 @@ impl Drop for TargetLock {
 /// not available within two seconds.
 #[must_use]
 pub fn lock_target(path: &Path) -> Option<TargetLock> {
+    if is_object(path) {
+        return None;
+    }
     let path = temp_file::lock_path(&resolve(path))?;
     let deadline = Instant::now() + LOCK_TIMEOUT;
     loop {

@@ -10,6 +10,8 @@ use std::{
 
 use nix::unistd::geteuid;
 
+use super::is_object;
+
 /// The mode bit of a folder in which only owners may replace files (chmod(2)).
 pub(super) const STICKY_BIT: u32 = 0o1000;
 
@@ -25,6 +27,9 @@ const MAX_LINKS: usize = 40;
 /// be read.
 #[must_use]
 pub fn resolve(path: &Path) -> PathBuf {
+    if is_object(path) {
+        return path.to_owned();
+    }
     let resolve = || {
         let path = follow_links(path).ok()?;
         let folder = folder(&path);
@@ -67,6 +72,9 @@ fn canonical_of_missing(folder: &Path) -> io::Result<PathBuf> {
 /// and is neither a regular file nor a folder.
 #[must_use]
 pub fn is_stream(path: &Path) -> bool {
+    if is_object(path) {
+        return false;
+    }
     let Ok(path) = follow_links(path) else {
         return false;
     };

@@ -5,7 +5,7 @@ use std::{fs::File, io::Write};
 
 use super::{
     CreateDirs, Restart, Sink, Staged, Target, check_replaceable, errors::write_error,
-    file::creation_error, folder, make_folder_of, paths::follow_links,
+    file::creation_error, folder, is_object, is_stream, make_folder_of, paths::follow_links,
 };
 use crate::error::Result;
 
@@ -20,7 +20,10 @@ use crate::error::Result;
 pub fn spool(target: &Target, create_dirs: CreateDirs) -> Result<(Box<dyn Sink>, File)> {
     let name = target.to_string();
     let failed = |error| creation_error(&name, error);
-    let place = match target.path().filter(|path| !super::is_stream(path)) {
+    let place = match target
+        .path()
+        .filter(|path| !is_stream(path) && !is_object(path))
+    {
         Some(named) => {
             let path = follow_links(named).map_err(failed)?;
             make_folder_of(named, &path, create_dirs)?;

@@ -18,7 +18,7 @@ use nix::{
     unistd::{UnlinkatFlags, unlinkat},
 };
 
-use super::{Existing, Partial, folder, paths::check_owner, permissions::Permissions};
+use super::{Existing, Partial, folder, is_object, paths::check_owner, permissions::Permissions};
 
 /// The maximum length of a file name, in bytes.
 const MAX_NAME_LENGTH: usize = 255;
@@ -191,6 +191,9 @@ pub(super) fn remove_stale_files(target: &Path) {
 /// Removes temporary files of killed runs to those files in `folder` whose names
 /// `is_target` knows.
 pub fn remove_stale_files_of(folder: &Path, is_target: impl Fn(&str) -> bool) {
+    if is_object(folder) {
+        return;
+    }
     remove_stale(folder, |name| {
         let target = || {
             let rest = name.to_str()?.strip_prefix('.')?.strip_suffix(SUFFIX)?;

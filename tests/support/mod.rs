@@ -64,6 +64,7 @@ pub mod fake;
 mod json_schema;
 mod postgres;
 mod program;
+mod s3;
 mod server;
 
 pub use json_schema::{assert_as_schema, json_schema, members, schema_violation};
@@ -71,6 +72,7 @@ pub use postgres::Postgres;
 pub use program::{
     GoldDigger, Outcome, Running, Signal, at_terminal, poll_until, wait_for, wait_until,
 };
+pub use s3::{Fault, S3};
 pub use server::{
     Database, GlobalVariable, Server, changing_certificates, each_logging_server, each_server,
     each_server_alone, on_a_server, on_new_mariadb,

@@ -18,7 +18,12 @@ use super::{
     validators::{choices, parse_choice, parsed},
     value::{ListParser, Parser},
 };
-use crate::{artifacts::template, error::Error, sink::is_temporary_name, sql::Parameter};
+use crate::{
+    artifacts::template,
+    error::Error,
+    sink::{check_url, is_object, is_temporary_name},
+    sql::Parameter,
+};
 
 /// What the program knows about one setting.
 #[derive(Debug)]
@@ -192,7 +197,14 @@ impl Kind {
     /// sentence of its own.
     pub(in crate::config) fn path(self, text: &OsStr, folder: &Path) -> Result<Value, String> {
         if is_url(text) {
-            return Err("it is a URL, and the path of a file is needed".to_owned());
+            let (path, is_output) = (Path::new(text), matches!(self, Self::Template));
+            if is_output && is_object(path) {
+                return Ok(text.to_owned().into());
+            }
+            let known = check_url(path).err().filter(|_| is_output);
+            let unknown = "is a URL, and the path of a file is needed";
+            let problem = known.map_or_else(|| unknown.to_owned(), |(problem, _)| problem);
+            return Err(format!("it {problem}"));
         }
         if is_temporary_name(Path::new(text)) {
             return Err("files of such names are temporary, and are removed".to_owned());
