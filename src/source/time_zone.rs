@@ -21,9 +21,9 @@ const HINT: &str = "--time-zone chooses the zone: neither the statement nor what
 
 const EXECUTE_HINT: &str = "export the statement itself in the place of EXECUTE";
 
-/// The 1st of January and of July 2026, 12:00 UTC, as seconds since 1970.
-const JANUARY: u64 = 1_767_268_800;
-const JULY: u64 = 1_782_907_200;
+/// Days of 2026, at 12:00 UTC, as seconds since 1970: the first of January, March, July and
+/// October. In March, clocks of Morocco are set back for Ramadan.
+const DAYS: [u64; 4] = [1_767_268_800, 1_772_366_400, 1_782_907_200, 1_790_856_000];
 
 /// What is known of the time zone of a session.
 pub(super) struct TimeZone {
@@ -111,21 +111,7 @@ impl QueryExecutor {
     /// [`ErrorKind::Query`] if the connection fails.
     pub fn zone_with_summer_time(&mut self) -> Result<Option<String>> {
         let failed = |error| query_error("cannot ask for the session's time zone", error);
-        let question = format!(
-            "SELECT TIMESTAMPDIFF(SECOND, FROM_UNIXTIME({JANUARY}), FROM_UNIXTIME({JULY}))"
-        );
-        self.with_driver(|conn| {
-            let zone = ask(conn).map_err(failed)?;
-            let is_fixed =
-                |zone: &String| zone.starts_with(['+', '-']) || zone.eq_ignore_ascii_case("UTC");
-            let Some(zone) = zone.filter(|zone| !is_fixed(zone)) else {
-                return Ok(None);
-            };
-            let rows = allow_refusal(driver::ask(conn, &question)).map_err(failed)?;
-            let shown = rows.ok().and_then(|rows| text(rows.first()?, 0));
-            let moves = shown.is_some_and(|shown| shown != (JULY - JANUARY).to_string());
-            Ok(moves.then_some(zone))
-        })
+        self.with_driver(|conn| zone_with_summer_time(conn).map_err(failed))
     }
 
     fn is_mariadb(&mut self) -> Result<bool> {
@@ -139,6 +125,26 @@ fn ask(conn: &mut Conn) -> mysql::Result<Option<String>> {
     let answer = driver::ask(conn, "SHOW SESSION VARIABLES LIKE 'time_zone'");
     let answer = allow_refusal(answer)?.unwrap_or_default();
     Ok(answer.first().and_then(|row| text(row, 1)))
+}
+
+/// Returns the session's time zone if its clocks show another difference from UTC on one of
+/// [`DAYS`] than on another. The name of the system's zone would not tell: London is GMT to
+/// a server that was started in winter.
+pub(super) fn zone_with_summer_time(conn: &mut Conn) -> mysql::Result<Option<String>> {
+    let is_fixed = |zone: &String| zone.starts_with(['+', '-']) || zone.eq_ignore_ascii_case("UTC");
+    let Some(zone) = ask(conn)?.filter(|zone| !is_fixed(zone)) else {
+        return Ok(None);
+    };
+    let difference =
+        |day| format!("TIMESTAMPDIFF(SECOND, FROM_UNIXTIME({day}), '2026-01-01') + {day}");
+    let differences = DAYS.map(difference).join(", ");
+    let rows = allow_refusal(driver::ask(conn, &format!("SELECT {differences}")))?;
+    let rows = rows.unwrap_or_default();
+    let shown = rows
+        .first()
+        .map(|row| [0, 1, 2, 3].map(|index| text(row, index)));
+    let moves = shown.is_some_and(|shown| shown.iter().any(|one| *one != shown[0]));
+    Ok(moves.then_some(zone))
 }
 
 /// The SQL modes of MariaDB that read quotes and brackets differently. Which one applies is

@@ -27,6 +27,8 @@ const DEMANDS: Demands = Demands {
         ("EXCEPT", "EXCEPT"),
         ("MINUS", "MINUS"),
         ("INTERSECT", "INTERSECT"),
+        ("SKIP", "SKIP LOCKED"),
+        ("SET", "SET STATEMENT"),
     ],
     functions: &[],
     harm: "leaves rows out, or reads others",
@@ -166,6 +168,12 @@ mod tests {
             ),
             (":increment LOCK IN SHARE MODE", ""),
             (
+                ":increment FOR SHARE SKIP LOCKED",
+                "has SKIP LOCKED, which leaves rows out, or reads others",
+            ),
+            (":increment & 0", increment),
+            (":increment && 1", ""),
+            (
                 ":increment LIMIT 5",
                 "has LIMIT, which leaves rows out, or reads others",
             ),
@@ -179,6 +187,10 @@ mod tests {
         }
         for (text, expected) in [
             ("SELECT id, :increment FROM t", increment),
+            (
+                "SET STATEMENT system_versioning_asof = NOW() FOR SELECT 1 FROM t WHERE :increment",
+                "has SET STATEMENT, which leaves rows out, or reads others",
+            ),
             (
                 "SELECT 1 FROM t FOR SYSTEM_TIME AS OF NOW() WHERE :increment",
                 "has FOR SYSTEM_TIME, which leaves rows out, or reads others",

@@ -117,7 +117,9 @@ impl<'a> Walk<'a> {
             return Err(format!("has {name} in parentheses or in a subquery"));
         }
         let next = self.source(last + 1).to_ascii_uppercase();
-        let ends = matches!(next.as_str(), "" | ";" | "AND" | "&")
+        let is_and = next == "&" && self.source(last + 2) == "&";
+        let ends = matches!(next.as_str(), "" | ";" | "AND")
+            || is_and
             || ENDS_OF_WHERE.contains(&next.as_str());
         match self.is_in_where && self.begin == first && ends {
             true => {

@@ -69,8 +69,8 @@ fn every_flag_that_a_message_names_exists() {
         .map(str::to_owned)
         .collect();
     known.extend(["version".to_owned()]);
-    // A flag of `mysql`, which a hint explains, and those of sqlite's `.import`.
-    known.extend(["quick", "csv", "schema", "skip"].map(str::to_owned));
+    // A flag of `mysql`, which a hint explains, those of sqlite's `.import`, and of `aws`.
+    known.extend(["quick", "csv", "schema", "skip", "profile", "format"].map(str::to_owned));
     let unknown: Vec<String> = flags_in_texts().difference(&known).cloned().collect();
     assert!(unknown.is_empty(), "{unknown:?}");
     assert!(flags_in_texts().len() > 40, "they are not found");

@@ -133,11 +133,15 @@ fn a_database_whose_name_leads_to_another_folder_exits_2() {
 
 #[test]
 fn a_url_is_no_path() {
-    for flag in ["--output", "--summary", "--query-file"] {
-        let run = unreachable_server().args([flag, "s3://shop/x.csv"]);
+    for (flag, url) in [
+        ("--output", "redis://shop/x.csv"),
+        ("--summary", "s3://shop/x.csv"),
+        ("--query-file", "s3://shop/x.csv"),
+    ] {
+        let run = unreachable_server().args([flag, url]);
         let what = "it is a URL, and the path of a file is needed";
         run.run()
-            .failed_with_any_length(2, &["'s3://shop/x.csv'", flag, what]);
+            .failed_with_any_length(2, &[&format!("'{url}'"), flag, what]);
     }
 }
 

@@ -6,7 +6,10 @@ use mysql::prelude::Queryable;
 use serde_json::Value as Json;
 
 use super::split::{NUMBERS, read};
-use crate::support::{Database, GoldDigger, Outcome, each_logging_server, file_names, on_a_server};
+use crate::support::{
+    Database, GoldDigger, Outcome, each_logging_server, file_names, make_zone_with_summer_time,
+    on_a_server,
+};
 
 fn run(db: &Database, folder: &Path, args: &[&str]) -> Outcome {
     let run = GoldDigger::new().env("DATABASE_URL", db.url());
@@ -513,15 +516,10 @@ fn what_no_increment_has_is_told() {
             "--table=t",
             "--incremental=at,id",
             "--lag=5m",
-            "--time-zone=SYSTEM",
+            "--time-zone=Test/Summer",
         ];
-        let system: Option<String> = db
-            .connect()
-            .query_first("SELECT @@system_time_zone")
-            .expect("a zone");
-        if system.as_deref() != Some("UTC") {
-            told(&zone, "such as --lag 65m");
-        }
+        make_zone_with_summer_time(db);
+        told(&zone, "the session's time zone is Test/Summer: ");
         let sql = "sql = \"SELECT t.id FROM u LEFT JOIN t ON t.id = u.t WHERE :increment\"\nincremental = \"t.id\"";
         let (_, shown) = of_file(db, folder, sql);
         assert!(

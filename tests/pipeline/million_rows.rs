@@ -70,10 +70,17 @@ fn a_million_rows_are_exported_in_constant_memory() {
         fill(db);
         let folder = tempfile::tempdir().expect("a folder");
         let files = ["t.csv", "t.tsv", "t.json"].map(|name| folder.path().join(name));
+        // Much of the peak are pages of the program itself, which are the same for one row.
+        let one = folder.path().join("one.csv");
+        let of_program = peak_memory(db, &[], "SELECT * FROM t LIMIT 1", &one);
+        let most = of_program + 5 * 1024;
         for file in &files {
             let peak = peak_memory(db, &[], "SELECT * FROM t", file);
             println!("{}: {}: {peak} KiB", db.server.name, file.display());
-            assert!(peak < 20 * 1024, "peak memory {peak} KiB");
+            assert!(
+                peak < most,
+                "peak memory {peak} KiB, of one row {of_program} KiB"
+            );
             let times_five = "SELECT t.* FROM t JOIN (SELECT 1 AS a UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4
                               UNION ALL SELECT 5) AS five";
             let second = folder
@@ -84,7 +91,7 @@ fn a_million_rows_are_exported_in_constant_memory() {
             fs::remove_file(second).expect("it can go");
             println!("five times as many: {more} KiB");
             assert!(
-                more < 20 * 1024 && more.abs_diff(peak) < 1024,
+                more < most && more.abs_diff(peak) < 1024,
                 "{peak} KiB, with five times as many rows {more} KiB"
             );
         }

@@ -5,7 +5,7 @@ use std::fs;
 use mysql::prelude::Queryable;
 use serde_json::Value;
 
-use crate::support::{Database, each_server};
+use crate::support::{Database, each_server, make_zone_with_summer_time};
 
 const HINT: &str =
     "--time-zone chooses the zone: neither the statement nor what it calls may set another one";
@@ -267,16 +267,8 @@ fn init_statements_see_the_time_zone_too() {
 #[test]
 fn times_that_may_be_two_moments_are_told() {
     each_server(|db| {
-        // A zone with summer time from the end of March to the end of October of 2026.
-        for sql in [
-            "REPLACE INTO mysql.time_zone VALUES (9001, 'N')",
-            "REPLACE INTO mysql.time_zone_name VALUES ('Test/Summer', 9001)",
-            "REPLACE INTO mysql.time_zone_transition_type VALUES (9001, 0, 3600, 0, 'CET'), (9001, 1, 7200, 1, 'CEST')",
-            "REPLACE INTO mysql.time_zone_transition VALUES (9001, 1774746000, 1), (9001, 1792890000, 0)",
-            "CREATE TABLE t (at TIMESTAMP NULL, d DATETIME)",
-        ] {
-            db.sql(sql);
-        }
+        make_zone_with_summer_time(db);
+        db.sql("CREATE TABLE t (at TIMESTAMP NULL, d DATETIME)");
         db.sql("INSERT INTO t VALUES (FROM_UNIXTIME(1792888200), NOW()), (FROM_UNIXTIME(1792891800), NOW())");
         let told = "gold_digger: warning: TIMESTAMPs are as clocks show them in the time zone Test/Summer, where an hour comes twice a year; --time-zone +00:00 makes them moments\n";
         for (zone, sql, expected) in [

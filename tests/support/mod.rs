@@ -75,5 +75,5 @@ pub use program::{
 pub use s3::{Fault, S3};
 pub use server::{
     Database, GlobalVariable, Server, changing_certificates, each_logging_server, each_server,
-    each_server_alone, on_a_server, on_new_mariadb,
+    each_server_alone, make_zone_with_summer_time, on_a_server, on_new_mariadb,
 };

@@ -517,3 +517,23 @@ fn find_program(name: &str) -> PathBuf {
         panic!("no {name} server here: run scripts/test, which installs it, or set {variable}")
     })
 }
+
+/// Makes the time zone `Test/Summer`, which has summer time from the end of March to the end
+/// of October of 2026, as in Berlin.
+pub fn make_zone_with_summer_time(db: &Database) {
+    static MADE: Mutex<Vec<u16>> = Mutex::new(Vec::new());
+    let mut made = MADE.lock().expect("a list");
+    // A server keeps the zone as it was when it was first used.
+    if made.contains(&db.server.port) {
+        return;
+    }
+    made.push(db.server.port);
+    for sql in [
+        "REPLACE INTO mysql.time_zone VALUES (9001, 'N')",
+        "REPLACE INTO mysql.time_zone_transition_type VALUES (9001, 0, 3600, 0, 'CET'), (9001, 1, 7200, 1, 'CEST')",
+        "REPLACE INTO mysql.time_zone_transition VALUES (9001, 1774746000, 1), (9001, 1792890000, 0)",
+        "REPLACE INTO mysql.time_zone_name VALUES ('Test/Summer', 9001)",
+    ] {
+        db.sql(sql);
+    }
+}

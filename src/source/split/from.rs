@@ -108,6 +108,12 @@ impl Reader {
     /// Whether the part `ahead` of the next one is one of `words`.
     fn is_word(&self, ahead: usize, words: &[&str]) -> bool {
         let is_one = |found: &str| words.iter().any(|word| found.eq_ignore_ascii_case(word));
+        // Behind a dot, it is a name.
+        let before = (self.at + ahead).checked_sub(1);
+        let before = before.and_then(|before| self.parts.get(before));
+        if matches!(before, Some(Part::Sign('.'))) {
+            return false;
+        }
         matches!(self.parts.get(self.at + ahead), Some(Part::Word(found)) if is_one(found))
     }
 
@@ -170,7 +176,6 @@ impl Reader {
         // what follows is joined to their second table.
         let (mut open, mut join): (Vec<bool>, Option<bool>) = (Vec::new(), None);
         loop {
-            open.extend(join.take());
             let joined = items.len();
             self.table(items);
             let is_optional = open.contains(&true);
@@ -201,10 +206,11 @@ impl Reader {
                     self.skip();
                 }
             }
-            if self.is_sign(0, ',') {
-                open.clear();
-                join = None;
+            match self.is_sign(0, ',') {
+                true => open.clear(),
+                false => open.push(join.unwrap_or(false)),
             }
+            join = None;
             self.at += 1;
         }
     }
@@ -310,6 +316,18 @@ mod tests {
                 "u v",
             ),
             ("SELECT 1 FROM t LEFT JOIN u ON 1, v JOIN w", "u"),
+            (
+                "SELECT 1 FROM a LEFT JOIN b JOIN q ON q.id = b.id JOIN r ON r.id = q.id ON b.id = a.id JOIN s ON 1",
+                "b q r",
+            ),
+            (
+                "SELECT 1 FROM g JOIN h ON h.group = g.on RIGHT JOIN i ON i.x = g.x",
+                "g h",
+            ),
+            (
+                "SELECT 1 FROM h LEFT JOIN i INNER JOIN j ON j.on = i.id INNER JOIN k ON k.id = j.id ON i.id = h.id",
+                "i j k",
+            ),
             ("SELECT 1 FROM t FULL JOIN u ON 1", "t u"),
         ] {
             let items = from_items(text).into_iter();

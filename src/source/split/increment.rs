@@ -19,6 +19,7 @@ use crate::{
     source::{
         QueryExecutor,
         driver::{ask, text},
+        time_zone::zone_with_summer_time,
     },
     sql::{Key, KeyValue, Literal, SplitColumns, TableName},
 };
@@ -514,15 +515,10 @@ impl Search<'_> {
         if self.data_type() != "datetime" || lag > LONGEST_CLOCK_CHANGE {
             return Ok(None);
         }
-        let zone =
-            "SELECT IF(@@SESSION.time_zone = 'SYSTEM', @@system_time_zone, @@SESSION.time_zone)";
-        let zone = self.ask(zone)?.unwrap_or_default();
-        let is_fixed = ["UTC", "GMT", "Etc/UTC"]
-            .iter()
-            .any(|name| zone.eq_ignore_ascii_case(name));
-        if is_fixed || zone.starts_with(['+', '-']) {
+        let zone = zone_with_summer_time(self.finder.conn()).map_err(failed)?;
+        let Some(zone) = zone else {
             return Ok(None);
-        }
+        };
         let first = &self.plan.key.columns[0].name;
         Ok(Some(format!(
             "the session's time zone is {zone}: if {first} is in UTC, say --time-zone +00:00; if it is in that zone, clocks that go back by an hour need a lag of that hour and what transactions need, such as --lag 65m"
