@@ -262,6 +262,29 @@ fn what_fails_leaves_no_object_and_no_upload() {
         running.signal(Signal::SIGTERM);
         running.wait().ended_with(143);
         assert_eq!((s3.keys().len(), s3.unfinished()), (0, 0));
+
+        // The store takes its time to abort the upload.
+        s3.behave();
+        s3.requests();
+        s3.misbehave(99, "PUT", "partNumber", Fault::Wait(30_000));
+        s3.misbehave(1, "DELETE", "uploadId", Fault::Wait(2_000));
+        let running = export(db, &s3, &["-o", "s3://bucket/x.csv", LARGE]).start();
+        wait_until("a part is on its way", || {
+            s3.requests()
+                .iter()
+                .any(|request| request.contains("partNumber"))
+        });
+        running.signal(Signal::SIGTERM);
+        running.wait().ended_with(143);
+        assert_eq!((s3.keys().len(), s3.unfinished()), (0, 0));
+        // What is no key of AWS is told, and nothing panics.
+        let run = export(db, &s3, &["-o", "s3://bucket/x.csv", SMALL]);
+        let run = run.env("AWS_SESSION_TOKEN", "hush\nhush").run();
+        assert!(!run.stderr.contains("hush"), "{}", run.stderr);
+        run.failed(
+            5,
+            &["cannot open s3://bucket/x.csv: AWS_SESSION_TOKEN has a blank, a line end"],
+        );
     });
 }
 
@@ -281,6 +304,18 @@ fn an_object_that_is_there_stays() {
             again.failed(5, &["it is there already", "move it away first"]);
             assert_eq!(s3.object(name), before);
         }
+        // All or nothing: neither of two is published.
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = folder.path().join("c.toml");
+        let text = "[run]\npublish = \"all-or-nothing\"\n[output]\nif_absent = true\n\
+            [[export]]\nname = \"one\"\npath = \"s3://bucket/one.csv\"\nsql = \"SELECT 1\"\n\
+            [[export]]\nname = \"two\"\npath = \"s3://bucket/two.csv\"\nsql = \"SELECT 2\"\n";
+        fs::write(&config, text).expect("a file");
+        fs::write(s3.path("two.csv"), "first").expect("an object");
+        s3.misbehave(1, "HEAD", "two.csv", Fault::Answer(404, "NotFound"));
+        let list = export(db, &s3, &["--config", config.to_str().expect("UTF-8")]).run();
+        list.ended_with(5);
+        assert_eq!((s3.object("one.csv"), s3.unfinished()), (None, 0));
         // It appears after the run has looked: the store refuses it, by this header.
         s3.misbehave(9, "HEAD", "late.csv", Fault::Answer(404, "NotFound"));
         fs::write(s3.path("late.csv"), "first").expect("an object");
@@ -368,6 +403,10 @@ fn wrong_urls_are_told_before_anything_is_touched() {
         (
             &["-o", "https://bucket/x.csv"],
             "it begins with https://, which cannot be written",
+        ),
+        (
+            &["-o", "S3://bucket/x.csv"],
+            "it begins with S3://, which is called s3:// here",
         ),
         (
             &["-o", "s3a://bucket/x.csv"],

@@ -85,7 +85,8 @@ fn hint_for_error(
     whole: &str,
 ) -> Option<&'static str> {
     Some(match error {
-        object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. } => {
+        object_store::Error::Precondition { .. } => "remove it first, or leave --if-absent out",
+        object_store::Error::AlreadyExists { .. } if whole.contains("Precondition") => {
             "remove it first, or leave --if-absent out"
         }
         object_store::Error::PermissionDenied { .. }
@@ -102,9 +103,20 @@ fn hint_for_error(
                 Service::Azure => "no credentials were found: set AZURE_STORAGE_ACCOUNT_KEY",
             }
         }
-        _ => "is the endpoint right, and can this machine reach it?",
+        _ if CONNECTION_PROBLEMS.iter().any(|text| whole.contains(text)) => {
+            "is the endpoint right, and can this machine reach it?"
+        }
+        _ => return None,
     })
 }
+
+/// What the HTTP client says of a server that it does not reach.
+const CONNECTION_PROBLEMS: [&str; 4] = [
+    "error sending request",
+    "HTTP error",
+    "timed out",
+    "Connection re",
+];
 
 /// Returns the texts of `error` and of its sources.
 fn chain(error: &object_store::Error) -> String {

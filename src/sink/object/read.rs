@@ -109,6 +109,8 @@ pub struct Source {
     pieces: Option<BoxStream<'static, object_store::Result<Vec<u8>>>>,
     piece: Vec<u8>,
     used: usize,
+    /// The first error, which is returned again: what follows it is not known.
+    failed: Option<(io::ErrorKind, String)>,
     /// The number of its bytes.
     pub size: u64,
 }
@@ -128,6 +130,7 @@ pub(in crate::sink) fn source(path: &Path) -> io::Result<Source> {
             url,
             piece: Vec::new(),
             used: 0,
+            failed: None,
         })
     })
 }
@@ -136,14 +139,22 @@ impl Read for Source {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.used == self.piece.len() {
             let Some(mut pieces) = self.pieces.take() else {
-                return Err(io::ErrorKind::BrokenPipe.into());
+                let failed = self.failed.clone();
+                let (kind, text) =
+                    failed.unwrap_or((io::ErrorKind::Other, "it is closed".to_owned()));
+                return Err(io::Error::new(kind, text));
             };
             let next = async move {
                 let piece = pieces.try_next().await;
                 Ok((piece, pieces))
             };
             let (piece, pieces) = run(next)?;
-            let Some(piece) = piece.map_err(|error| read_error(&self.url, &error))? else {
+            let piece = piece.map_err(|error| {
+                let error = read_error(&self.url, &error);
+                self.failed = Some((error.kind(), error.to_string()));
+                error
+            });
+            let Some(piece) = piece? else {
                 self.pieces = Some(pieces);
                 return Ok(0);
             };

@@ -35,9 +35,10 @@ use crate::{
     sync::lock,
 };
 
-/// How long a connection may take, and a request with a part of the object.
+/// How long a connection may take, and the answer to a request with a part of the object, or
+/// the next bytes of it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// How long a request is sent again after failures that may pass.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(300);
@@ -99,19 +100,36 @@ fn open_s3(url: &ObjectUrl) -> Result<Store> {
         builder = builder.with_checksum_algorithm(Checksum::SHA256);
     }
     let is_set = |key| value(&builder, key).is_some();
+    for (key, name) in [
+        (AmazonS3ConfigKey::AccessKeyId, "AWS_ACCESS_KEY_ID"),
+        (AmazonS3ConfigKey::SecretAccessKey, "AWS_SECRET_ACCESS_KEY"),
+        (AmazonS3ConfigKey::Token, "AWS_SESSION_TOKEN"),
+        (AmazonS3ConfigKey::Region, "AWS_REGION"),
+        (AmazonS3ConfigKey::Endpoint, "AWS_ENDPOINT_URL"),
+        (AmazonS3ConfigKey::S3Endpoint, "AWS_ENDPOINT_URL_S3"),
+    ] {
+        let is_part = |c: char| c.is_ascii_graphic();
+        if value(&builder, key).is_some_and(|value| !value.chars().all(is_part)) {
+            let problem =
+                format!("{name} has a blank, a line end or another sign in it that it cannot have");
+            return Err(refused(url, &problem));
+        }
+    }
     let has_credentials = is_set(AmazonS3ConfigKey::AccessKeyId)
         || is_set(AmazonS3ConfigKey::SecretAccessKey)
         || is_set(AmazonS3ConfigKey::WebIdentityTokenFile);
-    let mut keys = None;
-    if !has_credentials {
-        let found = profile::read().map_err(|problem| refused(url, &problem))?;
-        if let (false, Some(region)) = (is_set(AmazonS3ConfigKey::Region), found.region) {
-            builder = builder.with_region(region);
-        }
-        if let (None, Some(endpoint)) = (endpoint_of_s3(&builder), found.endpoint) {
-            builder = builder.with_endpoint(endpoint);
-        }
-        keys = found.keys;
+    // Only what a profile lacks of keys is an error, and only where they are needed.
+    let profile = profile::read().map_err(|problem| refused(url, &problem));
+    let profile = match has_credentials {
+        true => profile.unwrap_or_default(),
+        false => profile?,
+    };
+    let keys = profile.keys.filter(|_| !has_credentials);
+    if let (false, Some(region)) = (is_set(AmazonS3ConfigKey::Region), profile.region) {
+        builder = builder.with_region(region);
+    }
+    if let (None, Some(endpoint)) = (endpoint_of_s3(&builder), profile.endpoint) {
+        builder = builder.with_endpoint(endpoint);
     }
     let is_allowed = value(
         &builder,
@@ -119,6 +137,8 @@ fn open_s3(url: &ObjectUrl) -> Result<Store> {
     );
     let options = client_options(url, endpoint_of_s3(&builder), is_allowed, "AWS_ALLOW_HTTP")?;
     builder = builder
+        // Some stores have no request that removes several.
+        .with_disable_bulk_delete(true)
         .with_client_options(options.clone())
         .with_http_connector(Connector);
     builder = if let Some(keys) = keys {
@@ -242,11 +262,17 @@ impl HttpConnector for Connector {
                 source: error,
             };
         let tls = tls_config().map_err(|error| failed(error.into()))?;
-        let client = reqwest::Client::builder()
-            .https_only(is_plain.as_deref() != Some("true"))
+        let is_plain = is_plain.as_deref() == Some("true");
+        let mut client = reqwest::Client::builder();
+        if is_plain {
+            // A proxy would see all, also what is for this machine alone.
+            client = client.no_proxy();
+        }
+        let client = client
+            .https_only(!is_plain)
             .tls_backend_preconfigured(tls)
             .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(REQUEST_TIMEOUT)
+            .read_timeout(ANSWER_TIMEOUT)
             .user_agent(concat!("gold_digger/", env!("CARGO_PKG_VERSION")))
             // A signature is for one place.
             .redirect(reqwest::redirect::Policy::none())

@@ -4,7 +4,7 @@
 use std::{
     borrow::Cow,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use object_store::{
@@ -36,6 +36,9 @@ const IN_FLIGHT: usize = 2;
 
 /// How long the end of an upload that is given up may take.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a store may copy an object within itself.
+const COPY_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// How often a thread that waits for a part looks whether its work is cancelled.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
@@ -119,8 +122,10 @@ pub(super) struct Upload {
 }
 
 struct State {
-    /// `None` once the upload is completed or aborted.
+    /// `None` once the upload is completed or aborted, or while that is tried.
     parts: Option<Parts>,
+    /// Whether a thread is aborting it.
+    is_aborting: bool,
     /// The number of parts so far.
     count: usize,
     tasks: Vec<AbortHandle>,
@@ -140,6 +145,41 @@ enum Parts {
         upload: Box<dyn MultipartUpload>,
         key: Key,
     },
+}
+
+/// Records the end of a part, also if its task panics.
+struct Record {
+    upload: Arc<Upload>,
+    index: usize,
+    cancel: CancelToken,
+    is_recorded: bool,
+}
+
+impl Record {
+    fn new(upload: Arc<Upload>, index: usize, cancel: CancelToken) -> Self {
+        Self {
+            upload,
+            index,
+            cancel,
+            is_recorded: false,
+        }
+    }
+
+    fn end(&mut self, sent: object_store::Result<Option<PartId>>) {
+        self.is_recorded = true;
+        self.upload.record(self.index, sent, &self.cancel);
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        if !self.is_recorded {
+            self.end(Err(object_store::Error::Generic {
+                store: "the store",
+                source: "a request has ended early".into(),
+            }));
+        }
+    }
 }
 
 impl Upload {
@@ -183,6 +223,7 @@ impl Upload {
             attempt,
             state: Mutex::new(State {
                 parts: Some(parts),
+                is_aborting: false,
                 count: 0,
                 tasks: Vec::new(),
                 in_flight: 0,
@@ -207,6 +248,7 @@ impl Upload {
             Some(Parts::S3 { id, parts }) => {
                 parts.push(None);
                 let id = id.clone();
+                let mut record = Record::new(upload, index, watched);
                 handle.spawn(async move {
                     let sent = match &store.s3 {
                         Some(S3 { plain, .. }) => {
@@ -217,14 +259,15 @@ impl Upload {
                             implementer: "the store".into(),
                         }),
                     };
-                    upload.record(index, sent.map(Some), &watched);
+                    record.end(sent.map(Some));
                 })
             }
             Some(Parts::Other { upload: other, .. }) => {
                 let part = other.put_part(bytes.into());
+                let mut record = Record::new(upload, index, watched);
                 handle.spawn(async move {
                     let sent = part.await;
-                    upload.record(index, sent.map(|()| None), &watched);
+                    record.end(sent.map(|()| None));
                 })
             }
         };
@@ -252,7 +295,9 @@ impl Upload {
                 }
             }
             (Ok(_), _) => {}
-            (Err(error), _) => {
+            // It is aborted.
+            (Err(_), None) => {}
+            (Err(error), Some(_)) => {
                 let error = store_error(&self.place.url, "write to", &error);
                 if state.failed.is_none() {
                     state.failed = Some(error.clone());
@@ -309,14 +354,15 @@ impl Upload {
             store,
             key,
             existing,
-            url,
+            ..
         } = &self.place;
         let Some(parts) = lock(&self.state).parts.take() else {
             return Err(self.lost(&CancelToken::new()));
         };
         let error = match (parts, &store.s3) {
             (Parts::S3 { id, parts }, Some(s3)) => {
-                let parts: Vec<PartId> = parts.into_iter().flatten().collect();
+                let parts: Option<Vec<PartId>> = parts.into_iter().collect();
+                let parts = parts.ok_or_else(|| self.lost(&CancelToken::new()))?;
                 let client = match existing {
                     Existing::Replace => &s3.plain,
                     Existing::Refuse => &s3.if_absent,
@@ -339,15 +385,10 @@ impl Upload {
                 _,
             ) => match upload.complete().await {
                 Ok(_) if sent == *key => return Ok(()),
-                Ok(_) => {
-                    let copied = store.objects.copy_if_not_exists(&sent, key).await;
-                    if let Err(error) = store.objects.delete(&sent).await {
-                        tracing::warn!(
-                            "{}",
-                            store_error(url, "remove the temporary copy of", &error).message()
-                        );
-                    }
-                    return copied.map_err(|error| store_error(url, "write", &error));
+                Ok(_) => return self.copy_from(&sent).await,
+                // The answer may be lost.
+                Err(_) if sent != *key && self.is_at(&sent).await.is_some() => {
+                    return self.copy_from(&sent).await;
                 }
                 Err(error) => {
                     let parts = Parts::Other { upload, key: sent };
@@ -363,15 +404,69 @@ impl Upload {
         done.await.inspect(|()| lock(&self.state).parts = None)
     }
 
-    /// Gives the upload up, unless it has ended: the store removes its parts.
+    /// Returns the size of the object at `key` if it is this attempt's.
+    async fn is_at(&self, key: &Key) -> Option<u64> {
+        let options = GetOptions {
+            head: true,
+            ..GetOptions::default()
+        };
+        let found = self.place.store.objects.get_opts(key, options).await.ok()?;
+        let attempt = self.attempt.as_ref();
+        let is_own = attempt.is_some() && found.attributes.get(&ATTEMPT) == attempt;
+        is_own.then_some(found.meta.size)
+    }
+
+    /// Copies the object at `sent` to its place, if nothing is there, and removes it.
+    async fn copy_from(&self, sent: &Key) -> Result<()> {
+        let Place {
+            store, key, url, ..
+        } = &self.place;
+        let size = self.is_at(sent).await;
+        let copied = store.objects.copy_if_not_exists(sent, key).await;
+        // A store may copy for a while, and the answer may be lost.
+        let deadline = Instant::now() + COPY_TIMEOUT;
+        let mut is_whole = false;
+        while size.is_some() && Instant::now() < deadline {
+            let found = self.is_at(key).await;
+            is_whole = found == size;
+            if is_whole || found.is_none() {
+                break;
+            }
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+        if let Err(error) = store.objects.delete(sent).await {
+            let error = store_error(url, "remove the temporary copy of", &error);
+            tracing::warn!("{}: {sent}", error.message());
+        }
+        match (is_whole, copied) {
+            (true, _) => Ok(()),
+            (false, Err(error)) => Err(store_error(url, "write", &error)),
+            (false, Ok(())) => Err(output_error(url, "write", "the store has not copied it")),
+        }
+    }
+
+    /// Gives the upload up, unless it has ended: the store removes its parts. Waits for
+    /// another thread that does so.
     pub(super) fn abort(&self) {
         let (parts, tasks) = {
             let mut state = lock(&self.state);
+            let deadline = Instant::now() + ABORT_TIMEOUT;
+            while state.is_aborting && Instant::now() < deadline {
+                let waited = self.sent.wait_timeout(state, POLL_INTERVAL);
+                state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            }
+            state.is_aborting = state.parts.is_some();
             (state.parts.take(), std::mem::take(&mut state.tasks))
         };
         tasks.iter().for_each(AbortHandle::abort);
         self.sent.notify_all();
         let Some(parts) = parts else { return };
+        self.abort_parts(parts);
+        lock(&self.state).is_aborting = false;
+        self.sent.notify_all();
+    }
+
+    fn abort_parts(&self, parts: Parts) {
         let (store, key) = (Arc::clone(&self.place.store), self.place.key.clone());
         let abort = async move {
             match parts {
@@ -379,7 +474,16 @@ impl Upload {
                     Some(S3 { plain, .. }) => plain.abort_multipart(&key, &id).await,
                     None => Ok(()),
                 },
-                Parts::Other { mut upload, .. } => upload.abort().await,
+                Parts::Other {
+                    mut upload,
+                    key: sent,
+                } => {
+                    if sent != key {
+                        // If it was completed after all.
+                        let _ = store.objects.delete(&sent).await;
+                    }
+                    upload.abort().await
+                }
             }
         };
         let limited = async { tokio::time::timeout(ABORT_TIMEOUT, abort).await };

@@ -3,7 +3,10 @@
 use std::{
     borrow::Cow,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 use object_store::{Attribute, Attributes};
@@ -17,19 +20,40 @@ use super::{
 use crate::{
     cancel::{CancelToken, Discard},
     error::{Error, Result},
-    sink::{Commit, Existing, Restart, Sink, SinkOptions, Staged},
+    sink::{Commit, Existing, Restart, Sink, SinkOptions, Staged, check_absent},
     text::hex,
 };
 
 /// The size of the first parts. S3 takes none that is smaller than 5 MiB, but for the last.
 const PART: usize = 8 << 20;
 
-/// The number of parts after which they grow by [`PART`]: S3 takes 10,000 parts, which would
-/// be 78 GiB, and so are 430.
+/// The number of parts after which they grow by [`PART`]: S3 takes 10,000 parts. Of one size,
+/// these would be 78 GiB; so, they are 430 GiB.
 const PARTS_OF_A_SIZE: usize = 1000;
 
-/// The size up to which an object is sent in one request, at the commit.
+/// The size up to which an object is sent in one request, at the commit, and how many bytes
+/// of such objects may wait for it in all: beyond that, they are sent before.
 const SMALL: usize = 64 << 10;
+const SMALL_IN_ALL: usize = 4 << 20;
+
+/// The bytes of small objects that wait for their commit.
+static WAITING: AtomicUsize = AtomicUsize::new(0);
+
+/// Counts the bytes of a small object while it waits.
+struct Waiting(usize);
+
+impl Waiting {
+    fn new(bytes: usize) -> Self {
+        WAITING.fetch_add(bytes, Relaxed);
+        Self(bytes)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        WAITING.fetch_sub(self.0, Relaxed);
+    }
+}
 
 const SHA256: Attribute = Attribute::Metadata(Cow::Borrowed("sha256"));
 
@@ -136,10 +160,12 @@ impl Writer {
         let staged = StagedObject {
             what: Ready::Bytes {
                 place: self.place()?,
+                _waiting: Waiting::new(bytes.len()),
                 bytes,
                 attributes: self.attributes(Some(&sha256)),
             },
             path: self.path,
+            existing: self.existing,
             cancel: cancel.clone(),
         };
         Ok(Staged::new(Box::new(staged), Some(sha256)))
@@ -239,7 +265,7 @@ impl Sink for ObjectSink {
         if parts == 0 {
             // Now it can begin with its SHA-256.
             upload.0.abort();
-            if buffer.len() <= SMALL {
+            if buffer.len() <= SMALL && WAITING.load(Relaxed) < SMALL_IN_ALL {
                 return writer.stage_small(buffer, sha256, &cancel);
             }
             let begun = writer.begin(Some(&sha256), &cancel)?;
@@ -249,6 +275,7 @@ impl Sink for ObjectSink {
         }
         let staged = StagedObject {
             path: writer.path,
+            existing: writer.existing,
             what: Ready::Upload(upload),
             cancel,
         };
@@ -259,6 +286,7 @@ impl Sink for ObjectSink {
 /// A complete object that is not yet visible.
 struct StagedObject {
     path: PathBuf,
+    existing: Existing,
     what: Ready,
     cancel: CancelToken,
 }
@@ -271,12 +299,20 @@ enum Ready {
         place: Place,
         bytes: Vec<u8>,
         attributes: Attributes,
+        _waiting: Waiting,
     },
 }
 
 impl Commit for StagedObject {
     fn path(&self) -> Option<&Path> {
         Some(&self.path)
+    }
+
+    fn check(&self) -> Result<()> {
+        match self.existing {
+            Existing::Refuse => check_absent(&self.path),
+            Existing::Replace => Ok(()),
+        }
     }
 
     fn commit(self: Box<Self>) -> Result<()> {
@@ -287,6 +323,7 @@ impl Commit for StagedObject {
                 place,
                 bytes,
                 attributes,
+                _waiting,
             } => {
                 let put = async move { place.put(bytes, attributes).await };
                 runtime::run(put, None)??;
