@@ -1,12 +1,12 @@
 //! Finds which rows of a table are new since the last run: those whose key is after the one
 //! that was kept, up to the highest key of the snapshot.
 
-use std::{
-    net::{Ipv4Addr, Ipv6Addr},
-    time::Duration,
-};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+mod since;
+mod warnings;
 
 use super::{
     SplitTable,
@@ -19,7 +19,6 @@ use crate::{
     source::{
         QueryExecutor,
         driver::{ask, text},
-        time_zone::zone_with_summer_time,
     },
     sql::{Key, KeyValue, Literal, SplitColumns, TableName},
 };
@@ -103,9 +102,6 @@ pub struct Increment {
 /// The length of the text of a date, and of a date with its time in seconds.
 const DATE_LENGTH: usize = 10;
 const SECOND_LENGTH: usize = 19;
-
-/// The most by which clocks go back once or twice a year.
-const LONGEST_CLOCK_CHANGE: Duration = Duration::from_secs(3600);
 
 /// The word in SQL for no value.
 const NULL: &str = "NULL";
@@ -217,21 +213,7 @@ impl Search<'_> {
         let key = &self.plan.key;
         let mark = match start {
             IncrementStart::Everything => return Ok(From::Everything),
-            IncrementStart::From(text) => {
-                let value = key.value_of_user(text).filter(|_| self.is_readable(text));
-                let column = &key.columns[0];
-                let hint = self.form_of_values();
-                let what = format!(
-                    "the value of since, {text:?}, is none of {}",
-                    self.facts.describe(column)
-                );
-                let wrong = || Error::config(what.clone()).with_hint(hint);
-                let value = value.ok_or_else(wrong)?;
-                if !self.is_on_calendar(&value)? {
-                    return Err(wrong());
-                }
-                return Ok(From::Value(value));
-            }
+            IncrementStart::From(text) => return self.start_of_user(text),
             IncrementStart::After(mark) => mark,
         };
         let columns = self.columns();
@@ -275,55 +257,6 @@ impl Search<'_> {
         found.map_or("", |found| &found.data_type)
     }
 
-    /// How a value of the first column is written, as a hint.
-    fn form_of_values(&self) -> &'static str {
-        match self.data_type() {
-            "date" | "datetime" | "timestamp" => "write 2026-11-28 or 2026-11-28 09:30:00",
-            "time" => "write 09:30:00, up to 838:59:59",
-            "year" => "write a year from 1901 to 2155, or 0000",
-            "uuid" => "write it with its hyphens, in hexadecimal digits",
-            "inet4" | "inet6" => "write an address",
-            _ => "write a number",
-        }
-    }
-
-    /// Whether `text` has the form of the first column's values, if the server would read
-    /// another text as some value of its own.
-    fn is_readable(&self, text: &str) -> bool {
-        let is_like = |text: &str, pattern: &str| {
-            let same = text.bytes().zip(pattern.bytes());
-            let mut same = same.map(|(byte, form)| match form {
-                b'0' => byte.is_ascii_digit(),
-                b'x' => byte.is_ascii_hexdigit(),
-                _ => byte == form,
-            });
-            text.len() == pattern.len() && same.all(|is_same| is_same)
-        };
-        let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-        let is_fraction =
-            (1..=6).contains(&fraction.len()) && fraction.bytes().all(|byte| byte.is_ascii_digit());
-        match self.data_type() {
-            "date" | "datetime" | "timestamp" => {
-                is_like(text, "0000-00-00") || is_like(whole, "0000-00-00 00:00:00") && is_fraction
-            }
-            "time" => {
-                let time = whole.strip_prefix('-').unwrap_or(whole);
-                let forms = ["00:00:00", "000:00:00"];
-                let hours = time.split(':').next().and_then(|hours| hours.parse().ok());
-                let is_short = hours.is_some_and(|hours: u32| hours <= 838);
-                is_short && is_fraction && forms.iter().any(|form| is_like(time, form))
-            }
-            "year" => {
-                let year = text.parse().unwrap_or(0);
-                text == "0000" || is_like(text, "0000") && (1901..=2155).contains(&year)
-            }
-            "uuid" => is_like(text, "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"),
-            "inet4" => text.parse::<Ipv4Addr>().is_ok(),
-            "inet6" => text.parse::<Ipv6Addr>().is_ok(),
-            _ => true,
-        }
-    }
-
     /// Whether the first column has numbers.
     fn is_number(&self) -> bool {
         let literal = &self.plan.key.columns[0].literal;
@@ -333,18 +266,6 @@ impl Search<'_> {
     /// Whether the first column has dates with days.
     fn has_dates(&self) -> bool {
         matches!(self.data_type(), "date" | "datetime" | "timestamp")
-    }
-
-    /// Whether a date or a time is one that the server knows.
-    fn is_on_calendar(&mut self, value: &KeyValue) -> Result<bool> {
-        let as_type = match self.data_type() {
-            "date" | "datetime" | "timestamp" => "DATETIME(6)",
-            "time" => "TIME(6)",
-            _ => return Ok(true),
-        };
-        let literal = literal_of(Some(value));
-        let question = format!("SELECT CAST({literal} AS {as_type})");
-        Ok(self.ask(&question)?.is_some())
     }
 
     /// Returns how far the rows go that are read, with this `lag`.
@@ -400,129 +321,6 @@ impl Search<'_> {
             (_, digits) => SECOND_LENGTH + 1 + digits,
         };
         moment.get(..length).unwrap_or(moment)
-    }
-
-    /// Returns the value in SQL that the rows are after.
-    fn since(&mut self, from: &From) -> Result<String> {
-        let key = &self.plan.key;
-        match from {
-            From::Mark(value) => return Ok(literal_of(Some(value))),
-            From::Value(value) => {
-                let before = format!("{} AND {}", key.range(None, Some(value)), is_not_null(key));
-                if let Some(last) = self.finder.last(key, &before)? {
-                    return Ok(literal_of(Some(&last)));
-                }
-            }
-            From::Everything | From::Values => {}
-        }
-        self.below_all()
-    }
-
-    /// Returns a value in SQL that is less than those of all rows.
-    fn below_all(&mut self) -> Result<String> {
-        let (key, has_value) = (&self.plan.key, is_not_null(&self.plan.key));
-        let first = self.finder.first(key, &has_value)?;
-        let first = literal_of(first.as_ref());
-        let column = &key.columns[0];
-        let below = match column.literal {
-            Literal::Integer | Literal::Decimal => {
-                self.ask(&format!("SELECT CAST(({first}) - 1 AS CHAR)"))?
-            }
-            Literal::Quoted if self.has_dates() => {
-                let before = format!("SELECT CAST({first} - INTERVAL 1 SECOND AS CHAR)");
-                self.ask(&before)?.map(|text| format!("'{text}'"))
-            }
-            Literal::Text(_) | Literal::Bytes => Some("''".to_owned()),
-            Literal::Quoted => None,
-        };
-        let is_below = match &below {
-            // As the statement asks: an index may answer otherwise than the comparison.
-            Some(below) => {
-                let name = key.order("");
-                let is_above = format!("{name} > {below} AND {name} <= {first}");
-                self.finder.first(key, &is_above)?.is_some()
-            }
-            None => false,
-        };
-        let unknown = || {
-            let what = format!(
-                "no value of {} is less than that of the first row, which :since would leave out",
-                self.facts.describe(column)
-            );
-            Error::new(ErrorKind::Query, what)
-                .with_hint("write :increment in the place of COLUMN > :since AND COLUMN <= :until")
-        };
-        below.filter(|_| is_below).ok_or_else(unknown)
-    }
-
-    /// Returns what the user should know of the increment.
-    fn warnings(
-        &mut self,
-        options: &IncrementOptions,
-        start: &IncrementStart,
-        from: &From,
-        is_new: bool,
-    ) -> Result<Vec<String>> {
-        let (key, table, mut warnings) = (&self.plan.key, self.table, Vec::new());
-        let names: Vec<&str> = key.columns.iter().map(|column| &*column.name).collect();
-        let (first, all_names) = (names[0], names.join(", "));
-        if self.plan.index.is_none() && !self.facts.is_view {
-            warnings.push(format!(
-                "{table} has no index that begins with {all_names}: all of it is read to find what is new"
-            ));
-        }
-        match options.lag {
-            Some(Lag::Time(lag)) => warnings.extend(self.warning_of_clocks(lag)?),
-            _ if self.has_dates() => warnings.push(format!(
-                "rows that are added or changed later within the same {first} as the last one, or that a transaction still holds back, are in no increment: add a lag, such as --lag 5m"
-            )),
-            // Other values than numbers do not grow.
-            _ if self.is_number() && self.facts.is_unique(&names[..1]) => {}
-            _ => warnings.push(format!(
-                "rows that are added later with the same {all_names} as the last one, or a lower one, are in no increment: follow a number that grows and is unique by itself, or the time of the change, with a lag"
-            )),
-        }
-        let has_all =
-            *start == IncrementStart::Everything && options.form == IncrementForm::Condition;
-        let may_be_null = self
-            .facts
-            .columns
-            .get(first)
-            .is_some_and(|found| found.is_nullable);
-        if may_be_null && !has_all {
-            let nulls = format!("{} IS NULL", key.leading().order(""));
-            if self.finder.first(key, &nulls)?.is_some() {
-                warnings.push(format!("rows whose {first} is NULL are in no increment"));
-            }
-        }
-        if let (From::Mark(mark), false) = (from, is_new)
-            && self.finder.first(key, "1 = 1")?.is_some()
-            && self
-                .finder
-                .first(key, &key.range(Some(mark), None))?
-                .is_none()
-        {
-            warnings.push(format!(
-                "the highest {all_names} of {table} is below that of the last run: if rows were replaced, remove the export's entry from the state"
-            ));
-        }
-        Ok(warnings)
-    }
-
-    /// Returns the warning that clocks of the session's zone may go back by more than `lag`:
-    /// a DATETIME then has an hour twice.
-    fn warning_of_clocks(&mut self, lag: Duration) -> Result<Option<String>> {
-        if self.data_type() != "datetime" || lag > LONGEST_CLOCK_CHANGE {
-            return Ok(None);
-        }
-        let zone = zone_with_summer_time(self.finder.conn()).map_err(failed)?;
-        let Some(zone) = zone else {
-            return Ok(None);
-        };
-        let first = &self.plan.key.columns[0].name;
-        Ok(Some(format!(
-            "the session's time zone is {zone}: if {first} is in UTC, say --time-zone +00:00; if it is in that zone, clocks that go back by an hour need a lag of that hour and what transactions need, such as --lag 65m"
-        )))
     }
 
     /// Asks for one value.
