@@ -516,10 +516,10 @@ fn what_no_increment_has_is_told() {
             "--table=t",
             "--incremental=at,id",
             "--lag=5m",
-            "--time-zone=Test/Summer",
+            "--time-zone=Test/Clocks",
         ];
         make_zone_with_summer_time(db);
-        told(&zone, "the session's time zone is Test/Summer: ");
+        told(&zone, "the session's time zone is Test/Clocks: ");
         let sql = "sql = \"SELECT t.id FROM u LEFT JOIN t ON t.id = u.t WHERE :increment\"\nincremental = \"t.id\"";
         let (_, shown) = of_file(db, folder, sql);
         assert!(

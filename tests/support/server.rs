@@ -518,7 +518,7 @@ fn find_program(name: &str) -> PathBuf {
     })
 }
 
-/// Makes the time zone `Test/Summer`, which has summer time from the end of March to the end
+/// Makes the time zone `Test/Clocks`, which has summer time from the end of March to the end
 /// of October of 2026, as in Berlin.
 pub fn make_zone_with_summer_time(db: &Database) {
     static MADE: Mutex<Vec<u16>> = Mutex::new(Vec::new());
@@ -532,7 +532,7 @@ pub fn make_zone_with_summer_time(db: &Database) {
         "REPLACE INTO mysql.time_zone VALUES (9001, 'N')",
         "REPLACE INTO mysql.time_zone_transition_type VALUES (9001, 0, 3600, 0, 'CET'), (9001, 1, 7200, 1, 'CEST')",
         "REPLACE INTO mysql.time_zone_transition VALUES (9001, 1774746000, 1), (9001, 1792890000, 0)",
-        "REPLACE INTO mysql.time_zone_name VALUES ('Test/Summer', 9001)",
+        "REPLACE INTO mysql.time_zone_name VALUES ('Test/Clocks', 9001)",
     ] {
         db.sql(sql);
     }
