@@ -251,32 +251,24 @@ fn what_fails_leaves_no_object_and_no_upload() {
         assert_eq!((s3.keys().len(), s3.unfinished()), (0, 0));
 
         // A signal while parts are on their way.
-        s3.misbehave(99, "PUT", "partNumber", Fault::Wait(30_000));
-        s3.requests();
-        let running = export(db, &s3, &["-o", "s3://bucket/x.csv", LARGE]).start();
-        wait_until("a part is on its way", || {
-            s3.requests()
-                .iter()
-                .any(|request| request.contains("partNumber"))
-        });
-        running.signal(Signal::SIGTERM);
-        running.wait().ended_with(143);
-        assert_eq!((s3.keys().len(), s3.unfinished()), (0, 0));
-
+        let end_by_a_signal = || {
+            s3.misbehave(99, "PUT", "partNumber", Fault::Wait(30_000));
+            s3.requests();
+            let running = export(db, &s3, &["-o", "s3://bucket/x.csv", LARGE]).start();
+            wait_until("a part is on its way", || {
+                s3.requests()
+                    .iter()
+                    .any(|request| request.contains("partNumber"))
+            });
+            running.signal(Signal::SIGTERM);
+            running.wait().ended_with(143);
+            assert_eq!((s3.keys().len(), s3.unfinished()), (0, 0));
+            s3.behave();
+        };
+        end_by_a_signal();
         // The store takes its time to abort the upload.
-        s3.behave();
-        s3.requests();
-        s3.misbehave(99, "PUT", "partNumber", Fault::Wait(30_000));
         s3.misbehave(1, "DELETE", "uploadId", Fault::Wait(2_000));
-        let running = export(db, &s3, &["-o", "s3://bucket/x.csv", LARGE]).start();
-        wait_until("a part is on its way", || {
-            s3.requests()
-                .iter()
-                .any(|request| request.contains("partNumber"))
-        });
-        running.signal(Signal::SIGTERM);
-        running.wait().ended_with(143);
-        assert_eq!((s3.keys().len(), s3.unfinished()), (0, 0));
+        end_by_a_signal();
         // What is no key of AWS is told, and nothing panics.
         let run = export(db, &s3, &["-o", "s3://bucket/x.csv", SMALL]);
         let run = run.env("AWS_SESSION_TOKEN", "hush\nhush").run();

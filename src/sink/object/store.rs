@@ -6,7 +6,7 @@ use std::{
     env, fs,
     io::{self, BufReader},
     net::IpAddr,
-    sync::{Arc, LazyLock, Mutex},
+    sync::{Arc, LazyLock, Mutex, OnceLock},
     time::Duration,
 };
 
@@ -261,7 +261,15 @@ impl HttpConnector for Connector {
                 store: "HTTP",
                 source: error,
             };
-        let tls = tls_config().map_err(|error| failed(error.into()))?;
+        // Several clients of a store have it, and reading the CAs takes a while.
+        static TLS: OnceLock<ClientConfig> = OnceLock::new();
+        let tls = match TLS.get() {
+            Some(tls) => tls.clone(),
+            None => {
+                let made = tls_config().map_err(|error| failed(error.into()))?;
+                TLS.get_or_init(|| made).clone()
+            }
+        };
         let is_plain = is_plain.as_deref() == Some("true");
         let mut client = reqwest::Client::builder();
         if is_plain {

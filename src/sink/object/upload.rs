@@ -8,8 +8,8 @@ use std::{
 };
 
 use object_store::{
-    Attribute, Attributes, GetOptions, MultipartId, MultipartUpload, ObjectStoreExt, PutMode,
-    PutMultipartOptions, PutOptions,
+    Attribute, AttributeValue, Attributes, GetOptions, MultipartId, MultipartUpload,
+    ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions,
     multipart::{MultipartStore, PartId},
     path::Path as Key,
 };
@@ -91,23 +91,25 @@ impl Place {
     /// to a request may be lost.
     async fn unless_there(
         &self,
-        attempt: Option<object_store::AttributeValue>,
+        attempt: Option<AttributeValue>,
         verb: &str,
         error: object_store::Error,
     ) -> Result<()> {
+        match self.size_at(&self.key, attempt.as_ref()).await {
+            Some(_) => Ok(()),
+            None => Err(store_error(&self.url, verb, &error)),
+        }
+    }
+
+    /// Returns the size of the object at `key` if it is the one of `attempt`.
+    async fn size_at(&self, key: &Key, attempt: Option<&AttributeValue>) -> Option<u64> {
         let options = GetOptions {
             head: true,
             ..GetOptions::default()
         };
-        let found = self.store.objects.get_opts(&self.key, options).await;
-        match found {
-            Ok(found)
-                if attempt.is_some() && found.attributes.get(&ATTEMPT) == attempt.as_ref() =>
-            {
-                Ok(())
-            }
-            _ => Err(store_error(&self.url, verb, &error)),
-        }
+        let found = self.store.objects.get_opts(key, options).await.ok()?;
+        let is_own = attempt.is_some() && found.attributes.get(&ATTEMPT) == attempt;
+        is_own.then_some(found.meta.size)
     }
 }
 
@@ -115,7 +117,7 @@ impl Place {
 pub(super) struct Upload {
     place: Place,
     /// Marks the object as this attempt's.
-    attempt: Option<object_store::AttributeValue>,
+    attempt: Option<AttributeValue>,
     state: Mutex<State>,
     /// Notified when a part has been sent, or could not be.
     sent: Condvar,
@@ -387,7 +389,7 @@ impl Upload {
                 Ok(_) if sent == *key => return Ok(()),
                 Ok(_) => return self.copy_from(&sent).await,
                 // The answer may be lost.
-                Err(_) if sent != *key && self.is_at(&sent).await.is_some() => {
+                Err(_) if sent != *key && self.size_at(&sent).await.is_some() => {
                     return self.copy_from(&sent).await;
                 }
                 Err(error) => {
@@ -405,15 +407,8 @@ impl Upload {
     }
 
     /// Returns the size of the object at `key` if it is this attempt's.
-    async fn is_at(&self, key: &Key) -> Option<u64> {
-        let options = GetOptions {
-            head: true,
-            ..GetOptions::default()
-        };
-        let found = self.place.store.objects.get_opts(key, options).await.ok()?;
-        let attempt = self.attempt.as_ref();
-        let is_own = attempt.is_some() && found.attributes.get(&ATTEMPT) == attempt;
-        is_own.then_some(found.meta.size)
+    async fn size_at(&self, key: &Key) -> Option<u64> {
+        self.place.size_at(key, self.attempt.as_ref()).await
     }
 
     /// Copies the object at `sent` to its place, if nothing is there, and removes it.
@@ -421,13 +416,13 @@ impl Upload {
         let Place {
             store, key, url, ..
         } = &self.place;
-        let size = self.is_at(sent).await;
+        let size = self.size_at(sent).await;
         let copied = store.objects.copy_if_not_exists(sent, key).await;
         // A store may copy for a while, and the answer may be lost.
         let deadline = Instant::now() + COPY_TIMEOUT;
         let mut is_whole = false;
         while size.is_some() && Instant::now() < deadline {
-            let found = self.is_at(key).await;
+            let found = self.size_at(key).await;
             is_whole = found == size;
             if is_whole || found.is_none() {
                 break;

@@ -93,7 +93,6 @@ pub(in crate::sink) fn create(
         upload: UploadGuard::new(upload, cancel),
         buffer: Vec::new(),
         parts: 0,
-        written: 0,
         hash: digest::Context::new(&digest::SHA256),
         cancel: cancel.clone(),
     }))
@@ -202,7 +201,6 @@ struct ObjectSink {
     buffer: Vec<u8>,
     /// The number of parts that have been sent.
     parts: usize,
-    written: u64,
     hash: digest::Context,
     cancel: CancelToken,
 }
@@ -223,7 +221,6 @@ impl ObjectSink {
 impl Sink for ObjectSink {
     fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
         self.hash.update(bytes);
-        self.written += bytes.len() as u64;
         while !bytes.is_empty() {
             let size = self.part_size();
             if self.buffer.capacity() == 0 {
