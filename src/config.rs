@@ -364,6 +364,7 @@ impl Shared {
                     .map(|Timeout(time)| time),
             },
             rows_per_second: layers.value(keys::THROTTLE),
+            spool: run::spool(layers)?,
             state: self.run.state,
             found_tables: None,
             reserved: ReservedPaths::default(),

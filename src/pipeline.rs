@@ -158,7 +158,7 @@ impl OpenPart {
 /// Those of the source, of an observer, of the format and of the sink. A stream
 /// then holds all rows before the failure.
 pub fn copy_rows<'a>(
-    mut source: Box<dyn RowSource + '_>,
+    source: Box<dyn RowSource + '_>,
     pipeline: Pipeline<'a>,
 ) -> Result<Copied<'a>> {
     let Pipeline {
@@ -184,6 +184,9 @@ pub fn copy_rows<'a>(
         Ok(OpenPart::new(output, extent))
     };
     let mut part = open(pipeline.sink)?;
+    // Declared behind it, and so dropped before: after a failure the server is let go, before
+    // a slow reader takes the last rows.
+    let mut source = source;
     if let Some(note) = source.note() {
         tracing::info!("{note}");
     }

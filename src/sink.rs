@@ -33,6 +33,7 @@ mod stdio;
 mod stream;
 mod target;
 mod temp_file;
+mod unnamed;
 mod work_folder;
 
 pub use adopted::{adopt, in_place};
@@ -44,7 +45,7 @@ pub use memory::{SharedBytes, WriterSink};
 pub use object::{Source as ObjectSource, check_url, is_object};
 pub(crate) use paths::folder;
 pub use paths::{is_stream, resolve};
-pub use spool::spool;
+pub use spool::{Spool, SpoolFull, SpoolOptions, Unsent};
 pub use stdio::record_closed_descriptors;
 #[cfg(feature = "cli")]
 pub(crate) use stdio::standard_output;
@@ -56,6 +57,7 @@ use temp_file::is_temporary;
 pub(crate) use temp_file::is_temporary_name;
 pub(crate) use temp_file::partial;
 pub use temp_file::remove_stale_files_of;
+pub use unnamed::unnamed;
 pub use work_folder::WorkFolder;
 
 /// Opens `target` for writing. A regular file, whether it exists or not, is

@@ -218,6 +218,21 @@ pub(crate) fn counted(count: u64, noun: &str) -> String {
     }
 }
 
+/// Returns a size for people, such as `1.5 MiB`.
+pub(crate) fn size(bytes: u64) -> String {
+    let units = ["KiB", "MiB", "GiB", "TiB"];
+    let mut found = (bytes as f64, "B");
+    for unit in units {
+        if found.0 >= 1024.0 {
+            found = (found.0 / 1024.0, unit);
+        }
+    }
+    match found {
+        (bytes, unit @ "B") => format!("{bytes} {unit}"),
+        (size, unit) => format!("{size:.1} {unit}"),
+    }
+}
+
 /// Returns `bytes` as lower-case hexadecimal digits, two for each byte.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()

@@ -20,7 +20,7 @@ use crate::{
     config::reporting::{LogFormat, ProgressMode, ReportOptions, Verbosity},
     jobs::{ExportStatus, Status, status::totals},
     sink::Target,
-    text::counted,
+    text::{counted, size},
 };
 
 /// The delay before the first line on a terminal. A shorter run shows none.
@@ -210,7 +210,12 @@ fn is_terminal(target: &Target) -> bool {
 fn json(status: &Status, (rows, bytes): (u64, u64)) -> Json {
     let seconds = status.elapsed().as_secs_f64();
     let rate = rows as f64 / seconds.max(f64::MIN_POSITIVE);
-    json!({ "rows": rows, "bytes": bytes, "rows_per_second": rate, "seconds": seconds })
+    let mut progress =
+        json!({ "rows": rows, "bytes": bytes, "rows_per_second": rate, "seconds": seconds });
+    if let Some(unsent) = status.unsent_bytes() {
+        progress["unsent_bytes"] = json!(unsent);
+    }
+    progress
 }
 
 /// Creates a bar that shows only its message.
@@ -235,5 +240,11 @@ fn text(status: &Status, (rows, bytes): (u64, u64)) -> String {
         0 => format!("{minutes}:{seconds:02}"),
         _ => format!("{hours}:{minutes:02}:{seconds:02}"),
     };
-    format!("{rows} {noun}, {bytes}, {rate} rows/s, {time}")
+    let left = status
+        .unsent_bytes()
+        .map(|unsent| format!(", {} left to send", size(unsent)));
+    format!(
+        "{rows} {noun}, {bytes}, {rate} rows/s, {time}{}",
+        left.unwrap_or_default()
+    )
 }

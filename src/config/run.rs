@@ -11,7 +11,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     jobs::plan::{ExportPlan, OnError, Publish},
-    sink::Target,
+    sink::{SpoolOptions, Target},
     source::{Access, SessionOptions, SnapshotMode},
 };
 
@@ -77,6 +77,33 @@ pub(super) fn run(layers: &Layers, session: &SessionOptions) -> Result<RunSettin
         snapshot,
         state: state.map(|found| found.value),
     })
+}
+
+/// Returns where the bytes wait that a target has not taken, if they are to.
+///
+/// # Errors
+/// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for an option of a spool without
+/// a folder.
+pub(super) fn spool(layers: &Layers) -> Result<Option<SpoolOptions>> {
+    let Some(folder) = layers.value(keys::SPOOL) else {
+        let options = [
+            keys::SPOOL_MEMORY.setting(),
+            keys::SPOOL_LIMIT.setting(),
+            keys::SPOOL_FULL.setting(),
+        ];
+        let alone = options.into_iter().find(|option| layers.is_said(*option));
+        return alone.map_or(Ok(None), |option| {
+            let refused = layers.refuse(option, "is for a spool, and none is named");
+            Err(refused.with_hint("name its folder: --spool DIR, or [spool] path"))
+        });
+    };
+    // The sizes have defaults.
+    Ok(Some(SpoolOptions {
+        folder,
+        memory: layers.value(keys::SPOOL_MEMORY).unwrap_or_default(),
+        limit: layers.value(keys::SPOOL_LIMIT).unwrap_or_default(),
+        full: layers.value(keys::SPOOL_FULL).unwrap_or_default(),
+    }))
 }
 
 /// Refuses standard output with `all-or-nothing`: its rows cannot be withheld until

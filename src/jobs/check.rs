@@ -12,7 +12,7 @@ use crate::{
     cancel::CancelToken,
     error::{Error, ErrorKind, Result},
     pipeline::RowObserver,
-    sink::{self, CreateDirs},
+    sink::{self, CreateDirs, Spool},
     source::{
         Access, QueryExecutor, SessionFacts, SessionOptions, SessionUse, SnapshotMode,
         is_refused_write, snapshot,
@@ -80,6 +80,7 @@ pub struct ResultSetFacts {
 /// The errors of several exports are in the report.
 pub fn check(plan: &RunPlan, cancel: &CancelToken) -> Result<CheckReport> {
     let history = plan.history()?;
+    plan.spool.as_ref().map_or(Ok(()), Spool::check)?;
     let count = plan.connection_count();
     let snapshot = match plan.snapshot {
         SnapshotMode::None => CheckedSnapshot::None,

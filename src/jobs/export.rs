@@ -4,7 +4,7 @@
 use std::{
     fs::File,
     path::Path,
-    sync::Mutex,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -27,10 +27,12 @@ use crate::{
     format::Joining,
     pipeline::{Extent, Part, Parts, Pipeline, RowObserver, Throttle, copy_rows},
     schema::{Column, ColumnDescription},
-    sink::{self, Checksum, Existing, Restart, SeekTable, Sink, SinkOptions, StaleFiles, Target},
+    sink::{
+        self, Checksum, Existing, Restart, SeekTable, Sink, SinkOptions, Spool, StaleFiles, Target,
+    },
     source::{Access, BinlogPosition, LoadLimits, RowSource, SnapshotGap, SnapshotMode},
     sync::lock,
-    text::counted,
+    text::{counted, size},
 };
 
 /// An export that is about to run, and everything it needs.
@@ -58,6 +60,8 @@ pub(super) struct ExportContext<'a> {
     pub output: Output<'a>,
     /// Holds the rows up, if there is a limit.
     pub throttle: Option<&'a Throttle>,
+    /// Keeps the bytes that the target has not taken, if the run has one.
+    pub spool: Option<&'a Arc<Spool>>,
     /// The moment that the session's clock shows; `None` if it goes on.
     pub moment: Option<&'a str>,
     /// Where the rows of each part come from; empty, if all come from this run.
@@ -73,7 +77,7 @@ pub(super) enum Output<'a> {
     Part(u32),
     /// To a file without a name, which is left in the mutex: they are a chunk that is joined
     /// to others.
-    Spool(&'a Mutex<Option<File>>),
+    Unnamed(&'a Mutex<Option<File>>),
     /// To the file at this path, which is kept: they are the chunk with this number, counted
     /// from 1.
     Kept(&'a Path, u32),
@@ -200,17 +204,14 @@ pub(super) fn with_export_context(
 /// Makes one attempt, over the session `shared` or over one of its own.
 fn try_export(context: ExportContext<'_>, shared: Option<SessionRef<'_>>) -> Result<Vec<Part>> {
     let ExportContext { cancel, export, .. } = context;
-    let mut own;
+    let mut own = None;
     let (session, is_shared) = match shared {
         Some(session) => {
             session.attach(cancel)?;
             session.reset()?;
             (session, true)
         }
-        None => {
-            own = context.backend.connect(cancel)?;
-            (&mut *own, false)
-        }
+        None => (&mut **own.insert(context.backend.connect(cancel)?), false),
     };
     if let Some(moment) = context.moment
         && !session.stop_clock(moment)?
@@ -280,7 +281,10 @@ fn try_export(context: ExportContext<'_>, shared: Option<SessionRef<'_>>) -> Res
     )?;
     after_rows(context, session, protocol, is_shared)?;
     refuse_empty(export, copied.rows())?;
+    // The output may need longer than the server.
+    drop(own);
     let parts = copied.finish()?;
+    tell_of_unsent(context, is_shared);
     if let Output::Target = context.output {
         tell_of_parts(context, &parts);
     }
@@ -291,6 +295,19 @@ fn try_export(context: ExportContext<'_>, shared: Option<SessionRef<'_>>) -> Res
             .for_each(|warning| context.warn(warning));
     }
     Ok(parts)
+}
+
+/// Tells that the session is free while the spool has bytes that are not sent.
+fn tell_of_unsent(context: ExportContext<'_>, is_shared: bool) {
+    let status = &context.status.status;
+    if let Some(unsent) = status.unsent_bytes() {
+        let what = match is_shared {
+            true => "all rows have come",
+            false => "the server is free",
+        };
+        let (seconds, left) = (status.elapsed().as_secs_f64(), size(unsent));
+        tracing::info!("{what} after {seconds:.1} s; {left} left to send");
+    }
 }
 
 const CLOCK_GOES_ON: &str =
@@ -427,9 +444,9 @@ fn open_output(context: ExportContext<'_>) -> Result<(Box<dyn Sink>, Extent)> {
     match context.output {
         Output::Target => Ok((open_sink(context, 1)?, Extent::Whole)),
         Output::Part(number) => Ok((open_sink(context, number)?, Extent::Whole)),
-        Output::Spool(slot) => {
+        Output::Unnamed(slot) => {
             check_target(context.plan, export, &export.target)?;
-            let (sink, file) = sink::spool(&export.target, export.create_dirs)?;
+            let (sink, file) = sink::unnamed(&export.target, export.create_dirs)?;
             *lock(slot) = Some(file);
             Ok((compressed(context, sink, SeekTable::Omit)?, extent))
         }
@@ -460,7 +477,12 @@ fn open_kept(context: ExportContext<'_>, path: &Path, number: u32) -> Result<Box
 
 /// Opens the sink of part `number`.
 fn open_sink(context: ExportContext<'_>, number: u32) -> Result<Box<dyn Sink>> {
-    let sink = open_plain_sink(context, number)?;
+    let mut sink = open_plain_sink(context, number)?;
+    if let Some(spool) = context.spool {
+        let name = context.export.target.to_string();
+        let unsent = context.status.status.unsent();
+        sink = spool.before(sink, &name, unsent, context.cancel)?;
+    }
     compressed(context, sink, SeekTable::Write)
 }
 

@@ -15,7 +15,7 @@ use crate::{
     format::{Format, stored},
     load::LoadTarget,
     pipeline::{Flush, PartLimit},
-    sink::{CompressionOptions, CreateDirs, Existing, Partial, Target},
+    sink::{CompressionOptions, CreateDirs, Existing, Partial, SpoolOptions, Target},
     source::{
         ConnectOptions, IncrementOptions, LoadLimits, Protocol, SessionOptions, SnapshotMode,
         SplitOptions,
@@ -50,6 +50,8 @@ pub struct RunPlan {
     pub load_limits: LoadLimits,
     /// The most rows per second of all exports together; `None` for no limit.
     pub rows_per_second: Option<NonZeroU64>,
+    /// Where bytes wait that a target has not taken; `None` if the server waits instead.
+    pub spool: Option<SpoolOptions>,
     /// The state file, which keeps the last success of each export until the next
     /// run; `None` if there is none.
     pub state: Option<PathBuf>,

@@ -53,13 +53,18 @@ struct StagedDataset {
 }
 
 impl StagedExport {
-    /// Writes the manifests of `parts`, the output of the export of `context`, if the
-    /// export has them.
+    /// Waits until all of `parts`, the output of the export of `context`, is sent, and
+    /// writes their manifests, if the export has them.
     ///
     /// # Errors
-    /// [`ErrorKind::Output`](crate::error::ErrorKind::Output), if a manifest cannot
-    /// be written.
+    /// [`ErrorKind::Output`](crate::error::ErrorKind::Output), if something cannot be
+    /// written.
     pub(super) fn new(context: ExportContext<'_>, parts: Vec<Part>) -> Result<Self> {
+        let complete = |part: Part| {
+            let staged = part.staged.complete()?;
+            Ok(Part { staged, ..part })
+        };
+        let parts: Vec<Part> = parts.into_iter().map(complete).collect::<Result<_>>()?;
         let export = context.export;
         let details = context.status.status.details();
         let cancel = context.cancel.child()?;

@@ -3,11 +3,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    thread,
+    sync::{Arc, Mutex, atomic::AtomicBool},
 };
 
 use jiff::Timestamp;
@@ -15,18 +11,19 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 mod chunks;
 mod details;
+mod worker;
 
-use self::chunks::Job;
+use self::{chunks::Job, worker::Worker};
 use super::{
     claims::conflicts,
     event::{Event, Observer, RunReport},
-    export::{self, ExportContext, Output, export, with_export_context},
+    export::{self, with_export_context},
     outcome::summarize,
-    plan::{EmptyResult, ExportPlan, OnError, Publish, RunPlan, Since},
+    plan::{ExportPlan, OnError, Publish, RunPlan, Since},
     publish::StagedExport,
     resume::{self, Resumable},
     retry::retry,
-    session::{Backend, Server, Session, SessionRef, Sessions},
+    session::{Backend, Server, Sessions},
     status::{ExportStatus, Outcome, Status},
     tables::find_tables,
 };
@@ -40,8 +37,8 @@ use crate::{
     error::{Error, ErrorKind, Result},
     pipeline::Throttle,
     schema::ColumnDescription,
-    sink::TargetLock,
-    source::{BinlogPosition, SnapshotMode},
+    sink::{Spool, TargetLock},
+    source::SnapshotMode,
     sync::lock,
 };
 
@@ -165,6 +162,7 @@ impl Runner {
         }
         let _locked = self.lock_increments()?;
         let history = plan.history()?;
+        let spool = plan.spool.clone().map(Spool::open).transpose()?;
         let count = plan.connection_count();
         let (mut sessions, position) = match plan.snapshot {
             SnapshotMode::None => (Vec::new(), None),
@@ -177,6 +175,7 @@ impl Runner {
             cancel,
             history: &history,
             position: position.as_ref(),
+            spool: spool.as_ref(),
         };
         let has_panicked = worker.run_in_parallel(count, sessions);
         self.publish_all(cancel)?;
@@ -434,162 +433,4 @@ impl Runner {
 pub fn internal_error() -> Error {
     Error::new(ErrorKind::Query, "the export broke down")
         .with_hint("the message above says where; please report it")
-}
-
-/// The state that a thread needs to run exports.
-#[derive(Clone, Copy)]
-struct Worker<'a> {
-    runner: &'a Runner,
-    cancel: &'a CancelToken,
-    history: &'a History,
-    /// The position of the snapshot, if it is known.
-    position: Option<&'a BinlogPosition>,
-}
-
-impl Worker<'_> {
-    /// Runs the queue on this thread and on `count - 1` others, each over its session
-    /// of the snapshot if there is one. Returns whether a thread has panicked.
-    fn run_in_parallel(self, count: usize, mut sessions: Vec<Box<dyn Session>>) -> bool {
-        thread::scope(|scope| {
-            let mut threads = Vec::new();
-            for _ in 1..count {
-                let session = sessions.pop();
-                let started =
-                    thread::Builder::new().spawn_scoped(scope, move || self.run_queue(session));
-                match started {
-                    Ok(thread) => threads.push(thread),
-                    // The other threads take its exports.
-                    Err(error) => tracing::info!("cannot start a thread: {error}"),
-                }
-            }
-            self.run_queue(sessions.pop());
-            let ended = threads.into_iter().map(thread::ScopedJoinHandle::join);
-            // `count` joins every thread; `any` would stop at the first panic.
-            ended.filter(Result::is_err).count() > 0
-        })
-    }
-
-    /// Runs queued exports one after the other, over `session` if there is one.
-    fn run_queue(self, mut session: Option<Box<dyn Session>>) {
-        loop {
-            if self.cancel.cause().is_some() {
-                return;
-            }
-            if let Some(session) = &mut session
-                && let Err(error) = session.check_snapshot()
-            {
-                let warning = format!("a session has lost the snapshot: {}", error.message());
-                self.runner.warn_of_run(warning);
-                return;
-            }
-            let next = {
-                let mut queue = lock(&self.runner.queue);
-                queue.pop_front().inspect(Job::begin)
-            };
-            let Some(job) = next else {
-                return;
-            };
-            match job {
-                Job::Export(index) => self.run(index, session.as_deref_mut()),
-                Job::Chunk(split, number) => {
-                    self.run_chunk(&split, number, session.as_deref_mut());
-                }
-            }
-            if let (Some(session), Ok(idle)) = (&mut session, self.cancel.child()) {
-                // A failure is noticed by the check before the next export.
-                let _ = session.attach(&idle);
-            }
-        }
-    }
-
-    /// Runs one export, and publishes it or keeps it until all are complete.
-    fn run(self, index: usize, session: Option<SessionRef<'_>>) {
-        let Worker { runner, cancel, .. } = self;
-        let export = &runner.exports[index];
-        let _span = export.enter();
-        export.status.start();
-        runner.observer.event(&Event::Started { export });
-        self.publish(index, cancel.child(), |child| {
-            self.stage(index, session, child)
-        });
-    }
-
-    /// Publishes the export that `stage` completes under a token, or keeps it until all are
-    /// complete; ends it if it has failed.
-    fn publish(
-        self,
-        index: usize,
-        child: Result<CancelToken>,
-        stage: impl FnOnce(&CancelToken) -> Result<StagedExport>,
-    ) {
-        let runner = self.runner;
-        let export = &runner.exports[index];
-        let result = child.and_then(|child| {
-            let result = stage(&child);
-            let result = match runner.plan.publish {
-                Publish::Each => result.and_then(StagedExport::publish).map(|()| true),
-                Publish::AllOrNothing => result.map(|staged| {
-                    export.status.await_commit();
-                    lock(&runner.staged).push((index, staged));
-                    false
-                }),
-            };
-            let target = &export.target;
-            result.map_err(|error| with_export_context(error, target, &export.status, &child))
-        });
-        let is_unreachable =
-            |error: &Error| error.kind() == ErrorKind::Connect && error.is_transient();
-        let found = result.as_ref().err().is_some_and(is_unreachable);
-        runner.is_unreachable.store(found, Relaxed);
-        let skips = runner.plan.exports[index].empty_result == EmptyResult::Skip;
-        match result {
-            Ok(false) => {}
-            Err(error) if skips && error.kind() == ErrorKind::NoRows => {
-                export.status.end(Outcome::NothingNew);
-                runner.observer.event(&Event::Succeeded { export });
-            }
-            result => runner.end(index, result.map(drop)),
-        }
-    }
-
-    /// Runs an export up to its complete output, and writes its manifest.
-    fn stage(
-        self,
-        index: usize,
-        session: Option<SessionRef<'_>>,
-        cancel: &CancelToken,
-    ) -> Result<StagedExport> {
-        let context = self.context(index, cancel);
-        let target = export(context, session)?;
-        StagedExport::new(context, target)
-    }
-
-    /// Returns the context of the export with the `index`.
-    fn context<'a>(&'a self, index: usize, cancel: &'a CancelToken) -> ExportContext<'a> {
-        let Worker {
-            runner, history, ..
-        } = *self;
-        let (status, plan) = (&runner.exports[index], &runner.plan);
-        let name = plan.exports[index].state_name();
-        ExportContext {
-            plan,
-            export: &plan.exports[index],
-            status,
-            observer: &*runner.observer,
-            cancel,
-            backend: &*runner.backend,
-            last: name.and_then(|name| history.exports.get(name)),
-            position: self.position,
-            // A server that was unreachable through all retries of the last export is
-            // unlikely to be reachable now.
-            retries: match runner.is_unreachable.load(Relaxed) {
-                false => plan.retries,
-                true => 0,
-            },
-            output: Output::Target,
-            throttle: runner.throttle.as_ref(),
-            origins: &[],
-            moment: None,
-        }
-    }
 }

@@ -227,6 +227,7 @@ impl Export {
             snapshot: SnapshotMode::None,
             load_limits: Default::default(),
             rows_per_second: None,
+            spool: None,
             state: None,
             found_tables: None,
             reserved: Default::default(),

@@ -18,9 +18,13 @@ use crate::{
     error::Error,
     pipeline::Counters,
     schema::Column,
-    sink::{Restart, Target},
+    sink::{Restart, Target, Unsent},
     sync::lock,
 };
+
+/// The number of bytes in a spool from which on its target is behind: a few are always on
+/// their way.
+const BEHIND: u64 = 1 << 20;
 
 /// The status of one export.
 #[derive(Clone)]
@@ -59,6 +63,7 @@ struct Shared {
     /// When the work started, by the wall clock and by the monotonic clock.
     started: OnceLock<(Timestamp, Instant)>,
     counters: Counters,
+    unsent: Unsent,
     /// The statuses of the chunks that are read side by side.
     parts: Mutex<Vec<Status>>,
     details: Mutex<StatusDetails>,
@@ -134,6 +139,7 @@ impl Status {
         Self(Arc::new(Shared {
             started: OnceLock::new(),
             counters: Counters::default(),
+            unsent: Unsent::default(),
             parts: Mutex::default(),
             details: Mutex::default(),
         }))
@@ -223,6 +229,21 @@ impl Status {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.0.counters.bytes() + self.of_parts(Self::bytes)
+    }
+
+    /// Returns the counter of the bytes that the target has not taken.
+    pub(super) fn unsent(&self) -> &Unsent {
+        &self.0.unsent
+    }
+
+    /// Returns the number of bytes that wait in the spool, if the target is behind.
+    #[must_use]
+    pub fn unsent_bytes(&self) -> Option<u64> {
+        Some(self.all_unsent()).filter(|unsent| *unsent > BEHIND)
+    }
+
+    fn all_unsent(&self) -> u64 {
+        self.0.unsent.bytes() + self.of_parts(Self::all_unsent)
     }
 
     /// Returns when the work started; `None` if it has not.

@@ -331,6 +331,7 @@ fn plan(exports: Vec<ExportPlan>) -> RunPlan {
         snapshot: SnapshotMode::None,
         load_limits: LoadLimits::default(),
         rows_per_second: None,
+        spool: None,
         state: None,
         found_tables: None,
         reserved: Default::default(),

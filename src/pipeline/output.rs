@@ -96,7 +96,7 @@ struct Buffer {
 
 /// A sink that is written to until a write fails.
 struct SinkWriter {
-    /// `None` once a write has failed, or the output is closed.
+    /// `None` once the output is closed.
     sink: Option<Box<dyn Sink>>,
     /// The error of the write that failed.
     failed: Option<Error>,
@@ -111,9 +111,10 @@ struct SinkWriter {
 }
 
 impl Spill for SinkWriter {
-    /// Writes `bytes` to the sink. A sink that fails is dropped at once: it may
-    /// have written a part of them, which must not be written again.
+    /// Writes `bytes` to the sink. One that has failed gets no more: it may have written a
+    /// part of them, which must not be written again.
     fn spill(&mut self, bytes: &[u8]) -> Result<()> {
+        self.check()?;
         let result = match &mut self.sink {
             Some(sink) => sink.write(bytes),
             None => Ok(()),
@@ -126,6 +127,7 @@ impl Spill for SinkWriter {
 
 impl SinkWriter {
     fn end_of_rows(&mut self, next: Next) -> Result<()> {
+        self.check()?;
         let result = match &mut self.sink {
             Some(sink) => sink.end_of_rows(next),
             None => Ok(()),
@@ -133,13 +135,12 @@ impl SinkWriter {
         self.keep(result)
     }
 
-    /// Keeps the error of a sink, which is dropped, and returns it or an earlier one.
+    /// Keeps the error of a sink, and returns it.
     fn keep(&mut self, result: Result<()>) -> Result<()> {
-        if let Err(error) = result {
-            self.sink = None;
-            self.failed = Some(error);
+        if let Err(error) = &result {
+            self.failed = Some(error.clone());
         }
-        self.check()
+        result
     }
 
     /// Returns the error of an earlier write.
@@ -184,7 +185,7 @@ impl Buffer {
     }
 
     const fn is_open(&self) -> bool {
-        self.writer.sink.is_some()
+        self.writer.sink.is_some() && self.writer.failed.is_none()
     }
 
     /// Drops the remaining bytes and returns the sink.

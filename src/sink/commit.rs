@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use super::errors::output_error;
+use super::{errors::output_error, spool::Completion};
 use crate::{error::Result, format::CHUNK};
 
 /// The destination of one export's bytes.
@@ -125,9 +125,17 @@ pub trait Commit: Send {
 /// An output that is dropped without [`commit`](Self::commit) is discarded, unless
 /// it is a stream.
 pub struct Staged {
-    commit: Option<Box<dyn Commit>>,
+    state: State,
     sha256: Option<String>,
     stored_bytes: Option<u64>,
+}
+
+enum State {
+    /// It was visible while it was written.
+    Written,
+    Ready(Box<dyn Commit>),
+    /// Its last bytes are being sent.
+    Awaited(Completion),
 }
 
 impl Staged {
@@ -136,7 +144,7 @@ impl Staged {
     #[must_use]
     pub const fn written() -> Self {
         Self {
-            commit: None,
+            state: State::Written,
             sha256: None,
             stored_bytes: None,
         }
@@ -147,10 +155,41 @@ impl Staged {
     #[must_use]
     pub fn new(commit: Box<dyn Commit>, sha256: Option<String>) -> Self {
         Self {
-            commit: Some(commit),
+            state: State::Ready(commit),
             sha256,
             stored_bytes: None,
         }
+    }
+
+    /// Creates an output whose last bytes are still being sent.
+    pub(super) const fn awaited(completion: Completion) -> Self {
+        Self {
+            state: State::Awaited(completion),
+            sha256: None,
+            stored_bytes: None,
+        }
+    }
+
+    /// Whether its last bytes are still being sent.
+    #[must_use]
+    pub const fn is_awaited(&self) -> bool {
+        matches!(self.state, State::Awaited(_))
+    }
+
+    /// Waits until all of it is sent. Its path and its SHA-256 are known then.
+    ///
+    /// # Errors
+    /// Those of [`Sink::write`] and [`Sink::finish`]; the cause, if the export is cancelled.
+    pub fn complete(self) -> Result<Self> {
+        let State::Awaited(completion) = self.state else {
+            return Ok(self);
+        };
+        let complete = completion.wait()?;
+        Ok(Self {
+            state: complete.state,
+            sha256: self.sha256.or(complete.sha256),
+            stored_bytes: self.stored_bytes.or(complete.stored_bytes),
+        })
     }
 
     /// Returns the output with the number of its bytes, which is another one than the
@@ -186,14 +225,20 @@ impl Staged {
     /// # Errors
     /// [`ErrorKind::Output`](crate::error::ErrorKind::Output), if it cannot.
     pub fn check(&self) -> Result<()> {
-        self.commit.as_ref().map_or(Ok(()), |commit| commit.check())
+        match &self.state {
+            State::Ready(commit) => commit.check(),
+            State::Written | State::Awaited(_) => Ok(()),
+        }
     }
 
     /// Returns the path of the file that becomes visible, with symbolic links
     /// followed; `None` for a stream.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
-        self.commit.as_ref()?.path()
+        match &self.state {
+            State::Ready(commit) => commit.path(),
+            State::Written | State::Awaited(_) => None,
+        }
     }
 
     /// Makes the output visible.
@@ -202,7 +247,11 @@ impl Staged {
     /// [`ErrorKind::Output`](crate::error::ErrorKind::Output); a regular file then
     /// keeps its earlier content, unless the message says otherwise.
     pub fn commit(self) -> Result<()> {
-        self.commit.map_or(Ok(()), |commit| commit.commit())
+        match self.state {
+            State::Written => Ok(()),
+            State::Ready(commit) => commit.commit(),
+            State::Awaited(completion) => completion.wait()?.commit(),
+        }
     }
 }
 

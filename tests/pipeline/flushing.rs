@@ -58,7 +58,13 @@ fn small_rows_do_not_wait_for_the_next_row() {
     let codecs = Codec::ALL.into_iter();
     let compressed =
         codecs.flat_map(|codec| ["auto", "row"].map(|flush| ("csv", flush, Some(codec))));
-    for (format, flush, codec) in plain.chain(compressed) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let spool = format!("--spool={}", folder.path().display());
+    let spooled = [("csv", "auto", None), ("csv", "row", Some(Codec::Zstd))];
+    let spooled = spooled.map(|(format, flush, codec)| (format, flush, codec, Some(&*spool)));
+    let plain = plain.chain(compressed);
+    let plain = plain.map(|(format, flush, codec)| (format, flush, codec, None));
+    for (format, flush, codec, spool) in plain.chain(spooled) {
         let (seen, wait) = mpsc::channel::<()>();
         let wait = std::sync::Mutex::new(wait);
         let port = fake::serve(move |mut session| {
@@ -90,6 +96,7 @@ fn small_rows_do_not_wait_for_the_next_row() {
                 codec.map_or("none", Codec::name),
                 "SELECT 1",
             ])
+            .args(spool)
             .start();
         let stdout = BufReader::new(run.take_stdout());
         let (send, bytes) = mpsc::channel();

@@ -5,3 +5,4 @@ mod objects;
 mod output;
 mod permissions;
 mod shared_folders;
+mod spool;

@@ -65,6 +65,18 @@ ssize_t write(int file, const void *bytes, size_t length) {
     return count;
 }
 
+ssize_t pwrite64(int file, const void *bytes, size_t length, off64_t offset) {
+    static ssize_t (*real)(int, const void *, size_t, off64_t);
+    if (!real)
+        real = (ssize_t (*)(int, const void *, size_t, off64_t))dlsym(RTLD_NEXT, "pwrite64");
+    if (fails_on("write", file))
+        return -1;
+    ssize_t count = real(file, bytes, length, offset);
+    if (count > 0)
+        written += count;
+    return count;
+}
+
 int fsync(int file) {
     static int (*real)(int);
     if (!real)

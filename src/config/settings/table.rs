@@ -21,9 +21,9 @@ use super::{
         switch, template, text,
     },
     validators::{
-        any_text, chunk_count, compression, connections, file_size, host, keep_count, load_target,
-        not_empty, one_statement, output_format, parsed, pattern, port, retries, row_group_size,
-        rows, rows_of_file, rows_per_second, thread_count,
+        any_text, byte_count, chunk_count, compression, connections, file_size, host, keep_count,
+        load_target, not_empty, one_statement, output_format, parsed, pattern, port, retries,
+        row_group_size, rows, rows_of_file, rows_per_second, thread_count,
     },
 };
 use crate::{
@@ -39,6 +39,7 @@ use crate::{
     },
     load::LoadTarget,
     pipeline::output::Flush,
+    sink::SpoolFull,
     source::Protocol,
     sql::{ColumnNames, Condition, Parameter, SplitColumns, TableName, TablePattern},
 };
@@ -622,6 +623,34 @@ settings! {
         .flag("date")
         .value("DATE")
         .more("For a run that was missed: 2020-01-03, or 2020-01-03T04:05:06 in local time.");
+    }
+    "Spool" {
+        SPOOL: PathBuf = path(
+            "spool.path",
+            "Where FILE is slower than the server, keep the rest in the folder DIR until it is sent",
+        )
+        .flag("spool")
+        .value("DIR")
+        .more("The server is free when its last row has come.");
+        SPOOL_MEMORY: u64 = text(
+            "spool.memory",
+            &byte_count,
+            "Keep up to SIZE of it in memory before",
+        )
+        .flag("spool-memory")
+        .value("SIZE")
+        .default("64MiB");
+        SPOOL_LIMIT: u64 = text("spool.limit", &byte_count, "Keep up to SIZE in DIR")
+            .flag("spool-limit")
+            .value("SIZE")
+            .default("20GiB");
+        SPOOL_FULL: SpoolFull = choice(
+            "spool.full",
+            "What happens when that is reached, or the disk is full",
+        )
+        .flag("spool-full")
+        .value("WHAT")
+        .default("wait");
     }
     "CSV and TSV" {
         CSV_DELIMITER: CsvDelimiter = text(

@@ -69,6 +69,11 @@ pub(super) fn file_size(text: &str) -> Result<NonZeroU64, String> {
     size.ok_or_else(|| "it is a size such as 100MiB or 2GiB".to_owned())
 }
 
+/// Zero is one, too.
+pub(super) fn byte_count(text: &str) -> Result<u64, String> {
+    size(text).ok_or_else(|| "it is a size such as 64MiB or 20GiB".to_owned())
+}
+
 /// The number of bytes that `text` says, with a unit or without one.
 fn size(text: &str) -> Option<u64> {
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());

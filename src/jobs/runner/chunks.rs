@@ -10,7 +10,11 @@ use std::{
     },
 };
 
-use super::{Runner, Worker, details::details_of_all};
+use super::{
+    Runner,
+    details::details_of_all,
+    worker::{Senders, Worker},
+};
 use crate::{
     artifacts::checkpoint::Origin,
     cancel::CancelToken,
@@ -322,15 +326,18 @@ fn refuse_whole(session: &mut dyn Session, export: &ExportPlan) -> Result<()> {
     Ok(())
 }
 
-impl Worker<'_> {
+impl<'a> Worker<'a> {
     /// Reads the chunk with the index `number`. The worker that ends the last one puts all
-    /// together.
-    pub(super) fn run_chunk(
+    /// together; with a spool, it leaves that to a thread which needs no session.
+    pub(super) fn run_chunk<'scope>(
         self,
-        split: &SplitRun,
+        split: &Arc<SplitRun>,
         number: usize,
         session: Option<SessionRef<'_>>,
-    ) {
+        senders: &Senders<'scope, '_>,
+    ) where
+        'a: 'scope,
+    {
         let runner = self.runner;
         let export = &runner.exports[split.index];
         let _span = export.enter();
@@ -349,8 +356,16 @@ impl Worker<'_> {
             state.left -= 1;
             state.left
         };
-        if left == 0 {
-            self.complete(split);
+        match (left, self.spool) {
+            (0, None) => self.complete(split),
+            (0, Some(_)) => {
+                let split = Arc::clone(split);
+                senders.run(move || {
+                    let _span = runner.exports[split.index].enter();
+                    self.complete(&split);
+                });
+            }
+            _ => {}
         }
     }
 
@@ -379,7 +394,7 @@ impl Worker<'_> {
             output: match (&kept_path, &plan.parts) {
                 (Some(path), _) => Output::Kept(path, part),
                 (None, Some(_)) => Output::Part(part),
-                (None, None) => Output::Spool(&file),
+                (None, None) => Output::Unnamed(&file),
             },
             ..self.context(split.index, &cancel)
         };
