@@ -18,6 +18,7 @@ use super::{
     driver::{self, catch_panic},
     errors::{READ_WRITE_HINT, catch_driver_panic, is_refused_write, query_error, statement_error},
     interrupt::{InterruptHandle, SessionUse},
+    lookup,
     options::{Compression, ConnectOptions, Protocol, SessionOptions, WarningPolicy},
     prepare, previous,
     rows::{RowStream, Rows},
@@ -47,6 +48,8 @@ pub struct QueryExecutor {
     pub(super) interrupt: Arc<InterruptHandle>,
     pub(super) cancel: CancelToken,
     encryption: Encryption,
+    /// The database that the session is to be in.
+    database: Option<String>,
     /// The statement that runs next.
     pub(super) bound: BoundQuery,
     pub(super) protocol: Protocol,
@@ -100,6 +103,7 @@ impl QueryExecutor {
                 Some(_) => Encryption::Tls,
                 None => Encryption::None,
             },
+            database: connection.database.clone(),
             bound: BoundQuery::default(),
             protocol: Protocol::Auto,
             prepared: None,
@@ -247,10 +251,12 @@ impl QueryExecutor {
     }
 
     fn try_run(&mut self) -> Result<RowStream<'_>> {
+        let database = self.database.as_deref();
+        let unprepared = lookup::look_up(&mut self.conn, &self.bound, database)?;
         if let Some(rows) = self.session.row_limit {
             session::limit_rows(&mut self.conn, rows)?;
         }
-        let prepared = prepare::prepare(&mut self.conn, self.protocol, &self.bound)?;
+        let prepared = prepare::prepare(&mut self.conn, self.protocol, &self.bound, unprepared)?;
         self.early_warnings = match &prepared {
             // MySQL folds constants here, and does not repeat its warnings of them when
             // the statement runs. The driver does not tell their number.
@@ -277,7 +283,8 @@ impl QueryExecutor {
                     .extend(doubtful_bits(rows.columns().as_ref()));
                 RowStream::new(Rows::Binary(rows), None, &self.cancel, context)?
             }
-            prepare::Statement::Text(reason) => {
+            text => {
+                let reason = text.reason();
                 let result = self.conn.query_iter(&self.bound.sql);
                 let rows = expect_result_set(result, &self.cancel, &self.bound)?;
                 self.value_warnings

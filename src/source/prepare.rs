@@ -30,12 +30,27 @@ const CALL: &str = "CALL";
 pub(super) enum Statement {
     /// It is prepared, and its rows are binary.
     Prepared(mysql::Statement),
-    /// It runs as text. There is a reason if it could have been prepared.
+    /// It runs as text. There is a reason if that is not what was asked for.
     Text(Option<String>),
+    /// It runs as text for a reason, though the server prepares it: it would execute it
+    /// wrongly.
+    Unfit(String),
+}
+
+impl Statement {
+    /// Returns why it runs as text, if there is a reason.
+    pub(super) fn reason(self) -> Option<String> {
+        match self {
+            Self::Prepared(_) => None,
+            Self::Text(reason) => reason,
+            Self::Unfit(reason) => Some(reason),
+        }
+    }
 }
 
 /// Prepares the statement if `protocol` asks for it and the server can. Nothing is
-/// executed here, so that a statement that then runs as text runs once.
+/// executed here, so that a statement that then runs as text runs once. Where the server
+/// would execute it wrongly, `fault` says so, and it runs as text.
 ///
 /// # Errors
 /// [`ErrorKind::Query`] if the server finds a mistake in the statement, or if only
@@ -44,21 +59,25 @@ pub(super) fn prepare(
     conn: &mut Conn,
     protocol: Protocol,
     bound: &BoundQuery,
+    fault: Option<String>,
 ) -> Result<Statement> {
     if !is_wanted(protocol, bound) {
         check_is_one(conn, bound)?;
         return Ok(Statement::Text(None));
     }
     let may_use_text = protocol == Protocol::Auto;
-    let use_text = |reason: &str| {
+    let text_reason = |reason: &str| {
         if may_use_text {
-            return Ok(Statement::Text(Some(format!(
-                "the text protocol is used: {reason}"
-            ))));
+            return Ok(format!("the text protocol is used: {reason}"));
         }
         let what = format!("the statement cannot use the binary protocol: {reason}");
         Err(Error::new(ErrorKind::Query, what).with_hint("choose --protocol auto"))
     };
+    let use_text = |reason: &str| text_reason(reason).map(|reason| Statement::Text(Some(reason)));
+    if let Some(fault) = fault {
+        check_is_one(conn, bound)?;
+        return text_reason(&fault).map(Statement::Unfit);
+    }
     let statement = match try_prepare(conn, bound)? {
         Ok(statement) => statement,
         Err(Refusal::Unclear(error)) if !may_use_text => return Err(statement_error(error, bound)),
@@ -212,7 +231,7 @@ pub(super) fn columns(
 ) -> Result<Arc<[Column]>> {
     match statement {
         Statement::Prepared(statement) => Ok(statement.columns()),
-        Statement::Text(None) if is_prepared(bound) => {
+        Statement::Text(None) | Statement::Unfit(_) if is_prepared(bound) => {
             let Ok(statement) = describe(conn, bound)? else {
                 return Ok(Arc::default());
             };
@@ -222,7 +241,7 @@ pub(super) fn columns(
                 .map_err(|error| query_error("closing the statement failed", error))?;
             Ok(columns)
         }
-        Statement::Text(_) => Ok(Arc::default()),
+        Statement::Text(_) | Statement::Unfit(_) => Ok(Arc::default()),
     }
 }
 

@@ -7,6 +7,7 @@ mod expressions;
 mod hostile;
 mod late;
 mod login;
+mod lookup;
 mod metadata;
 mod other_servers;
 mod protocols;
