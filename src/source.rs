@@ -19,6 +19,7 @@ mod excerpt;
 mod executed;
 mod executor;
 mod interrupt;
+mod lookup;
 mod options;
 mod overload;
 mod owned_row;

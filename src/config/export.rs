@@ -21,7 +21,7 @@ use crate::{
     error::{Error, Result},
     jobs::{
         guard::{Guards, SchemaPolicy},
-        plan::{EmptyResult, ExportPlan, PartPlan, SchemaFile},
+        plan::{EmptyResult, ExportPlan, PartPlan, SchemaFile, SplitPlan, WholeChunks},
     },
     sink::{self, Existing, Partial, Target},
     source::Protocol,
@@ -124,7 +124,7 @@ impl UnresolvedExport {
             self.statement_file,
             layers,
         )?;
-        let plan = ExportPlan {
+        let mut plan = ExportPlan {
             load,
             split,
             increment,
@@ -170,7 +170,7 @@ impl UnresolvedExport {
             tables,
         };
         split::check_output(layers, &plan)?;
-        refuse_for_objects(layers, &plan)?;
+        suit_object(layers, &mut plan)?;
         if plan.existing == Existing::Refuse && plan.is_resumable() {
             let what = "leaves files as they are, and --resume goes on with those that are there";
             let refused = layers.refuse(keys::IF_ABSENT, what);
@@ -180,27 +180,29 @@ impl UnresolvedExport {
     }
 }
 
-/// Refuses what an object cannot have.
-fn refuse_for_objects(layers: &Layers, plan: &ExportPlan) -> Result<()> {
+/// Has an object's whole chunks be kept in the folder of the spool, and refuses what an object
+/// cannot have.
+fn suit_object(layers: &Layers, plan: &mut ExportPlan) -> Result<()> {
     if !plan.target.path().is_some_and(sink::is_object) {
         return Ok(());
     }
-    let (setting, what) = if plan.partial == Partial::Keep {
-        (
-            keys::KEEP_PARTIAL.setting(),
-            "keeps what had come beside a file, and an object appears as a whole",
-        )
-    } else if plan.is_resumable() {
-        (
-            keys::RESUME.setting(),
-            "keeps whole chunks in a folder beside a file, and the output is an object",
-        )
-    } else {
+    if plan.partial == Partial::Keep {
+        let what = "keeps what had come beside a file, and an object appears as a whole";
+        let refused = layers.refuse(keys::KEEP_PARTIAL, what);
+        return Err(refused.with_hint("leave it out, or write to a file"));
+    }
+    let spool = layers.value(keys::SPOOL);
+    let is_kept = |split: &&mut SplitPlan| split.whole != WholeChunks::Discard;
+    let Some(split) = plan.split.as_mut().filter(is_kept) else {
         return Ok(());
     };
-    Err(layers
-        .refuse(setting, what)
-        .with_hint("leave it out, or write to a file"))
+    let Some(folder) = spool else {
+        let what = "keeps whole chunks in a folder, and an object has none";
+        let refused = layers.refuse(keys::RESUME, what);
+        return Err(refused.with_hint("name one on a local disk: --spool DIR, or [spool] path"));
+    };
+    split.whole = WholeChunks::KeepIn(folder);
+    Ok(())
 }
 
 /// Returns the guards of the export called `name`. Guards that compare with the

@@ -202,7 +202,7 @@ pub enum Since {
 }
 
 /// What happens to the chunks that are whole if a run ends before the others are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WholeChunks {
     /// They are removed.
@@ -210,6 +210,8 @@ pub enum WholeChunks {
     Discard,
     /// They are kept in a folder beside the output, and the next run reads the others.
     Keep,
+    /// They are kept in a folder within this one: the output is an object.
+    KeepIn(PathBuf),
 }
 
 /// The order of the rows of a chunk.
@@ -295,7 +297,7 @@ impl ExportPlan {
     #[must_use]
     pub fn is_resumable(&self) -> bool {
         let split = self.split.as_ref();
-        split.is_some_and(|split| split.whole == WholeChunks::Keep)
+        split.is_some_and(|split| split.whole != WholeChunks::Discard)
     }
 
     /// Creates an export of all rows of `query` to `target`, without a name, guards

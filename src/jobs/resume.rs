@@ -9,12 +9,13 @@ use std::{
 };
 
 use jiff::Timestamp;
+use ring::digest;
 use serde::Serialize;
 
 use super::{
     export::ExportContext,
     load, parts,
-    plan::{ExportPlan, RunPlan, SplitPlan},
+    plan::{ExportPlan, RunPlan, SplitPlan, WholeChunks},
     session::Session,
 };
 use crate::{
@@ -34,7 +35,7 @@ use crate::{
     source::Chunks,
     sql::CHUNK,
     sync::lock,
-    text::counted,
+    text::{counted, hex},
 };
 
 /// The rows of a chunk: a part that can be committed, or a file to be joined to others.
@@ -78,7 +79,37 @@ pub(super) fn path(export: &ExportPlan) -> Result<PathBuf> {
         );
         return Err(Error::new(ErrorKind::Output, what).with_hint("leave --resume out"));
     };
-    Ok(checkpoint::path(&named))
+    match (&export.split, sink::is_object(&named)) {
+        (
+            Some(SplitPlan {
+                whole: WholeChunks::KeepIn(folder),
+                ..
+            }),
+            _,
+        ) => Ok(checkpoint::path(&folder.join(local_name(&named)))),
+        (_, true) => {
+            let what = format!("chunks of {} are not kept", export.target);
+            Err(Error::new(ErrorKind::Output, what).with_hint("leave --resume out"))
+        }
+        _ => Ok(checkpoint::path(&named)),
+    }
+}
+
+/// The longest part of a URL that stands in the name of a local folder, in bytes.
+const MAX_SHOWN: usize = 100;
+
+/// Returns the name of a local folder for the object at `url`: its last characters, as far as
+/// file names have them, and a hash of all.
+fn local_name(url: &Path) -> String {
+    let text = url.to_string_lossy();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let shown: String = text
+        .chars()
+        .map(|c| if is_plain(c) { c } else { '_' })
+        .collect();
+    let shown = &shown[shown.len().saturating_sub(MAX_SHOWN)..];
+    let hash = hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
+    format!("{}-{}", shown.trim_start_matches('.'), &hash[..16])
 }
 
 impl Resumable {
@@ -201,7 +232,7 @@ impl Resumable {
         let target = part_target(context, number)?;
         let (part, file) = if is_whole(&path) {
             self.adopt(context, number, &chunk)?
-        } else if context.export.parts.is_some() && is_whole(&target) {
+        } else if context.export.parts.is_some() && !sink::is_object(&target) && is_whole(&target) {
             // A run that was killed while it published has moved it to its place.
             let staged = sink::in_place(&target, chunk.sha256.clone())?;
             (part(context, staged, &chunk), None)
@@ -353,7 +384,11 @@ fn has_side_files(export: &ExportPlan) -> bool {
     let statement = load::statement_file(export).map(Path::to_owned);
     let schema = export.schema_file.as_ref().map(|file| file.path.clone());
     let files = [dataset, manifest, statement, schema];
-    files.iter().flatten().all(|path| path.exists())
+    let is_there = |path: &PathBuf| match sink::is_object(path) {
+        true => sink::size(path).is_ok(),
+        false => path.exists(),
+    };
+    files.iter().flatten().all(is_there)
 }
 
 /// Returns the path of the part that is the chunk with the index `number`.

@@ -11,7 +11,7 @@ use std::{
 use super::{
     Commit, CreateDirs, Staged, check_replaceable,
     errors::{io_error, output_error, write_error},
-    folder, make_folder_of, open,
+    folder, is_object, make_folder_of, open,
     paths::{follow_links, sync_folder_of},
     permissions::Permissions,
     target::{SinkOptions, StaleFiles, Target},
@@ -33,6 +33,9 @@ pub fn adopt(
 ) -> Result<Staged> {
     let name = target.display().to_string();
     let failed = |error| io_error(&name, "open", error);
+    if is_object(target) {
+        return copied(&path, target, sha256, cancel);
+    }
     let resolved = follow_links(target).map_err(failed)?;
     make_folder_of(target, &resolved, create_dirs)?;
     check_replaceable(target)?;
@@ -41,6 +44,12 @@ pub fn adopt(
     if is_near {
         return Ok(AdoptedFile::staged(Some(path), resolved, name, sha256));
     }
+    copied(&path, target, sha256, cancel)
+}
+
+/// Returns the output that has the bytes of the file at `path`.
+fn copied(path: &Path, target: &Path, sha256: String, cancel: &CancelToken) -> Result<Staged> {
+    let failed = |error| io_error(target.display(), "open", error);
     let options = SinkOptions {
         stale: StaleFiles::Leave,
         ..SinkOptions::default()

@@ -15,7 +15,7 @@ use serde_json::Value as Json;
 
 use super::split::{KEYS, NUMBERS, fill, parts, read};
 use crate::support::{
-    Database, GlobalVariable, GoldDigger, Outcome, each_logging_server, each_server_alone,
+    Database, GlobalVariable, GoldDigger, Outcome, S3, each_logging_server, each_server_alone,
     file_names, on_a_server, wait_until,
 };
 
@@ -539,5 +539,69 @@ fn a_signal_keeps_what_is_whole() {
             kept,
             ["chunk-00001", "chunk-00001.json", "lock", "plan.json"]
         );
+    });
+}
+
+#[test]
+fn an_object_goes_on_with_what_is_kept_in_the_spool() {
+    on_a_server(|db| {
+        fill_and_break(db);
+        let s3 = S3::start();
+        let folder = tempfile::tempdir().expect("a folder");
+        let spool = folder.path().join("spool");
+        let expected = {
+            mend(db);
+            expected(db, folder.path())
+        };
+        for target in ["s3://bucket/a b/x.csv", "s3://bucket/d/x-{part}.csv"] {
+            let run = |more: &[&str]| {
+                let run = GoldDigger::new().env("DATABASE_URL", db.url());
+                let run = run.args(ARGS).args(["-o", target, "--header=false"]);
+                s3.reach(run).args(more).run()
+            };
+            let with_spool = ["--spool", spool.to_str().expect("UTF-8")];
+            run(&[]).failed(
+                2,
+                &["--resume keeps whole chunks in a folder", "--spool DIR"],
+            );
+            break_last(db);
+            let shown = run(&with_spool).ended_with(4);
+            let left = format!("9 of 10 chunks are kept in {}", spool.display());
+            assert!(shown.contains(&left), "{shown}");
+            assert_eq!(s3.keys(), [""; 0]);
+            assert_eq!(s3.unfinished(), 0);
+            let kept = file_names(&spool);
+            assert_eq!(kept.len(), 1);
+            assert!(kept[0].ends_with(".resume"), "{kept:?}");
+
+            mend(db);
+            // What is whole is not read again.
+            db.sql("UPDATE t SET note = 'too late' WHERE id < 5000");
+            let shown = run(&with_spool).ended_with(0);
+            assert!(
+                shown.contains("9 of 10 chunks were read by earlier runs"),
+                "{shown}"
+            );
+            db.sql("UPDATE t SET note = CONCAT('n, \"', id) WHERE id < 5000");
+            assert_eq!(file_names(&spool), [""; 0]);
+            assert_eq!(s3.unfinished(), 0);
+            let keys = s3.keys().into_iter();
+            let rows = keys.filter(|key| key.ends_with(".csv"));
+            let rows = rows.map(|key| s3.object(&key).expect("an object"));
+            assert!(
+                rows.collect::<Vec<_>>().concat() == expected.as_bytes(),
+                "{target}"
+            );
+            let described = match target.contains("{part}") {
+                true => "s3://bucket/d/x-all.csv.dataset.json",
+                false => target,
+            };
+            s3.reach(GoldDigger::new().args(["verify", described]))
+                .run()
+                .ended_with(0);
+            for key in s3.keys() {
+                fs::remove_file(s3.path(&key)).expect("an object");
+            }
+        }
     });
 }

@@ -252,7 +252,7 @@ impl Runner {
             session.bind(export)?;
             question.prefer_cause(match split.whole {
                 WholeChunks::Discard => session.chunks(&split.options).map(|found| (found, None)),
-                WholeChunks::Keep => {
+                WholeChunks::Keep | WholeChunks::KeepIn(_) => {
                     let opened = Resumable::open(&self.plan, export, split, session, &question);
                     opened.map(|(resumable, chunks)| (chunks, Some(resumable)))
                 }
