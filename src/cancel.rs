@@ -246,6 +246,11 @@ impl CancelToken {
         }
     }
 
+    /// Whether a connection is in use that has not been closed.
+    pub(crate) fn has_connection(&self) -> bool {
+        self.state().interrupt.is_some()
+    }
+
     /// Removes the hook of the connection, before the connection is closed or used
     /// for other work. Waits for an interruption that has begun.
     pub fn deregister(&self) {

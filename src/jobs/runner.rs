@@ -157,7 +157,8 @@ impl Runner {
         }
         let has_parts = plan.exports.iter().any(|export| export.parts.is_some());
         let has_chunks = plan.exports.iter().any(|export| export.split.is_some());
-        if plan.publish == Publish::AllOrNothing || has_parts || has_chunks {
+        let has_spool = plan.spool.is_some();
+        if plan.publish == Publish::AllOrNothing || has_parts || has_chunks || has_spool {
             raise_open_files_limit();
         }
         let _locked = self.lock_increments()?;

@@ -12,20 +12,17 @@ use serde::{Deserialize, Serialize};
 
 use self::folder::Folder;
 pub use self::{output::Completion, queue::Unsent};
-use super::{Restart, Sink};
+use super::Sink;
 use crate::{cancel::CancelToken, error::Result, sync::lock};
 
 mod folder;
 mod output;
 mod queue;
 
-/// The largest number of outputs that are not yet sent: each has a thread. The next one
-/// opens when one of them is.
-const MAX_OUTPUTS: usize = 64;
-
-/// The largest number of files and objects that are sent at a time: an object takes three
-/// parts of 8 MiB in memory.
-const MAX_SENDING: usize = 4;
+/// The largest number of outputs that have all their bytes and are not yet sent. Each has a
+/// thread, and an object three parts of 8 MiB in memory. The next one ends when one of them is
+/// sent.
+const MAX_ENDED: usize = 16;
 
 /// How often a thread that waits looks whether its work is cancelled.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
@@ -35,7 +32,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 pub struct SpoolOptions {
     /// The folder of the files. It is created if only its last part is missing.
     pub folder: PathBuf,
-    /// The most bytes in memory, of all outputs together. A single write may be larger.
+    /// The most bytes in memory, of all outputs together. Each output has one write besides.
     pub memory: u64,
     /// The most bytes in files, of all outputs together.
     pub limit: u64,
@@ -69,8 +66,8 @@ pub struct Spool {
 struct Used {
     memory: u64,
     disk: u64,
-    outputs: usize,
-    sending: usize,
+    /// The outputs that have all their bytes.
+    ended: usize,
 }
 
 impl Spool {
@@ -102,7 +99,7 @@ impl Spool {
     ///
     /// # Errors
     /// [`ErrorKind::Output`](crate::error::ErrorKind::Output), if the system starts no
-    /// thread; the cause, if the export is cancelled while the spool has too many outputs.
+    /// thread.
     pub fn before(
         self: &Arc<Self>,
         sink: Box<dyn Sink>,
@@ -110,45 +107,27 @@ impl Spool {
         unsent: &Unsent,
         cancel: &CancelToken,
     ) -> Result<Box<dyn Sink>> {
-        let wanted = Wanted {
-            take: |used| {
-                let is_free = used.outputs < MAX_OUTPUTS;
-                used.outputs += usize::from(is_free);
-                is_free
-            },
-            give_back: |used| used.outputs -= 1,
-        };
-        let place = Place::take(self, wanted, cancel, || false)?;
-        output::open(self, place, sink, name, unsent, cancel)
+        output::open(self, sink, name, unsent, cancel)
     }
 
-    /// Waits for the turn of an output to be sent, or until it `is_over`. Streams need none:
-    /// the reader of one may wait for another one.
-    fn turn(
-        self: &Arc<Self>,
-        restart: Restart,
-        cancel: &CancelToken,
-        is_over: impl Fn() -> bool,
-    ) -> Result<Option<Place>> {
-        if restart == Restart::Forbidden {
-            return Ok(None);
-        }
-        let wanted = Wanted {
-            take: |used| {
-                let is_free = used.sending < MAX_SENDING;
-                used.sending += usize::from(is_free);
-                is_free
-            },
-            give_back: |used| used.sending -= 1,
-        };
-        Place::take(self, wanted, cancel, is_over)
-    }
-
-    /// Takes memory for `bytes`, if there is some. One write may be larger than all of it.
-    fn take_memory(&self, bytes: u64) -> bool {
+    /// Waits until an output may be sent behind others.
+    fn place(self: &Arc<Self>, cancel: &CancelToken) -> Result<Place> {
         let mut used = lock(&self.used);
-        let has_room = used.memory == 0 || used.memory + bytes <= self.options.memory;
-        used.memory += if has_room { bytes } else { 0 };
+        while used.ended >= MAX_ENDED {
+            if let Some(cause) = cancel.cause() {
+                return Err(cause);
+            }
+            used = self.wait(used);
+        }
+        used.ended += 1;
+        Ok(Place(Arc::clone(self)))
+    }
+
+    /// Takes memory for `bytes`, if there is some, or if it `must` be.
+    fn take_memory(&self, bytes: usize, must: bool) -> bool {
+        let mut used = lock(&self.used);
+        let has_room = must || used.memory + bytes as u64 <= self.options.memory;
+        used.memory += if has_room { bytes as u64 } else { 0 };
         has_room
     }
 
@@ -172,47 +151,11 @@ impl Spool {
     }
 }
 
-/// A place in the spool.
-#[derive(Clone, Copy)]
-struct Wanted {
-    /// Takes it, if it is free.
-    take: fn(&mut Used) -> bool,
-    give_back: fn(&mut Used),
-}
-
-/// A place that is given back on drop.
-struct Place {
-    spool: Arc<Spool>,
-    give_back: fn(&mut Used),
-}
-
-impl Place {
-    /// Waits until the place is free; `None` if the output `is_over` meanwhile.
-    fn take(
-        spool: &Arc<Spool>,
-        wanted: Wanted,
-        cancel: &CancelToken,
-        is_over: impl Fn() -> bool,
-    ) -> Result<Option<Self>> {
-        let mut used = lock(&spool.used);
-        while !(wanted.take)(&mut used) {
-            if let Some(cause) = cancel.cause() {
-                return Err(cause);
-            }
-            if is_over() {
-                return Ok(None);
-            }
-            used = spool.wait(used);
-        }
-        Ok(Some(Self {
-            spool: Arc::clone(spool),
-            give_back: wanted.give_back,
-        }))
-    }
-}
+/// The place of an output that has ended, until it is sent.
+struct Place(Arc<Spool>);
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.spool.give_back(self.give_back);
+        self.0.give_back(|used| used.ended -= 1);
     }
 }

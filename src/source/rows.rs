@@ -212,6 +212,12 @@ impl Drop for RowStream<'_> {
             self.cancel.abort_query();
         }
         let rows = mem::replace(&mut self.rows, Rows::Lost);
+        if self.state == StreamState::Open && !self.cancel.has_connection() {
+            // The connection is closed. What has arrived stays unread, so that the system
+            // resets the connection: a server that waits to send more notices at once.
+            mem::forget(rows);
+            return;
+        }
         // Dropping reads what has arrived already, which may break the protocol
         // too.
         let _ = catch_panic(|| drop(rows));

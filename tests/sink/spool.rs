@@ -356,6 +356,89 @@ fn parts_and_chunks_are_spooled() {
 }
 
 #[test]
+fn outputs_do_not_wait_for_each_other_for_ever() {
+    on_a_server(|db| {
+        let case = Case::new(db);
+        db.sql(&format!("CREATE TABLE large (PRIMARY KEY (id)) {LARGE}"));
+        let target = case.path("{part}.csv");
+        let target = target.to_str().expect("UTF-8");
+        // More chunks side by side than memory has room for, and no disk.
+        let split = [
+            "--table=large",
+            "--split=16",
+            "--connections=8",
+            "--snapshot=false",
+        ];
+        for sizes in [["64MiB", "1GiB"], ["1MiB", "0"], ["0", "0"], ["0", "1MiB"]] {
+            let run = case.spooled(sizes, &[&split[..], &["-o", target]].concat());
+            run.run().ended_with(0);
+            let parts = ["--table=large", "--rows-per-file=100", "-o", target];
+            case.spooled(sizes, &parts).run().ended(0, "");
+            let dataset = case.path("all.csv.dataset.json");
+            GoldDigger::new()
+                .arg("verify")
+                .arg(dataset)
+                .run()
+                .ended_with(0);
+        }
+        case.assert_no_file_is_left();
+    });
+}
+
+#[test]
+fn a_stream_that_nobody_reads_keeps_no_room_after_its_failure() {
+    on_a_server(|db| {
+        let case = Case::new(db);
+        let [fifo, file] = ["fifo", "second.csv"].map(|name| case.path(name));
+        make_fifo(&fifo);
+        let text = format!(
+            "[output]\nformat = 'csv'\n\
+             [[export]]\nname = 'one'\npath = '{}'\nsql = \"{LARGE}\"\n\
+             [[export]]\nname = 'two'\npath = '{}'\nsql = \"{LARGE} AND a.n < 5\"\n",
+            fifo.display(),
+            file.display()
+        );
+        fs::write(case.path("c.toml"), text).expect("a file");
+        let config = case.path("c.toml").display().to_string();
+        let args = ["--config", &config, "--spool-full=fail"];
+        let run = case.spooled(["4MiB", "4MiB"], &args).start();
+        let reader = File::open(&fifo).expect("a FIFO");
+        run.wait().failed_with_any_length(
+            5,
+            &[
+                "one: cannot keep more in the spool",
+                "1 of 2 exports failed: one (exit code 5)",
+            ],
+        );
+        drop(reader);
+        assert_eq!(
+            fs::read_to_string(&file).expect("a file").lines().count(),
+            5001
+        );
+    });
+}
+
+#[test]
+fn a_signal_while_the_server_waits_ends_its_session() {
+    each_server(|db| {
+        let case = Case::new(db);
+        for args in [
+            ["--spool-full=wait", "--format=csv"],
+            // Without a spool, the program itself waits.
+            ["--throttle=1000", "--format=csv"],
+        ] {
+            let args = [&args[..], &[LARGE]].concat();
+            let mut run = case.spooled(["0", "0"], &args).start();
+            let mut stdout = run.take_stdout();
+            stdout.read_exact(&mut [0; 100]).expect("a row");
+            run.signal(Signal::SIGTERM);
+            run.wait().ended_with(143);
+            case.wait_for_free_server();
+        }
+    });
+}
+
+#[test]
 fn a_folder_that_cannot_be_used_is_an_error_before_anything_is_asked() {
     on_a_server(|db| {
         let case = Case::new(db);

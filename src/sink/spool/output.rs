@@ -2,17 +2,22 @@
 
 use std::{
     mem,
-    sync::Arc,
-    thread::{self, JoinHandle},
+    sync::{
+        Arc,
+        mpsc::{self, Receiver},
+    },
+    thread,
 };
 
+use tracing::Span;
+
 use super::{
-    Place, Spool, SpoolFull,
+    Spool, SpoolFull,
     queue::{End, Next, Put, PutError, Queue, Unsent},
 };
 use crate::{
     cancel::CancelToken,
-    error::Result,
+    error::{Error, ErrorKind, Result},
     sink::{
         Restart, Sink, Staged,
         errors::{io_error, output_error, write_error},
@@ -21,24 +26,21 @@ use crate::{
 
 /// Takes the bytes of an output.
 struct SpooledSink {
+    spool: Arc<Spool>,
     queue: Arc<Queue>,
-    full: SpoolFull,
     name: String,
-    /// The name of the folder, for messages.
-    folder: String,
     restart: Restart,
     block_size: u64,
     /// Whether it was told that the spool is full.
     is_told: bool,
-    /// `None` once the output is ended.
-    sender: Option<JoinHandle<Result<Staged>>>,
+    /// Has what the sender has come to. `None` once the output is ended.
+    result: Option<Receiver<Result<Staged>>>,
     cancel: CancelToken,
 }
 
 /// Opens the sink before `sink`, and starts what sends its bytes.
 pub(super) fn open(
     spool: &Arc<Spool>,
-    place: Option<Place>,
     sink: Box<dyn Sink>,
     name: &str,
     unsent: &Unsent,
@@ -49,38 +51,47 @@ pub(super) fn open(
     let sender = Sender {
         spool: Arc::clone(spool),
         queue: Arc::clone(&queue),
-        folder: spool.options.folder.display().to_string(),
         cancel: cancel.clone(),
-        _place: place,
     };
-    let folder = sender.folder.clone();
-    let started = thread::Builder::new().spawn(move || sender.run(sink));
-    let sender = started.map_err(|error| io_error(name, "start a thread that writes to", error))?;
+    // Not the handle of the thread: it would keep the stack of a thread that has ended.
+    let (done, result) = mpsc::sync_channel(1);
+    let span = Span::current();
+    let send = move || {
+        let _span = span.enter();
+        // Nobody waits any more if the stream is given up.
+        let _ = done.send(sender.run(sink));
+    };
+    let started = thread::Builder::new().spawn(send);
+    started.map_err(|error| io_error(name, "start a thread that writes to", error))?;
     Ok(Box::new(SpooledSink {
+        spool: Arc::clone(spool),
         queue,
-        full: spool.options.full,
         name: name.to_owned(),
-        folder,
         restart,
         block_size,
         is_told: false,
-        sender: Some(sender),
+        result: Some(result),
         cancel: cancel.clone(),
     }))
 }
 
+impl Spool {
+    /// The name of its folder, for messages.
+    fn name(&self) -> String {
+        self.options.folder.display().to_string()
+    }
+}
+
 impl SpooledSink {
-    /// Returns the error of a spool that has no room, if it is not to wait.
-    fn refuse(&mut self, put: Put) -> Result<()> {
-        let problem = match put {
-            Put::DiskFull => "its disk is full",
-            Put::Done | Put::Full => "its limit is reached",
-        };
-        match self.full {
+    /// Returns the error of a spool that has no room because of `problem`, if it is not to
+    /// wait.
+    fn refuse(&mut self, problem: &str) -> Result<()> {
+        match self.spool.options.full {
             SpoolFull::Fail => {
                 // What waits could be as long on its way as what finds no room.
                 self.queue.discard();
-                let full = output_error(&self.folder, "keep more in the spool", problem);
+                let folder = self.spool.name();
+                let full = output_error(folder, "keep more in the spool", problem);
                 return Err(full.with_hint(format!(
                     "{} takes the rows too slowly: make room (--spool-limit), or let the server \
                      wait (--spool-full wait)",
@@ -108,10 +119,11 @@ impl Sink for SpooledSink {
         loop {
             match self.queue.put(bytes) {
                 Ok(Put::Done) => return Ok(()),
-                Ok(full) => self.refuse(full)?,
+                Ok(Put::Full(problem)) => self.refuse(problem)?,
                 Err(PutError::Failed(error)) => return Err(error),
                 Err(PutError::System(error)) => {
-                    return Err(write_error(&self.folder, "write to the spool in", error));
+                    let folder = self.spool.name();
+                    return Err(write_error(&folder, "write to the spool in", error));
                 }
             }
             if let Some(cause) = self.cancel.cause() {
@@ -130,9 +142,10 @@ impl Sink for SpooledSink {
     }
 
     fn finish(mut self: Box<Self>) -> Result<Staged> {
-        self.queue.end(End::Complete);
+        let place = self.spool.place(&self.cancel)?;
+        self.queue.end(End::Complete(place));
         Ok(Staged::awaited(Completion {
-            sender: self.sender.take(),
+            result: self.result.take(),
             queue: Arc::clone(&self.queue),
             name: mem::take(&mut self.name),
         }))
@@ -142,24 +155,24 @@ impl Sink for SpooledSink {
 /// A stream gets all rows before a failure, unless the run is cancelled.
 impl Drop for SpooledSink {
     fn drop(&mut self) {
-        let Some(sender) = self.sender.take() else {
+        let Some(result) = self.result.take() else {
             return;
         };
         let is_stream = self.restart == Restart::Forbidden;
-        self.queue.end(match is_stream {
-            true => End::Send,
-            false => End::Discard,
-        });
+        match is_stream {
+            true => self.queue.end(End::Send),
+            false => self.queue.discard(),
+        }
         // The reader of a stream may never read again, and nothing is to be removed.
         if !(is_stream && self.queue.is_discarded()) {
-            let _ = sender.join();
+            let _ = result.recv();
         }
     }
 }
 
 /// An output whose last bytes are still being sent. On drop, they are discarded.
 pub struct Completion {
-    sender: Option<JoinHandle<Result<Staged>>>,
+    result: Option<Receiver<Result<Staged>>>,
     queue: Arc<Queue>,
     name: String,
 }
@@ -168,16 +181,16 @@ impl Completion {
     /// Waits until all is sent and the output is complete.
     pub(in crate::sink) fn wait(mut self) -> Result<Staged> {
         let lost = || output_error(&self.name, "write to", "a thread has ended early");
-        let joined = self.sender.take().map(JoinHandle::join);
-        joined.and_then(std::result::Result::ok).ok_or_else(lost)?
+        let result = self.result.take().and_then(|result| result.recv().ok());
+        result.ok_or_else(lost)?
     }
 }
 
 impl Drop for Completion {
     fn drop(&mut self) {
-        if let Some(sender) = self.sender.take() {
+        if let Some(result) = self.result.take() {
             self.queue.discard();
-            let _ = sender.join();
+            let _ = result.recv();
         }
     }
 }
@@ -186,24 +199,25 @@ impl Drop for Completion {
 struct Sender {
     spool: Arc<Spool>,
     queue: Arc<Queue>,
-    folder: String,
     cancel: CancelToken,
-    _place: Option<Place>,
 }
 
 impl Sender {
     fn run(self, sink: Box<dyn Sink>) -> Result<Staged> {
+        let _guard = FailOnPanic(&self);
         let result = self.cancel.prefer_cause(self.send_all(sink));
         if let Err(error) = &result {
-            self.queue.fail(error.clone());
-            self.cancel.cancel(error.clone());
+            self.fail(error);
         }
         result
     }
 
+    fn fail(&self, error: &Error) {
+        self.queue.fail(error.clone());
+        self.cancel.cancel(error.clone());
+    }
+
     fn send_all(&self, mut sink: Box<dyn Sink>) -> Result<Staged> {
-        let is_over = || self.queue.is_discarded();
-        let _turn = self.spool.turn(sink.restart(), &self.cancel, is_over)?;
         let mut buffer = Vec::new();
         loop {
             let next = self.queue.next();
@@ -214,12 +228,24 @@ impl Sender {
                 Next::Block(block) => {
                     let bytes = block.bytes(&mut buffer);
                     sink.write(bytes.map_err(|error| {
-                        write_error(&self.folder, "read from the spool in", error)
+                        write_error(&self.spool.name(), "read from the spool in", error)
                     })?)?;
                 }
-                Next::End(End::Complete) => return sink.finish(),
+                Next::End(End::Complete(_place)) => return sink.finish(),
                 Next::End(End::Send | End::Discard) => return Ok(Staged::written()),
             }
+        }
+    }
+}
+
+/// Ends the export if the sender panics: nobody else would take what waits.
+struct FailOnPanic<'a>(&'a Sender);
+
+impl Drop for FailOnPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let what = "the export failed with an internal error";
+            self.0.fail(&Error::new(ErrorKind::Output, what));
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::{
     collections::VecDeque,
     fs::File,
-    io,
+    io, mem,
     os::unix::fs::FileExt,
     sync::{
         Arc, Condvar, Mutex, PoisonError,
@@ -12,17 +12,24 @@ use std::{
     },
 };
 
-use super::Spool;
+use nix::errno::Errno;
+
+use super::{Place, Spool};
 use crate::{
     error::{Error, Result},
     format::CHUNK,
     sync::lock,
 };
 
-/// The size from which on a file is followed by the next one, unless the limit is so low
-/// that these are smaller. A file is removed when all of it has been read.
+/// The smallest size from which on a file is followed by the next one, but for a low limit,
+/// which is divided among at least so many files; one is removed when all of it has been
+/// read. A high limit is divided among at most so many, as each is open.
 const FILE_SIZE: u64 = 64 << 20;
-const FILES_IN_LIMIT: u64 = 8;
+const MIN_FILES: u64 = 8;
+const MAX_FILES: u64 = 256;
+
+/// The smallest size of a block in memory. Small writes share one.
+const BLOCK: usize = 64 << 10;
 
 /// The number of bytes that have come and are not sent.
 #[derive(Clone, Debug, Default)]
@@ -75,10 +82,9 @@ struct Piece {
 }
 
 /// What becomes of the bytes that wait when no more come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// They are sent, and the output is completed.
-    Complete,
+    /// They are sent, and the output is completed. The place is given back then.
+    Complete(Place),
     /// They are sent, but the output is not complete.
     Send,
     /// They are dropped.
@@ -133,8 +139,8 @@ impl Drop for Block<'_> {
         let Queue { spool, unsent, .. } = self.queue;
         match &self.place {
             BlockPlace::Memory(bytes) => {
-                let length = bytes.len() as u64;
-                spool.give_back(|used| used.memory -= length);
+                let capacity = bytes.capacity() as u64;
+                spool.give_back(|used| used.memory -= capacity);
                 unsent.subtract(bytes.len());
             }
             BlockPlace::File { length, .. } => unsent.subtract(*length),
@@ -146,10 +152,8 @@ impl Drop for Block<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Put {
     Done,
-    /// The limit is reached.
-    Full,
-    /// The disk is full.
-    DiskFull,
+    /// There is no room, for this reason.
+    Full(&'static str),
 }
 
 impl Queue {
@@ -172,18 +176,18 @@ impl Queue {
             return Err(PutError::Failed(error.clone()));
         }
         let length = bytes.len() as u64;
-        if state.files.is_empty() && self.spool.take_memory(length) {
+        if state.files.is_empty() && state.add_to_memory(bytes, &self.spool) {
             self.unsent.add(bytes.len());
-            state.add_to_memory(bytes);
             drop(state);
             self.changed.notify_one();
             return Ok(Put::Done);
         }
         if !self.spool.take_disk(length) {
-            return Ok(Put::Full);
+            return Ok(Put::Full("its limit is reached"));
         }
         state.is_writing = true;
-        let file_size = FILE_SIZE.min(self.spool.options.limit / FILES_IN_LIMIT);
+        let limit = self.spool.options.limit;
+        let file_size = FILE_SIZE.max(limit / MAX_FILES).min(limit / MIN_FILES);
         let last = state.files.back().filter(|last| last.size < file_size);
         let last = last.map(|last| (Arc::clone(&last.file), last.size));
         drop(state);
@@ -199,8 +203,12 @@ impl Queue {
             }
             Err(error) => {
                 self.spool.give_back(|used| used.disk -= length);
-                match error.kind() {
-                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Ok(Put::DiskFull),
+                let errno = error.raw_os_error().map(Errno::from_raw);
+                match errno {
+                    Some(Errno::ENOSPC | Errno::EDQUOT) => Ok(Put::Full("its disk is full")),
+                    Some(Errno::EMFILE | Errno::ENFILE) => {
+                        Ok(Put::Full("no more files may be open (ulimit -n)"))
+                    }
                     _ => Err(PutError::System(error)),
                 }
             }
@@ -230,14 +238,14 @@ impl Queue {
     pub(super) fn next(&self) -> Next<'_> {
         let mut state = lock(&self.state);
         loop {
-            if state.end == Some(End::Discard) {
+            if matches!(state.end, Some(End::Discard)) {
                 return Next::End(End::Discard);
             }
             if let Some(place) = state.next_block() {
                 return Next::Block(Block { queue: self, place });
             }
             self.drop_read_files(&mut state);
-            if let Some(end) = state.end {
+            if let Some(end) = state.end.take() {
                 return Next::End(end);
             }
             let waited = self.changed.wait(state);
@@ -247,7 +255,7 @@ impl Queue {
 
     /// Whether the bytes that wait are not wanted.
     pub(super) fn is_discarded(&self) -> bool {
-        lock(&self.state).end == Some(End::Discard)
+        matches!(lock(&self.state).end, Some(End::Discard))
     }
 
     /// Waits for a moment, or until there is room.
@@ -263,8 +271,26 @@ impl Queue {
 
     /// Drops the bytes that wait, whatever was to become of them.
     pub(super) fn discard(&self) {
-        lock(&self.state).end = Some(End::Discard);
+        let mut state = lock(&self.state);
+        state.end = Some(End::Discard);
+        self.clear(&mut state);
+        drop(state);
         self.changed.notify_one();
+    }
+
+    /// Drops the bytes that wait.
+    fn clear(&self, state: &mut State) {
+        let memory = mem::take(&mut state.memory);
+        let files = mem::take(&mut state.files);
+        let capacity: usize = memory.iter().map(Vec::capacity).sum();
+        let disk: u64 = files.iter().map(|piece| piece.size).sum();
+        let in_memory: usize = memory.iter().map(Vec::len).sum();
+        let in_files = files.iter().flat_map(|piece| &piece.lengths);
+        self.unsent.subtract(in_memory + in_files.sum::<usize>());
+        self.spool.give_back(|used| {
+            used.memory -= capacity as u64;
+            used.disk -= disk;
+        });
     }
 
     /// Records why the destination has failed.
@@ -309,18 +335,22 @@ impl State {
         })
     }
 
-    /// Adds `bytes` to the last block in memory, or to a new one.
-    fn add_to_memory(&mut self, bytes: &[u8]) {
-        match self.memory.back_mut() {
-            Some(last) if last.len() + bytes.len() <= last.capacity() => {
-                last.extend_from_slice(bytes);
-            }
-            _ => {
-                let mut block = Vec::with_capacity(bytes.len().max(CHUNK));
-                block.extend_from_slice(bytes);
-                self.memory.push_back(block);
-            }
+    /// Adds `bytes` to the last block in memory, or to a new one. Returns whether there was
+    /// room. If nothing waits, there is: an output that keeps no other waiting goes on.
+    fn add_to_memory(&mut self, bytes: &[u8], spool: &Spool) -> bool {
+        if let Some(last) = self.memory.back_mut()
+            && last.len() + bytes.len() <= last.capacity()
+        {
+            last.extend_from_slice(bytes);
+            return true;
         }
+        let mut block = Vec::with_capacity(bytes.len().max(BLOCK));
+        if !spool.take_memory(block.capacity(), self.memory.is_empty()) {
+            return false;
+        }
+        block.extend_from_slice(bytes);
+        self.memory.push_back(block);
+        true
     }
 
     /// Adds `length` bytes, which have been written, to the last block of the last file.
@@ -339,15 +369,8 @@ impl State {
 /// What waits is dropped with it.
 impl Drop for Queue {
     fn drop(&mut self) {
-        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let memory: usize = state.memory.iter().map(Vec::len).sum();
-        let disk: u64 = state.files.iter().map(|piece| piece.size).sum();
-        let lengths = state.files.iter().flat_map(|piece| &piece.lengths);
-        self.unsent.subtract(memory + lengths.sum::<usize>());
-        self.spool.give_back(|used| {
-            used.memory -= memory as u64;
-            used.disk -= disk;
-        });
+        let mut state = mem::take(&mut *lock(&self.state));
+        self.clear(&mut state);
     }
 }
 
@@ -391,7 +414,7 @@ mod tests {
                 }
                 used_files |= !lock(&queue.state).files.is_empty();
             }
-            queue.end(End::Complete);
+            queue.end(End::Send);
             taker.join().expect("no panic")
         });
         assert!(taken == writes.concat());
@@ -409,6 +432,7 @@ mod tests {
             copy(10_000, 50_000, pause);
             copy(0, 1 << 30, pause);
             assert!(!copy(1 << 30, 0, pause));
+            assert!(!copy(0, 0, pause));
         }
         assert!(copy(10_000, 1 << 30, 1000));
     }
@@ -426,10 +450,11 @@ mod tests {
         let unsent = Unsent::default();
         let queue = Queue::new(Arc::clone(&spool), unsent.clone());
         let put = |length| queue.put(&vec![b'x'; length]).ok().expect("a place");
-        assert_eq!(put(100), Put::Done);
+        // The first write always finds room.
+        assert_eq!(put(BLOCK), Put::Done);
         assert_eq!(put(900), Put::Done);
-        assert_eq!(put(200), Put::Full);
-        assert_eq!(unsent.bytes(), 1000);
+        assert_eq!(put(200), Put::Full("its limit is reached"));
+        assert_eq!(unsent.bytes(), BLOCK as u64 + 900);
         let Next::Block(block) = queue.next() else {
             panic!("a block");
         };
