@@ -188,6 +188,17 @@ impl CancelToken {
         }
     }
 
+    /// Cancels the work of this token, and tells its children, whose work uses the connection
+    /// of this one. A hook of one of them may call it.
+    pub(crate) fn cancel_for_children(&self, cause: &Error) {
+        if self.set_cause(cause.clone()) {
+            for child in self.children() {
+                child.set_cause(cause.clone());
+            }
+            self.abort(Scope::Query);
+        }
+    }
+
     /// Sets the cause, unless an earlier one is set. Returns `false` if the commit
     /// has begun, in which case the token is not cancelled.
     fn set_cause(&self, cause: Error) -> bool {

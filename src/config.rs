@@ -64,6 +64,7 @@ use self::{
     output::LazyNow,
     reporting::{ReportOptions, Verbosity},
     run::RunSettings,
+    selection::ExportOutput,
     settings::keys,
 };
 pub use self::{
@@ -219,9 +220,11 @@ impl Shared {
         if self.session.time_zone.is_some() || preset::init_sets_zone(layers) {
             return;
         }
-        let is_columnar = |table: &Option<ExportTable>| {
-            let layer = table.as_ref().map(|table| table.layer.clone());
-            let destination = layers.with(selection::EXPORT_LAYER, layer, |layers| {
+        let outputs = tables.iter();
+        let outputs = outputs.flat_map(|table| ExportOutput::of(layers, table.clone()));
+        let outputs: Vec<ExportOutput> = outputs.collect();
+        let is_columnar = |output: ExportOutput| {
+            let destination = output.with(layers, |layers| {
                 preset::with_preset(layers, |layers| {
                     output::destination(layers, now, self.database())
                 })
@@ -229,7 +232,7 @@ impl Shared {
             // One that is wrong is refused later.
             destination.is_ok_and(|destination| destination.format.is_columnar())
         };
-        if !tables.is_empty() && tables.iter().all(is_columnar) {
+        if !tables.is_empty() && outputs.into_iter().all(is_columnar) {
             self.session.time_zone = Some(UTC.to_owned());
             if let Some(defaults) = layers.list.last_mut() {
                 defaults.set(keys::TIME_ZONE, UTC.to_owned(), Origin::Default);
@@ -250,7 +253,8 @@ impl Shared {
         tables: Vec<Option<ExportTable>>,
         now: &LazyNow,
     ) -> Result<String> {
-        let exports = each_export(layers, tables, |layers, name| {
+        let exports = each_export(layers, tables, |layers, output| {
+            let name = output.export.as_deref();
             let export = UnresolvedExport::without_query(layers, now, self.database(), name)?;
             let dump = Dump {
                 layers,
@@ -258,7 +262,7 @@ impl Shared {
                 export: &export,
                 tls_mode: &self.tls_mode,
             };
-            Ok((name.map(str::to_owned), dump.to_text()))
+            Ok((output.name(), dump.to_text()))
         })?;
         Ok(dump::combine(exports))
     }
@@ -284,7 +288,8 @@ impl Shared {
         add_input(&layers, keys::TLS_CERT, "the certificate");
         add_input(&layers, keys::TLS_KEY, "the private key");
         let (mut paths, mut warnings) = (Vec::<OsString>::new(), Vec::new());
-        let exports = each_export(&mut layers, tables, |layers, name| {
+        let exports = each_export(&mut layers, tables, |layers, output| {
+            let name = output.export.as_deref();
             add_input(layers, keys::QUERY_FILE, "the file of the query");
             let database = self.database();
             let export = UnresolvedExport::new(layers, now, database, name)?;
@@ -296,7 +301,7 @@ impl Shared {
                 Some(name) => format!("{name}: {text}"),
                 None => text,
             }));
-            Ok(export)
+            export::as_output(export, layers, output)
         })?;
         output::refuse_unused_date(&layers, &paths)?;
         selection::refuse_unused_parameters(&layers, &exports, &paths)?;
@@ -372,24 +377,24 @@ impl Shared {
     }
 }
 
-/// Calls `work` for each export while its table is a layer, and returns the
+/// Calls `work` for each output of each export while its layers apply, and returns the
 /// results. An error names the export.
 fn each_export<T>(
     layers: &mut Layers,
     tables: Vec<Option<ExportTable>>,
-    mut work: impl FnMut(&Layers, Option<&str>) -> Result<T>,
+    mut work: impl FnMut(&Layers, &ExportOutput) -> Result<T>,
 ) -> Result<Vec<T>> {
     let mut results = Vec::new();
     for table in tables {
-        let (name, layer) = table.map(|table| (table.name, table.layer)).unzip();
-        let name = name.as_deref();
-        let result = layers.with(selection::EXPORT_LAYER, layer, |layers| {
-            preset::with_preset(layers, |layers| work(layers, name))
-        });
-        results.push(result.map_err(|error| match name {
-            Some(name) => error.with_location(name),
-            None => error,
-        })?);
+        for output in ExportOutput::of(layers, table) {
+            let result = output.clone().with(layers, |layers| {
+                preset::with_preset(layers, |layers| work(layers, &output))
+            });
+            results.push(result.map_err(|error| match output.name() {
+                Some(name) => error.with_location(&name),
+                None => error,
+            })?);
+        }
     }
     Ok(results)
 }
@@ -401,12 +406,14 @@ fn list_exports(layers: &mut Layers, tables: Vec<ExportTable>, now: &LazyNow) ->
     let database = connection.and_then(|connection| connection.database);
     let database = database.as_ref().map(|database| database.value.as_str());
     let mut lines = Vec::new();
-    for ExportTable { name, layer } in selection::selected(layers, tables)?.into_iter().flatten() {
-        let destination = layers.with(selection::EXPORT_LAYER, Some(layer), |layers| {
-            output::destination(layers, now, database)
-        });
-        let destination = destination.map_err(|error| error.with_location(&name))?;
-        lines.push((name, printable(&destination.target.to_string())));
+    for table in selection::selected(layers, tables)?.into_iter().flatten() {
+        for output in ExportOutput::of(layers, Some(table)) {
+            let name = output.name().unwrap_or_default();
+            let destination =
+                output.with(layers, |layers| output::destination(layers, now, database));
+            let destination = destination.map_err(|error| error.with_location(&name))?;
+            lines.push((name, printable(&destination.target.to_string())));
+        }
     }
     let Some(width) = lines.iter().map(|(name, _)| name.len()).max() else {
         return Err(Error::config("--list-jobs has nothing to list")

@@ -19,19 +19,21 @@ use crate::{
     cancel::CancelToken,
     error::{Error, ErrorKind, Result},
     format::{Format, ValueError},
+    row::Row,
     schema::Schema,
     sink::{Sink, Staged},
     source::RowSource,
 };
 
-/// The parts that rows pass through after their source.
+/// The parts that rows pass through after their source, up to one output. The rows of a source
+/// can go through several.
 pub struct Pipeline<'a> {
     /// How rows become bytes.
     pub format: &'a dyn Format,
     /// What a format that keeps facts is told of the rows' origin: names and values.
     pub facts: Vec<(&'static str, String)>,
-    /// Where the bytes go.
-    pub sink: Box<dyn Sink>,
+    /// Where the bytes go, or why that cannot be opened.
+    pub sink: Result<Box<dyn Sink>>,
     /// What is written of the document.
     pub extent: Extent,
     /// Where one document ends and the next begins; `None` if all rows are in one.
@@ -41,11 +43,22 @@ pub struct Pipeline<'a> {
     /// Cancels the export.
     pub cancel: &'a CancelToken,
     /// They see each row before it is encoded, in this order.
-    pub observers: &'a mut [&'a mut dyn RowObserver],
+    pub observers: Vec<&'a mut dyn RowObserver>,
     /// Counts rows and bytes.
     pub counters: &'a Counters,
-    /// When the export started, for the log.
-    pub started: Instant,
+    /// What a failure of this output ends.
+    pub failure: FailureEnds,
+}
+
+/// What the failure of one of several outputs ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureEnds {
+    /// Itself.
+    #[default]
+    Itself,
+    /// All outputs of the rows: all are published, or none.
+    All,
 }
 
 /// What is written of a document.
@@ -63,7 +76,7 @@ pub struct Parts<'a> {
     /// When a document ends.
     pub limit: PartLimit,
     /// Opens the sink of the document with a number: the second is 2.
-    pub open: &'a mut dyn FnMut(u32) -> Result<Box<dyn Sink>>,
+    pub open: Box<dyn FnMut(u32) -> Result<Box<dyn Sink>> + 'a>,
 }
 
 /// The size of a document, after which the next one begins. At least one is `Some`.
@@ -85,14 +98,30 @@ impl PartLimit {
     }
 }
 
-/// A pipeline that has taken all rows, but whose last document is not yet closed.
+/// Pipelines that have taken all rows, but whose last documents are not yet closed.
 pub struct Copied<'a> {
-    open: OpenPart,
-    closed: Vec<Part>,
-    observers: &'a mut [&'a mut dyn RowObserver],
-    counters: &'a Counters,
-    cancel: &'a CancelToken,
+    outputs: Vec<Output<'a>>,
     rows: u64,
+}
+
+/// An output that takes rows.
+struct Output<'a> {
+    format: &'a dyn Format,
+    facts: Vec<(&'static str, String)>,
+    schema: Schema,
+    extent: Extent,
+    parts: Option<Parts<'a>>,
+    flush: Flush,
+    cancel: &'a CancelToken,
+    observers: Vec<&'a mut dyn RowObserver>,
+    counters: &'a Counters,
+    failure: FailureEnds,
+    closed: Vec<Part>,
+    closed_bytes: u64,
+    /// The document that takes rows. After a failure it stays until the source is let go, if
+    /// no other output takes rows.
+    open: Option<OpenPart>,
+    failed: Option<Error>,
 }
 
 /// A complete document, which can be committed.
@@ -152,85 +181,174 @@ impl OpenPart {
     }
 }
 
-/// Copies every row of `source` into the pipeline, up to the end of the source.
-///
-/// # Errors
-/// Those of the source, of an observer, of the format and of the sink. A stream
-/// then holds all rows before the failure.
-pub fn copy_rows<'a>(
-    source: Box<dyn RowSource + '_>,
-    pipeline: Pipeline<'a>,
-) -> Result<Copied<'a>> {
-    let Pipeline {
-        format,
-        facts,
-        observers,
-        counters,
-        cancel,
-        flush,
-        mut parts,
-        extent,
-        ..
-    } = pipeline;
-    for observer in observers.iter_mut() {
-        observer.columns(source.schema())?;
+impl<'a> Output<'a> {
+    /// Opens the first document of `pipeline`.
+    fn open(pipeline: Pipeline<'a>, schema: &Schema) -> Result<Self> {
+        let mut output = Self {
+            format: pipeline.format,
+            facts: pipeline.facts,
+            schema: schema.clone(),
+            extent: pipeline.extent,
+            parts: pipeline.parts,
+            flush: pipeline.flush,
+            cancel: pipeline.cancel,
+            observers: pipeline.observers,
+            counters: pipeline.counters,
+            failure: pipeline.failure,
+            closed: Vec::new(),
+            closed_bytes: 0,
+            open: None,
+            failed: None,
+        };
+        let opened = pipeline.sink;
+        let opened = opened.and_then(|sink| output.open_document(sink));
+        output.keep(opened)?;
+        Ok(output)
     }
-    let schema = source.schema().clone();
-    let open = |sink| -> Result<OpenPart> {
-        let mut writer = format.open(&schema)?;
-        writer.describe(&facts);
-        let framing = format.framing();
-        let output = BufferedOutput::new(writer, framing, sink, flush, cancel);
-        Ok(OpenPart::new(output, extent))
-    };
-    let mut part = open(pipeline.sink)?;
-    // Declared behind it, and so dropped before: after a failure the server is let go, before
-    // a slow reader takes the last rows.
-    let mut source = source;
-    if let Some(note) = source.note() {
-        tracing::info!("{note}");
+
+    /// Has a document with the output `sink` take the next rows.
+    fn open_document(&mut self, sink: Box<dyn Sink>) -> Result<()> {
+        if self.closed.is_empty() {
+            for observer in &mut self.observers {
+                observer.columns(&self.schema)?;
+            }
+        }
+        let mut writer = self.format.open(&self.schema)?;
+        writer.describe(&self.facts);
+        let framing = self.format.framing();
+        let output = BufferedOutput::new(writer, framing, sink, self.flush, self.cancel);
+        self.open = Some(OpenPart::new(output, self.extent));
+        Ok(())
     }
-    let (mut closed, mut closed_bytes) = (Vec::new(), 0);
-    let mut rows = 0;
-    while let Some(row) = source.next_row()? {
-        if rows == 0 {
-            let elapsed = pipeline.started.elapsed().as_secs_f64();
-            tracing::debug!("the first row came after {elapsed:.3} s");
+
+    /// Keeps the error of `result`, which ends this output. Returns it if it ends all; its
+    /// token then tells whose it is.
+    fn keep(&mut self, result: Result<()>) -> Result<()> {
+        let Err(error) = result else { return Ok(()) };
+        self.failed = Some(error.clone());
+        match self.failure {
+            FailureEnds::Itself => Ok(()),
+            FailureEnds::All => {
+                self.cancel.cancel(error.clone());
+                Err(error)
+            }
         }
-        rows += 1;
-        counters.count_row();
-        for observer in observers.iter_mut() {
-            observer.row(row, rows)?;
+    }
+
+    /// Takes row `number`, unless the output has failed.
+    #[inline]
+    fn take(&mut self, row: Row<'_>, number: u64) -> Result<()> {
+        if self.failed.is_some() {
+            return Ok(());
         }
-        if let Some(parts) = &mut parts
+        self.counters.count_row();
+        match self.try_take(row, number) {
+            Ok(()) => Ok(()),
+            failed => self.keep(failed),
+        }
+    }
+
+    fn try_take(&mut self, row: Row<'_>, number: u64) -> Result<()> {
+        for observer in &mut self.observers {
+            observer.row(row, number)?;
+        }
+        if let (Some(parts), Some(part)) = (&self.parts, &self.open)
             && parts.limit.is_reached(part.rows, part.bytes)
         {
-            let full = part.close(counters, closed_bytes, cancel)?;
-            closed_bytes += full.bytes;
-            closed.push(full);
-            let number = u32::try_from(closed.len() + 1).unwrap_or(u32::MAX);
-            part = open((parts.open)(number)?)?;
+            self.begin_part()?;
         }
+        let (Some(part), schema) = (&mut self.open, &self.schema) else {
+            return Ok(());
+        };
         part.rows += 1;
-        let is_first = part.rows == 1 && extent == Extent::Whole;
+        let is_first = part.rows == 1 && self.extent == Extent::Whole;
         part.bytes = part.output.append(|writer, out| {
             if is_first {
                 writer.start(out)?;
             }
             let written = writer.row(row, out);
-            written.map_err(|error| value_error(&error, rows, &schema))
+            written.map_err(|error| value_error(&error, number, schema))
         })?;
-        counters.set_bytes(closed_bytes + part.bytes);
+        self.counters.set_bytes(self.closed_bytes + part.bytes);
+        Ok(())
     }
-    source.finish()?;
-    Ok(Copied {
-        open: part,
-        closed,
-        observers,
-        counters,
-        cancel,
-        rows,
-    })
+
+    /// Closes the document, and opens the next one.
+    fn begin_part(&mut self) -> Result<()> {
+        self.close()?;
+        let number = u32::try_from(self.closed.len() + 1).unwrap_or(u32::MAX);
+        let Some(parts) = &mut self.parts else {
+            return Ok(());
+        };
+        let sink = (parts.open)(number)?;
+        self.open_document(sink)
+    }
+
+    /// Closes the document and its output.
+    fn close(&mut self) -> Result<()> {
+        let closed = || Error::new(ErrorKind::Output, "the output is closed");
+        let part = self.open.take().ok_or_else(closed)?;
+        let full = part.close(self.counters, self.closed_bytes, self.cancel)?;
+        self.closed_bytes += full.bytes;
+        self.closed.push(full);
+        Ok(())
+    }
+
+    /// Closes the last document. Returns all of them.
+    fn finish(mut self, rows: u64) -> Result<Vec<Part>> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        for observer in &mut self.observers {
+            observer.end(rows)?;
+        }
+        self.close()?;
+        Ok(self.closed)
+    }
+}
+
+/// Copies every row of `source` into each of `pipelines`, up to the end of the source, or
+/// until all of them have failed. `observers` see each row before. `started` is when the
+/// export started, for the log.
+///
+/// # Errors
+/// Those of the source and of `observers`; those of a pipeline whose failure ends all. A
+/// stream then holds all rows before the failure.
+pub fn copy_rows<'a>(
+    source: Box<dyn RowSource + '_>,
+    pipelines: Vec<Pipeline<'a>>,
+    observers: &mut [&mut dyn RowObserver],
+    started: Instant,
+) -> Result<Copied<'a>> {
+    let schema = source.schema().clone();
+    let open = |pipeline| Output::open(pipeline, &schema);
+    let outputs: Vec<Output<'_>> = pipelines.into_iter().map(open).collect::<Result<_>>()?;
+    let mut copied = Copied { outputs, rows: 0 };
+    // Declared behind them, and so dropped before: after a failure the server is let go,
+    // before a slow reader takes the last rows.
+    let mut source = source;
+    if let Some(note) = source.note() {
+        tracing::info!("{note}");
+    }
+    while !copied.has_failed()
+        && let Some(row) = source.next_row()?
+    {
+        if copied.rows == 0 {
+            let elapsed = started.elapsed().as_secs_f64();
+            tracing::debug!("the first row came after {elapsed:.3} s");
+        }
+        copied.rows += 1;
+        for observer in observers.iter_mut() {
+            observer.row(row, copied.rows)?;
+        }
+        for output in &mut copied.outputs {
+            output.take(row, copied.rows)?;
+        }
+    }
+    if !copied.has_failed() {
+        source.finish()?;
+    }
+    Ok(copied)
 }
 
 impl Copied<'_> {
@@ -240,27 +358,26 @@ impl Copied<'_> {
         self.rows
     }
 
-    /// Closes the last document and its output. Returns all of them, which can then be
-    /// committed, in their order.
-    ///
-    /// # Errors
-    /// Those of an observer, of the format and of the sink; the cause, if the export
-    /// was cancelled.
-    pub fn finish(self) -> Result<Vec<Part>> {
-        let Self {
-            open,
-            mut closed,
-            observers,
-            counters,
-            cancel,
-            rows,
-        } = self;
-        for observer in observers.iter_mut() {
-            observer.end(rows)?;
+    /// Whether all outputs have failed. What an output that has failed alone still has is
+    /// dropped.
+    pub fn has_failed(&mut self) -> bool {
+        let is_whole = self.outputs.iter().any(|output| output.failed.is_none());
+        if is_whole && self.outputs.len() > 1 {
+            let failed = self.outputs.iter_mut();
+            let failed = failed.filter(|output| output.failed.is_some());
+            failed.for_each(|output| output.open = None);
         }
-        let before = closed.iter().map(|part| part.bytes).sum();
-        closed.push(open.close(counters, before, cancel)?);
-        Ok(closed)
+        !is_whole
+    }
+
+    /// Closes the last document of each pipeline and its output. Returns those of each, which
+    /// can then be committed, in their order; or the error of an observer, of the format or of
+    /// the sink, or the cause, if the export was cancelled.
+    #[must_use]
+    pub fn finish(self) -> Vec<Result<Vec<Part>>> {
+        let rows = self.rows;
+        let outputs = self.outputs.into_iter();
+        outputs.map(|output| output.finish(rows)).collect()
     }
 }
 
@@ -280,7 +397,7 @@ mod tests {
     use super::*;
     use crate::{
         format::Csv,
-        row::{MemoryRow, Row, Value},
+        row::{MemoryRow, Value},
         schema::{Column, ColumnType},
         sink::{SharedBytes, WriterSink},
     };
@@ -343,22 +460,22 @@ mod tests {
         let (bytes, cancel) = (SharedBytes::default(), CancelToken::new());
         let sink = Box::new(WriterSink::new("memory", bytes.clone()));
         let (format, counters) = (Csv::new(), Counters::default());
-        let observers: &mut [&mut dyn RowObserver] = &mut [counter];
         let pipeline = Pipeline {
             format: &format,
             facts: Vec::new(),
-            sink,
+            sink: Ok(sink),
             extent: Extent::Whole,
             parts: None,
             flush: Flush::Row,
             cancel: &cancel,
-            observers,
+            observers: vec![counter],
             counters: &counters,
-            started: Instant::now(),
+            failure: FailureEnds::Itself,
         };
-        let copied = copy_rows(source, pipeline);
-        let result = copied.and_then(|copied| copied.finish().map(drop));
-        (result.map(|()| counters.rows()), bytes.take())
+        let copied = copy_rows(source, vec![pipeline], &mut [], Instant::now());
+        let finished = copied.and_then(|copied| copied.finish().into_iter().collect());
+        let result = finished.map(|_: Vec<Vec<Part>>| counters.rows());
+        (result, bytes.take())
     }
 
     #[test]

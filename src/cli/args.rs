@@ -213,6 +213,10 @@ fn layer(matches: &ArgMatches) -> Layer {
             continue;
         }
         let values = matches.get_many::<Value>(flag);
+        if setting.is(keys::OUTPUT_PATH) && values.as_ref().is_some_and(|values| values.len() > 1) {
+            layer.outputs = outputs(setting, values.into_iter().flatten());
+            continue;
+        }
         // A flag that can be repeated gives all its values.
         let concat = |first, again| setting.kind.concat(&first, again);
         let value = values.and_then(|values| values.cloned().reduce(concat));
@@ -229,6 +233,18 @@ fn layer(matches: &ArgMatches) -> Layer {
         layer.set(keys::QUERY_FILE, PathBuf::from("-"), sql.origin);
     }
     layer
+}
+
+/// Returns a layer for each of the `targets` that `setting` names.
+fn outputs<'a>(setting: &'static Setting, targets: impl Iterator<Item = &'a Value>) -> Vec<Layer> {
+    let flag = setting.flag.unwrap_or_default();
+    targets
+        .map(|target| {
+            let mut layer = Layer::default();
+            layer.insert(setting, target.clone(), Origin::Flag(format!("--{flag}")));
+            layer
+        })
+        .collect()
 }
 
 /// The command line's grammar. `-h` alone, which asks for help, is not part of it:
@@ -437,6 +453,7 @@ fn arg(setting: &'static Setting, flag: &'static str) -> Arg {
             .require_equals(true)
             .default_missing_value("true"),
         Kind::List(_) | Kind::Parameters => arg.action(ArgAction::Append),
+        _ if setting.is(keys::OUTPUT_PATH) => arg.action(ArgAction::Append),
         _ => arg,
     }
 }

@@ -12,7 +12,7 @@ use super::{
     origin::{Origin, WithOrigin},
     output::{self, Destination, LazyNow},
     preset, query,
-    selection::{command_line_query, command_line_target, if_applicable},
+    selection::{ExportOutput, command_line_query, command_line_target, if_applicable},
     settings::keys,
     split,
 };
@@ -21,8 +21,11 @@ use crate::{
     error::{Error, Result},
     jobs::{
         guard::{Guards, SchemaPolicy},
-        plan::{EmptyResult, ExportPlan, PartPlan, SchemaFile, SplitPlan, WholeChunks},
+        plan::{
+            EmptyResult, ExportPlan, OnError, PartPlan, RowsOf, SchemaFile, SplitPlan, WholeChunks,
+        },
     },
+    pipeline::FailureEnds,
     sink::{self, Existing, Partial, Target},
     source::Protocol,
     sql::{Parameter, Query},
@@ -137,6 +140,8 @@ impl UnresolvedExport {
                     path: file.value,
                 }),
             name: name.map(str::to_owned),
+            rows_of: RowsOf::default(),
+            failure: FailureEnds::default(),
             query,
             parameters,
             protocol: self.protocol,
@@ -178,6 +183,46 @@ impl UnresolvedExport {
         }
         Ok(plan)
     }
+}
+
+/// Makes `export` the one of `output`, of which there may be several that are read once.
+///
+/// # Errors
+/// [`ErrorKind::Config`](crate::error::ErrorKind::Config) for what only a lone output has.
+pub(super) fn as_output(
+    export: ExportPlan,
+    layers: &Layers,
+    output: &ExportOutput,
+) -> Result<ExportPlan> {
+    if output.count == 1 {
+        return Ok(export);
+    }
+    let on_error = layers.get(keys::OUTPUT_ON_ERROR);
+    if let (Some(_), Some((setting, _))) = (&export.split, split::size(layers)) {
+        let what = "divides a table for one output, and there are several";
+        let refused = layers.refuse(setting, what);
+        return Err(refused.with_hint("leave it out, or write one output"));
+    }
+    if let (Some(_), Some(OnError::Continue)) = (
+        &export.increment,
+        on_error.as_ref().map(|found| found.value),
+    ) {
+        let what = "lets an output miss the rows, which --incremental reads once only";
+        let refused = layers.refuse(keys::OUTPUT_ON_ERROR, what);
+        return Err(refused.with_hint("leave one of them out"));
+    }
+    Ok(ExportPlan {
+        name: output.name(),
+        rows_of: match output.index {
+            0 => RowsOf::Statement,
+            _ => RowsOf::ExportBefore,
+        },
+        failure: match on_error.map(|found| found.value) {
+            Some(OnError::Continue) => FailureEnds::Itself,
+            Some(OnError::Stop) | None => FailureEnds::All,
+        },
+        ..export
+    })
 }
 
 /// Has an object's whole chunks be kept in the folder of the spool, and refuses what an object

@@ -98,11 +98,18 @@ const EXPORT_TABLES: [&str; 10] = [
 const LIST: &str = "is a list of texts: [\"…\", \"…\"]";
 const TABLE: &str = "is a table: { NAME = \"VALUE\" }";
 
+/// The section of an output, and its table within an export's, of which there may be several.
+const OUTPUT: &str = "output";
+const OUTPUT_TABLE: &str = "export.output";
+
+/// The keys of that section that say what becomes of the rows, whatever the outputs are.
+const OF_ALL_OUTPUTS: [&str; 2] = ["allow_empty", "on_error"];
+
 /// The section whose keys an export's table may have directly.
 const QUERY: &str = "query";
 
 /// One `[[export]]`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct ExportTable {
     pub name: String,
     pub layer: Layer,
@@ -224,7 +231,15 @@ impl ConfigFile<'_> {
                 continue;
             }
             if let Some(table) = export_table(&key) {
-                let Node::Table(entries) = value.into_inner() else {
+                let value = value.into_inner();
+                let value = match value {
+                    Node::List(outputs) if table == OUTPUT_TABLE => {
+                        self.outputs(at, outputs)?;
+                        continue;
+                    }
+                    value => value,
+                };
+                let Node::Table(entries) = value else {
                     let what = format!("{key} is a table here: [export.{key}]");
                     let hint = right_key(EXPORT, &key).map(str::to_owned);
                     return Err(with_hint(self.refuse(at, what), hint));
@@ -253,6 +268,48 @@ impl ConfigFile<'_> {
             self.refuse(at, "this export has no name")
                 .with_hint("add name = \"…\": letters, digits, `_`, `-` and `.`")
         })
+    }
+
+    /// Reads the `[[export.output]]` tables of an export.
+    fn outputs(&mut self, at: usize, tables: Vec<Spanned<Node>>) -> Result<()> {
+        let mut export = mem::take(&mut self.layer);
+        let mut outputs = Vec::new();
+        for table in tables {
+            let Node::Table(entries) = table.into_inner() else {
+                return Err(self.refuse(at, "an output is a table: [[export.output]]"));
+            };
+            self.export_table = Some(OUTPUT_TABLE);
+            self.output(entries)?;
+            outputs.push(mem::take(&mut self.layer));
+        }
+        self.export_table = Some(EXPORT_TABLE);
+        export.outputs = outputs;
+        self.layer = export;
+        Ok(())
+    }
+
+    /// Reads one output, whose settings become the layer.
+    fn output(&mut self, entries: Vec<Entry>) -> Result<()> {
+        for (key, value) in entries {
+            if let Some(table) = export_table(key.get_ref()).filter(|table| *table != OUTPUT_TABLE)
+            {
+                let Node::Table(entries) = value.into_inner() else {
+                    let what = format!("{} is a table here", key.get_ref());
+                    return Err(self.refuse(key.span().start, what));
+                };
+                let outer = self.export_table.replace(table);
+                self.entries(key.get_ref(), entries)?;
+                self.export_table = outer;
+                continue;
+            }
+            if OF_ALL_OUTPUTS.contains(&key.get_ref().as_str()) {
+                let what = format!("{} is for all outputs of the rows", key.get_ref());
+                let refused = self.refuse(key.span().start, what);
+                return Err(refused.with_hint("write it above, below [[export]]"));
+            }
+            self.entries(OUTPUT, vec![(key, value)])?;
+        }
+        Ok(())
     }
 
     fn name(&self, value: Spanned<Node>) -> Result<String> {

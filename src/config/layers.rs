@@ -16,7 +16,11 @@ use crate::error::{Error, Result};
 
 /// The values of one place, by the names of the settings.
 #[derive(Clone, Debug, Default)]
-pub struct Layer(BTreeMap<&'static str, WithOrigin<Value>>);
+pub struct Layer {
+    values: BTreeMap<&'static str, WithOrigin<Value>>,
+    /// What the place says of each output of an export, if it has several.
+    pub outputs: Vec<Layer>,
+}
 
 impl Layer {
     /// Sets the value of `key`. It replaces an earlier one.
@@ -26,7 +30,8 @@ impl Layer {
 
     /// Sets a value that `Kind::parse` made for `setting`.
     pub fn insert(&mut self, setting: &Setting, value: Value, origin: Origin) {
-        self.0.insert(setting.name, WithOrigin { value, origin });
+        self.values
+            .insert(setting.name, WithOrigin { value, origin });
     }
 
     /// Parses `text`, which `origin` gives `setting`.
@@ -40,9 +45,20 @@ impl Layer {
         Ok(())
     }
 
+    /// Returns the layer with the values of `other` in the place of its own.
+    #[must_use]
+    pub fn with_values_of(&self, other: &Self) -> Self {
+        let mut layer = self.clone();
+        let values = other.values.iter();
+        layer
+            .values
+            .extend(values.map(|(name, value)| (*name, value.clone())));
+        layer
+    }
+
     /// Removes the value of `setting`.
     pub fn unset(&mut self, setting: impl Into<&'static Setting>) {
-        self.0.remove(setting.into().name);
+        self.values.remove(setting.into().name);
     }
 
     /// The value of `key` and its origin, if this layer has one.
@@ -60,7 +76,7 @@ impl Layer {
 
     /// The value of `setting`, whatever its type is, if this layer has one.
     pub(super) fn entry(&self, setting: impl Into<&'static Setting>) -> Option<&WithOrigin<Value>> {
-        self.0.get(setting.into().name)
+        self.values.get(setting.into().name)
     }
 
     /// The layer of the environment. An empty variable counts as not set.

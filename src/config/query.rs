@@ -406,7 +406,11 @@ fn parameters(
     own: RangeInclusive<usize>,
     query: &Query,
 ) -> Result<Vec<Parameter>> {
-    let path = layers.value(keys::OUTPUT_PATH).unwrap_or_default();
+    // Those of the other outputs of the rows, too.
+    let others = layers.list.iter().flat_map(|layer| &layer.outputs);
+    let others = others.filter_map(|layer| layer.value(keys::OUTPUT_PATH));
+    let paths = layers.value(keys::OUTPUT_PATH).into_iter().chain(others);
+    let paths: Vec<_> = paths.collect();
     let mut parameters: Vec<Parameter> = Vec::new();
     for (index, found) in layers.all(keys::QUERY_PARAMS) {
         let refuse = |what: &str| found.origin.refuse(keys::QUERY_PARAMS, what);
@@ -415,7 +419,12 @@ fn parameters(
         if let Some(again) = given.find(|parameter| !names.insert(&parameter.name)) {
             return Err(refuse(&format!("gives {} twice", again.name)));
         }
-        let is_in_path = |name: &str| template::parameter_names(&path).any(|found| found == name);
+        let is_in_path = |name: &str| {
+            let mut names = paths
+                .iter()
+                .flat_map(|path| template::parameter_names(path));
+            names.any(|found| found == name)
+        };
         let is_unused = |parameter: &&Parameter| {
             !query.has_parameter(&parameter.name) && !is_in_path(&parameter.name)
         };

@@ -4,6 +4,7 @@
 use std::{
     any::Any,
     ffi::OsString,
+    mem,
     path::{Path, PathBuf},
 };
 
@@ -64,6 +65,72 @@ pub(super) fn selected(
     Ok(tables.into_iter().filter(is_wanted).map(Some).collect())
 }
 
+/// One output of an export, and the layers that say what it is.
+#[derive(Clone)]
+pub(super) struct ExportOutput {
+    /// The name of the export; `None` for a query that is no export of the file.
+    pub export: Option<String>,
+    /// The layer of the export's table, if it has one.
+    layer: Option<Layer>,
+    /// The layer of the flags, if these name several outputs.
+    flags: Option<Layer>,
+    /// Which one it is, of how many.
+    pub index: usize,
+    pub count: usize,
+}
+
+impl ExportOutput {
+    /// Returns the outputs of the export with the table `table`.
+    pub fn of(layers: &Layers, table: Option<ExportTable>) -> Vec<Self> {
+        let (export, layer) = table.map(|table| (table.name, table.layer)).unzip();
+        let by_flags = &layers.list[0].outputs;
+        // One target of a flag or a variable stands for all of the file's.
+        let is_replaced = command_line_target(layers).is_some();
+        let by_table = layer.as_ref().filter(|_| !is_replaced);
+        let by_table = by_table.map_or(&[][..], |layer| &layer.outputs);
+        let count = [by_flags.len(), by_table.len(), 1];
+        let count = count.into_iter().find(|count| *count > 0).unwrap_or(1);
+        let output = |index| Self {
+            export: export.clone(),
+            layer: match (&layer, by_table.get(index)) {
+                (Some(layer), Some(output)) if by_flags.is_empty() => {
+                    Some(layer.with_values_of(output))
+                }
+                (layer, _) => layer.clone(),
+            },
+            flags: by_flags
+                .get(index)
+                .map(|output| layers.list[0].with_values_of(output)),
+            index,
+            count,
+        };
+        (0..count).map(output).collect()
+    }
+
+    /// Its name among the exports of the run.
+    pub fn name(&self) -> Option<String> {
+        match (&self.export, self.index) {
+            (None, _) if self.count == 1 => None,
+            (None, index) => Some(format!("output-{}", index + 1)),
+            (Some(name), 0) => Some(name.clone()),
+            // No export of a file has a name with a slash.
+            (Some(name), index) => Some(format!("{name}/{}", index + 1)),
+        }
+    }
+
+    /// Calls `work` while its layers apply.
+    pub fn with<T>(self, layers: &mut Layers, work: impl FnOnce(&mut Layers) -> T) -> T {
+        let flags = self
+            .flags
+            .map(|flags| mem::replace(&mut layers.list[0], flags));
+        let result = layers.with(EXPORT_LAYER, self.layer, work);
+        if let Some(flags) = flags {
+            layers.list[0] = flags;
+        }
+        result
+    }
+}
+
 /// Refuses a query of the command line that contradicts the exports.
 fn check_command_line_query(
     query: &CommandLineQuery,
@@ -115,7 +182,10 @@ pub(super) fn command_line_query(layers: &Layers) -> Option<CommandLineQuery> {
 
 /// The target that flags or the environment give.
 pub(super) fn command_line_target(layers: &Layers) -> Option<WithOrigin<OsString>> {
-    overriding_layers(layers).find_map(|layer| layer.get(keys::OUTPUT_PATH))
+    overriding_layers(layers).find_map(|layer| {
+        let first = layer.outputs.first();
+        first.unwrap_or(layer).get(keys::OUTPUT_PATH)
+    })
 }
 
 /// The layers above those of single exports: flags and the environment.

@@ -3,6 +3,7 @@
 
 use std::{
     fs::File,
+    mem,
     path::Path,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -25,7 +26,7 @@ use crate::{
     cancel::{CancelToken, CommitState},
     error::{Error, ErrorKind, Result},
     format::Joining,
-    pipeline::{Extent, Part, Parts, Pipeline, RowObserver, Throttle, copy_rows},
+    pipeline::{Extent, FailureEnds, Part, Parts, Pipeline, RowObserver, Throttle, copy_rows},
     schema::{Column, ColumnDescription},
     sink::{
         self, Checksum, Existing, Restart, SeekTable, Sink, SinkOptions, Spool, StaleFiles, Target,
@@ -114,34 +115,48 @@ pub(super) fn warn(
     status.add_warning(text);
 }
 
-/// Runs one export up to its complete output, over `session` if it shares one.
-/// Retries after a transient failure.
+/// Reads the rows of one export, or of several that share a statement, up to their complete
+/// outputs, over `session` if it shares one. Retries after a transient failure. `cancel` is
+/// the token of the statement; those of the outputs are its children, or the same.
 ///
 /// # Errors
-/// Of every kind. A target that is a regular file is then unchanged.
+/// Of every kind. Targets that are regular files are then unchanged. An output whose failure
+/// ends nothing else has its error in its place.
 pub(super) fn export(
-    context: ExportContext<'_>,
+    contexts: &[ExportContext<'_>],
+    cancel: &CancelToken,
     mut session: Option<SessionRef<'_>>,
-) -> Result<Vec<Part>> {
-    let (status, cancel) = (&context.status.status, context.cancel);
+) -> Result<Vec<Result<Vec<Part>>>> {
+    let Some(&context) = contexts.first() else {
+        return Ok(Vec::new());
+    };
+    let status = &context.status.status;
     let is_shared = session.is_some();
     let result = retry(
         context.retries,
         cancel,
         || {
-            status.begin_attempt();
-            let result = cancel.prefer_cause(try_export(context, session.as_deref_mut()));
+            let statuses = contexts.iter().map(|context| &context.status.status);
+            statuses.for_each(Status::begin_attempt);
+            let session = session.as_deref_mut();
+            let result = cancel.prefer_cause(try_export(contexts, cancel, session));
             cancel.wait_for_abort();
             result
         },
-        |error| match why_not_retryable(&error, context) {
-            Some(reason) => Err(error.with_hint(format!("it is not tried again: {reason}"))),
-            None => Ok(with_export_context(
-                error,
-                &context.export.target,
-                status,
-                cancel,
-            )),
+        |error| {
+            let reasons = contexts.iter();
+            match reasons
+                .filter_map(|one| why_not_retryable(&error, *one))
+                .next()
+            {
+                Some(reason) => Err(error.with_hint(format!("it is not tried again: {reason}"))),
+                None => Ok(with_export_context(
+                    error,
+                    &context.export.target,
+                    status,
+                    cancel,
+                )),
+            }
         },
         |text| context.warn(text),
     );
@@ -201,9 +216,15 @@ pub(super) fn with_export_context(
     error.with_context(&format!("{arrived}{left}"))
 }
 
-/// Makes one attempt, over the session `shared` or over one of its own.
-fn try_export(context: ExportContext<'_>, shared: Option<SessionRef<'_>>) -> Result<Vec<Part>> {
-    let ExportContext { cancel, export, .. } = context;
+/// Makes one attempt, over the session `shared` or over one of its own. The first of
+/// `contexts` is the export whose statement is read.
+fn try_export(
+    contexts: &[ExportContext<'_>],
+    cancel: &CancelToken,
+    shared: Option<SessionRef<'_>>,
+) -> Result<Vec<Result<Vec<Part>>>> {
+    let context = contexts[0];
+    let export = context.export;
     let mut own = None;
     let (session, is_shared) = match shared {
         Some(session) => {
@@ -219,14 +240,8 @@ fn try_export(context: ExportContext<'_>, shared: Option<SessionRef<'_>>) -> Res
         context.warn(CLOCK_GOES_ON.to_owned());
     }
     wait_for_server(context, session)?;
-    if let Some(file) = &export.schema_file {
-        let statement = session.create_statement(&file.table)?;
-        context
-            .status
-            .status
-            .update(|details| details.create_statement = Some(statement));
-    }
-    prepare_session(context, session)?;
+    read_create_statement(contexts, session)?;
+    prepare_session(contexts, session)?;
     let gaps = match is_shared {
         true => session.snapshot_gaps()?,
         false => Vec::new(),
@@ -239,62 +254,147 @@ fn try_export(context: ExportContext<'_>, shared: Option<SessionRef<'_>>) -> Res
     // Opened before the query, which may run for hours, and after the connection.
     // Connecting is the only step that cannot be cancelled from another thread, so no
     // temporary file must exist yet.
-    let (sink, extent) = open_output(context)?;
+    let sinks = open_outputs(contexts)?;
+    // Without an output, no query runs.
+    if sinks.iter().all(|(sink, _)| sink.is_err()) {
+        let errors = sinks.into_iter().filter_map(|(sink, _)| sink.err());
+        return each_or_lone(errors.map(Err).collect());
+    }
     let source = session.run()?;
     gaps.into_iter().for_each(|gap| warn_of_gap(context, gap));
-    let status = &context.status.status;
-    let protocol = source.protocol();
-    record_source(status, &*source);
-    let mut guards = GuardObserver::new(&export.guards, context.last);
-    let time_zone = context.plan.session.time_zone.as_deref();
-    let mut load = LoadObserver::new(export, time_zone);
-    let mut observers: Vec<&mut dyn RowObserver> = vec![&mut guards];
-    observers.extend(load.as_mut().map(|load| load as &mut dyn RowObserver));
+    let (protocol, started) = (source.protocol(), context.status.status.clock());
+    record_source(contexts, &*source);
+    let mut observers: Vec<Observers<'_>> =
+        contexts.iter().map(|one| Observers::of(*one)).collect();
+    let outputs = contexts.iter().zip(&mut observers).zip(sinks);
+    let pipelines = outputs.map(|((context, observers), sink)| pipeline(*context, observers, sink));
     let mut throttle = context.throttle.map(|throttle| throttle.observer(cancel));
-    observers.extend(
-        throttle
-            .as_mut()
-            .map(|throttle| throttle as &mut dyn RowObserver),
-    );
-    let mut open_part = |number| open_sink(context, number);
-    let copied = copy_rows(
-        source,
-        Pipeline {
-            format: &*export.format,
-            facts: facts(context),
-            sink,
-            extent,
-            parts: export
-                .parts
-                .as_ref()
-                .and_then(|plan| plan.limit)
-                .map(|limit| Parts {
-                    limit,
-                    open: &mut open_part,
-                }),
-            flush: export.flush,
-            cancel,
-            observers: &mut observers,
-            counters: status.counters(),
-            started: status.clock(),
-        },
-    )?;
-    after_rows(context, session, protocol, is_shared)?;
-    refuse_empty(export, copied.rows())?;
+    let throttle = throttle.as_mut();
+    let mut of_all: Vec<&mut dyn RowObserver> = throttle
+        .map(|throttle| throttle as &mut dyn RowObserver)
+        .into_iter()
+        .collect();
+    let mut copied = copy_rows(source, pipelines.collect(), &mut of_all, started)?;
+    if !copied.has_failed() {
+        after_rows(contexts, session, protocol, is_shared)?;
+        refuse_empty(export, copied.rows())?;
+    }
     // The output may need longer than the server.
     drop(own);
-    let parts = copied.finish()?;
+    let outputs = copied.finish();
     tell_of_unsent(context, is_shared);
-    if let Output::Target = context.output {
-        tell_of_parts(context, &parts);
+    let outputs = contexts.iter().zip(observers).zip(outputs);
+    let outputs = outputs.map(|((context, observers), parts)| {
+        let parts = parts?;
+        let _span = context.status.enter();
+        observers.tell(*context, &parts);
+        Ok(parts)
+    });
+    each_or_lone(outputs.collect())
+}
+
+/// Returns `outputs`, or the error of a lone one.
+fn each_or_lone(mut outputs: Vec<Result<Vec<Part>>>) -> Result<Vec<Result<Vec<Part>>>> {
+    match &mut outputs[..] {
+        [lone] => {
+            let lone = mem::replace(lone, Ok(Vec::new()));
+            Ok(vec![Ok(lone?)])
+        }
+        _ => Ok(outputs),
     }
-    if let Some(load) = load {
-        status.update(|details| details.load_statement = load.statement);
-        load.warnings
-            .into_iter()
-            .for_each(|warning| context.warn(warning));
+}
+
+/// The sink of an output, and what is written of its document.
+type OpenedOutput = (Result<Box<dyn Sink>>, Extent);
+
+/// Opens the sinks of all outputs, one after the other.
+///
+/// # Errors
+/// That of an output whose failure ends all.
+fn open_outputs(contexts: &[ExportContext<'_>]) -> Result<Vec<OpenedOutput>> {
+    let mut opened = Vec::new();
+    for context in contexts {
+        opened.push(match open_output(*context) {
+            Ok((sink, extent)) => (Ok(sink), extent),
+            Err(error) => {
+                if context.export.failure == FailureEnds::All {
+                    context.cancel.cancel(error.clone());
+                    return Err(error);
+                }
+                (Err(error), Extent::Whole)
+            }
+        });
     }
-    Ok(parts)
+    Ok(opened)
+}
+
+/// The observers of the rows of one output.
+struct Observers<'a> {
+    guards: GuardObserver<'a>,
+    load: Option<LoadObserver<'a>>,
+}
+
+impl<'a> Observers<'a> {
+    fn of(context: ExportContext<'a>) -> Self {
+        let time_zone = context.plan.session.time_zone.as_deref();
+        Self {
+            guards: GuardObserver::new(&context.export.guards, context.last),
+            load: LoadObserver::new(context.export, time_zone),
+        }
+    }
+
+    /// Tells what they and the writers have found of the complete output.
+    fn tell(self, context: ExportContext<'_>, parts: &[Part]) {
+        if let Output::Target = context.output {
+            tell_of_parts(context, parts);
+        }
+        if let Some(load) = self.load {
+            let status = &context.status.status;
+            status.update(|details| details.load_statement = load.statement);
+            let warnings = load.warnings.into_iter();
+            warnings.for_each(|warning| context.warn(warning));
+        }
+    }
+}
+
+/// Returns the way of the rows to `sink`, of which `extent` is written.
+fn pipeline<'a>(
+    context: ExportContext<'a>,
+    observers: &'a mut Observers<'_>,
+    (sink, extent): OpenedOutput,
+) -> Pipeline<'a> {
+    let export = context.export;
+    let Observers { guards, load } = observers;
+    let mut all: Vec<&mut dyn RowObserver> = vec![guards];
+    all.extend(load.as_mut().map(|load| load as &mut dyn RowObserver));
+    let limit = export.parts.as_ref().and_then(|plan| plan.limit);
+    Pipeline {
+        format: &*export.format,
+        facts: facts(context),
+        sink,
+        extent,
+        parts: limit.map(|limit| Parts {
+            limit,
+            open: Box::new(move |number| open_sink(context, number)),
+        }),
+        flush: export.flush,
+        cancel: context.cancel,
+        observers: all,
+        counters: context.status.status.counters(),
+        failure: export.failure,
+    }
+}
+
+/// Keeps the statement that creates the table, for the outputs that have a file for it.
+fn read_create_statement(contexts: &[ExportContext<'_>], session: &mut dyn Session) -> Result<()> {
+    for context in contexts {
+        if let Some(file) = &context.export.schema_file {
+            let statement = session.create_statement(&file.table)?;
+            let status = &context.status.status;
+            status.update(|details| details.create_statement = Some(statement));
+        }
+    }
+    Ok(())
 }
 
 /// Tells that the session is free while the spool has bytes that are not sent.
@@ -395,25 +495,29 @@ pub(super) fn facts(context: ExportContext<'_>) -> Vec<(&'static str, String)> {
 }
 
 /// Records the columns and the protocol of `source`.
-fn record_source(status: &Status, source: &dyn RowSource) {
-    status.update(|details| {
-        details.columns.clone_from(&source.schema().columns);
-        details.protocol = Some(source.protocol());
-    });
+fn record_source(contexts: &[ExportContext<'_>], source: &dyn RowSource) {
+    for context in contexts {
+        context.status.status.update(|details| {
+            details.columns.clone_from(&source.schema().columns);
+            details.protocol = Some(source.protocol());
+        });
+    }
 }
 
 /// Binds the query. Also reads the server's version and the session's time zone, if
 /// a report, a manifest or the document needs them.
-fn prepare_session(context: ExportContext<'_>, session: &mut dyn Session) -> Result<()> {
-    let ExportContext { plan, export, .. } = context;
+fn prepare_session(contexts: &[ExportContext<'_>], session: &mut dyn Session) -> Result<()> {
+    let (context, plan) = (contexts[0], contexts[0].plan);
     increment::bind(context, session)?;
     let warnings = session.new_warnings();
     warnings
         .into_iter()
         .for_each(|warning| context.warn(warning));
-    let is_kept = matches!(context.output, Output::Kept(..));
-    let keeps_facts = export.manifest.is_some() || export.format.keeps_facts() || is_kept;
-    if !plan.reads_server_facts && !keeps_facts {
+    let keeps_facts = |context: &ExportContext<'_>| {
+        let (export, is_kept) = (context.export, matches!(context.output, Output::Kept(..)));
+        export.manifest.is_some() || export.format.keeps_facts() || is_kept
+    };
+    if !plan.reads_server_facts && !contexts.iter().any(keeps_facts) {
         return Ok(());
     }
     let facts = session.facts()?;
@@ -427,10 +531,12 @@ fn prepare_session(context: ExportContext<'_>, session: &mut dyn Session) -> Res
         let version = facts.tls_version.as_deref().unwrap_or("TLS");
         tracing::info!("the connection is encrypted by {version}");
     }
-    context.status.status.update(|details| {
-        details.server_version = version;
-        details.time_zone = time_zone;
-    });
+    for context in contexts {
+        context.status.status.update(|details| {
+            details.server_version.clone_from(&version);
+            details.time_zone.clone_from(&time_zone);
+        });
+    }
     Ok(())
 }
 
@@ -574,11 +680,12 @@ fn warn_of_gap(context: ExportContext<'_>, gap: SnapshotGap) {
 /// Reads the server's warnings and closes the statement. Also checks that a shared
 /// session still has its snapshot.
 fn after_rows(
-    context: ExportContext<'_>,
+    contexts: &[ExportContext<'_>],
     session: &mut dyn Session,
     protocol: &str,
     is_shared: bool,
 ) -> Result<()> {
+    let context = contexts[0];
     let count = counted(session.warning_count().into(), "warning");
     tracing::info!("the server counted {count}");
     let warnings = session.result_warnings()?;
@@ -587,8 +694,10 @@ fn after_rows(
         .for_each(|warning| context.warn(warning));
     session.check_text()?;
     if let Some(warning) = session.check_time_zone()? {
-        let status = &context.status.status;
-        status.update(|details| details.time_zone = None);
+        for context in contexts {
+            let status = &context.status.status;
+            status.update(|details| details.time_zone = None);
+        }
         context.warn(warning);
     }
     let details = context.status.status.details();
@@ -599,7 +708,7 @@ fn after_rows(
     }
     let has_timestamps = details.columns.iter().any(Column::is_timestamp);
     if has_timestamps
-        && shows_clocks(context.export)
+        && contexts.iter().any(|context| shows_clocks(context.export))
         && let Some(zone) = session.zone_with_summer_time()?
     {
         context.warn(format!(

@@ -2,6 +2,7 @@
 
 use std::{
     num::{NonZeroU16, NonZeroU64},
+    ops::Range,
     path::PathBuf,
     sync::Arc,
 };
@@ -14,7 +15,7 @@ use crate::{
     error::Result,
     format::{Format, stored},
     load::LoadTarget,
-    pipeline::{Flush, PartLimit},
+    pipeline::{FailureEnds, Flush, PartLimit},
     sink::{CompressionOptions, CreateDirs, Existing, Partial, SpoolOptions, Target},
     source::{
         ConnectOptions, IncrementOptions, LoadLimits, Protocol, SessionOptions, SnapshotMode,
@@ -69,8 +70,18 @@ impl RunPlan {
             Some(split) => split.options.size.chunks().unwrap_or(usize::from(u16::MAX)),
             None => 1,
         };
-        let pieces = self.exports.iter().map(pieces);
+        let read = self.exports.iter();
+        let read = read.filter(|export| export.rows_of == RowsOf::Statement);
+        let pieces = read.map(pieces);
         usize::from(self.connections.get()).min(pieces.fold(0, usize::saturating_add))
+    }
+
+    /// Returns the exports that have the rows of the statement of the one with the index
+    /// `first`: that one, and those right behind it.
+    pub(super) fn outputs_of(&self, first: usize) -> Range<usize> {
+        let others = self.exports.iter().skip(first + 1);
+        let others = others.take_while(|export| export.rows_of == RowsOf::ExportBefore);
+        first..first + 1 + others.count()
     }
 
     /// Reads the last successes of the exports from the state file. Returns an empty
@@ -111,6 +122,12 @@ impl RunPlan {
 pub struct ExportPlan {
     /// Its name in the configuration file; `None` for a single query.
     pub name: Option<String>,
+    /// Which statement's rows it has.
+    #[serde(default)]
+    pub rows_of: RowsOf,
+    /// What its failure ends, if others have rows of the same statement.
+    #[serde(default)]
+    pub failure: FailureEnds,
     /// The statement.
     pub query: Query,
     /// The values of its parameters.
@@ -162,6 +179,18 @@ pub struct ExportPlan {
     /// [`find_tables`](super::find_tables) puts an export of each of them into its place.
     #[serde(default)]
     pub tables: Option<TableSelection>,
+}
+
+/// Which statement's rows an export has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RowsOf {
+    /// Those of its own.
+    #[default]
+    Statement,
+    /// Those of the export before it in the plan, which has the same statement: it is read
+    /// once for both.
+    ExportBefore,
 }
 
 /// How the rows of an export are read in chunks, over as many connections as the run has.
@@ -287,10 +316,10 @@ impl ExportPlan {
 
     /// The name of its entry in the state file, if it has one.
     pub(super) fn state_name(&self) -> Option<&String> {
-        let increment = self.increment.as_ref();
-        self.name
-            .as_ref()
-            .or(increment.map(|increment| &increment.name))
+        match (&self.increment, self.rows_of) {
+            (Some(increment), RowsOf::Statement) => Some(&increment.name),
+            _ => self.name.as_ref(),
+        }
     }
 
     /// Whether its whole chunks are kept for another run.
@@ -306,6 +335,8 @@ impl ExportPlan {
     pub fn new(query: Query, format: impl Format + 'static, target: Target) -> Self {
         Self {
             name: None,
+            rows_of: RowsOf::default(),
+            failure: FailureEnds::default(),
             query,
             parameters: Vec::new(),
             protocol: Protocol::default(),

@@ -19,7 +19,7 @@ use super::{
     event::{Event, Observer, RunReport},
     export::{self, with_export_context},
     outcome::summarize,
-    plan::{ExportPlan, OnError, Publish, RunPlan, Since},
+    plan::{ExportPlan, OnError, Publish, RowsOf, RunPlan, Since},
     publish::StagedExport,
     resume::{self, Resumable},
     retry::retry,
@@ -203,7 +203,8 @@ impl Runner {
             return Ok(Vec::new());
         };
         let names = self.plan.exports.iter().filter_map(|export| {
-            let increment = export.increment.as_ref()?;
+            let is_first = export.rows_of == RowsOf::Statement;
+            let increment = export.increment.as_ref().filter(|_| is_first)?;
             let is_kept = !matches!(increment.since, Some(Since::Backfill(_)));
             export.state_name().filter(|_| is_kept)
         });
@@ -365,6 +366,14 @@ impl Runner {
             export,
             error: &error,
         });
+    }
+
+    /// Reports the success of an export that must not be taken for the last one: another
+    /// output of its rows has failed.
+    fn succeed_alone(&self, index: usize) {
+        let export = &self.exports[index];
+        export.status.end(Outcome::Success);
+        self.observer.event(&Event::Succeeded { export });
     }
 
     /// Records and reports the success of an export, and removes its old files.

@@ -201,6 +201,8 @@ impl Export {
             reads_server_facts: false,
             exports: vec![ExportPlan {
                 name: None,
+                rows_of: Default::default(),
+                failure: Default::default(),
                 query: Query::parse(self.query)?,
                 parameters: self.parameters,
                 target: self.target,

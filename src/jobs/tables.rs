@@ -13,7 +13,7 @@ use super::{
     event::Observer,
     export::warn,
     plan::{
-        ExportPlan, IncrementPlan, LoadPlan, PartPlan, RunPlan, SchemaFile, SplitPlan,
+        ExportPlan, IncrementPlan, LoadPlan, PartPlan, RowsOf, RunPlan, SchemaFile, SplitPlan,
         TableSelection,
     },
     retry::retry,
@@ -88,24 +88,30 @@ fn try_find(plan: &RunPlan, cancel: &CancelToken) -> Result<(RunPlan, Vec<String
         QueryExecutor::connect(&plan.connect, &plan.session, SessionUse::Exclusive, cancel)?;
     let listing = Listing::read(&mut session, plan, &found.selections)?;
     let special = special_columns(&mut session, &found.selections, &listing)?;
-    let (mut exports, mut warnings) = (Vec::new(), Vec::new());
+    let (mut lists, mut warnings) = (Vec::new(), Vec::new());
     for export in &plan.exports {
         let Some(selection) = &export.tables else {
-            exports.push(export.clone());
+            lists.push(vec![export.clone()]);
             continue;
         };
         let located = |error: Error| match &export.name {
             Some(name) => error.with_location(name),
             None => error,
         };
-        warnings.extend(listing.unused_exclusions(selection));
-        let tables = listing.select(selection).map_err(located)?;
-        warnings.extend(warn_of_columns(export, selection, &tables, &special));
-        for table in tables {
-            exports.push(export_of(export, selection, &table).map_err(located)?);
-            found.names.insert(table);
+        if export.rows_of == RowsOf::Statement {
+            warnings.extend(listing.unused_exclusions(selection));
         }
+        let tables = listing.select(selection).map_err(located)?;
+        if export.rows_of == RowsOf::Statement {
+            warnings.extend(warn_of_columns(export, selection, &tables, &special));
+        }
+        let exports = tables
+            .iter()
+            .map(|table| export_of(export, selection, table));
+        lists.push(exports.collect::<Result<_>>().map_err(located)?);
+        found.names.extend(tables);
     }
+    let exports = in_order(lists);
     tracing::info!("found {}", counted(found.names.len() as u64, "table"));
     let plan = RunPlan {
         exports,
@@ -113,6 +119,28 @@ fn try_find(plan: &RunPlan, cancel: &CancelToken) -> Result<(RunPlan, Vec<String
         ..plan.clone()
     };
     Ok((plan, warnings))
+}
+
+/// Returns the exports of all `lists`, in each of which are the tables of one pattern. The
+/// outputs of a table that is read once stand one behind the other.
+fn in_order(lists: Vec<Vec<ExportPlan>>) -> Vec<ExportPlan> {
+    let mut exports = Vec::new();
+    let mut lists = lists.into_iter().peekable();
+    let is_further = |list: &Vec<ExportPlan>| {
+        let first = list.first();
+        first.is_some_and(|export| export.rows_of == RowsOf::ExportBefore)
+    };
+    while let Some(first) = lists.next() {
+        let mut group = vec![first.into_iter()];
+        while let Some(further) = lists.next_if(is_further) {
+            group.push(further.into_iter());
+        }
+        while let Some(export) = group[0].next() {
+            exports.push(export);
+            exports.extend(group[1..].iter_mut().filter_map(Iterator::next));
+        }
+    }
+    exports
 }
 
 impl FoundTables {

@@ -5,6 +5,7 @@ mod guards;
 mod incremental;
 mod manifests;
 mod nightly;
+mod outputs;
 mod pace;
 mod parts;
 pub mod reliability;

@@ -404,7 +404,7 @@ settings! {
         .variable("OUTPUT_FILE")
         .more(
             "{date}, {time}, {timestamp} and {database} in it are replaced, and {date:%Y/%m} takes a \
-             strftime form; {{ and }} are braces.",
+             strftime form; {{ and }} are braces. Of several, each has the rows, which are read once.",
         );
         OUTPUT_FORMAT: &'static BuiltIn = one_of(
             "output.format",
@@ -478,6 +478,13 @@ settings! {
         )
         .flag("allow-empty")
         .default("false");
+        OUTPUT_ON_ERROR: OnError = choice(
+            "output.on_error",
+            "Of several outputs of a query, what becomes of the others when one fails",
+        )
+        .flag("on-output-error")
+        .value("WHAT")
+        .default("stop");
         IF_ABSENT: bool = switch(
             "output.if_absent",
             "Fail if FILE is there already, and leave it as it is",

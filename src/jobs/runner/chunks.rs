@@ -25,7 +25,7 @@ use crate::{
         export::{ExportContext, Output, export, refuse_empty, tell_of_parts},
         guard,
         join::join,
-        plan::{EmptyResult, ExportPlan, OnError, RowOrder, SplitPlan, WholeChunks},
+        plan::{EmptyResult, ExportPlan, OnError, RowOrder, RowsOf, SplitPlan, WholeChunks},
         publish::StagedExport,
         resume::{ChunkOutput, Resumable},
         retry::retry,
@@ -182,7 +182,9 @@ impl Runner {
         let mut jobs = VecDeque::new();
         for (index, export) in self.plan.exports.iter().enumerate() {
             let Some(split) = &export.split else {
-                jobs.push_back(Job::Export(index));
+                if export.rows_of == RowsOf::Statement {
+                    jobs.push_back(Job::Export(index));
+                }
                 continue;
             };
             let _span = self.exports[index].enter();
@@ -410,9 +412,10 @@ impl<'a> Worker<'a> {
             return Ok(output);
         }
         tracing::debug!("reading chunk {} of {count}", number + 1);
-        let parts = export(context, session).map_err(located)?;
+        let outputs = export(&[context], &cancel, session).map_err(located)?;
         let origin = self.context(split.index, &cancel).origin(0);
         let missing = || Error::new(ErrorKind::Output, "a chunk has no output");
+        let parts = outputs.into_iter().next().ok_or_else(missing)??;
         let part = parts.into_iter().next().ok_or_else(missing)?;
         match &split.resumable {
             Some(resumable) => {

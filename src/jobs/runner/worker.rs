@@ -3,14 +3,18 @@
 
 use std::{
     mem,
-    sync::{Arc, Mutex, atomic::Ordering::Relaxed},
+    ops::Range,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     thread::{self, Scope, ScopedJoinHandle},
 };
 
 use super::{Runner, chunks::Job};
 use crate::{
     artifacts::history::History,
-    cancel::CancelToken,
+    cancel::{CancelToken, Interrupt, Interrupted, Scope as InterruptScope},
     error::{Error, ErrorKind, Result},
     jobs::{
         event::Event,
@@ -20,7 +24,7 @@ use crate::{
         session::{Session, SessionRef},
         status::Outcome,
     },
-    pipeline::Part,
+    pipeline::{FailureEnds, Part},
     sink::Spool,
     source::BinlogPosition,
     sync::lock,
@@ -40,10 +44,20 @@ pub(super) struct Worker<'a> {
 /// The threads that end exports whose output is still being sent.
 pub(super) struct Senders<'scope, 'env> {
     scope: &'scope Scope<'scope, 'env>,
+    /// Those that may still run.
     threads: Mutex<Vec<ScopedJoinHandle<'scope, ()>>>,
+    has_panicked: AtomicBool,
 }
 
 impl<'scope> Senders<'scope, '_> {
+    /// Runs `work` on a thread of its own if it `waits`, else on this one.
+    fn run_if(&self, waits: bool, work: impl FnOnce() + Send + 'scope) {
+        match waits {
+            true => self.run(work),
+            false => work(),
+        }
+    }
+
     /// Runs `work` on a thread of its own; on this one, if the system starts none.
     pub(super) fn run(&self, work: impl FnOnce() + Send + 'scope) {
         let work = Arc::new(Mutex::new(Some(work)));
@@ -53,13 +67,76 @@ impl<'scope> Senders<'scope, '_> {
                 work();
             }
         };
+        let mut threads = lock(&self.threads);
+        // A thread that is not joined keeps its stack.
+        for ended in threads.extract_if(.., |thread| thread.is_finished()) {
+            self.join(ended);
+        }
         match thread::Builder::new().spawn_scoped(self.scope, run) {
-            Ok(thread) => lock(&self.threads).push(thread),
+            Ok(thread) => threads.push(thread),
             Err(_) => {
+                drop(threads);
                 let work = lock(&work).take();
                 work.into_iter().for_each(|work| work());
             }
         }
+    }
+
+    fn join(&self, thread: ScopedJoinHandle<'_, ()>) {
+        if thread.join().is_err() {
+            self.has_panicked.store(true, Relaxed);
+        }
+    }
+
+    /// Waits until all have ended. Returns whether one has panicked.
+    fn join_all(&self) -> bool {
+        let threads = mem::take(&mut *lock(&self.threads));
+        threads.into_iter().for_each(|thread| self.join(thread));
+        self.has_panicked.load(Relaxed)
+    }
+}
+
+/// Exports that have the rows of one statement, and their tokens.
+struct Group {
+    first: usize,
+    /// The token of the statement.
+    all: CancelToken,
+    /// The token of each output. That of a lone one is the statement's.
+    tokens: Vec<CancelToken>,
+}
+
+impl Group {
+    fn new(all: CancelToken, members: Range<usize>) -> Result<Self> {
+        let first = members.start;
+        let tokens = match members.len() {
+            1 => vec![all.clone()],
+            _ => members.map(|_| all.child()).collect::<Result<_>>()?,
+        };
+        Ok(Self { first, all, tokens })
+    }
+
+    fn members(&self) -> impl Iterator<Item = (usize, &CancelToken)> {
+        (self.first..).zip(&self.tokens)
+    }
+}
+
+/// Whether some of an output is still being sent.
+fn is_awaited(parts: &Result<Vec<Part>>) -> bool {
+    let mut parts = parts.iter().flatten();
+    parts.any(|part| part.staged.is_awaited())
+}
+
+/// What ends an output when another one of the same rows fails.
+const OTHER_FAILED: &str = "an output of the same rows has failed";
+
+/// Ends the statement, and the other ones, of several outputs when one of them fails that ends all.
+struct EndStatement(CancelToken);
+
+impl Interrupt for EndStatement {
+    fn interrupt(&self, _scope: InterruptScope) -> Interrupted {
+        let cause = Error::new(ErrorKind::Output, OTHER_FAILED);
+        self.0.cancel_for_children(&cause);
+        Interrupted::Query
     }
 }
 
@@ -71,6 +148,7 @@ impl<'a> Worker<'a> {
             let senders = Arc::new(Senders {
                 scope,
                 threads: Mutex::default(),
+                has_panicked: AtomicBool::new(false),
             });
             let mut threads = Vec::new();
             for _ in 1..count {
@@ -86,9 +164,7 @@ impl<'a> Worker<'a> {
             let ended = threads.into_iter().map(ScopedJoinHandle::join);
             // `count` joins every thread; `any` would stop at the first panic.
             let panicked = ended.filter(Result::is_err).count();
-            let senders = mem::take(&mut *lock(&senders.threads));
-            let ended = senders.into_iter().map(ScopedJoinHandle::join);
-            panicked + ended.filter(Result::is_err).count() > 0
+            senders.join_all() || panicked > 0
         })
     }
 
@@ -128,41 +204,168 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Runs one export, and publishes it or keeps it until all are complete. Where the
-    /// output is still being sent when all rows have come, another thread does the rest.
+    /// Runs the export with the index `first`, and those that have the rows of its statement.
+    /// Publishes them, or keeps them until all are complete. Where an output is still being
+    /// sent when all rows have come, another thread does the rest.
     fn run<'scope>(
         self,
-        index: usize,
+        first: usize,
         session: Option<SessionRef<'_>>,
         senders: &Senders<'scope, '_>,
     ) where
         'a: 'scope,
     {
         let runner = self.runner;
-        let export = &runner.exports[index];
-        let _span = export.enter();
-        export.status.start();
-        runner.observer.event(&Event::Started { export });
-        let child = self.cancel.child();
-        let read = match &child {
-            Ok(child) => export::export(self.context(index, child), session),
-            Err(cause) => Err(cause.clone()),
+        let members = runner.plan.outputs_of(first);
+        let _span = runner.exports[first].enter();
+        for export in &runner.exports[members.clone()] {
+            export.status.start();
+            runner.observer.event(&Event::Started { export });
+        }
+        let group = match self.cancel.child().and_then(|all| Group::new(all, members)) {
+            Ok(group) => Arc::new(group),
+            Err(cause) => return runner.end(first, Err(cause)),
         };
-        let is_awaited = |part: &Part| part.staged.is_awaited();
-        let is_sending = read
-            .as_ref()
-            .is_ok_and(|parts| parts.iter().any(is_awaited));
-        let rest = move || {
-            self.publish(index, child, |child| {
-                StagedExport::new(self.context(index, child), read?)
-            });
+        if let Err(cause) = self.watch(&group) {
+            return runner.end(first, Err(cause));
+        }
+        let contexts = group.members();
+        let contexts: Vec<_> = contexts
+            .map(|(index, token)| self.context(index, token))
+            .collect();
+        let read = export::export(&contexts, &group.all, session);
+        drop(contexts);
+        let outputs = match read {
+            Ok(outputs) => outputs,
+            Err(error) => return self.fail_group(&group, error),
         };
-        match is_sending {
-            true => senders.run(move || {
+        let ends_all = runner.plan.exports[first].failure == FailureEnds::All;
+        if group.tokens.len() > 1 && ends_all {
+            let is_sending = outputs.iter().any(is_awaited);
+            let publish = move || self.publish_together(&group, outputs);
+            return senders.run_if(is_sending, publish);
+        }
+        for (position, parts) in outputs.into_iter().enumerate() {
+            let (index, group) = (first + position, Arc::clone(&group));
+            let is_sending = is_awaited(&parts);
+            let publish = move || {
                 let _span = runner.exports[index].enter();
-                rest();
-            }),
-            false => rest(),
+                let token = group.tokens[position].clone();
+                self.publish(index, Ok(token), |token| {
+                    StagedExport::new(self.context(index, token), parts?)
+                });
+            };
+            senders.run_if(is_sending, publish);
+        }
+    }
+
+    /// Has an output that ends all of `group` end the statement, also while no row comes.
+    fn watch(self, group: &Group) -> Result<()> {
+        for (index, token) in group.members() {
+            let ends_all = self.runner.plan.exports[index].failure == FailureEnds::All;
+            if group.tokens.len() > 1 && ends_all {
+                token.on_interrupt(Arc::new(EndStatement(group.all.clone())))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the exports of `group`, whose rows could not be read because of `error`. That is
+    /// the failure of those outputs that have ended the others, or of the first.
+    fn fail_group(self, group: &Group, error: Error) {
+        let runner = self.runner;
+        let own = |token: &CancelToken| match group.tokens.len() {
+            1 => None,
+            _ => token
+                .cause()
+                .filter(|cause| cause.message() != OTHER_FAILED),
+        };
+        let is_of_run = self.cancel.cause().is_some();
+        let has_own = !is_of_run && group.tokens.iter().any(|token| own(token).is_some());
+        // That nothing is new is a success of each.
+        let skips = runner.plan.exports[group.first].empty_result == EmptyResult::Skip;
+        let is_of_each = skips && error.kind() == ErrorKind::NoRows;
+        for (index, token) in group.members() {
+            let _span = runner.exports[index].enter();
+            let failure = match has_own {
+                true => own(token),
+                false => (is_of_each || index == group.first).then(|| error.clone()),
+            };
+            match failure {
+                Some(error) => self.publish(index, Ok(token.clone()), |_| Err(error)),
+                None => runner.exports[index].status.end(Outcome::NotPublished),
+            }
+        }
+    }
+
+    /// Publishes all outputs of `group`, or none if one of them fails before.
+    fn publish_together(self, group: &Group, outputs: Vec<Result<Vec<Part>>>) {
+        let runner = self.runner;
+        let (mut staged, mut failed) = (Vec::new(), Vec::new());
+        for ((index, token), parts) in group.members().zip(outputs) {
+            let export =
+                parts.and_then(|parts| StagedExport::new(self.context(index, token), parts));
+            let export = export.and_then(|export| match runner.plan.publish {
+                Publish::Each => export.check().map(|()| export),
+                Publish::AllOrNothing => Ok(export),
+            });
+            match export {
+                Ok(export) => staged.push((index, token, export)),
+                Err(error) => failed.push((index, token, error)),
+            }
+        }
+        // Nothing cancels it between two of them.
+        let begun = match failed.is_empty() {
+            true => group.all.begin_commit().map(drop),
+            false => Ok(()),
+        };
+        if let Err(cause) = begun {
+            let first = staged.remove(0);
+            failed.push((first.0, first.1, cause));
+        }
+        if failed.is_empty() && runner.plan.publish == Publish::Each {
+            return self.publish_each(staged);
+        }
+        let is_whole = failed.is_empty();
+        for (index, token, error) in failed {
+            let _span = runner.exports[index].enter();
+            match error.message() == OTHER_FAILED {
+                true => runner.exports[index].status.end(Outcome::NotPublished),
+                false => self.publish(index, Ok(token.clone()), |_| Err(error)),
+            }
+        }
+        for (index, token, export) in staged {
+            match is_whole {
+                true => self.publish(index, Ok(token.clone()), |_| Ok(export)),
+                false => runner.exports[index].status.end(Outcome::NotPublished),
+            }
+        }
+    }
+
+    /// Publishes outputs of the same rows one after the other, up to the first failure. Their
+    /// results are reported after the last commit; they are recorded if all have succeeded.
+    fn publish_each(self, staged: Vec<(usize, &CancelToken, StagedExport)>) {
+        let runner = self.runner;
+        let (mut results, mut left) = (Vec::new(), Vec::new());
+        for (index, _, export) in staged {
+            match results
+                .iter()
+                .all(|(_, result): &(_, Result<()>)| result.is_ok())
+            {
+                true => results.push((index, export.publish())),
+                false => left.push(index),
+            }
+        }
+        let are_all = left.is_empty() && results.iter().all(|(_, result)| result.is_ok());
+        for (index, result) in results {
+            let _span = runner.exports[index].enter();
+            match result {
+                Ok(()) if !are_all => runner.succeed_alone(index),
+                result => runner.end(index, result),
+            }
+        }
+        for index in left {
+            runner.exports[index].status.end(Outcome::NotPublished);
         }
     }
 

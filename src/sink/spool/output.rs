@@ -4,7 +4,7 @@ use std::{
     mem,
     sync::{
         Arc,
-        mpsc::{self, Receiver},
+        mpsc::{self, Receiver, RecvTimeoutError},
     },
     thread,
 };
@@ -12,7 +12,7 @@ use std::{
 use tracing::Span;
 
 use super::{
-    Spool, SpoolFull,
+    POLL_INTERVAL, Spool, SpoolFull,
     queue::{End, Next, Put, PutError, Queue, Unsent},
 };
 use crate::{
@@ -148,6 +148,8 @@ impl Sink for SpooledSink {
             result: self.result.take(),
             queue: Arc::clone(&self.queue),
             name: mem::take(&mut self.name),
+            restart: self.restart,
+            cancel: self.cancel.clone(),
         }))
     }
 }
@@ -175,14 +177,33 @@ pub struct Completion {
     result: Option<Receiver<Result<Staged>>>,
     queue: Arc<Queue>,
     name: String,
+    restart: Restart,
+    cancel: CancelToken,
 }
 
 impl Completion {
     /// Waits until all is sent and the output is complete.
     pub(in crate::sink) fn wait(mut self) -> Result<Staged> {
-        let lost = || output_error(&self.name, "write to", "a thread has ended early");
-        let result = self.result.take().and_then(|result| result.recv().ok());
-        result.ok_or_else(lost)?
+        let Some(result) = self.result.take() else {
+            return Err(self.lost());
+        };
+        loop {
+            match result.recv_timeout(POLL_INTERVAL) {
+                Ok(result) => return result,
+                Err(RecvTimeoutError::Disconnected) => return Err(self.lost()),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            // The reader of a stream may never read again.
+            if self.restart == Restart::Forbidden
+                && let Some(cause) = self.cancel.cause()
+            {
+                return Err(cause);
+            }
+        }
+    }
+
+    fn lost(&self) -> Error {
+        output_error(&self.name, "write to", "a thread has ended early")
     }
 }
 
@@ -190,7 +211,9 @@ impl Drop for Completion {
     fn drop(&mut self) {
         if let Some(result) = self.result.take() {
             self.queue.discard();
-            let _ = result.recv();
+            if self.restart == Restart::Allowed {
+                let _ = result.recv();
+            }
         }
     }
 }
