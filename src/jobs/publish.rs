@@ -21,7 +21,7 @@ use crate::{
     format::Header,
     pipeline::Part,
     schema::Schema,
-    sink::{self, Staged, Target},
+    sink::{self, Existing, Staged, Target},
 };
 
 /// A complete output, and the files that are published after it: the statements that load
@@ -33,6 +33,8 @@ pub(super) struct StagedExport {
     load_statement: Option<Staged>,
     schema_file: Option<Staged>,
     dataset: Option<StagedDataset>,
+    /// What happens to a file that is there.
+    existing: Existing,
     /// Keeps what a run would forget that is killed while it publishes.
     resumable: Option<Arc<Resumable>>,
 }
@@ -107,6 +109,7 @@ impl StagedExport {
                 .map(|(path, text)| write(path, text))
                 .transpose()?,
             dataset,
+            existing: export.existing,
             resumable: None,
         })
     }
@@ -135,7 +138,8 @@ impl StagedExport {
     /// Publishes the output, and then its statements and its manifests. Earlier
     /// manifests are removed before: at no moment does a manifest stand beside another
     /// file than its own. Of an earlier, longer dataset, the files that are left are
-    /// removed. Its manifest comes last.
+    /// removed. Its manifest comes last. Where nothing may be replaced, nothing is removed
+    /// before the output has its place: it may be another run's.
     ///
     /// Once it has begun, nothing cancels it: of many files, all are published.
     pub(super) fn publish(self) -> Result<()> {
@@ -151,13 +155,20 @@ impl StagedExport {
             if let Some(resumable) = &self.resumable {
                 resumable.keep_surplus(&mut surplus)?;
             }
-            dataset::remove_outdated(path)?;
+            if self.existing == Existing::Replace {
+                dataset::remove_outdated(path)?;
+            }
         }
         let mut paths = self.files.iter().filter_map(|file| file.path.as_deref());
-        paths.try_for_each(manifest::remove_outdated)?;
+        if self.existing == Existing::Replace {
+            paths.try_for_each(manifest::remove_outdated)?;
+        }
         let mut manifests = Vec::new();
         for file in self.files {
             file.target.commit()?;
+            if let (Existing::Refuse, Some(path)) = (self.existing, &file.path) {
+                manifest::remove_outdated(path)?;
+            }
             manifests.extend(file.manifest);
         }
         surplus.iter().try_for_each(|path| remove_surplus(path))?;

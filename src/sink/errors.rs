@@ -49,6 +49,9 @@ pub(super) fn write_error(target: &str, verb: &str, error: io::Error) -> Error {
         io::ErrorKind::InvalidFilename => TOO_LONG,
         io::ErrorKind::NotFound => "has its folder been removed or renamed meanwhile?",
         io::ErrorKind::IsADirectory => "name a file in it",
+        io::ErrorKind::AlreadyExists => {
+            "it has appeared meanwhile: move it away first, or put {date} and {time} into the name"
+        }
         io::ErrorKind::PermissionDenied | io::ErrorKind::ResourceBusy => {
             "is it read-only, somebody else's, or a mount of its own? name a file that can be replaced"
         }

@@ -41,6 +41,9 @@ pub(super) fn look_up(
     let is_mariadb = connect::is_mariadb(conn);
     let is_prepared = is_prepared(bound);
     let mut shape = Shape::of(&bound.without_strings());
+    if let Some(text) = bound.without_strings_but_names() {
+        shape.tables.extend(Shape::of(&text).tables);
+    }
     let fault = shape.fault(is_mariadb).map(str::to_owned);
     if !is_prepared || fault.is_some() {
         shape.tables.clear();
@@ -49,11 +52,21 @@ pub(super) fn look_up(
     // A query without a table is the same in each database.
     let mut is_first = !is_prepared || fault.is_some() || !new.is_empty();
     while is_first || !new.is_empty() && seen.len() < MAX_TABLES {
-        let (current, views) = ask(conn, &new)?;
+        let Some(Answer {
+            current,
+            views,
+            count,
+        }) = ask(conn, &new)?
+        else {
+            return Ok(fault.or_else(|| is_mariadb.then(|| UNSEEN.to_owned())));
+        };
         if is_first {
             check_database(database, current.as_deref())?;
-            is_first = false;
+        } else if is_mariadb && count < new.len() {
+            // What a view reads with the rights of another account is not shown.
+            return Ok(Some(UNSEEN.to_owned()));
         }
+        is_first = false;
         seen.append(&mut new);
         for View {
             database,
@@ -124,36 +137,57 @@ struct View {
     definition: String,
 }
 
-/// Returns the database of the session, and those of `tables` that are views. A server that
-/// cannot be asked has none.
-fn ask(conn: &mut Conn, tables: &BTreeSet<TableRef>) -> Result<(Option<String>, Vec<View>)> {
+struct Answer {
+    /// The database of the session.
+    current: Option<String>,
+    views: Vec<View>,
+    /// How many of the names the account may see, as views or tables.
+    count: usize,
+}
+
+/// Looks `tables` up; `None` if the server cannot be asked.
+fn ask(conn: &mut Conn, tables: &BTreeSet<TableRef>) -> Result<Option<Answer>> {
     // Both names are equal to something constant, so that no folder is read.
     let questions = tables.iter().map(|(database, name)| {
         let database = database
             .as_ref()
             .map_or_else(|| "DATABASE()".to_owned(), |database| literal(database));
-        format!(
-            " UNION ALL SELECT TABLE_SCHEMA, TABLE_NAME, VIEW_DEFINITION \
-             FROM information_schema.VIEWS WHERE TABLE_SCHEMA = {database} AND TABLE_NAME = {}",
+        let named = format!(
+            "WHERE TABLE_SCHEMA = {database} AND TABLE_NAME = {}",
             literal(name)
+        );
+        format!(
+            " UNION ALL SELECT TABLE_SCHEMA, TABLE_NAME, VIEW_DEFINITION, 1 \
+             FROM information_schema.VIEWS {named} UNION ALL SELECT TABLE_SCHEMA, TABLE_NAME, '', 0 \
+             FROM information_schema.TABLES {named} AND TABLE_TYPE <> 'VIEW'"
         )
     });
-    let question = "SELECT DATABASE(), NULL, NULL".to_owned() + &questions.collect::<String>();
+    let question = "SELECT DATABASE(), NULL, NULL, 0".to_owned() + &questions.collect::<String>();
     let failed = |error| query_error("cannot look up what the statement reads", error);
     let answer = allow_refusal(driver::ask(conn, &question)).map_err(failed)?;
-    let rows = answer.unwrap_or_else(|reason| {
-        tracing::info!("which views the statement reads is not known: {reason}");
-        Vec::new()
-    });
+    let rows = match answer {
+        Ok(rows) => rows,
+        Err(reason) => {
+            tracing::info!("which views the statement reads is not known: {reason}");
+            return Ok(None);
+        }
+    };
     let current = rows.first().and_then(|row| text(row, 0));
-    let views = rows.iter().skip(1).filter_map(|row| {
+    let found = rows.iter().skip(1);
+    let count = found.clone().count();
+    let views = found.filter(|row| text(row, 3).as_deref() == Some("1"));
+    let views = views.filter_map(|row| {
         Some(View {
             database: text(row, 0)?,
             name: text(row, 1)?,
             definition: text(row, 2).unwrap_or_default(),
         })
     });
-    Ok((current, views.collect()))
+    Ok(Some(Answer {
+        current,
+        views: views.collect(),
+        count,
+    }))
 }
 
 #[cfg(test)]

@@ -44,6 +44,20 @@ impl BoundQuery {
         self.without_strings_in(Dialect::of_session(version, sql_mode), has_ansi_quotes)
     }
 
+    /// Returns the same with `"…"` as names, if they may be names.
+    pub(crate) fn without_strings_but_names(&self) -> Option<String> {
+        let is_possible = self.dialect.may_have_ansi_quotes() && self.sql.contains('"');
+        is_possible.then(|| self.without_strings_in(self.dialect, true))
+    }
+
+    /// Whether the words, names and comments of the statement are the same in each dialect.
+    pub(crate) fn has_one_reading(&self) -> bool {
+        let read = |dialect: &Dialect| self.without_strings_in(*dialect, dialect.has_ansi_quotes());
+        let mut readings = Dialect::ALL.iter().map(read);
+        let first = readings.next();
+        readings.all(|reading| Some(reading) == first)
+    }
+
     fn without_strings_in(&self, dialect: Dialect, has_ansi_quotes: bool) -> String {
         let (mut words, mut end) = (String::new(), 0);
         for token in tokens(&self.sql, dialect) {

@@ -125,6 +125,11 @@ impl Dialect {
         matches!(self.escapes, Escapes::SingleQuotes)
     }
 
+    /// Whether `"…"` may be a name, though the dialect does not tell.
+    pub(super) const fn may_have_ansi_quotes(self) -> bool {
+        matches!(self.escapes, Escapes::SingleQuotes | Escapes::None)
+    }
+
     /// Whether `[…]` is a name.
     pub(super) const fn has_brackets(self) -> bool {
         matches!(self.syntax, Syntax::Mssql)

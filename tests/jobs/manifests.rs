@@ -5,8 +5,11 @@ use std::{collections::BTreeSet, fs, path::Path};
 use gold_digger::format::FORMATS;
 use serde_json::{Value as Json, json};
 
+use mysql::prelude::Queryable;
+
 use crate::support::{
-    Database, assert_as_schema, each_server, json_schema, members, on_a_server, schema_violation,
+    Database, GoldDigger, assert_as_schema, each_server, json_schema, members, on_a_server,
+    schema_violation, wait_until,
 };
 
 /// Exports `sql` into a file called `name` with a manifest, which is valid, and returns it.
@@ -176,4 +179,43 @@ fn the_page_of_manifests_has_their_fields() {
         let names: BTreeSet<&str> = names.map(|name| name.trim_matches('`')).collect();
         assert_eq!(names, members(&object["properties"]), "{heading}");
     }
+}
+
+#[test]
+fn a_run_that_comes_too_late_leaves_the_manifest_of_the_first() {
+    on_a_server(|db| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut holder = db.connect();
+        let lock = format!("DO GET_LOCK('{}', 0)", db.name);
+        holder.query_drop(lock).expect("a lock");
+        let call = |sql: &str, target: &str| {
+            let run = GoldDigger::new().env("DATABASE_URL", db.url());
+            let run = run
+                .current_dir(&folder)
+                .args(["--if-absent", "--manifest", "-o", target]);
+            let parts = target.contains("{part}");
+            run.args(parts.then_some("--rows-per-file=1")).arg(sql)
+        };
+        let waiting = format!("SELECT GET_LOCK('{}', 100) AS l", db.name);
+        for target in ["x.csv", "p-{part}.csv"] {
+            let late = call(&waiting, target).start();
+            wait_until("it waits", || !db.connections_waiting(&db.name).is_empty());
+            call("SELECT 7 AS a", target).run().ended(0, "");
+            let release = format!("DO RELEASE_LOCK('{}')", db.name);
+            holder.query_drop(release).expect("it is freed");
+            late.wait()
+                .failed_with_any_length(5, &["File exists", "it has appeared meanwhile"]);
+            let lock = format!("DO GET_LOCK('{}', 10)", db.name);
+            holder.query_drop(lock).expect("a lock");
+            let described = if target == "x.csv" {
+                "x.csv"
+            } else {
+                "p-all.csv.dataset.json"
+            };
+            let verify = GoldDigger::new()
+                .current_dir(&folder)
+                .args(["verify", described]);
+            verify.run().ended_with(0);
+        }
+    });
 }

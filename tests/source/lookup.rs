@@ -128,6 +128,117 @@ fn what_servers_execute_wrongly_when_it_is_prepared_runs_as_text() {
     on_new_mariadb(check_values);
 }
 
+/// Statements that read a view which must not be prepared in ways that are easy to overlook.
+fn check_overlooked(db: &Database) {
+    make_views(db);
+    let (view, rows) = match db.is_mariadb() {
+        true => ("outermost", "id,x\n1,11\n2,12\n3,13\n"),
+        false => ("valid", "id,x\n1,0\n2,0\n3,0\n"),
+    };
+    let x = if db.is_mariadb() { "x" } else { "ok" };
+    let name = &db.name;
+    let from = |from: &str| format!("SELECT v.id, v.{x} AS x FROM {from} ORDER BY v.id");
+    let check = |sql: &str, more: &[&str]| {
+        let run = csv(db, &[&[sql], more].concat()).run();
+        run.wrote(rows).ended_with(0);
+    };
+    for hint in [
+        "USE INDEX FOR JOIN",
+        "FORCE INDEX FOR ORDER BY",
+        "IGNORE INDEX FOR GROUP BY",
+    ] {
+        check(
+            &from(&format!("s {hint} (PRIMARY) JOIN {view} v ON v.id = s.id")),
+            &[],
+        );
+    }
+    check(
+        &from(&format!("s minus JOIN {view} v ON v.id = minus.id")),
+        &[],
+    );
+    check(&from(&format!("`{name}` . `{view}` v")), &[]);
+    for mode in ["ANSI_QUOTES", "ANSI", "ANSI_QUOTES,NO_BACKSLASH_ESCAPES"] {
+        let init = format!("--init=SET sql_mode = '{mode}'");
+        check(&from(&format!("\"{view}\" v")), &[&init]);
+    }
+    if !db.is_mariadb() {
+        for call in [
+            "`json_valid`((SELECT MAX(id) FROM s))",
+            "JSON_VALID((TABLE one))",
+        ] {
+            db.sql("CREATE TABLE IF NOT EXISTS one AS SELECT 1 AS a");
+            let run = csv(db, &[&format!("SELECT {call} AS q, 1 AS b")]).run();
+            run.wrote("q,b\n0,1\n").ended(0, "");
+        }
+        return;
+    }
+    check(&from(&format!("/*M! {view} */ v")), &[]);
+    check(
+        &from(&format!("s JOIN /*M!100100 {view} */ v ON v.id = s.id")),
+        &[],
+    );
+    // The look-up itself is refused.
+    let big = "--init=SET sql_big_selects = 0, max_join_size = 1";
+    let sql = format!("SELECT id, x FROM {view} WHERE id = 1");
+    let run = csv(db, &[&sql, big]).run();
+    assert!(run.status.code() != Some(0) || run.stdout == b"id,x\n1,11\n");
+    // A view that the account may not see, within one that it may.
+    let hidden = format!("{name}_hidden");
+    db.sql(&format!("CREATE DATABASE {hidden}"));
+    db.sql(&format!(
+        "CREATE VIEW {hidden}.h AS SELECT id, (SELECT a + 1) AS x FROM {name}.plain"
+    ));
+    db.sql(&format!(
+        "CREATE VIEW shown AS SELECT id, x FROM {hidden}.h"
+    ));
+    let url = db.url_of_reader("shown");
+    db.sql(&format!(
+        "GRANT SHOW VIEW ON {name}.shown TO {name}_r@'127.0.0.1'"
+    ));
+    let run = GoldDigger::new().env("DATABASE_URL", url);
+    let run = run.args(["--format=csv", "--table=shown"]).run();
+    run.wrote("id,x\n1,11\n2,12\n3,13\n").ended(0, "");
+    db.sql(&format!("DROP DATABASE {hidden}"));
+}
+
+#[test]
+fn no_way_to_name_a_view_hides_it() {
+    each_server(check_overlooked);
+    on_new_mariadb(check_overlooked);
+}
+
+#[test]
+fn comments_that_only_mariadb_executes_are_read_as_it_does() {
+    each_server(|db| {
+        if !db.is_mariadb() {
+            return;
+        }
+        db.sql("CREATE TABLE bits (a BIT(8))");
+        db.sql("INSERT INTO bits VALUES (b'110001'), (b'110010')");
+        for rollup in ["WITH ROLLUP", "/*M! WITH ROLLUP */"] {
+            let sql = format!("SELECT a FROM bits GROUP BY a {rollup}");
+            let stderr = csv(db, &[&sql]).run().stderr;
+            assert!(
+                stderr.contains("where a total of WITH ROLLUP has NULL"),
+                "{rollup}: {stderr}"
+            );
+        }
+        db.sql("CREATE TABLE b1 (id INT PRIMARY KEY)");
+        db.sql("CREATE TABLE b2 (id INT PRIMARY KEY)");
+        let sql = "SELECT b1.id, b2.id AS other FROM b1 /*M! RIGHT */ JOIN b2 ON b1.id = b2.id WHERE :increment";
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = folder.path().join("c.toml");
+        let text = format!(
+            "[run]\nstate = 's'\n[[export]]\nname = 'x'\npath = 'x.csv'\nincremental = 'b1.id'\nsql = '{sql}'\n"
+        );
+        std::fs::write(&config, text).expect("a file");
+        let run = GoldDigger::new().env("DATABASE_URL", db.url());
+        let run = run.arg("--config").arg(&config).run();
+        assert_ne!(run.status.code(), Some(0));
+        run.assert_stderr_contains(&["outer join"]);
+    });
+}
+
 #[test]
 fn a_session_in_another_database_is_an_error() {
     each_server_alone(|db| {

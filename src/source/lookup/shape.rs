@@ -20,7 +20,7 @@ pub(super) struct Shape {
 }
 
 /// Words after which no table is named until the next SELECT or FROM.
-const ENDS_OF_FROM: [&str; 9] = [
+const ENDS_OF_FROM: [&str; 8] = [
     "WHERE",
     "GROUP",
     "HAVING",
@@ -28,12 +28,14 @@ const ENDS_OF_FROM: [&str; 9] = [
     "ORDER",
     "LIMIT",
     "PROCEDURE",
-    "FOR",
     "INTO",
 ];
 
-/// Words after which another SELECT follows in the same parentheses.
-const OPERATORS: [&str; 4] = ["UNION", "EXCEPT", "INTERSECT", "MINUS"];
+/// Words after which another SELECT follows in the same parentheses. MINUS, which is one in
+/// Oracle's mode, is an ordinary name elsewhere; the SELECT behind it tells.
+const OPERATORS: [&str; 3] = ["UNION", "EXCEPT", "INTERSECT"];
+
+const JSON_VALID: &str = "JSON_VALID";
 
 /// What is between two parentheses.
 #[derive(Clone, Copy, Default)]
@@ -93,6 +95,8 @@ impl Reader {
         let is_quoted = source.starts_with(['`', '"']);
         let word = match &token {
             Token::Name(name) if !is_quoted && self.before != "." => name.to_ascii_uppercase(),
+            // A function, also in quotes.
+            Token::Name(name) if name.eq_ignore_ascii_case(JSON_VALID) => JSON_VALID.to_owned(),
             Token::Sign(sign) => sign.to_string(),
             _ => String::new(),
         };
@@ -134,7 +138,7 @@ impl Reader {
 
     fn read_word(&mut self, word: &str, token: Token) {
         let (outer, qualifier) = (self.levels.len() - 1, self.qualifier.take());
-        let is_dotted = self.before == ".";
+        let (is_dotted, is_hint) = (self.before == ".", self.before == "FOR");
         let level = self.level();
         match word {
             "SELECT" => {
@@ -151,14 +155,20 @@ impl Reader {
                 level.select = Some(HasTable(true));
                 (level.is_in_from, level.expects_table) = (true, true);
             }
-            "TABLE" if level.select.is_none() => level.expects_table = true,
+            "TABLE" if level.select.is_none() => {
+                level.expects_table = true;
+                let is_validated = level.is_validated;
+                self.shape.validates_subquery |= is_validated;
+            }
+            "VALUES" if level.is_validated => self.shape.validates_subquery = true,
             "JOIN" | "STRAIGHT_JOIN" | "," => level.expects_table = level.is_in_from,
             "LATERAL" if level.expects_table => {}
             "DUAL" if level.expects_table => {
                 level.select = Some(HasTable(false));
                 level.expects_table = false;
             }
-            end if ENDS_OF_FROM.contains(&end) => level.is_in_from = false,
+            // Behind FOR, they are of an index hint.
+            end if ENDS_OF_FROM.contains(&end) && !is_hint => level.is_in_from = false,
             "." => self.qualifier = qualifier,
             _ => {
                 let Token::Name(name) = token else { return };
@@ -182,7 +192,7 @@ impl Level {
             is_table: self.expects_table || before == "AS" || self.is_table && before == "(",
             is_in_from: self.expects_table,
             expects_table: self.expects_table,
-            is_validated: before == "JSON_VALID" || self.is_validated && before == "(",
+            is_validated: before == JSON_VALID || self.is_validated && before == "(",
             select: None,
         }
     }
@@ -277,6 +287,13 @@ mod tests {
                 "SELECT * FROM a PARTITION (p, q), b FORCE INDEX (i, j)",
                 "a b",
             ),
+            ("SELECT * FROM a USE INDEX FOR JOIN (i) JOIN v", "a i v"),
+            ("SELECT * FROM a FORCE INDEX FOR ORDER BY (i), v", "a v"),
+            ("SELECT * FROM a FOR SYSTEM_TIME AS OF NOW() JOIN v", "a v"),
+            (
+                "SELECT * FROM a MINUS JOIN v MINUS SELECT * FROM w",
+                "a v w",
+            ),
             ("SELECT 1", ""),
             ("SELECT 1 FROM DUAL", ""),
         ] {
@@ -289,6 +306,9 @@ mod tests {
         for (text, is_validated) in [
             ("SELECT JSON_VALID((SELECT MAX(a) FROM b)) FROM c", true),
             ("select json_valid(((select 1 from b)))", true),
+            ("SELECT `json_valid`((SELECT b FROM c))", true),
+            ("SELECT JSON_VALID((TABLE t LIMIT 1))", true),
+            ("SELECT JSON_VALID((VALUES ROW(1)))", true),
             ("SELECT JSON_VALID(a), (SELECT b FROM c)", false),
             ("SELECT JSON_VALID(COALESCE((SELECT b FROM c), 1))", false),
         ] {
