@@ -234,23 +234,7 @@ fn try_export(
         }
         None => (&mut **own.insert(context.backend.connect(cancel)?), false),
     };
-    if let Some(moment) = context.moment
-        && !session.stop_clock(moment)?
-    {
-        context.warn(CLOCK_GOES_ON.to_owned());
-    }
-    wait_for_server(context, session)?;
-    read_create_statement(contexts, session)?;
-    prepare_session(contexts, session)?;
-    let gaps = match is_shared {
-        true => session.snapshot_gaps()?,
-        false => Vec::new(),
-    };
-    // What is cancelled is told as something that cannot be known.
-    if let Some(cause) = cancel.cause() {
-        return Err(cause);
-    }
-    refuse_altered(&gaps)?;
+    let gaps = make_ready(contexts, cancel, session, is_shared)?;
     // Opened before the query, which may run for hours, and after the connection.
     // Connecting is the only step that cannot be cancelled from another thread, so no
     // temporary file must exist yet.
@@ -291,6 +275,35 @@ fn try_export(
         Ok(parts)
     });
     each_or_lone(outputs.collect())
+}
+
+/// Sets `session` up for the statement of `contexts`, and binds it. Returns what it reads
+/// besides the snapshot.
+fn make_ready(
+    contexts: &[ExportContext<'_>],
+    cancel: &CancelToken,
+    session: &mut dyn Session,
+    is_shared: bool,
+) -> Result<Vec<SnapshotGap>> {
+    let context = contexts[0];
+    if let Some(moment) = context.moment
+        && !session.stop_clock(moment)?
+    {
+        context.warn(CLOCK_GOES_ON.to_owned());
+    }
+    wait_for_server(context, session)?;
+    read_create_statement(contexts, session)?;
+    prepare_session(contexts, session)?;
+    let gaps = match is_shared {
+        true => session.snapshot_gaps()?,
+        false => Vec::new(),
+    };
+    // What is cancelled is told as something that cannot be known.
+    if let Some(cause) = cancel.cause() {
+        return Err(cause);
+    }
+    refuse_altered(&gaps)?;
+    Ok(gaps)
 }
 
 /// Returns `outputs`, or the error of a lone one.

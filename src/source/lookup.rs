@@ -52,11 +52,17 @@ pub(super) fn look_up(
     // A query without a table is the same in each database.
     let mut is_first = !is_prepared || fault.is_some() || !new.is_empty();
     while is_first || !new.is_empty() && seen.len() < MAX_TABLES {
+        // The account may see what the statement names, but not all that a view does.
+        let kinds = match is_first {
+            true => Kinds::Views,
+            false => Kinds::All,
+        };
+        let answer = ask(conn, &new, kinds)?;
         let Some(Answer {
             current,
             views,
             count,
-        }) = ask(conn, &new)?
+        }) = answer
         else {
             return Ok(fault.or_else(|| is_mariadb.then(|| UNSEEN.to_owned())));
         };
@@ -137,6 +143,14 @@ struct View {
     definition: String,
 }
 
+/// What is looked up.
+#[derive(Clone, Copy, PartialEq)]
+enum Kinds {
+    Views,
+    /// Tables, too.
+    All,
+}
+
 struct Answer {
     /// The database of the session.
     current: Option<String>,
@@ -146,7 +160,7 @@ struct Answer {
 }
 
 /// Looks `tables` up; `None` if the server cannot be asked.
-fn ask(conn: &mut Conn, tables: &BTreeSet<TableRef>) -> Result<Option<Answer>> {
+fn ask(conn: &mut Conn, tables: &BTreeSet<TableRef>, kinds: Kinds) -> Result<Option<Answer>> {
     // Both names are equal to something constant, so that no folder is read.
     let questions = tables.iter().map(|(database, name)| {
         let database = database
@@ -156,11 +170,18 @@ fn ask(conn: &mut Conn, tables: &BTreeSet<TableRef>) -> Result<Option<Answer>> {
             "WHERE TABLE_SCHEMA = {database} AND TABLE_NAME = {}",
             literal(name)
         );
-        format!(
+        let views = format!(
             " UNION ALL SELECT TABLE_SCHEMA, TABLE_NAME, VIEW_DEFINITION, 1 \
-             FROM information_schema.VIEWS {named} UNION ALL SELECT TABLE_SCHEMA, TABLE_NAME, '', 0 \
+             FROM information_schema.VIEWS {named}"
+        );
+        let tables = format!(
+            " UNION ALL SELECT TABLE_SCHEMA, TABLE_NAME, '', 0 \
              FROM information_schema.TABLES {named} AND TABLE_TYPE <> 'VIEW'"
-        )
+        );
+        match kinds {
+            Kinds::Views => views,
+            Kinds::All => views + &tables,
+        }
     });
     let question = "SELECT DATABASE(), NULL, NULL, 0".to_owned() + &questions.collect::<String>();
     let failed = |error| query_error("cannot look up what the statement reads", error);

@@ -315,7 +315,7 @@ impl<'a> Worker<'a> {
             }
         }
         // Nothing cancels it between two of them.
-        let begun = match failed.is_empty() {
+        let begun = match failed.is_empty() && runner.plan.publish == Publish::Each {
             true => group.all.begin_commit().map(drop),
             false => Ok(()),
         };

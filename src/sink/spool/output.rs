@@ -165,9 +165,32 @@ impl Drop for SpooledSink {
             true => self.queue.end(End::Send),
             false => self.queue.discard(),
         }
-        // The reader of a stream may never read again, and nothing is to be removed.
         if !(is_stream && self.queue.is_discarded()) {
-            let _ = result.recv();
+            let _ = wait(&result, self.restart, &self.cancel);
+        }
+    }
+}
+
+/// Waits for what a sender comes to. `None`: it has ended early.
+///
+/// # Errors
+/// The cause, if the export is cancelled and its output is a stream: the reader may never
+/// read again, and nothing is to be removed.
+fn wait(
+    result: &Receiver<Result<Staged>>,
+    restart: Restart,
+    cancel: &CancelToken,
+) -> Result<Option<Result<Staged>>> {
+    loop {
+        match result.recv_timeout(POLL_INTERVAL) {
+            Ok(result) => return Ok(Some(result)),
+            Err(RecvTimeoutError::Disconnected) => return Ok(None),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        if restart == Restart::Forbidden
+            && let Some(cause) = cancel.cause()
+        {
+            return Err(cause);
         }
     }
 }
@@ -184,26 +207,9 @@ pub struct Completion {
 impl Completion {
     /// Waits until all is sent and the output is complete.
     pub(in crate::sink) fn wait(mut self) -> Result<Staged> {
-        let Some(result) = self.result.take() else {
-            return Err(self.lost());
-        };
-        loop {
-            match result.recv_timeout(POLL_INTERVAL) {
-                Ok(result) => return result,
-                Err(RecvTimeoutError::Disconnected) => return Err(self.lost()),
-                Err(RecvTimeoutError::Timeout) => {}
-            }
-            // The reader of a stream may never read again.
-            if self.restart == Restart::Forbidden
-                && let Some(cause) = self.cancel.cause()
-            {
-                return Err(cause);
-            }
-        }
-    }
-
-    fn lost(&self) -> Error {
-        output_error(&self.name, "write to", "a thread has ended early")
+        let lost = || output_error(&self.name, "write to", "a thread has ended early");
+        let result = self.result.take().ok_or_else(lost)?;
+        wait(&result, self.restart, &self.cancel)?.ok_or_else(lost)?
     }
 }
 
