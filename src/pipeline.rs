@@ -32,8 +32,6 @@ pub struct Pipeline<'a> {
     pub format: &'a dyn Format,
     /// What a format that keeps facts is told of the rows' origin: names and values.
     pub facts: Vec<(&'static str, String)>,
-    /// Where the bytes go, or why that cannot be opened.
-    pub sink: Result<Box<dyn Sink>>,
     /// What is written of the document.
     pub extent: Extent,
     /// Where one document ends and the next begins; `None` if all rows are in one.
@@ -106,16 +104,8 @@ pub struct Copied<'a> {
 
 /// An output that takes rows.
 struct Output<'a> {
-    format: &'a dyn Format,
-    facts: Vec<(&'static str, String)>,
+    pipeline: Pipeline<'a>,
     schema: Schema,
-    extent: Extent,
-    parts: Option<Parts<'a>>,
-    flush: Flush,
-    cancel: &'a CancelToken,
-    observers: Vec<&'a mut dyn RowObserver>,
-    counters: &'a Counters,
-    failure: FailureEnds,
     closed: Vec<Part>,
     closed_bytes: u64,
     /// The document that takes rows. After a failure it stays until the source is let go, if
@@ -182,42 +172,40 @@ impl OpenPart {
 }
 
 impl<'a> Output<'a> {
-    /// Opens the first document of `pipeline`.
-    fn open(pipeline: Pipeline<'a>, schema: &Schema) -> Result<Self> {
+    /// Opens the first document of `pipeline`, whose bytes go to `sink`.
+    fn open(pipeline: Pipeline<'a>, sink: Result<Box<dyn Sink>>, schema: &Schema) -> Result<Self> {
         let mut output = Self {
-            format: pipeline.format,
-            facts: pipeline.facts,
+            pipeline,
             schema: schema.clone(),
-            extent: pipeline.extent,
-            parts: pipeline.parts,
-            flush: pipeline.flush,
-            cancel: pipeline.cancel,
-            observers: pipeline.observers,
-            counters: pipeline.counters,
-            failure: pipeline.failure,
             closed: Vec::new(),
             closed_bytes: 0,
             open: None,
             failed: None,
         };
-        let opened = pipeline.sink;
-        let opened = opened.and_then(|sink| output.open_document(sink));
+        let opened = sink.and_then(|sink| {
+            for observer in &mut output.pipeline.observers {
+                observer.columns(schema)?;
+            }
+            output.open_document(sink)
+        });
         output.keep(opened)?;
         Ok(output)
     }
 
     /// Has a document with the output `sink` take the next rows.
     fn open_document(&mut self, sink: Box<dyn Sink>) -> Result<()> {
-        if self.closed.is_empty() {
-            for observer in &mut self.observers {
-                observer.columns(&self.schema)?;
-            }
-        }
-        let mut writer = self.format.open(&self.schema)?;
-        writer.describe(&self.facts);
-        let framing = self.format.framing();
-        let output = BufferedOutput::new(writer, framing, sink, self.flush, self.cancel);
-        self.open = Some(OpenPart::new(output, self.extent));
+        let Pipeline {
+            format,
+            facts,
+            extent,
+            flush,
+            cancel,
+            ..
+        } = &self.pipeline;
+        let mut writer = format.open(&self.schema)?;
+        writer.describe(facts);
+        let output = BufferedOutput::new(writer, format.framing(), sink, *flush, cancel);
+        self.open = Some(OpenPart::new(output, *extent));
         Ok(())
     }
 
@@ -226,10 +214,10 @@ impl<'a> Output<'a> {
     fn keep(&mut self, result: Result<()>) -> Result<()> {
         let Err(error) = result else { return Ok(()) };
         self.failed = Some(error.clone());
-        match self.failure {
+        match self.pipeline.failure {
             FailureEnds::Itself => Ok(()),
             FailureEnds::All => {
-                self.cancel.cancel(error.clone());
+                self.pipeline.cancel.cancel(error.clone());
                 Err(error)
             }
         }
@@ -241,7 +229,7 @@ impl<'a> Output<'a> {
         if self.failed.is_some() {
             return Ok(());
         }
-        self.counters.count_row();
+        self.pipeline.counters.count_row();
         match self.try_take(row, number) {
             Ok(()) => Ok(()),
             failed => self.keep(failed),
@@ -249,10 +237,10 @@ impl<'a> Output<'a> {
     }
 
     fn try_take(&mut self, row: Row<'_>, number: u64) -> Result<()> {
-        for observer in &mut self.observers {
+        for observer in &mut self.pipeline.observers {
             observer.row(row, number)?;
         }
-        if let (Some(parts), Some(part)) = (&self.parts, &self.open)
+        if let (Some(parts), Some(part)) = (&self.pipeline.parts, &self.open)
             && parts.limit.is_reached(part.rows, part.bytes)
         {
             self.begin_part()?;
@@ -261,7 +249,7 @@ impl<'a> Output<'a> {
             return Ok(());
         };
         part.rows += 1;
-        let is_first = part.rows == 1 && self.extent == Extent::Whole;
+        let is_first = part.rows == 1 && self.pipeline.extent == Extent::Whole;
         part.bytes = part.output.append(|writer, out| {
             if is_first {
                 writer.start(out)?;
@@ -269,7 +257,9 @@ impl<'a> Output<'a> {
             let written = writer.row(row, out);
             written.map_err(|error| value_error(&error, number, schema))
         })?;
-        self.counters.set_bytes(self.closed_bytes + part.bytes);
+        self.pipeline
+            .counters
+            .set_bytes(self.closed_bytes + part.bytes);
         Ok(())
     }
 
@@ -277,7 +267,7 @@ impl<'a> Output<'a> {
     fn begin_part(&mut self) -> Result<()> {
         self.close()?;
         let number = u32::try_from(self.closed.len() + 1).unwrap_or(u32::MAX);
-        let Some(parts) = &mut self.parts else {
+        let Some(parts) = &mut self.pipeline.parts else {
             return Ok(());
         };
         let sink = (parts.open)(number)?;
@@ -288,7 +278,10 @@ impl<'a> Output<'a> {
     fn close(&mut self) -> Result<()> {
         let closed = || Error::new(ErrorKind::Output, "the output is closed");
         let part = self.open.take().ok_or_else(closed)?;
-        let full = part.close(self.counters, self.closed_bytes, self.cancel)?;
+        let Pipeline {
+            counters, cancel, ..
+        } = &self.pipeline;
+        let full = part.close(counters, self.closed_bytes, cancel)?;
         self.closed_bytes += full.bytes;
         self.closed.push(full);
         Ok(())
@@ -299,7 +292,7 @@ impl<'a> Output<'a> {
         if let Some(error) = self.failed {
             return Err(error);
         }
-        for observer in &mut self.observers {
+        for observer in &mut self.pipeline.observers {
             observer.end(rows)?;
         }
         self.close()?;
@@ -307,22 +300,22 @@ impl<'a> Output<'a> {
     }
 }
 
-/// Copies every row of `source` into each of `pipelines`, up to the end of the source, or
-/// until all of them have failed. `observers` see each row before. `started` is when the
-/// export started, for the log.
+/// Copies every row of `source` through each of `pipelines` to its sink, up to the end of the
+/// source, or until all of them have failed; one whose sink is an error has failed. `observers`
+/// see each row before. `started` is when the export started, for the log.
 ///
 /// # Errors
 /// Those of the source and of `observers`; those of a pipeline whose failure ends all. A
 /// stream then holds all rows before the failure.
 pub fn copy_rows<'a>(
     source: Box<dyn RowSource + '_>,
-    pipelines: Vec<Pipeline<'a>>,
+    pipelines: Vec<(Pipeline<'a>, Result<Box<dyn Sink>>)>,
     observers: &mut [&mut dyn RowObserver],
     started: Instant,
 ) -> Result<Copied<'a>> {
     let schema = source.schema().clone();
-    let open = |pipeline| Output::open(pipeline, &schema);
-    let outputs: Vec<Output<'_>> = pipelines.into_iter().map(open).collect::<Result<_>>()?;
+    let open = |(pipeline, sink)| Output::open(pipeline, sink, &schema);
+    let outputs = pipelines.into_iter().map(open).collect::<Result<_>>()?;
     let mut copied = Copied { outputs, rows: 0 };
     // Declared behind them, and so dropped before: after a failure the server is let go,
     // before a slow reader takes the last rows.
@@ -344,6 +337,7 @@ pub fn copy_rows<'a>(
         for output in &mut copied.outputs {
             output.take(row, copied.rows)?;
         }
+        copied.drop_failed();
     }
     if !copied.has_failed() {
         source.finish()?;
@@ -358,16 +352,19 @@ impl Copied<'_> {
         self.rows
     }
 
-    /// Whether all outputs have failed. What an output that has failed alone still has is
-    /// dropped.
-    pub fn has_failed(&mut self) -> bool {
-        let is_whole = self.outputs.iter().any(|output| output.failed.is_none());
-        if is_whole && self.outputs.len() > 1 {
-            let failed = self.outputs.iter_mut();
-            let failed = failed.filter(|output| output.failed.is_some());
+    /// Whether all outputs have failed.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.outputs.iter().all(|output| output.failed.is_some())
+    }
+
+    /// Drops the documents of outputs that have failed, if others take rows.
+    fn drop_failed(&mut self) {
+        if self.outputs.len() > 1 && !self.has_failed() {
+            let outputs = self.outputs.iter_mut();
+            let failed = outputs.filter(|output| output.failed.is_some());
             failed.for_each(|output| output.open = None);
         }
-        !is_whole
     }
 
     /// Closes the last document of each pipeline and its output. Returns those of each, which
@@ -458,12 +455,11 @@ mod tests {
         };
         let source = Box::new(Integers(schema, MemoryRow::new(&[]), 0));
         let (bytes, cancel) = (SharedBytes::default(), CancelToken::new());
-        let sink = Box::new(WriterSink::new("memory", bytes.clone()));
+        let sink: Box<dyn Sink> = Box::new(WriterSink::new("memory", bytes.clone()));
         let (format, counters) = (Csv::new(), Counters::default());
         let pipeline = Pipeline {
             format: &format,
             facts: Vec::new(),
-            sink: Ok(sink),
             extent: Extent::Whole,
             parts: None,
             flush: Flush::Row,
@@ -472,7 +468,7 @@ mod tests {
             counters: &counters,
             failure: FailureEnds::Itself,
         };
-        let copied = copy_rows(source, vec![pipeline], &mut [], Instant::now());
+        let copied = copy_rows(source, vec![(pipeline, Ok(sink))], &mut [], Instant::now());
         let finished = copied.and_then(|copied| copied.finish().into_iter().collect());
         let result = finished.map(|_: Vec<Vec<Part>>| counters.rows());
         (result, bytes.take())

@@ -3,7 +3,6 @@
 
 use std::{
     fs::File,
-    mem,
     path::Path,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -11,30 +10,27 @@ use std::{
 
 use super::{
     event::{Event, Observer},
-    guard::GuardObserver,
     increment,
-    load::{self, LoadObserver},
-    parts,
-    plan::{EmptyResult, ExportPlan, Publish, RunPlan},
+    plan::{EmptyResult, ExportPlan, RunPlan},
     retry::retry,
     session::{Backend, Session, SessionRef},
-    status::{ExportStatus, Status, StatusDetails},
-    text_file,
+    status::{ExportStatus, Status},
 };
 use crate::{
-    artifacts::{checkpoint::Origin, history::LastSuccess, manifest},
+    artifacts::{checkpoint::Origin, history::LastSuccess},
     cancel::{CancelToken, CommitState},
     error::{Error, ErrorKind, Result},
-    format::Joining,
-    pipeline::{Extent, FailureEnds, Part, Parts, Pipeline, RowObserver, Throttle, copy_rows},
-    schema::{Column, ColumnDescription},
-    sink::{
-        self, Checksum, Existing, Restart, SeekTable, Sink, SinkOptions, Spool, StaleFiles, Target,
-    },
+    pipeline::{Part, RowObserver, Throttle, copy_rows},
+    schema::Column,
+    sink::{Restart, Spool, Target},
     source::{Access, BinlogPosition, LoadLimits, RowSource, SnapshotGap, SnapshotMode},
-    sync::lock,
     text::{counted, size},
 };
+
+mod outputs;
+
+use self::outputs::{Observers, open_outputs, pipeline};
+pub(super) use self::outputs::{check_target, facts, open_plain_sink, tell_of_parts};
 
 /// An export that is about to run, and everything it needs.
 #[derive(Clone, Copy)]
@@ -141,7 +137,9 @@ pub(super) fn export(
             let session = session.as_deref_mut();
             let result = cancel.prefer_cause(try_export(contexts, cancel, session));
             cancel.wait_for_abort();
-            result
+            let outputs = contexts.iter().zip(result?);
+            let outputs = outputs.map(|(context, parts)| context.cancel.prefer_cause(parts));
+            Ok(outputs.collect())
         },
         |error| {
             let reasons = contexts.iter();
@@ -242,7 +240,7 @@ fn try_export(
     // Without an output, no query runs.
     if sinks.iter().all(|(sink, _)| sink.is_err()) {
         let errors = sinks.into_iter().filter_map(|(sink, _)| sink.err());
-        return each_or_lone(errors.map(Err).collect());
+        return Ok(errors.map(Err).collect());
     }
     let source = session.run()?;
     gaps.into_iter().for_each(|gap| warn_of_gap(context, gap));
@@ -251,14 +249,16 @@ fn try_export(
     let mut observers: Vec<Observers<'_>> =
         contexts.iter().map(|one| Observers::of(*one)).collect();
     let outputs = contexts.iter().zip(&mut observers).zip(sinks);
-    let pipelines = outputs.map(|((context, observers), sink)| pipeline(*context, observers, sink));
+    let pipelines = outputs.map(|((context, observers), (sink, extent))| {
+        (pipeline(*context, observers, extent), sink)
+    });
     let mut throttle = context.throttle.map(|throttle| throttle.observer(cancel));
     let throttle = throttle.as_mut();
     let mut of_all: Vec<&mut dyn RowObserver> = throttle
         .map(|throttle| throttle as &mut dyn RowObserver)
         .into_iter()
         .collect();
-    let mut copied = copy_rows(source, pipelines.collect(), &mut of_all, started)?;
+    let copied = copy_rows(source, pipelines.collect(), &mut of_all, started)?;
     if !copied.has_failed() {
         after_rows(contexts, session, protocol, is_shared)?;
         refuse_empty(export, copied.rows())?;
@@ -274,7 +274,7 @@ fn try_export(
         observers.tell(*context, &parts);
         Ok(parts)
     });
-    each_or_lone(outputs.collect())
+    Ok(outputs.collect())
 }
 
 /// Sets `session` up for the statement of `contexts`, and binds it. Returns what it reads
@@ -304,98 +304,6 @@ fn make_ready(
     }
     refuse_altered(&gaps)?;
     Ok(gaps)
-}
-
-/// Returns `outputs`, or the error of a lone one.
-fn each_or_lone(mut outputs: Vec<Result<Vec<Part>>>) -> Result<Vec<Result<Vec<Part>>>> {
-    match &mut outputs[..] {
-        [lone] => {
-            let lone = mem::replace(lone, Ok(Vec::new()));
-            Ok(vec![Ok(lone?)])
-        }
-        _ => Ok(outputs),
-    }
-}
-
-/// The sink of an output, and what is written of its document.
-type OpenedOutput = (Result<Box<dyn Sink>>, Extent);
-
-/// Opens the sinks of all outputs, one after the other.
-///
-/// # Errors
-/// That of an output whose failure ends all.
-fn open_outputs(contexts: &[ExportContext<'_>]) -> Result<Vec<OpenedOutput>> {
-    let mut opened = Vec::new();
-    for context in contexts {
-        opened.push(match open_output(*context) {
-            Ok((sink, extent)) => (Ok(sink), extent),
-            Err(error) => {
-                if context.export.failure == FailureEnds::All {
-                    context.cancel.cancel(error.clone());
-                    return Err(error);
-                }
-                (Err(error), Extent::Whole)
-            }
-        });
-    }
-    Ok(opened)
-}
-
-/// The observers of the rows of one output.
-struct Observers<'a> {
-    guards: GuardObserver<'a>,
-    load: Option<LoadObserver<'a>>,
-}
-
-impl<'a> Observers<'a> {
-    fn of(context: ExportContext<'a>) -> Self {
-        let time_zone = context.plan.session.time_zone.as_deref();
-        Self {
-            guards: GuardObserver::new(&context.export.guards, context.last),
-            load: LoadObserver::new(context.export, time_zone),
-        }
-    }
-
-    /// Tells what they and the writers have found of the complete output.
-    fn tell(self, context: ExportContext<'_>, parts: &[Part]) {
-        if let Output::Target = context.output {
-            tell_of_parts(context, parts);
-        }
-        if let Some(load) = self.load {
-            let status = &context.status.status;
-            status.update(|details| details.load_statement = load.statement);
-            let warnings = load.warnings.into_iter();
-            warnings.for_each(|warning| context.warn(warning));
-        }
-    }
-}
-
-/// Returns the way of the rows to `sink`, of which `extent` is written.
-fn pipeline<'a>(
-    context: ExportContext<'a>,
-    observers: &'a mut Observers<'_>,
-    (sink, extent): OpenedOutput,
-) -> Pipeline<'a> {
-    let export = context.export;
-    let Observers { guards, load } = observers;
-    let mut all: Vec<&mut dyn RowObserver> = vec![guards];
-    all.extend(load.as_mut().map(|load| load as &mut dyn RowObserver));
-    let limit = export.parts.as_ref().and_then(|plan| plan.limit);
-    Pipeline {
-        format: &*export.format,
-        facts: facts(context),
-        sink,
-        extent,
-        parts: limit.map(|limit| Parts {
-            limit,
-            open: Box::new(move |number| open_sink(context, number)),
-        }),
-        flush: export.flush,
-        cancel: context.cancel,
-        observers: all,
-        counters: context.status.status.counters(),
-        failure: export.failure,
-    }
 }
 
 /// Keeps the statement that creates the table, for the outputs that have a file for it.
@@ -462,51 +370,6 @@ pub(super) fn refuse_empty(export: &ExportPlan, rows: u64) -> Result<()> {
     }
 }
 
-/// Records the size of `parts`, all documents of the export, and reports the warnings of the
-/// format about them.
-pub(super) fn tell_of_parts(context: ExportContext<'_>, parts: &[Part]) {
-    let sizes = parts.iter().map(|part| part.staged.stored_bytes());
-    let stored_bytes = sizes.sum();
-    let status = &context.status.status;
-    status.update(|details| details.stored_bytes = stored_bytes);
-    for (part, number) in parts.iter().zip(1..) {
-        for warning in &part.warnings {
-            context.warn(match parts.len() {
-                1 => warning.clone(),
-                _ => format!("part {number}: {warning}"),
-            });
-        }
-    }
-}
-
-/// Returns what a document that keeps facts says of the origin of its rows, beside the
-/// columns.
-pub(super) fn facts(context: ExportContext<'_>) -> Vec<(&'static str, String)> {
-    let (plan, export) = (context.plan, context.export);
-    if !export.format.keeps_facts() {
-        return Vec::new();
-    }
-    let StatusDetails {
-        server_version,
-        columns,
-        ..
-    } = context.status.status.details();
-    let columns = ColumnDescription::of_all(&columns);
-    let position = context.position.map(serde_json::to_string);
-    let facts = [
-        ("query_sha256", Some(manifest::query_sha256(&export.query))),
-        ("server", Some(plan.connect.endpoint.to_string())),
-        ("server_version", server_version),
-        ("database", plan.connect.database.clone()),
-        ("snapshot", position.and_then(Result::ok)),
-        ("columns", serde_json::to_string(&columns).ok()),
-    ];
-    let known = facts.into_iter();
-    known
-        .filter_map(|(name, fact)| Some((name, fact?)))
-        .collect()
-}
-
 /// Records the columns and the protocol of `source`.
 fn record_source(contexts: &[ExportContext<'_>], source: &dyn RowSource) {
     for context in contexts {
@@ -551,101 +414,6 @@ fn prepare_session(contexts: &[ExportContext<'_>], session: &mut dyn Session) ->
         });
     }
     Ok(())
-}
-
-/// Opens the sink of the first rows. Also returns what is written of the document.
-fn open_output(context: ExportContext<'_>) -> Result<(Box<dyn Sink>, Extent)> {
-    let export = context.export;
-    let extent = match (&export.parts, export.format.joining()) {
-        (Some(_), _) | (None, Joining::Documents) => Extent::Whole,
-        (None, Joining::Rows | Joining::Impossible) => Extent::Rows,
-    };
-    match context.output {
-        Output::Target => Ok((open_sink(context, 1)?, Extent::Whole)),
-        Output::Part(number) => Ok((open_sink(context, number)?, Extent::Whole)),
-        Output::Unnamed(slot) => {
-            check_target(context.plan, export, &export.target)?;
-            let (sink, file) = sink::unnamed(&export.target, export.create_dirs)?;
-            *lock(slot) = Some(file);
-            Ok((compressed(context, sink, SeekTable::Omit)?, extent))
-        }
-        Output::Kept(path, number) => {
-            let seek_table = match export.parts {
-                Some(_) => SeekTable::Write,
-                None => SeekTable::Omit,
-            };
-            let sink = open_kept(context, path, number)?;
-            Ok((compressed(context, sink, seek_table)?, extent))
-        }
-    }
-}
-
-/// Opens the sink of the chunk with the number `number`, which is kept at `path`.
-fn open_kept(context: ExportContext<'_>, path: &Path, number: u32) -> Result<Box<dyn Sink>> {
-    let target = parts::target(context, number)?;
-    check_target(context.plan, context.export, &target)?;
-    target.path().map_or(Ok(()), sink::check_replaceable)?;
-    let options = SinkOptions {
-        checksum: Checksum::Sha256,
-        stale: StaleFiles::Leave,
-        ..SinkOptions::default()
-    };
-    let kept = Target::file(path);
-    context.backend.open_sink(&kept, options, context.cancel)
-}
-
-/// Opens the sink of part `number`.
-fn open_sink(context: ExportContext<'_>, number: u32) -> Result<Box<dyn Sink>> {
-    let mut sink = open_plain_sink(context, number)?;
-    if let Some(spool) = context.spool {
-        let name = context.export.target.to_string();
-        let unsent = context.status.status.unsent();
-        sink = spool.before(sink, &name, unsent, context.cancel)?;
-    }
-    compressed(context, sink, SeekTable::Write)
-}
-
-/// Returns `sink`, around which the rows are compressed if the export says so. Records
-/// whether it allows a retry.
-fn compressed(
-    context: ExportContext<'_>,
-    sink: Box<dyn Sink>,
-    seek_table: SeekTable,
-) -> Result<Box<dyn Sink>> {
-    let ExportContext { export, cancel, .. } = context;
-    let restart = sink.restart();
-    let status = &context.status.status;
-    status.update(|details| details.restart = Some(restart));
-    let name = export.target.to_string();
-    match export.compression {
-        Some(options) => sink::compressed(sink, options, seek_table, &name, cancel),
-        None => Ok(sink),
-    }
-}
-
-/// Opens the sink of part `number`, without compression.
-pub(super) fn open_plain_sink(context: ExportContext<'_>, number: u32) -> Result<Box<dyn Sink>> {
-    let ExportContext { export, cancel, .. } = context;
-    let target = parts::target(context, number)?;
-    check_target(context.plan, export, &target)?;
-    let options = SinkOptions {
-        create_dirs: export.create_dirs,
-        partial: export.partial,
-        checksum: match (&export.manifest, &export.parts) {
-            (None, None) if !export.is_resumable() => Checksum::None,
-            _ => Checksum::Sha256,
-        },
-        stale: match &export.parts {
-            // Looking for those of each of many parts would take long.
-            Some(_) => StaleFiles::Leave,
-            None => StaleFiles::Remove,
-        },
-        existing: export.existing,
-    };
-    if let (Some(parts), 1) = (&export.parts, number) {
-        parts::remove_stale_files(parts);
-    }
-    context.backend.open_sink(&target, options, cancel)
 }
 
 /// Checks that no table of the query was altered after the snapshot began.
@@ -741,43 +509,4 @@ fn after_rows(
 fn shows_clocks(export: &ExportPlan) -> bool {
     let others = ["sql", "parquet", "arrow", "arrow-stream"];
     export.load.is_none() && !others.contains(&export.format.name())
-}
-
-/// Checks that the target suits the export, before it is opened, because opening a
-/// FIFO blocks until it has a reader.
-///
-/// # Errors
-/// [`ErrorKind::Output`], if the export needs a regular file, or if its manifest
-/// cannot be replaced.
-pub(super) fn check_target(plan: &RunPlan, export: &ExportPlan, target: &Target) -> Result<()> {
-    let schema_file = export.schema_file.as_ref().map(|file| &*file.path);
-    let mut files = [load::statement_file(export), schema_file]
-        .into_iter()
-        .flatten();
-    files.try_for_each(|path| text_file::check(export, path))?;
-    let path = match target {
-        Target::Path(path) if !sink::is_stream(path) => path,
-        target if export.manifest.is_some() => return Err(manifest::no_file(target)),
-        target if plan.publish == Publish::AllOrNothing && export.name.is_some() => {
-            let message = format!("what goes to {target} cannot wait for the other exports");
-            return Err(Error::new(ErrorKind::Output, message)
-                .with_hint("name a regular file, or leave publish = \"all-or-nothing\" out"));
-        }
-        _ => return Ok(()),
-    };
-    if export.existing == Existing::Refuse {
-        sink::check_absent(path)?;
-    }
-    if let Some(parts) = &export.parts {
-        let dataset = parts::dataset_path(parts)?;
-        sink::check_replaceable(&dataset)?;
-        // Its other files would be removed, if it has more.
-        if export.existing == Existing::Refuse {
-            sink::check_absent(&dataset)?;
-        }
-    }
-    match export.manifest {
-        Some(_) => sink::check_replaceable(&manifest::path(path)),
-        None => Ok(()),
-    }
 }

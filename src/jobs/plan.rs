@@ -84,6 +84,14 @@ impl RunPlan {
         first..first + 1 + others.count()
     }
 
+    /// Returns the exports that have the same rows as the one with the index `output`, itself
+    /// among them.
+    pub(super) fn outputs_with(&self, output: usize) -> Range<usize> {
+        let own = |index: &usize| self.exports[*index].rows_of == RowsOf::Statement;
+        let first = (0..=output).rev().find(own);
+        self.outputs_of(first.unwrap_or(output))
+    }
+
     /// Reads the last successes of the exports from the state file. Returns an empty
     /// history without one.
     ///

@@ -2,7 +2,7 @@
 //! reports each result.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex, atomic::AtomicBool},
 };
 
@@ -287,6 +287,12 @@ impl Runner {
         }
     }
 
+    /// Keeps a complete export until all are.
+    fn keep(&self, index: usize, staged: StagedExport) {
+        self.exports[index].status.await_commit();
+        lock(&self.staged).push((index, staged));
+    }
+
     /// Publishes all staged exports, if every export is staged.
     fn publish_all(&self, cancel: &CancelToken) -> Result<()> {
         let mut staged = std::mem::take(&mut *lock(&self.staged));
@@ -311,11 +317,11 @@ impl Runner {
             None if is_complete => cancel.begin_commit().map(drop),
             _ => Ok(()),
         };
-        let mut remaining = staged.into_iter();
         if is_complete && obstacle.is_none() && begun.is_ok() {
-            self.publish_each(&mut remaining);
+            self.publish_each(staged);
+            return begun;
         }
-        for (index, _) in remaining {
+        for (index, _) in staged {
             match &obstacle {
                 Some((first, error)) if *first == index => {
                     let _span = self.exports[index].enter();
@@ -327,23 +333,42 @@ impl Runner {
         begun
     }
 
-    /// Publishes the exports one after the other, up to the first failure. Their
-    /// results are reported after the last commit, so that no other work delays a
-    /// commit.
-    fn publish_each(&self, staged: &mut impl Iterator<Item = (usize, StagedExport)>) {
-        let mut results = Vec::new();
-        for (index, staged) in staged.by_ref() {
-            let result = staged.publish();
+    /// Publishes the exports one after the other, up to the first failure; those behind it are
+    /// not published. Their results are reported after the last commit, so that no other work
+    /// delays a commit. Outputs of the same rows are recorded for the next run if all of them
+    /// are published.
+    fn publish_each(&self, staged: Vec<(usize, StagedExport)>) {
+        let (mut results, mut staged) = (Vec::new(), staged.into_iter());
+        for (index, export) in staged.by_ref() {
+            let result = export.publish();
             let has_failed = result.is_err();
             results.push((index, result));
             if has_failed {
                 break;
             }
         }
+        let published = results.iter().filter(|(_, result)| result.is_ok());
+        let published: BTreeSet<usize> = published.map(|(index, _)| *index).collect();
         for (index, result) in results {
             let _span = self.exports[index].enter();
-            self.end(index, result);
+            let mut outputs = self.plan.outputs_with(index);
+            match result {
+                Ok(()) if !outputs.all(|output| published.contains(&output)) => {
+                    self.succeed_alone(index);
+                }
+                result => self.end(index, result),
+            }
         }
+        for (index, _) in staged {
+            self.exports[index].status.end(Outcome::NotPublished);
+        }
+    }
+
+    /// Records and reports that an export begins.
+    fn begin(&self, index: usize) {
+        let export = &self.exports[index];
+        export.status.start();
+        self.observer.event(&Event::Started { export });
     }
 
     /// Records and reports the result of an export.

@@ -344,8 +344,7 @@ impl<'a> Worker<'a> {
         let export = &runner.exports[split.index];
         let _span = export.enter();
         if !mem::replace(&mut lock(&split.state).is_told, true) {
-            export.status.start();
-            runner.observer.event(&Event::Started { export });
+            runner.begin(split.index);
         }
         if lock(&split.state).failure.is_none() {
             match self.read_chunk(split, number, session) {
@@ -415,7 +414,8 @@ impl<'a> Worker<'a> {
         let outputs = export(&[context], &cancel, session).map_err(located)?;
         let origin = self.context(split.index, &cancel).origin(0);
         let missing = || Error::new(ErrorKind::Output, "a chunk has no output");
-        let parts = outputs.into_iter().next().ok_or_else(missing)??;
+        let parts = outputs.into_iter().next().ok_or_else(missing)?;
+        let parts = parts.map_err(located)?;
         let part = parts.into_iter().next().ok_or_else(missing)?;
         match &split.resumable {
             Some(resumable) => {

@@ -218,10 +218,7 @@ impl<'a> Worker<'a> {
         let runner = self.runner;
         let members = runner.plan.outputs_of(first);
         let _span = runner.exports[first].enter();
-        for export in &runner.exports[members.clone()] {
-            export.status.start();
-            runner.observer.event(&Event::Started { export });
-        }
+        members.clone().for_each(|index| runner.begin(index));
         let group = match self.cancel.child().and_then(|all| Group::new(all, members)) {
             Ok(group) => Arc::new(group),
             Err(cause) => return runner.end(first, Err(cause)),
@@ -237,7 +234,7 @@ impl<'a> Worker<'a> {
         drop(contexts);
         let outputs = match read {
             Ok(outputs) => outputs,
-            Err(error) => return self.fail_group(&group, error),
+            Err(error) => return self.fail_group(&group, &error),
         };
         let ends_all = runner.plan.exports[first].failure == FailureEnds::All;
         if group.tokens.len() > 1 && ends_all {
@@ -270,18 +267,20 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Ends the exports of `group`, whose rows could not be read because of `error`. That is
-    /// the failure of those outputs that have ended the others, or of the first.
-    fn fail_group(self, group: &Group, error: Error) {
+    /// Ends the exports of `group`, of which none is published because of `error`. That is the
+    /// failure of those outputs that have ended the others, or of the first.
+    fn fail_group(self, group: &Group, error: &Error) {
         let runner = self.runner;
+        let of_run = self.cancel.cause();
+        let is_own = |cause: &Error| {
+            let of_run = of_run.as_ref().map(Error::message);
+            cause.message() != OTHER_FAILED && Some(cause.message()) != of_run
+        };
         let own = |token: &CancelToken| match group.tokens.len() {
             1 => None,
-            _ => token
-                .cause()
-                .filter(|cause| cause.message() != OTHER_FAILED),
+            _ => token.cause().filter(is_own),
         };
-        let is_of_run = self.cancel.cause().is_some();
-        let has_own = !is_of_run && group.tokens.iter().any(|token| own(token).is_some());
+        let has_own = group.tokens.iter().any(|token| own(token).is_some());
         // That nothing is new is a success of each.
         let skips = runner.plan.exports[group.first].empty_result == EmptyResult::Skip;
         let is_of_each = skips && error.kind() == ErrorKind::NoRows;
@@ -301,71 +300,38 @@ impl<'a> Worker<'a> {
     /// Publishes all outputs of `group`, or none if one of them fails before.
     fn publish_together(self, group: &Group, outputs: Vec<Result<Vec<Part>>>) {
         let runner = self.runner;
-        let (mut staged, mut failed) = (Vec::new(), Vec::new());
+        let (mut staged, mut failure) = (Vec::new(), None);
         for ((index, token), parts) in group.members().zip(outputs) {
             let export =
                 parts.and_then(|parts| StagedExport::new(self.context(index, token), parts));
+            // Where others are waited for, it is checked when all are complete.
             let export = export.and_then(|export| match runner.plan.publish {
                 Publish::Each => export.check().map(|()| export),
                 Publish::AllOrNothing => Ok(export),
             });
             match export {
-                Ok(export) => staged.push((index, token, export)),
-                Err(error) => failed.push((index, token, error)),
+                Ok(export) => staged.push((index, export)),
+                Err(error) => {
+                    // It tells whose the failure is.
+                    token.cancel(error.clone());
+                    failure.get_or_insert(error);
+                }
             }
         }
         // Nothing cancels it between two of them.
-        let begun = match failed.is_empty() && runner.plan.publish == Publish::Each {
-            true => group.all.begin_commit().map(drop),
-            false => Ok(()),
+        let begun = match (failure, runner.plan.publish) {
+            (Some(error), _) => Err(error),
+            (None, Publish::Each) => group.all.begin_commit().map(drop),
+            (None, Publish::AllOrNothing) => Ok(()),
         };
-        if let Err(cause) = begun {
-            let first = staged.remove(0);
-            failed.push((first.0, first.1, cause));
-        }
-        if failed.is_empty() && runner.plan.publish == Publish::Each {
-            return self.publish_each(staged);
-        }
-        let is_whole = failed.is_empty();
-        for (index, token, error) in failed {
-            let _span = runner.exports[index].enter();
-            match error.message() == OTHER_FAILED {
-                true => runner.exports[index].status.end(Outcome::NotPublished),
-                false => self.publish(index, Ok(token.clone()), |_| Err(error)),
+        match (begun, runner.plan.publish) {
+            (Err(error), _) => self.fail_group(group, &error),
+            (Ok(()), Publish::Each) => runner.publish_each(staged),
+            (Ok(()), Publish::AllOrNothing) => {
+                staged
+                    .into_iter()
+                    .for_each(|(index, export)| runner.keep(index, export));
             }
-        }
-        for (index, token, export) in staged {
-            match is_whole {
-                true => self.publish(index, Ok(token.clone()), |_| Ok(export)),
-                false => runner.exports[index].status.end(Outcome::NotPublished),
-            }
-        }
-    }
-
-    /// Publishes outputs of the same rows one after the other, up to the first failure. Their
-    /// results are reported after the last commit; they are recorded if all have succeeded.
-    fn publish_each(self, staged: Vec<(usize, &CancelToken, StagedExport)>) {
-        let runner = self.runner;
-        let (mut results, mut left) = (Vec::new(), Vec::new());
-        for (index, _, export) in staged {
-            match results
-                .iter()
-                .all(|(_, result): &(_, Result<()>)| result.is_ok())
-            {
-                true => results.push((index, export.publish())),
-                false => left.push(index),
-            }
-        }
-        let are_all = left.is_empty() && results.iter().all(|(_, result)| result.is_ok());
-        for (index, result) in results {
-            let _span = runner.exports[index].enter();
-            match result {
-                Ok(()) if !are_all => runner.succeed_alone(index),
-                result => runner.end(index, result),
-            }
-        }
-        for index in left {
-            runner.exports[index].status.end(Outcome::NotPublished);
         }
     }
 
@@ -384,8 +350,7 @@ impl<'a> Worker<'a> {
             let result = match runner.plan.publish {
                 Publish::Each => result.and_then(StagedExport::publish).map(|()| true),
                 Publish::AllOrNothing => result.map(|staged| {
-                    export.status.await_commit();
-                    lock(&runner.staged).push((index, staged));
+                    runner.keep(index, staged);
                     false
                 }),
             };
