@@ -224,11 +224,6 @@ impl QueryExecutor {
             return Err(Error::new(ErrorKind::Query, what).with_hint(READ_WRITE_HINT));
         }
         self.bound = query.bind(dialect, parameters)?;
-        // What stands in quotes and comments matters, too, to what is asked of the server.
-        if dialect == Dialect::default() && !self.bound.has_one_reading() {
-            let dialect = self.with_driver(session::dialect)?;
-            self.bound = query.bind(dialect, parameters)?;
-        }
         self.protocol = protocol;
         Ok(())
     }

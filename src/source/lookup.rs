@@ -39,60 +39,49 @@ pub(super) fn look_up(
     database: Option<&str>,
 ) -> Result<Option<String>> {
     let is_mariadb = connect::is_mariadb(conn);
-    let is_prepared = is_prepared(bound);
+    let unseen = || Ok(is_mariadb.then(|| UNSEEN.to_owned()));
     let mut shape = Shape::of(&bound.without_strings());
     if let Some(text) = bound.without_strings_but_names() {
         shape.tables.extend(Shape::of(&text).tables);
     }
     let fault = shape.fault(is_mariadb).map(str::to_owned);
-    if !is_prepared || fault.is_some() {
-        shape.tables.clear();
-    }
-    let (mut seen, mut new) = (BTreeSet::new(), shape.tables);
+    let is_settled = fault.is_some() || !is_prepared(bound);
+    let mut seen = match is_settled {
+        true => BTreeSet::new(),
+        false => shape.tables,
+    };
     // A query without a table is the same in each database.
-    let mut is_first = !is_prepared || fault.is_some() || !new.is_empty();
-    while is_first || !new.is_empty() && seen.len() < MAX_TABLES {
-        // The account may see what the statement names, but not all that a view does.
-        let kinds = match is_first {
-            true => Kinds::Views,
-            false => Kinds::All,
-        };
-        let answer = ask(conn, &new, kinds)?;
-        let Some(Answer {
-            current,
-            views,
-            count,
-        }) = answer
-        else {
-            return Ok(fault.or_else(|| is_mariadb.then(|| UNSEEN.to_owned())));
-        };
-        if is_first {
-            check_database(database, current.as_deref())?;
-        } else if is_mariadb && count < new.len() {
-            // What a view reads with the rights of another account is not shown.
-            return Ok(Some(UNSEEN.to_owned()));
-        }
-        is_first = false;
-        seen.append(&mut new);
-        for View {
-            database,
-            name,
-            definition,
-        } in views
-        {
-            let shape = Shape::of(&definition);
-            let fault = match definition.is_empty() {
-                // Without the privilege SHOW VIEW.
-                true => is_mariadb.then_some(UNSEEN),
-                false => shape.fault(is_mariadb),
-            };
-            if let Some(fault) = fault {
+    if !is_settled && seen.is_empty() {
+        return Ok(None);
+    }
+    // The account may see what the statement names, but not all that a view does.
+    let Some(answer) = ask(conn, &seen, Kinds::Views)? else {
+        return fault.map_or_else(unseen, |fault| Ok(Some(fault)));
+    };
+    check_database(database, answer.current.as_deref())?;
+    let mut views = answer.views;
+    while !views.is_empty() {
+        let mut named = BTreeSet::new();
+        for view in views {
+            if let Some(fault) = view.fault(is_mariadb) {
+                let View { database, name, .. } = view;
                 return Ok(Some(format!("{fault} (the view {database}.{name})")));
             }
-            let named = shape.tables.into_iter();
-            new.extend(named.map(|(of, name)| (of.or_else(|| Some(database.clone())), name)));
+            named.extend(view.tables());
         }
-        new.retain(|table| !seen.contains(table));
+        named.retain(|table| !seen.contains(table));
+        if named.is_empty() {
+            break;
+        }
+        match ask(conn, &named, Kinds::All)? {
+            Some(answer) if answer.count >= named.len() || !is_mariadb => views = answer.views,
+            // What a view reads with the rights of another account is not shown.
+            _ => return unseen(),
+        }
+        seen.extend(named);
+        if seen.len() > MAX_TABLES {
+            return unseen();
+        }
     }
     Ok(fault)
 }
@@ -139,8 +128,8 @@ fn check_database(expected: Option<&str>, current: Option<&str>) -> Result<()> {
 struct View {
     database: String,
     name: String,
-    /// Empty, if the account may not see it.
-    definition: String,
+    /// The shape of its definition; `None` if the account may not see that.
+    shape: Option<Shape>,
 }
 
 /// What is looked up.
@@ -149,6 +138,25 @@ enum Kinds {
     Views,
     /// Tables, too.
     All,
+}
+
+impl View {
+    /// Returns what the server executes wrongly of it when a statement is prepared.
+    fn fault(&self, is_mariadb: bool) -> Option<&'static str> {
+        match &self.shape {
+            Some(shape) => shape.fault(is_mariadb),
+            None => is_mariadb.then_some(UNSEEN),
+        }
+    }
+
+    /// Returns what it reads, with the databases.
+    fn tables(self) -> impl Iterator<Item = TableRef> {
+        let Self {
+            database, shape, ..
+        } = self;
+        let tables = shape.unwrap_or_default().tables.into_iter();
+        tables.map(move |(of, name)| (of.or_else(|| Some(database.clone())), name))
+    }
 }
 
 struct Answer {
@@ -198,10 +206,12 @@ fn ask(conn: &mut Conn, tables: &BTreeSet<TableRef>, kinds: Kinds) -> Result<Opt
     let count = found.clone().count();
     let views = found.filter(|row| text(row, 3).as_deref() == Some("1"));
     let views = views.filter_map(|row| {
+        // Without the privilege SHOW VIEW, the definition is empty.
+        let definition = text(row, 2).filter(|definition| !definition.is_empty());
         Some(View {
             database: text(row, 0)?,
             name: text(row, 1)?,
-            definition: text(row, 2).unwrap_or_default(),
+            shape: definition.map(|definition| Shape::of(&definition)),
         })
     });
     Ok(Some(Answer {

@@ -25,6 +25,33 @@ pub struct BoundQuery {
     pub place: Option<String>,
 }
 
+/// What dialects read differently: quotes, escapes, brackets and comments.
+const READ_DIFFERENTLY: [&str; 4] = ["\"", "\\", "[", "/*"];
+
+/// Returns the words, quoted names and symbols of `sql`, as
+/// [`BoundQuery::without_strings`] does.
+fn without_strings(sql: &str, dialect: Dialect, has_ansi_quotes: bool) -> String {
+    let (mut words, mut end) = (String::new(), 0);
+    for token in tokens(sql, dialect) {
+        // A doubled quote within a name divides it into two tokens.
+        if token.range.start > end {
+            words.push(' ');
+        }
+        end = token.range.end;
+        let word = &sql[token.range];
+        match word.as_bytes() {
+            [b'\'', ..] => words += "''",
+            [b'"', ..] if !has_ansi_quotes => words += "''",
+            [b'[', .., b']'] => {
+                let name = word[1..word.len() - 1].replace("]]", "]");
+                words += &format!("`{}`", name.replace('`', "``"));
+            }
+            _ => words += word,
+        }
+    }
+    words
+}
+
 impl BoundQuery {
     /// Whether some server may read several statements: none does without a `;`.
     pub(crate) fn may_be_several(&self) -> bool {
@@ -35,49 +62,20 @@ impl BoundQuery {
     /// it was bound in. A string becomes `''`, and a name in brackets is enclosed by
     /// backticks. It ends where it cannot be read.
     pub(crate) fn without_strings(&self) -> String {
-        self.without_strings_in(self.dialect, self.dialect.has_ansi_quotes())
+        without_strings(&self.sql, self.dialect, self.dialect.has_ansi_quotes())
     }
 
     /// Does the same for a session of this `version` and `sql_mode`.
     pub(crate) fn without_strings_for(&self, version: &str, sql_mode: &str) -> String {
         let has_ansi_quotes = sql_mode.split(',').any(|mode| mode == "ANSI_QUOTES");
-        self.without_strings_in(Dialect::of_session(version, sql_mode), has_ansi_quotes)
+        let dialect = Dialect::of_session(version, sql_mode);
+        without_strings(&self.sql, dialect, has_ansi_quotes)
     }
 
     /// Returns the same with `"…"` as names, if they may be names.
     pub(crate) fn without_strings_but_names(&self) -> Option<String> {
         let is_possible = self.dialect.may_have_ansi_quotes() && self.sql.contains('"');
-        is_possible.then(|| self.without_strings_in(self.dialect, true))
-    }
-
-    /// Whether the words, names and comments of the statement are the same in each dialect.
-    pub(crate) fn has_one_reading(&self) -> bool {
-        let read = |dialect: &Dialect| self.without_strings_in(*dialect, dialect.has_ansi_quotes());
-        let mut readings = Dialect::ALL.iter().map(read);
-        let first = readings.next();
-        readings.all(|reading| Some(reading) == first)
-    }
-
-    fn without_strings_in(&self, dialect: Dialect, has_ansi_quotes: bool) -> String {
-        let (mut words, mut end) = (String::new(), 0);
-        for token in tokens(&self.sql, dialect) {
-            // A doubled quote within a name divides it into two tokens.
-            if token.range.start > end {
-                words.push(' ');
-            }
-            end = token.range.end;
-            let word = &self.sql[token.range];
-            match word.as_bytes() {
-                [b'\'', ..] => words += "''",
-                [b'"', ..] if !has_ansi_quotes => words += "''",
-                [b'[', .., b']'] => {
-                    let name = word[1..word.len() - 1].replace("]]", "]");
-                    words += &format!("`{}`", name.replace('`', "``"));
-                }
-                _ => words += word,
-            }
-        }
-        words
+        is_possible.then(|| without_strings(&self.sql, self.dialect, true))
     }
 }
 
@@ -191,7 +189,19 @@ impl Query {
     /// Returns whether [`bind`](Self::bind) with `parameters` depends on the dialect.
     #[must_use]
     pub fn depends_on_dialect_with(&self, parameters: &[Parameter]) -> bool {
-        self.depends_on_dialect() || parameters.iter().any(has_backslash)
+        self.depends_on_dialect() || parameters.iter().any(has_backslash) || !self.has_one_reading()
+    }
+
+    /// Whether the words and names of the text are the same in each dialect.
+    fn has_one_reading(&self) -> bool {
+        if !READ_DIFFERENTLY.iter().any(|sign| self.text.contains(sign)) {
+            return true;
+        }
+        let read =
+            |dialect: &Dialect| without_strings(&self.text, *dialect, dialect.has_ansi_quotes());
+        let mut readings = Dialect::ALL.iter().map(read);
+        let first = readings.next();
+        readings.all(|reading| Some(reading) == first)
     }
 
     /// The names of the parameters of `statement`, without the colons.
