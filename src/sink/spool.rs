@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 
 use self::folder::Folder;
 pub use self::{output::Completion, queue::Unsent};
-use super::Sink;
 use crate::{cancel::CancelToken, error::Result, sync::lock};
 
 mod folder;
@@ -91,23 +90,6 @@ impl Spool {
     /// [`ErrorKind::Output`](crate::error::ErrorKind::Output), if it cannot.
     pub fn check(options: &SpoolOptions) -> Result<()> {
         Folder::check(&options.folder)
-    }
-
-    /// Returns a sink before `sink`, called `name` in messages. What is written to it is
-    /// sent by a thread of its own; `unsent` counts what is not. A write that fails cancels
-    /// the export by `cancel`.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Output`](crate::error::ErrorKind::Output), if the system starts no
-    /// thread.
-    pub fn before(
-        self: &Arc<Self>,
-        sink: Box<dyn Sink>,
-        name: &str,
-        unsent: &Unsent,
-        cancel: &CancelToken,
-    ) -> Result<Box<dyn Sink>> {
-        output::open(self, sink, name, unsent, cancel)
     }
 
     /// Waits until an output may be sent behind others.

@@ -38,44 +38,50 @@ struct SpooledSink {
     cancel: CancelToken,
 }
 
-/// Opens the sink before `sink`, and starts what sends its bytes.
-pub(super) fn open(
-    spool: &Arc<Spool>,
-    sink: Box<dyn Sink>,
-    name: &str,
-    unsent: &Unsent,
-    cancel: &CancelToken,
-) -> Result<Box<dyn Sink>> {
-    let queue = Arc::new(Queue::new(Arc::clone(spool), unsent.clone()));
-    let (restart, block_size) = (sink.restart(), sink.block_size());
-    let sender = Sender {
-        spool: Arc::clone(spool),
-        queue: Arc::clone(&queue),
-        cancel: cancel.clone(),
-    };
-    // Not the handle of the thread: it would keep the stack of a thread that has ended.
-    let (done, result) = mpsc::sync_channel(1);
-    let span = Span::current();
-    let send = move || {
-        let _span = span.enter();
-        // Nobody waits any more if the stream is given up.
-        let _ = done.send(sender.run(sink));
-    };
-    let started = thread::Builder::new().spawn(send);
-    started.map_err(|error| io_error(name, "start a thread that writes to", error))?;
-    Ok(Box::new(SpooledSink {
-        spool: Arc::clone(spool),
-        queue,
-        name: name.to_owned(),
-        restart,
-        block_size,
-        is_told: false,
-        result: Some(result),
-        cancel: cancel.clone(),
-    }))
-}
-
 impl Spool {
+    /// Returns a sink before `sink`, called `name` in messages. What is written to it is
+    /// sent by a thread of its own; `unsent` counts what is not. A write that fails cancels
+    /// the export by `cancel`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Output`](crate::error::ErrorKind::Output), if the system starts no
+    /// thread.
+    pub fn before(
+        self: &Arc<Self>,
+        sink: Box<dyn Sink>,
+        name: &str,
+        unsent: &Unsent,
+        cancel: &CancelToken,
+    ) -> Result<Box<dyn Sink>> {
+        let queue = Arc::new(Queue::new(Arc::clone(self), unsent.clone()));
+        let (restart, block_size) = (sink.restart(), sink.block_size());
+        let sender = Sender {
+            spool: Arc::clone(self),
+            queue: Arc::clone(&queue),
+            cancel: cancel.clone(),
+        };
+        // Not the handle of the thread: it would keep the stack of a thread that has ended.
+        let (done, result) = mpsc::sync_channel(1);
+        let span = Span::current();
+        let send = move || {
+            let _span = span.enter();
+            // Nobody waits any more if the stream is given up.
+            let _ = done.send(sender.run(sink));
+        };
+        let started = thread::Builder::new().spawn(send);
+        started.map_err(|error| io_error(name, "start a thread that writes to", error))?;
+        Ok(Box::new(SpooledSink {
+            spool: Arc::clone(self),
+            queue,
+            name: name.to_owned(),
+            restart,
+            block_size,
+            is_told: false,
+            result: Some(result),
+            cancel: cancel.clone(),
+        }))
+    }
+
     /// The name of its folder, for messages.
     fn name(&self) -> String {
         self.options.folder.display().to_string()
