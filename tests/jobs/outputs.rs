@@ -53,17 +53,6 @@ impl<'a> Case<'a> {
         fs::write(self.path("c.toml"), text).expect("a file");
     }
 
-    /// Waits until the server has no session of an export.
-    fn wait_for_free_server(&self) {
-        let sessions = format!(
-            "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE DB = '{}' AND ID <> CONNECTION_ID()",
-            self.db.name
-        );
-        wait_until("the server is free", || {
-            self.db.connect().query_first(&sessions).expect("a count") == Some(0)
-        });
-    }
-
     fn names(&self) -> Vec<String> {
         file_names(self.folder.path())
     }
@@ -420,7 +409,7 @@ fn a_signal_between_two_publications_comes_too_late() {
         lock.lock().expect("a lock");
         let run = case.call(&["-o", "a.csv", "-o", "b.csv", ROWS]).start();
         run.wait_for_signal_handlers();
-        case.wait_for_free_server();
+        db.wait_for_no_session();
         run.signal(Signal::SIGTERM);
         drop(lock);
         // Before the first publication, it ends the run; then it comes too late.
@@ -442,7 +431,7 @@ fn an_output_that_fails_when_all_rows_have_come_ends_the_others() {
         let run = case.call(&args).start();
         let unread = File::open(case.path("a")).expect("a FIFO");
         let reader = File::open(case.path("b")).expect("a FIFO");
-        case.wait_for_free_server();
+        db.wait_for_no_session();
         drop(reader);
         run.wait().failed_with_any_length(
             5,

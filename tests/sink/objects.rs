@@ -9,11 +9,11 @@ use crate::support::{
 };
 
 /// Rows of so many bytes that CSV of them has several parts of 8 MiB, and one.
-const LARGE: &str = "SELECT a.n * 1000 + b.n AS id, REPEAT('x', 1000) AS text FROM numbers a, numbers b WHERE a.n < 20";
+pub const LARGE: &str = "SELECT a.n * 1000 + b.n AS id, REPEAT('x', 1000) AS text FROM numbers a, numbers b WHERE a.n < 20";
 const MIDDLE: &str = "SELECT n, REPEAT('y', 500) AS text FROM numbers";
 const SMALL: &str = "SELECT n FROM numbers WHERE n < 10";
 
-fn make_numbers(db: &Database) {
+pub fn make_numbers(db: &Database) {
     db.sql("CREATE TABLE numbers (n INT PRIMARY KEY)");
     let rows: Vec<String> = (0..1000).map(|n| format!("({n})")).collect();
     db.sql(&format!("INSERT INTO numbers VALUES {}", rows.join(",")));

@@ -10,6 +10,7 @@ use std::{
 use mysql::prelude::Queryable;
 use tempfile::TempDir;
 
+use super::objects::{LARGE, make_numbers};
 use crate::{
     jobs::reliability::disks::DISK,
     support::{
@@ -17,9 +18,6 @@ use crate::{
         on_a_server, wait_until,
     },
 };
-
-/// 20 MB as CSV.
-const LARGE: &str = "SELECT a.n * 1000 + b.n AS id, REPEAT('x', 1000) AS text FROM numbers a, numbers b WHERE a.n < 20";
 
 /// More than an upload keeps in its parts.
 const LARGER: &str = "SELECT a.n * 1000 + b.n AS id, REPEAT('x', 1000) AS text FROM numbers a, numbers b WHERE a.n < 60";
@@ -31,9 +29,7 @@ struct Case<'a> {
 
 impl<'a> Case<'a> {
     fn new(db: &'a Database<'a>) -> Self {
-        db.sql("CREATE TABLE IF NOT EXISTS numbers (n INT PRIMARY KEY)");
-        let rows: Vec<String> = (0..1000).map(|n| format!("({n})")).collect();
-        db.sql(&format!("REPLACE INTO numbers VALUES {}", rows.join(",")));
+        make_numbers(db);
         let folder = tempfile::tempdir().expect("a folder");
         Self { db, folder }
     }
@@ -59,27 +55,6 @@ impl<'a> Case<'a> {
         run.stdout
     }
 
-    /// Waits until the server has no session of an export.
-    fn wait_for_free_server(&self) {
-        self.wait_for_no_session("TRUE");
-    }
-
-    /// Waits until the server has nothing to send.
-    fn wait_for_end_of_query(&self) {
-        self.wait_for_no_session("COMMAND <> 'Sleep'");
-    }
-
-    fn wait_for_no_session(&self, condition: &str) {
-        let sql = format!(
-            "SELECT COUNT(*) FROM information_schema.PROCESSLIST
-             WHERE DB = '{}' AND ID <> CONNECTION_ID() AND {condition}",
-            self.db.name
-        );
-        wait_until("the server is free", || {
-            self.db.connect().query_first(&sql).expect("a count") == Some(0)
-        });
-    }
-
     fn assert_no_file_is_left(&self) {
         assert_eq!(file_names(&self.path("the_spool")), [""; 0]);
     }
@@ -99,7 +74,7 @@ fn a_reader_that_reads_later_gets_all_rows_when_the_server_is_free() {
             let mut stdout = run.take_stdout();
             let mut bytes = vec![0; 100];
             stdout.read_exact(&mut bytes).expect("a row");
-            case.wait_for_free_server();
+            db.wait_for_no_session();
             stdout.read_to_end(&mut bytes).expect("all rows");
             assert!(bytes == expected, "{sizes:?}");
             let stderr = run.wait().ended_with(0);
@@ -125,7 +100,7 @@ fn compressed_rows_are_spooled_as_they_are_stored() {
         let zstd = ["-v", "--format", "csv", "--compression", "zstd", sql];
         let mut run = case.spooled(FILES, &zstd).start();
         let mut stdout = run.take_stdout();
-        case.wait_for_free_server();
+        db.wait_for_no_session();
         let mut bytes = Vec::new();
         stdout.read_to_end(&mut bytes).expect("all rows");
         run.wait().ended_with(0);
@@ -192,7 +167,7 @@ fn a_full_spool_has_the_server_wait_or_ends_the_export() {
         // Nothing of a killed run is left.
         let mut run = case.spooled(FILES, &args).start();
         let stdout = run.take_stdout();
-        case.wait_for_free_server();
+        db.wait_for_no_session();
         run.signal(Signal::SIGKILL);
         assert_eq!(run.wait().status.signal(), Some(9));
         drop(stdout);
@@ -217,7 +192,7 @@ fn a_failing_query_leaves_all_rows_before_it_in_the_stream() {
         assert!(expected.len() > 10_000_000);
         let mut run = case.spooled(FILES, &args).start();
         let mut stdout = run.take_stdout();
-        case.wait_for_end_of_query();
+        db.wait_for_no_statement();
         let mut bytes = Vec::new();
         stdout.read_to_end(&mut bytes).expect("rows");
         assert!(bytes == expected);
@@ -255,7 +230,7 @@ fn the_next_export_of_a_snapshot_runs_while_the_last_one_is_sent() {
         let run = case.spooled(FILES, &args).start();
         let mut reader = File::open(&fifo).expect("a FIFO");
         wait_until("the second export is there", || file.exists());
-        case.wait_for_free_server();
+        db.wait_for_no_session();
         let mut bytes = Vec::new();
         reader.read_to_end(&mut bytes).expect("all rows");
         assert!(bytes == case.expected(LARGE));
@@ -317,7 +292,7 @@ fn an_object_is_whole_or_absent_though_the_server_is_free_before() {
             let requests = s3.requests();
             requests.iter().any(|one| one.starts_with("PUT"))
         });
-        case.wait_for_free_server();
+        db.wait_for_no_session();
         run.signal(Signal::SIGTERM);
         run.wait().ended_with(143);
         nothing("a signal");
@@ -433,7 +408,7 @@ fn a_signal_while_the_server_waits_ends_its_session() {
             stdout.read_exact(&mut [0; 100]).expect("a row");
             run.signal(Signal::SIGTERM);
             run.wait().ended_with(143);
-            case.wait_for_free_server();
+            db.wait_for_no_session();
         }
     });
 }
@@ -515,7 +490,7 @@ fn a_folder_that_is_removed_meanwhile_ends_the_export() {
             .query_drop(lock("RELEASE_LOCK"))
             .expect("it is freed");
         drop(holder);
-        case.wait_for_end_of_query();
+        db.wait_for_no_statement();
         let mut bytes = Vec::new();
         stdout.read_to_end(&mut bytes).expect("rows");
         let folder = case.path("the_spool").display().to_string();

@@ -24,7 +24,7 @@ use nix::{sys::signal::kill, unistd::Pid};
 use super::{
     GoldDigger, Signal,
     certificates::{self, Identity},
-    poll_until,
+    poll_until, wait_until,
 };
 
 /// A running server.
@@ -338,6 +338,27 @@ impl Database<'_> {
              AND INFO NOT LIKE 'CREATE %'{condition}"
         );
         self.connect().query(sql).expect("the process list")
+    }
+
+    /// Waits until the server has no session in this database.
+    pub fn wait_for_no_session(&self) {
+        self.wait_for_no_session_which("TRUE");
+    }
+
+    /// Waits until no session in this database has something to do.
+    pub fn wait_for_no_statement(&self) {
+        self.wait_for_no_session_which("COMMAND <> 'Sleep'");
+    }
+
+    fn wait_for_no_session_which(&self, condition: &str) {
+        let sql = format!(
+            "SELECT COUNT(*) FROM information_schema.PROCESSLIST
+             WHERE DB = '{}' AND ID <> CONNECTION_ID() AND {condition}",
+            self.name
+        );
+        wait_until("the server is free", || {
+            self.connect().query_first(&sql).expect("a count") == Some(0)
+        });
     }
 
     /// Runs a statement that prepares the test.
